@@ -1,0 +1,179 @@
+"""Images in one folder per class, of any mode and size."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageFile
+from torch import Tensor
+
+from trainer.dataset.base import Dataset, Images, Raw, Split
+from trainer.errors import DataError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+MAX_SKIPPED = 0.01  # of the files of a source, under corrupt=skip
+
+
+@dataclass(kw_only=True)
+class ImageFolder(Dataset):
+    """`root/train/<class>/*` with `root/val` and `root/test` where they are; or `root/<class>/*`.
+
+    Every image is brought to `channels` channels and to `size` (the first image's where null):
+    scaled so that it covers the size, then cut in the middle. A file that cannot be read ends the
+    run under `corrupt=raise`; under `skip` it is left out, and more than 1 % of them is an error.
+    """
+
+    root: str = "data"
+    size: int | list[int] | None = None
+    channels: int = 3
+    corrupt: Literal["raise", "skip"] = "raise"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.channels not in (1, 3):
+            raise ValueError(f"dataset.channels must be 1 or 3, got {self.channels}")
+        sizes = self.size if isinstance(self.size, list) else [self.size or 1]
+        if len(sizes) > 2 or any(side < 1 for side in sizes):
+            raise ValueError(f"dataset.size must be a side or [height, width], got {self.size}")
+
+    def load(self) -> Raw:
+        """List the files; nothing is decoded yet but the first."""
+        root = Path(self.root)
+        train_root = root / "train" if (root / "train").is_dir() else root
+        classes = class_names(train_root)
+        size = self.size_of_images(train_root, classes)
+        parts: dict[str, Split | None] = {"train": self.split(train_root, classes, size)}
+        for name in ("val", "test"):
+            folder = root / name
+            there = train_root != root and folder.is_dir()
+            parts[name] = self.split(folder, classes, size) if there else None
+        train = parts["train"]
+        if train is None:
+            raise DataError(f"no training images under {train_root}")
+        return Raw(train, parts["test"], classes, val=parts["val"])
+
+    def split(self, folder: Path, classes: tuple[str, ...], size: tuple[int, int]) -> Split:
+        """All images of a folder of class folders."""
+        unknown = set(class_names(folder)) - set(classes)
+        if unknown:
+            raise DataError(f"{folder} has classes that are not trained on: {sorted(unknown)}")
+        listed = [image_files(folder / name) for name in classes]
+        paths = list(chain.from_iterable(listed))
+        labels = [label for label, files in enumerate(listed) for _ in files]
+        images = ImageFiles(paths, size, self.channels)
+        ids = images.sound() if self.corrupt == "skip" else torch.arange(len(paths))
+        return Split(images, torch.tensor(labels), ids)
+
+    def size_of_images(self, folder: Path, classes: tuple[str, ...]) -> tuple[int, int]:
+        """Height and width that all images are brought to."""
+        if isinstance(self.size, list):
+            return self.size[0], self.size[-1]
+        if self.size is not None:
+            return self.size, self.size
+        first = image_files(folder / classes[0])
+        with open_image(first[0]) as image:
+            return image.height, image.width
+
+
+class ImageFiles(Images):
+    """Images that are decoded when they are read."""
+
+    def __init__(self, paths: list[Path], size: tuple[int, int], channels: int) -> None:
+        self.paths = np.array([str(path) for path in paths])  # one block: workers share its pages
+        self.shape = (channels, *size)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, ids: Sequence[int]) -> Tensor:
+        """The images `ids` as uint8 [len(ids), C, H, W]."""
+        out = torch.empty((len(ids), *self.shape), dtype=torch.uint8)
+        for row, i in enumerate(ids):
+            out[row] = decode(self.paths[i], self.shape)
+        return out
+
+    def sound(self) -> Tensor:
+        """Ids of the files that decode. Raises DataError when over 1 % do not."""
+        with ThreadPoolExecutor() as pool:
+            fine = list(pool.map(self.decodes, range(len(self))))
+        bad = [str(path) for path, ok in zip(self.paths, fine, strict=True) if not ok]
+        if len(bad) > MAX_SKIPPED * len(self):
+            raise DataError(f"{len(bad)} of {len(self)} images cannot be read, such as {bad[0]}")
+        self.skipped = bad
+        return torch.tensor(fine).nonzero()[:, 0]
+
+    def decodes(self, i: int) -> bool:
+        """Whether file i is an image."""
+        try:
+            decode(self.paths[i], self.shape)
+        except DataError:
+            return False
+        return True
+
+
+def class_names(folder: Path) -> tuple[str, ...]:
+    """Names of the class folders, sorted. Raises DataError where there are none."""
+    if not folder.is_dir():
+        raise DataError(f"dataset.root: no folder {folder}; give the folder of the class folders")
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    if not names:
+        raise DataError(f"{folder} has no class folders")
+    return tuple(names)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Image files below a class folder, sorted. Raises DataError where there are none."""
+    if not folder.is_dir():
+        return []
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise DataError(f"class folder {folder} has no images")
+    return files
+
+
+def open_image(path: str | Path) -> ImageFile.ImageFile:
+    """Open a file as an image. Raises DataError that names it."""
+    try:
+        return Image.open(path)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"cannot read the image {path}: {error}; dataset.corrupt=skip") from error
+
+
+def decode(path: str | Path, shape: tuple[int, int, int]) -> Tensor:
+    """The image as uint8 [C, H, W]. Raises DataError that names the file."""
+    channels, height, width = shape
+    with open_image(path) as image:
+        try:
+            pixels = fit(to_mode(image, channels), height, width)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise DataError(f"cannot read the image {path}: {error}") from error
+    array = np.asarray(pixels).reshape(height, width, channels)
+    return torch.from_numpy(array.transpose(2, 0, 1).copy())
+
+
+def to_mode(image: Image.Image, channels: int) -> Image.Image:
+    """Grey or RGB, from any mode: 16 bit is scaled, transparency lies on black."""
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, np.float64)
+        top = 65535 if image.mode != "F" else 255 if values.max(initial=0) > 1 else 1
+        image = Image.fromarray((values.clip(0, top) * (255 / top)).round().astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def fit(image: Image.Image, height: int, width: int) -> Image.Image:
+    """Scale so that the image covers height x width, then cut in the middle."""
+    if (image.height, image.width) == (height, width):
+        return image
+    scale = max(height / image.height, width / image.width)
+    size = max(width, round(image.width * scale)), max(height, round(image.height * scale))
+    image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    return image.crop((left, top, left + width, top + height))

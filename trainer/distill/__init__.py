@@ -1,0 +1,5 @@
+"""Distillation: what a teacher adds to the loss."""
+
+from trainer.distill.base import Distiller
+
+__all__ = ["Distiller"]

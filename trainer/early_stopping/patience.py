@@ -1,0 +1,51 @@
+"""Stop when the monitored metric has not improved for some epochs."""
+
+from typing import Any, Literal
+
+from trainer.check import within
+from trainer.early_stopping.base import EarlyStopping
+from trainer.metric import Mode, better, direction
+
+
+class Patience(EarlyStopping):
+    """Stops after `patience` epochs in a row without an improvement of more than `min_delta`.
+
+    `mode` is `min` or `max`; `auto` is `min` for losses and errors, `max` for all else.
+    """
+
+    def __init__(
+        self,
+        *,
+        monitor: str = "val/loss",
+        mode: Literal["auto", "min", "max"] = "auto",
+        patience: int = 5,
+        min_delta: float = 0.0,
+    ) -> None:
+        within("early_stopping.patience", patience, "[1, inf)")
+        within("early_stopping.min_delta", min_delta, "[0, inf)")
+        self.monitor = monitor
+        self.mode: Mode = direction(monitor) if mode == "auto" else mode
+        self.patience = patience
+        self.min_delta = min_delta
+        self.best: float | None = None
+        self.waited = 0
+
+    def update(self, metrics: dict[str, float]) -> bool:
+        """True when patience is at its end."""
+        if self.monitor not in metrics:
+            known = ", ".join(metrics)
+            raise ValueError(f"early_stopping.monitor={self.monitor} is none of: {known}")
+        value = metrics[self.monitor]
+        if better(value, self.best, self.mode, self.min_delta):
+            self.best, self.waited = value, 0
+        else:
+            self.waited += 1
+        return self.waited >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value and the epochs since."""
+        return {"best": self.best, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take both back."""
+        self.best, self.waited = state["best"], state["waited"]

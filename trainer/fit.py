@@ -1,0 +1,247 @@
+"""Epochs over steps: train, validate, checkpoint, stop."""
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainer.checkpoint import Checkpoint
+from trainer.dataset import Data
+from trainer.early_stopping import EarlyStopping
+from trainer.errors import NonFiniteError
+from trainer.evaluate import Evaluation, Evaluator
+from trainer.length import Clock, Every
+from trainer.loader import Feed
+from trainer.plan import Plan
+from trainer.planner import Planner
+from trainer.rate import Rate
+from trainer.report import Report
+from trainer.saver import Saver
+from trainer.seed import Moment
+from trainer.signals import Signals
+from trainer.step import Cost, Step
+
+
+@dataclass
+class Progress:
+    """How far a run has come."""
+
+    epoch: int = 0
+    position: int = 0  # steps done in the epoch
+    step: int = 0
+    examples: int = 0  # rows of the plans that were trained on
+    seconds: float = 0.0  # of training, without validation and saving
+    lr: float = 0.0  # in force at the last step
+    stopped: bool = False  # by early stopping
+
+
+@dataclass
+class Stopwatch:
+    """Seconds of training; validation, saving and logging pictures are not in it."""
+
+    since: float = field(default_factory=time.perf_counter)
+
+    def start(self) -> None:
+        """Training goes on from now."""
+        self.since = time.perf_counter()
+
+    def lap(self) -> float:
+        """Seconds since the last start or lap."""
+        now = time.perf_counter()
+        seconds, self.since = now - self.since, now
+        return seconds
+
+
+@dataclass
+class Fit:
+    """Trains until the run's end, early stopping, or a signal."""
+
+    seed: int
+    epochs: int
+    max_steps: int | None
+    clock: Clock
+    model: nn.Module
+    data: Data
+    train_feed: Feed
+    val_feed: Feed
+    planner: Planner
+    step: Step
+    rate: Rate
+    evaluator: Evaluator
+    early_stopping: EarlyStopping
+    saver: Saver
+    report: Report
+    log_every: Every
+    signals: Signals
+    progress: Progress = field(default_factory=Progress)
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    logged: tuple[int, float] = (0, 0.0)  # examples and seconds at the last event
+
+    def __call__(self) -> None:
+        """Train to the end. The last step is always saved."""
+        try:
+            while not self.finished():
+                self.epoch()
+        except NonFiniteError:
+            self.save()  # weights and buffers are those of the step before
+            raise
+        if self.saver.saved_step != self.progress.step:
+            self.save()
+
+    def finished(self) -> bool:
+        """Whether the run has come to its end."""
+        if self.progress.stopped:
+            return True
+        if self.max_steps is not None:
+            return self.progress.step >= self.max_steps
+        return self.progress.epoch >= self.epochs
+
+    def epoch(self) -> None:
+        """Train an epoch, or what is left of one, and validate."""
+        p = self.progress
+        if p.position == 0:
+            self.planner.refresh(p.epoch, self.scan)
+        plan = self.planner.plan(p.epoch)
+        bounds = plan.bounds.tolist()
+        self.watch.start()
+        for batch in self.train_feed.batches(plan, p.position):
+            if p.step == 0:
+                self.show_inputs(batch)
+            p.lr = self.rate.apply(self.step.guard.optimizer, self.time(plan))
+            self.step(batch, Moment(self.seed, p.epoch, p.step), bounds[p.position])
+            p.position += 1
+            p.step += 1
+            p.examples += len(batch)
+            self.after_step(last=p.position == plan.steps)
+            if p.step == self.max_steps:
+                break
+        self.end_epoch(plan)
+
+    def time(self, plan: Plan) -> float:
+        """The schedule's clock: steps of a full epoch that the progress amounts to."""
+        full = self.clock.steps_per_epoch
+        return self.progress.epoch * full + self.progress.position * (full / plan.steps)
+
+    def scan(self, ids: Tensor) -> Tensor:
+        """Ranks [n] of training examples with the model as it stands, unaugmented."""
+        ranks = []
+        for batch, outputs in self.evaluator.passes(self.train_feed, ids, self.poll):
+            losses = self.step.contract(outputs, batch)
+            ranks.append(self.step.ranker(outputs, losses, batch))
+        self.step.cost.forward += len(ids)
+        return torch.cat(ranks).cpu()
+
+    def show_inputs(self, batch: Any) -> None:
+        """The first batch as the model will see it."""
+        self.report.inputs(self.step.prepare(batch, Moment(self.seed, 0, 0), 0), self.step.forward)
+        self.watch.start()
+
+    def after_step(self, *, last: bool) -> None:
+        """Log, save and stop where it is due; at an epoch's last step its end does the logging."""
+        p = self.progress
+        self.saver.saved_step = None
+        self.report.console.advance(p.step)
+        if self.log_every.after_step(p.step) and not last:
+            self.log_train({})
+        if self.signals.number is not None or self.saver.every.after_step(p.step):
+            self.save()
+            self.signals.check()
+
+    def poll(self) -> None:
+        """In a pass that changes nothing: save and stop if a signal came."""
+        if self.signals.number is not None:
+            if self.saver.saved_step != self.progress.step:
+                self.save()
+            self.signals.check()
+
+    def log_train(self, epoch_metrics: dict[str, float]) -> None:
+        """One event of the train split: what was seen since the last, and rates."""
+        p = self.progress
+        self.step.guard.read()
+        self.step.meter.flush()
+        p.seconds += self.watch.lap()
+        examples, seconds = self.logged
+        speed = (p.examples - examples) / max(p.seconds - seconds, 1e-9)
+        self.logged = p.examples, p.seconds
+        rates = {
+            "lr": p.lr,
+            "grad_norm": self.step.norm.item(),
+            "images_per_second": speed,
+            **{
+                f"lr/group{i}": g["lr"]
+                for i, g in enumerate(self.step.guard.optimizer.param_groups)
+            },
+        }
+        values = self.step.meter.take_interval() | epoch_metrics
+        self.report.train(p.epoch, p.step, values, rates)
+
+    def end_epoch(self, plan: Plan) -> None:
+        """Validate, log, decide whether to stop, save."""
+        p = self.progress
+        self.step.guard.read()
+        self.step.meter.flush()
+        p.seconds += self.watch.lap()
+        val = self.validate()  # a signal in here saves the epoch's last step and ends the run
+        self.watch.start()
+        train = self.step.meter.take_epoch()
+        self.log_train({f"epoch_{name}": value for name, value in train.items()})
+        self.step.meter.store.flush(p.epoch)
+        self.report.epoch(p.epoch, p.step, train, val, p.examples / max(p.seconds, 1e-9))
+        self.report.details(p.epoch, p.step, self.model, val)
+        metrics = {f"train/{name}": value for name, value in train.items()}
+        if val is not None:
+            metrics |= {f"val/{name}": value for name, value in val.metrics.items()}
+        self.rate.observe(metrics, self.time(plan))
+        p.stopped = self.early_stopping.update(metrics)
+        p.epoch += 1
+        p.position = 0
+        self.saver.saved_step = None
+        improved = val is not None and self.saver.improved(metrics, p.step)
+        if improved or self.saver.every.after_epoch(p.epoch):
+            self.save()
+
+    def validate(self) -> Evaluation | None:
+        """The validation split, where there is one."""
+        if not len(self.data.val):
+            return None
+        return self.evaluator(self.val_feed, self.data.val, poll=self.poll)
+
+    def save(self) -> None:
+        """Write a checkpoint of where the run stands."""
+        self.progress.seconds += self.watch.lap()
+        self.step.meter.flush()
+        self.saver.save(self.progress.step, self.model, self.state())
+        self.watch.start()
+
+    def stateful(self) -> dict[str, Any]:
+        """The parts whose state a checkpoint keeps, beside the model's."""
+        return {
+            "optimizer": self.step.guard.optimizer,
+            "scaler": self.step.guard.scaler,
+            "loss": self.step.loss,
+            "rate": self.rate,
+            "miner": self.step.miner,
+            "meter": self.step.meter,
+            "history": self.step.meter.store,
+            "early_stopping": self.early_stopping,
+            "saver": self.saver,
+        }
+
+    def state(self) -> dict[str, Any]:
+        """State of all parts but the model."""
+        parts = {name: part.state_dict() for name, part in self.stateful().items()}
+        progress = asdict(self.progress) | {"logged": self.logged, "cost": asdict(self.step.cost)}
+        return {**parts, "progress": progress, "log": self.report.log.offset}
+
+    def load(self, held: Checkpoint) -> None:
+        """Go on from a checkpoint."""
+        self.model.load_state_dict(held.model)
+        for name, part in self.stateful().items():
+            part.load_state_dict(held.state[name])
+        progress = dict(held.state["progress"])
+        self.logged = progress.pop("logged")
+        self.step.cost = Cost(**progress.pop("cost"))
+        self.progress = Progress(**progress)
+        self.saver.saved_step = self.progress.step

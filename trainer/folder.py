@@ -1,0 +1,84 @@
+"""The run folder: one owner at a time, and a status that is always whole."""
+
+import fcntl
+import json
+import os
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from trainer.errors import BusyError, ConfigError
+
+
+class RunFolder:
+    """A folder that one process works in. `status.json` makes it a run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock: IO[str] | None = None
+        self.started = now()
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints are."""
+        return self.path / "checkpoints"
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """What `status.json` says; empty where there is none."""
+        try:
+            return json.loads((self.path / "status.json").read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def claim(self, *, fresh: bool) -> None:
+        """Take the folder. Raises BusyError while another process has it.
+
+        With `fresh`, raises ConfigError if it already holds a run.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.lock = (self.path / ".lock").open("a")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = self.status
+            who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
+            raise BusyError(f"{self.path} is in use by {who}") from error
+        if fresh and self.status:
+            raise ConfigError(
+                f"{self.path} already holds a run ({self.status.get('state')}); "
+                "resume=auto goes on with it, hydra.run.dir=... gives another folder"
+            )
+
+    def release(self) -> None:
+        """Give the folder back."""
+        if self.lock is not None:
+            self.lock.close()
+            self.lock = None
+
+    def write_status(self, state: str, exit_code: int | None = None, error: str = "") -> None:
+        """Write `status.json` atomically."""
+        done = state != "running"
+        status = {
+            "state": state,
+            "exit_code": exit_code,
+            "error": error or None,
+            "started": self.started,
+            "ended": now() if done else None,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+        }
+        write_json(self.path / "status.json", status)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file atomically."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def now() -> str:
+    """The time, in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,13 @@
+"""He et al. 2015 (https://arxiv.org/abs/1502.01852), eq. 10."""
+
+from torch import Tensor, nn
+
+from trainer.init.base import Init
+
+
+class KaimingNormal(Init):
+    """N(0, 2 / fan_in); 2 / fan_in is the variance, not the deviation."""
+
+    def fill(self, weight: Tensor) -> None:
+        """Normal with deviation √(2 / fan_in)."""
+        nn.init.kaiming_normal_(weight, mode="fan_in", nonlinearity="relu")

@@ -1,0 +1,1 @@
+"""Jobs: what a run does with its parts."""

@@ -1,0 +1,17 @@
+"""What a job does."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainer.run import Run
+
+
+class Job(ABC):
+    """Takes the parts of a run and gives its result."""
+
+    @abstractmethod
+    def __call__(self, run: Run) -> dict[str, Any]:
+        """Do it; what is returned goes into result.json."""

@@ -1,0 +1,230 @@
+"""The main job: train, validate, test, write the run folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from trainer import checkpoint
+from trainer.console import table
+from trainer.errors import CheckpointError, ConfigError
+from trainer.evaluate import Evaluation
+from trainer.fit import Fit
+from trainer.guard import Guard
+from trainer.history import Store
+from trainer.job.base import Job
+from trainer.length import Clock, Every
+from trainer.log import Log
+from trainer.meter import Meter
+from trainer.mining.rank import Ranker
+from trainer.planner import Planner
+from trainer.rate import Rate
+from trainer.report import Report, flat
+from trainer.saver import Saver
+from trainer.step import Step
+
+if TYPE_CHECKING:
+    from trainer.run import Run
+
+MAY_DIFFER = (
+    "epochs",
+    "steps",
+    "log.",
+    "checkpoint.",
+    "loader.",
+    "quiet",
+    "debug",
+    "resume",
+    "run",
+)
+
+
+class Train(Job):
+    """Trains to the end, takes the best checkpoint, reads val and test with it."""
+
+    def __call__(self, run: Run) -> dict[str, Any]:
+        """Train, then test once."""
+        held = resume(run)
+        resumed_at = None if held is None else held.state["progress"]["step"]
+        offset = 0 if held is None else held.state["log"]
+        log = Log(run.folder.path, run.console.warn, resumed_at=resumed_at, offset=offset)
+        report = Report(log, run.console, run.data, run.config["epochs"])
+        try:
+            fit = make_fit(run, report)
+            if held is None:
+                fit.step.meter.store.describe(ids=run.data.train.ids, labels=run.data.train.labels)
+                report.config(run.config)
+            else:
+                fit.load(held)
+                run.console.say(f"going on from {held.path}")
+            return finish(run, fit, report)
+        finally:
+            log.close()
+
+
+def resume(run: Run) -> checkpoint.Checkpoint | None:
+    """The checkpoint to go on from, None to begin anew."""
+    if run.config["resume"] is None:
+        return None
+    held = checkpoint.latest(run.folder.checkpoints, run.console.warn)
+    if held is not None:
+        compare_configs(run, held.config)
+    return held
+
+
+def compare_configs(run: Run, before: dict[str, Any]) -> None:
+    """Say what differs from the checkpoint's config; refuse what must not."""
+    was, now = dict(flat(before)), dict(flat(run.config))
+    differing = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+    allowed = (*MAY_DIFFER, *run.config["resume_allow"])
+    for key in differing:
+        change = f"{key}: {was.get(key)} → {now.get(key)}"
+        if not key.startswith(allowed):
+            raise ConfigError(f"resume: {change} is not the run's; resume_allow=[{key}] allows it")
+        if not key.startswith("resume"):
+            run.console.say(f"changed since the checkpoint: {change}")
+
+
+def make_fit(run: Run, report: Report) -> Fit:
+    """Put the parts together."""
+    config, data = run.config, run.data
+    train_feed = run.loader.open(data.train, run.device)
+    planner = Planner(
+        data.train,
+        run.sampler,
+        run.miner,
+        seed=config["seed"],
+        batch_size=run.batch_size,
+        epochs=config["epochs"],
+        warn=run.console.warn,
+    )
+    full = planner.full_steps
+    clock = Clock(full, config["steps"] or config["epochs"] * full)
+    step = make_step(run)
+    optimizer = step.guard.optimizer
+    return Fit(
+        seed=config["seed"],
+        epochs=config["epochs"],
+        max_steps=config["steps"],
+        clock=clock,
+        model=run.model,
+        data=data,
+        train_feed=train_feed,
+        val_feed=run.loader.open(data.val, run.device),
+        planner=planner,
+        step=step,
+        rate=Rate(run.schedule, run.warmup, optimizer.param_groups[0]["lr"], clock),
+        evaluator=run.evaluator,
+        early_stopping=run.early_stopping,
+        saver=Saver(
+            run.folder,
+            config,
+            Every(config["checkpoint"]["every"], clock, "checkpoint.every"),
+            keep=config["checkpoint"]["keep"],
+            monitor=config["checkpoint"]["monitor"],
+        ),
+        report=report,
+        log_every=Every(config["log"]["every"], clock, "log.every"),
+        signals=run.signals,
+    )
+
+
+def make_step(run: Run) -> Step:
+    """The train step with its optimizer."""
+    config = run.config
+    optimizer = run.make("optimizer", model=run.model, params=run.model.parameters())
+    half = config["precision"] == "fp16"
+    fused = bool(optimizer.param_groups[0].get("fused"))
+    guard = Guard(
+        optimizer,
+        [*run.model.buffers(), *run.ready_loss.buffers()],
+        policy=config["nonfinite"],
+        max_skips=config["max_skips"],
+        deferred=run.device.type == "cuda" and fused and not half,
+        scaler=torch.amp.GradScaler(run.device.type, enabled=half),
+    )
+    folder = run.folder.path / "examples"
+    store = Store(folder, len(run.data.train.labels), run.task.fields, run.device)
+    return Step(
+        forward=run.forward,
+        augmentation=run.augmentation,
+        mixer=run.mixer,
+        loss=run.ready_loss,
+        miner=run.miner,
+        ranker=Ranker(run.task, run.miner),
+        distiller=run.distiller,
+        guard=guard,
+        meter=Meter(run.task, run.ready_loss, store),
+        accumulate=config["accumulate"],
+        clip=config["clip"],
+    )
+
+
+def finish(run: Run, fit: Fit, report: Report) -> dict[str, Any]:
+    """Train, test with the best weights, show and return the result."""
+    parameters = sum(p.numel() for p in run.model.parameters())
+    run.console.say(
+        f"{type(run.dataset).__name__}: {len(run.data.train)} train, {len(run.data.val)} val, "
+        f"{len(run.data.test)} test; {type(run.model).__name__}: {parameters:,} parameters; "
+        f"{run.device}, {torch.get_num_threads()} threads; {run.folder.path}"
+    )
+    total = round(fit.clock.total)
+    run.console.start(total, fit.progress.step)
+    fit()
+    run.console.stop()
+    best = load_best(run, fit)
+    finals = test(run, fit, report)
+    metrics = {f"{s}/{name}": v for s, e in finals.items() for name, v in e.metrics.items()}
+    p, cost = fit.progress, fit.step.cost
+    report.hparams(run.config, metrics, p.step)
+    names = list(next(iter(finals.values())).metrics) if finals else []
+    rows = [[split, *(f"{e.metrics[n]:.4f}" for n in names)] for split, e in finals.items()]
+    run.console.say(table(f"step {best} of {p.step}", ["split", *names], rows))
+    run.console.say(f"training took {p.seconds:.1f} s")
+    run.console.say(f"run folder    {run.folder.path}")
+    run.console.say(f"dashboard     tensorboard --logdir {run.folder.path}")
+    return {
+        **{split: evaluation.metrics for split, evaluation in finals.items()},
+        "best_step": best,
+        "steps": p.step,
+        "epochs": p.epoch,
+        "train_seconds": p.seconds,
+        "images_per_second": p.examples / max(p.seconds, 1e-9),
+        "examples_seen": p.examples,
+        "forward_passes": cost.forward,
+        "backward_passes": cost.backward,
+        "parameters": parameters,
+    }
+
+
+def load_best(run: Run, fit: Fit) -> int:
+    """Load the best checkpoint's weights; the last ones stay where nothing was validated."""
+    step = fit.saver.best_step
+    if step is None:
+        return fit.progress.step
+    path = run.folder.checkpoints / f"step-{step}"
+    try:
+        run.model.load_state_dict(checkpoint.load(path).model)
+    except CheckpointError as error:
+        run.console.warn(f"{error}; testing the last weights instead")
+        return fit.progress.step
+    return step
+
+
+def test(run: Run, fit: Fit, report: Report) -> dict[str, Evaluation]:
+    """Evaluate val and test with the weights as they stand; postprocessing is fitted on val."""
+    finals: dict[str, Evaluation] = {}
+    for split_name in ("val", "test"):
+        split = getattr(run.data, split_name)
+        if not len(split):
+            continue
+        feed = run.loader.open(split, run.device)
+        check = run.signals.check
+        evaluation = run.evaluator(feed, split, poll=check, transform=run.postprocess)
+        if split_name == "val":
+            run.postprocess.fit(evaluation.outputs, evaluation.records["label"])
+            evaluation = run.evaluator(feed, split, poll=check, transform=run.postprocess)
+        report.final(split_name, fit.progress.epoch, fit.progress.step, evaluation)
+        finals[split_name] = evaluation
+    return finals

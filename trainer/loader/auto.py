@@ -1,0 +1,27 @@
+"""Memory where the set fits, otherwise streaming."""
+
+import math
+
+import torch
+
+from trainer.check import within
+from trainer.dataset import Split
+from trainer.loader.base import Feed, Loader
+from trainer.loader.memory import Memory
+from trainer.loader.stream import Stream
+
+
+class Auto(Loader):
+    """`memory` for sources of at most `memory_gb` gigabytes as uint8, `stream` above."""
+
+    def __init__(self, *, workers: int = 2, memory_gb: float = 4.0) -> None:
+        within("loader.memory_gb", memory_gb, "[0, inf)")
+        self.memory_gb = memory_gb
+        self.memory = Memory()
+        self.stream = Stream(workers=workers)
+
+    def open(self, split: Split, device: torch.device) -> Feed:
+        """The feed of a split."""
+        size = len(split.images) * math.prod(split.images.shape)
+        fits = size <= self.memory_gb * 1e9
+        return (self.memory if fits else self.stream).open(split, device)

@@ -1,0 +1,47 @@
+"""What a loader does: batches of a plan, pixels as they are stored; no random number in sight."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from trainer.batch import Batch
+from trainer.dataset import Split
+from trainer.plan import Plan
+
+
+class Feed(ABC):
+    """The images of a split, ready to be asked for."""
+
+    @abstractmethod
+    def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
+        """The plan's batches from step `start` on; images uint8 or float32, 0 to 255."""
+
+
+class Loader(ABC):
+    """Makes feeds, one for each split."""
+
+    @abstractmethod
+    def open(self, split: Split, device: torch.device) -> Feed:
+        """The feed of a split whose batches lie on the device."""
+
+
+def batch_of(images: Tensor, labels: Tensor, plan: Plan, rows: slice) -> Batch:
+    """The batch of some rows of the plan, from their images [B, ...] and labels [B, K, ...]."""
+    return Batch(
+        images,
+        labels,
+        plan.shares[rows],
+        plan.ids[rows],
+        plan.weight[rows],
+        plan.count[rows],
+    )
+
+
+def interpolate(images: list[Tensor], shares: Tensor) -> Tensor:
+    """Blend K image batches [B, C, H, W] by shares [B, K], to float32."""
+    return sum(
+        (part.float() * shares[:, k, None, None, None] for k, part in enumerate(images)),
+        torch.zeros((), device=shares.device),
+    )

@@ -1,0 +1,85 @@
+"""Images decoded by worker processes while the model trains."""
+
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import DataLoader
+
+from trainer.batch import Batch
+from trainer.check import within
+from trainer.dataset import Images, Split
+from trainer.loader.base import Feed, Loader, batch_of, interpolate
+from trainer.plan import Plan
+
+
+class Stream(Loader):
+    """Workers read and bring images to one size, nothing more: all random numbers come later."""
+
+    def __init__(self, *, workers: int = 2, prefetch: int = 4, timeout: float = 120.0) -> None:
+        within("loader.workers", workers, "[0, inf)")
+        within("loader.prefetch", prefetch, "[1, inf)")
+        within("loader.timeout", timeout, "[0, inf)")
+        self.workers = workers
+        self.prefetch = prefetch
+        self.timeout = timeout
+
+    def open(self, split: Split, device: torch.device) -> Feed:
+        """The feed of a split; its workers live as long as it does."""
+        return StreamFeed(split, device, self)
+
+
+class Rows(torch.utils.data.Dataset):
+    """Reads a whole batch of ids at once."""
+
+    def __init__(self, images: Images) -> None:
+        self.images = images
+
+    def __getitem__(self, ids: list[list[int]]) -> list[torch.Tensor]:
+        """K tensors uint8 [B, C, H, W] for ids [K][B]."""
+        return [self.images.read(part) for part in ids]
+
+
+class Steps:
+    """The sampler of the DataLoader: ids [K][B] of each step, in order."""
+
+    def __init__(self) -> None:
+        self.ids: list[list[list[int]]] = []
+
+    def __iter__(self) -> Iterator[list[list[int]]]:
+        return iter(self.ids)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class StreamFeed(Feed):
+    """Batches through a DataLoader whose workers persist over the epochs."""
+
+    def __init__(self, split: Split, device: torch.device, loader: Stream) -> None:
+        self.labels = split.labels
+        self.device = device
+        self.steps = Steps()
+        many = loader.workers > 0
+        self.loader = DataLoader(
+            Rows(split.images),
+            sampler=self.steps,
+            batch_size=None,
+            num_workers=loader.workers,
+            pin_memory=device.type == "cuda",
+            prefetch_factor=loader.prefetch if many else None,
+            persistent_workers=many,
+            timeout=loader.timeout if many else 0,
+            multiprocessing_context="fork" if many else None,
+        )
+
+    def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
+        """The plan's batches from step `start` on."""
+        bounds = plan.bounds.tolist()
+        spans = [slice(a, b) for a, b in zip(bounds[start:-1], bounds[start + 1 :], strict=True)]
+        self.steps.ids = [plan.ids[rows].T.tolist() for rows in spans]
+        held = plan.to(self.device)
+        for rows, read in zip(spans, self.loader, strict=True):
+            parts = [part.to(self.device, non_blocking=True) for part in read]
+            labels = self.labels[plan.ids[rows]].to(self.device, non_blocking=True)
+            images = parts[0] if len(parts) == 1 else interpolate(parts, held.shares[rows])
+            yield batch_of(images, labels, held, rows)

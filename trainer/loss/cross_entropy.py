@@ -1,0 +1,69 @@
+"""Cross entropy; label smoothing of Szegedy et al. 2016 (https://arxiv.org/abs/1512.00567), sec. 7.
+
+Class weights: a list; `balanced`, N / (C n_c); or `effective_number`, (1 − β) / (1 − β^n_c)
+scaled to a mean of 1 (Cui et al. 2019, https://arxiv.org/abs/1901.05555, eq. 2).
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainer.check import within
+from trainer.loss.base import Loss
+
+
+class CrossEntropy(Loss):
+    """−log softmax, with optional class weights and label smoothing (1 − ε)·onehot + ε / C."""
+
+    weights: Tensor | None
+
+    def __init__(
+        self,
+        *,
+        class_weights: list[float] | Literal["balanced", "effective_number"] | None = None,
+        label_smoothing: float = 0.0,
+        beta: float = 0.999,
+    ) -> None:
+        super().__init__()
+        within("loss.label_smoothing", label_smoothing, "[0, 1]")
+        within("loss.beta", beta, "[0, 1)")
+        if isinstance(class_weights, list):
+            within("loss.class_weights", class_weights, "[0, inf)")
+        self.class_weights = class_weights
+        self.label_smoothing = label_smoothing
+        self.beta = beta
+        self.register_buffer("weights", None, persistent=False)
+
+    def prepare(self, class_counts: Tensor) -> None:
+        """Turn the setting into one weight per class."""
+        if self.class_weights is None:
+            return
+        counts = class_counts.double().clamp(min=1)
+        if self.class_weights == "balanced":
+            weights = class_counts.sum() / (len(counts) * counts)
+        elif self.class_weights == "effective_number":
+            weights = (1 - self.beta) / (1 - self.beta**counts)
+            weights = weights / weights.mean()
+        else:
+            weights = torch.tensor(self.class_weights, dtype=torch.float64)
+        if len(weights) != len(counts):
+            raise ValueError(
+                f"loss.class_weights has {len(weights)} values for {len(counts)} classes"
+            )
+        self.weights = weights.float()
+
+    def score(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """[B, C], [B] → [B], torch's unreduced value."""
+        return F.cross_entropy(
+            outputs,
+            labels,
+            self.weights,
+            reduction="none",
+            label_smoothing=self.label_smoothing,
+        )
+
+    def count(self, labels: Tensor) -> Tensor:
+        """The class weight of each label, as in torch's weighted mean."""
+        return super().count(labels) if self.weights is None else self.weights[labels]

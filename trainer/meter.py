@@ -1,0 +1,98 @@
+"""What the training passes showed: kept on the device, turned into numbers now and then."""
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainer.batch import Batch
+from trainer.history import Store
+from trainer.loss import Loss, contract
+from trainer.task import Task
+
+Sums = dict[str, list[float]]  # metric → [sum, count]
+NO_IMAGES = torch.empty(0)  # images are not kept: 50 batches of them would fill a GPU
+
+
+class Meter:
+    """Collects outputs and losses; `flush` makes metrics of them and feeds the difficulty store.
+
+    The mean is over the rows of the plan: those that a miner adds (count 0) are left out, those
+    that it masks later are not. So training metrics compare between miners.
+    """
+
+    def __init__(self, task: Task, loss: Loss, store: Store) -> None:
+        self.task = task
+        self.loss = loss
+        self.store = store
+        self.pending: list[tuple[Batch, Tensor, Tensor]] = []
+        self.interval: Sums = {}  # since the last event
+        self.epoch: Sums = {}  # since the epoch began
+
+    def add(self, batch: Batch, outputs: Tensor, losses: Tensor) -> None:
+        """Keep what a training pass showed, detached; nothing is computed."""
+        self.pending.append((replace(batch, images=NO_IMAGES), outputs, losses))
+
+    def flush(self) -> None:
+        """Turn what was added since the last flush into sums and records."""
+        by_labels: dict[int, list[tuple[Batch, Tensor, Tensor]]] = defaultdict(list)
+        for item in self.pending:
+            by_labels[item[0].labels.shape[1]].append(item)
+        self.pending = []
+        for items in by_labels.values():
+            for name, (total, number) in self.sums(items).items():
+                for sums in (self.interval, self.epoch):
+                    held = sums.setdefault(name, [0.0, 0.0])
+                    held[0] += total
+                    held[1] += number
+
+    def sums(self, items: list[tuple[Batch, Tensor, Tensor]]) -> dict[str, tuple[float, float]]:
+        """Sum and count of each metric over batches of one K."""
+        batch = columns([item[0] for item in items])
+        outputs = torch.cat([item[1] for item in items])
+        losses = torch.cat([item[2] for item in items])
+        planned = (batch.count > 0).double()
+        if batch.labels.shape[1] == 1:
+            records = self.task.records(outputs, batch.labels[:, 0])
+            self.store.add(batch.index[:, 0], {"loss": losses, **records})
+        sums = {"loss": sums_of(losses, contract(self.loss.count, batch), planned)}
+        for metric, field in self.task.tracked.items():
+            values = contract(lambda labels, f=field: self.task.records(outputs, labels)[f], batch)
+            sums[metric] = sums_of(values, torch.ones_like(planned), planned)
+        return sums
+
+    def take_interval(self) -> dict[str, float]:
+        """Metrics since the last event, as of the last flush; the next interval begins."""
+        metrics, self.interval = means(self.interval), {}
+        return metrics
+
+    def take_epoch(self) -> dict[str, float]:
+        """Metrics of the whole epoch, as of the last flush; the next begins."""
+        metrics, self.epoch = means(self.epoch), {}
+        return metrics
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums, as of the last flush."""
+        return {"interval": self.interval, "epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take them back."""
+        self.interval, self.epoch = state["interval"], state["epoch"]
+
+
+def columns(batches: list[Batch]) -> Batch:
+    """The batches as one, without their images."""
+    names = ("labels", "shares", "index", "weight", "count")
+    return Batch(NO_IMAGES, *(torch.cat([getattr(b, name) for b in batches]) for name in names))
+
+
+def sums_of(values: Tensor, counts: Tensor, planned: Tensor) -> tuple[float, float]:
+    """Sums of values and of counts over the planned rows."""
+    return (values * planned).sum().item(), (counts * planned).sum().item()
+
+
+def means(sums: Sums) -> dict[str, float]:
+    """Sum over count of each metric."""
+    return {name: total / number for name, (total, number) in sums.items() if number}

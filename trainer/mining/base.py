@@ -1,0 +1,106 @@
+"""What a miner does: five hooks, each a no-op by default."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.batch import Batch
+from trainer.check import within
+from trainer.plan import Plan
+from trainer.seed import Moment, Purpose, generator
+
+Score = Literal["loss", "error", "confidence", "margin", "entropy", "el2n"]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What a miner may know when an epoch begins."""
+
+    number: int  # from 0
+    total: int  # epochs of the run
+    batch_size: int
+    seed: int
+    ids: Tensor  # [n] dataset ids of the training split
+    labels: Tensor  # [M, ...] labels by dataset id
+
+    def generator(self) -> np.random.Generator:
+        """The miner's random numbers of this epoch."""
+        return generator(self.seed, Purpose.MINE, self.number)
+
+
+@dataclass(kw_only=True)
+class Miner:
+    """Base of all miners, and the null object among them.
+
+    Ranks are higher for harder examples. `score` names what they are: `loss`, `error` (1 where the
+    prediction is wrong), `confidence` (1 − p_y), `margin` (largest other p − p_y), `entropy` of the
+    prediction, `el2n` ‖p − onehot‖ (Paul et al. 2021, https://arxiv.org/abs/2107.07075). Under
+    mixing they are share-weighted; `rank_by: excess` subtracts the entropy of the shares, so that
+    the loss of a mixed image does not mostly rank λ. For the first `warmup_epochs` epochs the miner
+    watches (`observe`) and changes nothing.
+    """
+
+    score: Score = "loss"
+    rank_by: Literal["raw", "excess"] = "raw"
+    warmup_epochs: int = 0
+
+    pooled = False  # whether weigh() depends on the losses of the whole effective batch
+
+    def __post_init__(self) -> None:
+        within("mining.warmup_epochs", self.warmup_epochs, "[0, inf)")
+        if self.rank_by == "excess" and self.score != "loss":
+            raise ValueError(f"mining.rank_by=excess needs mining.score=loss, got {self.score}")
+
+    def refresh(self, epoch: Epoch, scan: Callable[[Tensor], Tensor]) -> None:
+        """Fix what the epoch is decided by. `scan` ranks ids [n] with the model as it stands."""
+
+    def sampler(self, plan: Plan, epoch: Epoch) -> Plan:
+        """Change the plan of an epoch: a pure function of the plan, the epoch and what is fixed."""
+        return plan
+
+    def select(self, batch: Batch, rank: Callable[[Batch], Tensor], moment: Moment) -> Batch:
+        """Choose rows before the training pass. `rank` is a read-only forward pass."""
+        return batch
+
+    def weigh(self, ranks: Tensor, batch: Batch, moment: Moment) -> Batch:
+        """Set weight and count from the ranks [B] (or [B, H, W]) of the effective batch."""
+        return batch
+
+    def observe(self, batch: Batch, ranks: Tensor) -> None:
+        """Remember ranks after the update."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the checkpoint keeps: tensors, numbers and plain containers."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+
+
+def kept(number: int, keep: float, least: int = 1) -> int:
+    """How many of `number` a fraction keeps: rounded, at least `least`, at most all."""
+    return min(number, max(least, int(keep * number + 0.5)))
+
+
+def only(batch: Batch, mask: Tensor) -> Batch:
+    """The batch with weight and count 0 where the mask [B] or [B, H, W] is false."""
+    extra = mask.ndim - batch.weight.ndim
+    weight, count = (x.reshape(*x.shape, *[1] * extra) for x in (batch.weight, batch.count))
+    return replace(batch, weight=weight * mask, count=count * mask)
+
+
+def hardest(ranks: Tensor, batch: Batch, number: int) -> Tensor:
+    """Mask [B] or [B, H, W] of the `number` highest ranks among the elements that count.
+
+    Ties go to the earlier element, so that the choice is the same on every machine.
+    """
+    extra = ranks.ndim - batch.count.ndim
+    counts = batch.count.reshape(*batch.count.shape, *[1] * extra) > 0
+    flat = ranks.masked_fill(~counts.expand_as(ranks), -torch.inf).flatten()
+    chosen = flat.argsort(descending=True, stable=True)[:number]
+    mask = torch.zeros_like(flat, dtype=torch.bool).index_fill_(0, chosen, True)
+    return mask.view_as(ranks) & counts

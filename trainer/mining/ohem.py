@@ -1,0 +1,44 @@
+"""Online hard example mining (Shrivastava et al. 2016, https://arxiv.org/abs/1604.03540), one pass.
+
+The whole batch goes forward; the hardest alone get the gradient, and the mean is over the kept.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from trainer.batch import Batch
+from trainer.check import within
+from trainer.mining.base import Miner, hardest, kept, only
+from trainer.seed import Moment
+
+
+@dataclass(kw_only=True)
+class Ohem(Miner):
+    """Keeps the hardest `keep` of the batch, or all whose p_y is below `threshold`.
+
+    Under a threshold at least `min_kept` are kept, and ranks are 1 − p_y whatever `score` says.
+    For masks the elements are pixels.
+    """
+
+    keep: float = 0.5
+    min_kept: int = 1
+    threshold: float | None = None
+
+    pooled = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within("mining.keep", self.keep, "(0, 1]")
+        within("mining.min_kept", self.min_kept, "[1, inf)")
+        if self.threshold is not None:
+            within("mining.threshold", self.threshold, "(0, 1]")
+            self.score = "confidence"
+
+    def weigh(self, ranks: Tensor, batch: Batch, moment: Moment) -> Batch:
+        """Weight and count 0 for the dropped."""
+        if self.threshold is None:
+            number = kept(ranks.numel(), self.keep, self.min_kept)
+            return only(batch, hardest(ranks, batch, number))
+        least = hardest(ranks, batch, self.min_kept)
+        return only(batch, (ranks > 1 - self.threshold) | least)

@@ -1,0 +1,29 @@
+"""A uniform random part of each batch: the control that every claim about mining needs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainer.batch import Batch
+from trainer.check import within
+from trainer.mining.base import Miner, kept
+from trainer.seed import Moment, Purpose
+
+
+@dataclass(kw_only=True)
+class Random(Miner):
+    """Trains on `keep` of each batch, drawn without looking: as many as the rival trains on."""
+
+    keep: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within("mining.keep", self.keep, "(0, 1]")
+
+    def select(self, batch: Batch, rank: Callable[[Batch], Tensor], moment: Moment) -> Batch:
+        """A random part of the rows, in their order."""
+        number = kept(len(batch), self.keep)
+        chosen = moment.generator(Purpose.SELECT).permutation(len(batch))[:number]
+        return batch.rows(torch.from_numpy(chosen).sort().values.to(batch.index.device))

@@ -1,0 +1,1 @@
+"""Models: `[B, C, H, W]` images to outputs."""

@@ -1,0 +1,1 @@
+"""Optimizers, each with the same options for weight decay."""

@@ -1,0 +1,35 @@
+"""Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980), algorithm 1; weight decay as L2."""
+
+import torch
+from torch import nn
+
+from trainer.check import within
+from trainer.optimizer.groups import fusable, parameter_groups
+
+
+class Adam(torch.optim.Adam):
+    """torch's, fused where it can be."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        lr: float = 1e-3,
+        betas: list[float],
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        decay_bias_norm: bool = False,
+        amsgrad: bool = False,
+    ) -> None:
+        within("optimizer.betas", betas, "[0, 1)")
+        within("optimizer.eps", eps, "[0, inf)")
+        super().__init__(
+            parameter_groups(
+                model, lr=lr, weight_decay=weight_decay, decay_bias_norm=decay_bias_norm
+            ),
+            lr=lr,
+            betas=(betas[0], betas[1]),
+            eps=eps,
+            amsgrad=amsgrad,
+            fused=fusable(model.parameters()),
+        )

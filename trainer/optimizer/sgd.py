@@ -1,0 +1,34 @@
+"""Stochastic gradient descent with momentum (Polyak 1964) or Nesterov's (Sutskever et al. 2013)."""
+
+import torch
+from torch import nn
+
+from trainer.check import within
+from trainer.optimizer.groups import fusable, parameter_groups
+
+
+class Sgd(torch.optim.SGD):
+    """torch's, fused where it can be; weight decay as L2."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        lr: float = 0.1,
+        momentum: float = 0.9,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        decay_bias_norm: bool = False,
+    ) -> None:
+        within("optimizer.momentum", momentum, "[0, 1)")
+        if nesterov and not momentum:
+            raise ValueError("optimizer.nesterov=true needs optimizer.momentum above 0")
+        super().__init__(
+            parameter_groups(
+                model, lr=lr, weight_decay=weight_decay, decay_bias_norm=decay_bias_norm
+            ),
+            lr=lr,
+            momentum=momentum,
+            nesterov=nesterov,
+            fused=fusable(model.parameters()),
+        )

@@ -1,0 +1,90 @@
+"""The plan of an epoch: which examples, in which order, cut into batches."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Plan:
+    """R rows in order. A row is a training example, or a blend of K of them (SMOTE)."""
+
+    ids: Tensor  # [R, K] dataset ids
+    shares: Tensor  # [R, K] rows sum to 1
+    weight: Tensor  # [R] factor on the loss
+    count: Tensor  # [R] what the row adds to the denominator
+    bounds: Tensor  # [S + 1] step i trains on the rows bounds[i] to bounds[i + 1]
+
+    @classmethod
+    def of(cls, ids: Tensor, batch_size: int, shares: Tensor | None = None) -> "Plan":
+        """A plan over ids [R] or [R, K], each with weight and count 1."""
+        ids = ids[:, None] if ids.ndim == 1 else ids
+        ones = torch.ones(1).expand(len(ids))  # a view: no memory for each row
+        shares = ones[:, None] if shares is None else shares
+        return cls(ids, shares, ones, ones, cut(len(ids), batch_size))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def steps(self) -> int:
+        """Number of optimizer steps in the epoch."""
+        return len(self.bounds) - 1
+
+    def rows(self, at: Tensor, batch_size: int) -> "Plan":
+        """The plan of the rows `at` [r], cut anew."""
+        return Plan(
+            self.ids[at],
+            self.shares[at],
+            self.weight[at],
+            self.count[at],
+            cut(len(at), batch_size),
+        )
+
+    def weighted(self, factor: Tensor) -> "Plan":
+        """The plan with each row's weight multiplied by factor [R]; counts stay."""
+        return replace(self, weight=self.weight * factor)
+
+    def with_added(self, extra: Tensor, weight: float) -> "Plan":
+        """Each step of b rows gets `len(extra) / S` rows more: L(batch) + weight * L(extra).
+
+        extra [E] ids, handed out in order to the S steps in proportion to their rows. Added rows
+        have count 0 and weight `weight * b / e`, so that they add `weight` times their own mean.
+        """
+        own = self.bounds.diff()
+        ends = (self.bounds * len(extra)).div(max(len(self), 1), rounding_mode="floor")
+        added = ends.diff()
+        step_of_own = torch.repeat_interleave(torch.arange(self.steps), own)
+        step_of_extra = torch.repeat_interleave(torch.arange(self.steps), added)
+        # A stable sort by step keeps each step's own rows first, the added behind them.
+        order = torch.cat([step_of_own, step_of_extra]).argsort(stable=True)
+        each = weight * own / added.clamp(min=1)
+        extra_ids = extra[:, None].expand(-1, self.ids.shape[1])
+        extra_shares = torch.zeros(len(extra), self.ids.shape[1])
+        extra_shares[:, 0] = 1
+        return Plan(
+            torch.cat([self.ids, extra_ids])[order],
+            torch.cat([self.shares, extra_shares])[order],
+            torch.cat([self.weight, each[step_of_extra]])[order],
+            torch.cat([self.count, torch.zeros(len(extra))])[order],
+            self.bounds + ends,
+        )
+
+    def to(self, device: torch.device) -> "Plan":
+        """The plan with its rows on the device; the bounds stay on the CPU."""
+        ids, shares, weight, count = (
+            part.to(device) for part in (self.ids, self.shares, self.weight, self.count)
+        )
+        return Plan(ids, shares, weight, count, self.bounds)
+
+
+def cut(rows: int, batch_size: int) -> Tensor:
+    """Bounds [S + 1] of the batches of an epoch.
+
+    A last batch of one row joins the batch before it: BatchNorm has no variance of one example.
+    """
+    bounds = [*range(0, rows, batch_size), rows]
+    if len(bounds) > 2 and bounds[-1] - bounds[-2] == 1 and batch_size > 1:
+        del bounds[-2]
+    return torch.tensor(bounds)

@@ -1,0 +1,100 @@
+"""What a run shows while it trains: lines, curves, pictures."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from trainer.batch import Batch
+from trainer.console import Console
+from trainer.dataset import Data
+from trainer.evaluate import Evaluation
+from trainer.forward import Forward
+from trainer.log import Log
+from trainer.picture import confusion, confusion_matrix, grid
+
+PICTURES = 32  # images in the grid of inputs
+DETAILS = 10  # times a run that weights and confusion matrices are shown
+
+
+class Report:
+    """Writes the log and the console from what the loop hands over."""
+
+    def __init__(self, log: Log, console: Console, data: Data, epochs: int) -> None:
+        self.log = log
+        self.console = console
+        self.data = data
+        self.epochs = epochs
+
+    def config(self, config: Mapping[str, Any]) -> None:
+        """The configuration as text."""
+        text = json.dumps(config, indent=2, default=str)
+        self.log.show("text", "config", f"```\n{text}\n```")
+
+    def inputs(self, batch: Batch, forward: Forward) -> None:
+        """What the first training step sees: augmented, mixed."""
+        images = batch.images[:PICTURES] * forward.std + forward.mean
+        self.log.show("image", "inputs", grid(images), 0)
+
+    def train(
+        self, epoch: int, step: int, values: dict[str, float], rates: dict[str, float]
+    ) -> None:
+        """One event of the train split."""
+        self.log.metrics("train", epoch=epoch, step=step, values=values, extra=rates)
+        self.console.advance(step, f"loss {values.get('loss', float('nan')):.4f}")
+
+    def epoch(
+        self, epoch: int, step: int, train: dict[str, float], val: Evaluation | None, speed: float
+    ) -> None:
+        """The end of an epoch: a line, and the events of the validation split."""
+        metrics = {f"train {name}": value for name, value in train.items()}
+        if val is not None:
+            self.log.metrics("val", epoch=epoch, step=step, values=val.metrics)
+            metrics |= {f"val {name}": val.metrics[name] for name in train}
+        numbers = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        line = f"epoch {epoch + 1}/{self.epochs}  step {step}  {numbers}  {speed:,.0f} images/s"
+        self.console.say(line)
+
+    def details(self, epoch: int, step: int, model: nn.Module, val: Evaluation | None) -> None:
+        """Ten times a run: distributions of the weights, and the confusion matrix."""
+        if (epoch + 1) * DETAILS // self.epochs == epoch * DETAILS // self.epochs:
+            return
+        for name, parameter in model.named_parameters():
+            values = parameter.detach().float().cpu().numpy()
+            self.log.show("histogram", f"weights/{name}", values, step)
+        if val is not None:
+            self.confusion("val", step, val)
+
+    def confusion(self, split: str, step: int, evaluation: Evaluation) -> None:
+        """The confusion matrix of a split, where the task has one."""
+        records, classes = evaluation.records, self.data.classes
+        if "prediction" in records and len(classes) > 1:
+            matrix = confusion_matrix(records["label"], records["prediction"], len(classes))
+            self.log.show("image", f"confusion/{split}", confusion(matrix, classes), step)
+
+    def final(self, split: str, epoch: int, step: int, evaluation: Evaluation) -> None:
+        """The metrics of a split at the end of the run."""
+        self.log.metrics(split, epoch=epoch, step=step, values=evaluation.metrics)
+        self.confusion(split, step, evaluation)
+
+    def hparams(self, config: Mapping[str, Any], metrics: dict[str, float], step: int) -> None:
+        """The run's row in the HParams tab: what was chosen, and the final metrics."""
+        settings = dict(flat(config))
+        scalars = {f"final/{name}": value for name, value in metrics.items()}
+        self.log.show("scalars", scalars, step)
+        self.log.show("hparams", settings, list(scalars), failed=False)
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Settings by dotted name; a component's class by the name of its group."""
+    found: list[tuple[str, Any]] = []
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            found += flat(value, f"{name}.")
+        elif key == "_target_":
+            found.append((prefix[:-1], str(value).rsplit(".", 1)[-1]))
+        elif value is not None:
+            found.append((name, value))
+    return found

@@ -1,0 +1,16 @@
+"""Every example once, in random order."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.dataset import Split
+from trainer.sampler.base import Sampler
+
+
+class Shuffle(Sampler):
+    """A fresh permutation each epoch."""
+
+    def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
+        """All ids of the split, permuted."""
+        return split.ids[torch.from_numpy(rng.permutation(len(split)))], None

@@ -1,0 +1,50 @@
+"""When checkpoints are written, and which stay."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from trainer import checkpoint
+from trainer.folder import RunFolder
+from trainer.length import Every
+from trainer.metric import better, direction
+
+
+@dataclass
+class Saver:
+    """Keeps the newest checkpoints and the best one."""
+
+    folder: RunFolder
+    config: dict[str, Any]
+    every: Every
+    keep: int
+    monitor: str
+    best: float | None = None
+    best_step: int | None = None
+    saved_step: int | None = None  # of the last checkpoint, while nothing has happened since
+
+    def improved(self, metrics: dict[str, float], step: int) -> bool:
+        """Whether the monitored metric is the best so far; remembers it."""
+        if self.monitor not in metrics:
+            known = ", ".join(metrics)
+            raise ValueError(f"checkpoint.monitor={self.monitor} is none of: {known}")
+        if not better(metrics[self.monitor], self.best, direction(self.monitor)):
+            return False
+        self.best, self.best_step = metrics[self.monitor], step
+        return True
+
+    def save(self, step: int, model: nn.Module, state: dict[str, Any]) -> None:
+        """Write a checkpoint, then remove those that are too many."""
+        checkpoint.save(self.folder.checkpoints, step, model.state_dict(), state, self.config)
+        protected = set() if self.best_step is None else {self.best_step}
+        checkpoint.prune(self.folder.checkpoints, self.keep, protected)
+        self.saved_step = step
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best metric and its step."""
+        return {"best": self.best, "best_step": self.best_step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take both back."""
+        self.best, self.best_step = state["best"], state["best_step"]

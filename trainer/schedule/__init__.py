@@ -1,0 +1,5 @@
+"""Learning-rate schedules: pure functions of the clock."""
+
+from trainer.schedule.base import Schedule
+
+__all__ = ["Schedule"]

@@ -1,0 +1,152 @@
+"""The type of every setting outside the groups, and the rules that hold between settings.
+
+A component's own settings are typed by its class: see `trainer.build`. No torch in here: a wrong
+setting is refused before anything slow is imported.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from trainer.check import within
+from trainer.errors import ConfigError, nearest
+from trainer.length import parse
+
+GROUPS = (
+    "job",
+    "task",
+    "dataset",
+    "loader",
+    "model",
+    "init",
+    "augmentation",
+    "mixer",
+    "sampler",
+    "loss",
+    "mining",
+    "distill",
+    "optimizer",
+    "schedule",
+    "warmup",
+    "early_stopping",
+    "postprocess",
+)
+
+CHOICES = {
+    "precision": ("fp32", "bf16", "fp16"),
+    "strategy": ("auto", "single"),
+    "nonfinite": ("raise", "skip"),
+    "split": ("train", "val", "test"),
+}
+
+
+@dataclass
+class CheckpointSettings:
+    """When checkpoints are written and which stay."""
+
+    every: str = "1ep"
+    keep: int = 3
+    monitor: str = "val/loss"
+
+
+@dataclass
+class LogSettings:
+    """How often training metrics are logged."""
+
+    every: str = "50st"
+
+
+@dataclass
+class Config:
+    """All settings of a run. `conf/config.yaml` says what each is."""
+
+    job: Any = MISSING
+    task: Any = MISSING
+    dataset: Any = MISSING
+    loader: Any = MISSING
+    model: Any = MISSING
+    init: Any = MISSING
+    augmentation: Any = MISSING
+    mixer: Any = MISSING
+    sampler: Any = MISSING
+    loss: Any = MISSING
+    mining: Any = MISSING
+    distill: Any = MISSING
+    optimizer: Any = MISSING
+    schedule: Any = MISSING
+    warmup: Any = MISSING
+    early_stopping: Any = MISSING
+    postprocess: Any = MISSING
+
+    seed: int = 0
+    epochs: int = 30
+    steps: int | None = None
+    batch_size: Any = 32  # an integer or `all`
+    accumulate: int = 1
+    clip: float | None = None
+    eval_batch_size: int = 256
+
+    device: str = "auto"
+    precision: str = "fp32"
+    compile: bool = False
+    channels_last: bool = False
+    threads: int | None = None
+    strategy: str = "auto"
+
+    checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    resume: str | None = None
+    resume_allow: list[str] = field(default_factory=list)
+    nonfinite: str = "raise"
+    max_skips: int = 3
+
+    run: str | None = None
+    runs: list[str] = field(default_factory=list)
+    split: str = "test"
+    quiet: bool = False
+    debug: bool = False
+
+
+def register() -> None:
+    """Let Hydra type the config by this schema."""
+    ConfigStore.instance().store(name="schema", node=Config)
+
+
+def check(config: dict[str, Any]) -> None:
+    """Raise ConfigError for a setting out of range."""
+    try:
+        check_ranges(config)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    for name, choices in CHOICES.items():
+        if config[name] not in choices:
+            hint = nearest(config[name], list(choices))
+            known = ", ".join(choices)
+            raise ConfigError(f"{name} must be one of {known}, got {config[name]!r}.{hint}")
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", config["device"]):
+        hint = nearest(config["device"], ["auto", "cpu", "cuda", "cuda:0", "mps"])
+        raise ConfigError(
+            f"device must be auto, cpu, cuda, cuda:N or mps, got {config['device']!r}.{hint}"
+        )
+
+
+def check_ranges(config: dict[str, Any]) -> None:
+    """Raise ValueError for a number or a length out of range."""
+    within("seed", config["seed"], "[0, 9.2e18]")
+    for name in ("epochs", "accumulate", "eval_batch_size"):
+        within(name, config[name], "[1, inf)")
+    for name in ("steps", "threads"):
+        if config[name] is not None:
+            within(name, config[name], "[1, inf)")
+    if config["clip"] is not None:
+        within("clip", config["clip"], "(0, inf)")
+    within("max_skips", config["max_skips"], "[0, inf)")
+    within("checkpoint.keep", config["checkpoint"]["keep"], "[1, inf)")
+    size = config["batch_size"]
+    if size != "all" and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        raise ValueError(f"batch_size must be an integer of at least 1, or all, got {size!r}")
+    for group in ("checkpoint", "log"):
+        parse(config[group]["every"], f"{group}.every")

@@ -1,0 +1,78 @@
+"""Classification: class ids [B], logits [B, C]."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainer.dataset import Data
+from trainer.task.base import Task
+
+
+class Classification(Task):
+    """One class for each image."""
+
+    fields = ("confidence", "margin", "correct", "el2n", "prediction")
+    tracked: ClassVar = {"accuracy": "correct"}
+
+    def outputs(self, data: Data) -> int:
+        """One logit for each class."""
+        return len(data.classes)
+
+    def score(self, name: str, outputs: Tensor, labels: Tensor) -> Tensor:
+        """How hard each example is, [B]."""
+        return SCORES[name](outputs.softmax(1), labels)
+
+    def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Loss-free values of each example; `nll` is plain cross entropy whatever the loss is."""
+        p = outputs.softmax(1)
+        prediction = outputs.argmax(1)
+        return {
+            "nll": F.cross_entropy(outputs, labels, reduction="none"),
+            "confidence": true_probability(p, labels),
+            "margin": -margin(p, labels),
+            "correct": (prediction == labels).float(),
+            "el2n": el2n(p, labels),
+            "prediction": prediction,
+            "label": labels,
+        }
+
+    def metrics(self, records: dict[str, Tensor]) -> dict[str, float]:
+        """Accuracy, the mean over classes of recall, and the negative log likelihood."""
+        correct, labels = records["correct"].double(), records["label"]
+        hits = torch.zeros(int(labels.max()) + 1, dtype=torch.float64).index_add_(
+            0, labels, correct
+        )
+        counts = labels.bincount()
+        return {
+            "accuracy": correct.mean().item(),
+            "balanced_accuracy": (hits[counts > 0] / counts[counts > 0]).mean().item(),
+            "nll": records["nll"].double().mean().item(),
+        }
+
+
+def true_probability(p: Tensor, labels: Tensor) -> Tensor:
+    """p_y [B] of probabilities [B, C, ...]."""
+    return p.gather(1, labels[:, None])[:, 0]
+
+
+def margin(p: Tensor, labels: Tensor) -> Tensor:
+    """Largest other probability − p_y."""
+    others = p.scatter(1, labels[:, None], -1.0)
+    return others.amax(1) - true_probability(p, labels)
+
+
+def el2n(p: Tensor, labels: Tensor) -> Tensor:
+    """‖p − onehot‖₂."""
+    return (p - torch.zeros_like(p).scatter_(1, labels[:, None], 1.0)).norm(dim=1)
+
+
+SCORES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "error": lambda p, labels: (p.argmax(1) != labels).float(),
+    "confidence": lambda p, labels: 1 - true_probability(p, labels),
+    "margin": margin,
+    "entropy": lambda p, labels: torch.special.entr(p).sum(1),  # noqa: ARG005
+    "el2n": el2n,
+}

@@ -1,0 +1,23 @@
+"""Gradual warmup (Goyal et al. 2017, https://arxiv.org/abs/1706.02677, sec. 2.2)."""
+
+from trainer.check import within
+from trainer.length import Clock, parse
+from trainer.warmup.base import Warmup
+
+
+class Gradual(Warmup):
+    """Linear from `start_factor` times the target to the target, each step, over `steps`."""
+
+    def __init__(self, *, steps: str = "1ep", start_factor: float = 0.1) -> None:
+        parse(steps, "warmup.steps")
+        within("warmup.start_factor", start_factor, "[0, 1]")
+        self.steps = steps
+        self.start_factor = start_factor
+
+    def bind(self, clock: Clock) -> None:
+        """The length in steps."""
+        self.length = clock.steps(self.steps)
+
+    def lr(self, t: float, target: float) -> float:
+        """The rate at step t."""
+        return target * (self.start_factor + (1 - self.start_factor) * t / self.length)
