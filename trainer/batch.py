@@ -21,6 +21,10 @@ class Batch:
     def __len__(self) -> int:
         return len(self.images)
 
+    def with_images(self, images: Tensor) -> "Batch":
+        """The batch with other images [B, C, H, W]."""
+        return replace(self, images=images)
+
     def rows(self, at: Tensor | slice) -> "Batch":
         """The batch of the rows `at`, positions [b] or a slice."""
         return Batch(

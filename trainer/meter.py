@@ -1,7 +1,6 @@
 """What the training passes showed: kept on the device, turned into numbers now and then."""
 
 from collections import defaultdict
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -33,7 +32,7 @@ class Meter:
 
     def add(self, batch: Batch, outputs: Tensor, losses: Tensor) -> None:
         """Keep what a training pass showed, detached; nothing is computed."""
-        self.pending.append((replace(batch, images=NO_IMAGES), outputs, losses))
+        self.pending.append((batch.with_images(NO_IMAGES), outputs, losses))
 
     def flush(self) -> None:
         """Turn what was added since the last flush into sums and records."""

@@ -40,6 +40,7 @@ from trainer.sampler import Sampler
 from trainer.schedule import Schedule
 from trainer.seed import Purpose, seed_torch
 from trainer.signals import Signals
+from trainer.source import Source, known_targets
 from trainer.task import Task
 from trainer.warmup import Warmup
 
@@ -56,8 +57,8 @@ def execute(config: dict[str, Any], folder: Path, overrides: list[str], sources:
         from trainer.launch import remove_if_empty
 
         remove_if_empty(folder)
-    run.folder.claim(fresh=config["resume"] is None)
     try:
+        run.folder.claim(fresh=config["resume"] is None)
         return run.start()
     finally:
         console.close()
@@ -168,6 +169,19 @@ class Run:
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    def like(self, source: Source) -> "Run":
+        """The parts of another run: its settings, but for those that the command line gives."""
+        config = self.config | source.config(known_targets(self.sources))
+        for override in self.overrides:
+            key = override.lstrip("+~").split("=", 1)[0].split("@")[0]
+            node, held, *parts = config, self.config, *key.split(".")
+            for part in parts[:-1]:
+                node, held = node[part], held[part]
+            node[parts[-1]] = held[parts[-1]]
+        for name in ("device", "threads", "run", "split", "job"):
+            config[name] = self.config[name]
+        return Run(config, self.folder, self.console, self.overrides, self.sources)
 
     def make(self, group: str, **given: Any) -> Any:
         """Build the component of a group."""

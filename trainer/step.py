@@ -1,6 +1,6 @@
 """The one train step: an effective batch in, one update out."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -109,7 +109,7 @@ class Step:
             draws = Draws(moment.seed, moment.epoch, rows)
             for augmentation in self.augmentation:
                 images = augmentation(images, draws)
-        return self.mixer(replace(batch, images=self.forward.standardise(images)), moment)
+        return self.mixer(batch.with_images(self.forward.standardise(images)), moment)
 
     def contract(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The share-weighted loss of each image, [B] or [B, H, W]."""

@@ -53,7 +53,6 @@ class Train(Job):
         try:
             fit = make_fit(run, report)
             if held is None:
-                fit.step.meter.store.describe(ids=run.data.train.ids, labels=run.data.train.labels)
                 report.config(run.config)
             else:
                 fit.load(held)
@@ -145,7 +144,9 @@ def make_step(run: Run) -> Step:
         scaler=torch.amp.GradScaler(run.device.type, enabled=half),
     )
     folder = run.folder.path / "examples"
-    store = Store(folder, len(run.data.train.labels), run.task.fields, run.device)
+    train = run.data.train
+    store = Store(folder, len(train.labels), run.task.fields, run.device)
+    store.describe(ids=train.ids, labels=train.labels)
     return Step(
         forward=run.forward,
         augmentation=run.augmentation,

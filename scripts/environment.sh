@@ -1,0 +1,46 @@
+# Sourced by train.sh and test.sh. `environment [EXTRA]` installs the package and activates its
+# environment: the virtual environment that is active, otherwise .venv in the repository's root.
+
+root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+
+find_python() {
+    local python probe
+    probe='import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'
+    for python in python3.11 python3.12 python3.13 python3; do
+        # It is run, not looked up: a version manager's shim can exist and refuse.
+        if "$python" -c "$probe" >/dev/null 2>&1; then
+            echo "$python"
+            return
+        fi
+    done
+    echo "no Python 3.11 to 3.13 with venv found; install one, e.g. apt-get install python3.11-venv" >&2
+    return 1
+}
+
+environment() {
+    local extra=${1:-} python wanted stamp
+    if [[ ! -x ${VIRTUAL_ENV:-}/bin/python ]]; then
+        VIRTUAL_ENV=$root/.venv
+        if [[ ! -x $VIRTUAL_ENV/bin/python ]]; then
+            python=$(find_python) || return
+            "$python" -m venv "$VIRTUAL_ENV" || return
+        fi
+    fi
+    export VIRTUAL_ENV PATH="$VIRTUAL_ENV/bin:$PATH"
+
+    # The root counts too: another checkout's editable install would run that one's code.
+    wanted=$({ echo "$root" && cat "$root/pyproject.toml" "$root/constraints.txt"; } |
+        python -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')
+    stamp=$VIRTUAL_ENV/.trainer-installed
+    case $(cat "$stamp" 2>/dev/null) in
+        "$wanted $extra" | "$wanted dev") return ;; # dev holds all that the plain install does
+    esac
+
+    echo "installing into $VIRTUAL_ENV: some minutes, and some GB for torch with CUDA" >&2
+    rm -f "$stamp"
+    # An environment made by uv, or one whose making was interrupted, has no pip.
+    python -m pip --version >/dev/null 2>&1 || python -m ensurepip >/dev/null || return
+    (cd "$root" && python -m pip install --quiet --disable-pip-version-check \
+        -c constraints.txt -e ".${extra:+[$extra]}") || return
+    echo "$wanted $extra" >"$stamp"
+}

@@ -1,0 +1,85 @@
+"""Runs read back: their config is data, never code of ours to follow blindly.
+
+A run folder may come from anywhere. Its config is read as plain YAML, nothing in it is
+interpolated, and it may name only the targets that the config tree in use names itself.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trainer import checkpoint
+from trainer.checkpoint import Checkpoint
+from trainer.errors import CheckpointError, ConfigError
+
+TARGET = re.compile(r"^\s*_target_:\s*['\"]?([\w.]+)", re.MULTILINE)
+LARGEST = 2**20  # bytes of a config
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run folder, or one checkpoint of it."""
+
+    folder: Path
+    step: Path | None  # the checkpoint asked for; None: the best one
+
+    @classmethod
+    def at(cls, path: str | None) -> "Source":
+        """The run at a path. Raises ConfigError where there is none."""
+        if path is None:
+            raise ConfigError("run must be given: the folder of a trained run, or a checkpoint")
+        folder, step = Path(path), None
+        if folder.parent.name == "checkpoints":
+            folder, step = folder.parent.parent, folder
+        if not (folder / "config.yaml").is_file():
+            raise ConfigError(f"run={path}: no run there; give the folder that holds config.yaml")
+        return cls(folder, step)
+
+    def config(self, known: set[str]) -> dict[str, Any]:
+        """The run's settings. Raises CheckpointError for a target that is not known."""
+        path = self.folder / "config.yaml"
+        if path.stat().st_size > LARGEST:
+            raise CheckpointError(f"{path} is larger than a config can be")
+        try:
+            config = yaml.safe_load(path.read_text())
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+            raise CheckpointError(f"{path} cannot be read: {type(error).__name__}") from error
+        if not isinstance(config, dict):
+            raise CheckpointError(f"{path} is not a config")
+        for key, target in targets(config):
+            if target not in known:
+                raise CheckpointError(f"{path}: {key}={target!r} is no target of this config tree")
+        return config
+
+    def checkpoint(self, warn: Any) -> Checkpoint:
+        """The checkpoint asked for, otherwise the run's best, otherwise its last."""
+        if self.step is not None:
+            return checkpoint.load(self.step)
+        last = checkpoint.latest(self.folder / "checkpoints", warn)
+        if last is None:
+            raise CheckpointError(f"{self.folder} has no checkpoint")
+        best = last.state.get("saver", {}).get("best_step")
+        path = self.folder / "checkpoints" / f"step-{best}"
+        return checkpoint.load(path) if path.is_dir() else last
+
+
+def targets(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every `_target_` in nested containers, with its dotted name."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key == "_target_":
+                yield f"{prefix}{key}", value
+            yield from targets(value, f"{prefix}{key}.")
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from targets(value, f"{prefix}{i}.")
+
+
+def known_targets(sources: list[str]) -> set[str]:
+    """The targets that the YAML files below the config folders name."""
+    files = (path for source in sources for path in Path(source).rglob("*.yaml"))
+    return {target for path in files for target in TARGET.findall(path.read_text())}
