@@ -1,5 +1,6 @@
-# Sourced by train.sh and test.sh. `environment [EXTRA]` installs the package and activates its
-# environment: the virtual environment that is active, otherwise .venv in the repository's root.
+# Sourced by train.sh and test.sh, under `set -euo pipefail`. `environment [EXTRA]` installs the
+# package and activates its environment: the virtual environment that is active, otherwise .venv in
+# the repository's root.
 
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -19,11 +20,11 @@ find_python() {
 
 environment() {
     local extra=${1:-} python wanted stamp
-    if [[ ! -x ${VIRTUAL_ENV:-}/bin/python ]]; then
+    if [[ -z ${VIRTUAL_ENV:-} || ! -x $VIRTUAL_ENV/bin/python ]]; then
         VIRTUAL_ENV=$root/.venv
         if [[ ! -x $VIRTUAL_ENV/bin/python ]]; then
-            python=$(find_python) || return
-            "$python" -m venv "$VIRTUAL_ENV" || return
+            python=$(find_python)
+            "$python" -m venv "$VIRTUAL_ENV"
         fi
     fi
     export VIRTUAL_ENV PATH="$VIRTUAL_ENV/bin:$PATH"
@@ -39,8 +40,8 @@ environment() {
     echo "installing into $VIRTUAL_ENV: some minutes, and some GB for torch with CUDA" >&2
     rm -f "$stamp"
     # An environment made by uv, or one whose making was interrupted, has no pip.
-    python -m pip --version >/dev/null 2>&1 || python -m ensurepip >/dev/null || return
+    python -m pip --version >/dev/null 2>&1 || python -m ensurepip >/dev/null
     (cd "$root" && python -m pip install --quiet --disable-pip-version-check \
-        -c constraints.txt -e ".${extra:+[$extra]}") || return
+        -c constraints.txt -e ".${extra:+[$extra]}")
     echo "$wanted $extra" >"$stamp"
 }

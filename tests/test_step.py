@@ -47,7 +47,9 @@ class Table(nn.Module):
         return images[:, 0, 0, :CLASSES] + self.shift
 
 
-def make_step(tmp_path, *, model=None, loss=None, miner=None, mixer=None, lr=1.0, **options) -> Step:
+def make_step(
+    tmp_path, *, model=None, loss=None, miner=None, mixer=None, lr=1.0, **options
+) -> Step:
     model = model or Table()
     loss = loss or CrossEntropy()
     miner = miner or NoMiner()

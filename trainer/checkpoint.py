@@ -24,7 +24,7 @@ from torch import Tensor
 from trainer.errors import CheckpointError, DiskError
 
 FILES = ("model.safetensors", "state.pt", "config.json")
-NAME = re.compile(r"step-(\d+)")
+NAME = re.compile(r"step-(\d+)(\.old)?")
 SPARE = 2**20  # bytes free below which a failed write is put down to a full disk
 
 
@@ -74,9 +74,8 @@ def save(
         body = json.dumps(manifest, indent=2).encode()
         write(work / "manifest.json", lambda file: file.write(body))
         sync(work)
-        if target.exists():  # the same step again: a validated save over an unvalidated one
-            shutil.rmtree(work.with_suffix(".old"), ignore_errors=True)
-            target.rename(work.with_suffix(".old"))
+        if target.exists():  # the same step again, after a stop in its validation
+            target.rename(old(target))
         work.rename(target)
         sync(folder)
     except (OSError, RuntimeError) as error:
@@ -102,8 +101,9 @@ def plain(model: dict[str, Tensor]) -> dict[str, Tensor]:
     tensors = {}
     for name, value in model.items():
         tensor = value.detach().cpu().contiguous()
-        tensors[name] = tensor.clone() if tensor.data_ptr() in seen else tensor
-        seen.add(tensor.data_ptr())
+        storage = tensor.untyped_storage().data_ptr()
+        tensors[name] = tensor.clone() if storage in seen else tensor
+        seen.add(storage)
     return tensors
 
 
@@ -124,9 +124,15 @@ def disk_error(error: Exception, folder: Path) -> Exception:
     return error
 
 
+def old(path: Path) -> Path:
+    """Where a checkpoint stands while another of its step takes its place."""
+    return path.with_name(f"{path.name}.old")
+
+
 def sweep(folder: Path) -> None:
-    """Remove what interrupted saves left."""
-    for path in folder.glob(".tmp-*"):
+    """Remove what interrupted saves left, and what has been replaced."""
+    replaced = [path for path in folder.glob("step-*.old") if path.with_suffix("").is_dir()]
+    for path in [*folder.glob(".tmp-*"), *replaced]:
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -134,7 +140,7 @@ def prune(folder: Path, keep: int, protected: set[int]) -> None:
     """Remove all but the newest `keep` checkpoints and the protected steps."""
     for step in steps(folder)[keep:]:
         if step not in protected:
-            shutil.rmtree(folder / f"step-{step}", ignore_errors=True)
+            shutil.rmtree(at(folder, step), ignore_errors=True)
 
 
 def steps(folder: Path) -> list[int]:
@@ -142,7 +148,13 @@ def steps(folder: Path) -> list[int]:
     if not folder.is_dir():
         return []
     found = (NAME.fullmatch(path.name) for path in folder.iterdir())
-    return sorted((int(match[1]) for match in found if match), reverse=True)
+    return sorted({int(match[1]) for match in found if match}, reverse=True)
+
+
+def at(folder: Path, step: int) -> Path:
+    """The checkpoint of a step; the replaced one where its successor never came."""
+    path = folder / f"step-{step}"
+    return path if path.is_dir() else old(path)
 
 
 def verify(path: Path) -> None:
@@ -183,7 +195,7 @@ def latest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
     reasons = []
     for step in steps(folder):
         try:
-            checkpoint = load(folder / f"step-{step}")
+            checkpoint = load(at(folder, step))
         except CheckpointError as error:
             reasons.append(str(error))
             continue

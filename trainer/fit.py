@@ -139,13 +139,14 @@ class Fit:
         self.watch.start()
 
     def after_step(self, *, last: bool) -> None:
-        """Log, save and stop where it is due; at an epoch's last step its end does the logging."""
+        """Log, save and stop where it is due; at an epoch's last step its end does so."""
         p = self.progress
         self.saver.saved_step = None
         self.report.console.advance(p.step)
         if self.log_every.after_step(p.step) and not last:
             self.log_train({})
-        if self.signals.number is not None or self.saver.every.after_step(p.step):
+        due = self.saver.every.after_step(p.step) and not last
+        if due or self.signals.number is not None:
             self.save()
             self.signals.check()
 
@@ -199,7 +200,8 @@ class Fit:
         p.position = 0
         self.saver.saved_step = None
         improved = val is not None and self.saver.improved(metrics, p.step)
-        if improved or self.saver.every.after_epoch(p.epoch):
+        every = self.saver.every
+        if improved or every.after_epoch(p.epoch) or every.after_step(p.step):
             self.save()
 
     def validate(self) -> Evaluation | None:

@@ -15,6 +15,11 @@ from trainer.log import Log
 from trainer.picture import confusion, confusion_matrix, grid
 
 PICTURES = 32  # images in the grid of inputs
+NOT_CHOSEN = (  # settings that say nothing of the experiment
+    *("checkpoint", "compile", "debug", "device", "eval_batch_size", "job", "loader", "log"),
+    *("max_skips", "nonfinite", "quiet", "resume", "resume_allow", "run", "runs", "split"),
+    *("strategy", "threads"),
+)
 DETAILS = 10  # times a run that weights and confusion matrices are shown
 
 
@@ -73,17 +78,27 @@ class Report:
             matrix = confusion_matrix(records["label"], records["prediction"], len(classes))
             self.log.show("image", f"confusion/{split}", confusion(matrix, classes), step)
 
-    def final(self, split: str, epoch: int, step: int, evaluation: Evaluation) -> None:
-        """The metrics of a split at the end of the run."""
-        self.log.metrics(split, epoch=epoch, step=step, values=evaluation.metrics)
-        self.confusion(split, step, evaluation)
+    def test(self, epoch: int, step: int, evaluation: Evaluation) -> None:
+        """The test split, read once at the end of the run."""
+        self.log.metrics("test", epoch=epoch, step=step, values=evaluation.metrics)
+        self.confusion("test", step, evaluation)
 
-    def hparams(self, config: Mapping[str, Any], metrics: dict[str, float], step: int) -> None:
-        """The run's row in the HParams tab: what was chosen, and the final metrics."""
-        settings = dict(flat(config))
-        scalars = {f"final/{name}": value for name, value in metrics.items()}
-        self.log.show("scalars", scalars, step)
-        self.log.show("hparams", settings, list(scalars), failed=False)
+    def hparams(
+        self, config: Mapping[str, Any], finals: Mapping[str, Evaluation], step: int
+    ) -> None:
+        """The run's row in the HParams tab: what was chosen, and the final metrics.
+
+        Those of val are of the best checkpoint, so they have tags beside the curve's.
+        """
+        tags = {"test": "test", "val": "val_best"}
+        scalars = {
+            f"{tags[split]}/{name}": value
+            for split, evaluation in finals.items()
+            for name, value in evaluation.metrics.items()
+        }
+        self.log.show("scalars", {t: v for t, v in scalars.items() if t[:3] == "val"}, step)
+        settings = {k: v for k, v in flat(config) if k.split(".")[0] not in NOT_CHOSEN}
+        self.log.show("hparams", settings, list(scalars))
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

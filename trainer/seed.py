@@ -75,7 +75,7 @@ class Draws:
         return mix(self.positions.long() * signed(GOLDEN) + self.base)
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """[B] float32, uniform on [low, high)."""
+        """[B] float32, uniform on [low, high); other bounds than 0 and 1 may round up to high."""
         self.drawn += 1
         bits = mix(self.keys + signed(derive(self.drawn)))
         return shift_right(bits, 40).float() * ((high - low) / 2**24) + low

@@ -63,8 +63,9 @@ class Source:
         if last is None:
             raise CheckpointError(f"{self.folder} has no checkpoint")
         best = last.state.get("saver", {}).get("best_step")
-        path = self.folder / "checkpoints" / f"step-{best}"
-        return checkpoint.load(path) if path.is_dir() else last
+        if not isinstance(best, int):
+            return last
+        return checkpoint.load(checkpoint.at(self.folder / "checkpoints", best))
 
 
 def targets(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

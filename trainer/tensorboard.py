@@ -79,7 +79,7 @@ class EventStream:
         value = Summary.Value(tag=tag, tensor=tensor, metadata=SummaryMetadata(plugin_data=plugin))
         self.add(Summary(value=[value]), step)
 
-    def hparams(self, settings: Mapping[str, Any], metrics: list[str], *, failed: bool) -> None:
+    def hparams(self, settings: Mapping[str, Any], metrics: list[str]) -> None:
         """A row of the HParams tab: settings, and the tags of the final metrics.
 
         The session is written into this stream, so that the tab shows the run and no sub-run.
@@ -97,8 +97,9 @@ class EventStream:
             hparams_config_pb([HParam(name) for name in plain], [Metric(m) for m in metrics]), 0
         )
         self.add(hparams_pb(plain), 0)
-        status = api_pb2.STATUS_FAILURE if failed else api_pb2.STATUS_SUCCESS
-        end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
+        end = plugin_data_pb2.SessionEndInfo(
+            status=api_pb2.STATUS_SUCCESS, end_time_secs=time.time()
+        )
         data = plugin_data_pb2.HParamsPluginData(session_end_info=end)
         value = Summary.Value(
             tag=metadata.SESSION_END_INFO_TAG, metadata=metadata.create_summary_metadata(data)

@@ -13,6 +13,7 @@ from trainer.errors import DataError
 from trainer.seed import Purpose, generator
 
 STATISTICS_SAMPLE = 2000  # images that the channel mean and deviation are taken from
+STATISTICS_CHUNK = 50  # of them are in memory at once
 
 
 class Images(Protocol):
@@ -149,6 +150,11 @@ def divide(split: Split, fraction: float, rng: np.random.Generator) -> tuple[Spl
 def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of each channel, pixels in [0, 1], from a part of the split."""
     at = torch.linspace(0, len(split) - 1, min(len(split), STATISTICS_SAMPLE)).long()
-    pixels = split.images.read(split.ids[at].tolist()).double() / 255
-    std, mean = torch.std_mean(pixels, (0, 2, 3))
+    total = square = torch.zeros((), dtype=torch.float64)
+    for ids in split.ids[at].split(STATISTICS_CHUNK):
+        pixels = split.images.read(ids.tolist()).double() / 255
+        total = total + pixels.mean((2, 3)).sum(0)
+        square = square + pixels.square().mean((2, 3)).sum(0)
+    mean = total / len(at)
+    std = (square / len(at) - mean.square()).clamp(min=0).sqrt()
     return tuple(mean.tolist()), tuple(std.clamp(min=1e-3).tolist())

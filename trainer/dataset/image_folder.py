@@ -17,6 +17,7 @@ from trainer.errors import DataError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 MAX_SKIPPED = 0.01  # of the files of a source, under corrupt=skip
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 @dataclass(kw_only=True)
@@ -37,8 +38,8 @@ class ImageFolder(Dataset):
         super().__post_init__()
         if self.channels not in (1, 3):
             raise ValueError(f"dataset.channels must be 1 or 3, got {self.channels}")
-        sizes = self.size if isinstance(self.size, list) else [self.size or 1]
-        if len(sizes) > 2 or any(side < 1 for side in sizes):
+        sides = self.size if isinstance(self.size, list) else [self.size]
+        if len(sides) not in (1, 2) or any(side is not None and side < 1 for side in sides):
             raise ValueError(f"dataset.size must be a side or [height, width], got {self.size}")
 
     def load(self) -> Raw:
@@ -64,10 +65,12 @@ class ImageFolder(Dataset):
             raise DataError(f"{folder} has classes that are not trained on: {sorted(unknown)}")
         listed = [image_files(folder / name) for name in classes]
         paths = list(chain.from_iterable(listed))
-        labels = [label for label, files in enumerate(listed) for _ in files]
+        labels = torch.tensor([label for label, files in enumerate(listed) for _ in files])
         images = ImageFiles(paths, size, self.channels)
-        ids = images.sound() if self.corrupt == "skip" else torch.arange(len(paths))
-        return Split(images, torch.tensor(labels), ids)
+        if self.corrupt == "skip":
+            sound = images.sound()
+            images, labels = images.only(sound), labels[sound]
+        return Split(images, labels, torch.arange(len(images)))
 
     def size_of_images(self, folder: Path, classes: tuple[str, ...]) -> tuple[int, int]:
         """Height and width that all images are brought to."""
@@ -75,17 +78,23 @@ class ImageFolder(Dataset):
             return self.size[0], self.size[-1]
         if self.size is not None:
             return self.size, self.size
-        first = image_files(folder / classes[0])
-        with open_image(first[0]) as image:
-            return image.height, image.width
+        for path in image_files(folder / classes[0]):
+            try:
+                with open_image(path) as image:
+                    return image.height, image.width
+            except DataError:
+                if self.corrupt == "raise":
+                    raise
+        raise DataError(f"no image can be read in {folder / classes[0]}")
 
 
 class ImageFiles(Images):
     """Images that are decoded when they are read."""
 
-    def __init__(self, paths: list[Path], size: tuple[int, int], channels: int) -> None:
+    def __init__(self, paths: Sequence[str | Path], size: tuple[int, int], channels: int) -> None:
         self.paths = np.array([str(path) for path in paths])  # one block: workers share its pages
         self.shape = (channels, *size)
+        self.skipped: list[str] = []  # files that were left out
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -94,23 +103,29 @@ class ImageFiles(Images):
         """The images `ids` as uint8 [len(ids), C, H, W]."""
         out = torch.empty((len(ids), *self.shape), dtype=torch.uint8)
         for row, i in enumerate(ids):
-            out[row] = decode(self.paths[i], self.shape)
+            out[row] = decode(str(self.paths[i]), self.shape)
         return out
 
-    def sound(self) -> Tensor:
-        """Ids of the files that decode. Raises DataError when over 1 % do not."""
+    def only(self, sound: np.ndarray) -> "ImageFiles":
+        """The source of the files that are sound [M]; the others are listed as `skipped`."""
+        channels, height, width = self.shape
+        images = ImageFiles(self.paths[sound].tolist(), (height, width), channels)
+        images.skipped = self.paths[~sound].tolist()
+        return images
+
+    def sound(self) -> np.ndarray:
+        """Which files decode, [M]. Raises DataError when over 1 % do not."""
         with ThreadPoolExecutor() as pool:
-            fine = list(pool.map(self.decodes, range(len(self))))
-        bad = [str(path) for path, ok in zip(self.paths, fine, strict=True) if not ok]
+            sound = np.array(list(pool.map(self.decodes, range(len(self)))))
+        bad = self.paths[~sound]
         if len(bad) > MAX_SKIPPED * len(self):
             raise DataError(f"{len(bad)} of {len(self)} images cannot be read, such as {bad[0]}")
-        self.skipped = bad
-        return torch.tensor(fine).nonzero()[:, 0]
+        return sound
 
     def decodes(self, i: int) -> bool:
         """Whether file i is an image."""
         try:
-            decode(self.paths[i], self.shape)
+            decode(str(self.paths[i]), self.shape)
         except DataError:
             return False
         return True
@@ -140,8 +155,15 @@ def open_image(path: str | Path) -> ImageFile.ImageFile:
     """Open a file as an image. Raises DataError that names it."""
     try:
         return Image.open(path)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read the image {path}: {error}; dataset.corrupt=skip") from error
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: str | Path, error: Exception) -> DataError:
+    """What is said of a damaged file."""
+    return DataError(
+        f"cannot read the image {path}: {error}; dataset.corrupt=skip leaves such files out"
+    )
 
 
 def decode(path: str | Path, shape: tuple[int, int, int]) -> Tensor:
@@ -150,8 +172,8 @@ def decode(path: str | Path, shape: tuple[int, int, int]) -> Tensor:
     with open_image(path) as image:
         try:
             pixels = fit(to_mode(image, channels), height, width)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise DataError(f"cannot read the image {path}: {error}") from error
+        except UNREADABLE as error:
+            raise unreadable(path, error) from error
     array = np.asarray(pixels).reshape(height, width, channels)
     return torch.from_numpy(array.transpose(2, 0, 1).copy())
 

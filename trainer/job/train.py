@@ -176,9 +176,8 @@ def finish(run: Run, fit: Fit, report: Report) -> dict[str, Any]:
     run.console.stop()
     best = load_best(run, fit)
     finals = test(run, fit, report)
-    metrics = {f"{s}/{name}": v for s, e in finals.items() for name, v in e.metrics.items()}
     p, cost = fit.progress, fit.step.cost
-    report.hparams(run.config, metrics, p.step)
+    report.hparams(run.config, finals, p.step)
     names = list(next(iter(finals.values())).metrics) if finals else []
     rows = [[split, *(f"{e.metrics[n]:.4f}" for n in names)] for split, e in finals.items()]
     run.console.say(table(f"step {best} of {p.step}", ["split", *names], rows))
@@ -204,7 +203,7 @@ def load_best(run: Run, fit: Fit) -> int:
     step = fit.saver.best_step
     if step is None:
         return fit.progress.step
-    path = run.folder.checkpoints / f"step-{step}"
+    path = checkpoint.at(run.folder.checkpoints, step)
     try:
         run.model.load_state_dict(checkpoint.load(path).model)
     except CheckpointError as error:
@@ -226,6 +225,7 @@ def test(run: Run, fit: Fit, report: Report) -> dict[str, Evaluation]:
         if split_name == "val":
             run.postprocess.fit(evaluation.outputs, evaluation.records["label"])
             evaluation = run.evaluator(feed, split, poll=check, transform=run.postprocess)
-        report.final(split_name, fit.progress.epoch, fit.progress.step, evaluation)
+        if split_name == "test":
+            report.test(fit.progress.epoch, fit.progress.step, evaluation)
         finals[split_name] = evaluation
     return finals

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from trainer.check import within
-from trainer.optimizer.groups import fusable, parameter_groups
+from trainer.optimizer.groups import check_betas, fusable, parameter_groups
 
 
 class Adam(torch.optim.Adam):
@@ -21,7 +21,7 @@ class Adam(torch.optim.Adam):
         decay_bias_norm: bool = False,
         amsgrad: bool = False,
     ) -> None:
-        within("optimizer.betas", betas, "[0, 1)")
+        check_betas(betas)
         within("optimizer.eps", eps, "[0, inf)")
         super().__init__(
             parameter_groups(

@@ -28,6 +28,13 @@ def parameter_groups(
     return [group for group in groups if group["params"]]
 
 
+def check_betas(betas: list[float]) -> None:
+    """Raise ValueError unless they are Adam's two decay rates."""
+    within("optimizer.betas", betas, "[0, 1)")
+    if len(betas) != 2:
+        raise ValueError(f"optimizer.betas must be two numbers, got {betas}")
+
+
 def fusable(parameters: Iterable[torch.Tensor]) -> bool:
     """Whether torch has a fused kernel for all of them."""
     return all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters)

@@ -22,6 +22,6 @@ class CosineDecay(Schedule):
 
     def lr(self, t: float, base: float) -> float:
         """The rate at step t."""
-        done = min(t / self.length, 1.0) if self.length else 1.0
+        done = min(t / self.length, 1.0) if self.length else float(t > 0)
         cosine = 0.5 * (1 + math.cos(math.pi * done))
         return base * ((1 - self.alpha) * cosine + self.alpha)

@@ -1,0 +1,73 @@
+"""Padding and cutting, each image at its own place."""
+
+import pytest
+import torch
+import torchvision.transforms.functional as reference
+
+from trainer.augmentation.random_crop import RandomCrop
+from trainer.seed import Draws
+
+
+def noise(images: int, channels: int, height: int, width: int) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(0)
+    return torch.rand(images, channels, height, width, generator=rng) + 0.1  # black only by padding
+
+
+@pytest.mark.parametrize("padding", [1, 4, 9])
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 7, 12)])
+def test_equals_torchvision_image_by_image(padding: int, shape: tuple[int, int, int]) -> None:
+    images, positions = noise(40, *shape), torch.arange(100, 140)
+    got = RandomCrop(padding=padding)(images, Draws(3, 2, positions))
+    draws = Draws(3, 2, positions)
+    tops = draws.integer(0, 2 * padding + 1)
+    lefts = draws.integer(0, 2 * padding + 1)
+    for row, image in enumerate(images):
+        padded = reference.pad(image, [padding])
+        cut = reference.crop(padded, int(tops[row]), int(lefts[row]), *shape[1:])
+        assert torch.equal(got[row], cut)
+
+
+def shifts(got: torch.Tensor, padding: int) -> list[tuple[int, int]]:
+    """Where the one bright pixel of each image went, from the middle."""
+    at = got[:, 0].flatten(1).argmax(1)
+    side = got.shape[-1]
+    return [(int(i) // side - padding, int(i) % side - padding) for i in at]
+
+
+def test_every_image_has_its_own_shift_and_every_shift_comes() -> None:
+    """A pixel in the middle of 5×5 images shifts by −2 to 2 either way: 25 shifts, evenly."""
+    images = torch.zeros(5000, 1, 5, 5)
+    images[:, 0, 2, 2] = 1
+    moved = shifts(RandomCrop(padding=2)(images, Draws(0, 0, torch.arange(5000))), 2)
+    counts = [moved.count((y, x)) for y in range(-2, 3) for x in range(-2, 3)]
+    assert sum(counts) == 5000
+    assert min(counts) > 140  # 200 expected, deviation 14
+    assert max(counts) < 260
+
+
+def test_what_enters_is_black() -> None:
+    got = RandomCrop(padding=3)(torch.ones(200, 1, 4, 4), Draws(0, 0, torch.arange(200)))
+    kept = got.sum((1, 2, 3))
+    assert set(got.unique().tolist()) == {0.0, 1.0}
+    assert kept.min() == 1  # shifted by 3 both ways, one pixel stays
+    assert kept.max() == 16
+
+
+def test_a_repeated_example_is_cut_anew_and_an_epoch_too() -> None:
+    image = noise(1, 1, 8, 8).expand(50, -1, -1, -1)
+    here = RandomCrop()(image, Draws(0, 0, torch.arange(50)))
+    assert len({row.numpy().tobytes() for row in here}) > 30
+    later = RandomCrop()(image, Draws(0, 1, torch.arange(50)))
+    assert not torch.equal(here, later)
+
+
+def test_images_are_not_changed_in_place() -> None:
+    images = noise(4, 1, 5, 5)
+    before = images.clone()
+    RandomCrop()(images, Draws(0, 0, torch.arange(4)))
+    assert torch.equal(images, before)
+
+
+def test_bad_padding_is_named() -> None:
+    with pytest.raises(ValueError, match=r"augmentation\.random_crop\.padding"):
+        RandomCrop(padding=0)

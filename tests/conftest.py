@@ -1,0 +1,36 @@
+"""What all tests share: one thread, and fixtures."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainer.dataset import Split
+from trainer.dataset.base import Pixels
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+torch.set_num_threads(1)  # with two, small models take ten times as long on a busy machine
+
+
+@pytest.fixture(scope="session")
+def mnist_root() -> str:
+    """The folder that holds MNIST/raw; the test is skipped where it is absent."""
+    if not (SHARED / "MNIST" / "raw").is_dir():
+        pytest.skip(f"no MNIST files: {SHARED}/MNIST/raw is absent")
+    return str(SHARED)
+
+
+@pytest.fixture
+def noise() -> Callable[..., Split]:
+    """Makes a split of random uint8 images in memory, classes in turn."""
+
+    def make(
+        examples: int = 20, shape: tuple[int, int, int] = (1, 6, 5), classes: int = 3
+    ) -> Split:
+        rng = torch.Generator().manual_seed(0)
+        pixels = torch.randint(0, 256, (examples, *shape), generator=rng, dtype=torch.uint8)
+        return Split(Pixels(pixels), torch.arange(examples) % classes, torch.arange(examples))
+
+    return make

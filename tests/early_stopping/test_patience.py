@@ -1,0 +1,71 @@
+"""Stopping when nothing has improved for some epochs."""
+
+import math
+from typing import Any
+
+import pytest
+
+from trainer.early_stopping.patience import Patience
+
+
+def stops_at(values: list[float], **settings: Any) -> int | None:
+    """The epoch, from 1, whose metric stops the run."""
+    stopping = Patience(**settings)
+    monitor = settings.get("monitor", "val/loss")
+    for epoch, value in enumerate(values, 1):
+        if stopping.update({monitor: value}):
+            return epoch
+    return None
+
+
+def test_by_hand() -> None:
+    """Best in epoch 2; 3, 4 and 5 do not improve on it."""
+    assert stops_at([1.0, 0.5, 0.6, 0.5, 0.55, 0.1], patience=3) == 5
+
+
+def test_an_improvement_starts_the_count_anew() -> None:
+    assert stops_at([1.0, 1.1, 0.9, 1.0, 0.8, 0.9, 0.7, 0.8], patience=2) is None
+    assert stops_at([1.0, 1.1, 1.2, 0.1], patience=2) == 3
+
+
+def test_the_best_is_compared_with_and_not_the_last() -> None:
+    assert stops_at([0.5, 0.9, 0.8, 0.7, 0.6], patience=4) == 5
+
+
+def test_accuracies_are_better_when_high() -> None:
+    assert stops_at([0.1, 0.2, 0.3, 0.3], monitor="val/accuracy", patience=1) == 4
+    assert stops_at([0.1, 0.2], monitor="val/accuracy", mode="min", patience=1) == 2
+
+
+def test_steps_under_min_delta_are_no_improvements() -> None:
+    """0.4 is not by more than 0.25 below 0.5, 0.125 is; small steps do not add up to a new best."""
+    assert stops_at([0.5, 0.4, 0.125, 0.1], min_delta=0.25, patience=2) is None
+    assert stops_at([1.0, 0.9, 0.8], min_delta=0.25, patience=2) == 3
+    assert stops_at([1.0, 0.9, 0.7, 0.6], min_delta=0.25, patience=2) is None
+
+
+def test_nan_never_improves() -> None:
+    assert stops_at([math.nan, math.nan], patience=2) == 2
+    assert stops_at([math.nan, 0.5, math.nan, 0.4, math.nan], patience=2) is None
+
+
+def test_it_goes_on_where_it_was_saved() -> None:
+    values = [0.5, 0.6, 0.4, 0.5, 0.6, 0.7]
+    first = Patience(patience=3)
+    whole = [first.update({"val/loss": value}) for value in values[:4]]
+    second = Patience(patience=3)
+    second.load_state_dict(first.state_dict())
+    whole += [second.update({"val/loss": value}) for value in values[4:]]
+    assert whole == [False] * 5 + [True]
+    assert first.state_dict() == {"best": 0.4, "waited": 1}
+
+
+def test_a_metric_that_is_not_there_is_named() -> None:
+    with pytest.raises(ValueError, match=r"early_stopping\.monitor=val/f1 is none of: val/loss"):
+        Patience(monitor="val/f1").update({"val/loss": 1.0})
+
+
+@pytest.mark.parametrize(("setting", "value"), [("patience", 0), ("min_delta", -1.0)])
+def test_bad_settings_are_named(setting: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"early_stopping.{setting}"):
+        Patience(**{setting: value})  # pyright: ignore

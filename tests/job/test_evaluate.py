@@ -1,0 +1,74 @@
+import csv
+
+import pytest
+import yaml
+from support import config_of, read_json, train
+from torchmetrics.classification import MulticlassAccuracy
+
+from trainer.__main__ import CONF
+from trainer.errors import CheckpointError, ConfigError
+from trainer.run import execute
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    assert train(folder, "epochs=3", "loss.label_smoothing=0.1") == 0
+    return folder
+
+
+def evaluate(folder, *overrides):
+    arguments = ["job=evaluate", "quiet=true", *overrides]
+    return execute(config_of(*arguments), folder, arguments, [str(CONF)])
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_agrees_with_the_training_job(trained, tmp_path, split):
+    """The run's own loss and model are taken from its folder, not from the command line."""
+    assert evaluate(tmp_path / "e", f"run={trained}", f"split={split}") == 0
+    result = read_json(tmp_path / "e" / "result.json")
+    assert result[split] == pytest.approx(read_json(trained / "result.json")[split])
+
+
+def test_a_checkpoint_and_the_table_by_class(trained, tmp_path):
+    path = min((trained / "checkpoints").iterdir())
+    assert evaluate(tmp_path / "e", f"run={path}") == 0
+    with (tmp_path / "e" / "classes.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["class"] for row in rows] == list("0123456789")
+    assert sum(int(row["examples"]) for row in rows) == 359
+    recall = sum(float(row["recall"]) for row in rows) / 10
+    metrics = read_json(tmp_path / "e" / "result.json")["test"]
+    assert recall == pytest.approx(metrics["balanced_accuracy"], abs=1e-4)
+    assert (tmp_path / "e" / "confusion.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_metrics_are_torchmetrics(trained, tmp_path):
+    import torch
+
+    from trainer.task.classification import Classification
+
+    rng = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(200, 5, generator=rng), torch.randint(0, 5, (200,), generator=rng)
+    task = Classification()
+    metrics = task.metrics(task.records(logits, labels))
+    for name, average in (("accuracy", "micro"), ("balanced_accuracy", "macro")):
+        reference = MulticlassAccuracy(5, average=average)(logits, labels)
+        assert metrics[name] == pytest.approx(reference.item(), abs=1e-6)
+
+
+def test_no_run_is_one_line(tmp_path):
+    for overrides in ((), (f"run={tmp_path}",)):
+        assert evaluate(tmp_path / f"e{len(overrides)}", *overrides) == ConfigError.exit_code
+
+
+@pytest.mark.parametrize("target", ["os.system", "builtins.eval", "subprocess.Popen", "torch.load"])
+def test_a_hostile_config_is_refused(trained, tmp_path, target, capsys):
+    hostile = tmp_path / "hostile"
+    hostile.mkdir()
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    config["model"]["hidden"] = [{"_target_": target, "command": "touch owned"}]
+    (hostile / "config.yaml").write_text(yaml.safe_dump(config))
+    assert evaluate(tmp_path / "e", f"run={hostile}") == CheckpointError.exit_code
+    error = capsys.readouterr().err
+    assert f"model.hidden.0._target_='{target}'" in error

@@ -1,0 +1,97 @@
+"""The difficulty store: what is recorded is what is read."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from support import make_run, train
+
+from trainer import history
+from trainer.errors import DataError
+from trainer.history import Store
+
+CPU = torch.device("cpu")
+FIELDS = ("confidence", "correct", "prediction")
+
+
+def records(loss, confidence, correct, prediction):
+    return {
+        "loss": torch.tensor(loss),
+        "confidence": torch.tensor(confidence),
+        "correct": torch.tensor(correct),
+        "prediction": torch.tensor(prediction),
+    }
+
+
+def test_records_by_id_and_epoch(tmp_path):
+    store = Store(tmp_path / "examples", 6, FIELDS, CPU)
+    store.describe(ids=torch.tensor([1, 3, 4]), labels=torch.arange(6))
+    store.add(torch.tensor([4, 1]), records([0.5, 2.0], [0.6, 0.1], [1.0, 0.0], [4, 9]))
+    store.flush(0)
+    store.add(torch.tensor([3, 3]), records([1.0, 0.25], [0.4, 0.8], [0.0, 1.0], [7, 3]))
+    store.flush(1)
+    read = history.open(tmp_path)
+    assert read.epochs == 2
+    assert read.ids.tolist() == [1, 3, 4]
+    np.testing.assert_array_equal(read["loss"], [[2.0, np.nan, 0.5], [np.nan, 0.25, np.nan]])
+    np.testing.assert_array_equal(read["correct"], [[0, 255, 1], [255, 1, 255]])
+    np.testing.assert_array_equal(read["prediction"], [[9, -1, 4], [-1, 3, -1]])
+    assert read.fields["loss"].shape == (2, 6)
+
+
+def test_an_epoch_written_again_drops_what_came_after(tmp_path):
+    store = Store(tmp_path / "examples", 2, (), CPU)
+    store.describe(ids=torch.arange(2), labels=torch.zeros(2))
+    for epoch, value in enumerate((1.0, 2.0, 3.0)):
+        store.add(torch.arange(2), {"loss": torch.full((2,), value)})
+        store.flush(epoch)
+    store.add(torch.arange(2), {"loss": torch.full((2,), 9.0)})
+    store.flush(1)
+    assert history.open(tmp_path)["loss"].tolist() == [[1, 1], [9, 9]]
+
+
+def test_losses_beyond_float16_are_infinite_and_no_error(tmp_path):
+    store = Store(tmp_path / "examples", 1, (), CPU)
+    store.describe(ids=torch.arange(1), labels=torch.zeros(1))
+    store.add(torch.tensor([0]), {"loss": torch.tensor([1e6])})
+    store.flush(0)
+    assert history.open(tmp_path)["loss"][0, 0] == np.inf
+
+
+def test_no_store_is_one_line(tmp_path):
+    with pytest.raises(DataError, match="holds no difficulty store"):
+        history.open(tmp_path)
+
+
+def test_the_store_of_a_run(tmp_path):
+    """Every training example has a record in each epoch; ranges and agreement of the fields."""
+    assert train(tmp_path / "run", "dataset.val_fraction=0.1") == 0
+    read = history.open(tmp_path / "run")
+    assert read["loss"].shape == (2, 1294)
+    assert np.isfinite(read["loss"]).all()
+    np.testing.assert_allclose(
+        read["loss"].astype(float), -np.log(read["confidence"].astype(float)), atol=0.02
+    )
+    labels = read.labels[read.ids]
+    np.testing.assert_array_equal(read["correct"] == 1, read["prediction"] == labels)
+    right = read["correct"] == 1
+    assert (read["margin"][right] >= 0).all()
+    assert (read["margin"][~right] <= 0).all()
+    run = make_run(tmp_path)
+    assert set(read.ids) == set(run.data.train.ids.tolist())
+
+
+def test_mixed_rows_leave_no_record(tmp_path):
+    assert train(tmp_path / "run", "mixer=mixup") == 0
+    assert np.isnan(history.open(tmp_path / "run")["loss"]).all()
+
+
+def test_el2n_and_margin_by_hand():
+    from trainer.task.classification import Classification
+
+    logits = torch.tensor([[0.6, 0.3, 0.1]]).log()
+    record = Classification().records(logits, torch.tensor([1]))
+    assert record["confidence"].item() == pytest.approx(0.3)
+    assert record["margin"].item() == pytest.approx(0.3 - 0.6)
+    assert record["el2n"].item() == pytest.approx((0.6**2 + 0.7**2 + 0.1**2) ** 0.5)
+    assert record["nll"].item() == pytest.approx(-F.log_softmax(logits, 1)[0, 1].item())
