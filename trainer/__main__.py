@@ -3,76 +3,83 @@
 Nothing here imports torch: `--help`, `--cfg job` and completion answer at once.
 """
 
-import hashlib
 import os
-import re
-import secrets
 import sys
-import traceback
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from hydra._internal.utils import get_args_parser
+from hydra.conf import HydraConf
+from hydra.core.config_store import ConfigStore
 
-from trainer import schema
-from trainer.explain import explain
+import trainer
+from trainer import launch, schema
+from trainer.errors import ConfigError, nearest
+from trainer.launch import CONF
 
-PACKAGE = Path(__file__).parent
-CONF = next(p for p in (PACKAGE / "conf", PACKAGE.parent / "conf") if (p / "config.yaml").is_file())
-LONGEST_NAME = 120
-
-exit_codes: list[int] = []  # of the jobs of this process
-
-
-def file_name(text: str) -> str:
-    """A text as part of a folder's name."""
-    plain = re.sub(r"[^\w.,=+-]+", "_", text.replace("/", "_"))
-    if len(plain) <= LONGEST_NAME:
-        return plain
-    return f"{plain[:LONGEST_NAME]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def sweep_hash() -> str:
-    """The same for the same overrides in any order, so that a sweep finds itself again."""
-    overrides = sorted(argument for argument in sys.argv[1:] if "=" in argument)
-    return hashlib.sha256("\n".join(overrides).encode()).hexdigest()[:10]
+__all__ = ["CONF", "main", "register"]
 
 
 def register() -> None:
     """What the config files refer to."""
     schema.register()
-    OmegaConf.register_new_resolver(
-        "run_suffix", lambda: secrets.token_hex(2), use_cache=True, replace=True
-    )
-    OmegaConf.register_new_resolver("sweep_hash", sweep_hash, replace=True)
-    OmegaConf.register_new_resolver("file_name", file_name, replace=True)
+    launch.register()
+    folders = HydraConf(callbacks={"folders": {"_target_": "trainer.launch.Folders"}})
+    store = ConfigStore.instance()
+    store.store(group="hydra", name="config", node=folders, provider="hydra")
+    # Hydra copies the whole store for each group that it lists: two thirds of --help's time.
+    ConfigStore.__deepcopy__ = lambda self, _: self  # pyright: ignore
 
 
-def task(config: DictConfig) -> None:
-    """One job: check what needs no torch, then run it."""
-    from hydra.core.hydra_config import HydraConfig
+def check_flags(arguments: list[str]) -> None:
+    """Raise ConfigError for a flag that Hydra does not know; argparse would print a page."""
+    parser = get_args_parser()
 
-    from trainer.launch import launch
+    def fail(message: str) -> NoReturn:
+        raise ConfigError(about_flag(message, list(parser._option_string_actions)))
 
-    about = HydraConfig.get()
-    sources = [source.path for source in about.runtime.config_sources if source.schema == "file"]
-    exit_codes.append(
-        launch(config, Path(about.runtime.output_dir), list(about.overrides.task), sources)
-    )
+    parser.error = fail  # pyright: ignore
+    parser.parse_args(arguments)
+
+
+def about_flag(message: str, known: list[str]) -> str:
+    """What argparse says of a flag, with what to type instead."""
+    wrong, _, flags = message.partition("unrecognized arguments: ")
+    if wrong:
+        return message.removeprefix("argument ")
+    flag = flags.split()[0]
+    name, equals, value = flag.lstrip("-").partition("=")
+    hint = "" if equals else nearest(flag, known).replace("'", "")
+    setting = f"{name.replace('-', '_')}={value or 'VALUE'}"
+    return f"{flag}: there is no such flag.{hint or f' A setting has no dashes: {setting}'}"
 
 
 def main() -> None:
     """The entry point of `python -m trainer` and of the console script."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, not to Hydra's printer
-    register()
+    if Path(sys.argv[0]).name == "__main__.py":
+        sys.argv[0] = "trainer"  # the command that completion is installed for
+    arguments = sys.argv[1:]
+    if "--version" in arguments:
+        sys.stdout.write(f"trainer {trainer.__version__}\n")
+        return
+    launch.exit_codes.clear()
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+        check_flags(arguments)
+        register()
+        from trainer import sweeper
+
+        sweeper.install()
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(launch.task)()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
     except Exception as error:
-        if "debug=true" in sys.argv:
-            traceback.print_exc()
-        sys.stderr.write(explain(error, sys.argv[1:], CONF) + "\n")
-        sys.exit(2)
-    sys.exit(exit_codes[0] if len(exit_codes) == 1 else int(any(exit_codes)))
+        code = launch.refuse(error, arguments, debug="debug=true" in arguments)
+        sys.exit(6 if code == 6 else 2)
+    codes = launch.exit_codes
+    sys.exit(codes[0] if len(codes) == 1 else int(any(codes)))
 
 
 if __name__ == "__main__":

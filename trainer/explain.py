@@ -1,7 +1,7 @@
 """An error as one line: what was typed, what is wrong with it, what to type instead."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,9 @@ def reason(error: BaseException, typed: dict[str, str], conf: Path) -> str:
     if isinstance(error, (HydraException, ValueError)):
         return composition(error, typed, conf)
     text = first_line(error)
-    return text if isinstance(error, OSError) else f"{type(error).__name__}: {text}"
+    if isinstance(error, OSError):
+        return text
+    return f"{type(error).__name__}: {text}; debug=true shows where"
 
 
 def first_line(error: BaseException) -> str:
@@ -120,7 +122,7 @@ def composition(error: BaseException, typed: dict[str, str], conf: Path) -> str:
         return unknown(match[1], typed, conf, where=source_of(text))
     if isinstance(error.__cause__, OmegaConfBaseException):
         return wrong_value(error.__cause__, typed)
-    match = re.search(r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)'( |$)", text, re.M)
+    match = re.search(r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)'(?: |\n|$)", text)
     if match:
         return f"{match[1]}: to run each of several values, add -m; a list is written [a,b]"
     match = re.search(r"already at '(.+?)'|^(\S+) appears more than once|groups.*'\+\+(.+)=", text)
@@ -218,24 +220,23 @@ def unresolved(error: OmegaConfBaseException, key: str, typed: dict[str, str]) -
 
 
 def unknown(key: str, typed: dict[str, str], conf: Path, where: str = "") -> str:
-    """A setting that does not exist: it belongs to another option, or is misspelt."""
-    group = key.split(".")[0]
+    """A setting that does not exist: it is misspelt, or belongs to another option of its group."""
+    group = key.partition(".")[0]
     said = f"{where}.yaml: {key}" if where else with_value(key, typed)
-    if where and key == where.split("/")[0]:
+    if where and group == where.partition("/")[0] and group not in GROUPS:
         return f"{where}.yaml: the first line must be `# @package _global_`"
     known, choices = current(typed)
     elsewhere = owners(group, conf)
-    if key not in elsewhere:
-        close = suggest(key, list(known))
-        if close:
-            value = f"={typed[key]}" if key in typed else ""
-            return f"{said}: there is no such setting. Did you mean {either(close, value)}?"
-        nearby = suggest(key, list(elsewhere))
-        key = nearby[0] if nearby else key
-    if key in elsewhere:
-        options = ", ".join(elsewhere[key])
-        return f"{said}: {group}={shown(choices.get(group))} has no such setting; {key} belongs to {group}={options}"
-    return f"{said}: there is no such setting. python -m trainer --cfg job lists them"
+    close = [] if key in elsewhere else beside(key, list(known))
+    other = key if key in elsewhere else (beside(key, list(elsewhere)) or [""])[0]
+    if other and not close:
+        has = f"{other} belongs to {group}={', '.join(elsewhere[other])}"
+        return f"{said}: {group}={shown(choices.get(group))} has no such setting; {has}"
+    close = close or suggest(key, list(known))
+    if close:
+        value = f"={typed[key]}" if key in typed else ""
+        return f"{said}: there is no such setting. Did you mean {either(close, value)}?"
+    return f"{said}: there is no such setting; python -m trainer --cfg job lists all"
 
 
 def either(names: list[str], value: str) -> str:
@@ -284,16 +285,21 @@ def flat(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield from flat(value, f"{prefix}{key}.")
 
 
-def suggest(word: str, known: list[str]) -> list[str]:
-    """The nearest spellings, best first: within the group, else of the last part of any name."""
+def suggest(word: str, known: Sequence[str]) -> list[str]:
+    """The nearest spellings of a name: beside it, else of the last part of any name."""
+    last = OTHER_NAMES.get(squeezed(word.rpartition(".")[2]), word.rpartition(".")[2])
+    names = [name for name in known if word.startswith("hydra") or not name.startswith("hydra")]
+    return beside(word, known) or closest(last, names, 0.7 if "." in word else CLOSE)
+
+
+def beside(word: str, known: Sequence[str]) -> list[str]:
+    """The nearest spellings of a dotted name's last part among the names with the same parents."""
     head, _, last = word.rpartition(".")
-    meant = OTHER_NAMES.get(squeezed(last), last)
-    inside = [name for name in known if head and name.startswith(f"{head}.")]
-    hydra = [name for name in known if word.startswith("hydra") or not name.startswith("hydra")]
-    return closest(meant, inside, CLOSE) or closest(meant, hydra, 0.7 if head else CLOSE)
+    last = OTHER_NAMES.get(squeezed(last), last)
+    return closest(last, [name for name in known if head and name.startswith(f"{head}.")], CLOSE)
 
 
-def closest(word: str, names: list[str], least: float) -> list[str]:
+def closest(word: str, names: Sequence[str], least: float) -> list[str]:
     """The names whose last part is most like the word; at most three that are equally like it."""
     likeness = {name: alike(word, name.rpartition(".")[2]) for name in names}
     best = max(likeness.values(), default=0.0)

@@ -5,8 +5,9 @@ setting is refused before anything slow is imported.
 """
 
 import re
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
@@ -41,6 +42,7 @@ CHOICES = {
     "nonfinite": ("raise", "skip"),
     "split": ("train", "val", "test"),
 }
+DEVICES = ("cpu", "cuda", "cuda:0", "mps")
 
 
 @dataclass
@@ -115,22 +117,56 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
 
 
+def kind_of(setting: str) -> Any:
+    """The annotation of a setting by its dotted name, None where the schema has none."""
+    kind: Any = Config
+    for part in setting.split("."):
+        kind = get_type_hints(kind).get(part) if is_dataclass(kind) else None
+    return None if kind is Any else kind
+
+
+def settings_of(kind: Any) -> list[str]:
+    """The names of the settings that a setting consists of."""
+    return [one.name for one in fields(kind)] if is_dataclass(kind) else []
+
+
 def check(config: dict[str, Any]) -> None:
-    """Raise ConfigError for a setting out of range."""
+    """Raise ConfigError for an unknown setting, a missing one or one out of range."""
+    check_names(config, Config, "")
     try:
         check_ranges(config)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     for name, choices in CHOICES.items():
         if config[name] not in choices:
-            hint = nearest(config[name], list(choices))
-            known = ", ".join(choices)
-            raise ConfigError(f"{name} must be one of {known}, got {config[name]!r}.{hint}")
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", config["device"]):
-        hint = nearest(config["device"], ["auto", "cpu", "cuda", "cuda:0", "mps"])
-        raise ConfigError(
-            f"device must be auto, cpu, cuda, cuda:N or mps, got {config['device']!r}.{hint}"
-        )
+            known = " or ".join(choices)
+            raise ConfigError(
+                f"{name} must be {known}, got {config[name]}{meant(config[name], choices)}"
+            )
+    device = config["device"]
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        close = ". Did you mean cuda?" if "gpu" in device else meant(device, ("auto", *DEVICES))
+        raise ConfigError(f"device must be auto, cpu, cuda, cuda:N or mps, got {device}{close}")
+
+
+def meant(value: str, choices: Sequence[str]) -> str:
+    """'. Did you mean x?' for the nearest choice, or an empty string."""
+    close = nearest(value, list(choices)).replace("'", "")
+    return close and "." + close
+
+
+def check_names(node: dict[str, Any], kind: Any, prefix: str) -> None:
+    """Raise ConfigError for what was added with + or taken away with ~."""
+    names = settings_of(kind)
+    for name in node:
+        if name not in names:
+            hint = nearest(name, names).replace("'", "")
+            raise ConfigError(f"{prefix}{name}: there is no such setting.{hint}")
+    for name in names:
+        if name not in node:
+            raise ConfigError(f"{prefix}{name} must be given")
+        if isinstance(node[name], dict) and settings_of(kind_of(f"{prefix}{name}")):
+            check_names(node[name], kind_of(f"{prefix}{name}"), f"{prefix}{name}.")
 
 
 def check_ranges(config: dict[str, Any]) -> None:
@@ -147,6 +183,7 @@ def check_ranges(config: dict[str, Any]) -> None:
     within("checkpoint.keep", config["checkpoint"]["keep"], "[1, inf)")
     size = config["batch_size"]
     if size != "all" and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        raise ValueError(f"batch_size must be an integer of at least 1, or all, got {size!r}")
+        raise ValueError(f"batch_size must be an integer of at least 1, or all, got {size}")
     for group in ("checkpoint", "log"):
-        parse(config[group]["every"], f"{group}.every")
+        length, _ = parse(config[group]["every"], f"{group}.every")
+        within(f"{group}.every", length, "(0, inf)")

@@ -147,6 +147,7 @@ def make_step(run: Run) -> Step:
     train = run.data.train
     store = Store(folder, len(train.labels), run.task.fields, run.device)
     store.describe(ids=train.ids, labels=train.labels)
+    run.miner.prepare(train.labels.to(run.device))
     return Step(
         forward=run.forward,
         augmentation=run.augmentation,

@@ -1,4 +1,4 @@
-"""What a miner does: five hooks, each a no-op by default."""
+"""What a miner does: six hooks, each a no-op by default."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -54,6 +54,9 @@ class Miner:
         within("mining.warmup_epochs", self.warmup_epochs, "[0, inf)")
         if self.rank_by == "excess" and self.score != "loss":
             raise ValueError(f"mining.rank_by=excess needs mining.score=loss, got {self.score}")
+
+    def prepare(self, labels: Tensor) -> None:
+        """Take the labels [M, ...] by dataset id, on the run's device, before anything else."""
 
     def refresh(self, epoch: Epoch, scan: Callable[[Tensor], Tensor]) -> None:
         """Fix what the epoch is decided by. `scan` ranks ids [n] with the model as it stands."""

@@ -1,0 +1,151 @@
+"""Splitting and channel statistics."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.model_selection import StratifiedShuffleSplit
+
+from trainer.dataset import Dataset, Raw, Split
+from trainer.dataset.base import Pixels, channel_statistics, divide
+from trainer.errors import DataError
+
+
+def labelled(labels: list[int]) -> Split:
+    pixels = torch.arange(len(labels), dtype=torch.uint8)[:, None, None, None]
+    return Split(Pixels(pixels), torch.tensor(labels), torch.arange(len(labels)))
+
+
+def counts(split: Split, classes: int) -> list[int]:
+    return split.labels[split.ids].bincount(minlength=classes).tolist()
+
+
+def test_divide_by_hand() -> None:
+    """A quarter of 8 zeros and 4 ones: two zeros and one one, ids ascending."""
+    part, rest = divide(labelled([0, 0, 1] * 4), 0.25, np.random.default_rng(0))
+    assert counts(part, 2) == [2, 1]
+    assert counts(rest, 2) == [6, 3]
+    assert part.ids.tolist() == sorted(part.ids.tolist())
+    assert rest.ids.tolist() == sorted(rest.ids.tolist())
+    assert sorted([*part.ids.tolist(), *rest.ids.tolist()]) == list(range(12))
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.15, 0.3, 0.5])
+def test_divide_is_as_stratified_as_scikit_learn(fraction: float) -> None:
+    labels = np.repeat(np.arange(7), [3, 10, 31, 55, 100, 200, 401])
+    part, _ = divide(labelled(labels.tolist()), fraction, np.random.default_rng(1))
+    size = int(len(labels) * fraction + 0.5)
+    splitter = StratifiedShuffleSplit(1, test_size=size, random_state=0)
+    _, chosen = next(splitter.split(labels, labels))
+    assert len(part) == size
+    difference = np.array(counts(part, 7)) - np.bincount(labels[chosen], minlength=7)
+    assert abs(difference).max() <= 1
+    assert np.abs(np.array(counts(part, 7)) - fraction * np.bincount(labels)).max() <= 1
+
+
+def test_divide_takes_every_example_equally_often() -> None:
+    split = labelled([0] * 6 + [1] * 4)
+    taken = np.zeros(10)
+    for seed in range(2000):
+        part, _ = divide(split, 0.5, np.random.default_rng(seed))
+        taken[part.ids] += 1
+    assert taken.min() > 900  # 1000 expected, deviation 22
+    assert taken.max() < 1100
+
+
+def test_divide_of_a_split_gives_dataset_ids() -> None:
+    split = replace(labelled(list(range(20))), ids=torch.arange(10, 20))
+    part, rest = divide(split, 0.5, np.random.default_rng(0))
+    assert sorted([*part.ids.tolist(), *rest.ids.tolist()]) == list(range(10, 20))
+    assert part.images is split.images
+
+
+@pytest.mark.parametrize(
+    "labels", [torch.rand(10), torch.rand(10, 2), torch.zeros(10, 4, 4, dtype=torch.int64)]
+)
+def test_targets_and_masks_are_divided_without_strata(labels: torch.Tensor) -> None:
+    part, rest = divide(replace(labelled([0] * 10), labels=labels), 0.3, np.random.default_rng(0))
+    assert (len(part), len(rest)) == (3, 7)
+
+
+def test_nothing_of_it() -> None:
+    part, rest = divide(labelled([0, 1, 2]), 0.0, np.random.default_rng(0))
+    assert (len(part), len(rest)) == (0, 3)
+
+
+def test_channel_statistics_by_hand() -> None:
+    """Pixels 0 and 255 in halves: mean ½, deviation ½; a constant channel keeps a deviation."""
+    pixels = torch.zeros(4, 2, 1, 2, dtype=torch.uint8)
+    pixels[:2, 0] = 255
+    pixels[:, 1] = 51
+    split = Split(Pixels(pixels), torch.zeros(4, dtype=torch.int64), torch.arange(4))
+    mean, std = channel_statistics(split)
+    assert mean == pytest.approx((0.5, 0.2))
+    assert std == pytest.approx((0.5, 1e-3))
+
+
+def test_channel_statistics_equal_torch(noise: Callable[..., Split]) -> None:
+    """In more chunks than one, and of the split's own rows alone."""
+    split = noise(130, (3, 6, 5))
+    split = replace(split, ids=torch.arange(0, 130, 2)[:61])
+    std, mean = torch.std_mean(
+        split.images.read(split.ids.tolist()).double() / 255, (0, 2, 3), correction=0
+    )
+    assert channel_statistics(split)[0] == pytest.approx(mean.tolist())
+    assert channel_statistics(split)[1] == pytest.approx(std.tolist())
+
+
+class Given(Dataset):
+    """A data set of what it is given."""
+
+    raw: Raw
+
+    def load(self) -> Raw:
+        return self.raw
+
+
+def opened(raw: Raw, seed: int = 0, **settings: float):  # noqa: ANN201
+    dataset = Given(**settings)  # pyright: ignore
+    dataset.raw = raw
+    return dataset.open(seed)
+
+
+def test_splits_that_are_there_are_kept(noise: Callable[..., Split]) -> None:
+    train, val, test = noise(40), noise(8), noise(9)
+    data = opened(Raw(train, test, ("a", "b", "c"), val=val))
+    assert (data.train, data.val, data.test) == (train, val, test)
+    data = opened(Raw(train, test, ("a", "b", "c")), val_fraction=0.25)
+    assert (len(data.train), len(data.val)) == (30, 10)
+    assert data.test is test
+
+
+def test_without_validation(noise: Callable[..., Split]) -> None:
+    data = opened(Raw(noise(40), None, ("a", "b", "c")), val_fraction=0.0)
+    assert (len(data.train), len(data.val), len(data.test)) == (32, 0, 8)
+
+
+def test_class_counts_are_those_of_the_training_split(noise: Callable[..., Split]) -> None:
+    """A class of the list that has no example counts 0."""
+    data = opened(Raw(noise(40, classes=2), noise(5), ("a", "b", "c")), val_fraction=0.1)
+    assert data.class_counts().tolist() == [18, 18, 0]
+
+
+def test_statistics_are_of_the_training_split_or_as_given(noise: Callable[..., Split]) -> None:
+    data = opened(Raw(noise(40), noise(5), ("a",), mean=(0.25,), std=(0.5,)))
+    assert (data.mean, data.std) == ((0.25,), (0.5,))
+    data = opened(Raw(noise(40), noise(5), ("a",)))
+    assert (data.mean, data.std) == channel_statistics(data.train)
+
+
+def test_an_empty_training_split_is_a_data_error(noise: Callable[..., Split]) -> None:
+    with pytest.raises(DataError, match="training split is empty"):
+        opened(Raw(noise(1), noise(5), ("a",)), val_fraction=0.9)
+
+
+@pytest.mark.parametrize("setting", ["val_fraction", "test_fraction"])
+@pytest.mark.parametrize("value", [-0.1, 1.0])
+def test_bad_settings_are_named(setting: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"dataset.{setting}"):
+        Dataset(**{setting: value})
