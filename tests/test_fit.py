@@ -1,21 +1,12 @@
 """The loop: equal bits for equal seeds, after a stop anywhere, and whatever feeds it."""
 
-import hashlib
-import signal
-from pathlib import Path
-
 import pytest
 import torch
-from support import events, make_run, read_json, train
+from support import SMALL, digest, events, fitted, read_json, train
 
 from trainer import checkpoint
 from trainer.errors import Interrupted
-from trainer.fit import Fit
-from trainer.job.train import make_fit
-from trainer.log import Log
-from trainer.report import Report
 
-SMALL = ("epochs=2", "batch_size=64", "dataset.val_fraction=0.7", "model=mlp", "device=cpu")
 VARIANTS = {
     "plain": (),
     "mixup-ohem": ("mixer=mixup", "mining=ohem", "accumulate=3"),
@@ -23,69 +14,6 @@ VARIANTS = {
     "resample": ("mining=hard_example", "mining.mode=resample", "schedule=cosine_decay"),
     "two_pass": ("mining=ohem_two_pass", "optimizer=sgd", "warmup=gradual", "model.dropout=0.5"),
 }
-
-
-def digest(fit: Fit) -> str:
-    """One SHA-256 over weights, buffers, optimizer and miner state."""
-    state = {name: part.state_dict() for name, part in fit.stateful().items()}
-    hashed = hashlib.sha256()
-
-    def add(node) -> None:
-        if isinstance(node, torch.Tensor):
-            hashed.update(node.contiguous().numpy().tobytes())
-        elif isinstance(node, dict):
-            for key in sorted(node, key=str):
-                hashed.update(str(key).encode())
-                add(node[key])
-        elif isinstance(node, (list, tuple)):
-            for item in node:
-                add(item)
-        else:
-            hashed.update(repr(node).encode())
-
-    add({**fit.model.state_dict()})
-    add({name: state[name] for name in ("optimizer", "loss", "rate", "miner", "history")})
-    return hashed.hexdigest()
-
-
-class Stop:
-    """Signals that come after so many polls of the flag."""
-
-    def __init__(self, after: int | None) -> None:
-        self.left = after
-
-    @property
-    def number(self) -> int | None:
-        if self.left is None:
-            return None
-        self.left -= 1
-        return signal.SIGTERM if self.left < 0 else None
-
-    def check(self) -> None:
-        if self.left is not None and self.left < 0:
-            raise Interrupted(signal.SIGTERM)
-
-
-def fitted(folder: Path, *overrides: str, stop_after: int | None = None) -> Fit:
-    """Train, from the latest checkpoint of the folder if there is one."""
-    folder.mkdir(exist_ok=True)
-    run = make_run(folder, *SMALL, *overrides)
-    run.signals = Stop(stop_after)
-    held = checkpoint.latest(run.folder.checkpoints, pytest.fail)
-    log = Log(
-        folder,
-        pytest.fail,
-        resumed_at=held and held.state["progress"]["step"],
-        offset=held.state["log"] if held else 0,
-    )
-    fit = make_fit(run, Report(log, run.console, run.data, 2))
-    if held is not None:
-        fit.load(held)
-    try:
-        fit()
-    finally:
-        log.close()
-    return fit
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

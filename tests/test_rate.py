@@ -102,6 +102,15 @@ def test_apply_goes_on_with_an_optimizer_that_was_saved() -> None:
     assert [group["lr"] for group in second.param_groups] == pytest.approx([0.05, 0.5])
 
 
+def test_a_new_base_holds_for_an_optimizer_that_was_saved() -> None:
+    """Going on with optimizer.lr doubled: the saved initial rates give the ratios alone."""
+    first, second = groups(), groups()
+    Rate(Constant(), NoWarmup(), 0.1, CLOCK).apply(first, 3)
+    second.load_state_dict(first.state_dict())
+    assert Rate(Constant(), NoWarmup(), 0.2, CLOCK).apply(second, 4) == 0.2
+    assert [group["lr"] for group in second.param_groups] == pytest.approx([0.2, 2.0])
+
+
 class Noting(Schedule):
     """Keeps what it is told."""
 

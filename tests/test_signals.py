@@ -11,7 +11,15 @@ from support import events, read_json
 
 from trainer import checkpoint
 
-COMMAND = [sys.executable, "-m", "trainer", "quiet=true", "threads=1", "epochs=400", "log.every=1st"]
+COMMAND = [
+    sys.executable,
+    "-m",
+    "trainer",
+    "quiet=true",
+    "threads=1",
+    "epochs=400",
+    "log.every=1st",
+]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -15,7 +15,7 @@ from hydra.core.config_store import ConfigStore
 
 import trainer
 from trainer import launch, schema
-from trainer.errors import ConfigError, nearest
+from trainer.errors import ConfigError
 from trainer.launch import CONF
 
 __all__ = ["CONF", "main", "register"]
@@ -40,19 +40,26 @@ def check_flags(arguments: list[str]) -> None:
         raise ConfigError(about_flag(message, list(parser._option_string_actions)))
 
     parser.error = fail  # pyright: ignore
-    parser.parse_args(arguments)
+    flags = parser.parse_args(arguments)
+    if flags.config_dir:
+        from trainer.limits import check_folder
+
+        check_folder(Path(flags.config_dir))
 
 
 def about_flag(message: str, known: list[str]) -> str:
     """What argparse says of a flag, with what to type instead."""
+    from difflib import get_close_matches
+
     wrong, _, flags = message.partition("unrecognized arguments: ")
     if wrong:
         return message.removeprefix("argument ")
     flag = flags.split()[0]
     name, equals, value = flag.lstrip("-").partition("=")
-    hint = "" if equals else nearest(flag, known).replace("'", "")
+    close = [] if equals else get_close_matches(flag, known, n=1, cutoff=0.75)
     setting = f"{name.replace('-', '_')}={value or 'VALUE'}"
-    return f"{flag}: there is no such flag.{hint or f' A setting has no dashes: {setting}'}"
+    hint = f"Did you mean {close[0]}?" if close else f"A setting has no dashes: {setting}"
+    return f"{flag}: there is no such flag. {hint}"
 
 
 def main() -> None:
@@ -75,6 +82,9 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(130)
+    except BrokenPipeError:  # `trainer --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Exception as error:
         code = launch.refuse(error, arguments, debug="debug=true" in arguments)
         sys.exit(6 if code == 6 else 2)

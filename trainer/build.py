@@ -32,8 +32,9 @@ def build(node: Node, setting: str, **given: Any) -> Any:
     try:
         return target(**collaborators, **checked)
     except ValueError as error:
-        text = str(error)
-        raise ConfigError(text if setting in text else f"{setting}: {text}") from error
+        text, group = str(error), setting.partition(".")[0]
+        named = text.startswith(group) or f" {group}." in text
+        raise ConfigError(text if named else f"{setting}: {text}") from error
 
 
 def check(node: Node, setting: str, *given: str) -> None:
@@ -95,7 +96,7 @@ def check_settings(target: Any, node: Node, setting: str, given: set[str]) -> di
     ]
     for key in settings:
         if key not in names and not open_ended:
-            close = nearest(key, names)
+            close = nearest(key, names).replace("'", "").replace("mean ", f"mean {setting}.")
             raise ConfigError(f"{setting}.{key}: {target.__name__} has no such setting.{close}")
     for name in names:
         if parameters[name].default is inspect.Parameter.empty and name not in settings:
@@ -184,7 +185,7 @@ def describe(kind: Any) -> str:
         words = [
             shown(option) if origin is Literal else describe(option) for option in get_args(kind)
         ]
-        return " or ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+        return listed(words)
     if origin in (list, tuple, Sequence):
         kinds = get_args(kind)
         fixed = origin is tuple and not isinstance(kinds[-1], EllipsisType)
@@ -193,6 +194,11 @@ def describe(kind: Any) -> str:
     if origin in (dict, Mapping):
         return "a mapping"
     return SCALARS.get(kind, (str(kind), ""))[0]
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a, b or c`."""
+    return " or ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
 
 
 def shown(value: Any) -> str:

@@ -54,11 +54,13 @@ class Evaluator:
     ) -> Evaluation:
         """Evaluate a split; `transform` is applied to its outputs [N, ...]."""
         passes = [(out, b.labels[:, 0]) for b, out in self.passes(feed, split.ids, poll)]
+        self.loss.eval()  # what a loss does for training alone is not in its value
         with torch.no_grad():
             outputs = transform(torch.cat([out for out, _ in passes]))
             labels = torch.cat([label for _, label in passes])
             losses, counts = self.loss.score(outputs, labels), self.loss.count(labels)
             records = {"loss": losses, **self.task.records(outputs, labels)}
+        self.loss.train()
         records = {name: values.cpu() for name, values in records.items()}
         loss = (losses.double().sum() / counts.double().sum()).item()
         metrics = {"loss": loss, **self.task.metrics(records)}

@@ -5,7 +5,6 @@ On the device during the epoch; one row per epoch is appended to each file of `e
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.errors import DataError
+from trainer.difficulty import UNSEEN, History
+from trainer.errors import DataError, DiskError
 
-FLOATS = ("loss", "confidence", "margin", "el2n")
-DTYPES = dict.fromkeys(FLOATS, "float16") | {
-    "correct": "uint8",  # 0 or 1; 255 where the example was not seen
-    "prediction": "int16",  # −1 where it was not seen
-}
-UNSEEN = {"float16": float("nan"), "uint8": 255, "int16": -1}
+FLOATS = ("loss", "confidence", "logit_margin", "el2n")
+DTYPES = dict.fromkeys(FLOATS, "float16") | {"correct": "uint8", "prediction": "int16"}
 
 
 class Store:
     """Records of the epoch that runs, and the files of those before it.
 
     The last record of an example in an epoch stands. Rows that blend several examples are skipped,
-    so every record is of the example's own image (augmented, not mixed).
+    so every record is of the example's own image (augmented, not mixed). `logit_margin` is the
+    label's logit − the largest other; with `confidence`, p_y, it gives the margin of the
+    probabilities: p_y (1 − exp(−logit_margin)).
     """
 
     def __init__(
@@ -42,10 +40,13 @@ class Store:
 
     def clear(self) -> None:
         """Begin an epoch: nothing seen."""
-        for name, dtype in self.dtypes.items():
-            self.rows[name] = torch.full(
-                (self.size,), UNSEEN[dtype], dtype=getattr(torch, dtype), device=self.device
-            )
+        self.rows = {name: self.blank(name) for name in self.dtypes}
+
+    def blank(self, name: str) -> Tensor:
+        """A row [M] of a field with nothing seen."""
+        dtype = self.dtypes[name]
+        kind = getattr(torch, dtype)
+        return torch.full((self.size,), UNSEEN[dtype], dtype=kind, device=self.device)
 
     def add(self, ids: Tensor, records: dict[str, Tensor]) -> None:
         """Record values [n] of the examples ids [n], in the order they were seen."""
@@ -58,7 +59,7 @@ class Store:
             row[at] = values.to(row.dtype)
 
     def describe(self, **arrays: Tensor) -> None:
-        """Write what stays the same: ids of the split, labels by id, and the types."""
+        """Write what stays the same: the types; ids of the split, labels by id, and so on."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, values in arrays.items():
             np.save(self.folder / f"{name}.npy", values.cpu().numpy())
@@ -66,14 +67,19 @@ class Store:
         (self.folder / "meta.json").write_text(json.dumps(meta, indent=2))
 
     def flush(self, epoch: int) -> None:
-        """Write the epoch's row to each file, over any later rows, and begin the next."""
-        for name, row in self.rows.items():
-            path = self.folder / f"{name}.bin"
-            path.touch()
-            with path.open("r+b") as file:
-                file.seek(epoch * row.numel() * row.element_size())
-                file.write(row.cpu().numpy().tobytes())
-                file.truncate()
+        """Write the epoch's row to each file, over any later rows, and begin the next.
+
+        Earlier epochs that a file lacks are unseen. Raises DiskError when it cannot be written.
+        """
+        try:
+            for name, row in self.rows.items():
+                with (self.folder / f"{name}.bin").open("ab") as file:
+                    held = min(file.tell() // row.nbytes, epoch)
+                    file.truncate(held * row.nbytes)
+                    for values in [*[self.blank(name)] * (epoch - held), row]:
+                        file.write(values.cpu().numpy().tobytes())
+        except OSError as error:
+            raise DiskError(f"{self.folder} cannot be written: {error}") from error
         self.clear()
 
     def state_dict(self) -> dict[str, Any]:
@@ -81,46 +87,51 @@ class Store:
         return {name: row.cpu() for name, row in self.rows.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take them back."""
+        """Take them back. Raises DataError where they are of a data set of another size."""
+        sizes = {len(row) for row in state.values()}
+        if sizes != {self.size}:
+            raise DataError(
+                f"the checkpoint has records of {max(sizes)} examples, the data set has {self.size}"
+            )
         self.rows = {name: row.to(self.device) for name, row in state.items()}
 
 
-@dataclass(frozen=True)
-class History:
-    """The store of a run, read: each field an array [epochs, M], mapped from its file."""
-
-    ids: np.ndarray  # [n] dataset ids of the training split
-    labels: np.ndarray  # [M, ...] labels by dataset id
-    fields: dict[str, np.ndarray]
-
-    @property
-    def epochs(self) -> int:
-        """Epochs on record."""
-        return len(next(iter(self.fields.values())))
-
-    def __getitem__(self, field: str) -> np.ndarray:
-        """The records of the training split, [epochs, n], NaN, 255 or −1 where not seen."""
-        return self.fields[field][:, self.ids]
-
-
 def open(run: str | Path) -> History:  # noqa: A001  (read as history.open)
-    """The difficulty store of a run folder. Raises DataError where there is none."""
+    """The difficulty store of a run folder. Raises DataError where there is none that is whole.
+
+    >>> from trainer import history
+    >>> held = history.open("outputs/2026-11-22/10-15-00-3f2a")
+    >>> held["loss"].shape  # epochs, training examples in the order of held.ids
+    (30, 1294)
+    >>> held.hardest(3)  # dataset ids, by the mean loss of the last epochs
+    array([1658,  905,   37])
+    >>> held.suspects().ids[:20]  # most likely to be labelled wrongly, by AUM
+    >>> held.data_map().spread, held.forgetting().events, held.aum()  # [1294] each
+    """
     folder = Path(run) / "examples"
     try:
         meta = json.loads((folder / "meta.json").read_text())
-        ids, labels = (np.load(folder / f"{n}.npy", allow_pickle=False) for n in ("ids", "labels"))
-        size = meta["examples"]
-        rows = {
-            name: (folder / f"{name}.bin").stat().st_size // (size * np.dtype(dtype).itemsize)
-            for name, dtype in meta["fields"].items()
-        }
-    except (OSError, ValueError, KeyError) as error:
+        arrays = {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy")}
+        dtypes = {name: DTYPES[name] for name in meta["fields"]}
+        size = int(meta["examples"])
+        fields = mapped(folder, dtypes, size)
+        ids, labels = arrays["ids"], arrays.get("labels", np.empty(size))
+        if len(labels) != size or not ((ids >= 0) & (ids < size)).all():
+            raise ValueError(f"ids or labels are not of its {size} examples")
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
         raise DataError(f"{folder} holds no difficulty store: {error}") from error
-    shape = (min(rows.values()), size)
-    fields: dict[str, np.ndarray] = {
-        name: np.memmap(folder / f"{name}.bin", dtype, "r", shape=shape)
-        if shape[0]
-        else np.empty(shape, dtype)
-        for name, dtype in meta["fields"].items()
+    return History(ids, fields, *map(arrays.get, ("labels", "true_labels", "threshold")))
+
+
+def mapped(folder: Path, dtypes: dict[str, str], size: int) -> dict[str, np.ndarray]:
+    """Each field's file as an array [epochs, M]; the epochs that all of them hold."""
+    paths = {name: folder / f"{name}.bin" for name in dtypes}
+    lengths = [paths[name].stat().st_size for name in dtypes]
+    widths = [size * np.dtype(dtype).itemsize for dtype in dtypes.values()]
+    epochs = min(length // width for length, width in zip(lengths, widths, strict=True))
+    if not epochs:
+        return {name: np.empty((0, size), dtype) for name, dtype in dtypes.items()}
+    return {
+        name: np.memmap(paths[name], dtype, "r", shape=(epochs, size))
+        for name, dtype in dtypes.items()
     }
-    return History(ids, labels, fields)

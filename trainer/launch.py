@@ -49,6 +49,7 @@ def task(config: DictConfig) -> int:
 def launch(config: DictConfig, folder: Path, overrides: list[str], sources: list[str]) -> int:
     """Run one job and return its exit code; an error is one line on stderr."""
     try:
+        check_choices(overrides)
         settings = checked(config)
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ConfigError("WORLD_SIZE: training in several processes is not built yet; use one")
@@ -79,6 +80,14 @@ def exit_code_of(error: Exception) -> int:
         return 2
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
     return 6 if full else 1
+
+
+def check_choices(overrides: Sequence[str]) -> None:
+    """Raise ConfigError for several options of a group that takes one: Hydra would merge them."""
+    for override in overrides:
+        group, _, value = override.lstrip("+").partition("=")
+        if group in schema.GROUPS and group != "augmentation" and re.match(r"\[.*,", value):
+            raise ConfigError(f"{override}: {group} takes one option")
 
 
 def checked(config: DictConfig) -> dict[str, Any]:

@@ -56,9 +56,14 @@ class Meter:
         if batch.labels.shape[1] == 1:
             records = self.task.records(outputs, batch.labels[:, 0])
             self.store.add(batch.index[:, 0], {"loss": losses, **records})
+            tracked = {metric: records[field] for metric, field in self.task.tracked.items()}
+        else:
+            tracked = {
+                metric: contract(lambda y, f=field: self.task.records(outputs, y)[f], batch)
+                for metric, field in self.task.tracked.items()
+            }
         sums = {"loss": sums_of(losses, contract(self.loss.count, batch), planned)}
-        for metric, field in self.task.tracked.items():
-            values = contract(lambda labels, f=field: self.task.records(outputs, labels)[f], batch)
+        for metric, values in tracked.items():
             sums[metric] = sums_of(values, torch.ones_like(planned), planned)
         return sums
 

@@ -9,7 +9,7 @@ LOW_IS_BETTER = ("loss", "error", "nll", "ece", "brier", "mse", "mae")
 
 def direction(monitor: str) -> Mode:
     """`min` for `val/loss` and its like, `max` for all else."""
-    return "min" if monitor.rsplit("/", 1)[-1].endswith(LOW_IS_BETTER) else "max"
+    return "min" if monitor.endswith(LOW_IS_BETTER) else "max"
 
 
 def better(value: float, best: float | None, mode: Mode, min_delta: float = 0.0) -> bool:

@@ -10,7 +10,7 @@ from trainer.warmup import Warmup
 
 
 class Rate:
-    """After a warmup of W steps the schedule reads t − W."""
+    """After a warmup of W steps the schedule reads t − W. `base` is the first group's own rate."""
 
     def __init__(self, schedule: Schedule, warmup: Warmup, base: float, clock: Clock) -> None:
         self.schedule = schedule
@@ -20,16 +20,18 @@ class Rate:
         schedule.bind(clock.after(warmup.length))
 
     def lr(self, t: float) -> float:
-        """The rate at step t of a group whose own rate is the optimizer's."""
+        """The first group's rate at step t."""
         if t < self.warmup.length:
             return self.warmup.lr(t, self.schedule.lr(0.0, self.base))
         return self.schedule.lr(t - self.warmup.length, self.base)
 
     def apply(self, optimizer: Optimizer, t: float) -> float:
-        """Set each group's rate, keeping the ratios of the groups; returns the rate."""
+        """Set each group's rate, keeping their ratios to the first group; returns the first's."""
         lr = self.lr(t)
-        for group in optimizer.param_groups:
-            group["lr"] = lr * (group.setdefault("initial_lr", group["lr"]) / self.base)
+        groups = optimizer.param_groups
+        initial = [group.setdefault("initial_lr", group["lr"]) for group in groups]
+        for group, own in zip(groups, initial, strict=True):
+            group["lr"] = lr * (own / initial[0])
         return lr
 
     def observe(self, metrics: dict[str, float], t: float) -> None:

@@ -9,7 +9,7 @@ import platform
 import resource
 import time
 import traceback
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from trainer.distill import Distiller
 from trainer.early_stopping import EarlyStopping
 from trainer.errors import ConfigError, Interrupted, OutOfMemoryError, TrainerError
 from trainer.evaluate import Evaluator
+from trainer.feature import encode
 from trainer.folder import RunFolder, write_json
 from trainer.forward import Forward
 from trainer.init import Init
@@ -35,6 +36,7 @@ from trainer.loader import Loader
 from trainer.loss import Loss
 from trainer.mining import Miner
 from trainer.mixer import Mixer
+from trainer.planner import Planner
 from trainer.postprocess import Postprocess
 from trainer.sampler import Sampler
 from trainer.schedule import Schedule
@@ -279,7 +281,7 @@ class Run:
     @cached_property
     def sampler(self) -> Sampler:
         """The rows of an epoch."""
-        return self.make("sampler")
+        return self.make("sampler", encode=partial(encode, self))
 
     @cached_property
     def loss(self) -> Loss:
@@ -327,6 +329,19 @@ class Run:
         """Metrics of a split."""
         size = self.config["eval_batch_size"]
         return Evaluator(self.forward, self.task, self.ready_loss, size)
+
+    @cached_property
+    def planner(self) -> Planner:
+        """The plans of the epochs."""
+        return Planner(
+            self.data.train,
+            self.sampler,
+            self.miner,
+            seed=self.config["seed"],
+            batch_size=self.batch_size,
+            epochs=self.config["epochs"],
+            warn=self.console.warn,
+        )
 
     @property
     def batch_size(self) -> int:

@@ -139,10 +139,8 @@ def check(config: dict[str, Any]) -> None:
         raise ConfigError(str(error)) from error
     for name, choices in CHOICES.items():
         if config[name] not in choices:
-            known = " or ".join(choices)
-            raise ConfigError(
-                f"{name} must be {known}, got {config[name]}{meant(config[name], choices)}"
-            )
+            wrong = f"{name} must be one of {', '.join(choices)}, got {config[name]}"
+            raise ConfigError(wrong + meant(config[name], choices))
     device = config["device"]
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         close = ". Did you mean cuda?" if "gpu" in device else meant(device, ("auto", *DEVICES))
@@ -160,7 +158,7 @@ def check_names(node: dict[str, Any], kind: Any, prefix: str) -> None:
     names = settings_of(kind)
     for name in node:
         if name not in names:
-            hint = nearest(name, names).replace("'", "")
+            hint = nearest(name, names).replace("'", "").replace("mean ", f"mean {prefix}")
             raise ConfigError(f"{prefix}{name}: there is no such setting.{hint}")
     for name in names:
         if name not in node:
@@ -183,7 +181,9 @@ def check_ranges(config: dict[str, Any]) -> None:
     within("checkpoint.keep", config["checkpoint"]["keep"], "[1, inf)")
     size = config["batch_size"]
     if size != "all" and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        raise ValueError(f"batch_size must be an integer of at least 1, or all, got {size}")
+        wrong = "null" if size is None else str(size).lower()
+        raise ValueError(f"batch_size must be an integer of at least 1, or all, got {wrong}")
     for group in ("checkpoint", "log"):
         length, _ = parse(config[group]["every"], f"{group}.every")
-        within(f"{group}.every", length, "(0, inf)")
+        if not length:
+            raise ValueError(f"{group}.every must be above 0, got {config[group]['every']}")

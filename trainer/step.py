@@ -68,6 +68,7 @@ class Step:
 
     def __call__(self, batch: Batch, moment: Moment, first_row: int) -> None:
         """Train on a batch whose rows stand at `first_row` and after in the epoch's plan."""
+        self.guard.start()
         seed_torch(self.forward.device, moment.seed, Purpose.STEP, moment.step)
         batch = self.prepare(batch, moment, first_row)
         mining = moment.epoch >= self.miner.warmup_epochs
@@ -78,7 +79,6 @@ class Step:
         total = torch.zeros((), device=self.forward.device)
         if pooled and self.accumulate > 1:
             weighed = self.weigh(*self.score(batch), batch, moment, mining=mining)
-        self.guard.start()
         pairs = zip(batch.chunks(self.accumulate), weighed.chunks(self.accumulate), strict=True)
         for plain, held in pairs:
             outputs = self.forward(plain.images)

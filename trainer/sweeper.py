@@ -1,14 +1,24 @@
 """Hydra's own sweeper, but a job that fails does not end the others."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.plugins import Plugins
 
-from trainer.errors import ConfigError
-from trainer.launch import checked, exit_codes, refuse, remove_if_empty
+PLUGINS = Plugins.instance()  # first: the search for plugins runs their modules anew
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # noqa: E402
+
+from trainer.errors import ConfigError  # noqa: E402
+from trainer.launch import (  # noqa: E402
+    check_choices,
+    checked,
+    exit_codes,
+    refuse,
+    remove_if_empty,
+)
 
 
 class Sweeper(BasicSweeper):
@@ -38,9 +48,12 @@ class Sweeper(BasicSweeper):
         load = self.hydra_context.config_loader.load_sweep_config
         for overrides in list(batch):
             try:
+                check_choices(overrides)
                 checked(load(self.config, list(overrides)))
             except Exception as error:
-                refuse(error, overrides, debug="debug=true" in overrides)
+                # The sweep put a backslash before what has a meaning to Hydra.
+                typed = [re.sub(r"\\(.)", r"\1", override) for override in overrides]
+                refuse(error, typed, debug="debug=true" in typed)
                 self.refused += 1
                 batch.remove(overrides)
 
@@ -57,4 +70,4 @@ class Sweeper(BasicSweeper):
 def install() -> None:
     """Put it in the place of Hydra's, which takes no class of another package by name."""
     name = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
-    Plugins.instance().class_name_to_class[name] = Sweeper
+    PLUGINS.class_name_to_class[name] = Sweeper

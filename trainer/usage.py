@@ -13,13 +13,15 @@ def choices(*, _root_: DictConfig) -> str:
     """The table of groups and options, as wide as the terminal."""
     chosen = _root_.hydra.runtime.choices
     groups = (*GROUPS, "experiment", "sweep")
-    return "\n".join(row(group, options(group, chosen.get(group))) for group in groups)
+    # What a group that takes several options has chosen is known by the names in its node alone.
+    first = {group: [chosen.get(group) or ""] for group in groups}
+    first["augmentation"] = list(_root_.augmentation)
+    return "\n".join(row(group, options(group, first[group])) for group in groups)
 
 
-def options(group: str, chosen: object) -> list[str]:
-    """A group's options; what is chosen comes first."""
+def options(group: str, first: list[str]) -> list[str]:
+    """A group's options, those in `first` before the others."""
     names = GlobalHydra.instance().config_loader().get_group_options(group)
-    first = chosen if isinstance(chosen, list) else [chosen]
     return sorted(names, key=lambda name: (name not in first, name))
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from trainer.dataset import Dataset, Raw, Split
+from trainer.dataset import Data, Dataset, Raw, Split
 from trainer.dataset.base import Pixels, channel_statistics, divide
 from trainer.errors import DataError
 
@@ -106,7 +106,7 @@ class Given(Dataset):
         return self.raw
 
 
-def opened(raw: Raw, seed: int = 0, **settings: float):  # noqa: ANN201
+def opened(raw: Raw, seed: int = 0, **settings: float) -> Data:
     dataset = Given(**settings)  # pyright: ignore
     dataset.raw = raw
     return dataset.open(seed)

@@ -10,10 +10,9 @@ import torch
 from PIL import Image
 from torchvision.datasets import ImageFolder as Torchvisions
 
+from trainer.dataset import Data
 from trainer.dataset.image_folder import ImageFiles, ImageFolder, decode
 from trainer.errors import DataError
-
-Array = np.ndarray
 
 
 def save(path: Path, image: Image.Image, **settings: Any) -> Path:
@@ -35,7 +34,7 @@ def tree(root: Path, classes: dict[str, int], size: tuple[int, int] = (6, 4)) ->
     return root
 
 
-def opened(root: Path, seed: int = 0, **settings: Any):  # noqa: ANN201
+def opened(root: Path, seed: int = 0, **settings: Any) -> Data:
     return ImageFolder(root=str(root), **settings).open(seed)
 
 
@@ -270,7 +269,7 @@ def test_raise_names_the_file(tmp_path: Path, body: bytes | None) -> None:
 
 def test_raise_ends_the_run_at_the_first_file_too(tmp_path: Path) -> None:
     damaged_tree(tmp_path, 10, {"a/000.png": b"not an image"})
-    with pytest.raises(DataError, match="000.png"):
+    with pytest.raises(DataError, match=r"000\.png"):
         opened(tmp_path)
 
 

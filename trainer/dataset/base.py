@@ -1,60 +1,20 @@
 """What a data set is: a source of images with labels, and splits that are lists of its rows."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from trainer.check import within
-from trainer.errors import DataError
+from trainer.dataset import twist
+from trainer.dataset.split import Images, Pixels, Split, divide
+from trainer.errors import ConfigError, DataError
 from trainer.seed import Purpose, generator
+
+__all__ = ["Data", "Dataset", "Images", "Pixels", "Raw", "Split", "channel_statistics", "divide"]
 
 STATISTICS_SAMPLE = 2000  # images that the channel mean and deviation are taken from
 STATISTICS_CHUNK = 50  # of them are in memory at once
-
-
-class Images(Protocol):
-    """M images of one shape, held in memory or decoded on demand."""
-
-    shape: tuple[int, int, int]  # C, H, W
-
-    def __len__(self) -> int:
-        """M."""
-        ...
-
-    def read(self, ids: Sequence[int]) -> Tensor:
-        """The images `ids` as uint8 [len(ids), C, H, W] on the CPU."""
-        ...
-
-
-class Pixels:
-    """Images that are held as one uint8 tensor [M, C, H, W]."""
-
-    def __init__(self, pixels: Tensor) -> None:
-        self.pixels = pixels
-        self.shape: tuple[int, int, int] = tuple(pixels.shape[1:])  # pyright: ignore
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def read(self, ids: Sequence[int]) -> Tensor:
-        """The images `ids` as uint8 [len(ids), C, H, W]."""
-        return self.pixels[torch.as_tensor(ids)]
-
-
-@dataclass(frozen=True)
-class Split:
-    """Some rows of a source. A row's number in the source is the dataset id of its example."""
-
-    images: Images
-    labels: Tensor  # [M, ...] of the whole source
-    ids: Tensor  # [n] the rows that belong to the split
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -79,6 +39,8 @@ class Data:
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    true_labels: Tensor | None = None  # [M] of the source, where the training labels are others
+    threshold: int | None = None  # the class that stands for wrong labels, none of val or test
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -89,6 +51,16 @@ class Data:
         """[C] examples of each class in the training split."""
         return self.train.labels[self.train.ids].bincount(minlength=len(self.classes))
 
+    def described(self) -> dict[str, Tensor]:
+        """What the difficulty store keeps of the training split beside its records; no masks."""
+        ids, labels = self.train.ids, self.train.labels
+        held = {"ids": ids, "labels": labels} if labels.ndim == 1 else {"ids": ids}
+        if self.true_labels is not None:
+            held["true_labels"] = self.true_labels
+        if self.threshold is not None:
+            held["threshold"] = ids[labels[ids] == self.threshold]
+        return held
+
 
 @dataclass(kw_only=True)
 class Dataset:
@@ -97,14 +69,31 @@ class Dataset:
     The validation split is cut from the training rows, stratified, by the run's seed. Where the
     source has no test rows of its own, `test_fraction` of them is cut first, the same for every
     seed, so that runs of different seeds are tested on the same examples.
+
+    What is left to train on is twisted by the seed where asked for, in this order: `imbalance`, the
+    largest class over the smallest; `subset`, a stratified fraction or number; `label_noise`, the
+    part of wrong labels; `threshold_class`. See trainer.dataset.twist.
     """
 
     val_fraction: float = 0.1
     test_fraction: float = 0.2
+    subset: int | float | None = None
+    imbalance: float | None = None
+    imbalance_type: twist.Tail = "exponential"
+    label_noise: float = 0.0
+    noise_type: twist.Noise = "symmetric"
+    threshold_class: bool = False
 
     def __post_init__(self) -> None:
         within("dataset.val_fraction", self.val_fraction, "[0, 1)")
         within("dataset.test_fraction", self.test_fraction, "[0, 1)")
+        within("dataset.label_noise", self.label_noise, "[0, 1)")
+        if self.imbalance is not None:
+            within("dataset.imbalance", self.imbalance, "[1, inf)")
+        if isinstance(self.subset, float):
+            within("dataset.subset as a fraction", self.subset, "(0, 1)")
+        elif self.subset is not None:
+            within("dataset.subset", self.subset, "[1, inf)")
 
     def load(self) -> Raw:
         """Read the source. Raises DataError, naming the path and what to do."""
@@ -121,30 +110,54 @@ class Dataset:
             val, train = divide(train, self.val_fraction, generator(seed, Purpose.SPLIT, 1))
         if len(train) == 0:
             raise DataError("the training split is empty; lower dataset.val_fraction")
+        true_labels = train.labels
+        train = self.twisted(train, raw.classes, seed)
         mean, std = raw.mean, raw.std
         if mean is None or std is None:
             mean, std = channel_statistics(train)
-        return Data(train, val, test, raw.classes, mean, std)
+        return Data(
+            train,
+            val,
+            test,
+            raw.classes + (("threshold",) if self.threshold_class else ()),
+            mean,
+            std,
+            true_labels=None if train.labels is true_labels else true_labels,
+            threshold=len(raw.classes) if self.threshold_class else None,
+        )
+
+    def twisted(self, split: Split, classes: tuple[str, ...], seed: int) -> Split:
+        """The training split as the settings change it. Raises DataError for a class left empty."""
+        number = len(classes)
+        for setting in ("imbalance", "label_noise", "threshold_class"):
+            if getattr(self, setting) and not (split.classed and number > 1):
+                raise ConfigError(f"dataset.{setting} needs a class for each image, of two or more")
+        if self.imbalance is not None:
+            fewer = twist.imbalance(split, number, self.imbalance, self.imbalance_type, seed)
+            split = filled(fewer, split, classes, f"imbalance={self.imbalance}")
+        if self.subset is not None:
+            fewer = twist.subset(split, self.subset, seed)
+            split = filled(fewer, split, classes, f"subset={self.subset}")
+        if self.label_noise:
+            noisy = twist.label_noise(split, number, self.label_noise, self.noise_type, seed)
+            split = filled(noisy, split, classes, f"label_noise={self.label_noise}")
+        if self.threshold_class:
+            extended = twist.threshold_class(split, number, seed)
+            split = filled(extended, split, classes, "threshold_class=true")
+        return split
 
 
-def divide(split: Split, fraction: float, rng: np.random.Generator) -> tuple[Split, Split]:
-    """Cut a stratified `fraction` off: (the part, the rest), ids in ascending order.
-
-    Each class gives its own share, rounded so that the part has the right size as a whole.
-    """
-    labels = split.labels[split.ids].numpy()
-    strata = labels if labels.ndim == 1 and labels.dtype.kind == "i" else np.zeros(len(labels))
-    order = rng.permutation(len(strata))
-    order = order[np.argsort(strata[order], kind="stable")]
-    # Every 1/fraction-th row of the list sorted by class: proportions hold to within one row.
-    marks = np.floor(np.arange(len(order) + 1) * fraction + 0.5)
-    taken = np.zeros(len(order), bool)
-    taken[order] = np.diff(marks) > 0
-    mask = torch.from_numpy(taken)
-    return (
-        Split(split.images, split.labels, split.ids[mask]),
-        Split(split.images, split.labels, split.ids[~mask]),
-    )
+def filled(split: Split, before: Split, classes: tuple[str, ...], setting: str) -> Split:
+    """The split. Raises DataError where it or a class of the split `before` has become empty."""
+    if not len(split):
+        raise DataError(f"dataset.{setting} leaves no training example")
+    if split.classed:
+        now, then = (s.labels[s.ids].unique().tolist() for s in (split, before))
+        lost = sorted(set(then) - set(now))
+        if lost:
+            names = ", ".join(classes[c] for c in lost)
+            raise DataError(f"dataset.{setting} leaves no training example of class {names}")
+    return split
 
 
 def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:

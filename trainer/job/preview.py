@@ -12,7 +12,7 @@ from trainer.check import within
 from trainer.job.base import Job
 from trainer.length import Clock
 from trainer.picture import grid
-from trainer.planner import Planner
+from trainer.plan import Plan
 from trainer.rate import Rate
 from trainer.seed import Draws, Moment
 
@@ -23,44 +23,34 @@ if TYPE_CHECKING:
 
 
 class Preview(Job):
-    """Writes `lr.csv` and `lr.png`; and, unless `steps` is given, opens the data set and writes
-    `inputs.png` (augmented and mixed, with the shares in `inputs.csv`) and `classes.csv`.
+    """The learning rate and, unless `steps` gives the length without data, the inputs.
+
+    Writes `lr.csv`, `lr.png`, `inputs.png` (augmented and mixed, the shares in `inputs.csv`) and
+    `classes.csv`.
     """
 
     def __call__(self, run: Run) -> dict[str, Any]:
         """Preview the learning rate, then the data."""
         steps, epochs = run.config["steps"], run.config["epochs"]
         if steps is None:
-            planner = self.planner(run)
-            clock = Clock(planner.full_steps, epochs * planner.full_steps)
+            full = run.planner.full_steps
+            rates = rates_of(run, Clock(full, epochs * full))
+            plan = run.planner.plan(0)
+            write_inputs(run, plan)
+            write_counts(run, plan)
         else:
-            clock = Clock(steps / epochs, steps)
-        rates = self.rates(run, clock)
+            rates = rates_of(run, Clock(steps / epochs, steps))
         write_curve(run.folder.path, rates)
-        if steps is None:
-            write_inputs(run, planner)
-            write_counts(run, planner)
         run.console.say(f"preview       {run.folder.path}")
         return {"steps": len(rates), "lr_first": rates[0], "lr_last": rates[-1]}
 
-    def planner(self, run: Run) -> Planner:
-        """The plans of the run, before any mining."""
-        return Planner(
-            run.data.train,
-            run.sampler,
-            run.miner,
-            seed=run.config["seed"],
-            batch_size=run.batch_size,
-            epochs=run.config["epochs"],
-            warn=run.console.warn,
-        )
 
-    def rates(self, run: Run, clock: Clock) -> list[float]:
-        """The rate in force at each step."""
-        base = run.config["optimizer"]["lr"]
-        within("optimizer.lr", base, "(0, inf)")
-        rate = Rate(run.schedule, run.warmup, base, clock)
-        return [rate.lr(t) for t in range(round(clock.total))]
+def rates_of(run: Run, clock: Clock) -> list[float]:
+    """The rate in force at each step."""
+    base = run.config["optimizer"]["lr"]
+    within("optimizer.lr", base, "(0, inf)")
+    rate = Rate(run.schedule, run.warmup, base, clock)
+    return [rate.lr(t) for t in range(round(clock.total))]
 
 
 def write_curve(folder: Path, rates: list[float]) -> None:
@@ -78,10 +68,10 @@ def write_curve(folder: Path, rates: list[float]) -> None:
     figure.savefig(folder / "lr.png", dpi=120)
 
 
-def write_inputs(run: Run, planner: Planner, number: int = 32) -> None:
+def write_inputs(run: Run, plan: Plan, number: int = 32) -> None:
     """The first images of the first epoch as the model would see them."""
     feed = run.loader.open(run.data.train, run.device)
-    batch = next(iter(feed.batches(planner.plan(0))))
+    batch = next(iter(feed.batches(plan)))
     images = batch.images.float() / 255
     draws = Draws(run.config["seed"], 0, torch.arange(len(images), device=images.device))
     for augmentation in run.augmentation:
@@ -98,9 +88,8 @@ def write_inputs(run: Run, planner: Planner, number: int = 32) -> None:
             writer.writerows([i, names[int(y)], f"{s:.4f}", int(n)] for y, s, n in parts)
 
 
-def write_counts(run: Run, planner: Planner) -> None:
+def write_counts(run: Run, plan: Plan) -> None:
     """Examples of each class in the training split, and rows of each in the first epoch."""
-    plan = planner.plan(0)
     labels = run.data.train.labels[plan.ids[:, 0]]
     rows = labels.bincount(minlength=len(run.data.classes))
     counts = run.data.class_counts()

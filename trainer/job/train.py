@@ -18,7 +18,6 @@ from trainer.length import Clock, Every
 from trainer.log import Log
 from trainer.meter import Meter
 from trainer.mining.rank import Ranker
-from trainer.planner import Planner
 from trainer.rate import Rate
 from trainer.report import Report, flat
 from trainer.saver import Saver
@@ -89,16 +88,7 @@ def make_fit(run: Run, report: Report) -> Fit:
     """Put the parts together."""
     config, data = run.config, run.data
     train_feed = run.loader.open(data.train, run.device)
-    planner = Planner(
-        data.train,
-        run.sampler,
-        run.miner,
-        seed=config["seed"],
-        batch_size=run.batch_size,
-        epochs=config["epochs"],
-        warn=run.console.warn,
-    )
-    full = planner.full_steps
+    full = run.planner.full_steps
     clock = Clock(full, config["steps"] or config["epochs"] * full)
     step = make_step(run)
     optimizer = step.guard.optimizer
@@ -111,7 +101,7 @@ def make_fit(run: Run, report: Report) -> Fit:
         data=data,
         train_feed=train_feed,
         val_feed=run.loader.open(data.val, run.device),
-        planner=planner,
+        planner=run.planner,
         step=step,
         rate=Rate(run.schedule, run.warmup, optimizer.param_groups[0]["lr"], clock),
         evaluator=run.evaluator,
@@ -146,7 +136,7 @@ def make_step(run: Run) -> Step:
     folder = run.folder.path / "examples"
     train = run.data.train
     store = Store(folder, len(train.labels), run.task.fields, run.device)
-    store.describe(ids=train.ids, labels=train.labels)
+    store.describe(**run.data.described())
     run.miner.prepare(train.labels.to(run.device))
     return Step(
         forward=run.forward,

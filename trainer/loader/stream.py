@@ -35,15 +35,15 @@ class Rows(torch.utils.data.Dataset):
     def __init__(self, images: Images) -> None:
         self.images = images
 
-    def __getitem__(self, ids: list[list[int]]) -> list[torch.Tensor] | DataError:
-        """K tensors uint8 [B, C, H, W] for ids [K][B].
+    def __getitem__(self, ids: list[list[int]]) -> list[torch.Tensor] | str:
+        """K tensors uint8 [B, C, H, W] for ids [K][B]; the text of a DataError.
 
-        A DataError is returned: raised in a worker, it would come out with a traceback for text.
+        Raised in a worker, it would come out with a traceback for text.
         """
         try:
             return [self.images.read(part) for part in ids]
         except DataError as error:
-            return error
+            return str(error)
 
 
 class Steps:
@@ -86,8 +86,8 @@ class StreamFeed(Feed):
         self.steps.ids = [plan.ids[rows].T.tolist() for rows in spans]
         held = plan.to(self.device)
         for rows, read in zip(spans, self.loader, strict=True):
-            if isinstance(read, DataError):
-                raise read
+            if isinstance(read, str):
+                raise DataError(read)
             parts = [part.to(self.device, non_blocking=True) for part in read]
             labels = self.labels[plan.ids[rows]].to(self.device, non_blocking=True)
             images = parts[0] if len(parts) == 1 else interpolate(parts, held.shares[rows])

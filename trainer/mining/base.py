@@ -89,6 +89,11 @@ def kept(number: int, keep: float, least: int = 1) -> int:
     return min(number, max(least, int(keep * number + 0.5)))
 
 
+def of_examples(ranks: Tensor) -> Tensor:
+    """Ranks [B] of ranks [B], or of the pixels' [B, H, W]: their mean."""
+    return ranks.reshape(len(ranks), -1).mean(1)
+
+
 def only(batch: Batch, mask: Tensor) -> Batch:
     """The batch with weight and count 0 where the mask [B] or [B, H, W] is false."""
     extra = mask.ndim - batch.weight.ndim

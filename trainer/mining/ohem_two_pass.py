@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainer.batch import Batch
 from trainer.check import within
-from trainer.mining.base import Miner, hardest, kept
+from trainer.mining.base import Miner, hardest, kept, of_examples
 from trainer.seed import Moment
 
 
@@ -27,6 +27,5 @@ class OhemTwoPass(Miner):
 
     def select(self, batch: Batch, rank: Callable[[Batch], Tensor], moment: Moment) -> Batch:
         """The hardest rows, in their order."""
-        ranks = rank(batch).flatten(1).mean(1) if batch.labels.ndim > 2 else rank(batch)
-        mask = hardest(ranks, batch, kept(len(batch), self.keep))
+        mask = hardest(of_examples(rank(batch)), batch, kept(len(batch), self.keep))
         return batch.rows(mask.nonzero()[:, 0])

@@ -1,11 +1,14 @@
 """What a sampler does: the rows of an epoch, a pure function of the split and the generator."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from trainer.dataset import Split
+from trainer.plan import Plan
 
 
 class Sampler(ABC):
@@ -14,3 +17,42 @@ class Sampler(ABC):
     @abstractmethod
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:
         """Dataset ids [R] or [R, K] in order, and shares [R, K] where a row blends K examples."""
+
+
+class PreparedSampler(Sampler):
+    """A sampler that works something out of a split before its first epoch, and keeps it."""
+
+    held: tuple[Split, Any] | None = None
+
+    @abstractmethod
+    def prepare(self, split: Split) -> Any:
+        """What the epochs draw from: a function of the split alone."""
+
+    def prepared(self, split: Split) -> Any:
+        """What `prepare` gave for this split."""
+        if self.held is None or self.held[0] is not split:
+            self.held = split, self.prepare(split)
+        return self.held[1]
+
+
+def by_class(split: Split) -> dict[int, Tensor]:
+    """The ids [n_c] of each class that the split has examples of, in ascending order of class.
+
+    Raises ValueError where labels are not classes.
+    """
+    if not split.classed:
+        raise ValueError("sampler: this one draws by class, and the labels here are not classes")
+    labels = split.labels[split.ids]
+    return {int(label): split.ids[labels == label] for label in labels.unique()}
+
+
+def shuffled(ids: Tensor, rng: np.random.Generator) -> Tensor:
+    """The rows of ids [n] or [n, K] in random order."""
+    return ids[torch.from_numpy(rng.permutation(len(ids)))]
+
+
+def class_counts(plan: Plan, labels: Tensor, classes: int) -> Tensor:
+    """[C] rows of each class in an epoch, from labels [M] by id: a blend counts by its shares."""
+    counts = torch.zeros(classes, dtype=torch.float64)
+    shares = plan.shares.expand(plan.ids.shape).double()
+    return counts.index_add_(0, labels[plan.ids].flatten(), shares.flatten())

@@ -14,7 +14,7 @@ from trainer.task.base import Task
 class Classification(Task):
     """One class for each image."""
 
-    fields = ("confidence", "margin", "correct", "el2n", "prediction")
+    fields = ("confidence", "logit_margin", "correct", "el2n", "prediction")
     tracked: ClassVar = {"accuracy": "correct"}
 
     def outputs(self, data: Data) -> int:
@@ -33,6 +33,7 @@ class Classification(Task):
             "nll": F.cross_entropy(outputs, labels, reduction="none"),
             "confidence": true_probability(p, labels),
             "margin": -margin(p, labels),
+            "logit_margin": -margin(outputs, labels),
             "correct": (prediction == labels).float(),
             "el2n": el2n(p, labels),
             "prediction": prediction,
@@ -59,8 +60,8 @@ def true_probability(p: Tensor, labels: Tensor) -> Tensor:
 
 
 def margin(p: Tensor, labels: Tensor) -> Tensor:
-    """Largest other probability − p_y."""
-    others = p.scatter(1, labels[:, None], -1.0)
+    """Largest other probability − p_y, or the same of logits."""
+    others = p.scatter(1, labels[:, None], -torch.inf)
     return others.amax(1) - true_probability(p, labels)
 
 

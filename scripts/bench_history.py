@@ -1,0 +1,206 @@
+"""What the difficulty store costs.
+
+    python scripts/bench_history.py --root ../shared/data          # about four minutes
+
+1. Training with the store and with one that keeps nothing: MNIST, simple_cnn, batch 64, one
+   thread, in one process. Blocks of 50 steps, each with the flush that ends it in a run, alternate;
+   four of either make a pair. Wall clock and processor time: the latter is deaf to other jobs.
+2. A store of ImageNet's size, 1,281,167 examples and 90 epochs: bytes, time of what is done at each
+   flush and at an epoch's end, memory, and the time to read it.
+"""
+
+import argparse
+import json
+import platform
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from trainer import history
+from trainer.__main__ import CONF, register
+from trainer.batch import Batch
+from trainer.console import Console
+from trainer.folder import RunFolder
+from trainer.history import Store
+from trainer.job.train import make_step
+from trainer.run import Run
+from trainer.seed import Moment
+from trainer.task.classification import Classification
+
+BLOCK, BLOCKS = 50, 4
+IMAGENET, EPOCHS, WRITTEN = 1_281_167, 90, 5
+CPU = torch.device("cpu")
+
+
+class NullStore(Store):
+    """Keeps nothing."""
+
+    def add(self, ids: torch.Tensor, records: dict[str, torch.Tensor]) -> None:
+        """Nothing."""
+
+
+def make_run(root: str, folder: Path) -> Run:
+    """The parts of the run that is measured."""
+    register()
+    overrides = ["dataset=mnist", f"dataset.root={root}", "model=simple_cnn", "batch_size=64"]
+    overrides += ["device=cpu", "quiet=true"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = OmegaConf.to_container(compose("config", overrides), resolve=True)
+    console = Console(quiet=True)
+    return Run(config, RunFolder(folder), console, overrides, [str(CONF)])  # pyright: ignore
+
+
+class Trainer:
+    """Steps of one run, whose store can be exchanged."""
+
+    def __init__(self, run: Run) -> None:
+        self.step = make_step(run)
+        self.plan = run.planner.plan(0)
+        self.bounds = self.plan.bounds.tolist()
+        self.feed = run.loader.open(run.data.train, run.device)
+        self.steps = 0
+
+    def block(self, store: Store) -> tuple[float, float]:
+        """Wall and processor seconds of some steps and a flush."""
+        self.step.meter.store = store
+        start = self.steps % (self.plan.steps - BLOCK)
+        batches: list[Batch] = []
+        for _, batch in zip(range(BLOCK), self.feed.batches(self.plan, start), strict=False):
+            batches.append(batch)  # noqa: PERF402  (zip must not draw one more)
+        wall, processor = time.perf_counter(), time.process_time()
+        for i, batch in enumerate(batches):
+            moment = Moment(0, 0, self.steps)
+            self.step(batch, moment, self.bounds[start + i])
+            self.steps += 1
+        self.step.meter.flush()
+        return time.perf_counter() - wall, time.process_time() - processor
+
+
+def training(run: Run, pairs: int) -> None:
+    """With and without the store, block by block, the first of each two by turns."""
+    trainer = Trainer(run)
+    kept = trainer.step.meter.store
+    stores = [kept, NullStore(kept.folder, kept.size, Classification.fields, CPU)]
+    trainer.block(kept)
+    seconds = np.zeros((2, pairs, 2))  # store or none, pair, wall or processor
+    for pair in range(pairs):
+        for block in range(BLOCKS):
+            for which in (0, 1) if (pair + block) % 2 else (1, 0):
+                seconds[which, pair] += trainer.block(stores[which])
+    steps = BLOCK * BLOCKS
+    for clock, name in enumerate(("wall clock", "processor")):
+        with_, without = seconds[:, :, clock]
+        cost = spread((with_ / without - 1) * 100, "+.2f")
+        print(f"{name:15} {spread(with_, '.3f')} s per {steps} steps with the store,")
+        print(f"{'':15} {spread(without, '.3f')} without: {cost} %")
+    end = timed(lambda: kept.flush(0), 9)
+    full = run.planner.full_steps
+    epoch = np.median(seconds[1, :, 1]) * full / steps
+    print(f"epoch's end     {spread(end, '.1f')} ms, after {epoch:.0f} s of {full} steps")
+
+
+def parts(run: Run) -> None:
+    """What a flush of 50 batches is made of."""
+    number = BLOCK * 64
+    store = Store(run.folder.path / "parts", 60_000, Classification.fields, CPU)
+    ids = torch.randperm(60_000)[:number]
+    outputs, labels = torch.randn(number, 10), torch.randint(0, 10, (number,))
+    records = {"loss": outputs[:, 0], **run.task.records(outputs, labels)}
+    of_metrics = timed(lambda: run.task.records(outputs, labels), 99)
+    of_store = timed(lambda: store.add(ids, records), 99)
+    print(f"records         {spread(of_metrics, '.2f')} ms per {BLOCK} batches; metrics need them")
+    print(f"store.add       {spread(of_store, '.2f')} ms per {BLOCK} batches")
+
+
+def large(folder: Path) -> None:
+    """A store of ImageNet's size, of which some epochs are really written."""
+    path = folder / "examples"
+    store = Store(path, IMAGENET, Classification.fields, CPU)
+    ids = torch.arange(IMAGENET)
+    store.describe(ids=ids, labels=ids % 1000)
+    held = sum(row.nbytes for row in store.rows.values())
+    adds, ends = [], []
+    for epoch in range(WRITTEN):
+        for chunk in torch.randperm(IMAGENET).split(BLOCK * 256):
+            values = torch.rand(len(chunk))
+            records = dict.fromkeys(("loss", *Classification.fields), values)
+            adds.append(timed(lambda c=chunk, r=records: store.add(c, r), 1)[0])
+        ends.append(timed(lambda e=epoch: store.flush(e), 1)[0])
+    files = [file for file in path.iterdir() if file.suffix == ".bin"]
+    written = sum(file.stat().st_size for file in files)
+    record = written / WRITTEN / IMAGENET
+    print(f"record          {record:.0f} bytes in {len(files)} files")
+    print(f"disk            {record * IMAGENET * EPOCHS / 1e9:.2f} GB for {EPOCHS} epochs")
+    print(f"written         {written / 1e6:.1f} MB in {WRITTEN} epochs")
+    print(f"held            {held / 1e6:.1f} MB on the device")
+    print(f"store.add       {spread(adds, '.2f')} ms per {BLOCK} batches of 256")
+    print(f"epoch's end     {spread(ends, '.0f')} ms")
+    for file in files:  # the other epochs are holes, which read as zeros
+        with file.open("r+b") as opened:
+            opened.truncate(file.stat().st_size // WRITTEN * EPOCHS)
+    read = history.open(folder)
+    before = private()
+    for name in ("data_map", "forgetting", "aum", "suspects"):
+        seconds = timed(getattr(read, name), 1)[0] / 1e3
+        print(f"{name:15} {seconds:.1f} s over {read.epochs} epochs")
+    print(
+        f"memory          {private() - before:.0f} MB more at the peak of these, page cache apart"
+    )
+
+
+def private() -> float:
+    """Most memory that the process has held, in MB, without the pages of mapped files."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    mapped = int(status["RssFile"].split()[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - mapped
+
+
+def timed(call: Callable[[], object], times: int) -> list[float]:
+    """Milliseconds of each call."""
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        call()
+        taken.append((time.perf_counter() - began) * 1e3)
+    return taken
+
+
+def spread(values: np.ndarray | list[float], form: str) -> str:
+    """Median and quartiles."""
+    low, middle, high = (format(v, form) for v in np.percentile(values, [25, 50, 75]))
+    return f"{middle} [{low}, {high}]"
+
+
+def main() -> None:
+    """Both parts."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--root", default="data", help="the folder that holds MNIST/raw")
+    parser.add_argument("--pairs", type=int, default=7)
+    settings = parser.parse_args()
+    torch.set_num_threads(1)
+    about = {
+        "machine": f"{platform.machine()}, {platform.platform(terse=True)}",
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+    print(json.dumps(about))
+    print("figures are medians [quartiles]\n\nMNIST, simple_cnn, batch 64")
+    with tempfile.TemporaryDirectory() as folder:
+        run = make_run(settings.root, Path(folder))
+        training(run, settings.pairs)
+        parts(run)
+        print(f"\n{IMAGENET:,} examples")
+        large(Path(folder) / "large")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""What hard-example mining does on MNIST: each strategy against its control, in one run.
+
+    python scripts/bench_mining.py --root ../shared/data            # everything, about an hour
+    python scripts/bench_mining.py --root ../shared/data speed      # one part
+
+Parts: `speed` (examples per second of ohem_two_pass), `infobatch` (backward passes saved, accuracy),
+`noise` (ranking of label errors), `tail` (remedies for a long tail), `strategies` (every miner).
+Each run is a process of its own with one thread; strategies alternate within each seed. Figures
+are the mean ± standard deviation over the seeds.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+Result = dict[str, Any]
+Table = dict[str, list[Result]]  # name → a result for each seed
+
+
+def run(folder: Path, overrides: list[str]) -> Result:
+    """Train in a process of its own; its result.json."""
+    command = [sys.executable, "-m", "trainer", "quiet=true", "threads=1"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    command += [f"hydra.run.dir={folder}", *overrides]
+    subprocess.run(command, check=True, env=environment)
+    return {**json.loads((folder / "result.json").read_text()), "folder": folder}
+
+
+def compare(rivals: dict[str, list[str]], common: list[str], seeds: int) -> Table:
+    """Every rival with every seed, seed by seed, so that a drift of the machine meets all."""
+    table: Table = {name: [] for name in rivals}
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(seeds):
+            for name, own in rivals.items():
+                where = Path(folder) / f"{name}-{seed}".replace(" ", "_").replace("/", "_")
+                result = run(where, [*common, f"seed={seed}", *own])
+                result["suspects"] = suspects(where) if "label_noise" in " ".join(common) else None
+                table[name].append(result)
+                accuracy = result["test"]["accuracy"]
+                print(f"    {name}, seed {seed}: {accuracy:.4f}", file=sys.stderr, flush=True)
+    return table
+
+
+def suspects(folder: Path) -> float:
+    """Precision of the ranking of label errors at the true number of errors."""
+    run(folder.with_suffix(".examples"), ["job=examples", f"run={folder}"])
+    result = json.loads((folder.with_suffix(".examples") / "result.json").read_text())
+    return result["suspects"]["precision_at_errors"]
+
+
+def spread(values: list[float], form: str) -> str:
+    """Mean ± standard deviation."""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{format(statistics.mean(values), form)} ± {format(deviation, form)}"
+
+
+def show(
+    title: str, table: Table, columns: dict[str, tuple[Callable[[Result], float], str]]
+) -> None:
+    """A Markdown table, a row for each rival."""
+    print(f"\n### {title}\n")
+    print("| | " + " | ".join(columns) + " |")
+    print("| --- |" + " --- |" * len(columns))
+    for name, results in table.items():
+        cells = [spread([value(r) for r in results], form) for value, form in columns.values()]
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+ACCURACY = (lambda r: 100 * r["test"]["accuracy"], ".2f")
+BALANCED = (lambda r: 100 * r["test"]["balanced_accuracy"], ".2f")
+BACKWARD = (lambda r: r["backward_passes"] / 1000, ".1f")
+FORWARD = (lambda r: r["forward_passes"] / 1000, ".1f")
+SECONDS = (lambda r: r["train_seconds"], ".1f")
+SPEED = (lambda r: r["images_per_second"], ",.0f")
+
+
+def speed(common: list[str], seeds: int) -> None:
+    """Examples per second of the pool, at equal batch."""
+    rivals = {
+        "none": ["mining=none"],
+        "ohem_two_pass keep=0.25": ["mining=ohem_two_pass", "mining.keep=0.25"],
+        "random keep=0.25": ["mining=random", "mining.keep=0.25"],
+    }
+    table = compare(rivals, [*common, "model=simple_cnn", "batch_size=256", "epochs=1"], seeds)
+    show(
+        "Speed, simple_cnn, batch 256, one epoch",
+        table,
+        {"examples/s": SPEED, "backward (thousand)": BACKWARD, "test accuracy": ACCURACY},
+    )
+    plain = [r["images_per_second"] for r in table["none"]]
+    mined = [r["images_per_second"] for r in table["ohem_two_pass keep=0.25"]]
+    ratios = [m / p for m, p in zip(mined, plain, strict=True)]
+    print(f"\nohem_two_pass / none, seed by seed: {spread(ratios, '.2f')} (goal: 1.4)")
+
+
+def infobatch(common: list[str], seeds: int) -> None:
+    """Full accuracy with fewer backward passes; a random part of the same size beside it."""
+    rivals = {
+        "none": ["mining=none"],
+        "infobatch": ["mining=infobatch"],
+        "random, same budget": ["mining=random", "mining.keep=0.7"],
+    }
+    common = [*common, "model=simple_cnn", "batch_size=64", "epochs=8", "schedule=cosine_decay"]
+    table = compare(rivals, common, seeds)
+    columns = {"test accuracy": ACCURACY, "backward (thousand)": BACKWARD, "seconds": SECONDS}
+    show("InfoBatch, simple_cnn, 8 epochs", table, columns)
+    saved = 1 - statistics.mean(r["backward_passes"] for r in table["infobatch"]) / statistics.mean(
+        r["backward_passes"] for r in table["none"]
+    )
+    pairs = zip(table["infobatch"], table["none"], strict=True)
+    points = [100 * (a["test"]["accuracy"] - b["test"]["accuracy"]) for a, b in pairs]
+    print(f"\nbackward passes saved: {saved:.1%} (goal: 25 %)")
+    print(f"accuracy against none, seed by seed: {spread(points, '+.2f')} points (goal: ±0.15)")
+
+
+def noise(common: list[str], seeds: int) -> None:
+    """20 % symmetric label noise: who finds the wrong labels, and who learns in spite of them."""
+    rivals = {
+        "none": ["mining=none"],
+        "random keep=0.5": ["mining=random", "mining.keep=0.5"],
+        "ohem keep=0.5": ["mining=ohem", "mining.keep=0.5"],
+        "self_paced": ["mining=self_paced"],
+        "superloss": ["loss=superloss"],
+        "trim by infobatch": ["mining=infobatch"],
+    }
+    common = [*common, "model=mlp", "batch_size=64", "epochs=6", "dataset.label_noise=0.2"]
+    table = compare(rivals, common, seeds)
+    precision = (lambda r: 100 * r["suspects"], ".1f")
+    columns = {"test accuracy": ACCURACY, "precision of suspects": precision, "seconds": SECONDS}
+    show("20 % symmetric label noise, mlp, 6 epochs", table, columns)
+
+
+def tail(common: list[str], seeds: int) -> None:
+    """A long tail of factor 100: balanced accuracy of each remedy beside plain training."""
+    rivals = {
+        "none": [],
+        "class_weights=balanced": ["loss.class_weights=balanced"],
+        "class_weights=effective_number": ["loss.class_weights=effective_number"],
+        "focal": ["loss=focal"],
+        "logit_adjusted": ["loss=logit_adjusted"],
+        "oversample": ["sampler=oversample"],
+        "undersample": ["sampler=undersample", "sampler.strategy=not_minority"],
+        "class_balanced": ["sampler=class_balanced"],
+        "label_shuffle": ["sampler=label_shuffle"],
+        "smote": ["sampler=smote"],
+        "ohem keep=0.5": ["mining=ohem"],
+        "hard_example": ["mining=hard_example"],
+        "random keep=0.5": ["mining=random"],
+    }
+    monitor = "checkpoint.monitor=val/balanced_accuracy"
+    common = [*common, "model=simple_cnn", "batch_size=64", "dataset.imbalance=100", monitor]
+    table = compare(rivals, [*common, "epochs=5"], seeds)
+    columns = {"balanced accuracy": BALANCED, "accuracy": ACCURACY, "backward (thousand)": BACKWARD}
+    show("Long tail of factor 100, simple_cnn, 5 epochs", table, columns)
+
+
+def strategies(common: list[str], seeds: int) -> None:
+    """Every miner that needs no other run, at equal epochs, with what it spends."""
+    names = ["none", "random", "hard_example", "misclassified", "ohem", "ohem_two_pass"]
+    names += ["hard_negative", "selective_backprop", "importance", "infobatch", "self_paced"]
+    names += ["reweight"]
+    rivals = {name: [f"mining={name}"] for name in names}
+    table = compare(rivals, [*common, "model=mlp", "batch_size=64", "epochs=10"], seeds)
+    columns = {"test accuracy": ACCURACY, "forward (thousand)": FORWARD}
+    columns |= {"backward (thousand)": BACKWARD, "seconds": SECONDS}
+    show("Every strategy at its defaults, mlp, 10 epochs", table, columns)
+
+
+PARTS = {f.__name__: f for f in (speed, infobatch, noise, tail, strategies)}
+
+
+def main() -> None:
+    """Run the parts that are asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    parser.add_argument("--root", default="../shared/data", help="holds MNIST/raw")
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    print(f"{platform.machine()}, {os.cpu_count()} cores, one thread a run; torch", end=" ")
+    print(f"{torch.__version__}, Python {platform.python_version()}; {options.seeds} seeds")
+    common = ["dataset=mnist", f"dataset.root={options.root}", "device=cpu"]
+    for part in options.parts:
+        PARTS[part](common, options.seeds)
+
+
+if __name__ == "__main__":
+    main()

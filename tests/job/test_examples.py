@@ -1,0 +1,143 @@
+"""The hardest examples and the suspected labels of real, short runs."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import CONF, config_of, read_json, train
+
+from trainer import history
+from trainer.errors import ConfigError, DataError
+from trainer.run import execute
+
+PNG = b"\x89PNG"
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on digits of which a fifth of the training labels are wrong."""
+    folder = tmp_path_factory.mktemp("runs") / "noisy"
+    assert train(folder, "dataset.label_noise=0.2", "epochs=6") == 0
+    return folder
+
+
+def examples(folder: Path, *overrides: str) -> int:
+    arguments = ["job=examples", "quiet=true", *overrides]
+    return execute(config_of(*arguments), folder, arguments, [str(CONF)])
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("by", ["aum", "loss"])
+def test_wrong_labels_are_found(noisy: Path, tmp_path: Path, by: str) -> None:
+    """259 of 1,294 labels are wrong: chance finds 20 % of them. Measured: 97 and 96 %."""
+    assert examples(tmp_path / "e", f"run={noisy}", f"job.by={by}") == 0
+    result = read_json(tmp_path / "e" / "result.json")
+    suspects = result["suspects"]
+    assert (result["examples"], result["epochs"], suspects["errors"]) == (1294, 6, 259)
+    assert suspects["precision_at_errors"] > 0.85
+    assert suspects["precision"] > 0.5
+    assert suspects["recall"] > 0.7
+    found = rows(tmp_path / "e" / "suspects.csv")
+    assert len(found) == 1000
+    wrong = [row["label"] != row["true_label"] for row in found]
+    assert sum(wrong[:259]) / 259 == pytest.approx(suspects["precision_at_errors"])
+    flagged = suspects["flagged"]
+    assert sum(wrong[:flagged]) / flagged == pytest.approx(suspects["precision"])
+
+
+def test_the_tables_are_the_store(noisy: Path, tmp_path: Path) -> None:
+    assert examples(tmp_path / "e", f"run={noisy}", "job.rows=50", "job.last=2") == 0
+    read = history.open(noisy)
+    hardest = rows(tmp_path / "e" / "hardest.csv")
+    assert [int(row["rank"]) for row in hardest] == list(range(1, 51))
+    assert [int(row["id"]) for row in hardest] == read.hardest(50, last=2).tolist()
+    losses = [float(row["last_loss"]) for row in hardest]
+    assert losses == sorted(losses, reverse=True)
+    place = int(np.flatnonzero(read.ids == int(hardest[0]["id"]))[0])
+    assert hardest[0]["label"] == str(read.labels[read.ids[place]])
+    assert hardest[0]["prediction"] == str(read["prediction"][-1, place])
+    for column, field in (("loss", "loss"), ("p_y", "confidence"), ("aum", "logit_margin")):
+        mean = read[field][:, place].astype(float).mean()
+        assert float(hardest[0][column]) == pytest.approx(mean, abs=1e-3)
+    assert hardest[0]["forgotten"] in {"unlearned", "0", "1", "2"}
+    for name in ("hardest", "data_map", "forgetting"):
+        assert (tmp_path / "e" / f"{name}.png").read_bytes()[:4] == PNG
+
+
+def test_the_console_has_both_tables(noisy: Path, tmp_path: Path) -> None:
+    assert examples(tmp_path / "e", f"run={noisy}", "job.number=3") == 0
+    text = (tmp_path / "e" / "train.log").read_text()
+    assert "hardest of" in text
+    assert "suspected label errors, by aum" in text
+    assert "259 are wrong" in text
+
+
+def test_clean_labels_have_no_precision(tmp_path: Path) -> None:
+    assert train(tmp_path / "run", "epochs=1") == 0
+    assert examples(tmp_path / "e", f"run={tmp_path / 'run'}") == 0
+    suspects = read_json(tmp_path / "e" / "result.json")["suspects"]
+    assert suspects["errors"] is suspects["precision"] is suspects["recall"] is None
+    assert "true_label" not in rows(tmp_path / "e" / "hardest.csv")[0]
+
+
+def test_the_threshold_class_gives_the_cut_off(tmp_path: Path) -> None:
+    overrides = ["dataset.label_noise=0.2", "dataset.threshold_class=true", "epochs=6"]
+    assert train(tmp_path / "run", *overrides) == 0
+    assert examples(tmp_path / "e", f"run={tmp_path / 'run'}") == 0
+    suspects = read_json(tmp_path / "e" / "result.json")["suspects"]
+    assert suspects["cutoff"] != 0
+    assert suspects["precision"] > 0.6
+    assert suspects["recall"] > 0.8
+    shown = rows(tmp_path / "e" / "hardest.csv") + rows(tmp_path / "e" / "suspects.csv")
+    assert "threshold" not in {row["label"] for row in shown}
+
+
+def test_an_image_folder_has_paths(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name, level in (("dark", 40), ("light", 200)):
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        for i in range(30):
+            pixels = (rng.integers(-30, 30, (12, 12, 3)) + level).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{i}.png")
+    data = ["dataset=image_folder", f"dataset.root={tmp_path / 'data'}", "loader.workers=0"]
+    assert train(tmp_path / "run", *data) == 0
+    assert examples(tmp_path / "e", f"run={tmp_path / 'run'}") == 0
+    for row in rows(tmp_path / "e" / "hardest.csv"):
+        assert Path(row["path"]).parent.name == row["label"]
+        assert Path(row["path"]).is_file()
+
+
+@pytest.mark.parametrize("overrides", [("dataset.subset=100",), ("dataset.label_noise=0.1",)])
+def test_another_data_set_is_one_line(
+    noisy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], overrides: tuple[str, ...]
+) -> None:
+    assert examples(tmp_path / "e", f"run={noisy}", *overrides) == DataError.exit_code
+    error = capsys.readouterr().err
+    assert error.startswith("the difficulty store is of")
+    assert error.count("\n") == 1
+
+
+def test_no_store_is_one_line(
+    noisy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "config.yaml").write_text((noisy / "config.yaml").read_text())
+    assert examples(tmp_path / "e", f"run={bare}") == DataError.exit_code
+    assert "holds no difficulty store" in capsys.readouterr().err
+    assert examples(tmp_path / "f") == ConfigError.exit_code
+
+
+def test_a_run_that_mixed_everything_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path / "run", "mixer=mixup", "epochs=1") == 0
+    assert examples(tmp_path / "e", f"run={tmp_path / 'run'}") == DataError.exit_code
+    assert "no record of an example that was not mixed" in capsys.readouterr().err

@@ -1,0 +1,122 @@
+import csv
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from support import config_of, make_run, read_json, train
+
+from trainer import checkpoint
+from trainer.__main__ import CONF
+from trainer.dataset import Split
+from trainer.evaluate import Evaluation
+from trainer.job.evaluate import Reading
+from trainer.job.predict import columns_of
+from trainer.run import execute
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    assert train(folder, "epochs=3", "seed=3", "loss.label_smoothing=0.1") == 0
+    return folder
+
+
+def rows_of(folder):
+    with (folder / "predictions.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def predict(trained, folder, *overrides):
+    """The command line names no setting of the run but those given."""
+    arguments = ["job=predict", "quiet=true", f"run={trained}", *overrides]
+    assert execute(config_of(*arguments), folder, arguments, [str(CONF)]) == 0
+    return rows_of(folder)
+
+
+def test_a_row_for_each_example(trained, tmp_path):
+    """Against logits of the best checkpoint, computed without the runner."""
+    rows = predict(trained, tmp_path / "p")
+    run = make_run(tmp_path / "r", "model=mlp", "seed=3", "device=cpu")
+    result = read_json(tmp_path / "p" / "result.json")
+    step = read_json(trained / "result.json")["best_step"]
+    best = checkpoint.load(checkpoint.at(trained / "checkpoints", step))
+    run.model.load_state_dict(best.model)
+    run.model.eval()
+    test: Split = run.data.test
+    pixels = test.images.read(test.ids.tolist()).float() / 255
+    mean, std = (torch.tensor(x)[:, None, None] for x in (run.data.mean, run.data.std))
+    with torch.no_grad():
+        logits = run.model((pixels - mean) / std)
+    p, labels = logits.softmax(1), test.labels[test.ids]
+    losses = torch.nn.functional.cross_entropy(
+        logits, labels, reduction="none", label_smoothing=0.1
+    )
+    assert [int(row["id"]) for row in rows] == test.ids.tolist()
+    assert [int(row["label"]) for row in rows] == labels.tolist()
+    assert [int(row["prediction"]) for row in rows] == logits.argmax(1).tolist()
+    told = np.array([[float(row[f"p_{c}"]) for c in range(10)] for row in rows])
+    np.testing.assert_allclose(told, p.numpy(), rtol=1e-4, atol=1e-7)
+    for name, values in (("confidence", p.amax(1)), ("p_y", p[torch.arange(359), labels])):
+        np.testing.assert_allclose(
+            [float(row[name]) for row in rows], values.numpy(), rtol=1e-4, atol=1e-7
+        )
+    np.testing.assert_allclose(
+        [float(row["loss"]) for row in rows], losses.numpy(), rtol=1e-4, atol=1e-6
+    )
+    accuracy = np.mean([row["label"] == row["prediction"] for row in rows])
+    assert result["test"]["accuracy"] == pytest.approx(accuracy)
+    assert result["predictions"] == str(tmp_path / "p" / "predictions.csv")
+
+
+@pytest.mark.parametrize(("split", "seen"), [("train", 1294), ("val", 0), ("test", 0)])
+def test_splits_are_the_runs_own(trained, tmp_path, split, seen):
+    """By the run's seed, not that of the command line; `seen` is what it was trained on."""
+    rows = predict(trained, tmp_path / "p", f"split={split}")
+    ids = getattr(make_run(tmp_path, "seed=3").data, split).ids
+    assert [int(row["id"]) for row in rows] == ids.tolist()
+    assert sum(row["seen"] == "1" for row in rows) == seen
+
+
+def test_the_command_line_may_ask_for_another_split(trained, tmp_path):
+    """Standardised as in training whatever the split; only what was trained on is seen."""
+    own = {}
+    for split in ("train", "val"):
+        rows = predict(trained, tmp_path / split, f"split={split}")
+        own |= {row["id"]: row for row in rows}
+    rows = predict(trained, tmp_path / "p", "split=train", "dataset.val_fraction=0.5", "seed=4")
+    data = make_run(tmp_path, "seed=4", "dataset.val_fraction=0.5").data
+    assert [int(row["id"]) for row in rows] == data.train.ids.tolist()
+    assert 0 < sum(row["seen"] == "1" for row in rows) < len(rows)
+    for row in rows:
+        before = own[row["id"]]
+        assert row["seen"] == before["seen"]
+        assert float(row["loss"]) == pytest.approx(float(before["loss"]), rel=1e-4)
+
+
+def reading_of(losses: torch.Tensor, **records: torch.Tensor) -> Reading:
+    parts = SimpleNamespace(data=SimpleNamespace(classes=("y", "n")))
+    ids = torch.arange(len(losses))
+    evaluation = Evaluation(ids, torch.zeros(len(losses), 2), {"loss": losses, **records}, {})
+    return Reading(parts, None, evaluation, ids > 0)
+
+
+def test_losses_read_back_as_they_were():
+    losses = torch.rand(50, generator=torch.Generator().manual_seed(0)) * 1e-3
+    columns = dict(columns_of(reading_of(losses)))
+    assert list(columns) == ["id", "loss", "seen"], "no classes, no columns of classes"
+    again = torch.tensor([float(text) for text in columns["loss"]])
+    assert torch.equal(again, losses)
+
+
+def test_a_class_named_y_has_its_own_column():
+    zeros = torch.zeros(2)
+    reading = reading_of(zeros, label=zeros.long(), prediction=zeros.long(), confidence=zeros)
+    names = [name for name, _ in columns_of(reading)]
+    assert names == ["id", "label", "prediction", "confidence", "p_y", "loss", "seen", "p_y", "p_n"]
+
+
+def test_a_mask_is_one_row():
+    losses = torch.arange(8.0).view(2, 2, 2)
+    columns = dict(columns_of(reading_of(losses, prediction=torch.zeros(2, 2, 2))))
+    assert [float(text) for text in columns["loss"]] == [1.5, 5.5]

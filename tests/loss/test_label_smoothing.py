@@ -1,0 +1,44 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from trainer.loss.label_smoothing import LabelSmoothing
+
+LOGITS = torch.randn(12, 5, generator=torch.Generator().manual_seed(0))
+LABELS = torch.arange(12) % 5
+
+
+def test_by_hand():
+    """p = 0.7, 0.2, 0.1 and the target 0.0333, 0.9333, 0.0333."""
+    logits = torch.tensor([[0.7, 0.2, 0.1]]).log()
+    value = LabelSmoothing().score(logits, torch.tensor([1])).item()
+    assert value == pytest.approx(0.9333333 * 1.6094379 + 0.0333333 * (0.3566749 + 2.3025851))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+def test_is_torchs(smoothing):
+    ours = LabelSmoothing(label_smoothing=smoothing).score(LOGITS, LABELS)
+    expected = F.cross_entropy(LOGITS, LABELS, label_smoothing=smoothing, reduction="none")
+    torch.testing.assert_close(ours, expected)
+
+
+def test_the_target_is_a_distribution():
+    """Read off the gradient p − target. "0 becomes 0.1" would sum to 1.3 over five classes."""
+    logits = LOGITS.clone().requires_grad_()
+    LabelSmoothing().score(logits, LABELS).sum().backward()
+    target = LOGITS.softmax(1) - logits.grad
+    torch.testing.assert_close(target.sum(1), torch.ones(12))
+    torch.testing.assert_close(target, 0.9 * F.one_hot(LABELS, 5) + 0.02)
+
+
+def test_extreme_logits_are_finite():
+    logits = (LOGITS.sign() * 1e4).requires_grad_()
+    losses = LabelSmoothing().score(logits, LABELS)
+    losses.sum().backward()
+    assert losses.isfinite().all()
+    assert logits.grad.isfinite().all()
+
+
+def test_wrong_settings_are_named():
+    with pytest.raises(ValueError, match=r"loss\.label_smoothing must be in \[0, 1\], got 2"):
+        LabelSmoothing(label_smoothing=2.0)

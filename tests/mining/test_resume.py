@@ -1,0 +1,24 @@
+"""Stopped in any epoch and gone on with, a miner that keeps a state ends with the same bits."""
+
+import pytest
+from support import digest, fitted
+
+from trainer.errors import Interrupted
+
+VARIANTS = {
+    "selective_backprop": ("mining=selective_backprop", "accumulate=3"),
+    "importance": ("mining=importance", "mining.threshold=0", "accumulate=3", "mixer=mixup"),
+    "misclassified": ("mining=misclassified", "mining.threshold=0.2", "mining.every=2"),
+    "hard_negative": ("mining=hard_negative", "mining.mode=bootstrap"),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_stopped_and_resumed_is_identical(tmp_path, variant):
+    overrides = (*VARIANTS[variant], "epochs=3")
+    expected = digest(fitted(tmp_path / "whole", *overrides))
+    for after in (4, 13):
+        folder = tmp_path / f"stop-{after}"
+        with pytest.raises(Interrupted):
+            fitted(folder, *overrides, stop_after=after)
+        assert digest(fitted(folder, *overrides)) == expected, f"stopped at poll {after}"

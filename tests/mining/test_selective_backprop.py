@@ -1,0 +1,102 @@
+from collections import deque
+
+import numpy as np
+import pytest
+import torch
+
+from trainer.batch import Batch
+from trainer.mining.selective_backprop import SelectiveBackprop
+from trainer.seed import Moment, Purpose
+
+
+def batch_of(size: int) -> Batch:
+    ones = torch.ones(size)
+    ids = torch.arange(size)[:, None]
+    return Batch(torch.zeros(size, 1, 2, 2), ids, ones[:, None], ids, ones, ones)
+
+
+def seen(losses: list[float], **options) -> SelectiveBackprop:
+    miner = SelectiveBackprop(**options)
+    miner.observe(batch_of(len(losses)), torch.tensor(losses))
+    return miner
+
+
+def test_the_chance_by_hand():
+    """Window 1, 2, 3, 4 and the batch's own 0, 2.5, 9: 1, 4 and 7 of 7 are no higher."""
+    ranks = torch.tensor([0.0, 2.5, 9.0])
+    chance = seen([1.0, 2, 3, 4], beta=2.0).chance(ranks)
+    torch.testing.assert_close(chance, torch.tensor([1.0, 16, 49]) / 49)
+
+
+def test_against_a_slow_loop():
+    rng = torch.Generator().manual_seed(0)
+    miner, recent = SelectiveBackprop(beta=1.5, history=40), deque(maxlen=40)
+    for step in range(8):
+        ranks = torch.rand(16, generator=rng).round(decimals=1)
+        weighed = miner.weigh(ranks, batch_of(16), Moment(3, 1, step))
+        drawn = Moment(3, 1, step).generator(Purpose.MINE).random(16, dtype=np.float32)
+        first, losses = not recent, ranks.tolist()
+        recent.extend(losses)
+        for i, loss in enumerate(losses):
+            chance = (sum(x <= loss for x in recent) / len(recent)) ** 1.5
+            assert weighed.weight[i] == weighed.count[i] == (first or drawn[i] < chance)
+        miner.observe(batch_of(16), ranks)
+        assert miner.window.tolist() == pytest.approx(list(recent))
+
+
+def test_about_one_in_beta_plus_one_is_kept():
+    rng = torch.Generator().manual_seed(0)
+    for beta in (0.0, 1.0, 2.0):
+        miner, kept = SelectiveBackprop(beta=beta), 0.0
+        for step in range(100):
+            ranks = torch.rand(64, generator=rng)
+            weighed = miner.weigh(ranks, batch_of(64), Moment(0, 0, step))
+            kept += weighed.count.sum().item() if step >= 20 else 0
+            miner.observe(batch_of(64), ranks)
+        assert kept / (80 * 64) == pytest.approx(1 / (beta + 1), abs=0.02)
+
+
+def test_losses_all_below_the_window_are_still_kept_at_times():
+    """Without the batch's own losses in the CDF nothing would ever be trained on again."""
+    chance = seen([5.0] * 1024).chance(torch.tensor([0.1, 0.2]))
+    torch.testing.assert_close(chance, torch.tensor([1 / 1024, 2 / 1024]))
+
+
+def test_choosing_changes_no_state():
+    """The window moves in observe alone, so that a step that is not taken changes nothing."""
+    miner = seen([1.0, 2.0])
+    miner.weigh(torch.tensor([3.0, 4.0]), batch_of(2), Moment(0, 0, 0))
+    assert miner.window.tolist() == [1.0, 2.0]
+
+
+def test_chunks_push_what_the_batch_does():
+    whole, parts = SelectiveBackprop(history=5), SelectiveBackprop(history=5)
+    ranks = torch.arange(8.0)
+    whole.observe(batch_of(8), ranks)
+    for part in ranks.split(3):
+        parts.observe(batch_of(len(part)), part)
+    assert whole.window.tolist() == parts.window.tolist() == [3, 4, 5, 6, 7]
+
+
+def test_a_mask_is_one_example():
+    miner = seen([1.0, 2.0])
+    ranks = torch.tensor([[[0.0, 0.0]], [[0.0, 18.0]]])  # means 0 and 9
+    weighed = miner.weigh(ranks, batch_of(2), Moment(0, 0, 0))
+    assert weighed.count.shape == (2, 1, 2)
+    assert weighed.count[1].tolist() == [[1, 1]]
+    assert weighed.count[0, 0, 0] == weighed.count[0, 0, 1]
+
+
+def test_the_state_is_taken_back():
+    miner, again = seen([1.0, 2.0, 3.0]), SelectiveBackprop()
+    again.load_state_dict(miner.state_dict())
+    ranks = torch.rand(32, generator=torch.Generator().manual_seed(0)) * 4
+    first, second = (m.weigh(ranks, batch_of(32), Moment(0, 0, 7)) for m in (miner, again))
+    assert torch.equal(first.count, second.count)
+    assert 0 < first.count.sum() < 32
+
+
+@pytest.mark.parametrize(("option", "value"), [("beta", -1.0), ("history", 0)])
+def test_wrong_settings_are_named(option, value):
+    with pytest.raises(ValueError, match=rf"mining\.{option} must be in .*, got {value}"):
+        SelectiveBackprop(**{option: value})

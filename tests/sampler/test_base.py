@@ -1,0 +1,94 @@
+"""What holds for every sampler, and the effective class counts."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from support import node_of, options
+
+from trainer.build import build
+from trainer.dataset import Split
+from trainer.history import Store
+from trainer.plan import Plan
+from trainer.sampler import Sampler
+from trainer.sampler.base import by_class, class_counts
+
+
+def made(name: str, split: Split, folder) -> Sampler:
+    """The option as its YAML has it, with what it cannot do without."""
+    node = node_of("sampler", name)
+    if name == "trim_hardest":
+        store = Store(folder / "examples", 98, (), torch.device("cpu"))
+        store.describe(ids=split.ids, labels=split.labels)
+        store.add(split.ids, {"loss": torch.arange(49.0)})
+        store.flush(0)
+        node = node | {"reference": str(folder)}
+    return build(node, "sampler")
+
+
+@pytest.mark.parametrize("name", options("sampler"))
+def test_rows_are_a_function_of_the_split_and_the_generator(uneven, tmp_path, name):
+    sampler = made(name, uneven, tmp_path)
+    ids, shares = sampler.rows(uneven, np.random.default_rng(3))
+    sampler.rows(uneven, np.random.default_rng(4))
+    sampler.rows(replace(uneven, ids=uneven.ids[1:]), np.random.default_rng(4))
+    for again in (sampler, made(name, uneven, tmp_path)):
+        same_ids, same_shares = again.rows(uneven, np.random.default_rng(3))
+        assert torch.equal(ids, same_ids)
+        assert (shares is None) == (same_shares is None)
+        assert shares is None or torch.equal(shares, same_shares)
+    other, _ = sampler.rows(uneven, np.random.default_rng(4))
+    assert torch.equal(ids, other) == (name == "sequential")
+
+
+@pytest.mark.parametrize("name", options("sampler"))
+def test_rows_are_of_the_training_split(uneven, tmp_path, name):
+    ids, shares = made(name, uneven, tmp_path).rows(uneven, np.random.default_rng(3))
+    assert set(ids.flatten().tolist()) <= set(uneven.ids.tolist())
+    plan = Plan.of(ids, 8, shares)
+    torch.testing.assert_close(plan.shares.sum(1), torch.ones(len(plan.shares)))
+    counts = class_counts(plan, uneven.labels, 3)
+    assert counts.sum().item() == pytest.approx(len(plan))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("shuffle", [30, 12, 7]),
+        ("sequential", [30, 12, 7]),
+        ("oversample", [30, 30, 30]),
+        ("undersample", [7, 7, 7]),
+        ("label_shuffle", [30, 30, 30]),
+        ("smote", [30, 30, 30]),
+    ],
+)
+def test_effective_class_counts(uneven, tmp_path, name, expected):
+    ids, shares = made(name, uneven, tmp_path).rows(uneven, np.random.default_rng(3))
+    counts = class_counts(Plan.of(ids, 8, shares), uneven.labels, 3)
+    torch.testing.assert_close(counts, torch.tensor(expected, dtype=torch.float64))
+
+
+def test_a_blend_counts_by_its_shares():
+    shares = torch.tensor([[0.75, 0.25], [0.5, 0.5]])
+    plan = Plan.of(torch.tensor([[5, 3], [3, 3]]), 2, shares)
+    labels = torch.tensor([9, 9, 9, 1, 9, 2])
+    assert class_counts(plan, labels, 4).tolist() == [0, 1.25, 0.75, 0]
+    assert class_counts(Plan.of(torch.tensor([3, 5, 3]), 2), labels, 4).tolist() == [0, 2, 1, 0]
+
+
+def test_classes_without_examples_are_left_out(uneven):
+    """Ids of the classes, and not positions in the split."""
+    split = replace(uneven, ids=torch.tensor([11, 4, 8]), labels=torch.arange(98) % 9)
+    assert {label: ids.tolist() for label, ids in by_class(split).items()} == {
+        2: [11],
+        4: [4],
+        8: [8],
+    }
+
+
+def test_labels_that_are_no_classes_are_refused(uneven):
+    with pytest.raises(ValueError, match="sampler: this one draws by class"):
+        by_class(replace(uneven, labels=torch.rand(98)))
+    with pytest.raises(ValueError, match="sampler: this one draws by class"):
+        by_class(replace(uneven, labels=torch.zeros(98, 4, 4, dtype=torch.long)))

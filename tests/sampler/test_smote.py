@@ -1,0 +1,182 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from trainer.dataset import Split
+from trainer.dataset.base import Pixels
+from trainer.errors import DataError
+from trainer.loader.memory import Memory
+from trainer.plan import Plan
+from trainer.sampler import smote
+from trainer.sampler.smote import Smote, nearest
+
+imblearn = pytest.importorskip("imblearn.over_sampling")
+CPU = torch.device("cpu")
+
+
+def rows(split: Split, seed: int = 0, **options) -> tuple[torch.Tensor, torch.Tensor]:
+    ids, shares = Smote(**options).rows(split, np.random.default_rng(seed))
+    assert shares is not None
+    return ids, shares
+
+
+def made(ids: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """[R] whether a row is a new example."""
+    return ids[:, 0] != ids[:, 1]
+
+
+def test_every_example_once_and_classes_brought_up(uneven):
+    ids, shares = rows(uneven)
+    new = made(ids, shares)
+    assert sorted(ids[~new][:, 0].tolist()) == sorted(uneven.ids.tolist())
+    assert shares[~new].tolist() == [[1, 0]] * 49
+    assert uneven.labels[ids[new][:, 0]].bincount().tolist() == [0, 18, 23]
+    assert uneven.labels[ids].eq(uneven.labels[ids[:, :1]]).all(), "pairs are of one class"
+    assert new.nonzero()[0] < 49, "the rows are shuffled"
+
+
+def test_a_point_on_the_segment_by_hand(noise):
+    """Three in a row at 0, 10 and 30, k = 1: the neighbours of 0, 10 and 30 are 10, 0 and 10."""
+    pixels = torch.zeros(9, 1, 1, 1, dtype=torch.uint8)
+    pixels[[2, 4, 6], 0, 0, 0] = torch.tensor([0, 10, 30], dtype=torch.uint8)
+    labels = torch.tensor([0, 0, 1, 0, 1, 0, 1, 0, 0])
+    split = Split(Pixels(pixels), labels, torch.arange(9))
+    ids, shares = rows(split, k=1)
+    new = made(ids, shares)
+    assert new.sum() == 3
+    neighbour = {2: 4, 4: 2, 6: 4}
+    assert all(neighbour[base] == other for base, other in ids[new].tolist())
+    feed = Memory().open(split, CPU)
+    for batch in feed.batches(Plan.of(ids, 4, shares)):
+        value = pixels[batch.index[:, 0], 0, 0, 0].float()
+        other = pixels[batch.index[:, 1], 0, 0, 0].float()
+        expected = value + batch.shares[:, 1] * (other - value)
+        torch.testing.assert_close(batch.images[:, 0, 0, 0].float(), expected)
+        assert batch.labels.shape[1] == 2
+
+
+def test_lambda_is_uniform(uneven):
+    ids, shares = map(torch.cat, zip(*(rows(uneven, seed) for seed in range(100)), strict=True))
+    drawn = shares[made(ids, shares), 1]
+    assert len(drawn) == 4100
+    counts = (drawn * 10).long().bincount(minlength=10)
+    assert (counts - 410).abs().max() < 5 * 410**0.5
+    torch.testing.assert_close(shares.sum(1), torch.ones(len(shares)))
+
+
+def test_neighbours_against_a_slow_loop():
+    """A copy of an example is its neighbour, and it is never its own."""
+    features = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
+    features[3] = features[7]
+    found = nearest(features, 5)
+    for i in range(30):
+        others = [j for j in range(30) if j != i]
+        slow = sorted((features[i] - features[j]).norm().item() for j in others)[:5]
+        assert i not in found[i]
+        distances = (features[i] - features[found[i]]).norm(dim=1)
+        torch.testing.assert_close(distances, torch.tensor(slow))
+    assert (found[3, 0], found[7, 0]) == (7, 3)
+
+
+def test_the_same_segments_as_imbalanced_learn(uneven):
+    """Its points lie between examples and neighbours of ours, and its counts are ours."""
+    pixels = uneven.images.read(uneven.ids.tolist()).flatten(1).double()
+    labels = uneven.labels[uneven.ids]
+    points, their_labels = imblearn.SMOTE(k_neighbors=5, random_state=0).fit_resample(
+        pixels.numpy(), labels.numpy()
+    )
+    ids, _ = rows(uneven)
+    counts = uneven.labels[ids[:, 0]].bincount()
+    assert counts.tolist() == np.bincount(their_labels).tolist()
+    pools = {int(uneven.labels[pool.ids[0]]): pool for pool in Smote().prepare(uneven)}
+    for point, label in zip(points[49:], their_labels[49:], strict=True):
+        pool = pools[int(label)]
+        start = uneven.images.read(pool.ids.tolist()).flatten(1).double()[:, None]
+        ends = uneven.images.read(pool.neighbours.flatten().tolist()).flatten(1).double()
+        along = ends.view(*pool.neighbours.shape, -1) - start
+        offset = torch.from_numpy(point) - start
+        share = (offset * along).sum(2) / along.square().sum(2)
+        distance = (offset - share[..., None] * along).norm(dim=2)
+        assert distance[(share >= 0) & (share <= 1)].min() < 1e-6
+
+
+def test_neighbours_by_features_of_a_file(uneven, tmp_path: Path):
+    """By dataset id; the neighbours are those on the line, whatever the pixels are."""
+    line = np.zeros((98, 2), np.float32)
+    line[:, 0] = np.arange(98) ** 1.5
+    np.save(tmp_path / "features.npy", line)
+    reference = str(tmp_path / "features.npy")
+    ids, shares = rows(uneven, k=2, space="feature", reference=reference)
+    for base, other in ids[made(ids, shares)].tolist():
+        same = [int(i) for i in uneven.ids if uneven.labels[i] == uneven.labels[base]]
+        near = sorted(same, key=lambda i, base=base: abs(i**1.5 - base**1.5))
+        assert other in near[1:3]
+
+
+def test_features_of_a_run_are_asked_for_once_for_the_small_classes(uneven):
+    asked = []
+
+    def encode(reference: str, split: Split) -> torch.Tensor:
+        asked.append((reference, sorted(split.ids.tolist())))
+        return split.ids[:, None].float()
+
+    sampler = Smote(encode, space="feature", reference="outputs/run")
+    for seed in (0, 1):
+        sampler.rows(uneven, np.random.default_rng(seed))
+    small = [int(i) for i in uneven.ids if uneven.labels[i] != 0]
+    assert asked == [("outputs/run", sorted(small))]
+
+
+def test_even_classes_need_nothing_new(noise):
+    ids, shares = Smote().rows(noise(21), np.random.default_rng(0))
+    assert shares is None
+    assert sorted(ids.tolist()) == list(range(21))
+
+
+def test_a_class_too_small_is_named(uneven):
+    assert len(rows(uneven, k=6)[0]) == 90
+    with pytest.raises(DataError, match=r"sampler\.k=7: class 2 has 7 .* for 7 neighbours"):
+        rows(uneven, k=7)
+
+
+def test_a_missing_package_names_the_extra(monkeypatch):
+    monkeypatch.setattr(smote, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"scikit-learn: pip install 'trainer\[smote\]'"):
+        Smote()
+
+
+def test_wrong_settings_are_named():
+    with pytest.raises(ValueError, match=r"sampler\.k must be in \[1, inf\), got 0"):
+        Smote(k=0)
+    with pytest.raises(ValueError, match=r"sampler\.reference must be given"):
+        Smote(space="feature")
+    with pytest.raises(ValueError, match=r"sampler\.reference=x\.npy needs sampler\.space=feature"):
+        Smote(reference="x.npy")
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (None, "cannot be read"),
+        (np.zeros((10, 2)), r"must be \[98, d\], got \[10, 2\]"),
+        (np.zeros(98), r"must be \[98, d\], got \[98\]"),
+        (np.full((98, 2), np.nan), "lacks features"),
+    ],
+)
+def test_a_wrong_file_is_named(uneven, tmp_path: Path, array, message):
+    path = tmp_path / "features.npy"
+    if array is not None:
+        np.save(path, array)
+    with pytest.raises(DataError, match=r"sampler\.reference=.*" + message):
+        rows(uneven, space="feature", reference=str(path))
+
+
+def test_a_split_is_prepared_once_and_another_anew(uneven, monkeypatch):
+    sampler, calls = Smote(), []
+    monkeypatch.setattr(smote, "nearest", lambda f, k: calls.append(len(f)) or nearest(f, k))
+    for split in (uneven, uneven, replace(uneven, ids=uneven.ids[5:])):
+        sampler.rows(split, np.random.default_rng(0))
+    assert calls == [12, 7, 12, 7]

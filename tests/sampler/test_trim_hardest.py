@@ -1,0 +1,86 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from trainer.dataset import Split
+from trainer.errors import DataError
+from trainer.history import Store
+from trainer.sampler.trim_hardest import TrimHardest
+
+
+def recorded(folder: Path, split: Split, *epochs: dict[int, float]) -> str:
+    """A run folder whose store has these losses by id."""
+    store = Store(folder / "examples", len(split.labels), (), torch.device("cpu"))
+    store.describe(ids=split.ids, labels=split.labels)
+    for number, losses in enumerate(epochs):
+        store.add(torch.tensor([*losses]), {"loss": torch.tensor([*losses.values()])})
+        store.flush(number)
+    return str(folder)
+
+
+def kept(split: Split, **options) -> list[int]:
+    return sorted(TrimHardest(**options).rows(split, np.random.default_rng(0))[0].tolist())
+
+
+def test_the_highest_mean_losses_go(uneven, tmp_path):
+    """Means 2, 3, 2.5, 9 and 0: of 5 examples 40 % are 2, those of mean 9 and 3."""
+    split = replace(uneven, ids=torch.tensor([40, 3, 17, 8, 25]))
+    nan = float("nan")
+    first = {40: 4.0, 3: 3.0, 17: 0.0, 8: 9.0, 25: 0.0}
+    second = {40: 0.0, 3: nan, 17: 5.0, 25: 0.0}  # 8 was not seen in the second epoch
+    reference = recorded(tmp_path, split, first, second)
+    assert kept(split, reference=reference, trim=0.4) == [17, 25, 40]
+    assert kept(split, reference=reference, trim=0.0) == [3, 8, 17, 25, 40]
+    assert kept(split, reference=reference, trim=0.1) == [3, 17, 25, 40]
+
+
+def test_against_a_slow_loop(uneven, tmp_path):
+    rng = torch.Generator().manual_seed(0)
+    epochs = [
+        dict(zip(uneven.ids.tolist(), torch.rand(49, generator=rng).tolist(), strict=True))
+        for _ in range(3)
+    ]
+    mean = {i: sum(epoch[i] for epoch in epochs) / 3 for i in uneven.ids.tolist()}
+    slow = sorted(mean, key=mean.__getitem__)[:44]
+    assert kept(uneven, reference=recorded(tmp_path, uneven, *epochs), trim=0.1) == sorted(slow)
+
+
+def test_what_the_other_run_did_not_train_on_stays(uneven, tmp_path):
+    """Its validation split was another, by its seed."""
+    theirs = replace(uneven, ids=uneven.ids[:40])
+    losses = dict.fromkeys(theirs.ids.tolist(), 1.0) | {int(theirs.ids[7]): 2.0}
+    reference = recorded(tmp_path, theirs, losses)
+    expected = sorted(set(uneven.ids.tolist()) - {int(theirs.ids[7])})
+    assert kept(uneven, reference=reference, trim=0.02) == expected
+
+
+def test_it_is_read_once(uneven, tmp_path):
+    losses = dict.fromkeys(uneven.ids.tolist(), 1.0)
+    sampler = TrimHardest(reference=recorded(tmp_path, uneven, losses))
+    first, _ = sampler.rows(uneven, np.random.default_rng(0))
+    (tmp_path / "examples" / "meta.json").unlink()
+    second, _ = sampler.rows(uneven, np.random.default_rng(0))
+    assert torch.equal(first, second)
+
+
+def test_runs_that_do_not_fit_are_refused(uneven, tmp_path):
+    with pytest.raises(DataError, match="holds no difficulty store"):
+        kept(uneven, reference=str(tmp_path / "nowhere"))
+    reference = recorded(tmp_path / "empty", uneven)
+    with pytest.raises(DataError, match=r"no difficulty store|no losses on record"):
+        kept(uneven, reference=reference)
+    other = recorded(
+        tmp_path / "other",
+        replace(uneven, labels=uneven.labels.flip(0)),
+        dict.fromkeys(uneven.ids.tolist(), 1.0),
+    )
+    with pytest.raises(DataError, match=r"sampler\.reference=.* other examples or labels"):
+        kept(uneven, reference=other)
+
+
+def test_wrong_settings_are_named():
+    with pytest.raises(ValueError, match=r"sampler\.trim must be in \[0, 1\), got 1\.0"):
+        TrimHardest(reference="x", trim=1.0)

@@ -1,0 +1,111 @@
+"""Every option of every group: it can be built, and its keys are its class's settings.
+
+New YAML files are tested without a change here.
+"""
+
+import inspect
+import re
+from dataclasses import is_dataclass
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support import CONF, config_of
+from torch import nn
+
+from trainer.build import build, locate
+from trainer.errors import ConfigError
+from trainer.schema import GROUPS
+
+NO_COMPONENTS = ("experiment", "sweep", "hydra")  # folders of whole configs, not of parts
+MODEL = nn.Linear(4, 2)
+COLLABORATORS: dict[str, Any] = {
+    "shape": (1, 28, 28),
+    "outputs": 10,
+    "model": MODEL,
+    "params": list(MODEL.parameters()),
+}
+REQUIRED = {"rho": {"reference": "outputs/irreducible"}}  # what no default can stand for
+FILES = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name not in NO_COMPONENTS)
+OPTIONS = {
+    group: [path.stem for path in files]
+    for group, files in groupby(FILES, key=lambda path: path.parent.name)
+}
+
+
+@cache
+def composed(row: int) -> dict[str, Any]:
+    """The row-th option of every group, in one config: composing one for each takes too long."""
+    return config_of(*(f"{group}={names[row % len(names)]}" for group, names in OPTIONS.items()))
+
+
+def nodes(path: Path) -> dict[str, dict[str, Any]]:
+    """The components that an option names, by setting: one, or the augmentations of a list."""
+    group = path.parent.name
+    node = composed(OPTIONS[group].index(path.stem))[group]
+    if group == "augmentation":
+        return {f"augmentation.{name}": part for name, part in node.items()}
+    return {group: node}
+
+
+def made(node: dict[str, Any], setting: str) -> Any:
+    """The component; a library of an extra that is not installed skips the test.
+
+    What has no default is null in the YAML and refused by name: it is then given as a path.
+    """
+    try:
+        return build(node, setting, **COLLABORATORS)
+    except ConfigError as error:
+        needed = re.match(rf"{setting}\.(\w+) must be given", str(error))
+        if needed and node.get(needed[1], "") is None:
+            return made({**node, needed[1]: "some/path"}, setting)
+        cause = error.__cause__
+        if isinstance(cause, ModuleNotFoundError) and not str(cause.name).startswith("trainer"):
+            pytest.skip(f"{cause.name} is not installed")
+        raise
+
+
+def own_settings(target: Any) -> set[str]:
+    """Keywords that a class declares itself; those that it inherits are its base's."""
+    if inspect.isclass(target) and "__init__" not in vars(target):
+        return set()
+    parameters = inspect.signature(target).parameters.values()
+    names = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - set(COLLABORATORS)
+    if is_dataclass(target):
+        names &= set(inspect.get_annotations(target))
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}={path.stem}")
+def test_an_option_is_built_and_lists_its_settings(path: Path) -> None:
+    for setting, node in nodes(path).items():
+        component = made(node | REQUIRED.get(path.stem, {}), setting)
+        target = locate(node, setting)
+        assert isinstance(component, target) if inspect.isclass(target) else component is not None
+        keys = set(node) - {"_target_"}
+        parameters = inspect.signature(target).parameters
+        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        assert open_ended or keys <= set(parameters) - set(COLLABORATORS)
+        assert own_settings(target) <= keys, "a setting that no YAML lists cannot be overridden"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}={path.stem}")
+def test_an_option_is_named_as_its_module(path: Path) -> None:
+    """`loss=focal` ⇔ `conf/loss/focal.yaml` ⇔ `trainer/loss/focal.py`; keywords end in `_`."""
+    text = path.read_text()
+    content = yaml.safe_load(text)
+    group, option = path.parent.name, path.stem
+    if "_target_" not in content:
+        assert "defaults" in content, "neither a component nor a preset of some"
+        return
+    assert content["_target_"].rpartition(".")[0].rstrip("_") == f"trainer.{group}.{option}"
+    if group == "augmentation":
+        assert text.startswith(f"# @package augmentation.{option}\n")
+
+
+def test_every_group_has_a_folder_and_every_folder_is_a_group() -> None:
+    folders = {path.parent.name for path in FILES}
+    assert folders == set(GROUPS)

@@ -1,0 +1,85 @@
+"""Gradient harmonising, GHM-C (Li, Liu, Wang 2019, https://arxiv.org/abs/1811.05181).
+
+With one sigmoid per class, g = |p − y| is the size of the gradient on that logit. An element (an
+example and class) weighs total / (elements in its bin of g) / (bins that are not empty), as in the
+authors' code, https://github.com/libuyu/GHM_Detection.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainer.batch import Batch
+from trainer.check import within
+from trainer.loss.base import Loss, contract
+from trainer.loss.bce import wrong_logits
+
+
+class Ghm(Loss):
+    """Sigmoid cross entropy weighed down where many gradients are alike; mean over the classes.
+
+    Elements are counted over the whole effective batch by the weights of their rows: a row that is
+    left out (weight 0) is not counted, one that stands for two counts twice, one that is added
+    counts as much as it is trained on. A mixed image is K labelled ones, each counted and weighed
+    by its share.
+
+    With `momentum` the counts are running means, as shares of the batch's total, over the batches
+    in which the bin was not empty; each begins at its first value, where the authors' code begins
+    at 0 and its first weights are 1 / (1 − momentum) too large. `score` is the unweighed loss.
+    """
+
+    batchwise = True
+    density: Tensor  # [bins] running share of the elements in each bin; 0: never one
+    weights: Tensor  # [bins] of the elements of the surveyed batch
+
+    def __init__(self, *, bins: int = 10, momentum: float = 0.0) -> None:
+        super().__init__()
+        within("loss.bins", bins, "[1, inf)")
+        within("loss.momentum", momentum, "[0, 1)")
+        self.bins = bins
+        self.momentum = momentum
+        self.register_buffer("density", torch.zeros(bins))
+        self.register_buffer("weights", torch.ones(bins), persistent=False)
+
+    def score(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """[B, C], [B] → [B]."""
+        return -F.logsigmoid(-wrong_logits(outputs, labels)).mean(1)
+
+    def survey(self, losses: Tensor, outputs: Tensor, batch: Batch) -> None:
+        """Count the elements of each bin and set the bins' weights."""
+        counts = self.counts(outputs, batch)
+        filled, density = counts > 0, counts / counts.sum()
+        smooth = torch.lerp(density, self.density, self.momentum)
+        density = torch.where(self.density > 0, smooth, density)
+        self.density.copy_(torch.where(filled, density, self.density))
+        known = self.density > 0
+        weights = torch.where(known, 1 / self.density, 0) / filled.sum()
+        # A training pass may fill a bin that the scoring pass (no dropout) left empty.
+        weights = torch.where(known, weights, weights.max())
+        self.weights.copy_(torch.where(filled.any(), weights, self.weights))
+
+    def reweigh(self, losses: Tensor, outputs: Tensor, batch: Batch) -> Tensor:
+        """Losses [B] with the weights of the survey, which carry no gradient."""
+        return contract(lambda labels: self.weighed(outputs, labels), batch)
+
+    def weighed(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """[B, C], [B] → [B]."""
+        wrong = wrong_logits(outputs, labels)
+        return -(self.weights[self.bin(wrong)] * F.logsigmoid(-wrong)).mean(1)
+
+    def counts(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Elements in each bin [bins], by the weights of their rows."""
+        rows = contract(lambda labels: self.rows(outputs, labels), batch)
+        weight = batch.weight[:, None]
+        weight = weight.reshape(*weight.shape, *[1] * (rows.ndim - weight.ndim))
+        return (weight * rows).transpose(0, 1).flatten(1).sum(1)
+
+    def rows(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """How many of each row's classes fall in each bin, [B, bins, ...]."""
+        at = self.bin(wrong_logits(outputs, labels))
+        rows = torch.zeros(len(at), self.bins, *at.shape[2:], device=at.device)
+        return rows.scatter_add_(1, at, torch.ones_like(at, dtype=rows.dtype))
+
+    def bin(self, wrong: Tensor) -> Tensor:
+        """The bin of g = σ(wrong) for each element; the last one holds g = 1 too."""
+        return (wrong.detach().sigmoid() * self.bins).long().clamp_(0, self.bins - 1)

@@ -1,0 +1,23 @@
+"""Class-aware sampling (Shen, Lin, Huang 2016, https://arxiv.org/abs/1512.05830)."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.dataset import Split
+from trainer.sampler.base import Sampler, by_class
+
+
+class ClassBalanced(Sampler):
+    """Each row draws a class, all alike, then an example of it, with replacement.
+
+    An epoch has as many rows as the split has examples.
+    """
+
+    def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
+        """Ids [n] of independent draws."""
+        classes = list(by_class(split).values())
+        sizes = np.array([len(ids) for ids in classes])
+        drawn = rng.integers(len(classes), size=len(split))
+        at = (np.cumsum(sizes) - sizes)[drawn] + rng.integers(sizes[drawn])
+        return torch.cat(classes)[torch.from_numpy(at)], None

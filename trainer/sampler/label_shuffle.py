@@ -1,0 +1,23 @@
+"""Label shuffling (Hikvision's scene classification at ILSVRC 2016): balanced without chance."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.dataset import Split
+from trainer.sampler.base import Sampler, by_class, shuffled
+
+
+class LabelShuffle(Sampler):
+    """Each class is a permutation of 0, ..., n_max − 1 modulo its own count n_c.
+
+    So every class has n_max rows, and the same n_max mod n_c examples of a class, the first, are
+    there once more than the others in each epoch.
+    """
+
+    def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
+        """Ids [C · n_max], shuffled."""
+        classes = by_class(split).values()
+        most = max(map(len, classes))
+        parts = [ids[torch.from_numpy(rng.permutation(most) % len(ids))] for ids in classes]
+        return shuffled(torch.cat(parts), rng), None

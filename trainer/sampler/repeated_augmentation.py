@@ -1,0 +1,31 @@
+"""Repeated augmentation: several augmentations of an example in one batch.
+
+Hoffer et al. 2019, https://arxiv.org/abs/1901.09335; with the length of the epoch kept, Berman et
+al. 2019 (MultiGrain), https://arxiv.org/abs/1902.05509.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.check import within
+from trainer.dataset import Split
+from trainer.sampler.base import Sampler
+
+
+class RepeatedAugmentation(Sampler):
+    """n / `repeats` examples an epoch, each in `repeats` rows that stand together.
+
+    Each row is augmented anew: random numbers go by the position in the plan. The epoch keeps its n
+    rows; where they do not divide, the last example has fewer.
+    """
+
+    def __init__(self, *, repeats: int = 3) -> None:
+        within("sampler.repeats", repeats, "[1, inf)")
+        self.repeats = repeats
+
+    def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
+        """Ids [n], each followed by its repetitions."""
+        chosen = rng.permutation(len(split))[: -(-len(split) // self.repeats)]
+        ids = split.ids[torch.from_numpy(chosen)]
+        return ids.repeat_interleave(self.repeats)[: len(split)], None

@@ -1,0 +1,128 @@
+"""SMOTE (Chawla et al. 2002, https://arxiv.org/abs/1106.1813), sec. 4.2.
+
+Small classes get new examples, each between an example and one of its nearest neighbours.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.check import within
+from trainer.dataset import Split
+from trainer.errors import DataError
+from trainer.sampler.base import PreparedSampler, by_class, shuffled
+
+READ_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What the new examples of one class are drawn from."""
+
+    ids: Tensor  # [n_c]
+    neighbours: Tensor  # [n_c, k] ids
+    missing: int  # how many it takes to come up to the largest class
+
+
+class Smote(PreparedSampler):
+    """Every example once, and as many new ones as bring each class up to the largest one's count.
+
+    A new one is x + λ·(x' − x) in pixels, λ ~ U(0, 1), x' one of the `k` nearest neighbours of x in
+    its class: by pixels, or (`space: feature`) by the features that `reference` gives, an array
+    [M, d] by dataset id as `.npy`, or a finished run, by what the last layer of its model takes.
+    """
+
+    def __init__(
+        self,
+        encode: Callable[[str, Split], Tensor] | None = None,
+        *,
+        k: int = 5,
+        space: Literal["pixel", "feature"] = "pixel",
+        reference: str | None = None,
+    ) -> None:
+        within("sampler.k", k, "[1, inf)")
+        if space == "feature" and reference is None:
+            raise ValueError("sampler.reference must be given with sampler.space=feature")
+        if space == "pixel" and reference is not None:
+            raise ValueError(f"sampler.reference={reference} needs sampler.space=feature")
+        if find_spec("sklearn") is None:
+            raise ValueError("sampler=smote needs scikit-learn: pip install 'trainer[smote]'")
+        self.encode = encode
+        self.k = k
+        self.reference = reference
+
+    def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:
+        """Ids [R, 2] and shares [R, 2]; an example itself has shares 1 and 0."""
+        pools = self.prepared(split)
+        if not pools:
+            return shuffled(split.ids, rng), None
+        pairs = [split.ids[:, None].expand(-1, 2)]
+        drawn = [np.zeros(len(split))]
+        for pool in pools:
+            at = rng.integers(len(pool.ids), size=pool.missing)
+            near = rng.integers(self.k, size=pool.missing)
+            pairs.append(torch.stack([pool.ids[at], pool.neighbours[at, near]], 1))
+            drawn.append(rng.random(pool.missing))
+        share = torch.from_numpy(np.concatenate(drawn)).float()
+        order = torch.from_numpy(rng.permutation(len(share)))
+        return torch.cat(pairs)[order], torch.stack([1 - share, share], 1)[order]
+
+    def prepare(self, split: Split) -> list[Pool]:
+        """A pool for each class that is smaller than the largest. Raises DataError under k + 1."""
+        classes = by_class(split)
+        most = max(map(len, classes.values()))
+        small = {label: ids for label, ids in classes.items() if len(ids) < most}
+        for label, ids in small.items():
+            if len(ids) <= self.k:
+                raise DataError(
+                    f"sampler.k={self.k}: class {label} has {len(ids)} training examples, too few "
+                    f"for {self.k} neighbours of each; lower sampler.k"
+                )
+        if not small:
+            return []
+        features = self.features(replace(split, ids=torch.cat([*small.values()])))
+        parts = features.split([len(ids) for ids in small.values()])
+        return [
+            Pool(ids, ids[nearest(part, self.k)], most - len(ids))
+            for ids, part in zip(small.values(), parts, strict=True)
+        ]
+
+    def features(self, split: Split) -> Tensor:
+        """What distances are taken of, [n, d] for the n examples of a split."""
+        if self.reference is None:
+            parts = split.ids.split(READ_AT_ONCE)
+            return torch.cat([split.images.read(ids.tolist()).flatten(1) for ids in parts]).float()
+        if Path(self.reference).suffix == ".npy":
+            return from_file(Path(self.reference), split)
+        if self.encode is None:
+            raise ValueError(f"sampler.reference must be a .npy file, got {self.reference}")
+        return self.encode(self.reference, split)
+
+
+def nearest(features: Tensor, k: int) -> Tensor:
+    """Positions [n, k] of the k nearest others of each row of features [n, d], nearest first."""
+    from sklearn.neighbors import NearestNeighbors
+
+    search = NearestNeighbors(n_neighbors=k).fit(features.numpy())
+    return torch.from_numpy(search.kneighbors(return_distance=False))
+
+
+def from_file(path: Path, split: Split) -> Tensor:
+    """Features [n, d] of a split from an array [M, d] by dataset id. Raises DataError."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"sampler.reference={path} cannot be read: {error}") from error
+    if array.ndim != 2 or len(array) != len(split.labels):
+        wanted = f"[{len(split.labels)}, d]"
+        raise DataError(f"sampler.reference={path} must be {wanted}, got {list(array.shape)}")
+    features = torch.from_numpy(array[split.ids.numpy()]).float()
+    if not features.isfinite().all():
+        raise DataError(f"sampler.reference={path} lacks features of training examples")
+    return features

@@ -1,0 +1,55 @@
+"""Training without the hardest examples, which are often mislabelled.
+
+One round of iterative trimmed loss minimization (Shen and Sanghavi 2019,
+https://arxiv.org/abs/1810.11874).
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer import history
+from trainer.check import within
+from trainer.dataset import Split
+from trainer.difficulty import History
+from trainer.errors import DataError
+from trainer.sampler.base import PreparedSampler, shuffled
+
+
+class TrimHardest(PreparedSampler):
+    """Leaves out the hardest `trim` of the split, by the difficulty store of another run.
+
+    The difficulty is the mean of an example's loss over the epochs of the run `reference`. What is
+    not on record there (its validation split was another) stays.
+    """
+
+    def __init__(self, *, reference: str, trim: float = 0.1) -> None:
+        within("sampler.trim", trim, "[0, 1)")
+        self.reference = reference
+        self.trim = trim
+
+    def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
+        """The ids that stay, shuffled."""
+        return shuffled(self.prepared(split), rng), None
+
+    def prepare(self, split: Split) -> Tensor:
+        """The ids that stay, in their order. Raises DataError where the run is of other data."""
+        record = history.open(self.reference)
+        ids, labels = split.ids.numpy(), split.labels.numpy()
+        if record.size != len(labels) or not same_labels(record, ids, labels):
+            raise DataError(
+                f"sampler.reference={self.reference} is a run on other examples or labels; are "
+                "dataset and its settings those of the run?"
+            )
+        losses = np.full(len(labels), np.nan)
+        losses[record.ids] = record.mean("loss")
+        if np.isnan(losses[ids]).all():
+            raise DataError(f"sampler.reference={self.reference} has no losses on record")
+        order = np.argsort(-np.nan_to_num(losses[ids], nan=-np.inf, posinf=np.inf), kind="stable")
+        return torch.from_numpy(ids[np.sort(order[int(self.trim * len(ids) + 0.5) :])])
+
+
+def same_labels(record: History, ids: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether the examples that both runs train on have the same labels [M] in both."""
+    both = np.intersect1d(ids, record.ids)
+    return record.labels is None or np.array_equal(record.labels[both], labels[both])

@@ -1,0 +1,34 @@
+"""Undersampling: a part of the large classes (Buda et al. 2018, https://arxiv.org/abs/1710.05381).
+
+The strategies are those of imbalanced-learn's RandomUnderSampler.
+"""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.dataset import Split
+from trainer.sampler.base import Sampler, by_class, shuffled
+
+
+class Undersample(Sampler):
+    """Brings each class (`not_minority`) or the largest one (`majority`) down to the smallest's.
+
+    Which examples stay is drawn anew each epoch. Of several largest classes `majority` means the
+    first.
+    """
+
+    def __init__(self, *, strategy: Literal["not_minority", "majority"] = "not_minority") -> None:
+        self.strategy = strategy
+
+    def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
+        """Ids without the examples that were left out, shuffled."""
+        classes = by_class(split)
+        least = min(map(len, classes.values()))
+        largest = max(classes, key=lambda label: len(classes[label]))
+        for label, ids in classes.items():
+            if self.strategy == "not_minority" or label == largest:
+                classes[label] = shuffled(ids, rng)[:least]
+        return shuffled(torch.cat([*classes.values()]), rng), None
