@@ -12,10 +12,11 @@
 import argparse
 import json
 import platform
-import resource
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,6 @@ from omegaconf import OmegaConf
 
 from trainer import history
 from trainer.__main__ import CONF, register
-from trainer.batch import Batch
 from trainer.console import Console
 from trainer.folder import RunFolder
 from trainer.history import Store
@@ -71,9 +71,7 @@ class Trainer:
         """Wall and processor seconds of some steps and a flush."""
         self.step.meter.store = store
         start = self.steps % (self.plan.steps - BLOCK)
-        batches: list[Batch] = []
-        for _, batch in zip(range(BLOCK), self.feed.batches(self.plan, start), strict=False):
-            batches.append(batch)  # noqa: PERF402  (zip must not draw one more)
+        batches = list(islice(self.feed.batches(self.plan, start), BLOCK))
         wall, processor = time.perf_counter(), time.process_time()
         for i, batch in enumerate(batches):
             moment = Moment(0, 0, self.steps)
@@ -101,7 +99,7 @@ def training(run: Run, pairs: int) -> None:
         print(f"{name:15} {spread(with_, '.3f')} s per {steps} steps with the store,")
         print(f"{'':15} {spread(without, '.3f')} without: {cost} %")
     end = timed(lambda: kept.flush(0), 9)
-    full = run.planner.full_steps
+    full = run.full_steps
     epoch = np.median(seconds[1, :, 1]) * full / steps
     print(f"epoch's end     {spread(end, '.1f')} ms, after {epoch:.0f} s of {full} steps")
 
@@ -146,20 +144,12 @@ def large(folder: Path) -> None:
         with file.open("r+b") as opened:
             opened.truncate(file.stat().st_size // WRITTEN * EPOCHS)
     read = history.open(folder)
-    before = private()
     for name in ("data_map", "forgetting", "aum", "suspects"):
+        tracemalloc.start()
         seconds = timed(getattr(read, name), 1)[0] / 1e3
-        print(f"{name:15} {seconds:.1f} s over {read.epochs} epochs")
-    print(
-        f"memory          {private() - before:.0f} MB more at the peak of these, page cache apart"
-    )
-
-
-def private() -> float:
-    """Most memory that the process has held, in MB, without the pages of mapped files."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    mapped = int(status["RssFile"].split()[0]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - mapped
+        peak = tracemalloc.get_traced_memory()[1] / 1e6
+        tracemalloc.stop()
+        print(f"{name:15} {seconds:.1f} s over {read.epochs} epochs, {peak:.0f} MB at the peak")
 
 
 def timed(call: Callable[[], object], times: int) -> list[float]:

@@ -1,3 +1,4 @@
+import errno
 import importlib.util
 import json
 import os
@@ -216,6 +217,16 @@ def test_an_unforeseen_error_is_one_line_too(cli: Cli, monkeypatch: pytest.Monke
     monkeypatch.setattr(trainer.run, "execute", fail)
     assert cli() == (1, "", "KeyError: 'oops\\nand more'; debug=true shows where\n")
     assert folders() == []
+
+
+def test_a_full_disk_is_exit_code_6(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", "/x/.lock")
+
+    monkeypatch.setattr(trainer.run, "execute", fail)
+    code, _, err = cli()
+    assert (code, err.count("\n")) == (6, 1)
+    assert err.startswith("/x/.lock: No space left on device; ")
 
 
 def test_ctrl_c_before_training_is_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

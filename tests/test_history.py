@@ -144,6 +144,7 @@ def test_the_store_of_a_run(tmp_path):
     np.testing.assert_allclose(
         read["loss"].astype(float), -np.log(read["confidence"].astype(float)), atol=0.02
     )
+    assert read.labels is not None
     labels = read.labels[read.ids]
     np.testing.assert_array_equal(read["correct"] == 1, read["prediction"] == labels)
     right = read["correct"] == 1
@@ -161,6 +162,7 @@ def test_mixed_rows_leave_no_record(tmp_path):
 def test_twists_are_in_the_store(tmp_path):
     assert train(tmp_path / "run", "dataset.label_noise=0.1", "dataset.threshold_class=true") == 0
     read = history.open(tmp_path / "run")
+    assert read.labels is not None
     assert read.true_labels is not None
     assert read.threshold is not None
     assert len(read.threshold) == 1294 // 11
@@ -182,3 +184,9 @@ def test_el2n_and_margin_by_hand():
     assert 0.3 * (1 - np.exp(-difference)) == pytest.approx(0.3 - 0.6)
     assert record["el2n"].item() == pytest.approx((0.6**2 + 0.7**2 + 0.1**2) ** 0.5)
     assert record["nll"].item() == pytest.approx(-F.log_softmax(logits, 1)[0, 1].item())
+
+
+def test_smote_records_the_originals(tmp_path):
+    """Its rows are pairs; those with shares 1 and 0 are examples of their own."""
+    assert train(tmp_path / "run", "sampler=smote", "dataset.imbalance=4") == 0
+    assert np.isfinite(history.open(tmp_path / "run")["loss"]).all()

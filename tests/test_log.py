@@ -54,6 +54,13 @@ def test_config_as_text(stream):
     assert b'"_target_": "trainer.optimizer.adamw.AdamW"' in event.tensor_proto.string_val[0]
 
 
+def test_effective_class_counts(stream):
+    (event,) = stream.Tensors("classes")
+    text = event.tensor_proto.string_val[0].decode()
+    assert text.count("\n") == 11
+    assert "| 0 | 128 | 128 |" in text
+
+
 def test_hparams_row(stream):
     content = stream.summary_metadata
     plugin = {t for t, m in content.items() if m.plugin_data.plugin_name == metadata.PLUGIN_NAME}

@@ -87,7 +87,7 @@ def main() -> None:
         sys.exit(1)
     except Exception as error:
         code = launch.refuse(error, arguments, debug="debug=true" in arguments)
-        sys.exit(6 if code == 6 else 2)
+        sys.exit(2 if code == 1 and isinstance(error, OSError) else code)  # hydra.run.dir
     codes = launch.exit_codes
     sys.exit(codes[0] if len(codes) == 1 else int(any(codes)))
 

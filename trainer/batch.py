@@ -49,7 +49,7 @@ class Batch:
         """Label [B, ...] and dataset id [B] with the largest share of each image."""
         if self.shares.shape[1] == 1:
             return self.labels[:, 0], self.index[:, 0]
-        row = torch.arange(len(self), device=self.shares.device)
+        row = torch.arange(len(self.shares), device=self.shares.device)
         largest = self.shares.argmax(1)
         return self.labels[row, largest], self.index[row, largest]
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainer.batch import Batch
 from trainer.checkpoint import Checkpoint
 from trainer.dataset import Data
 from trainer.early_stopping import EarlyStopping
@@ -108,7 +109,7 @@ class Fit:
         self.watch.start()
         for batch in self.train_feed.batches(plan, p.position):
             if p.step == 0:
-                self.show_inputs(batch)
+                self.show_start(batch, plan)
             p.lr = self.rate.apply(self.step.guard.optimizer, self.time(plan))
             self.step(batch, Moment(self.seed, p.epoch, p.step), bounds[p.position])
             p.position += 1
@@ -133,8 +134,9 @@ class Fit:
         self.step.cost.forward += len(ids)
         return torch.cat(ranks).cpu()
 
-    def show_inputs(self, batch: Any) -> None:
-        """The first batch as the model will see it."""
+    def show_start(self, batch: Batch, plan: Plan) -> None:
+        """The classes of the first epoch, and its first batch as the model will see it."""
+        self.report.classes(plan)
         self.report.inputs(self.step.prepare(batch, Moment(self.seed, 0, 0), 0), self.step.forward)
         self.watch.start()
 
@@ -240,8 +242,12 @@ class Fit:
     def load(self, held: Checkpoint) -> None:
         """Go on from a checkpoint."""
         self.model.load_state_dict(held.model)
+        groups = self.step.guard.optimizer.param_groups
+        built = [{k: v for k, v in g.items() if k not in ("params", "lr")} for g in groups]
         for name, part in self.stateful().items():
             part.load_state_dict(held.state[name])
+        for group, settings in zip(self.step.guard.optimizer.param_groups, built, strict=True):
+            group.update(settings)  # the config's: where it may differ, it is what is asked for
         progress = dict(held.state["progress"])
         self.logged = progress.pop("logged")
         self.step.cost = Cost(**progress.pop("cost"))

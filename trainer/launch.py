@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from trainer import schema
 from trainer.errors import ConfigError, TrainerError
@@ -28,6 +30,8 @@ PACKAGE = Path(__file__).parent
 CONF = next(p for p in (PACKAGE / "conf", PACKAGE.parent / "conf") if (p / "config.yaml").is_file())
 LONGEST_NAME = 120
 NOT_HASHED = ("hydra.", "hydra/", "resume", "quiet=", "debug=")
+
+WRONG_CONFIG = (ValueError, OmegaConfBaseException, HydraException, YAMLError, RecursionError)
 
 exit_codes: list[int] = []  # of the jobs of this process
 made: list[Path] = []  # the folders that Hydra makes for this run
@@ -73,10 +77,10 @@ def refuse(error: Exception, overrides: Sequence[str], *, debug: bool) -> int:
 
 
 def exit_code_of(error: Exception) -> int:
-    """2 for whatever the config is to blame for."""
+    """2 for whatever the config is to blame for, 6 for a full disk, 1 for what nobody foresaw."""
     if isinstance(error, TrainerError):
         return error.exit_code
-    if isinstance(error, (ValueError, OmegaConfBaseException)):
+    if isinstance(error, WRONG_CONFIG):
         return 2
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
     return 6 if full else 1

@@ -58,6 +58,7 @@ class Meter:
             self.store.add(batch.index[:, 0], {"loss": losses, **records})
             tracked = {metric: records[field] for metric, field in self.task.tracked.items()}
         else:
+            self.record_whole(batch, outputs, losses)
             tracked = {
                 metric: contract(lambda y, f=field: self.task.records(outputs, y)[f], batch)
                 for metric, field in self.task.tracked.items()
@@ -66,6 +67,15 @@ class Meter:
         for metric, values in tracked.items():
             sums[metric] = sums_of(values, torch.ones_like(planned), planned)
         return sums
+
+    def record_whole(self, batch: Batch, outputs: Tensor, losses: Tensor) -> None:
+        """Of rows that may blend, record those that are one example alone (SMOTE's originals)."""
+        whole = batch.shares.amax(1) == 1
+        if not whole.any():
+            return
+        labels, ids = batch.dominant()
+        records = self.task.records(outputs[whole], labels[whole])
+        self.store.add(ids[whole], {"loss": losses[whole], **records})
 
     def take_interval(self) -> dict[str, float]:
         """Metrics since the last event, as of the last flush; the next interval begins."""

@@ -24,11 +24,6 @@ class Planner:
     epochs: int
     warn: Callable[[str], None]
 
-    @property
-    def full_steps(self) -> int:
-        """Steps of an epoch that trains on every example once."""
-        return Plan.of(self.split.ids, self.batch_size).steps
-
     def epoch(self, number: int) -> Epoch:
         """What the miner may know of an epoch."""
         return Epoch(
@@ -36,7 +31,7 @@ class Planner:
             total=self.epochs,
             batch_size=self.batch_size,
             seed=self.seed,
-            ids=self.split.ids,
+            ids=self.sampler.ids(self.split),
             labels=self.split.labels,
         )
 

@@ -13,6 +13,8 @@ from trainer.evaluate import Evaluation
 from trainer.forward import Forward
 from trainer.log import Log
 from trainer.picture import confusion, confusion_matrix, grid
+from trainer.plan import Plan
+from trainer.sampler.base import class_counts
 
 PICTURES = 32  # images in the grid of inputs
 NOT_CHOSEN = (  # settings that say nothing of the experiment
@@ -36,6 +38,17 @@ class Report:
         """The configuration as text."""
         text = json.dumps(config, indent=2, default=str)
         self.log.show("text", "config", f"```\n{text}\n```")
+
+    def classes(self, plan: Plan) -> None:
+        """Examples of each class, and rows of each that the epoch of a plan trains on."""
+        names, labels = self.data.classes, self.data.train.labels
+        if not self.data.train.classed:
+            return
+        drawn = class_counts(plan, labels, len(names)).tolist()
+        held = zip(names, self.data.class_counts().tolist(), drawn, strict=True)
+        lines = [f"| {name} | {examples} | {rows:g} |" for name, examples, rows in held]
+        head = ["| class | examples | rows of the first epoch |", "| --- | --- | --- |"]
+        self.log.show("text", "classes", "\n".join([*head, *lines]))
 
     def inputs(self, batch: Batch, forward: Forward) -> None:
         """What the first training step sees: augmented, mixed."""

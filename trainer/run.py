@@ -36,6 +36,7 @@ from trainer.loader import Loader
 from trainer.loss import Loss
 from trainer.mining import Miner
 from trainer.mixer import Mixer
+from trainer.plan import Plan
 from trainer.planner import Planner
 from trainer.postprocess import Postprocess
 from trainer.sampler import Sampler
@@ -104,11 +105,6 @@ class Run:
         )
         for name in f"{names} schedule warmup early_stopping postprocess".split():
             getattr(self, name)
-        needs_val = self.early_stopping.needs_val or self.schedule.needs_val
-        if needs_val and not self.dataset.val_fraction:
-            raise ConfigError(
-                "dataset.val_fraction=0 leaves no validation split for early_stopping or schedule"
-            )
 
     def start(self) -> int:
         """Do the job, with the status of the folder kept."""
@@ -227,7 +223,17 @@ class Run:
     @cached_property
     def data(self) -> Data:
         """The data set, read and split."""
-        return self.dataset.open(self.config["seed"])
+        data = self.dataset.open(self.config["seed"])
+        sources = {id(split.images): split.images for split in (data.train, data.val, data.test)}
+        skipped = [path for images in sources.values() for path in getattr(images, "skipped", ())]
+        if skipped:
+            self.console.warn(f"{len(skipped)} images cannot be read: {', '.join(skipped)}")
+        needs_val = self.early_stopping.needs_val or self.schedule.needs_val
+        if needs_val and not len(data.val):
+            raise ConfigError(
+                "dataset.val_fraction=0 leaves no validation split for early_stopping or schedule"
+            )
+        return data
 
     @cached_property
     def loader(self) -> Loader:
@@ -339,9 +345,20 @@ class Run:
             self.miner,
             seed=self.config["seed"],
             batch_size=self.batch_size,
-            epochs=self.config["epochs"],
+            epochs=self.epochs,
             warn=self.console.warn,
         )
+
+    @cached_property
+    def full_steps(self) -> int:
+        """Steps of an epoch that trains on every example once."""
+        return Plan.of(self.data.train.ids, self.batch_size).steps
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the run; where `steps` ends it, those that full ones would make."""
+        steps = self.config["steps"]
+        return self.config["epochs"] if steps is None else -(-steps // self.full_steps)
 
     @property
     def batch_size(self) -> int:

@@ -60,6 +60,7 @@ def test_the_tables_are_the_store(noisy: Path, tmp_path: Path) -> None:
     losses = [float(row["last_loss"]) for row in hardest]
     assert losses == sorted(losses, reverse=True)
     place = int(np.flatnonzero(read.ids == int(hardest[0]["id"]))[0])
+    assert read.labels is not None
     assert hardest[0]["label"] == str(read.labels[read.ids[place]])
     assert hardest[0]["prediction"] == str(read["prediction"][-1, place])
     for column, field in (("loss", "loss"), ("p_y", "confidence"), ("aum", "logit_margin")):

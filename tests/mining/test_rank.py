@@ -51,6 +51,13 @@ def test_excess_is_the_divergence_from_the_target():
     torch.testing.assert_close(ranks, expected)
 
 
+def test_parts_of_one_class_have_no_entropy():
+    """A SMOTE pair, or mixup partners of one class, are a plain target."""
+    pair = batch([[1, 1], [1, 2]], [[0.5, 0.5], [0.5, 0.5]])
+    ranks = Ranker(Classification(), Miner(rank_by="excess"))(LOGITS, torch.ones(2), pair)
+    torch.testing.assert_close(ranks, 1 - torch.tensor([0.0, 0.6931472]))
+
+
 def test_excess_is_of_the_loss_alone():
     with pytest.raises(ValueError, match=r"rank_by=excess needs mining\.score=loss"):
         Miner(score="margin", rank_by="excess")

@@ -44,8 +44,10 @@ def test_rows_are_a_function_of_the_split_and_the_generator(uneven, tmp_path, na
 
 @pytest.mark.parametrize("name", options("sampler"))
 def test_rows_are_of_the_training_split(uneven, tmp_path, name):
-    ids, shares = made(name, uneven, tmp_path).rows(uneven, np.random.default_rng(3))
-    assert set(ids.flatten().tolist()) <= set(uneven.ids.tolist())
+    sampler = made(name, uneven, tmp_path)
+    ids, shares = sampler.rows(uneven, np.random.default_rng(3))
+    assert set(ids.flatten().tolist()) <= set(sampler.ids(uneven).tolist())
+    assert set(sampler.ids(uneven).tolist()) <= set(uneven.ids.tolist())
     plan = Plan.of(ids, 8, shares)
     torch.testing.assert_close(plan.shares.sum(1), torch.ones(len(plan.shares)))
     counts = class_counts(plan, uneven.labels, 3)

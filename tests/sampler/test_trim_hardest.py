@@ -8,6 +8,8 @@ import torch
 from trainer.dataset import Split
 from trainer.errors import DataError
 from trainer.history import Store
+from trainer.mining.hard_example import HardExample
+from trainer.planner import Planner
 from trainer.sampler.trim_hardest import TrimHardest
 
 
@@ -55,6 +57,23 @@ def test_what_the_other_run_did_not_train_on_stays(uneven, tmp_path):
     reference = recorded(tmp_path, theirs, losses)
     expected = sorted(set(uneven.ids.tolist()) - {int(theirs.ids[7])})
     assert kept(uneven, reference=reference, trim=0.02) == expected
+
+
+def test_a_miner_does_not_bring_them_back(uneven, tmp_path):
+    """The hardest of a noisy set are its wrong labels: hard_example would train on those again."""
+    losses = {number: float(place) for place, number in enumerate(uneven.ids.tolist())}
+    sampler = TrimHardest(reference=recorded(tmp_path, uneven, losses), trim=0.2)
+    miner = HardExample(keep=0.1, warmup_epochs=0)
+    planner = Planner(uneven, sampler, miner, seed=0, batch_size=8, epochs=2, warn=pytest.fail)
+    planner.refresh(0, lambda ids: torch.tensor([losses[number] for number in ids.tolist()]))
+    plan = planner.plan(0)
+    assert (plan.count == 0).sum() == 39
+    assert {losses[number] for number in plan.ids[plan.count == 0][:, 0].tolist()} == {
+        35,
+        36,
+        37,
+        38,
+    }
 
 
 def test_it_is_read_once(uneven, tmp_path):

@@ -53,6 +53,7 @@ def test_draws_are_with_replacement_in_proportion(uneven):
     theirs = WeightedRandomSampler(chances.tolist(), 400 * 49, generator=seeded)
     other = uneven.ids[torch.tensor(list(theirs))].bincount(minlength=98).double()
     assert ((other - expected).abs() <= 5 * expected.sqrt()).all()
+    assert set(sampler.ids(uneven).tolist()) == set(drawn.tolist())
     first = sampler.rows(uneven, rng)[0]
     assert len(first.unique()) < len(first)
 

@@ -14,6 +14,7 @@ from trainer.length import Clock
 from trainer.picture import grid
 from trainer.plan import Plan
 from trainer.rate import Rate
+from trainer.sampler.base import class_counts
 from trainer.seed import Draws, Moment
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Preview(Job):
         """Preview the learning rate, then the data."""
         steps, epochs = run.config["steps"], run.config["epochs"]
         if steps is None:
-            full = run.planner.full_steps
+            full = run.full_steps
             rates = rates_of(run, Clock(full, epochs * full))
             plan = run.planner.plan(0)
             write_inputs(run, plan)
@@ -90,11 +91,10 @@ def write_inputs(run: Run, plan: Plan, number: int = 32) -> None:
 
 def write_counts(run: Run, plan: Plan) -> None:
     """Examples of each class in the training split, and rows of each in the first epoch."""
-    labels = run.data.train.labels[plan.ids[:, 0]]
-    rows = labels.bincount(minlength=len(run.data.classes))
+    rows = class_counts(plan, run.data.train.labels, len(run.data.classes))
     counts = run.data.class_counts()
     with (run.folder.path / "classes.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["class", "examples", "rows in an epoch"])
         for name, examples, drawn in zip(run.data.classes, counts, rows, strict=True):
-            writer.writerow([name, int(examples), int(drawn)])
+            writer.writerow([name, int(examples), f"{drawn:g}"])

@@ -48,7 +48,7 @@ class Train(Job):
         resumed_at = None if held is None else held.state["progress"]["step"]
         offset = 0 if held is None else held.state["log"]
         log = Log(run.folder.path, run.console.warn, resumed_at=resumed_at, offset=offset)
-        report = Report(log, run.console, run.data, run.config["epochs"])
+        report = Report(log, run.console, run.data, run.epochs)
         try:
             fit = make_fit(run, report)
             if held is None:
@@ -88,13 +88,13 @@ def make_fit(run: Run, report: Report) -> Fit:
     """Put the parts together."""
     config, data = run.config, run.data
     train_feed = run.loader.open(data.train, run.device)
-    full = run.planner.full_steps
+    full = run.full_steps
     clock = Clock(full, config["steps"] or config["epochs"] * full)
     step = make_step(run)
     optimizer = step.guard.optimizer
     return Fit(
         seed=config["seed"],
-        epochs=config["epochs"],
+        epochs=run.epochs,
         max_steps=config["steps"],
         clock=clock,
         model=run.model,

@@ -60,7 +60,7 @@ class Trial(Job):
         """Check, measure, and end with a verdict."""
         log = Log(run.folder.path, run.console.warn)
         try:
-            fit = make_fit(run, Report(log, run.console, run.data, run.config["epochs"]))
+            fit = make_fit(run, Report(log, run.console, run.data, run.epochs))
             initial = copy.deepcopy(run.model.state_dict())
             checks = [check_start(run), *self.check_hooks(fit)]
             speed = self.measure(fit)
@@ -138,9 +138,7 @@ class Trial(Job):
         detail = f"accuracy {accuracy:.3f} on {len(few)} training examples after {taken} steps"
         return Check("overfits", accuracy >= LEARNED, detail)
 
-    def conclude(
-        self, run: Run, checks: list[Check], speed: dict[str, float]
-    ) -> dict[str, Any]:
+    def conclude(self, run: Run, checks: list[Check], speed: dict[str, float]) -> dict[str, Any]:
         """Show the findings and the verdict."""
         rows = [[c.name, "fine" if c.fine else "NOT FINE", c.detail] for c in checks]
         memory = run.peak_memory()
@@ -183,7 +181,8 @@ def check_state(fit: Fit) -> Check:
     torch.save(fit.step.miner.state_dict(), buffer)
     buffer.seek(0)
     fit.step.miner.load_state_dict(torch.load(buffer, weights_only=True))
-    return Check("mining state", True, f"{buffer.getbuffer().nbytes:,} bytes, written and read back")
+    detail = f"{buffer.getbuffer().nbytes:,} bytes, written and read back"
+    return Check("mining state", True, detail)
 
 
 def check_gradients(fit: Fit) -> Check:

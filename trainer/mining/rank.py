@@ -23,10 +23,15 @@ class Ranker:
         """Ranks of a batch from its outputs [B, C, ...] and losses [B] or [B, H, W]."""
         if self.miner.score == "loss":
             losses = losses.detach()
-            return losses - entropy(batch.shares) if self.miner.rank_by == "excess" else losses
+            return losses - entropy(batch) if self.miner.rank_by == "excess" else losses
         return contract(lambda labels: self.task.score(self.miner.score, outputs, labels), batch)
 
 
-def entropy(shares: Tensor) -> Tensor:
-    """−Σ share log share: the least cross entropy a mixed target [B, K] allows."""
-    return torch.special.entr(shares).sum(1)
+def entropy(batch: Batch) -> Tensor:
+    """−Σ share log share over the classes: the least cross entropy a mixed target allows, [B].
+
+    Parts of one class are one share of it.
+    """
+    same = (batch.labels[:, :, None] == batch.labels[:, None, :]).float()  # [B, K, K]
+    merged = torch.einsum("bkj,bj->bk", same, batch.shares)
+    return -torch.xlogy(batch.shares, merged).sum(1)

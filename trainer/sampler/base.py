@@ -18,6 +18,10 @@ class Sampler(ABC):
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:
         """Dataset ids [R] or [R, K] in order, and shares [R, K] where a row blends K examples."""
 
+    def ids(self, split: Split) -> Tensor:
+        """The ids [m] that rows of some epoch can be of: a miner looks at no others."""
+        return split.ids
+
 
 class PreparedSampler(Sampler):
     """A sampler that works something out of a split before its first epoch, and keeps it."""

@@ -32,6 +32,10 @@ class TrimHardest(PreparedSampler):
         """The ids that stay, shuffled."""
         return shuffled(self.prepared(split), rng), None
 
+    def ids(self, split: Split) -> Tensor:
+        """The ids that stay."""
+        return self.prepared(split)
+
     def prepare(self, split: Split) -> Tensor:
         """The ids that stay, in their order. Raises DataError where the run is of other data."""
         record = history.open(self.reference)

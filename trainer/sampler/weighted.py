@@ -36,6 +36,10 @@ class Weighted(PreparedSampler):
         chances = self.prepared(split)
         return split.ids[torch.from_numpy(rng.choice(len(split), len(split), p=chances))], None
 
+    def ids(self, split: Split) -> Tensor:
+        """The ids with a weight above 0."""
+        return split.ids[torch.from_numpy(self.prepared(split) > 0)]
+
     def prepare(self, split: Split) -> np.ndarray:
         """The probability [n] of each example of the split."""
         if isinstance(self.weights, str) and self.weights != "balanced":
