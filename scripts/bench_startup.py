@@ -37,15 +37,23 @@ main()
 # The first step is over when it returns; the process ends there, as nothing later is measured.
 FIRST_STEP = """
 import os, sys
-from trainer.step import Step
-call = Step.__call__
-
-def first(self, *arguments, **options):
-    call(self, *arguments, **options)
-    os._exit(0)
-
-Step.__call__ = first
+from trainer import launch
 from trainer.__main__ import main
+
+import_torch = launch.import_torch
+
+def import_and_hook():
+    import_torch()
+    from trainer.step import Step
+    call = Step.__call__
+
+    def first(self, *arguments, **options):
+        call(self, *arguments, **options)
+        os._exit(0)
+
+    Step.__call__ = first
+
+launch.import_torch = import_and_hook
 sys.argv = ["trainer", "threads=1", "quiet=true"]
 main()
 sys.exit("there was no step")

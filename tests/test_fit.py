@@ -116,7 +116,9 @@ def test_early_stopping_stops_and_best_is_tested(tmp_path):
 
 
 def test_steps_ends_the_run_anywhere(tmp_path):
-    assert train(tmp_path / "run", "steps=50", "batch_size=64") == 0
+    assert train(tmp_path / "run", "steps=50", "batch_size=64", "log.every=1st") == 0
+    steps = [line["step"] for line in events(tmp_path / "run") if line["split"] == "train"]
+    assert steps == list(range(1, 51))
     result = read_json(tmp_path / "run" / "result.json")
     assert (result["steps"], result["examples_seen"]) == (50, 2 * 1294 + (50 - 42) * 64)
 

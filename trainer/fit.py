@@ -115,8 +115,9 @@ class Fit:
             p.position += 1
             p.step += 1
             p.examples += len(batch)
-            self.after_step(last=p.position == plan.steps)
-            if p.step == self.max_steps:
+            ends = p.step == self.max_steps
+            self.after_step(last=ends or p.position == plan.steps)
+            if ends:
                 break
         self.end_epoch(plan)
 

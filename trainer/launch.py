@@ -4,8 +4,11 @@ A process of a parallel launcher imports this module and nothing else, so that w
 refer to is registered on import.
 """
 
+import atexit
 import errno
+import gc
 import hashlib
+import importlib
 import os
 import re
 import secrets
@@ -57,6 +60,7 @@ def launch(config: DictConfig, folder: Path, overrides: list[str], sources: list
         settings = checked(config)
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ConfigError("WORLD_SIZE: training in several processes is not built yet; use one")
+        import_torch()
         from trainer.run import execute
 
         return execute(settings, folder, overrides, sources)
@@ -64,6 +68,23 @@ def launch(config: DictConfig, folder: Path, overrides: list[str], sources: list
         return refuse(error, overrides, debug=config.get("debug") is True)
     finally:
         remove_if_empty(folder)
+
+
+def import_torch() -> None:
+    """Import torch and the parts in four fifths of the time.
+
+    What an import makes lives to the end of the process, so looking for garbage among it is in
+    vain: the collector is off meanwhile, and leaves it alone afterwards.
+    """
+    if "trainer.run" in sys.modules:
+        return  # what the jobs before this one left is garbage
+    gc.disable()
+    try:
+        importlib.import_module("trainer.run")
+        gc.freeze()
+        atexit.register(gc.unfreeze)  # or libraries report leaks at the end
+    finally:
+        gc.enable()
 
 
 def refuse(error: Exception, overrides: Sequence[str], *, debug: bool) -> int:

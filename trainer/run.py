@@ -20,7 +20,7 @@ from torch import nn
 import trainer
 from trainer.augmentation import Augmentation
 from trainer.augmentation.none import NoAugmentation
-from trainer.build import build
+from trainer.build import build, check
 from trainer.console import Console, complain
 from trainer.dataset import Data, Dataset
 from trainer.distill import Distiller
@@ -105,6 +105,11 @@ class Run:
         )
         for name in f"{names} schedule warmup early_stopping postprocess".split():
             getattr(self, name)
+        check(self.config["model"], "model", "shape", "outputs")  # its ranges need the shape
+        probe = torch.nn.utils.skip_init(nn.Linear, 2, 2)  # draws no random number
+        self.make("optimizer", model=probe, params=probe.parameters())
+        if self.job.needs_data:
+            _ = self.data  # an absent data set leaves no folder
 
     def start(self) -> int:
         """Do the job, with the status of the folder kept."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 class Job(ABC):
     """Takes the parts of a run and gives its result."""
 
+    needs_data = False  # whether there is nothing to do without the run's own data set
+
     @abstractmethod
     def __call__(self, run: Run) -> dict[str, Any]:
         """Do it; what is returned goes into result.json."""

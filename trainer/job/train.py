@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from trainer import checkpoint
+from trainer import checkpoint, gallery
 from trainer.console import table
 from trainer.errors import CheckpointError, ConfigError
 from trainer.evaluate import Evaluation
@@ -42,14 +42,16 @@ MAY_DIFFER = (
 class Train(Job):
     """Trains to the end, takes the best checkpoint, reads val and test with it."""
 
+    needs_data = True
+
     def __call__(self, run: Run) -> dict[str, Any]:
         """Train, then test once."""
         held = resume(run)
         resumed_at = None if held is None else held.state["progress"]["step"]
         offset = 0 if held is None else held.state["log"]
         log = Log(run.folder.path, run.console.warn, resumed_at=resumed_at, offset=offset)
-        report = Report(log, run.console, run.data, run.epochs)
         try:
+            report = Report(log, run.console, run.data, run.epochs)
             fit = make_fit(run, report)
             if held is None:
                 report.config(run.config)
@@ -169,6 +171,7 @@ def finish(run: Run, fit: Fit, report: Report) -> dict[str, Any]:
     finals = test(run, fit, report)
     p, cost = fit.progress, fit.step.cost
     report.hparams(run.config, finals, p.step)
+    gallery.show(run, report, p.step)
     names = list(next(iter(finals.values())).metrics) if finals else []
     rows = [[split, *(f"{e.metrics[n]:.4f}" for n in names)] for split, e in finals.items()]
     run.console.say(table(f"step {best} of {p.step}", ["split", *names], rows))

@@ -48,6 +48,8 @@ class Check:
 class Trial(Job):
     """Runs a few batches through everything and says whether a long run is worth its time."""
 
+    needs_data = True
+
     def __init__(self, *, batches: int = 20, overfit: int = 64, overfit_steps: int = 400) -> None:
         within("job.batches", batches, f"[{UNTIMED + 1}, inf)")
         within("job.overfit", overfit, "[2, inf)")
