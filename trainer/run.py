@@ -1,7 +1,4 @@
-"""Builds the parts of a run from its config, hands them to the job, writes result and status.
-
-Parts are built when they are first asked for. `Run.check` asks for all that need no data.
-"""
+"""Hands the parts of a run to its job; writes its result and its status."""
 
 import hashlib
 import json
@@ -9,43 +6,23 @@ import platform
 import resource
 import time
 import traceback
-from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from torch import nn
+from torch import Tensor, nn
 
 import trainer
-from trainer.augmentation import Augmentation
-from trainer.augmentation.none import NoAugmentation
-from trainer.build import build, check
+from trainer.build import check
 from trainer.console import Console, complain
-from trainer.dataset import Data, Dataset
-from trainer.distill import Distiller
-from trainer.early_stopping import EarlyStopping
+from trainer.dataset import Split
 from trainer.errors import ConfigError, Interrupted, OutOfMemoryError, TrainerError
-from trainer.evaluate import Evaluator
 from trainer.feature import encode
 from trainer.folder import RunFolder, write_json
-from trainer.forward import Forward
-from trainer.init import Init
-from trainer.job.base import Job
-from trainer.loader import Loader
-from trainer.loss import Loss
-from trainer.mining import Miner
-from trainer.mixer import Mixer
-from trainer.plan import Plan
-from trainer.planner import Planner
-from trainer.postprocess import Postprocess
-from trainer.sampler import Sampler
-from trainer.schedule import Schedule
-from trainer.seed import Purpose, seed_torch
+from trainer.parts import Parts
 from trainer.signals import Signals
 from trainer.source import Source, known_targets
-from trainer.task import Task
-from trainer.warmup import Warmup
 
 
 def execute(config: dict[str, Any], folder: Path, overrides: list[str], sources: list[str]) -> int:
@@ -80,8 +57,8 @@ def resume_folder(resume: str | None) -> Path | None:
     return path
 
 
-class Run:
-    """The parts of one run, each built on first use."""
+class Run(Parts):
+    """One run: its parts, its folder, its signals."""
 
     def __init__(
         self,
@@ -91,9 +68,8 @@ class Run:
         overrides: list[str],
         sources: list[str],
     ) -> None:
-        self.config = config
+        super().__init__(config, console)
         self.folder = folder
-        self.console = console
         self.overrides = overrides
         self.sources = sources
         self.signals = Signals()
@@ -173,6 +149,10 @@ class Run:
             return torch.cuda.max_memory_allocated(self.device)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
+    def encode(self, reference: str, split: Split) -> Tensor:
+        """Features [n, d] of a split's examples by the model of a reference run."""
+        return encode(self, reference, split)
+
     def like(self, source: Source) -> "Run":
         """The parts of another run: its settings, but for those that the command line gives."""
         config = self.config | source.config(known_targets(self.sources))
@@ -185,188 +165,3 @@ class Run:
         for name in ("device", "threads", "run", "split", "job"):
             config[name] = self.config[name]
         return Run(config, self.folder, self.console, self.overrides, self.sources)
-
-    def make(self, group: str, **given: Any) -> Any:
-        """Build the component of a group."""
-        node = self.config[group]
-        if not isinstance(node, dict):
-            raise ConfigError(f"{group} must name an option of the group, got {node!r}")
-        return build(node, group, **given)
-
-    @cached_property
-    def device(self) -> torch.device:
-        """The device of the run. Raises ConfigError where it is absent."""
-        name = self.config["device"]
-        if name == "auto":
-            mps = torch.backends.mps.is_available()
-            return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
-        device = torch.device(name)
-        there = {
-            "cpu": lambda: True,
-            "mps": torch.backends.mps.is_available,
-            "cuda": lambda: (device.index or 0) < torch.cuda.device_count(),
-        }
-        if not there[device.type]():
-            raise ConfigError(f"device={name}: there is no such device here; device=cpu works")
-        return device
-
-    @cached_property
-    def job(self) -> Job:
-        """What is to be done."""
-        return self.make("job")
-
-    @cached_property
-    def task(self) -> Task:
-        """Meaning of outputs and labels."""
-        return self.make("task")
-
-    @cached_property
-    def dataset(self) -> Dataset:
-        """The data set, not yet read."""
-        return self.make("dataset")
-
-    @cached_property
-    def data(self) -> Data:
-        """The data set, read and split."""
-        data = self.dataset.open(self.config["seed"])
-        sources = {id(split.images): split.images for split in (data.train, data.val, data.test)}
-        skipped = [path for images in sources.values() for path in getattr(images, "skipped", ())]
-        if skipped:
-            self.console.warn(f"{len(skipped)} images cannot be read: {', '.join(skipped)}")
-        needs_val = self.early_stopping.needs_val or self.schedule.needs_val
-        if needs_val and not len(data.val):
-            raise ConfigError(
-                "dataset.val_fraction=0 leaves no validation split for early_stopping or schedule"
-            )
-        return data
-
-    @cached_property
-    def loader(self) -> Loader:
-        """How plans become batches."""
-        return self.make("loader")
-
-    @cached_property
-    def init(self) -> Init:
-        """How weights begin."""
-        return self.make("init")
-
-    @cached_property
-    def model(self) -> nn.Module:
-        """The model, initialised, on the device."""
-        seed_torch(torch.device("cpu"), self.config["seed"], Purpose.INIT)
-        model: nn.Module = self.make(
-            "model", shape=self.data.shape, outputs=self.task.outputs(self.data)
-        )
-        self.init(model)
-        if self.config["channels_last"]:
-            model = model.to(memory_format=torch.channels_last)  # pyright: ignore
-        return model.to(self.device)
-
-    @cached_property
-    def forward(self) -> Forward:
-        """The model in the run's precision, compiled where asked for."""
-        compiled = torch.compile(self.model) if self.config["compile"] else self.model
-        return Forward(
-            compiled,  # pyright: ignore
-            mean=self.data.mean,
-            std=self.data.std,
-            device=self.device,
-            precision=self.config["precision"],
-            channels_last=self.config["channels_last"],
-        )
-
-    @cached_property
-    def augmentation(self) -> list[Augmentation]:
-        """The augmentations, in order; none of the null object."""
-        nodes = self.config["augmentation"]
-        made = [build(node, f"augmentation.{name}") for name, node in nodes.items()]
-        return [
-            augmentation for augmentation in made if not isinstance(augmentation, NoAugmentation)
-        ]
-
-    @cached_property
-    def mixer(self) -> Mixer:
-        """How images are blended."""
-        return self.make("mixer")
-
-    @cached_property
-    def sampler(self) -> Sampler:
-        """The rows of an epoch."""
-        return self.make("sampler", encode=partial(encode, self))
-
-    @cached_property
-    def loss(self) -> Loss:
-        """The loss, without what it needs of the data."""
-        return self.make("loss")
-
-    @cached_property
-    def ready_loss(self) -> Loss:
-        """The loss, on the device, with what it needs of the data."""
-        self.loss.prepare(self.data.class_counts())
-        return self.loss.to(self.device)
-
-    @cached_property
-    def miner(self) -> Miner:
-        """What is trained on."""
-        return self.make("mining")
-
-    @cached_property
-    def distiller(self) -> Distiller:
-        """What a teacher adds."""
-        return self.make("distill")
-
-    @cached_property
-    def schedule(self) -> Schedule:
-        """The learning rate over time."""
-        return self.make("schedule")
-
-    @cached_property
-    def warmup(self) -> Warmup:
-        """How the learning rate begins."""
-        return self.make("warmup")
-
-    @cached_property
-    def early_stopping(self) -> EarlyStopping:
-        """When to stop."""
-        return self.make("early_stopping")
-
-    @cached_property
-    def postprocess(self) -> Postprocess:
-        """What is fitted after training."""
-        return self.make("postprocess")
-
-    @cached_property
-    def evaluator(self) -> Evaluator:
-        """Metrics of a split."""
-        size = self.config["eval_batch_size"]
-        return Evaluator(self.forward, self.task, self.ready_loss, size)
-
-    @cached_property
-    def planner(self) -> Planner:
-        """The plans of the epochs."""
-        return Planner(
-            self.data.train,
-            self.sampler,
-            self.miner,
-            seed=self.config["seed"],
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-            warn=self.console.warn,
-        )
-
-    @cached_property
-    def full_steps(self) -> int:
-        """Steps of an epoch that trains on every example once."""
-        return Plan.of(self.data.train.ids, self.batch_size).steps
-
-    @property
-    def epochs(self) -> int:
-        """Epochs of the run; where `steps` ends it, those that full ones would make."""
-        steps = self.config["steps"]
-        return self.config["epochs"] if steps is None else -(-steps // self.full_steps)
-
-    @property
-    def batch_size(self) -> int:
-        """Rows of a batch."""
-        size = self.config["batch_size"]
-        return len(self.data.train) if size == "all" else size

@@ -1,0 +1,230 @@
+"""The parts of a run, each built from its node of the config when it is first asked for."""
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainer.augmentation import Augmentation
+from trainer.augmentation.none import NoAugmentation
+from trainer.build import build
+from trainer.console import Console
+from trainer.dataset import Data, Dataset, Split
+from trainer.distill import Distiller
+from trainer.early_stopping import EarlyStopping
+from trainer.errors import ConfigError
+from trainer.evaluate import Evaluator
+from trainer.forward import Forward
+from trainer.init import Init
+from trainer.job.base import Job
+from trainer.loader import Loader
+from trainer.loss import Loss
+from trainer.mining import Miner
+from trainer.mixer import Mixer
+from trainer.plan import Plan
+from trainer.planner import Planner
+from trainer.postprocess import Postprocess
+from trainer.sampler import Sampler
+from trainer.schedule import Schedule
+from trainer.seed import Purpose, seed_torch
+from trainer.task import Task
+from trainer.warmup import Warmup
+
+
+class Parts(ABC):
+    """A factory that makes one of each."""
+
+    def __init__(self, config: dict[str, Any], console: Console) -> None:
+        self.config = config
+        self.console = console
+
+    @abstractmethod
+    def encode(self, reference: str, split: Split) -> Tensor:
+        """Features [n, d] of a split's examples by the model of a reference run."""
+
+    def make(self, group: str, **given: Any) -> Any:
+        """Build the component of a group."""
+        node = self.config[group]
+        if not isinstance(node, dict):
+            raise ConfigError(f"{group} must name an option of the group, got {node!r}")
+        return build(node, group, **given)
+
+    @cached_property
+    def device(self) -> torch.device:
+        """The device of the run. Raises ConfigError where it is absent."""
+        name = self.config["device"]
+        if name == "auto":
+            mps = torch.backends.mps.is_available()
+            return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+        device = torch.device(name)
+        there = {
+            "cpu": lambda: True,
+            "mps": torch.backends.mps.is_available,
+            "cuda": lambda: (device.index or 0) < torch.cuda.device_count(),
+        }
+        if not there[device.type]():
+            raise ConfigError(f"device={name}: there is no such device here; device=cpu works")
+        return device
+
+    @cached_property
+    def job(self) -> Job:
+        """What is to be done."""
+        return self.make("job")
+
+    @cached_property
+    def task(self) -> Task:
+        """Meaning of outputs and labels."""
+        return self.make("task")
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data set, not yet read."""
+        return self.make("dataset")
+
+    @cached_property
+    def data(self) -> Data:
+        """The data set, read and split."""
+        data = self.dataset.open(self.config["seed"])
+        sources = {id(split.images): split.images for split in (data.train, data.val, data.test)}
+        skipped = [path for images in sources.values() for path in getattr(images, "skipped", ())]
+        if skipped:
+            self.console.warn(f"{len(skipped)} images cannot be read: {', '.join(skipped)}")
+        needs_val = self.early_stopping.needs_val or self.schedule.needs_val
+        if needs_val and not len(data.val):
+            raise ConfigError(
+                "dataset.val_fraction=0 leaves no validation split for early_stopping or schedule"
+            )
+        return data
+
+    @cached_property
+    def loader(self) -> Loader:
+        """How plans become batches."""
+        return self.make("loader")
+
+    @cached_property
+    def init(self) -> Init:
+        """How weights begin."""
+        return self.make("init")
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The model, initialised, on the device."""
+        seed_torch(torch.device("cpu"), self.config["seed"], Purpose.INIT)
+        model: nn.Module = self.make(
+            "model", shape=self.data.shape, outputs=self.task.outputs(self.data)
+        )
+        self.init(model)
+        if self.config["channels_last"]:
+            model = model.to(memory_format=torch.channels_last)  # pyright: ignore
+        return model.to(self.device)
+
+    @cached_property
+    def forward(self) -> Forward:
+        """The model in the run's precision, compiled where asked for."""
+        compiled = torch.compile(self.model) if self.config["compile"] else self.model
+        return Forward(
+            compiled,  # pyright: ignore
+            mean=self.data.mean,
+            std=self.data.std,
+            device=self.device,
+            precision=self.config["precision"],
+            channels_last=self.config["channels_last"],
+        )
+
+    @cached_property
+    def augmentation(self) -> list[Augmentation]:
+        """The augmentations, in order; none of the null object."""
+        nodes = self.config["augmentation"]
+        made = [build(node, f"augmentation.{name}") for name, node in nodes.items()]
+        return [
+            augmentation for augmentation in made if not isinstance(augmentation, NoAugmentation)
+        ]
+
+    @cached_property
+    def mixer(self) -> Mixer:
+        """How images are blended."""
+        return self.make("mixer")
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        """The rows of an epoch."""
+        return self.make("sampler", encode=self.encode)
+
+    @cached_property
+    def loss(self) -> Loss:
+        """The loss, without what it needs of the data."""
+        return self.make("loss")
+
+    @cached_property
+    def ready_loss(self) -> Loss:
+        """The loss, on the device, with what it needs of the data."""
+        self.loss.prepare(self.data.class_counts())
+        return self.loss.to(self.device)
+
+    @cached_property
+    def miner(self) -> Miner:
+        """What is trained on."""
+        return self.make("mining")
+
+    @cached_property
+    def distiller(self) -> Distiller:
+        """What a teacher adds."""
+        return self.make("distill")
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """The learning rate over time."""
+        return self.make("schedule")
+
+    @cached_property
+    def warmup(self) -> Warmup:
+        """How the learning rate begins."""
+        return self.make("warmup")
+
+    @cached_property
+    def early_stopping(self) -> EarlyStopping:
+        """When to stop."""
+        return self.make("early_stopping")
+
+    @cached_property
+    def postprocess(self) -> Postprocess:
+        """What is fitted after training."""
+        return self.make("postprocess")
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """Metrics of a split."""
+        size = self.config["eval_batch_size"]
+        return Evaluator(self.forward, self.task, self.ready_loss, size)
+
+    @cached_property
+    def planner(self) -> Planner:
+        """The plans of the epochs."""
+        return Planner(
+            self.data.train,
+            self.sampler,
+            self.miner,
+            seed=self.config["seed"],
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            warn=self.console.warn,
+        )
+
+    @cached_property
+    def full_steps(self) -> int:
+        """Steps of an epoch that trains on every example once."""
+        return Plan.of(self.data.train.ids, self.batch_size).steps
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the run; where `steps` ends it, those that full ones would make."""
+        steps = self.config["steps"]
+        return self.config["epochs"] if steps is None else -(-steps // self.full_steps)
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a batch."""
+        size = self.config["batch_size"]
+        return len(self.data.train) if size == "all" else size
