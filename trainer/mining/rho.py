@@ -19,7 +19,7 @@ from trainer.mining.base import Epoch
 from trainer.mining.ohem_two_pass import OhemTwoPass
 from trainer.seed import Moment
 
-TODO = "conf/mining/rho.yaml has the commands that make it"
+HOW = "conf/mining/rho.yaml has the commands that make it"
 COLUMNS = ("id", "label", "loss", "seen")
 
 
@@ -39,7 +39,7 @@ class Rho(OhemTwoPass):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.reference is None:
-            raise ValueError(f"mining.reference must be given: a run of job=predict; {TODO}")
+            raise ValueError(f"mining.reference must be given: a run of job=predict; {HOW}")
         if self.score != "loss":
             raise ValueError(f"mining.score must be loss, got {self.score}")
 
@@ -57,7 +57,7 @@ class Rho(OhemTwoPass):
         if absent:
             raise DataError(
                 f"mining.reference={self.reference}: {absent} of the {len(ids)} training examples "
-                f"have no loss there of a model that was trained on others; {TODO}"
+                f"have no loss there of a model that was trained on others; {HOW}"
             )
 
     def select(self, batch: Batch, rank: Callable[[Batch], Tensor], moment: Moment) -> Batch:
@@ -75,7 +75,7 @@ def read(path: Path, labels: Tensor) -> Tensor:
     file = path / "predictions.csv" if path.is_dir() else path
     about = f"mining.reference={path}"
     if not file.is_file():
-        raise DataError(f"{about}: there is no {file}; {TODO}")
+        raise DataError(f"{about}: there is no {file}; {HOW}")
     try:
         columns, classes = columns_of(file)
         ids = torch.tensor([int(text) for text in columns["id"]], dtype=torch.long)
