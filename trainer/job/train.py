@@ -174,7 +174,7 @@ def finish(run: Run, fit: Fit, report: Report) -> dict[str, Any]:
     gallery.show(run, report, p.step)
     names = list(next(iter(finals.values())).metrics) if finals else []
     rows = [[split, *(f"{e.metrics[n]:.4f}" for n in names)] for split, e in finals.items()]
-    run.console.say(table(f"step {best} of {p.step}", ["split", *names], rows))
+    run.console.say(table(f"weights of step {best} of {p.step}", ["split", *names], rows))
     run.console.say(f"training took {p.seconds:.1f} s")
     run.console.say(f"run folder    {run.folder.path}")
     run.console.say(f"dashboard     tensorboard --logdir {run.folder.path}")
