@@ -109,7 +109,7 @@ def infobatch(common: list[str], seeds: int) -> None:
     rivals = {
         "none": ["mining=none"],
         "infobatch": ["mining=infobatch"],
-        "random, same budget": ["mining=random", "mining.keep=0.7"],
+        "random keep=0.7": ["mining=random", "mining.keep=0.7"],
     }
     common = [*common, "model=simple_cnn", "batch_size=64", "epochs=6", "schedule=cosine_decay"]
     table = compare(rivals, common, seeds)
