@@ -1,5 +1,7 @@
 """What all tests share: one thread, and fixtures."""
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,3 +36,16 @@ def noise() -> Callable[..., Split]:
         return Split(Pixels(pixels), torch.arange(examples) % classes, torch.arange(examples))
 
     return make
+
+
+def pytest_sessionfinish(session, exitstatus):
+    session.config.exit_with = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    """Leave with the status of the tests: what libraries do at the interpreter's end is not ours."""
+    if hasattr(config, "exit_with"):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.exit_with)
