@@ -44,7 +44,7 @@ def pytest_sessionfinish(session, exitstatus):
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config):
-    """Leave with the status of the tests: what libraries do at the interpreter's end is not ours."""
+    """Leave with the status of the tests, whatever libraries do at the interpreter's end."""
     if hasattr(config, "exit_with"):
         sys.stdout.flush()
         sys.stderr.flush()
