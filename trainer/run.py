@@ -14,6 +14,7 @@ import yaml
 from torch import Tensor, nn
 
 import trainer
+from trainer.allocator import keep_freed_memory
 from trainer.build import check
 from trainer.console import Console, complain
 from trainer.dataset import Split
@@ -27,6 +28,7 @@ from trainer.source import Source, known_targets
 
 def execute(config: dict[str, Any], folder: Path, overrides: list[str], sources: list[str]) -> int:
     """Run the job that the config names, in its folder. Returns the exit code."""
+    keep_freed_memory()
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
     console = Console(quiet=config["quiet"])
