@@ -11,7 +11,7 @@ from trainer.errors import DataError
 from trainer.loader.memory import Memory
 from trainer.plan import Plan
 from trainer.sampler import smote
-from trainer.sampler.smote import Smote, nearest
+from trainer.sampler.smote import Smote, pairs_of
 
 imblearn = pytest.importorskip("imblearn.over_sampling")
 CPU = torch.device("cpu")
@@ -71,7 +71,7 @@ def test_neighbours_against_a_slow_loop():
     """A copy of an example is its neighbour, and it is never its own."""
     features = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
     features[3] = features[7]
-    found = nearest(features, 5)
+    found = pairs_of(5).nearest(features.numpy())
     for i in range(30):
         others = [j for j in range(30) if j != i]
         slow = sorted((features[i] - features[j]).norm().item() for j in others)[:5]
@@ -95,12 +95,23 @@ def test_the_same_segments_as_imbalanced_learn(uneven):
     for point, label in zip(points[49:], their_labels[49:], strict=True):
         pool = pools[int(label)]
         start = uneven.images.read(pool.ids.tolist()).flatten(1).double()[:, None]
-        ends = uneven.images.read(pool.neighbours.flatten().tolist()).flatten(1).double()
+        ends = uneven.images.read(pool.ids[pool.neighbours.flatten()].tolist()).flatten(1).double()
         along = ends.view(*pool.neighbours.shape, -1) - start
         offset = torch.from_numpy(point) - start
         share = (offset * along).sum(2) / along.square().sum(2)
         distance = (offset - share[..., None] * along).norm(dim=2)
         assert distance[(share >= 0) & (share <= 1)].min() < 1e-6
+
+
+def test_the_same_draws_as_imbalanced_learn():
+    """With one seed its points are those that ours would make: x + λ·(x_nn − x)."""
+    features = np.random.default_rng(0).normal(size=(32, 3))
+    labels = np.repeat([0, 1], [20, 12])
+    points, _ = imblearn.SMOTE(random_state=7).fit_resample(features, labels)
+    small, smote = features[20:], pairs_of(5, 7)
+    at, share = smote.draw(smote.nearest(small), 8)
+    ours = small[at[:, 0]] + share[:, None] * (small[at[:, 1]] - small[at[:, 0]])
+    np.testing.assert_allclose(ours, points[32:])
 
 
 def test_neighbours_by_features_of_a_file(uneven, tmp_path: Path):
@@ -144,7 +155,7 @@ def test_a_class_too_small_is_named(uneven):
 
 def test_a_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setattr(smote, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"scikit-learn: pip install 'trainer\[smote\]'"):
+    with pytest.raises(ValueError, match=r"imbalanced-learn: pip install 'trainer\[smote\]'"):
         Smote()
 
 
@@ -175,8 +186,10 @@ def test_a_wrong_file_is_named(uneven, tmp_path: Path, array, message):
 
 
 def test_a_split_is_prepared_once_and_another_anew(uneven, monkeypatch):
-    sampler, calls = Smote(), []
-    monkeypatch.setattr(smote, "nearest", lambda f, k: calls.append(len(f)) or nearest(f, k))
+    from trainer.sampler.pairs import Pairs
+
+    sampler, calls, nearest = Smote(), [], Pairs.nearest
+    monkeypatch.setattr(Pairs, "nearest", lambda p, f: calls.append(len(f)) or nearest(p, f))
     for split in (uneven, uneven, replace(uneven, ids=uneven.ids[5:])):
         sampler.rows(split, np.random.default_rng(0))
     assert calls == [12, 7, 12, 7]

@@ -3,11 +3,13 @@
 Small classes get new examples, each between an example and one of its nearest neighbours.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -18,6 +20,9 @@ from trainer.dataset import Split
 from trainer.errors import DataError
 from trainer.sampler.base import PreparedSampler, by_class, shuffled
 
+if TYPE_CHECKING:
+    from trainer.sampler.pairs import Pairs
+
 READ_AT_ONCE = 1024
 
 
@@ -26,7 +31,7 @@ class Pool:
     """What the new examples of one class are drawn from."""
 
     ids: Tensor  # [n_c]
-    neighbours: Tensor  # [n_c, k] ids
+    neighbours: np.ndarray  # [n_c, k] positions in ids
     missing: int  # how many it takes to come up to the largest class
 
 
@@ -51,8 +56,8 @@ class Smote(PreparedSampler):
             raise ValueError("sampler.reference must be given with sampler.space=feature")
         if space == "pixel" and reference is not None:
             raise ValueError(f"sampler.reference={reference} needs sampler.space=feature")
-        if find_spec("sklearn") is None:
-            raise ValueError("sampler=smote needs scikit-learn: pip install 'trainer[smote]'")
+        if find_spec("imblearn") is None:
+            raise ValueError("sampler=smote needs imbalanced-learn: pip install 'trainer[smote]'")
         self.encode = encode
         self.k = k
         self.reference = reference
@@ -64,11 +69,11 @@ class Smote(PreparedSampler):
             return shuffled(split.ids, rng), None
         pairs = [split.ids[:, None].expand(-1, 2)]
         drawn = [np.zeros(len(split))]
+        smote = pairs_of(self.k, int(rng.integers(2**32)))
         for pool in pools:
-            at = rng.integers(len(pool.ids), size=pool.missing)
-            near = rng.integers(self.k, size=pool.missing)
-            pairs.append(torch.stack([pool.ids[at], pool.neighbours[at, near]], 1))
-            drawn.append(rng.random(pool.missing))
+            at, share = smote.draw(pool.neighbours, pool.missing)
+            pairs.append(pool.ids[at])
+            drawn.append(share)
         share = torch.from_numpy(np.concatenate(drawn)).float()
         order = torch.from_numpy(rng.permutation(len(share)))
         return torch.cat(pairs)[order], torch.stack([1 - share, share], 1)[order]
@@ -88,8 +93,9 @@ class Smote(PreparedSampler):
             return []
         features = self.features(replace(split, ids=torch.cat([*small.values()])))
         parts = features.split([len(ids) for ids in small.values()])
+        smote = pairs_of(self.k)
         return [
-            Pool(ids, ids[nearest(part, self.k)], most - len(ids))
+            Pool(ids, smote.nearest(part.numpy()), most - len(ids))
             for ids, part in zip(small.values(), parts, strict=True)
         ]
 
@@ -105,12 +111,12 @@ class Smote(PreparedSampler):
         return self.encode(self.reference, split)
 
 
-def nearest(features: Tensor, k: int) -> Tensor:
-    """Positions [n, k] of the k nearest others of each row of features [n, d], nearest first."""
-    from sklearn.neighbors import NearestNeighbors
+def pairs_of(k: int, seed: int = 0) -> Pairs:
+    """imbalanced-learn's SMOTE; importing it takes a second and a half."""
+    from trainer.sampler.pairs import Pairs
 
-    search = NearestNeighbors(n_neighbors=k).fit(features.numpy())
-    return torch.from_numpy(search.kneighbors(return_distance=False))
+    # One generator for all classes: a seed would begin anew for each.
+    return Pairs(k_neighbors=k, random_state=np.random.RandomState(seed))
 
 
 def from_file(path: Path, split: Split) -> Tensor:

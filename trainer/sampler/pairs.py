@@ -1,0 +1,40 @@
+"""imbalanced-learn's SMOTE, asked for the pairs it interpolates between and not for the points."""
+
+from typing import Any
+
+import numpy as np
+from imblearn.over_sampling import SMOTE
+from imblearn.utils import check_neighbors_object
+
+
+class Pairs(SMOTE):
+    """Draws what SMOTE draws; its points are made later, in pixels, on the run's device."""
+
+    def nearest(self, features: np.ndarray) -> np.ndarray:
+        """Positions [n, k] of the k nearest others of each row of features [n, d].
+
+        An example is never its own neighbour: imbalanced-learn's own search leaves out the nearest
+        found, which is a copy where there is one.
+        """
+        search: Any = check_neighbors_object("sampler.k", self.k_neighbors)
+        return search.fit(features).kneighbors(return_distance=False)
+
+    def draw(self, neighbours: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions [number, 2] of examples and neighbours, and λ [number]."""
+        rows = np.arange(len(neighbours))
+        drawn, _ = self._make_samples(rows, rows.dtype, 0, rows, neighbours, number)
+        return drawn[:, :2].astype(np.int64), drawn[:, 2]
+
+    def _generate_samples(
+        self,
+        X: np.ndarray,  # noqa: N803  (imbalanced-learn's name)
+        nn_data: np.ndarray,
+        nn_num: np.ndarray,
+        rows: np.ndarray,
+        cols: np.ndarray,
+        steps: np.ndarray,
+        y_type: Any = None,
+        y: Any = None,
+    ) -> np.ndarray:
+        """Example, neighbour and λ of each point, [number, 3]."""
+        return np.column_stack([X[rows], nn_data[nn_num[rows, cols]], steps])
