@@ -30,6 +30,7 @@ from trainer.console import Console
 from trainer.folder import RunFolder
 from trainer.history import Store
 from trainer.job.train import make_step
+from trainer.length import Clock
 from trainer.run import Run
 from trainer.seed import Moment
 from trainer.task.classification import Classification
@@ -61,7 +62,8 @@ class Trainer:
     """Steps of one run, whose store can be exchanged."""
 
     def __init__(self, run: Run) -> None:
-        self.step = make_step(run)
+        full = run.full_steps
+        self.step = make_step(run, Clock(full, run.config["epochs"] * full))
         self.plan = run.planner.plan(0)
         self.bounds = self.plan.bounds.tolist()
         self.feed = run.loader.open(run.data.train, run.device)

@@ -10,4 +10,5 @@ export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 python -m ruff check .
 python -m ruff format --check .
 python -m pyright
-exec python -m pytest "$@"
+# A process for each core, each with one thread; --dist loadfile: what a file shares is made once.
+exec python -m pytest -n auto --dist loadfile "$@"

@@ -39,7 +39,8 @@ def noise() -> Callable[..., Split]:
 
 
 def pytest_sessionfinish(session, exitstatus):
-    session.config.exit_with = int(exitstatus)
+    if not hasattr(session.config, "workerinput"):  # a worker still has to report
+        session.config.exit_with = int(exitstatus)
 
 
 @pytest.hookimpl(trylast=True)

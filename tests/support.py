@@ -27,12 +27,17 @@ QUICK = ("epochs=2", "quiet=true", "dataset.val_fraction=0.1", "model=mlp", "dev
 SMALL = ("epochs=2", "batch_size=64", "dataset.val_fraction=0.7", "model=mlp", "device=cpu")
 
 
-def config_of(*overrides: str) -> dict[str, Any]:
-    """The resolved settings that the overrides compose to."""
+@cache
+def composed(*overrides: str) -> Any:
+    """What the overrides compose to, with what it refers to."""
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", list(overrides))
-    return OmegaConf.to_container(config, resolve=True)  # pyright: ignore
+        return compose("config", list(overrides))
+
+
+def config_of(*overrides: str) -> dict[str, Any]:
+    """The resolved settings that the overrides compose to."""
+    return OmegaConf.to_container(composed(*overrides), resolve=True)  # pyright: ignore
 
 
 @cache
@@ -70,7 +75,7 @@ def events(folder: Path) -> list[dict[str, Any]]:
 
 
 def digest(fit: Fit) -> str:
-    """One SHA-256 over weights, buffers, optimizer and miner state."""
+    """One SHA-256 over weights and their average, buffers, optimizer and miner state."""
     state = {name: part.state_dict() for name, part in fit.stateful().items()}
     hashed = hashlib.sha256()
 
@@ -88,6 +93,7 @@ def digest(fit: Fit) -> str:
             hashed.update(repr(node).encode())
 
     add({**fit.model.state_dict()})
+    add({"averaged": fit.step.average.weights(), **fit.step.average.state_dict()})
     add({name: state[name] for name in ("optimizer", "loss", "rate", "miner", "history")})
     return hashed.hexdigest()
 

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,6 +48,13 @@ class Kept(Base):
     every: int = 1
 
 
+class Holder:
+    """A component that holds others by name."""
+
+    def __init__(self, *, things: Mapping[str, Base], one: Base | None = None) -> None:
+        self.things, self.one = things, one
+
+
 def function(size: int, **others: Any) -> tuple[int, dict[str, Any]]:
     return size, others
 
@@ -67,6 +75,35 @@ def test_build_calls_the_target_with_settings_and_the_collaborators_it_asks_for(
     assert thing.settings == ((2, 2), 1.0, (0.0, 0.5), [3], "add", "x")
     assert type(thing.settings[1]) is float
     assert list(map(type, thing.settings[2])) == [float, float]
+
+
+def test_build_makes_the_nodes_among_the_settings_first() -> None:
+    held = build(node("Holder", things={"a": node("Kept", keep=1)}, one=node("Base")), "holder")
+    assert held.things == {"a": Kept(keep=1.0)}
+    assert held.one == Base()
+
+
+@pytest.mark.parametrize(
+    ("things", "line"),
+    [
+        ({"a": node("Kept", kep=1)}, "holder.things.a.kep: Kept has no such setting."),
+        ({"a": node("Kept", keep="x")}, "holder.things.a.keep must be a number, got x"),
+        ({"a": 3}, "holder.things.a must be a Base, got 3"),
+        ({"a": {"b": 3}}, "holder.things.a must be a Base, got {'b': 3}"),
+        (3, "holder.things must be a mapping, got 3"),
+    ],
+)
+def test_settings_of_inner_nodes_are_named(things: Any, line: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        build(node("Holder", things=things), "holder")
+    assert str(error.value).startswith(line)
+
+
+def test_a_group_that_an_inner_node_names_is_written_out() -> None:
+    inner = node("Thing", shape=[1, 1], lr=-1)
+    with pytest.raises(ConfigError) as error:
+        build(node("Holder", things={"a": inner}), "thing")
+    assert str(error.value) == "thing.things.a.lr must be in (0, inf), got -1.0"
 
 
 def test_build_takes_dataclasses_functions_and_open_ended_ones() -> None:

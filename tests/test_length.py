@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer.length import Clock, Every, parse
+from trainer.length import Clock, Every, Until, parse, ratio, reached, whole
 
 CLOCK = Clock(steps_per_epoch=40, total=400)
 
@@ -67,3 +67,50 @@ def test_broken_epochs_and_shares_are_counted_in_steps(text: str, first: int) ->
 def test_every_refuses_zero() -> None:
     with pytest.raises(ValueError, match=r"log\.every must be above 0, got 0ep"):
         Every("0ep", CLOCK, "log.every")
+
+
+@pytest.mark.parametrize(
+    ("text", "epoch", "step", "over"),
+    [
+        ("2ep", 1, 79, False),
+        ("2ep", 2, 80, True),
+        ("2ep", 2, 31, True),  # a miner left the epochs fewer steps
+        ("2ep", 1, 90, False),  # a sampler gave them more
+        ("0.7run", 6, 279, False),  # 0.7 · 400 is 280.00000000000006 for a computer
+        ("0.7run", 7, 280, True),
+        ("100st", 1, 99, False),
+        ("100st", 1, 100, True),
+        ("0.5ep", 0, 19, False),
+        ("0.5ep", 0, 20, True),
+        ("0ep", 0, 0, True),
+    ],
+)
+def test_until_a_length_is_over(text: str, epoch: int, step: int, over: bool) -> None:
+    assert Until(text, CLOCK).passed(epoch, step) is over
+
+
+def test_what_has_room_in_a_run() -> None:
+    """Rounding makes 0.07 and 0.93 of a run no longer than the run."""
+    CLOCK.require("schedule.decay_steps=1run", 400)
+    CLOCK.require("schedule.decay_steps=1run", 400 * (0.07 + 0.93) + 1e-9)
+    CLOCK.require("warmup.steps=399st", 399, inside=True)
+    with pytest.raises(ValueError, match=r"^a=9ep is 401 steps, but the run has 400 steps; "):
+        CLOCK.require("a=9ep", 401)
+    with pytest.raises(ValueError, match=r"^a=1run is 400 steps, but the run has 400 steps; "):
+        CLOCK.require("a=1run", 400, inside=True)
+    with pytest.raises(ValueError, match="has 400 steps, 300 of them after the warmup; shorten"):
+        CLOCK.after(100).require("a=8ep", 320)
+
+
+def test_rounding_loses_no_step() -> None:
+    assert [whole(7 / (0.07 * 100) * n) for n in (1, 2)] == [1, 2]
+    assert [whole(x) for x in (0.0, 0.5, 0.999999, 1.0, 2.5)] == [0, 0, 0, 1, 2]
+    assert reached(7, 0.07 * 100)
+    assert not reached(6.999, 7)
+    assert reached(0, 0)
+    assert not reached(1e9, float("inf"))
+
+
+def test_the_share_of_a_length_of_nothing() -> None:
+    assert [ratio(t, 4) for t in (0, 1, 6)] == [0, 0.25, 1.5]
+    assert [ratio(t, 0) for t in (0, 0.5, 6)] == [0, 1, 1]

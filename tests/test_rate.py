@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from trainer.length import Clock
-from trainer.rate import Rate
+from trainer.rate import Rate, base_lr
 from trainer.schedule.base import Schedule
 from trainer.schedule.constant import Constant
 from trainer.schedule.cosine_decay import CosineDecay
+from trainer.schedule.piecewise import Piecewise
 from trainer.schedule.step import Step
 from trainer.warmup.base import Warmup
 from trainer.warmup.gradual import Gradual
@@ -62,10 +63,19 @@ def test_the_schedule_reads_t_minus_w() -> None:
     assert got == pytest.approx([0, 2, 4, 6, 6, 3, 3, 1.5])
 
 
-def test_a_warmup_as_long_as_the_run_still_warms_up() -> None:
-    """Nothing remains for the cosine: its rate at 0 is lr and not 0."""
-    got = rates(CosineDecay(), Gradual(steps="1run", start_factor=0.0), 1.2, 13)
-    assert got == pytest.approx([0.1 * t for t in range(13)])
+@pytest.mark.parametrize("steps", ["1run", "3ep", "12st", "50ep"])
+def test_a_warmup_as_long_as_the_run_is_refused(steps: str) -> None:
+    with pytest.raises(ValueError, match=rf"warmup\.steps={steps} is .* but the run has 12 steps"):
+        Rate(CosineDecay(), Gradual(steps=steps), 1.2, CLOCK)
+    assert rates(CosineDecay(), Gradual(steps="11st", start_factor=0.0), 1.1, 12) == pytest.approx(
+        [0.1 * t for t in range(12)]
+    )
+
+
+def test_a_share_of_the_run_ends_at_the_step_that_it_means() -> None:
+    """0.07 of 100 steps is 7.000000000000001: step 7 is the schedule's first."""
+    rate = Rate(Step(step_size="1st", gamma=0.5), Gradual(steps="0.07run"), 1.0, Clock(10, 100))
+    assert [rate.lr(t) for t in (7, 8, 9)] == [1, 0.5, 0.25]
 
 
 def test_between_steps() -> None:
@@ -111,16 +121,28 @@ def test_a_new_base_holds_for_an_optimizer_that_was_saved() -> None:
     assert [group["lr"] for group in second.param_groups] == pytest.approx([0.2, 2.0])
 
 
+def test_a_first_group_of_another_rate_is_scaled_too() -> None:
+    """The schedule's rate is that of `optimizer.lr`, not of the group that happens to be first."""
+    body, head = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+    parts = [{"params": [body], "lr": 0.01}, {"params": [head]}]
+    optimizer = torch.optim.SGD(parts, lr=0.1)
+    rate = Rate(Piecewise(boundaries=[], values=[0.5]), NoWarmup(), base_lr(optimizer), CLOCK)
+    assert rate.apply(optimizer, 0) == 0.5
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 0.5])
+
+
 class Noting(Schedule):
     """Keeps what it is told."""
 
     seen = 0.0
+    at = 0.0
 
     def lr(self, t: float, base: float) -> float:
         return base
 
-    def observe(self, metrics: dict[str, float]) -> None:
+    def observe(self, metrics: dict[str, float], t: float) -> None:
         self.seen = metrics["val/loss"]
+        self.at = t
 
     def state_dict(self) -> dict[str, float]:
         return {"seen": self.seen}
@@ -133,6 +155,7 @@ class NotingWarmup(Warmup):
     """Keeps when it was told."""
 
     told = 0.0
+    length = 3.0
 
     def lr(self, t: float, target: float) -> float:
         return target
@@ -150,6 +173,7 @@ class NotingWarmup(Warmup):
 def test_both_observe_and_both_are_saved() -> None:
     rate = Rate(Noting(), NotingWarmup(), 0.1, CLOCK)
     rate.observe({"val/loss": 2.5}, 8.0)
+    assert rate.schedule.at == 5.0  # pyright: ignore
     assert rate.state_dict() == {"schedule": {"seen": 2.5}, "warmup": {"told": 8.0}}
     other = Rate(Noting(), NotingWarmup(), 0.1, CLOCK)
     other.load_state_dict(rate.state_dict())

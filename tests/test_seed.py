@@ -150,3 +150,57 @@ def test_normal_is_standard_normal() -> None:
     assert np.isfinite(numbers).all()
     assert stats.kstest(numbers, "norm").pvalue > 0.01
     assert abs(stats.kurtosis(numbers)) < 0.06
+
+
+def test_uniforms_equal_a_loop_over_python_integers() -> None:
+    """Each 64-bit number of a row's SplitMix64 makes two numbers: its lower half is the first."""
+    draws = Draws(11, 4, torch.tensor([7]))
+    draws.uniform()
+    state = finalise(
+        (finalise((7 * GOLDEN + derive(11, Purpose.AUGMENT, 4)) % 2**64) + derive(2)) % 2**64
+    )
+    words = [finalise((state + i * GOLDEN) % 2**64) for i in range(2)]
+    halves = [word >> shift & 0xFFFFFFFF for word in words for shift in (0, 32)]
+    expected = [((half ^ 0x80000000) >> 8) / 2**24 for half in halves]  # signed, from the middle
+    assert draws.uniforms(3)[0].tolist() == expected[:3]
+
+
+def test_many_at_once_are_uniform_and_normal_and_independent() -> None:
+    draws = Draws(0, 0, torch.arange(1000))
+    uniforms, normals = draws.uniforms(101), draws.normals(101)
+    assert uniforms.shape == normals.shape == (1000, 101)
+    assert draws.drawn == 2
+    assert stats.kstest(uniforms.flatten().double().numpy(), "uniform").pvalue > 0.01
+    assert uniforms.min() >= 0
+    assert uniforms.max() < 1
+    assert stats.kstest(normals.flatten().double().numpy(), "norm").pvalue > 0.01
+    assert abs(stats.kurtosis(normals.flatten().numpy())) < 0.06
+    for numbers in (uniforms, normals):
+        between = np.corrcoef(numbers[:, [0, 1, 2, 50, 51, 52, 100]].T.numpy())
+        assert np.abs(between - np.eye(7)).max() < 0.12  # 1 / √n is 0.03
+
+
+def test_many_at_once_do_not_depend_on_who_else_is_in_the_batch() -> None:
+    whole = Draws(0, 3, torch.arange(12)).normals(5)
+    parts = [Draws(0, 3, part).normals(5) for part in torch.arange(12).split(5)]
+    assert torch.equal(whole, torch.cat(parts))
+    assert not torch.equal(whole, Draws(0, 4, torch.arange(12)).normals(5))
+
+
+def test_the_stream_on_the_host_is_a_further_one_of_every_row():
+    """Known without the device: here the positions lie on the CPU, the numbers anywhere."""
+    draws, again = (Draws(1, 2, torch.arange(50)) for _ in range(2))
+    host, second = draws.on_host(), draws.on_host()
+    assert torch.equal(host.uniform(), again.on_host().uniform())
+    drawn = [
+        host.uniform(),
+        second.uniform(),
+        draws.uniform(),
+        Draws(1, 2, draws.positions).uniform(),
+    ]
+    assert len({row.numpy().tobytes() for row in drawn}) == 4
+    part = Draws(1, 2, torch.arange(20, 30)).on_host()
+    assert torch.equal(part.uniform(), Draws(1, 2, torch.arange(50)).on_host().uniform()[20:30])
+    elsewhere = Draws(1, 2, torch.arange(50), torch.device("meta"))
+    assert elsewhere.uniform().device.type == "meta"
+    assert elsewhere.on_host().uniform().device.type == "cpu"

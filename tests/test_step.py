@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from trainer.average import Average
 from trainer.batch import Batch
 from trainer.distill.none import NoDistiller
 from trainer.errors import NonFiniteError
@@ -68,6 +69,7 @@ def make_step(
         distiller=NoDistiller(),
         guard=Guard(optimizer, buffers, **guard_options),
         meter=Meter(task, loss, Store(tmp_path, 100, task.fields, CPU)),
+        average=Average(model),
         **options,
     )
 
@@ -181,7 +183,7 @@ def test_deferred_guard_agrees(tmp_path, deferred):
 class FixedMixer(Mixer):
     """λ = 0.7 with the next row."""
 
-    def draw(self, size, image, rng):
+    def draw(self, size, image, rng, moment):
         return Drawing([torch.arange(size).roll(-1)], {"share": torch.full((size,), 0.7)})
 
     mix = Mixup.mix

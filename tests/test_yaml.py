@@ -27,6 +27,8 @@ COLLABORATORS: dict[str, Any] = {
     "outputs": 10,
     "model": MODEL,
     "params": list(MODEL.parameters()),
+    "seed": 0,
+    "restore": lambda _: None,  # of a teacher
 }
 REQUIRED = {"rho": {"reference": "outputs/irreducible"}}  # what no default can stand for
 FILES = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name not in NO_COMPONENTS)

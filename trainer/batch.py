@@ -9,11 +9,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch, or one chunk of it. Shapes with B rows and K labels a row."""
+    """One batch, or one chunk of it. Shapes with B rows and K labels a row.
+
+    Where a mixer blended the targets themselves (masks, regression), K is 1 and the share is the
+    part that the row's own example has.
+    """
 
     images: Tensor  # [B, C, H, W]
     labels: Tensor  # [B, K, ...] K is 1 until a mixer runs
-    shares: Tensor  # [B, K] part of image b that is label k; rows sum to 1
+    shares: Tensor  # [B, K] part of image b that is label k; rows sum to 1, but see below
     index: Tensor  # [B, K] dataset id behind each label
     weight: Tensor  # [B] or [B, H, W] factor on the loss
     count: Tensor  # [B] or [B, H, W] what the loss adds to the denominator

@@ -23,10 +23,12 @@ def build(node: Node, setting: str, **given: Any) -> Any:
     """Make what a node names: `_target_` called with the node's settings.
 
     `given` are collaborators (a model, a shape); the target gets those that it has parameters for.
-    Raises ConfigError that names the setting for a wrong key, type or range.
+    Nodes among the settings are built first. Raises ConfigError that names the setting for a wrong
+    key, type or range.
     """
     target = locate(node, setting)
-    checked = check_settings(target, node, setting, set(given))
+    made = {key: build_inner(value, f"{setting}.{key}", given) for key, value in node.items()}
+    checked = check_settings(target, made, setting, set(given))
     wanted = parameters_of(target, setting)
     collaborators = {name: value for name, value in given.items() if name in wanted}
     try:
@@ -35,6 +37,21 @@ def build(node: Node, setting: str, **given: Any) -> Any:
         text, group = str(error), setting.partition(".")[0]
         named = text.startswith(group) or f" {group}." in text
         raise ConfigError(text if named else f"{setting}: {text}") from error
+
+
+def build_inner(value: Any, setting: str, given: Mapping[str, Any]) -> Any:
+    """A setting that is a node, or that holds some by name, with what they name; else as it is."""
+    if not isinstance(value, Mapping):
+        return value
+    if "_target_" not in value:
+        return {k: build_inner(inner, f"{setting}.{k}", given) for k, inner in value.items()}
+    try:
+        return build(value, setting, **given)
+    except ConfigError as error:
+        group, text = setting.partition(".")[0], str(error)
+        if text.startswith(setting) or not text.startswith(f"{group}."):
+            raise
+        raise ConfigError(setting + text[len(group) :]) from error
 
 
 def check(node: Node, setting: str, *given: str) -> None:
@@ -49,9 +66,13 @@ def locate(node: Node, setting: str) -> Any:
     """The class or function that `_target_` names."""
     if not isinstance(node, Mapping):
         raise ConfigError(f"{setting} must name an option of its group, got {shown(node)}")
-    path = node.get("_target_")
+    return imported(node.get("_target_"), f"{setting}._target_")
+
+
+def imported(path: Any, setting: str) -> Any:
+    """The class or function at an import path. Raises ConfigError where there is none."""
     if not isinstance(path, str) or "." not in path:
-        raise ConfigError(f"{setting}._target_ must be an import path, got {shown(path)}")
+        raise ConfigError(f"{setting} must be an import path, got {shown(path)}")
     module, _, name = path.rpartition(".")
     try:
         target = getattr(import_module(module), name)
@@ -59,11 +80,11 @@ def locate(node: Node, setting: str) -> Any:
         absent = error.name or module
         known = absent.split(".")[0] in ("trainer", module.split(".")[0])
         todo = "" if known else f"; it needs the package {absent}, which is not installed"
-        raise ConfigError(f"{setting}._target_={path} cannot be imported{todo}") from error
+        raise ConfigError(f"{setting}={path} cannot be imported{todo}") from error
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{setting}._target_={path} cannot be imported: {error}") from error
+        raise ConfigError(f"{setting}={path} cannot be imported: {error}") from error
     if not callable(target):
-        raise ConfigError(f"{setting}._target_={path} cannot be called")
+        raise ConfigError(f"{setting}={path} cannot be called")
     return target
 
 
@@ -110,6 +131,9 @@ def check_settings(target: Any, node: Node, setting: str, given: set[str]) -> di
 
 def conform(setting: str, value: Any, kind: Any) -> Any:
     """The value as the annotation wants it. Raises ConfigError where it does not fit."""
+    if get_origin(kind) in (dict, Mapping) and isinstance(value, Mapping):
+        inner = get_args(kind)[1]
+        return {key: conform(f"{setting}.{key}", item, inner) for key, item in value.items()}
     if not fits(value, kind):
         wrong = f"{setting} must be {describe(kind)}, got {shown(value)}"
         raise ConfigError(wrong + meant(setting, value, kind))
@@ -153,8 +177,11 @@ def fits(value: Any, kind: Any) -> bool:
         return type(value) in (int, float) and value == value  # NaN is never meant
     if kind is str:  # as in the settings outside the groups: 2026 is a name too
         return type(value) in (str, int, float)
-    known = isinstance(kind, type) and kind is not Any
-    return type(value) is kind if known else True
+    if kind in SCALARS:
+        return type(value) is kind
+    if kind is Any or not isinstance(kind, type):
+        return True
+    return isinstance(value, kind)
 
 
 def converted(value: Any, kind: Any) -> Any:
@@ -193,7 +220,9 @@ def describe(kind: Any) -> str:
         return f"a list of {len(kinds)} {items}" if fixed else f"a list of {items}"
     if origin in (dict, Mapping):
         return "a mapping"
-    return SCALARS.get(kind, (str(kind), ""))[0]
+    if kind in SCALARS:
+        return SCALARS[kind][0]
+    return f"a {kind.__name__}" if isinstance(kind, type) else str(kind)
 
 
 def listed(words: Sequence[str]) -> str:

@@ -14,14 +14,16 @@ from trainer.loss import Loss
 from trainer.plan import Plan
 from trainer.task import Task
 
+TINY = 1e-30  # keeps 0 / 0 away where nothing counts
+
 
 @dataclass(frozen=True)
 class Evaluation:
     """What a model does on each of the N examples of a split, on the CPU."""
 
     ids: Tensor  # [N]
-    outputs: Tensor  # [N, ...]
-    records: dict[str, Tensor]  # [N] by field, the loss among them
+    outputs: Tensor  # [N, C]; [0] where they are maps, which would fill the memory
+    records: dict[str, Tensor]  # [N, ...] by field, the loss among them
     metrics: dict[str, float]
 
 
@@ -39,29 +41,46 @@ class Evaluator:
     ) -> Iterator[tuple[Batch, Tensor]]:
         """Batches of the examples `ids` with their outputs; `poll` is called after each."""
         with self.forward.read_only():
-            for batch in feed.batches(Plan.of(ids, self.batch_size)):
-                images = self.forward.standardise(self.forward.unit(batch.images))
-                yield batch, self.forward(images)
-                poll()
+            yield from self.outputs(feed, ids, poll)
+
+    def outputs(
+        self, feed: Feed, ids: Tensor, poll: Callable[[], None]
+    ) -> Iterator[tuple[Batch, Tensor]]:
+        """The same in whatever mode the model is."""
+        for batch in feed.batches(Plan.of(ids, self.batch_size)):
+            images = self.forward.standardise(self.forward.unit(batch.images))
+            yield batch, self.forward(images)
+            poll()
 
     def __call__(
-        self,
-        feed: Feed,
-        split: Split,
-        *,
-        poll: Callable[[], None] = lambda: None,
-        transform: Callable[[Tensor], Tensor] = lambda outputs: outputs,
+        self, feed: Feed, split: Split, *, poll: Callable[[], None] = lambda: None
     ) -> Evaluation:
-        """Evaluate a split; `transform` is applied to its outputs [N, ...]."""
-        passes = [(out, b.labels[:, 0]) for b, out in self.passes(feed, split.ids, poll)]
+        """Evaluate a split."""
+        held, parts = [], []
+        for batch, outputs in self.passes(feed, split.ids, poll):
+            parts.append(self.records(outputs, batch.labels[:, 0]))
+            held.append(outputs if outputs.ndim == 2 else outputs.new_empty(0))
+        records = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return self.evaluation(split.ids, torch.cat(held), records)
+
+    def judge(self, ids: Tensor, outputs: Tensor, labels: Tensor) -> Evaluation:
+        """What outputs [N, ...] for examples `ids` [N] with some labels [N, ...] are worth."""
+        return self.evaluation(ids, outputs, self.records(outputs, labels))
+
+    @torch.no_grad()
+    def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Per-example values [B] or [B, ...]: the task's, the loss, and what it counts."""
         self.loss.eval()  # what a loss does for training alone is not in its value
-        with torch.no_grad():
-            outputs = transform(torch.cat([out for out, _ in passes]))
-            labels = torch.cat([label for _, label in passes])
-            losses, counts = self.loss.score(outputs, labels), self.loss.count(labels)
-            records = {"loss": losses, **self.task.records(outputs, labels)}
+        losses, counts = self.loss(outputs, labels), self.loss.denominator(labels)
         self.loss.train()
+        own = self.task.records(outputs, labels)
+        total, count = (v.double().reshape(len(v), -1).sum(1) for v in (losses, counts))
+        each = losses if losses.ndim == 1 else (total / count.clamp(min=TINY)).float()
+        return {"loss": each, "total_loss": total, "count": count, **own}
+
+    def evaluation(self, ids: Tensor, outputs: Tensor, records: dict[str, Tensor]) -> Evaluation:
+        """The metrics of a split's records."""
         records = {name: values.cpu() for name, values in records.items()}
-        loss = (losses.double().sum() / counts.double().sum()).item()
+        loss = (records.pop("total_loss").sum() / records.pop("count").sum()).item()
         metrics = {"loss": loss, **self.task.metrics(records)}
-        return Evaluation(split.ids, outputs.cpu(), records, metrics)
+        return Evaluation(ids, outputs.cpu(), records, metrics)

@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainer.average import cumulative
 from trainer.batch import Batch
 from trainer.checkpoint import Checkpoint
 from trainer.dataset import Data
 from trainer.early_stopping import EarlyStopping
 from trainer.errors import NonFiniteError
 from trainer.evaluate import Evaluation, Evaluator
+from trainer.finetune import Freeze
 from trainer.length import Clock, Every
 from trainer.loader import Feed
 from trainer.plan import Plan
@@ -70,6 +72,7 @@ class Fit:
     planner: Planner
     step: Step
     rate: Rate
+    freeze: Freeze
     evaluator: Evaluator
     early_stopping: EarlyStopping
     saver: Saver
@@ -111,12 +114,16 @@ class Fit:
             if p.step == 0:
                 self.show_start(batch, plan)
             p.lr = self.rate.apply(self.step.guard.optimizer, self.time(plan))
+            self.freeze(self.time(plan))
             self.step(batch, Moment(self.seed, p.epoch, p.step), bounds[p.position])
             p.position += 1
             p.step += 1
             p.examples += len(batch)
             ends = p.step == self.max_steps
-            self.after_step(last=ends or p.position == plan.steps)
+            last = ends or p.position == plan.steps
+            if self.rate.warmup.watches(p.step) and not last:
+                self.show_warmup(plan)
+            self.after_step(last=last)
             if ends:
                 break
         self.end_epoch(plan)
@@ -125,6 +132,12 @@ class Fit:
         """The schedule's clock: steps of a full epoch that the progress amounts to."""
         full = self.clock.steps_per_epoch
         return self.progress.epoch * full + self.progress.position * (full / plan.steps)
+
+    def show_warmup(self, plan: Plan) -> None:
+        """Let the warmup see the training metrics of the epoch so far."""
+        self.step.guard.read()
+        self.step.meter.flush()
+        self.rate.observe_training(named("train", self.step.meter.so_far()), self.time(plan))
 
     def scan(self, ids: Tensor) -> Tensor:
         """Ranks [n] of training examples with the model as it stands, unaugmented."""
@@ -187,6 +200,7 @@ class Fit:
         self.step.guard.read()
         self.step.meter.flush()
         p.seconds += self.watch.lap()
+        self.step.average.after_epoch(self.time(plan))
         val = self.validate()  # a signal in here saves the epoch's last step and ends the run
         self.watch.start()
         train = self.step.meter.take_epoch()
@@ -194,9 +208,9 @@ class Fit:
         self.step.meter.store.flush(p.epoch)
         self.report.epoch(p.epoch, p.step, train, val, p.examples / max(p.seconds, 1e-9))
         self.report.details(p.epoch, p.step, self.model, val)
-        metrics = {f"train/{name}": value for name, value in train.items()}
+        metrics = named("train", train)
         if val is not None:
-            metrics |= {f"val/{name}": value for name, value in val.metrics.items()}
+            metrics |= named("val", val.metrics)
         self.rate.observe(metrics, self.time(plan))
         p.stopped = self.early_stopping.update(metrics)
         p.epoch += 1
@@ -208,16 +222,27 @@ class Fit:
             self.save()
 
     def validate(self) -> Evaluation | None:
-        """The validation split, where there is one."""
-        if not len(self.data.val):
-            return None
-        return self.evaluator(self.val_feed, self.data.val, poll=self.poll)
+        """The validation split, where there is one, by the averaged weights.
+
+        Their statistics are due without one too: the checkpoint takes them.
+        """
+        with self.step.average.applied(self.estimate):
+            if not len(self.data.val):
+                return None
+            return self.evaluator(self.val_feed, self.data.val, poll=self.poll)
+
+    def estimate(self) -> None:
+        """BatchNorm's statistics anew, from all training images, for weights that are a mean."""
+        with cumulative(self.model):
+            for _ in self.evaluator.outputs(self.train_feed, self.data.train.ids, self.poll):
+                pass
+        self.step.cost.forward += len(self.data.train)
 
     def save(self) -> None:
         """Write a checkpoint of where the run stands."""
         self.progress.seconds += self.watch.lap()
         self.step.meter.flush()
-        self.saver.save(self.progress.step, self.model, self.state())
+        self.saver.save(self.progress.step, self.step.average.weights(), self.state())
         self.watch.start()
 
     def stateful(self) -> dict[str, Any]:
@@ -238,11 +263,12 @@ class Fit:
         """State of all parts but the model."""
         parts = {name: part.state_dict() for name, part in self.stateful().items()}
         progress = asdict(self.progress) | {"logged": self.logged, "cost": asdict(self.step.cost)}
+        parts["average"] = self.step.average.state_dict()
         return {**parts, "progress": progress, "log": self.report.log.offset}
 
     def load(self, held: Checkpoint) -> None:
         """Go on from a checkpoint."""
-        self.model.load_state_dict(held.model)
+        self.step.average.load(held.model, held.state["average"])
         groups = self.step.guard.optimizer.param_groups
         built = [{k: v for k, v in g.items() if k not in ("params", "lr")} for g in groups]
         for name, part in self.stateful().items():
@@ -254,3 +280,8 @@ class Fit:
         self.step.cost = Cost(**progress.pop("cost"))
         self.progress = Progress(**progress)
         self.saver.saved_step = self.progress.step
+
+
+def named(split: str, metrics: dict[str, float]) -> dict[str, float]:
+    """Metrics with their split: `val/loss`."""
+    return {f"{split}/{name}": value for name, value in metrics.items()}

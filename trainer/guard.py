@@ -6,10 +6,10 @@ called. Either way weights, optimizer and buffers stay as they were before the f
 """
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from trainer.errors import NonFiniteError
@@ -64,14 +64,15 @@ class Guard:
         bad_gradient = not (math.isfinite(norm.item()) or self.scaler.is_enabled())
         if bad_gradient or not math.isfinite(loss.item()):
             self.restore()
+            self.scaler.update()  # or the next step's gradients cannot be unscaled
             self.count_skip(step, "gradient" if math.isfinite(loss.item()) else "loss")
             return False
         self.in_a_row = 0
-        if denominator.item() == 0:
-            return False
-        self.scaler.step(self.optimizer)
+        counts = denominator.item() != 0
+        if counts:
+            self.scaler.step(self.optimizer)
         self.scaler.update()
-        return True
+        return counts
 
     def count_skip(self, step: int, what: str) -> None:
         """Raise unless this bad step may be skipped."""
@@ -111,9 +112,13 @@ class Guard:
             )
         self.bad_step.fill_(-1)
 
+    def trained(self) -> list[nn.Parameter]:
+        """The parameters that have a gradient."""
+        groups = self.optimizer.param_groups
+        return [p for group in groups for p in group["params"] if p.grad is not None]
+
     def gradients(self) -> tuple[Tensor, list[Tensor]]:
         """The 2-norm of all gradients together, and the gradients, unscaled."""
         self.scaler.unscale_(self.optimizer)
-        groups = self.optimizer.param_groups
-        gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
+        gradients: list[Any] = [p.grad for p in self.trained()]
         return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))), gradients

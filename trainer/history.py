@@ -15,7 +15,7 @@ from torch import Tensor
 from trainer.difficulty import UNSEEN, History
 from trainer.errors import DataError, DiskError
 
-FLOATS = ("loss", "confidence", "logit_margin", "el2n")
+FLOATS = ("loss", "confidence", "logit_margin", "el2n", "iou", "absolute_error")
 DTYPES = dict.fromkeys(FLOATS, "float16") | {"correct": "uint8", "prediction": "int16"}
 
 

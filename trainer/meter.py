@@ -8,11 +8,12 @@ from torch import Tensor
 
 from trainer.batch import Batch
 from trainer.history import Store
-from trainer.loss import Loss, contract
+from trainer.loss import Loss, contract, spread
 from trainer.task import Task
 
 Sums = dict[str, list[float]]  # metric → [sum, count]
 NO_IMAGES = torch.empty(0)  # images are not kept: 50 batches of them would fill a GPU
+MOST_HELD = 2**28  # bytes; more, as large masks and their outputs are, is not left waiting
 
 
 class Meter:
@@ -27,19 +28,24 @@ class Meter:
         self.loss = loss
         self.store = store
         self.pending: list[tuple[Batch, Tensor, Tensor]] = []
+        self.held = 0  # bytes of them
         self.interval: Sums = {}  # since the last event
         self.epoch: Sums = {}  # since the epoch began
 
     def add(self, batch: Batch, outputs: Tensor, losses: Tensor) -> None:
-        """Keep what a training pass showed, detached; nothing is computed."""
+        """Keep what a training pass showed, detached; nothing is computed until much is held."""
         self.pending.append((batch.with_images(NO_IMAGES), outputs, losses))
+        parts = (batch.labels, batch.weight, batch.count, outputs, losses)
+        self.held += sum(part.nbytes for part in parts)
+        if self.held > MOST_HELD:
+            self.flush()
 
     def flush(self) -> None:
         """Turn what was added since the last flush into sums and records."""
         by_labels: dict[int, list[tuple[Batch, Tensor, Tensor]]] = defaultdict(list)
         for item in self.pending:
             by_labels[item[0].labels.shape[1]].append(item)
-        self.pending = []
+        self.pending, self.held = [], 0
         for items in by_labels.values():
             for name, (total, number) in self.sums(items).items():
                 for sums in (self.interval, self.epoch):
@@ -53,9 +59,10 @@ class Meter:
         outputs = torch.cat([item[1] for item in items])
         losses = torch.cat([item[2] for item in items])
         planned = (batch.count > 0).double()
+        elements = planned.reshape(len(planned), -1).sum(1)  # of each row: 1, or its pixels
         if batch.labels.shape[1] == 1:
             records = self.task.records(outputs, batch.labels[:, 0])
-            self.store.add(batch.index[:, 0], {"loss": losses, **records})
+            self.record(batch, {"loss": of_rows(losses, planned), **records})
             tracked = {metric: records[field] for metric, field in self.task.tracked.items()}
         else:
             self.record_whole(batch, outputs, losses)
@@ -63,10 +70,21 @@ class Meter:
                 metric: contract(lambda y, f=field: self.task.records(outputs, y)[f], batch)
                 for metric, field in self.task.tracked.items()
             }
-        sums = {"loss": sums_of(losses, contract(self.loss.count, batch), planned)}
+        counts = contract(self.loss.denominator, batch)
+        sums = {"loss": sums_of(losses, counts, spread(planned, losses))}
         for metric, values in tracked.items():
-            sums[metric] = sums_of(values, torch.ones_like(planned), planned)
+            sums[metric] = sums_of(values, torch.ones_like(elements), elements)
         return sums
+
+    def record(self, batch: Batch, records: dict[str, Tensor]) -> None:
+        """Record the rows that no mixer touched: where it blends targets, K stays 1."""
+        ids, whole = batch.index[:, 0], batch.shares[:, 0] == 1
+        if not whole.any():
+            return
+        if not whole.all():
+            ids = ids[whole]
+            records = {name: records[name][whole] for name in self.store.dtypes}
+        self.store.add(ids, records)
 
     def record_whole(self, batch: Batch, outputs: Tensor, losses: Tensor) -> None:
         """Of rows that may blend, record those that are one example alone (SMOTE's originals)."""
@@ -87,6 +105,10 @@ class Meter:
         metrics, self.epoch = means(self.epoch), {}
         return metrics
 
+    def so_far(self) -> dict[str, float]:
+        """Metrics since the epoch began, as of the last flush."""
+        return means(self.epoch)
+
     def state_dict(self) -> dict[str, Any]:
         """The sums, as of the last flush."""
         return {"interval": self.interval, "epoch": self.epoch}
@@ -100,6 +122,15 @@ def columns(batches: list[Batch]) -> Batch:
     """The batches as one, without their images."""
     names = ("labels", "shares", "index", "weight", "count")
     return Batch(NO_IMAGES, *(torch.cat([getattr(b, name) for b in batches]) for name in names))
+
+
+def of_rows(losses: Tensor, planned: Tensor) -> Tensor:
+    """Losses [B], or of pixels [B, H, W] the mean over those that count."""
+    if losses.ndim == 1:
+        return losses
+    planned = spread(planned, losses).expand_as(losses)
+    total = (losses * planned).flatten(1).sum(1)
+    return (total / planned.flatten(1).sum(1).clamp(min=1)).float()
 
 
 def sums_of(values: Tensor, counts: Tensor, planned: Tensor) -> tuple[float, float]:

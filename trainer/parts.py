@@ -1,6 +1,7 @@
 """The parts of a run, each built from its node of the config when it is first asked for."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -10,15 +11,18 @@ from torch import Tensor, nn
 from trainer.augmentation import Augmentation
 from trainer.augmentation.none import NoAugmentation
 from trainer.build import build
+from trainer.compatible import check_outputs, check_target
 from trainer.console import Console
 from trainer.dataset import Data, Dataset, Split
-from trainer.distill import Distiller
+from trainer.distill import Distiller, Teacher
 from trainer.early_stopping import EarlyStopping
 from trainer.errors import ConfigError
 from trainer.evaluate import Evaluator
+from trainer.finetune import begin
 from trainer.forward import Forward
 from trainer.init import Init
 from trainer.job.base import Job
+from trainer.kind import check_kind
 from trainer.loader import Loader
 from trainer.loss import Loss
 from trainer.mining import Miner
@@ -36,6 +40,8 @@ from trainer.warmup import Warmup
 class Parts(ABC):
     """A factory that makes one of each."""
 
+    restores = False  # whether a checkpoint's weights replace those that the model begins with
+
     def __init__(self, config: dict[str, Any], console: Console) -> None:
         self.config = config
         self.console = console
@@ -44,12 +50,18 @@ class Parts(ABC):
     def encode(self, reference: str, split: Split) -> Tensor:
         """Features [n, d] of a split's examples by the model of a reference run."""
 
+    @abstractmethod
+    def teacher(self, reference: str) -> Callable[[], Teacher]:
+        """What loads the model that a reference names, to learn from."""
+
     def make(self, group: str, **given: Any) -> Any:
         """Build the component of a group."""
         node = self.config[group]
         if not isinstance(node, dict):
             raise ConfigError(f"{group} must name an option of the group, got {node!r}")
-        return build(node, group, **given)
+        made = build(node, group, **given)
+        check_kind(made, node, group)
+        return made
 
     @cached_property
     def device(self) -> torch.device:
@@ -91,11 +103,17 @@ class Parts(ABC):
         skipped = [path for images in sources.values() for path in getattr(images, "skipped", ())]
         if skipped:
             self.console.warn(f"{len(skipped)} images cannot be read: {', '.join(skipped)}")
-        needs_val = self.early_stopping.needs_val or self.schedule.needs_val
-        if needs_val and not len(data.val):
-            raise ConfigError(
-                "dataset.val_fraction=0 leaves no validation split for early_stopping or schedule"
-            )
+        asking = [
+            group
+            for group in ("early_stopping", "schedule", "postprocess")
+            if getattr(self, group).needs_val
+        ]
+        if asking and not len(data.val):
+            groups = " and ".join(asking)
+            raise ConfigError(f"dataset.val_fraction=0 leaves no validation split for {groups}")
+        check_target(self, data)
+        if data.target == "class":
+            self.postprocess.prepare(data.class_counts())
         return data
 
     @cached_property
@@ -112,13 +130,28 @@ class Parts(ABC):
     def model(self) -> nn.Module:
         """The model, initialised, on the device."""
         seed_torch(torch.device("cpu"), self.config["seed"], Purpose.INIT)
-        model: nn.Module = self.make(
-            "model", shape=self.data.shape, outputs=self.task.outputs(self.data)
-        )
-        self.init(model)
+        node = dict(self.config["model"])
+        if self.restores and "pretrained" in node:
+            node["pretrained"] = False  # nothing is to be fetched
+        outputs = self.task.outputs(self.data)
+        model: nn.Module = build(node, "model", shape=self.data.shape, outputs=outputs)
+        check_outputs(self, model, self.data)
+        if not self.restores:
+            pretrained = bool(node.get("pretrained"))
+            finetune, warn = self.config["finetune"], self.console.warn
+            made = begin(model, self.init, finetune, pretrained=pretrained, warn=warn)
+            if self.init.batch:
+                self.init.calibrate(model, self.sample(self.init.batch), made)
         if self.config["channels_last"]:
             model = model.to(memory_format=torch.channels_last)  # pyright: ignore
         return model.to(self.device)
+
+    def sample(self, number: int) -> Tensor:
+        """Training images [n, C, H, W], evenly from the split, standardised, on the CPU."""
+        train, n = self.data.train, min(number, len(self.data.train))
+        ids = train.ids[torch.arange(n) * len(train) // n]
+        mean, std = (torch.tensor(s)[:, None, None] for s in (self.data.mean, self.data.std))
+        return Forward.unit(train.images.read(ids.tolist())).sub_(mean).div_(std)
 
     @cached_property
     def forward(self) -> Forward:
@@ -138,6 +171,8 @@ class Parts(ABC):
         """The augmentations, in order; none of the null object."""
         nodes = self.config["augmentation"]
         made = [build(node, f"augmentation.{name}") for name, node in nodes.items()]
+        for (name, node), one in zip(nodes.items(), made, strict=True):
+            check_kind(one, node, f"augmentation.{name}")
         return [
             augmentation for augmentation in made if not isinstance(augmentation, NoAugmentation)
         ]
@@ -160,6 +195,7 @@ class Parts(ABC):
     @cached_property
     def ready_loss(self) -> Loss:
         """The loss, on the device, with what it needs of the data."""
+        self.loss.ignore_index = self.task.ignore_index
         self.loss.prepare(self.data.class_counts())
         return self.loss.to(self.device)
 
@@ -171,12 +207,12 @@ class Parts(ABC):
     @cached_property
     def distiller(self) -> Distiller:
         """What a teacher adds."""
-        return self.make("distill")
+        return self.make("distill", restore=self.teacher)
 
     @cached_property
     def schedule(self) -> Schedule:
         """The learning rate over time."""
-        return self.make("schedule")
+        return self.make("schedule", seed=self.config["seed"])
 
     @cached_property
     def warmup(self) -> Warmup:

@@ -69,7 +69,7 @@ class Report:
         metrics = {f"train {name}": value for name, value in train.items()}
         if val is not None:
             self.log.metrics("val", epoch=epoch, step=step, values=val.metrics)
-            metrics |= {f"val {name}": val.metrics[name] for name in train}
+            metrics |= {f"val {n}": val.metrics[n] for n in train if n in val.metrics}
         numbers = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         line = f"epoch {epoch + 1}/{self.epochs}  step {step}  {numbers}  {speed:,.0f} images/s"
         self.console.say(line)

@@ -6,6 +6,7 @@ import platform
 import resource
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from trainer.allocator import keep_freed_memory
 from trainer.build import check
 from trainer.console import Console, complain
 from trainer.dataset import Split
+from trainer.distill import Teacher, find
 from trainer.errors import ConfigError, Interrupted, OutOfMemoryError, TrainerError
 from trainer.feature import encode
 from trainer.folder import RunFolder, write_json
 from trainer.parts import Parts
+from trainer.retarget import retarget
 from trainer.signals import Signals
 from trainer.source import Source, known_targets
 
@@ -29,6 +32,7 @@ from trainer.source import Source, known_targets
 def execute(config: dict[str, Any], folder: Path, overrides: list[str], sources: list[str]) -> int:
     """Run the job that the config names, in its folder. Returns the exit code."""
     keep_freed_memory()
+    retarget(config, overrides)
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
     console = Console(quiet=config["quiet"])
@@ -83,11 +87,23 @@ class Run(Parts):
         )
         for name in f"{names} schedule warmup early_stopping postprocess".split():
             getattr(self, name)
+        self.schedule.prepare()
         check(self.config["model"], "model", "shape", "outputs")  # its ranges need the shape
-        probe = torch.nn.utils.skip_init(nn.Linear, 2, 2)  # draws no random number
-        self.make("optimizer", model=probe, params=probe.parameters())
+        self.check_optimizer()
         if self.job.needs_data:
             _ = self.data  # an absent data set leaves no folder
+
+    def check_optimizer(self) -> None:
+        """Take a step with it: some of torch's need a closure, or sparse gradients."""
+        probe = torch.nn.utils.skip_init(nn.Linear, 2, 2)  # draws no random number
+        optimizer = self.make("optimizer", model=probe, params=probe.parameters())
+        for parameter in probe.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        try:
+            optimizer.step()
+        except (TypeError, RuntimeError) as error:
+            target = self.config["optimizer"]["_target_"]
+            raise ConfigError(f"optimizer._target_={target} cannot train here: {error}") from error
 
     def start(self) -> int:
         """Do the job, with the status of the folder kept."""
@@ -155,9 +171,13 @@ class Run(Parts):
         """Features [n, d] of a split's examples by the model of a reference run."""
         return encode(self, reference, split)
 
+    def teacher(self, reference: str) -> Callable[[], Teacher]:
+        """What loads the model that a reference names, to learn from."""
+        return find(self, reference)
+
     def like(self, source: Source) -> "Run":
         """The parts of another run: its settings, but for those that the command line gives."""
-        config = self.config | source.config(known_targets(self.sources))
+        config = self.config | source.config(known_targets(self))
         for override in self.overrides:
             key = override.lstrip("+~").split("=", 1)[0].split("@")[0]
             node, held, *parts = config, self.config, *key.split(".")
@@ -166,4 +186,6 @@ class Run(Parts):
             node[parts[-1]] = held[parts[-1]]
         for name in ("device", "threads", "run", "split", "job"):
             config[name] = self.config[name]
-        return Run(config, self.folder, self.console, self.overrides, self.sources)
+        other = Run(config, self.folder, self.console, self.overrides, self.sources)
+        other.restores = True
+        return other

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor
 
 from trainer import checkpoint
 from trainer.folder import RunFolder
 from trainer.length import Every
-from trainer.metric import better, direction
+from trainer.metric import Mode, better, direction
 
 
 @dataclass
@@ -20,6 +20,7 @@ class Saver:
     every: Every
     keep: int
     monitor: str
+    mode: Mode | None = None  # None: as the metric's name says
     best: float | None = None
     best_step: int | None = None
     saved_step: int | None = None  # of the last checkpoint, while nothing has happened since
@@ -29,14 +30,15 @@ class Saver:
         if self.monitor not in metrics:
             known = ", ".join(metrics)
             raise ValueError(f"checkpoint.monitor={self.monitor} is none of: {known}")
-        if not better(metrics[self.monitor], self.best, direction(self.monitor)):
+        mode = self.mode or direction(self.monitor)
+        if not better(metrics[self.monitor], self.best, mode):
             return False
         self.best, self.best_step = metrics[self.monitor], step
         return True
 
-    def save(self, step: int, model: nn.Module, state: dict[str, Any]) -> None:
+    def save(self, step: int, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Write a checkpoint, then remove those that are too many."""
-        checkpoint.save(self.folder.checkpoints, step, model.state_dict(), state, self.config)
+        checkpoint.save(self.folder.checkpoints, step, weights, state, self.config)
         protected = set() if self.best_step is None else {self.best_step}
         checkpoint.prune(self.folder.checkpoints, self.keep, protected)
         self.saved_step = step

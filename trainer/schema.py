@@ -55,6 +55,17 @@ class CheckpointSettings:
 
 
 @dataclass
+class FinetuneSettings:
+    """Where the weights begin, what of them stays, and how fast the parts learn."""
+
+    source: str | None = None
+    freeze: str = "none"
+    unfreeze: str | None = None
+    head_lr_factor: float = 1.0
+    layer_decay: float = 1.0
+
+
+@dataclass
 class LogSettings:
     """How often training metrics are logged."""
 
@@ -89,6 +100,9 @@ class Config:
     batch_size: Any = 32  # an integer or `all`
     accumulate: int = 1
     clip: float | None = None
+    ema: float | None = None
+    swa: str | None = None
+    sam: float | None = None
     eval_batch_size: int = 256
 
     device: str = "auto"
@@ -100,6 +114,7 @@ class Config:
 
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     resume: str | None = None
     resume_allow: list[str] = field(default_factory=list)
     nonfinite: str = "raise"
@@ -175,10 +190,13 @@ def check_ranges(config: dict[str, Any]) -> None:
     for name in ("steps", "threads"):
         if config[name] is not None:
             within(name, config[name], "[1, inf)")
-    if config["clip"] is not None:
-        within("clip", config["clip"], "(0, inf)")
+    for name, interval in {"clip": "(0, inf)", "ema": "(0, 1)", "sam": "(0, inf)"}.items():
+        if config[name] is not None:
+            within(name, config[name], interval)
+    check_average(config)
     within("max_skips", config["max_skips"], "[0, inf)")
     within("checkpoint.keep", config["checkpoint"]["keep"], "[1, inf)")
+    check_finetune(config["finetune"])
     size = config["batch_size"]
     if size != "all" and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
         wrong = "null" if size is None else str(size).lower()
@@ -187,3 +205,27 @@ def check_ranges(config: dict[str, Any]) -> None:
         length, _ = parse(config[group]["every"], f"{group}.every")
         if not length:
             raise ValueError(f"{group}.every must be above 0, got {config[group]['every']}")
+
+
+def check_average(config: dict[str, Any]) -> None:
+    """Raise ValueError for averages, or a second gradient, that do not go together."""
+    if config["swa"] is not None:
+        parse(config["swa"], "swa")
+        if config["ema"] is not None:
+            raise ValueError(f"swa={config['swa']} and ema={config['ema']}: take one average")
+    if config["sam"] is not None and config["precision"] == "fp16":
+        raise ValueError(f"sam={config['sam']} needs precision=fp32 or bf16, got fp16")
+
+
+def check_finetune(node: dict[str, Any]) -> None:
+    """Raise ValueError for a setting of fine-tuning out of range."""
+    freeze, unfreeze = node["freeze"], node["unfreeze"]
+    if not re.fullmatch(r"none|backbone|until:.+", freeze):
+        wrong = f"finetune.freeze must be none, backbone or until:<module>, got {freeze}"
+        raise ValueError(wrong + meant(freeze, ("none", "backbone")))
+    if unfreeze is not None:
+        parse(unfreeze, "finetune.unfreeze")
+        if freeze == "none":
+            raise ValueError(f"finetune.unfreeze={unfreeze} needs finetune.freeze")
+    within("finetune.head_lr_factor", node["head_lr_factor"], "(0, inf)")
+    within("finetune.layer_decay", node["layer_decay"], "(0, 1]")

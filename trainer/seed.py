@@ -61,18 +61,32 @@ class Draws:
 
     `positions` [B] are the rows' places in the plan of the epoch, so that a repeated example is
     augmented anew and a row's numbers do not depend on who else is in its batch. Each call takes
-    the next numbers of every row's stream.
+    the next numbers of every row's stream. They lie on `device`, or where the positions do.
     """
 
-    def __init__(self, seed: int, epoch: int, positions: Tensor) -> None:
+    def __init__(
+        self, seed: int, epoch: int, positions: Tensor, device: torch.device | None = None
+    ) -> None:
         self.base = signed(derive(seed, Purpose.AUGMENT, epoch))
         self.positions = positions
+        self.device = device or positions.device
         self.drawn = 0
 
     @cached_property
     def keys(self) -> Tensor:
         """[B] int64, one stream each."""
-        return mix(self.positions.long() * signed(GOLDEN) + self.base)
+        positions = self.positions.to(self.device, torch.int64, non_blocking=True)
+        return mix(positions * signed(GOLDEN) + self.base)
+
+    def on_host(self) -> "Draws":
+        """A further stream of every row, on the CPU.
+
+        Where the positions are there too, what it gives is known without waiting for a GPU.
+        """
+        self.drawn += 1
+        host = Draws(0, 0, self.positions.cpu())
+        host.base = signed(derive(self.base, self.drawn))
+        return host
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> Tensor:
         """[B] float32, uniform on [low, high); other bounds than 0 and 1 may round up to high."""
@@ -92,6 +106,26 @@ class Draws:
         """[B] float32, standard normal (Box and Muller 1958)."""
         radius = (-2 * (1 - self.uniform()).log()).sqrt()
         return radius * (2 * torch.pi * self.uniform()).cos()
+
+    def uniforms(self, number: int) -> Tensor:
+        """[B, number] float32, uniform on [0, 1): `number` of them of each row at once."""
+        return (self.words(number, torch.int32) >> 8).float().mul_(1 / 2**24).add_(0.5)
+
+    def normals(self, number: int) -> Tensor:
+        """[B, number] float32, standard normal, for pixels: of 16 random bits, at most ±4.7."""
+        pairs = -(-number // 2)
+        both = self.words(2 * pairs, torch.int16).float().mul_(1 / 2**16).add_(0.5)
+        first, second = both.split(pairs, dim=1)
+        radius, angle = torch.log1p(-first).mul_(-2).sqrt_(), second * (2 * torch.pi)
+        return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :number]
+
+    def words(self, number: int, kind: torch.dtype) -> Tensor:
+        """[B, number] random signed integers of a type, cut from each row's own SplitMix64."""
+        self.drawn += 1
+        stream = mix(self.keys + signed(derive(self.drawn)))
+        count = -(-number * kind.itemsize // 8)
+        steps = torch.arange(count, device=stream.device) * signed(GOLDEN)
+        return mix(stream[:, None] + steps).view(kind)[:, :number]
 
 
 def signed(value: int) -> int:

@@ -1,20 +1,27 @@
 """Runs read back: their config is data, never code of ours to follow blindly.
 
 A run folder may come from anywhere. Its config is read as plain YAML, nothing in it is
-interpolated, and it may name only the targets that the config tree in use names itself.
+interpolated, and it may name only the targets that the config tree and the command line in use name
+themselves, and torch's optimizers.
 """
+
+from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 import yaml
 
 from trainer import checkpoint
 from trainer.checkpoint import Checkpoint
 from trainer.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from trainer.run import Run
 
 TARGET = re.compile(r"^\s*_target_:\s*['\"]?([\w.]+)", re.MULTILINE)
 LARGEST = 2**20  # bytes of a config
@@ -28,15 +35,19 @@ class Source:
     step: Path | None  # the checkpoint asked for; None: the best one
 
     @classmethod
-    def at(cls, path: str | None) -> "Source":
-        """The run at a path. Raises ConfigError where there is none."""
+    def at(cls, path: str | None, setting: str = "run") -> Source:
+        """The run at a path that a setting names. Raises ConfigError where there is none."""
         if path is None:
-            raise ConfigError("run must be given: the folder of a trained run, or a checkpoint")
+            raise ConfigError(
+                f"{setting} must be given: the folder of a trained run, or a checkpoint"
+            )
         folder, step = Path(path), None
         if folder.parent.name == "checkpoints":
             folder, step = folder.parent.parent, folder
         if not (folder / "config.yaml").is_file():
-            raise ConfigError(f"run={path}: no run there; give the folder that holds config.yaml")
+            raise ConfigError(
+                f"{setting}={path}: no run there; give the folder that holds config.yaml"
+            )
         return cls(folder, step)
 
     def config(self, known: set[str]) -> dict[str, Any]:
@@ -52,7 +63,10 @@ class Source:
             raise CheckpointError(f"{path} is not a config")
         for key, target in targets(config):
             if target not in known:
-                raise CheckpointError(f"{path}: {key}={target!r} is no target of this config tree")
+                raise CheckpointError(
+                    f"{path}: {key}={target!r} is no target of this config tree; "
+                    "the same on the command line, or a YAML file in --config-dir, makes it one"
+                )
         return config
 
     def checkpoint(self, warn: Any) -> Checkpoint:
@@ -80,7 +94,30 @@ def targets(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from targets(value, f"{prefix}{i}.")
 
 
-def known_targets(sources: list[str]) -> set[str]:
-    """The targets that the YAML files below the config folders name."""
-    files = (path for source in sources for path in Path(source).rglob("*.yaml"))
-    return {target for path in files for target in TARGET.findall(path.read_text())}
+def known_targets(run: Run) -> set[str]:
+    """The targets that the YAML files below the config folders name, this run, torch's optimizers.
+
+    A run's own config is the command line's, or has been refused or found to name known ones.
+    """
+    files = (path for source in run.sources for path in Path(source).rglob("*.yaml"))
+    named = {target for path in files for target in TARGET.findall(path.read_text())}
+    named |= {target for _, target in targets(run.config)}
+    return named | {f"torch.optim.{name}" for name in torch.optim.__all__}
+
+
+def restored(run: Run, reference: str | None, setting: str) -> Run:
+    """The parts of a finished run as it was trained, with its weights, on our device.
+
+    `reference` is what `setting` says: a run folder (its best checkpoint) or a checkpoint. Its
+    `model` is in train mode and, where the data set is ours, its `data` is ours. Raises ConfigError
+    where there is no run, CheckpointError where it cannot be read.
+    """
+    source = Source.at(reference, setting)
+    config = run.config | source.config(known_targets(run))
+    config |= {"device": run.config["device"], "compile": False}
+    other = type(run)(config, run.folder, run.console, [], run.sources)
+    if all(config.get(name) == run.config[name] for name in ("dataset", "task", "seed")):
+        other.data = run.data
+    other.restores = True
+    other.model.load_state_dict(source.checkpoint(run.console.warn).model)
+    return other

@@ -71,3 +71,14 @@ def test_images_are_not_changed_in_place() -> None:
 def test_bad_padding_is_named() -> None:
     with pytest.raises(ValueError, match=r"augmentation\.random_crop\.padding"):
         RandomCrop(padding=0)
+
+
+def test_a_padding_may_be_a_part_of_each_side() -> None:
+    """0.125 of 16 × 32 is 2 rows and 4 columns; of 8 × 2 one row, and one column at the least."""
+    for (height, width), moved in {(16, 32): (2, 4), (8, 2): (1, 1)}.items():
+        top, left = RandomCrop(padding=0.125).draw(Draws(0, 0, torch.arange(500)), (height, width))
+        assert (int(top.max()), int(left.max())) == (2 * moved[0], 2 * moved[1])
+        images = noise(500, 1, height, width)
+        got = RandomCrop(padding=0.125)(images, Draws(0, 0, torch.arange(500)))
+        padded = reference.pad(images[7], [moved[1], moved[0]])
+        assert torch.equal(got[7], reference.crop(padded, int(top[7]), int(left[7]), height, width))

@@ -132,6 +132,45 @@ def test_class_counts_are_those_of_the_training_split(noise: Callable[..., Split
     assert data.class_counts().tolist() == [18, 18, 0]
 
 
+def test_class_counts_of_masks_are_of_pixels(noise: Callable[..., Split]) -> None:
+    """Image i is i % 3 but for one pixel of 255 and one of class 7, which is not listed."""
+    split = noise(2001)
+    masks = (torch.arange(2001) % 3).to(torch.uint8)[:, None, None].repeat(1, 6, 5)
+    masks[:, 0, 0], masks[:, 5, 4] = 255, 7
+    data = opened(Raw(replace(split, labels=masks), split, ("a", "b", "c")), val_fraction=0.0)
+    assert data.class_counts().tolist() == [667 * 28] * 3
+
+
+def test_numbers_have_no_classes(noise: Callable[..., Split]) -> None:
+    for labels in (torch.rand(20), torch.rand(20, 4), torch.rand(20, 1, 6, 5)):
+        split = replace(noise(20), labels=labels)
+        assert opened(Raw(split, split, ())).class_counts().tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "target"),
+    [
+        (torch.zeros(20, dtype=torch.int64), "class"),
+        (torch.zeros(20, 6, 5, dtype=torch.uint8), "mask"),
+        (torch.zeros(20, 6, 5, dtype=torch.int64), "mask"),
+        (torch.rand(20), "vector"),
+        (torch.rand(20, 4), "vector"),
+        (torch.rand(20, 1, 6, 5), "image"),
+    ],
+)
+def test_the_kind_of_target(noise: Callable[..., Split], labels: torch.Tensor, target: str) -> None:
+    split = replace(noise(20), labels=labels)
+    assert split.target == target
+    assert split.classed == (target == "class")
+    assert opened(Raw(split, split, ("a", "b"))).target == target
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(20, 2, dtype=torch.int64), torch.rand(20, 2, 2)])
+def test_labels_of_no_kind_are_refused(noise: Callable[..., Split], labels: torch.Tensor) -> None:
+    with pytest.raises(DataError, match="labels must be classes, masks, vectors or images, got"):
+        _ = replace(noise(20), labels=labels).target
+
+
 def test_statistics_are_of_the_training_split_or_as_given(noise: Callable[..., Split]) -> None:
     data = opened(Raw(noise(40), noise(5), ("a",), mean=(0.25,), std=(0.5,)))
     assert (data.mean, data.std) == ((0.25,), (0.5,))

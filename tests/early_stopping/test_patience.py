@@ -1,9 +1,11 @@
 """Stopping when nothing has improved for some epochs."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support import events, read_json, train
 
 from trainer.early_stopping.patience import Patience
 
@@ -69,3 +71,22 @@ def test_a_metric_that_is_not_there_is_named() -> None:
 def test_bad_settings_are_named(setting: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"early_stopping.{setting}"):
         Patience(**{setting: value})  # pyright: ignore
+
+
+def test_the_best_is_restored_by_its_own_monitor() -> None:
+    assert Patience(monitor="val/accuracy").best_by == ("val/accuracy", "max")
+    assert Patience(monitor="val/accuracy", mode="min").best_by == ("val/accuracy", "min")
+    assert Patience(restore_best=False).best_by is None
+
+
+@pytest.mark.parametrize("restored", [True, False])
+def test_a_run_tests_the_weights_that_it_stopped_for(tmp_path: Path, restored: bool) -> None:
+    """Low accuracies called the better ones: the first epoch is the best, not the least loss."""
+    overrides = ["early_stopping=patience", "early_stopping.monitor=val/accuracy"]
+    overrides += ["early_stopping.mode=min", f"early_stopping.restore_best={restored}"]
+    assert train(tmp_path / "run", *overrides, "epochs=4", "checkpoint.keep=1") == 0
+    val = [event for event in events(tmp_path / "run") if event["split"] == "val"]
+    losses, accuracies = ([event[name] for event in val] for name in ("loss", "accuracy"))
+    best = accuracies.index(min(accuracies)) if restored else losses.index(min(losses))
+    assert losses.index(min(losses)) != accuracies.index(min(accuracies))
+    assert read_json(tmp_path / "run" / "result.json")["best_step"] == val[best]["step"]

@@ -43,3 +43,32 @@ def test_gradients_go_on_through_what_was_filled() -> None:
     layer(torch.ones(1, 3)).sum().backward()
     assert layer.weight.grad is not None
     assert layer.weight.grad.tolist() == [[1, 1, 1]]
+
+
+def test_only_the_modules_named_are_filled() -> None:
+    """A module's name stands for all that is in it; another that begins alike is not meant."""
+    model = nn.ModuleDict(
+        {
+            "head": nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2)),
+            "head2": nn.Linear(2, 2),
+            "body": nn.ModuleDict({"head": nn.Linear(2, 2)}),
+        }
+    )
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def changed() -> set[str]:
+        state = model.state_dict()
+        return {name for name in state if not torch.equal(state[name], before[name])}
+
+    Twos()(model, only=set())
+    assert changed() == set()
+    Twos()(model, only={"body.head"})
+    assert changed() == {"body.head.weight", "body.head.bias"}
+    Twos()(model, only={"head"})
+    assert {name.rpartition(".")[0] for name in changed()} == {"body.head", "head.0", "head.1"}
+
+
+def test_biases_become_the_bias() -> None:
+    layer = nn.Linear(2, 3)
+    Twos(bias=-0.5)(layer)
+    assert layer.bias.tolist() == [-0.5] * 3

@@ -1,12 +1,14 @@
 import csv
 
 import pytest
+import torch
 import yaml
 from support import config_of, read_json, train
 from torchmetrics.classification import MulticlassAccuracy
 
 from trainer.__main__ import CONF
 from trainer.errors import CheckpointError, ConfigError
+from trainer.job.evaluate import by_mask
 from trainer.run import execute
 
 
@@ -44,8 +46,6 @@ def test_a_checkpoint_and_the_table_by_class(trained, tmp_path):
 
 
 def test_metrics_are_torchmetrics(trained, tmp_path):
-    import torch
-
     from trainer.task.classification import Classification
 
     rng = torch.Generator().manual_seed(0)
@@ -72,3 +72,24 @@ def test_a_hostile_config_is_refused(trained, tmp_path, target, capsys):
     assert evaluate(tmp_path / "e", f"run={hostile}") == CheckpointError.exit_code
     error = capsys.readouterr().err
     assert f"model.hidden.0._target_='{target}'" in error
+
+
+def test_masks_have_their_own_table():
+    """Summed over the images first: 3 of 4 and 0 of 2 pixels are 3 of 6."""
+    records = {
+        "intersection": torch.tensor([[3.0, 0], [0, 0]]),
+        "union": torch.tensor([[4.0, 0], [2, 0]]),
+    }
+    assert by_mask(records, ("a", "b")) == [["a", "6", "0.5000"], ["b", "0", "0.0000"]]
+
+
+def test_a_class_of_the_users_own_is_known_by_the_command_line(tmp_path, monkeypatch, capsys):
+    source = "from trainer.loss.poly1 import Poly1\n\n\nclass Mine(Poly1):\n    pass\n"
+    (tmp_path / "users_own_loss.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = "loss._target_=users_own_loss.Mine"
+    assert train(tmp_path / "run", mine, "epochs=1") == 0
+    where = f"run={tmp_path / 'run'}"
+    assert evaluate(tmp_path / "e", where) == CheckpointError.exit_code
+    assert "the same on the command line" in capsys.readouterr().err
+    assert evaluate(tmp_path / "f", where, mine) == 0

@@ -10,8 +10,8 @@ from trainer import checkpoint
 from trainer.__main__ import CONF
 from trainer.dataset import Split
 from trainer.evaluate import Evaluation
-from trainer.job.evaluate import Reading
 from trainer.job.predict import columns_of
+from trainer.reading import Reading
 from trainer.run import execute
 
 
@@ -98,7 +98,7 @@ def reading_of(losses: torch.Tensor, **records: torch.Tensor) -> Reading:
     parts = SimpleNamespace(data=SimpleNamespace(classes=("y", "n")))
     ids = torch.arange(len(losses))
     evaluation = Evaluation(ids, torch.zeros(len(losses), 2), {"loss": losses, **records}, {})
-    return Reading(parts, None, evaluation, ids > 0)
+    return Reading(parts, [], {"test": evaluation}, {}, ids > 0)
 
 
 def test_losses_read_back_as_they_were():

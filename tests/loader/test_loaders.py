@@ -115,6 +115,25 @@ def test_labels_of_any_shape(split: Split, loader: str) -> None:
 
 
 @pytest.mark.parametrize("loader", LOADERS)
+def test_masks_of_bytes_come_as_classes_and_numbers_as_they_are(split: Split, loader: str) -> None:
+    """uint8 would wrap where a loss subtracts, and no loss takes it."""
+    masks = torch.arange(20 * 4, dtype=torch.uint8).reshape(20, 2, 2)
+    masks[3] = 255
+    feed = LOADERS[loader]().open(replace(split, labels=masks), CPU)
+    batch = next(feed.batches(plain_plan()))
+    assert batch.labels.dtype == torch.int64
+    assert batch.labels[:2, 0].tolist() == [[[28, 29], [30, 31]], [[255, 255], [255, 255]]]
+    for labels in (torch.rand(20, 4), torch.rand(20, 1, 2, 2)):
+        feed = LOADERS[loader]().open(replace(split, labels=labels), CPU)
+        batch = next(feed.batches(plain_plan()))
+        assert batch.labels.dtype == torch.float32
+        assert torch.equal(batch.labels[:, 0], labels[[7, 3, 19, 7]])
+    numbers = torch.rand(20)  # one for each example: outputs are [B, 1]
+    batch = next(LOADERS[loader]().open(replace(split, labels=numbers), CPU).batches(plain_plan()))
+    assert torch.equal(batch.labels, numbers[[7, 3, 19, 7], None, None])
+
+
+@pytest.mark.parametrize("loader", LOADERS)
 def test_one_plan_after_another(split: Split, loader: str) -> None:
     """Workers live on over the epochs, and over a plan that was left half-way."""
     feed = LOADERS[loader]().open(split, CPU)
@@ -208,9 +227,9 @@ def test_stream_reads_what_the_plan_asks_for() -> None:
 
 @pytest.mark.parametrize(("height", "kind"), [(10, "MemoryFeed"), (11, "StreamFeed")])
 def test_auto_picks_by_size(noise: Callable[..., Split], height: int, kind: str) -> None:
-    """10 images of 1 × 10 × 10 bytes are 1,000 and just fit; a row more is too much."""
+    """10 images of 1 × 10 × 10 bytes, 8 for each label, just fit; a row more is too much."""
     split = noise(10, (1, height, 10))
-    feed = Auto(workers=0, memory_gb=1e-6).open(split, CPU)
+    feed = Auto(workers=0, memory_gb=1.08e-6).open(split, CPU)
     assert type(feed).__name__ == kind
     plan = Plan.of(torch.arange(10), 4)
     assert check_same(feed.batches(plan), slow(split, plan, 0)) == 3

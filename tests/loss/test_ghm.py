@@ -7,6 +7,7 @@ from support import make_run
 
 from trainer.batch import Batch
 from trainer.job.train import make_step
+from trainer.length import Clock
 from trainer.loss.ghm import Ghm
 from trainer.plan import Plan
 from trainer.seed import Moment
@@ -180,7 +181,7 @@ def three_steps(folder, accumulate: int, mixer: str) -> tuple[list[torch.Tensor]
     overrides = ["loss=ghm", "loss.momentum=0.75", "optimizer=sgd", "optimizer.lr=1", "device=cpu"]
     overrides += ["model=mlp", f"mixer={mixer}", f"accumulate={accumulate}"]
     run = make_run(folder, *overrides)
-    step = make_step(run)
+    step = make_step(run, Clock(3, 3))
     feed = run.loader.open(run.data.train, run.device)
     for i, batch in enumerate(feed.batches(Plan.of(run.data.train.ids[:60], 20))):
         step(batch, Moment(0, 0, i), 20 * i)
@@ -201,7 +202,7 @@ def test_accumulation_equals_the_large_batch(tmp_path, mixer):
 def test_a_skipped_step_leaves_the_density(tmp_path, accumulate):
     overrides = ["loss=ghm", "model=mlp", "nonfinite=skip", "device=cpu"]
     run = make_run(tmp_path, *overrides, f"accumulate={accumulate}")
-    step = make_step(run)
+    step = make_step(run, Clock(3, 3))
     feed = run.loader.open(run.data.train, run.device)
     first, second = feed.batches(Plan.of(run.data.train.ids[:40], 20))
     step(first, Moment(0, 0, 0), 0)

@@ -2,6 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from trainer.batch import Batch
+from trainer.loss import contract
 from trainer.loss.label_smoothing import LabelSmoothing
 
 LOGITS = torch.randn(12, 5, generator=torch.Generator().manual_seed(0))
@@ -42,3 +44,23 @@ def test_extreme_logits_are_finite():
 def test_wrong_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.label_smoothing must be in \[0, 1\], got 2"):
         LabelSmoothing(label_smoothing=2.0)
+
+
+def test_is_timms():
+    timm_loss = pytest.importorskip("timm.loss")
+    expected = timm_loss.LabelSmoothingCrossEntropy(smoothing=0.1)(LOGITS, LABELS)
+    torch.testing.assert_close(LabelSmoothing().score(LOGITS, LABELS).mean(), expected)
+
+
+def test_contracted_it_is_timms_loss_of_the_mixed_target():
+    """Two labels by share, each smoothed, are the smoothed target with both."""
+    timm_loss = pytest.importorskip("timm.loss")
+    labels = torch.stack([LABELS, LABELS.roll(1)], 1)
+    shares = torch.tensor([[0.7, 0.3]]).expand(12, 2)
+    ones = torch.ones(12)
+    batch = Batch(torch.zeros(12, 1, 1, 1), labels, shares, labels, ones, ones)
+    loss = LabelSmoothing()
+    ours = contract(lambda labels: loss.score(LOGITS, labels), batch)
+    target = 0.7 * F.one_hot(LABELS, 5) + 0.3 * F.one_hot(LABELS, 5).roll(1, 0)
+    expected = timm_loss.SoftTargetCrossEntropy()(LOGITS, 0.9 * target + 0.02)
+    torch.testing.assert_close(ours.mean(), expected)

@@ -10,6 +10,7 @@ from support import make_run
 
 from trainer.batch import Batch
 from trainer.job.train import make_step
+from trainer.length import Clock
 from trainer.loss.superloss import SuperLoss, lambert_w
 from trainer.plan import Plan
 from trainer.seed import Moment
@@ -157,7 +158,7 @@ def three_steps(folder, accumulate: int, mixer: str) -> tuple[list[torch.Tensor]
     overrides = ["loss=superloss", "loss.tau=mean", "optimizer=sgd", "model=mlp", "device=cpu"]
     overrides += [f"mixer={mixer}", f"accumulate={accumulate}"]
     run = make_run(folder, *overrides)
-    step = make_step(run)
+    step = make_step(run, Clock(3, 3))
     feed = run.loader.open(run.data.train, run.device)
     for i, batch in enumerate(feed.batches(Plan.of(run.data.train.ids[:60], 20))):
         step(batch, Moment(0, 0, i), 20 * i)
@@ -184,7 +185,7 @@ def test_log_c_needs_no_scoring_pass():
 def test_a_skipped_step_leaves_the_mean(tmp_path, accumulate):
     overrides = ["loss=superloss", "loss.tau=mean", "model=mlp", "nonfinite=skip", "device=cpu"]
     run = make_run(tmp_path, *overrides, f"accumulate={accumulate}")
-    step = make_step(run)
+    step = make_step(run, Clock(3, 3))
     feed = run.loader.open(run.data.train, run.device)
     first, second = feed.batches(Plan.of(run.data.train.ids[:40], 20))
     step(first, Moment(0, 0, 0), 0)

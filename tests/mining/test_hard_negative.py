@@ -182,8 +182,3 @@ def test_wrong_settings_are_named(options, message):
 def test_classes_that_leave_nothing_to_mine_are_refused(classes, message):
     with pytest.raises(ValueError, match=rf"mining\.negative_classes=.*{message}"):
         HardNegative(negative_classes=classes).prepare(LABELS)
-
-
-def test_numbers_have_no_negatives():
-    with pytest.raises(ValueError, match="needs classes"):
-        HardNegative().prepare(torch.zeros(4, 2))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trainer.batch import Batch
-from trainer.mining.base import hardest, kept
+from trainer.mining.base import counted, hardest, kept
 from trainer.mining.ohem import Ohem
 from trainer.seed import Moment
 
@@ -50,7 +50,8 @@ def test_pixels_are_elements():
 
 def test_what_counts_nothing_is_never_chosen():
     batch = replace(batch_of(4), count=torch.tensor([1.0, 0, 1, 1]))
-    assert hardest(torch.tensor([1.0, 9, 2, 3]), batch, 2).tolist() == [False, False, True, True]
+    ranks = torch.tensor([1.0, 9, 2, 3])
+    assert hardest(ranks, counted(ranks, batch), 2).tolist() == [False, False, True, True]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -47,21 +49,27 @@ def test_a_function_of_the_step():
 def test_lambda_is_beta():
     """Mean ½ and variance 1 / (4(2α + 1)) of Beta(α, α)."""
     mixup = Mixup(alpha=0.2)
-    draws = [
-        mixup.draw(1, (1, 1), np.random.default_rng(i)).values["share"].item() for i in range(2000)
-    ]
+    rngs, moment = map(np.random.default_rng, range(2000)), Moment(0, 0, 0)
+    draws = [mixup.draw(1, (1, 1), rng, moment).values["share"].item() for rng in rngs]
     assert np.mean(draws) == pytest.approx(0.5, abs=0.03)
     assert np.var(draws) == pytest.approx(1 / (4 * 1.4), abs=0.01)
 
 
-def test_the_weight_is_the_product_of_the_parts():
-    from dataclasses import replace
-
-    batch = replace(batch_of(4), weight=torch.tensor([1.0, 2, 3, 4]))
-    mixed = Mixup()(batch, Moment(0, 0, 3))
-    torch.testing.assert_close(
-        mixed.weight, batch.weight[mixed.index[:, 0]] * batch.weight[mixed.index[:, 1]]
-    )
+@pytest.mark.parametrize(("target", "shape"), [("vector", (3,)), ("image", (1, 2, 2))])
+def test_targets_of_regression_are_blended_themselves(target, shape):
+    """K stays 1; the share is the own example's."""
+    batch = batch_of(8)
+    labels = batch.images.mean((1, 2, 3)).view(8, 1, *[1] * len(shape)).expand(8, 1, *shape)
+    mixup = Mixup(per_image=True)
+    mixup.bind(target)
+    mixed = mixup(replace(batch, labels=labels), Moment(0, 0, 3))
+    assert mixed.labels.shape == (8, 1, *shape)
+    torch.testing.assert_close(mixed.labels.flatten(1)[:, 0], mixed.images[:, 0, 0, 0])
+    assert torch.equal(mixed.index, batch.index)
+    whole = Mixup(per_image=True)(batch, Moment(0, 0, 3))
+    own = (whole.shares * (whole.index == batch.index)).sum(1, keepdim=True)
+    torch.testing.assert_close(mixed.shares, own)
+    assert mixed.shares.min() < 1
 
 
 def test_alpha_is_checked():

@@ -43,6 +43,17 @@ def test_weight_decay_is_l2(after: Callable[..., float]) -> None:
     assert made == pytest.approx(0.9)
 
 
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_decoupled_it_is_adamw(furthest: Callable[..., float], amsgrad: bool) -> None:
+    settings = {"lr": 0.01, "amsgrad": amsgrad}
+    difference = furthest(
+        lambda model: Adam(model, betas=BETAS, weight_decay=0.3, decoupled=True, **settings),
+        lambda groups: torch.optim.AdamW(groups, fused=False, foreach=False, **settings),
+        0.3,
+    )
+    assert difference < 1e-6
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [("betas", [0.9, 1.0]), ("betas", [0.9]), ("betas", [0.9, 0.9, 0.9]), ("eps", -1.0)],

@@ -90,7 +90,39 @@ def test_classes_without_examples_are_left_out(uneven):
 
 
 def test_labels_that_are_no_classes_are_refused(uneven):
-    with pytest.raises(ValueError, match="sampler: this one draws by class"):
+    with pytest.raises(ValueError, match=r"sampler: this one draws by class, .* a vector here"):
         by_class(replace(uneven, labels=torch.rand(98)))
-    with pytest.raises(ValueError, match="sampler: this one draws by class"):
-        by_class(replace(uneven, labels=torch.zeros(98, 4, 4, dtype=torch.long)))
+    with pytest.raises(ValueError, match=r"sampler: this one draws by class, .* a mask here"):
+        by_class(replace(uneven, labels=torch.zeros(98, 4, 4, dtype=torch.uint8)))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [torch.zeros(98, 4, 4, dtype=torch.uint8), torch.rand(98, 3), torch.rand(98, 1, 4, 4)],
+    ids=["masks", "vectors", "images"],
+)
+@pytest.mark.parametrize("name", options("sampler"))
+def test_masks_and_numbers_have_rows_or_are_refused_in_one_line(uneven, tmp_path, name, labels):
+    """Weights by example need no class, nor does the difficulty of another run."""
+    split = replace(uneven, labels=labels)
+    if name == "weighted":
+        np.save(tmp_path / "weights.npy", np.arange(98.0))
+        sampler = build(
+            node_of("sampler", name) | {"weights": str(tmp_path / "weights.npy")}, "sampler"
+        )
+    elif name == "trim_hardest":
+        store = Store(tmp_path / "examples", 98, (), torch.device("cpu"))
+        store.describe(ids=split.ids)
+        store.add(split.ids, {"loss": torch.arange(49.0)})
+        store.flush(0)
+        sampler = build(node_of("sampler", name) | {"reference": str(tmp_path)}, "sampler")
+    else:
+        sampler = made(name, split, tmp_path)
+    if name in {"class_balanced", "label_shuffle", "oversample", "smote", "undersample"}:
+        with pytest.raises(ValueError, match=r"\A[^\n]*draws by class[^\n]*\Z"):
+            sampler.rows(split, np.random.default_rng(3))
+    else:
+        ids, shares = sampler.rows(split, np.random.default_rng(3))
+        assert shares is None
+        assert set(ids.tolist()) <= set(split.ids.tolist())
+        assert len(ids) == (44 if name == "trim_hardest" else 49)  # 4.9 of 49 are left out

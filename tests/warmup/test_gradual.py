@@ -39,6 +39,13 @@ def test_lengths(steps: str, length: float) -> None:
     assert bound(steps=steps).length == pytest.approx(length)
 
 
+@pytest.mark.parametrize("steps", ["80st", "10ep", "1run", "99ep"])
+def test_as_long_as_the_run_is_refused(steps: str) -> None:
+    warmup = bound(steps=steps)
+    with pytest.raises(ValueError, match=rf"warmup\.steps={steps} is .* but the run has 80 steps"):
+        warmup.check(CLOCK)
+
+
 @pytest.mark.parametrize(
     ("setting", "value"), [("steps", "5"), ("start_factor", -0.1), ("start_factor", 1.1)]
 )

@@ -1,5 +1,5 @@
 """Augmentations: batched on the device, each image with its own random parameters."""
 
-from trainer.augmentation.base import Augmentation
+from trainer.augmentation.base import Augmentation, Geometric
 
-__all__ = ["Augmentation"]
+__all__ = ["Augmentation", "Geometric"]

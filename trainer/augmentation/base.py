@@ -1,15 +1,55 @@
 """What an augmentation does."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from torch import Tensor
 
+from trainer.dataset.split import Split
 from trainer.seed import Draws
 
 
 class Augmentation(ABC):
     """Changes each image of a batch by parameters of its own."""
 
+    def prepare(self, split: Split) -> None:
+        """Take what is needed of the training split, before the first call.
+
+        Raises ConfigError for images that the augmentation has no meaning for.
+        """
+
     @abstractmethod
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """[B, C, H, W] float32 in [0, 1] to the same; parameters [B] come from `draws`."""
+
+    def with_target(
+        self, images: Tensor, target: Tensor, draws: Draws, *, fill: float
+    ) -> tuple[Tensor, Tensor]:
+        """Images, and the masks or images [B, C', H, W] that stand for their labels."""
+        return self(images, draws), target
+
+
+class Geometric(Augmentation):
+    """An augmentation that moves pixels: masks and image targets move with them."""
+
+    @abstractmethod
+    def draw(self, draws: Draws, size: tuple[int, int]) -> Any:
+        """Parameters [B] for images of height and width `size`."""
+
+    @abstractmethod
+    def move(self, images: Tensor, parameters: Any, *, nearest: bool, fill: float) -> Tensor:
+        """Move the pixels of [B, C, H, W]; `nearest` blends none; what enters is `fill`."""
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """Move the images; what enters is black."""
+        size = images.shape[-2], images.shape[-1]
+        return self.move(images, self.draw(draws, size), nearest=False, fill=0.0)
+
+    def with_target(
+        self, images: Tensor, target: Tensor, draws: Draws, *, fill: float
+    ) -> tuple[Tensor, Tensor]:
+        """Move images and targets alike; masks (integers) are not blended."""
+        parameters = self.draw(draws, (images.shape[-2], images.shape[-1]))
+        mask = not target.is_floating_point()
+        moved = self.move(target.float(), parameters, nearest=mask, fill=fill)
+        return self.move(images, parameters, nearest=False, fill=0.0), moved.to(target.dtype)

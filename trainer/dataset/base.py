@@ -7,14 +7,17 @@ from torch import Tensor
 
 from trainer.check import within
 from trainer.dataset import twist
+from trainer.dataset.choice import chosen, restrict
 from trainer.dataset.split import Images, Pixels, Split, divide
 from trainer.errors import ConfigError, DataError
+from trainer.mixer import Target
 from trainer.seed import Purpose, generator
 
 __all__ = ["Data", "Dataset", "Images", "Pixels", "Raw", "Split", "channel_statistics", "divide"]
 
 STATISTICS_SAMPLE = 2000  # images that the channel mean and deviation are taken from
 STATISTICS_CHUNK = 50  # of them are in memory at once
+COUNTED_AT_ONCE = 1000  # masks
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,23 @@ class Data:
         """C, H, W of an image."""
         return self.train.images.shape
 
+    @property
+    def target(self) -> Target:
+        """What a label is."""
+        return self.train.target
+
     def class_counts(self) -> Tensor:
-        """[C] examples of each class in the training split."""
-        return self.train.labels[self.train.ids].bincount(minlength=len(self.classes))
+        """[C] examples, or of masks pixels, of each class in the training split; else [0].
+
+        Ids of no class, such as the 255 of ignored pixels, are not counted.
+        """
+        counts = torch.zeros(len(self.classes), dtype=torch.int64)
+        if self.train.labels.is_floating_point():
+            return counts[:0]
+        for ids in self.train.ids.split(COUNTED_AT_ONCE):
+            found = self.train.labels[ids].flatten().bincount(minlength=len(counts))
+            counts += found[: len(counts)]
+        return counts
 
     def described(self) -> dict[str, Tensor]:
         """What the difficulty store keeps of the training split beside its records; no masks."""
@@ -70,11 +87,15 @@ class Dataset:
     source has no test rows of its own, `test_fraction` of them is cut first, the same for every
     seed, so that runs of different seeds are tested on the same examples.
 
+    `classes`, by their names or numbers, are then the only ones of all three splits, numbered in
+    the order given: the splits are parts of those of all classes.
+
     What is left to train on is twisted by the seed where asked for, in this order: `imbalance`, the
     largest class over the smallest; `subset`, a stratified fraction or number; `label_noise`, the
     part of wrong labels; `threshold_class`. See trainer.dataset.twist.
     """
 
+    classes: list[int | str] | None = None
     val_fraction: float = 0.1
     test_fraction: float = 0.2
     subset: int | float | None = None
@@ -94,6 +115,8 @@ class Dataset:
             within("dataset.subset as a fraction", self.subset, "(0, 1)")
         elif self.subset is not None:
             within("dataset.subset", self.subset, "[1, inf)")
+        if self.classes == []:
+            raise ValueError("dataset.classes must name a class, or be null for all, got []")
 
     def load(self) -> Raw:
         """Read the source. Raises DataError, naming the path and what to do."""
@@ -102,16 +125,14 @@ class Dataset:
     def open(self, seed: int) -> Data:
         """Read and split."""
         raw = self.load()
-        train, test = raw.train, raw.test
-        if test is None:
-            test, train = divide(train, self.test_fraction, generator(0, Purpose.SPLIT, 0))
-        val = raw.val
-        if val is None:
-            val, train = divide(train, self.val_fraction, generator(seed, Purpose.SPLIT, 1))
-        if len(train) == 0:
-            raise DataError("the training split is empty; lower dataset.val_fraction")
+        train, val, test = self.divided(raw, seed)
+        classes = raw.classes
+        if self.classes is not None:
+            kept = chosen(self.classes, classes, train)
+            train, val, test = (restrict(split, kept) for split in (train, val, test))
+            classes = tuple(classes[c] for c in kept)
         true_labels = train.labels
-        train = self.twisted(train, raw.classes, seed)
+        train = self.twisted(train, classes, seed)
         mean, std = raw.mean, raw.std
         if mean is None or std is None:
             mean, std = channel_statistics(train)
@@ -119,12 +140,23 @@ class Dataset:
             train,
             val,
             test,
-            raw.classes + (("threshold",) if self.threshold_class else ()),
+            classes + (("threshold",) if self.threshold_class else ()),
             mean,
             std,
             true_labels=None if train.labels is true_labels else true_labels,
-            threshold=len(raw.classes) if self.threshold_class else None,
+            threshold=len(classes) if self.threshold_class else None,
         )
+
+    def divided(self, raw: Raw, seed: int) -> tuple[Split, Split, Split]:
+        """Training, validation and test split. Raises DataError where nothing is left to train."""
+        train, val, test = raw.train, raw.val, raw.test
+        if test is None:
+            test, train = divide(train, self.test_fraction, generator(0, Purpose.SPLIT, 0))
+        if val is None:
+            val, train = divide(train, self.val_fraction, generator(seed, Purpose.SPLIT, 1))
+        if len(train) == 0:
+            raise DataError("the training split is empty; lower dataset.val_fraction")
+        return train, val, test
 
     def twisted(self, split: Split, classes: tuple[str, ...], seed: int) -> Split:
         """The training split as the settings change it. Raises DataError for a class left empty."""

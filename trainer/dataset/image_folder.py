@@ -162,7 +162,8 @@ def open_image(path: str | Path) -> ImageFile.ImageFile:
 def unreadable(path: str | Path, error: Exception) -> DataError:
     """What is said of a damaged file."""
     return DataError(
-        f"cannot read the image {path}: {error}; dataset.corrupt=skip leaves such files out"
+        f"cannot read the image {path}: {error}; "
+        "with dataset=image_folder, dataset.corrupt=skip leaves such files out"
     )
 
 
@@ -190,12 +191,17 @@ def to_mode(image: Image.Image, channels: int) -> Image.Image:
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def fit(image: Image.Image, height: int, width: int) -> Image.Image:
+def fit(
+    image: Image.Image,
+    height: int,
+    width: int,
+    resample: Image.Resampling = Image.Resampling.BILINEAR,
+) -> Image.Image:
     """Scale so that the image covers height x width, then cut in the middle."""
     if (image.height, image.width) == (height, width):
         return image
     scale = max(height / image.height, width / image.width)
     size = max(width, round(image.width * scale)), max(height, round(image.height * scale))
-    image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    image = image.resize(size, resample, reducing_gap=3.0)
     left, top = (size[0] - width) // 2, (size[1] - height) // 2
     return image.crop((left, top, left + width, top + height))

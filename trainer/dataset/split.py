@@ -8,6 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainer.errors import DataError
+from trainer.mixer import Target
+
 
 class Images(Protocol):
     """M images of one shape, held in memory or decoded on demand."""
@@ -35,7 +38,7 @@ class Pixels:
 
     def read(self, ids: Sequence[int]) -> Tensor:
         """The images `ids` as uint8 [len(ids), C, H, W]."""
-        return self.pixels[torch.as_tensor(ids)]
+        return self.pixels[torch.as_tensor(ids, dtype=torch.int64)]
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,23 @@ class Split:
         return len(self.ids)
 
     @property
+    def target(self) -> Target:
+        """What a label is: a class id [M], a mask [M, H, W], numbers [M] or [M, D], an image.
+
+        Raises DataError for labels [M, ...] of another type or shape.
+        """
+        kinds: dict[int, Target] = {1: "class", 3: "mask"}
+        if self.labels.is_floating_point():
+            kinds = {1: "vector", 2: "vector", 4: "image"}
+        if self.labels.ndim not in kinds:
+            kind, shape = self.labels.dtype, list(self.labels.shape)
+            raise DataError(f"labels must be classes, masks, vectors or images, got {kind} {shape}")
+        return kinds[self.labels.ndim]
+
+    @property
     def classed(self) -> bool:
         """Whether the labels are class ids: one integer for each example."""
-        return self.labels.ndim == 1 and not self.labels.is_floating_point()
+        return self.target == "class"
 
 
 def divide(split: Split, fraction: float, rng: np.random.Generator) -> tuple[Split, Split]:

@@ -4,10 +4,20 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
+from trainer.dataset import Data
+from trainer.forward import Forward
+
 
 class Distiller(ABC):
-    """Blends the supervised losses with a teacher's."""
+    """Blends the supervised losses with a teacher's. Nothing of it is in a checkpoint."""
+
+    def prepare(self, student: Forward, data: Data) -> None:
+        """Load what teaches. Raises ValueError where it does not go with the student's data."""
 
     @abstractmethod
     def __call__(self, images: Tensor, outputs: Tensor, losses: Tensor) -> Tensor:
-        """Losses [B] of images [B, C, H, W] and the student's outputs to blended losses [B]."""
+        """Losses [B] or [B, H, W] to blended ones.
+
+        `images` [B, C, H, W] are what the student saw, standardised and mixed; `outputs` are its
+        logits [B, C, ...].
+        """

@@ -3,11 +3,14 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
+from trainer.metric import Mode
+
 
 class EarlyStopping(ABC):
     """Reads the metrics of each epoch and says when to stop."""
 
     needs_val = True  # whether it reads metrics that a run without validation does not have
+    best_by: tuple[str, Mode] | None = None  # what the best weights are; None: checkpoint.monitor
 
     @abstractmethod
     def update(self, metrics: dict[str, float]) -> bool:

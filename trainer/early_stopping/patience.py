@@ -10,7 +10,9 @@ from trainer.metric import Mode, better, direction
 class Patience(EarlyStopping):
     """Stops after `patience` epochs in a row without an improvement of more than `min_delta`.
 
-    `mode` is `min` or `max`; `auto` is `min` for losses and errors, `max` for all else.
+    `mode` is `min` or `max`; `auto` is `min` for losses and errors, `max` for all else. With
+    `restore_best` the weights that are tested are the best by `monitor`, without it by
+    `checkpoint.monitor`.
     """
 
     def __init__(
@@ -20,11 +22,13 @@ class Patience(EarlyStopping):
         mode: Literal["auto", "min", "max"] = "auto",
         patience: int = 5,
         min_delta: float = 0.0,
+        restore_best: bool = True,
     ) -> None:
         within("early_stopping.patience", patience, "[1, inf)")
         within("early_stopping.min_delta", min_delta, "[0, inf)")
         self.monitor = monitor
         self.mode: Mode = direction(monitor) if mode == "auto" else mode
+        self.best_by = (monitor, self.mode) if restore_best else None
         self.patience = patience
         self.min_delta = min_delta
         self.best: float | None = None

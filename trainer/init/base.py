@@ -1,6 +1,7 @@
 """What an initialisation scheme does."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -14,23 +15,41 @@ LAYERS = (
     nn.ConvTranspose2d,
     nn.ConvTranspose3d,
 )
+Layer = nn.Linear | nn.modules.conv._ConvNd
 
 
 class Init(ABC):
-    """Fills the weight of each linear and convolution layer; biases become zero.
+    """Fills the weight of each linear and convolution layer; biases become `bias`.
 
-    Normalisation layers keep the library's own values.
+    Normalisation layers keep the library's own values. Fans are counted as torch does: for a
+    transposed convolution the fan-in is that of the convolution whose gradient it is.
     """
+
+    batch = 0  # training images that `calibrate` wants; 0: it is not called
+
+    def __init__(self, *, bias: float = 0.0) -> None:
+        self.bias = bias
 
     @abstractmethod
     def fill(self, weight: Tensor) -> None:
         """Overwrite a weight [out, in, ...] in place."""
 
     @torch.no_grad()
-    def __call__(self, model: nn.Module) -> None:
-        """Initialise every layer, in the order of `model.modules()`."""
-        for layer in model.modules():
-            if isinstance(layer, LAYERS):
-                self.fill(layer.weight)
-                if layer.bias is not None:
-                    layer.bias.zero_()
+    def __call__(self, model: nn.Module, only: set[str] | None = None) -> None:
+        """Initialise every layer, or those of the modules `only`, as `model.modules()` has them."""
+        for layer in layers(model, only):
+            self.fill(layer.weight)
+            if layer.bias is not None:
+                layer.bias.fill_(self.bias)
+
+    def calibrate(self, model: nn.Module, images: Tensor, only: set[str] | None = None) -> None:
+        """Adjust weights by standardised training images [B, C, H, W]."""
+
+
+def layers(model: nn.Module, only: set[str] | None = None) -> Iterator[Layer]:
+    """The linear and convolution layers of a model, or those in the modules that `only` names."""
+    for name, layer in model.named_modules():
+        parts = name.split(".")
+        above = {".".join(parts[: i + 1]) for i in range(len(parts))}
+        if isinstance(layer, LAYERS) and (only is None or above.intersection(only)):
+            yield layer

@@ -3,96 +3,82 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, replace
+import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from PIL import Image
 
 from trainer.console import table
-from trainer.errors import DataError
-from trainer.evaluate import Evaluation
 from trainer.job.base import Job
 from trainer.picture import confusion, confusion_matrix
-from trainer.source import Source
+from trainer.reading import Reading, read
+from trainer.views import View
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from rich.table import Table
     from torch import Tensor
 
-    from trainer.dataset import Data
+    from trainer.evaluate import Evaluation
     from trainer.run import Run
 
 
 class Evaluate(Job):
     """Reads `run`, a run folder (its best checkpoint) or a checkpoint, on `split`.
 
-    The run's own settings hold, but for what the command line says otherwise.
+    The run's own settings hold, but for what the command line says otherwise. Of several `runs` the
+    probabilities are averaged; `tta` averages those over views of each image.
     """
+
+    def __init__(self, *, tta: View | list[View] = "none") -> None:
+        self.tta: View | list[View] = tta
 
     def __call__(self, run: Run) -> dict[str, Any]:
-        """Evaluate and write `confusion.png` and `classes.csv`."""
-        reading = read(run)
-        evaluation, name = reading.evaluation, run.config["split"]
-        rows = [[metric, f"{value:.4f}"] for metric, value in evaluation.metrics.items()]
-        run.console.say(table(f"{reading.checkpoint} on {name}", ["metric", name], rows))
-        if "prediction" in evaluation.records:
-            write_classes(run, reading.run.data.classes, evaluation)
+        """Evaluate and write `classes.csv`, and of class labels `confusion.png`."""
+        reading = read(run, self.tta)
+        name = run.config["split"]
+        run.console.say(comparison(reading, name))
+        write_classes(run, reading.run.data.classes, reading.evaluation)
         run.console.say(f"run folder    {run.folder.path}")
-        return {name: evaluation.metrics, "checkpoint": str(reading.checkpoint)}
+        return summary(reading)
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What a trained run does on the split that is asked for."""
-
-    run: Run  # with the trained weights
-    checkpoint: Path
-    evaluation: Evaluation
-    seen: Tensor  # [N] whether the run was trained on each example
-
-
-def read(run: Run) -> Reading:
-    """Evaluate the run that `run` names on `split`."""
-    source = Source.at(run.config["run"])
-    trained = run.like(source)
-    held = source.checkpoint(run.console.warn)
-    name = run.config["split"]
-    split = getattr(trained.data, name)
-    if not len(split):
-        raise DataError(f"split={name} has no examples in this data set")
-    seen = torch.zeros(len(split), dtype=torch.bool)
-    if (own := own_data(run, source, trained)) is not None:
-        trained.data = replace(trained.data, mean=own.mean, std=own.std)
-        if split.images is trained.data.train.images:
-            seen = torch.isin(split.ids, own.train.ids)
-    trained.model.load_state_dict(held.model)
-    feed = trained.loader.open(split, trained.device)
-    evaluation = trained.evaluator(feed, split, poll=run.signals.check)
-    return Reading(trained, held.path, evaluation, seen)
+def summary(reading: Reading) -> dict[str, Any]:
+    """What result.json says of it."""
+    paths = [str(path) for path in reading.checkpoints]
+    found: dict[str, Any] = {name: e.metrics for name, e in reading.columns.items()}
+    found["checkpoint"] = paths[0]
+    if reading.members:
+        found["checkpoint"] = paths
+        found["members"] = {name: e.metrics for name, e in reading.members.items()}
+    return found
 
 
-def own_data(run: Run, source: Source, trained: Run) -> Data | None:
-    """The data that the run was trained on, None where the command line names another source.
-
-    Its ids compare with those of `trained.data`, the same source in other splits.
-    """
-    own = type(run)(run.config, run.folder, run.console, [], run.sources).like(source)
-    before, now = own.config["dataset"], trained.config["dataset"]
-    if any(before.get(key) != now.get(key) for key in ("_target_", "root")):
-        return None
-    same = before == now and own.config["seed"] == trained.config["seed"]
-    return trained.data if same else own.data
+def comparison(reading: Reading, name: str) -> Table:
+    """A row for each metric, a column for each run and for what comes of them."""
+    members = {Path(path).name: e for path, e in reading.members.items()}
+    if len(members) < len(reading.members):  # the names of the folders are not enough
+        members = reading.members
+    columns = members | reading.columns
+    rows = [
+        [metric, *(f"{e.metrics.get(metric, math.nan):.4f}" for e in columns.values())]
+        for metric in reading.evaluation.metrics
+    ]
+    of = " and ".join(str(path) for path in reading.checkpoints)
+    return table(f"{of} on {name}", ["metric", *columns], rows)
 
 
 def write_classes(run: Run, classes: tuple[str, ...], evaluation: Evaluation) -> None:
-    """The confusion matrix as a picture, and precision and recall by class as a table."""
+    """A table by class where there are some, of class labels a picture of the confusion matrix."""
     records = evaluation.records
-    matrix = confusion_matrix(records["label"], records["prediction"], len(classes))
-    Image.fromarray(confusion(matrix, classes)).save(run.folder.path / "confusion.png")
-    rows = by_class(matrix, classes)
-    header = ["class", "examples", "precision", "recall"]
+    if "prediction" in records:
+        matrix = confusion_matrix(records["label"], records["prediction"], len(classes))
+        Image.fromarray(confusion(matrix, classes)).save(run.folder.path / "confusion.png")
+        header, rows = ["class", "examples", "precision", "recall"], by_class(matrix, classes)
+    elif "intersection" in records:
+        header, rows = ["class", "union", "iou"], by_mask(records, classes)
+    else:
+        return
     with (run.folder.path / "classes.csv").open("w", newline="") as file:
         csv.writer(file).writerows([header, *rows])
     run.console.say(table("by class", header, rows))
@@ -106,3 +92,10 @@ def by_class(matrix: Tensor, classes: tuple[str, ...]) -> list[list[str]]:
         [name, str(int(labels[i])), f"{precision[i]:.4f}", f"{recall[i]:.4f}"]
         for i, name in enumerate(classes)
     ]
+
+
+def by_mask(records: dict[str, Tensor], classes: tuple[str, ...]) -> list[list[str]]:
+    """Name, pixels of the union and intersection over union of each class, of [N, C] pixels."""
+    intersection, union = (records[name].double().sum(0) for name in ("intersection", "union"))
+    iou = intersection / union.clamp(min=1)
+    return [[name, f"{union[i]:.0f}", f"{iou[i]:.4f}"] for i, name in enumerate(classes)]

@@ -6,14 +6,15 @@ import csv
 from typing import TYPE_CHECKING, Any
 
 from trainer.job.base import Job
-from trainer.job.evaluate import read
+from trainer.job.evaluate import summary
+from trainer.reading import Reading, read
+from trainer.views import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from torch import Tensor
 
-    from trainer.job.evaluate import Reading
     from trainer.run import Run
 
 
@@ -23,11 +24,16 @@ class Predict(Job):
     A row for each example, in dataset order. Columns: `id`; of classes `label`, `prediction`, its
     probability `confidence`, and `p_y` of the label; `loss`, the run's own, and `seen`, 1 where the
     run was trained on the example; of classes a probability `p_<class>` for each.
+
+    Of several `runs` the probabilities are averaged; `tta` averages those over views of each image.
     """
+
+    def __init__(self, *, tta: View | list[View] = "none") -> None:
+        self.tta: View | list[View] = tta
 
     def __call__(self, run: Run) -> dict[str, Any]:
         """Predict and write."""
-        reading = read(run)
+        reading = read(run, self.tta)
         path = run.folder.path / "predictions.csv"
         names, columns = zip(*columns_of(reading), strict=True)
         with path.open("w", newline="") as file:
@@ -36,15 +42,11 @@ class Predict(Job):
             writer.writerows(zip(*columns, strict=True))
         evaluation, name = reading.evaluation, run.config["split"]
         run.console.say(
-            f"{reading.checkpoint} on {name}: {len(evaluation.ids)} examples, "
-            f"of which the run was trained on {int(reading.seen.sum())}"
+            f"{' and '.join(map(str, reading.checkpoints))} on {name}: {len(evaluation.ids)} "
+            f"examples, of which {int(reading.seen.sum())} were trained on"
         )
         run.console.say(f"predictions   {path}")
-        return {
-            name: evaluation.metrics,
-            "checkpoint": str(reading.checkpoint),
-            "predictions": str(path),
-        }
+        return {**summary(reading), "predictions": str(path)}
 
 
 def columns_of(reading: Reading) -> list[tuple[str, Iterable[Any]]]:

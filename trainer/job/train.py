@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from trainer import checkpoint, gallery
+from trainer.average import average_of
+from trainer.compatible import check_pixels
 from trainer.console import table
 from trainer.errors import CheckpointError, ConfigError
 from trainer.evaluate import Evaluation
+from trainer.finetune import Freeze
 from trainer.fit import Fit
 from trainer.guard import Guard
 from trainer.history import Store
@@ -18,7 +21,8 @@ from trainer.length import Clock, Every
 from trainer.log import Log
 from trainer.meter import Meter
 from trainer.mining.rank import Ranker
-from trainer.rate import Rate
+from trainer.optimizer.parts import scale_parts
+from trainer.rate import Rate, base_lr
 from trainer.report import Report, flat
 from trainer.saver import Saver
 from trainer.step import Step
@@ -26,6 +30,7 @@ from trainer.step import Step
 if TYPE_CHECKING:
     from trainer.run import Run
 
+SPLITS = ("val", "test")  # read at the end of a run, with the weights that it ends with
 MAY_DIFFER = (
     "epochs",
     "steps",
@@ -47,6 +52,7 @@ class Train(Job):
     def __call__(self, run: Run) -> dict[str, Any]:
         """Train, then test once."""
         held = resume(run)
+        run.restores = held is not None
         resumed_at = None if held is None else held.state["progress"]["step"]
         offset = 0 if held is None else held.state["log"]
         log = Log(run.folder.path, run.console.warn, resumed_at=resumed_at, offset=offset)
@@ -92,7 +98,7 @@ def make_fit(run: Run, report: Report) -> Fit:
     train_feed = run.loader.open(data.train, run.device)
     full = run.full_steps
     clock = Clock(full, config["steps"] or config["epochs"] * full)
-    step = make_step(run)
+    step = make_step(run, clock)
     optimizer = step.guard.optimizer
     return Fit(
         seed=config["seed"],
@@ -105,7 +111,8 @@ def make_fit(run: Run, report: Report) -> Fit:
         val_feed=run.loader.open(data.val, run.device),
         planner=run.planner,
         step=step,
-        rate=Rate(run.schedule, run.warmup, optimizer.param_groups[0]["lr"], clock),
+        rate=Rate(run.schedule, run.warmup, base_lr(optimizer), clock),
+        freeze=Freeze(run.model, config["finetune"], clock),  # after the optimizer took them all
         evaluator=run.evaluator,
         early_stopping=run.early_stopping,
         saver=Saver(
@@ -113,7 +120,7 @@ def make_fit(run: Run, report: Report) -> Fit:
             config,
             Every(config["checkpoint"]["every"], clock, "checkpoint.every"),
             keep=config["checkpoint"]["keep"],
-            monitor=config["checkpoint"]["monitor"],
+            **best_by(run),
         ),
         report=report,
         log_every=Every(config["log"]["every"], clock, "log.every"),
@@ -121,10 +128,23 @@ def make_fit(run: Run, report: Report) -> Fit:
     )
 
 
-def make_step(run: Run) -> Step:
+def best_by(run: Run) -> dict[str, Any]:
+    """The metric that the best weights are chosen by, and whether low or high is better."""
+    monitor = run.config["checkpoint"]["monitor"]
+    if run.early_stopping.best_by is None:
+        return {"monitor": monitor}
+    own, mode = run.early_stopping.best_by
+    if own != monitor:
+        run.console.say(f"the best weights: by early_stopping.monitor={own}, not {monitor}")
+    return {"monitor": own, "mode": mode}
+
+
+def make_step(run: Run, clock: Clock) -> Step:
     """The train step with its optimizer."""
     config = run.config
     optimizer = run.make("optimizer", model=run.model, params=run.model.parameters())
+    scales = {name: config["finetune"][name] for name in ("head_lr_factor", "layer_decay")}
+    scale_parts(optimizer, run.model, **scales)
     half = config["precision"] == "fp16"
     fused = bool(optimizer.param_groups[0].get("fused"))
     guard = Guard(
@@ -140,6 +160,11 @@ def make_step(run: Run) -> Step:
     store = Store(folder, len(train.labels), run.task.fields, run.device)
     store.describe(**run.data.described())
     run.miner.prepare(train.labels.to(run.device))
+    check_pixels(run, run.data)
+    run.mixer.bind_clock(clock)
+    for augmentation in run.augmentation:
+        augmentation.prepare(train)
+    run.distiller.prepare(run.forward, run.data)
     return Step(
         forward=run.forward,
         augmentation=run.augmentation,
@@ -150,8 +175,10 @@ def make_step(run: Run) -> Step:
         distiller=run.distiller,
         guard=guard,
         meter=Meter(run.task, run.ready_loss, store),
+        average=average_of(run.model, config["ema"], config["swa"], clock),
         accumulate=config["accumulate"],
         clip=config["clip"],
+        sam=config["sam"],
     )
 
 
@@ -167,10 +194,11 @@ def finish(run: Run, fit: Fit, report: Report) -> dict[str, Any]:
     run.console.start(total, fit.progress.step)
     fit()
     run.console.stop()
+    fit.step.average.settle()
     best = load_best(run, fit)
-    finals = test(run, fit, report)
+    finals = test(run, fit, report, best)
     p, cost = fit.progress, fit.step.cost
-    report.hparams(run.config, finals, p.step)
+    report.hparams(run.config, {s: finals[s] for s in SPLITS if s in finals}, p.step)
     gallery.show(run, report, p.step)
     names = list(next(iter(finals.values())).metrics) if finals else []
     rows = [[split, *(f"{e.metrics[n]:.4f}" for n in names)] for split, e in finals.items()]
@@ -206,20 +234,23 @@ def load_best(run: Run, fit: Fit) -> int:
     return step
 
 
-def test(run: Run, fit: Fit, report: Report) -> dict[str, Evaluation]:
-    """Evaluate val and test with the weights as they stand; postprocessing is fitted on val."""
+def test(run: Run, fit: Fit, report: Report, best: int) -> dict[str, Evaluation]:
+    """Evaluate val and test with the weights as they stand, those of step `best`.
+
+    Postprocessing is fitted on val; with it there are also `val_before` and `test_before`.
+    """
+    plain: dict[str, Evaluation] = {}
+    for name in SPLITS:
+        split = getattr(run.data, name)
+        if len(split):
+            feed = run.loader.open(split, run.device)
+            plain[name] = run.evaluator(feed, split, poll=run.signals.check)
+    postprocess = run.postprocess
+    postprocess.learn(run.data, plain.get("val"))
+    postprocess.save(run.folder.path, run.config["postprocess"], f"step-{best}")
     finals: dict[str, Evaluation] = {}
-    for split_name in ("val", "test"):
-        split = getattr(run.data, split_name)
-        if not len(split):
-            continue
-        feed = run.loader.open(split, run.device)
-        check = run.signals.check
-        evaluation = run.evaluator(feed, split, poll=check, transform=run.postprocess)
-        if split_name == "val":
-            run.postprocess.fit(evaluation.outputs, evaluation.records["label"])
-            evaluation = run.evaluator(feed, split, poll=check, transform=run.postprocess)
-        if split_name == "test":
-            report.test(fit.progress.epoch, fit.progress.step, evaluation)
-        finals[split_name] = evaluation
+    for name, evaluation in plain.items():
+        finals |= postprocess.results(name, evaluation, run.evaluator)
+    if "test" in finals:
+        report.test(fit.progress.epoch, fit.progress.step, finals["test"])
     return finals

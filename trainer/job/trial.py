@@ -3,60 +3,54 @@
 from __future__ import annotations
 
 import copy
-import io
-import math
-import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from itertools import islice
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 from trainer.check import within
 from trainer.console import table
-from trainer.dataset import Split
-from trainer.fit import Fit
 from trainer.job.base import Job
-from trainer.job.train import make_fit, make_step
+from trainer.job.train import make_fit
+from trainer.lesson import check_generalises, check_overfit
 from trainer.log import Log
-from trainer.mining.none import NoMiner
-from trainer.mixer.none import NoMixer
-from trainer.plan import Plan
+from trainer.rehearsal import Check, FirstSteps, check_labels, check_start, evenly
 from trainer.report import Report
-from trainer.seed import Moment
+from trainer.speed import UNTIMED, measure
 
 if TYPE_CHECKING:
     from trainer.run import Run
 
-HOOKS = ("refresh", "sampler", "select", "weigh", "observe")
-UNTIMED = 3  # first batches, slower than the rest
-START_SAMPLE = 512  # examples that the loss at the start is taken from
-LEARNED = 0.99  # accuracy on the examples to overfit
-
-
-@dataclass(frozen=True)
-class Check:
-    """One finding."""
-
-    name: str
-    fine: bool
-    detail: str
+UNITS = ("", "k", "M", "G", "T", "P")  # of 1000 each
 
 
 class Trial(Job):
-    """Runs a few batches through everything and says whether a long run is worth its time."""
+    """Runs a few batches through everything and says whether a long run is worth its time.
+
+    `overfit` examples must be learned by heart in `overfit_steps`. Then other examples must be
+    known better than by chance, if need be after training on `generalise` of them for at most
+    `generalise_steps`. Test examples are not read.
+    """
 
     needs_data = True
 
-    def __init__(self, *, batches: int = 20, overfit: int = 64, overfit_steps: int = 400) -> None:
+    def __init__(
+        self,
+        *,
+        batches: int = 20,
+        overfit: int = 64,
+        overfit_steps: int = 400,
+        generalise: int = 512,
+        generalise_steps: int = 1000,
+    ) -> None:
         within("job.batches", batches, f"[{UNTIMED + 1}, inf)")
         within("job.overfit", overfit, "[2, inf)")
         within("job.overfit_steps", overfit_steps, "[1, inf)")
+        within("job.generalise", generalise, "[2, inf)")
+        within("job.generalise_steps", generalise_steps, "[1, inf)")
         self.batches = batches
         self.overfit = overfit
         self.overfit_steps = overfit_steps
+        self.generalise = generalise
+        self.generalise_steps = generalise_steps
 
     def __call__(self, run: Run) -> dict[str, Any]:
         """Check, measure, and end with a verdict."""
@@ -64,135 +58,57 @@ class Trial(Job):
         try:
             fit = make_fit(run, Report(log, run.console, run.data, run.epochs))
             initial = copy.deepcopy(run.model.state_dict())
-            checks = [check_start(run), *self.check_hooks(fit)]
-            speed = self.measure(fit)
-            run.model.load_state_dict(initial)
-            checks.append(self.check_overfit(run))
+            checks = [check_start(run), check_labels(run)]
+            steps = FirstSteps(run, fit, self.batches, initial)
+            checks += steps.checks()
+            steps.again()
+            speed = measure(run, fit, self.batches)
+            steps.again()
+            if all(check.fine for check in checks):
+                checks += self.lessons(run, initial)
         finally:
             log.close()
         return self.conclude(run, checks, speed)
 
-    def check_hooks(self, fit: Fit) -> list[Check]:
-        """Every hook of the miner, in the first epoch that it is active in."""
-        miner = fit.step.miner
-        miner.warmup_epochs = 0
-        calls: Counter[str] = Counter()
-        for name in HOOKS:
-            setattr(miner, name, counted(getattr(miner, name), name, calls))
-        fit.planner.refresh(0, fit.scan)
-        plan = fit.planner.plan(0)
-        before = fit.step.cost.backward
-        rows = self.train(fit, plan)
-        trained = (fit.step.cost.backward - before) / rows
-        named = ", ".join(f"{name} {calls[name]}" for name in HOOKS if calls[name])
-        detail = f"{named} calls; {trained:.0%} of the rows went backward"
-        return [
-            Check(f"mining {type(miner).__name__}", calls["observe"] > 0, detail),
-            check_state(fit),
-            check_gradients(fit),
-        ]
+    def lessons(self, run: Run, initial: dict[str, Any]) -> list[Check]:
+        """What can be learned, and where that can be done, what it is worth."""
+        few = evenly(run.data.train, self.overfit)
+        check = check_overfit(run, initial, few, self.overfit_steps)
+        if not check.fine:
+            return [check]
+        limits = self.generalise, self.generalise_steps
+        return [check, check_generalises(run, initial, few, *limits)]
 
-    def train(self, fit: Fit, plan: Plan) -> int:
-        """A few steps of a plan; how many rows they had."""
-        bounds, rows = plan.bounds.tolist(), 0
-        batches = islice(fit.train_feed.batches(plan), self.batches)
-        for i, batch in enumerate(batches):
-            fit.rate.apply(fit.step.guard.optimizer, i)
-            fit.step(batch, Moment(fit.seed, 0, i), bounds[i])
-            rows += len(batch)
-        fit.step.guard.read()
-        fit.step.meter.flush()
-        return rows
-
-    def measure(self, fit: Fit) -> dict[str, float]:
-        """Images per second, and what the run would take."""
-        plan = fit.planner.plan(0)
-        bounds, rows, since = plan.bounds.tolist(), 0, time.perf_counter()
-        for i, batch in enumerate(islice(fit.train_feed.batches(plan), self.batches)):
-            if i == min(UNTIMED, plan.steps - 1):
-                fit.step.norm.item()  # waits for a GPU
-                rows, since = 0, time.perf_counter()
-            fit.step(batch, Moment(fit.seed, 0, i), bounds[i])
-            rows += len(batch)
-        fit.step.norm.item()
-        speed = rows / (time.perf_counter() - since)
-        since = time.perf_counter()
-        fit.validate()
-        epoch = len(plan) / speed + time.perf_counter() - since
-        total = epoch * fit.clock.total / fit.clock.steps_per_epoch
-        return {"images_per_second": speed, "epoch_seconds": epoch, "total_seconds": total}
-
-    def check_overfit(self, run: Run) -> Check:
-        """A few examples, unaugmented and unmixed, must be learned by heart."""
-        run.miner, run.mixer, run.augmentation = NoMiner(), NoMixer(), []
-        step = make_step(run)
-        train = run.data.train
-        few = Split(train.images, train.labels, train.ids[: self.overfit])
-        feed = run.loader.open(few, run.device)
-        size = min(run.batch_size, len(few))
-        taken = 0
-        accuracy = 0.0
-        while taken < self.overfit_steps and accuracy < LEARNED:
-            for batch in feed.batches(Plan.of(few.ids, size)):
-                step(batch, Moment(run.config["seed"], 0, taken), 0)
-                taken += 1
-            accuracy = run.evaluator(feed, few).metrics["accuracy"]
-        detail = f"accuracy {accuracy:.3f} on {len(few)} training examples after {taken} steps"
-        return Check("overfits", accuracy >= LEARNED, detail)
-
-    def conclude(self, run: Run, checks: list[Check], speed: dict[str, float]) -> dict[str, Any]:
+    def conclude(
+        self, run: Run, checks: list[Check], speed: dict[str, float | None]
+    ) -> dict[str, Any]:
         """Show the findings and the verdict."""
         rows = [[c.name, "fine" if c.fine else "NOT FINE", c.detail] for c in checks]
-        memory = run.peak_memory()
-        rows += [
-            ["speed", "", f"{speed['images_per_second']:,.0f} images/s"],
-            ["time", "", f"{speed['epoch_seconds']:.1f} s an epoch"],
-            ["whole run", "", f"{speed['total_seconds']:.0f} s"],
-            ["peak memory", "", f"{memory / 2**20:,.0f} MiB"],
-        ]
+        rows += described(speed, run.peak_memory())
         run.console.say(table("trial", ["check", "", "finding"], rows))
-        bad = [check.name for check in checks if not check.fine]
-        verdict = f"not ready: {', '.join(bad)}" if bad else "ready to train"
+        bad = [check.detail for check in checks if not check.fine]
+        verdict = f"not ready: {'; '.join(bad)}" if bad else "ready to train"
         run.console.say(f"verdict: {verdict}")
         return {"verdict": verdict, "checks": [asdict(check) for check in checks], **speed}
 
 
-def counted(hook: Callable[..., Any], name: str, calls: Counter[str]) -> Callable[..., Any]:
-    """The hook, with its calls counted."""
-
-    def call(*arguments: Any) -> Any:
-        calls[name] += 1
-        return hook(*arguments)
-
-    return call
-
-
-def check_start(run: Run) -> Check:
-    """The loss of the untrained model against that of a uniform guess, ln C."""
-    train = run.data.train
-    some = Split(train.images, train.labels, train.ids[:START_SAMPLE])
-    nll = run.evaluator(run.loader.open(some, run.device), some).metrics["nll"]
-    expected = math.log(len(run.data.classes))
-    detail = f"negative log likelihood {nll:.3f}, ln C = {expected:.3f}"
-    return Check("loss at start", abs(nll - expected) < 0.5 * expected, detail)
+def described(speed: dict[str, float | None], memory: int) -> list[list[str]]:
+    """The rows of the table that say how fast it is."""
+    images, epoch, total, own, reached, utilisation = speed.values()
+    used = "" if utilisation is None else f", {utilisation:.0%} of the card's"
+    return [
+        ["speed", "", f"{images:,.0f} images/s"],
+        ["time", "", f"{epoch:.1f} s an epoch"],
+        ["whole run", "", f"{total:.0f} s"],
+        ["peak memory", "", f"{memory / 2**20:,.0f} MiB"],
+        ["model", "", f"{scaled(own)}FLOP forward for an image"],
+        ["compute", "", f"{scaled(reached)}FLOP/s{used}"],
+    ]
 
 
-def check_state(fit: Fit) -> Check:
-    """The miner's state through a file and back."""
-    buffer = io.BytesIO()
-    torch.save(fit.step.miner.state_dict(), buffer)
-    buffer.seek(0)
-    fit.step.miner.load_state_dict(torch.load(buffer, weights_only=True))
-    detail = f"{buffer.getbuffer().nbytes:,} bytes, written and read back"
-    return Check("mining state", True, detail)
-
-
-def check_gradients(fit: Fit) -> Check:
-    """Every parameter got a gradient, a finite one that is not zero everywhere."""
-    named = fit.model.named_parameters()
-    idle = [n for n, p in named if p.requires_grad and (p.grad is None or not p.grad.any())]
-    norm = fit.step.norm.item()
-    detail = f"norm {norm:.3g} at the last batch"
-    if idle:
-        detail += f"; none at {', '.join(idle[:3])}"
-    return Check("gradients", math.isfinite(norm) and not idle, detail)
+def scaled(value: float | None) -> str:
+    """A number with a unit's prefix: 3.1 M."""
+    value, order = value or 0.0, 0
+    while value >= 1000 and order < len(UNITS) - 1:
+        value, order = value / 1000, order + 1
+    return f"{value:.3g} {UNITS[order]}"

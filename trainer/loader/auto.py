@@ -12,7 +12,10 @@ from trainer.loader.stream import Stream
 
 
 class Auto(Loader):
-    """`memory` for sources of at most `memory_gb` gigabytes as uint8, `stream` above."""
+    """`memory` for sources of at most `memory_gb` gigabytes, `stream` above.
+
+    Images count as uint8, with their labels: a mask is as large as a channel.
+    """
 
     def __init__(self, *, workers: int = 2, memory_gb: float = 4.0) -> None:
         within("loader.memory_gb", memory_gb, "[0, inf)")
@@ -22,6 +25,6 @@ class Auto(Loader):
 
     def open(self, split: Split, device: torch.device) -> Feed:
         """The feed of a split."""
-        size = len(split.images) * math.prod(split.images.shape)
+        size = len(split.images) * math.prod(split.images.shape) + split.labels.nbytes
         fits = size <= self.memory_gb * 1e9
         return (self.memory if fits else self.stream).open(split, device)

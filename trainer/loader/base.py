@@ -28,10 +28,15 @@ class Loader(ABC):
 
 
 def batch_of(images: Tensor, labels: Tensor, plan: Plan, rows: slice) -> Batch:
-    """The batch of some rows of the plan, from their images [B, ...] and labels [B, K, ...]."""
+    """The batch of some rows of the plan, from their images [B, ...] and labels [B, K, ...].
+
+    Masks are uint8 until here; losses take classes as int64, and numbers [B, K] as [B, K, 1].
+    """
+    if labels.is_floating_point() and labels.ndim == 2:
+        labels = labels[..., None]
     return Batch(
         images,
-        labels,
+        labels if labels.is_floating_point() else labels.long(),
         plan.shares[rows],
         plan.ids[rows],
         plan.weight[rows],

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainer.batch import Batch
 from trainer.check import within
-from trainer.loss.base import Loss, contract
+from trainer.loss.base import Loss, contract, spread
 from trainer.loss.bce import wrong_logits
 
 
@@ -60,7 +60,7 @@ class Ghm(Loss):
 
     def reweigh(self, losses: Tensor, outputs: Tensor, batch: Batch) -> Tensor:
         """Losses [B] with the weights of the survey, which carry no gradient."""
-        return contract(lambda labels: self.weighed(outputs, labels), batch)
+        return contract(lambda labels: self.weighed(outputs, self.known(labels)), batch)
 
     def weighed(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """[B, C], [B] → [B]."""
@@ -69,9 +69,8 @@ class Ghm(Loss):
 
     def counts(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Elements in each bin [bins], by the weights of their rows."""
-        rows = contract(lambda labels: self.rows(outputs, labels), batch)
-        weight = batch.weight[:, None]
-        weight = weight.reshape(*weight.shape, *[1] * (rows.ndim - weight.ndim))
+        rows = contract(lambda labels: self.rows(outputs, self.known(labels)), batch)
+        weight = spread(batch.weight[:, None], rows)
         return (weight * rows).transpose(0, 1).flatten(1).sum(1)
 
     def rows(self, outputs: Tensor, labels: Tensor) -> Tensor:

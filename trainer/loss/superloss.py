@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainer.batch import Batch
 from trainer.check import within
-from trainer.loss.base import Loss
+from trainer.loss.base import Loss, spread
 
 
 class SuperLoss(Loss):
@@ -50,8 +50,7 @@ class SuperLoss(Loss):
 
     def survey(self, losses: Tensor, outputs: Tensor, batch: Batch) -> None:
         """Move the running mean."""
-        weight = batch.weight * (batch.count > 0)
-        weight = weight.reshape(*weight.shape, *[1] * (losses.ndim - weight.ndim))
+        weight = spread(batch.weight * (batch.count > 0), losses)
         total = weight.expand_as(losses).sum()
         mean = (weight * losses).sum() / total
         moved = torch.where(self.begun, torch.lerp(mean, self.mean, self.momentum), mean)

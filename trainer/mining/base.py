@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from trainer.batch import Batch
 from trainer.check import within
+from trainer.loss.base import spread
+from trainer.mixer.base import Target
 from trainer.plan import Plan
 from trainer.seed import Moment, Purpose, generator
 
@@ -48,7 +50,9 @@ class Miner:
     rank_by: Literal["raw", "excess"] = "raw"
     warmup_epochs: int = 0
 
+    targets: ClassVar[tuple[Target, ...]] = ("class", "mask", "vector", "image")  # of its labels
     pooled = False  # whether weigh() depends on the losses of the whole effective batch
+    per_pixel = False  # whether it chooses among the pixels of masks
 
     def __post_init__(self) -> None:
         within("mining.warmup_epochs", self.warmup_epochs, "[0, inf)")
@@ -96,19 +100,23 @@ def of_examples(ranks: Tensor) -> Tensor:
 
 def only(batch: Batch, mask: Tensor) -> Batch:
     """The batch with weight and count 0 where the mask [B] or [B, H, W] is false."""
-    extra = mask.ndim - batch.weight.ndim
-    weight, count = (x.reshape(*x.shape, *[1] * extra) for x in (batch.weight, batch.count))
-    return replace(batch, weight=weight * mask, count=count * mask)
+    weight, count = (spread(x, mask) * spread(mask, x) for x in (batch.weight, batch.count))
+    return replace(batch, weight=weight, count=count)
 
 
-def hardest(ranks: Tensor, batch: Batch, number: int) -> Tensor:
-    """Mask [B] or [B, H, W] of the `number` highest ranks among the elements that count.
+def hardest(ranks: Tensor, eligible: Tensor, number: int | Tensor) -> Tensor:
+    """Mask [B] or [B, H, W] of the `number` highest ranks among the eligible elements.
 
-    Ties go to the earlier element, so that the choice is the same on every machine.
+    Ties go to the earlier element, so that the choice is the same on every machine. A number that
+    is a tensor on the device is not read back.
     """
-    extra = ranks.ndim - batch.count.ndim
-    counts = batch.count.reshape(*batch.count.shape, *[1] * extra) > 0
-    flat = ranks.masked_fill(~counts.expand_as(ranks), -torch.inf).flatten()
-    chosen = flat.argsort(descending=True, stable=True)[:number]
-    mask = torch.zeros_like(flat, dtype=torch.bool).index_fill_(0, chosen, True)
-    return mask.view_as(ranks) & counts
+    flat = ranks.masked_fill(~eligible, -torch.inf).flatten()
+    order = flat.argsort(descending=True, stable=True)
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=order.device)
+    return (place < number).view_as(ranks) & eligible
+
+
+def counted(ranks: Tensor, batch: Batch) -> Tensor:
+    """Which elements of ranks [B] or [B, H, W] count: no added row, no ignored pixel."""
+    return (spread(batch.count, ranks) > 0).expand_as(ranks)

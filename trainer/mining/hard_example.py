@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from trainer.check import within
-from trainer.mining.base import Epoch, Miner, kept
+from trainer.mining.base import Epoch, Miner, kept, of_examples
 from trainer.plan import Plan
 
 
@@ -23,7 +23,8 @@ class HardExample(Miner):
     """Adds (`mode: add`) or trains on alone (`mode: resample`) the hardest `keep` of the set.
 
     The set is scored every `every` epochs, in dataset order, in eval mode, without gradient,
-    augmentation or mixing. `weight` is λ. A hard batch is as large as the batch it is added to.
+    augmentation or mixing; a mask by the mean of its pixels. `weight` is λ. A hard batch is as large
+    as the batch it is added to.
     """
 
     keep: float = 0.5
@@ -43,7 +44,7 @@ class HardExample(Miner):
         """Score every training example and keep the ids of the hardest."""
         if self.hard is not None and (epoch.number - self.warmup_epochs) % self.every:
             return
-        ranks = scan(epoch.ids)
+        ranks = of_examples(scan(epoch.ids))
         order = ranks.argsort(descending=True, stable=True)
         self.hard = epoch.ids[order[: kept(len(order), self.keep)]]
 

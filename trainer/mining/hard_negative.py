@@ -15,7 +15,7 @@ from torch import Tensor
 
 from trainer.batch import Batch
 from trainer.check import within
-from trainer.mining.base import Epoch, Miner, only
+from trainer.mining.base import Epoch, Miner, counted, hardest, only
 from trainer.mining.misclassified import among, worst
 from trainer.plan import Plan
 from trainer.seed import Moment
@@ -35,6 +35,8 @@ class HardNegative(Miner):
     mask with a positive pixel is a positive.
     """
 
+    targets = ("class", "mask")
+
     mode: Literal["online", "bootstrap"] = "online"
     ratio: float = 3.0
     negative_classes: list[int] = field(default_factory=lambda: [0])
@@ -48,14 +50,12 @@ class HardNegative(Miner):
         within("mining.min_kept", self.min_kept, "[0, inf)")
         within("mining.every", self.every, "[1, inf)")
         within("mining.negative_classes", self.negative_classes, "[0, inf)")
-        self.pooled = self.mode == "online"
+        self.pooled = self.per_pixel = self.mode == "online"
         if self.mode == "bootstrap":
             self.score = "margin"
 
     def prepare(self, labels: Tensor) -> None:
         """Refuse negative classes that are no label's, or every label's."""
-        if labels.is_floating_point():
-            raise ValueError("mining=hard_negative needs classes, and the labels are numbers")
         negative = self.is_negative(labels)
         if bool(negative.all()) or not bool(negative.any()):
             part = "all" if bool(negative.all()) else "none"
@@ -71,12 +71,11 @@ class HardNegative(Miner):
 
     def weigh(self, ranks: Tensor, batch: Batch, moment: Moment) -> Batch:
         """Weight and count 0 for the easy negatives."""
-        extra = ranks.ndim - batch.count.ndim
-        counts = batch.count.reshape(*batch.count.shape, *[1] * extra).expand_as(ranks) > 0
+        counts = counted(ranks, batch)
         negative = self.is_negative(batch.dominant()[0])
         positive = ~negative & counts
         limit = (self.ratio * positive.sum() + 0.5).long().clamp(min=self.min_kept)
-        return only(batch, positive | hardest_of(ranks, negative & counts, limit))
+        return only(batch, positive | hardest(ranks, negative & counts, limit))
 
     def refresh(self, epoch: Epoch, scan: Callable[[Tensor], Tensor]) -> None:
         """Begin the pool, or add the negatives that the model gets most wrong."""
@@ -104,18 +103,6 @@ class HardNegative(Miner):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take it back."""
         self.pool = state["pool"]
-
-
-def hardest_of(ranks: Tensor, eligible: Tensor, limit: Tensor) -> Tensor:
-    """Mask of the `limit` highest ranks among the eligible; ties go to the earlier element.
-
-    Unlike in `base.hardest` the limit is a tensor on the device: nothing is read back.
-    """
-    flat = ranks.masked_fill(~eligible, -torch.inf).flatten()
-    order = flat.argsort(descending=True, stable=True)
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order), device=order.device)
-    return (place < limit).view_as(ranks) & eligible
 
 
 def most_wrong(ids: Tensor, margins: Tensor, number: int) -> Tensor:

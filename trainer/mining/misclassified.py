@@ -23,6 +23,8 @@ class Misclassified(Miner):
     has no rows, and the planner trains on all.
     """
 
+    targets = ("class", "mask")
+
     threshold: float | None = None
     every: int = 1
     warmup_epochs: int = 1

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from trainer.batch import Batch
 from trainer.check import within
-from trainer.mining.base import Miner, hardest, kept, only
+from trainer.mining.base import Miner, counted, hardest, only
 from trainer.seed import Moment
 
 
@@ -26,6 +26,7 @@ class Ohem(Miner):
     threshold: float | None = None
 
     pooled = True
+    per_pixel = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,8 +38,8 @@ class Ohem(Miner):
 
     def weigh(self, ranks: Tensor, batch: Batch, moment: Moment) -> Batch:
         """Weight and count 0 for the dropped."""
-        if self.threshold is None:
-            number = kept(ranks.numel(), self.keep, self.min_kept)
-            return only(batch, hardest(ranks, batch, number))
-        least = hardest(ranks, batch, self.min_kept)
-        return only(batch, (ranks > 1 - self.threshold) | least)
+        counts = counted(ranks, batch)
+        if self.threshold is not None:
+            return only(batch, (ranks > 1 - self.threshold) | hardest(ranks, counts, self.min_kept))
+        number = (self.keep * counts.sum().double() + 0.5).floor().clamp(min=self.min_kept)
+        return only(batch, hardest(ranks, counts, number))

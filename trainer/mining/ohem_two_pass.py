@@ -7,6 +7,7 @@ alone. Cheaper than one pass when `keep` is small.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from trainer.batch import Batch
@@ -27,5 +28,7 @@ class OhemTwoPass(Miner):
 
     def select(self, batch: Batch, rank: Callable[[Batch], Tensor], moment: Moment) -> Batch:
         """The hardest rows, in their order."""
-        mask = hardest(of_examples(rank(batch)), batch, kept(len(batch), self.keep))
+        ranks = of_examples(rank(batch))
+        everything = torch.ones_like(ranks, dtype=torch.bool)
+        mask = hardest(ranks, everything, kept(len(batch), self.keep))
         return batch.rows(mask.nonzero()[:, 0])

@@ -43,8 +43,7 @@ class SelectiveBackprop(Miner):
         if not len(self.window):
             return batch
         drawn = moment.generator(Purpose.MINE).random(len(batch), dtype=np.float32)
-        mask = torch.from_numpy(drawn).to(ranks.device) < self.chance(of_examples(ranks))
-        return only(batch, mask.view(-1, *[1] * (ranks.ndim - 1)).expand_as(ranks))
+        return only(batch, torch.from_numpy(drawn).to(ranks.device) < self.chance(of_examples(ranks)))
 
     def chance(self, ranks: Tensor) -> Tensor:
         """CDF(rank)^β of each of the ranks [B]."""

@@ -1,14 +1,20 @@
 """What a mixer does: draw partners and shares for a whole batch, then blend rows."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from trainer.batch import Batch
+from trainer.check import within
+from trainer.length import Clock, Until, parse
 from trainer.seed import Moment, Purpose
+
+Target = Literal["class", "mask", "vector", "image"]  # what the label of an example is
 
 
 @dataclass(frozen=True)
@@ -17,27 +23,107 @@ class Drawing:
 
     partners: list[Tensor]  # K - 1 tensors [B]: positions in the batch
     values: dict[str, Tensor] = field(default_factory=dict)  # [B, ...] by name
+    turns: list[tuple["Mixer", list["Drawing"]]] = field(default_factory=list)  # see Composition
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Drawing":
+        """The drawing with every tensor changed."""
+        return Drawing(
+            [change(partner) for partner in self.partners],
+            {name: change(value) for name, value in self.values.items()},
+            [(mixer, [each.map(change) for each in drawn]) for mixer, drawn in self.turns],
+        )
 
     def to(self, device: torch.device) -> "Drawing":
         """The drawing on the device."""
-        values = {name: value.to(device) for name, value in self.values.items()}
-        return Drawing([p.to(device) for p in self.partners], values)
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def rows(self, at: Tensor | slice) -> "Drawing":
+        """The drawing of the rows `at`, positions [b] or a slice."""
+        return self.map(lambda tensor: tensor[at])
 
 
+@dataclass(kw_only=True)
 class Mixer(ABC):
-    """Blends each image with others of its batch."""
+    """Blends each image with others of its batch.
+
+    Class labels are laid side by side with their shares. Masks, vectors and images, the targets of
+    the other tasks, are pasted or blended themselves: K stays 1, and `shares` [B, 1] is the part
+    that the row's own example has.
+
+    A batch is mixed with a `probability`, and none is after the length `until`. Batches that are
+    not mixed keep their K.
+    """
+
+    targets: ClassVar[tuple[Target, ...]] = ("class",)  # those that it has a meaning for
+    uniform: ClassVar[bool] = False  # whether each pixel holds the parts by their shares
+
+    probability: float = 1.0
+    until: str | None = None
+
+    def __post_init__(self) -> None:
+        within("mixer.probability", self.probability, "[0, 1]")
+        if self.until is not None:
+            parse(self.until, "mixer.until")
+        self.target: Target = "class"
+        self.end: Until | None = None
+
+    def bind(self, target: Target) -> None:
+        """Take the kind of target. Raises ValueError where mixing it has no meaning."""
+        if target not in self.targets:
+            name, known = type(self).__module__.rpartition(".")[2], ", ".join(self.targets)
+            raise ValueError(
+                f"mixer={name} has no meaning for a {target} target, only "
+                f"for: {known}; take mixer=none"
+            )
+        self.target = target
+
+    def bind_clock(self, clock: Clock) -> None:
+        """Turn `until` into epochs or steps; before that, mixing does not end."""
+        self.end = None if self.until is None else Until(self.until, clock)
 
     @abstractmethod
-    def draw(self, size: int, image: tuple[int, int], rng: np.random.Generator) -> Drawing:
+    def draw(
+        self, size: int, image: tuple[int, int], rng: np.random.Generator, moment: Moment
+    ) -> Drawing:
         """Partners and shares for `size` rows of images of height and width `image`."""
 
     @abstractmethod
     def mix(self, parts: list[Batch], drawing: Drawing) -> Batch:
         """Blend the rows of parts[0] with their partners in parts[1:]."""
 
+    def decide(
+        self, size: int, image: tuple[int, int], rng: np.random.Generator, moment: Moment
+    ) -> Drawing:
+        """What is drawn for a batch; a drawing without partners where it is not mixed."""
+        mixed = rng.random() < self.probability
+        if not mixed or (self.end is not None and self.end.passed(moment.epoch, moment.step)):
+            return Drawing([])
+        return self.draw(size, image, rng, moment)
+
     def __call__(self, batch: Batch, moment: Moment) -> Batch:
         """Mix a whole batch with itself."""
         height, width = batch.images.shape[-2:]
-        rng = moment.generator(Purpose.MIX)
-        drawing = self.draw(len(batch), (height, width), rng).to(batch.images.device)
+        drawing = self.decide(len(batch), (height, width), moment.generator(Purpose.MIX), moment)
+        if not drawing.partners:
+            return batch
+        drawing = drawing.to(batch.images.device)
         return self.mix([batch, *map(batch.rows, drawing.partners)], drawing)
+
+
+def fuse(images: Tensor, labels: Tensor, parts: list[Batch], shares: list[Tensor]) -> Batch:
+    """The batch whose targets [B, 1, ...] are mixed themselves, of `shares[i]` [B] of `parts[i]`.
+
+    The weight of a row is the product of its parts' weights, as in `blend`.
+    """
+    weight = torch.stack([part.weight for part in parts]).prod(0)
+    own = own_share(parts, shares)
+    return replace(parts[0], images=images, labels=labels, shares=own, weight=weight)
+
+
+def own_share(parts: list[Batch], shares: list[Tensor]) -> Tensor:
+    """[B, 1]: the part that a row's own example has; a row may have itself for a partner."""
+    owned = [
+        part.shares * share[:, None] * (part.index == parts[0].index)
+        for part, share in zip(parts, shares, strict=True)
+    ]
+    return torch.stack(owned).sum(0)

@@ -1,22 +1,37 @@
 """mixup (Zhang et al. 2018, https://arxiv.org/abs/1710.09412), eq. 1."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from trainer.batch import Batch, blend
 from trainer.check import within
-from trainer.mixer.base import Drawing, Mixer
+from trainer.mixer.base import Drawing, Mixer, fuse
+from trainer.seed import Moment
 
 
+@dataclass(kw_only=True)
 class Mixup(Mixer):
-    """λ·x + (1 − λ)·x' with λ ~ Beta(α, α), drawn once for a batch or for each image."""
+    """λ·x + (1 − λ)·x' with λ ~ Beta(α, α), drawn once for a batch or for each image.
 
-    def __init__(self, *, alpha: float = 1.0, per_image: bool = False) -> None:
-        within("mixer.alpha", alpha, "(0, inf)")
-        self.alpha = alpha
-        self.per_image = per_image
+    Vectors and images that are targets are blended with the same λ.
+    """
 
-    def draw(self, size: int, image: tuple[int, int], rng: np.random.Generator) -> Drawing:
+    targets = ("class", "vector", "image")
+    uniform = True
+
+    alpha: float = 1.0
+    per_image: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within("mixer.alpha", self.alpha, "(0, inf)")
+
+    def draw(
+        self, size: int, image: tuple[int, int], rng: np.random.Generator, moment: Moment
+    ) -> Drawing:
         """A permutation and λ [B]."""
         partner = torch.from_numpy(rng.permutation(size))
         share = rng.beta(self.alpha, self.alpha, size if self.per_image else 1)
@@ -25,5 +40,13 @@ class Mixup(Mixer):
     def mix(self, parts: list[Batch], drawing: Drawing) -> Batch:
         """Blend images and labels with the same λ."""
         share = drawing.values["share"]
-        images = torch.lerp(parts[1].images, parts[0].images, share[:, None, None, None])
-        return blend(images, parts, [share, 1 - share])
+        images = lerp(parts[1].images, parts[0].images, share)
+        if self.target == "class":
+            return blend(images, parts, [share, 1 - share])
+        labels = lerp(parts[1].labels, parts[0].labels, share)
+        return fuse(images, labels, parts, [share, 1 - share])
+
+
+def lerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+    """`share` [B] of the end [B, ...], the rest of the start."""
+    return torch.lerp(start, end, share.view(-1, *[1] * (end.ndim - 1)))

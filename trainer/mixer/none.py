@@ -10,7 +10,14 @@ from trainer.seed import Moment
 class NoMixer(Mixer):
     """Images stay as they are."""
 
-    def draw(self, size: int, image: tuple[int, int], rng: np.random.Generator) -> Drawing:
+    targets = ("class", "mask", "vector", "image")
+
+    def __init__(self) -> None:
+        super().__init__(probability=0.0)
+
+    def draw(
+        self, size: int, image: tuple[int, int], rng: np.random.Generator, moment: Moment
+    ) -> Drawing:
         """Nothing is drawn."""
         return Drawing([])
 

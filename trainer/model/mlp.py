@@ -30,6 +30,7 @@ class Mlp(nn.Module):
                 layers.append(nn.Dropout(dropout))
         layers.append(nn.Linear(hidden[-1] if hidden else prod(shape), outputs))
         self.layers = nn.Sequential(*layers)
+        self.head = f"layers.{len(layers) - 1}"
 
     def forward(self, images: Tensor) -> Tensor:
         """[B, C, H, W] → [B, outputs]."""

@@ -14,6 +14,8 @@ class SimpleCnn(nn.Module):
     (images under 10 pixels). 28x28 images flatten to 64 * 5 * 5 = 1600.
     """
 
+    head = "fc2"
+
     def __init__(
         self,
         *,

@@ -1,4 +1,4 @@
-"""Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980), algorithm 1; weight decay as L2."""
+"""Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980), algorithm 1."""
 
 import torch
 from torch import nn
@@ -8,7 +8,7 @@ from trainer.optimizer.groups import check_betas, fusable, parameter_groups
 
 
 class Adam(torch.optim.Adam):
-    """torch's, fused where it can be."""
+    """torch's, fused where it can be; weight decay as L2 or `decoupled`, which is AdamW."""
 
     def __init__(
         self,
@@ -18,6 +18,7 @@ class Adam(torch.optim.Adam):
         betas: list[float],
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        decoupled: bool = False,
         decay_bias_norm: bool = False,
         amsgrad: bool = False,
     ) -> None:
@@ -31,5 +32,6 @@ class Adam(torch.optim.Adam):
             betas=(betas[0], betas[1]),
             eps=eps,
             amsgrad=amsgrad,
+            decoupled_weight_decay=decoupled,
             fused=fusable(model.parameters()),
         )

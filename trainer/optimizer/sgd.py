@@ -4,11 +4,12 @@ import torch
 from torch import nn
 
 from trainer.check import within
+from trainer.optimizer.decay import DecoupledDecay
 from trainer.optimizer.groups import fusable, parameter_groups
 
 
-class Sgd(torch.optim.SGD):
-    """torch's, fused where it can be; weight decay as L2."""
+class Sgd(DecoupledDecay, torch.optim.SGD):
+    """torch's, fused where it can be; weight decay as L2 or `decoupled`."""
 
     def __init__(
         self,
@@ -18,6 +19,7 @@ class Sgd(torch.optim.SGD):
         momentum: float = 0.9,
         nesterov: bool = False,
         weight_decay: float = 0.0,
+        decoupled: bool = False,
         decay_bias_norm: bool = False,
     ) -> None:
         within("optimizer.momentum", momentum, "[0, 1)")
@@ -32,3 +34,17 @@ class Sgd(torch.optim.SGD):
             nesterov=nesterov,
             fused=fusable(model.parameters()),
         )
+        if decoupled:
+            self.decouple()
+        if momentum:
+            self.begin_momentum()
+
+    def begin_momentum(self) -> None:
+        """Momentum 0 from the start, which is what torch's first step amounts to.
+
+        torch's fused one leaves it uninitialised where its first step is masked, and fails where
+        some weights take their first step later than others.
+        """
+        for group in self.param_groups:
+            for weight in group["params"]:
+                self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)

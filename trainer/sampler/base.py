@@ -45,7 +45,10 @@ def by_class(split: Split) -> dict[int, Tensor]:
     Raises ValueError where labels are not classes.
     """
     if not split.classed:
-        raise ValueError("sampler: this one draws by class, and the labels here are not classes")
+        raise ValueError(
+            f"sampler: this one draws by class, and a label is a {split.target} here; take "
+            "sampler=shuffle"
+        )
     labels = split.labels[split.ids]
     return {int(label): split.ids[labels == label] for label in labels.unique()}
 

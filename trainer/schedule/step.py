@@ -1,7 +1,7 @@
 """Decay by a factor at regular intervals; torch's StepLR."""
 
 from trainer.check import within
-from trainer.length import Clock, parse
+from trainer.length import Clock, parse, ratio, whole
 from trainer.schedule.base import Schedule
 
 
@@ -21,4 +21,4 @@ class Step(Schedule):
 
     def lr(self, t: float, base: float) -> float:
         """The rate at step t."""
-        return base * self.gamma ** (t // self.length)
+        return base * self.gamma ** whole(ratio(t, self.length))

@@ -6,30 +6,38 @@ from typing import ClassVar
 from torch import Tensor
 
 from trainer.dataset import Data
+from trainer.mixer import Target
 
 
 class Task(ABC):
     """Meaning of outputs and labels."""
 
-    fields: ClassVar[
-        tuple[str, ...]
-    ]  # what of records() the difficulty store keeps, beside the loss
-    tracked: ClassVar[
-        dict[str, str]
-    ]  # training metric → the field of records() that it is the mean of
+    targets: ClassVar[tuple[Target, ...]]  # kinds of label that it is for
+    scores: ClassVar[tuple[str, ...]]  # what a miner may rank by, beside the loss
+    fields: ClassVar[tuple[str, ...]]  # of records(): what the difficulty store keeps, and the loss
+    tracked: ClassVar[dict[str, str]]  # training metric → the field that it is the mean of
+    ignore_index: int | None = None  # the label of pixels that count nothing
 
     @abstractmethod
     def outputs(self, data: Data) -> int:
         """How many outputs the model's head has."""
 
+    def shape(self, data: Data) -> tuple[int, ...]:
+        """The shape of what a model gives for one image."""
+        return (self.outputs(data),)
+
     @abstractmethod
     def score(self, name: str, outputs: Tensor, labels: Tensor) -> Tensor:
-        """How hard each example is by a mining score, [B], higher for harder."""
+        """How hard each example (or pixel) is by a mining score, [B] or [B, H, W]."""
 
     @abstractmethod
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Per-example values [B] by field."""
+        """Per-example values [B] or [B, ...] by field."""
 
     @abstractmethod
     def metrics(self, records: dict[str, Tensor]) -> dict[str, float]:
         """Metrics of a split from the records of all its examples [N]."""
+
+    @abstractmethod
+    def learned(self, metrics: dict[str, float]) -> bool:
+        """Whether a few examples with these metrics have been learned by heart."""

@@ -8,12 +8,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainer.dataset import Data
+from trainer.metric import calibration_error
 from trainer.task.base import Task
+
+LEARNED = 0.99  # accuracy
 
 
 class Classification(Task):
     """One class for each image."""
 
+    targets = ("class",)
+    scores = ("error", "confidence", "margin", "entropy", "el2n")
     fields = ("confidence", "logit_margin", "correct", "el2n", "prediction")
     tracked: ClassVar = {"accuracy": "correct"}
 
@@ -41,17 +46,29 @@ class Classification(Task):
         }
 
     def metrics(self, records: dict[str, Tensor]) -> dict[str, float]:
-        """Accuracy, the mean over classes of recall, and the negative log likelihood."""
+        """Accuracy, the mean over classes of recall, negative log likelihood, and calibration.
+
+        `ece` is the expected calibration error of the predicted class's probability, `brier` the
+        mean of Σ_c (p_c − [c = y])².
+        """
         correct, labels = records["correct"].double(), records["label"]
         hits = torch.zeros(int(labels.max()) + 1, dtype=torch.float64).index_add_(
             0, labels, correct
         )
         counts = labels.bincount()
+        p, margin = records["confidence"], records["margin"]
+        top = torch.maximum(p, p - margin)  # p_y, or the largest other probability
         return {
             "accuracy": correct.mean().item(),
             "balanced_accuracy": (hits[counts > 0] / counts[counts > 0]).mean().item(),
             "nll": records["nll"].double().mean().item(),
+            "ece": calibration_error(top, correct),
+            "brier": records["el2n"].double().square().mean().item(),
         }
+
+    def learned(self, metrics: dict[str, float]) -> bool:
+        """Whether nearly all are right."""
+        return metrics["accuracy"] >= LEARNED
 
 
 def true_probability(p: Tensor, labels: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Gradual warmup (Goyal et al. 2017, https://arxiv.org/abs/1706.02677, sec. 2.2)."""
 
 from trainer.check import within
-from trainer.length import Clock, parse
+from trainer.length import Clock, parse, ratio
 from trainer.warmup.base import Warmup
 
 
@@ -18,6 +18,10 @@ class Gradual(Warmup):
         """The length in steps."""
         self.length = clock.steps(self.steps)
 
+    def check(self, clock: Clock) -> None:
+        """It must leave some of the run."""
+        clock.require(f"warmup.steps={self.steps}", self.length, inside=True)
+
     def lr(self, t: float, target: float) -> float:
         """The rate at step t."""
-        return target * (self.start_factor + (1 - self.start_factor) * t / self.length)
+        return target * (self.start_factor + (1 - self.start_factor) * ratio(t, self.length))

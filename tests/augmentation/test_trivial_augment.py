@@ -1,0 +1,49 @@
+from collections import Counter
+
+import torch
+from torchvision.transforms import TrivialAugmentWide
+
+from trainer.augmentation import policy
+from trainer.augmentation.operation import OPERATIONS
+from trainer.augmentation.policy import FOURTEEN
+from trainer.augmentation.trivial_augment import TrivialAugment
+from trainer.seed import Draws
+
+
+def test_the_space_is_torchvisions_wide_one() -> None:
+    for bins in (31, 10):
+        space, table = (
+            TrivialAugmentWide()._augmentation_space(bins),
+            TrivialAugment(num_magnitude_bins=bins).table,
+        )
+        assert set(space) == set(FOURTEEN)
+        for name, (values, _) in space.items():
+            own = table[OPERATIONS.index(name)]
+            torch.testing.assert_close(own, values.float().expand(bins))
+
+
+def test_by_hand() -> None:
+    """The last bin: two bits are left, 135 degrees, 32 pixels whatever the image's size."""
+    last = TrivialAugment().table[:, 30]
+    named = dict(zip(OPERATIONS, last.tolist(), strict=True))
+    assert (named["Posterize"], named["Rotate"], named["TranslateY"]) == (2, 135, 32)
+
+
+def test_one_operation_at_any_magnitude(monkeypatch) -> None:
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def record(images, operation, magnitude, **_):
+        seen.append((operation, magnitude))
+        return images
+
+    monkeypatch.setattr(policy, "operate", record)
+    TrivialAugment()(torch.rand(14000, 1, 2, 2), Draws(0, 0, torch.arange(14000)))
+    [(operation, magnitude)] = seen
+    counts = Counter(OPERATIONS[i] for i in operation.tolist())
+    assert set(counts) == set(FOURTEEN)
+    assert min(counts.values()) > 850  # 1000 expected, deviation 30
+    turns = magnitude[operation == OPERATIONS.index("Rotate")]
+    assert len(turns.unique()) == 61  # 30 bins either way, and 0
+    levels = magnitude[operation == OPERATIONS.index("Solarize")]
+    assert len(levels.unique()) == 31
+    assert levels.min() == 0

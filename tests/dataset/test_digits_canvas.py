@@ -1,0 +1,210 @@
+"""Digits on canvases: masks, boxes and clean canvases that agree with the pixels."""
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from trainer.dataset import Data
+from trainer.dataset.digits import Digits
+from trainer.dataset.digits_canvas import INK, DigitsCanvas, boxes, layout, noisy, pasted
+from trainer.errors import ConfigError
+from trainer.seed import generator
+
+
+def opened(seed: int = 0, **settings: Any) -> Data:
+    return DigitsCanvas(**settings).open(seed)
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    """Without noise: the pixels are the digits' own."""
+    return opened(noise=0.0)
+
+
+def test_sizes_types_and_classes(data: Data) -> None:
+    """1200 · 0.2 canvases for testing, 0.1 of the other 960 for validation."""
+    assert (len(data.train), len(data.val), len(data.test)) == (864, 96, 240)
+    assert data.shape == (1, 32, 32)
+    assert data.classes == ("background", *"0123456789")
+    assert data.target == "mask"
+    for split, number in ((data.train, 960), (data.test, 240)):
+        assert split.labels.shape == (number, 32, 32)
+        assert split.labels.dtype == torch.uint8
+        assert len(split.images) == number
+        assert split.labels.unique().tolist() == list(range(11))
+
+
+def test_it_is_quick() -> None:
+    began = time.process_time()
+    opened()
+    assert time.process_time() - began < 2  # 0.3 s of a quiet machine
+
+
+def test_a_mask_is_the_ink_of_the_digit_beneath(data: Data) -> None:
+    """Every canvas has five digits; each one's pixels are those of a digit of its class."""
+    source = load_digits()
+    bright = np.round(source.images * 255 / 16).astype(np.uint8)
+    known = {
+        (int(y), (x * (x >= INK)).tobytes()) for x, y in zip(bright, source.target, strict=True)
+    }
+    images, masks = data.test.images.read(range(40))[:, 0].numpy(), data.test.labels[:40].numpy()
+    assert ((masks > 0) == (images >= INK)).all()
+    for image, mask in zip(images, masks, strict=True):
+        found = 0
+        for top in range(25):
+            for left in range(25):
+                window = slice(top, top + 8), slice(left, left + 8)
+                label = int(mask[window].max())
+                ink = image[window] * (image[window] >= INK)
+                found += bool(label and (label - 1, ink.tobytes()) in known)
+        assert found >= 5  # five tiles, and those that are another's ink shifted
+
+
+def test_no_canvas_of_the_test_split_has_a_digit_of_the_others() -> None:
+    """With a digit on each, in its corner of 8 × 8 pixels: none is on both sides."""
+    data = opened(size=8, digits=1, noise=0.0)
+    held, rest = (
+        {data_image.numpy().tobytes() for data_image in split.images.read(range(number))}
+        for split, number in ((data.test, 240), (data.train, 960))
+    )
+    plain = Digits().open(0)
+    tested, trained = (
+        {x.numpy().tobytes() for x in plain.test.images.read(ids)}
+        for ids in (plain.test.ids.tolist(), plain.train.ids.tolist() + plain.val.ids.tolist())
+    )
+    assert held <= tested
+    assert rest <= trained
+    assert not held & rest
+
+
+def test_digits_are_used_equally_often() -> None:
+    """359 test digits, 240 · 5 = 1200 places: each 3 or 4 times."""
+    data = opened(size=8, digits=1, examples=6000, noise=0.0)
+    images = data.test.images.read(range(1200)).flatten(1)
+    _, numbers = images.unique(dim=0, return_counts=True)
+    assert len(numbers) == 359
+    assert set(numbers.tolist()) == {3, 4}
+
+
+def test_canvases_are_the_same_for_every_seed() -> None:
+    one, other = opened(0), opened(1)
+    for name in ("train", "test"):
+        first, second = getattr(one, name), getattr(other, name)
+        assert torch.equal(first.labels, second.labels)
+        number = range(len(first.labels))
+        assert torch.equal(first.images.read(number), second.images.read(number))
+    assert not torch.equal(one.val.ids, other.val.ids)
+
+
+def test_boxes_by_hand() -> None:
+    """Ink in rows 2 to 3, columns 1 to 4 of a tile at (10, 20): x 21 to 25, y 12 to 14."""
+    ink = np.zeros((1, 8, 8), bool)
+    ink[0, 2, 1], ink[0, 3, 4] = True, True
+    assert boxes(ink, np.array([[10, 20]])).tolist() == [[21, 12, 25, 14]]
+
+
+def test_a_box_holds_the_ink_and_no_empty_edge() -> None:
+    data = opened(target="box", digits=1, noise=0.0)
+    assert data.target == "vector"
+    assert data.classes == ()
+    assert data.train.labels.dtype == torch.float32
+    assert data.train.labels.shape == (960, 4)
+    images = data.train.images.read(range(50))[:, 0]
+    for image, box in zip(images, data.train.labels[:50] * 32, strict=True):
+        rows, columns = (image >= INK).nonzero().unbind(1)
+        edges = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert box.tolist() == [float(edge) for edge in edges]
+
+
+def test_the_clean_canvas_is_the_canvas_without_noise(data: Data) -> None:
+    noise = opened(target="clean", noise=0.1)
+    assert noise.target == "image"
+    assert noise.train.labels.dtype == torch.float32
+    assert noise.train.labels.shape == (960, 1, 32, 32)
+    number = range(960)
+    clean = data.train.images.read(number).float() / 255
+    assert torch.equal(noise.train.labels, clean)
+    black = noise.train.images.read(number)[clean == 0].float() / 255
+    # Half of normal numbers of deviation 0.1 are cut at 0; the others' mean is 0.1 · √(2/π).
+    assert (black == 0).float().mean() == pytest.approx(0.5, abs=0.02)
+    assert black[black > 0].mean() == pytest.approx(0.1 * (2 / np.pi) ** 0.5, abs=2e-3)
+
+
+def test_noise_by_hand() -> None:
+    grey = np.full((1, 100, 100), 128, np.uint8)
+    assert noisy(grey, 0.0, np.random.default_rng(0)) is grey
+    made = noisy(grey, 0.1, np.random.default_rng(0)).astype(float)
+    assert made.mean() == pytest.approx(128, abs=1)
+    assert made.std() == pytest.approx(25.5, abs=0.6)
+    assert noisy(grey, 100.0, np.random.default_rng(0)).max() == 255
+
+
+def test_pasting_by_hand() -> None:
+    tiles = np.array([[[[1, 2]], [[3, 4]]]], np.uint8)  # two tiles of 1 × 2
+    assert pasted(tiles, np.array([[[0, 1], [2, 0]]]), 3).tolist() == [
+        [[0, 1, 2], [0, 0, 0], [3, 4, 0]]
+    ]
+
+
+def test_enlarged_digits_are_blocks() -> None:
+    data = opened(size=48, digits=2, scale=3, noise=0.0)
+    image, mask = data.test.images.read([0])[0, 0], data.test.labels[0]
+    assert data.shape == (1, 48, 48)
+    for there in (image, mask):
+        rows = there.bool().any(1).nonzero()[:, 0]
+        tall = there[rows[0] :].unfold(0, 3, 3)[0]
+        assert (tall == tall[:, :1]).all()
+
+
+def test_no_tile_touches_another() -> None:
+    """Uniform over the layouts: of two tiles of 2 on a side of 5, all places are as likely."""
+    corners = layout(300, 5, 8, 32, generator(0, 0))
+    assert corners.min() >= 0
+    assert corners.max() <= 24
+    for a in range(5):
+        for b in range(a):
+            assert (np.abs(corners[:, a] - corners[:, b]).max(1) >= 8).all()
+    single = layout(16_000, 1, 2, 5, generator(0, 1))[:, 0]
+    counts = np.bincount(single[:, 0] * 4 + single[:, 1], minlength=16)
+    assert abs(counts - 1000).max() < 130  # deviation 31
+
+
+def test_a_full_canvas_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"dataset\.digits=17: no room .* dataset\.size=32"):
+        opened(digits=17, examples=10)
+
+
+def test_without_a_test_split() -> None:
+    data = opened(test_fraction=0.0, examples=50)
+    assert (len(data.train), len(data.val), len(data.test)) == (45, 5, 0)
+
+
+def test_a_subset_and_no_other_twist() -> None:
+    data = opened(subset=100)
+    assert len(data.train) == 100
+    for settings in ({"imbalance": 2.0}, {"label_noise": 0.1}, {"threshold_class": True}):
+        with pytest.raises(ConfigError, match=f"dataset.{next(iter(settings))} needs a class"):
+            opened(**settings)
+    with pytest.raises(ConfigError, match=r"dataset\.classes needs a class for each image"):
+        opened(classes=[1, 2])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": 7}, r"dataset\.size must be at least 8 · dataset\.scale, got 7"),
+        ({"size": 32, "scale": 5}, r"dataset\.size"),
+        ({"digits": 0}, r"dataset\.digits"),
+        ({"scale": 0}, r"dataset\.scale"),
+        ({"examples": 0}, r"dataset\.examples"),
+        ({"noise": -0.1}, r"dataset\.noise"),
+        ({"target": "box", "digits": 2}, r"dataset\.target=box needs dataset\.digits=1, got 2"),
+    ],
+)
+def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DigitsCanvas(**settings)

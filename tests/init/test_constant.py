@@ -1,0 +1,32 @@
+"""All weights the same."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from trainer.init.constant import Constant
+
+
+def test_weights_are_the_value_and_biases_their_own(network: Callable[[], nn.Sequential]) -> None:
+    model = network()
+    Constant(value=0.25, bias=0.5)(model)
+    for layer in (model[0], model[3], model[5]):
+        assert (layer.weight == 0.25).all()
+        assert layer.bias is None or (layer.bias == 0.5).all()
+    assert (model[1].weight == 0.7).all()
+
+
+def test_units_stay_the_same_in_training() -> None:
+    """The symmetry is never broken, though the gradient is not zero."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    Constant(value=0.1)(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(5):
+        optimizer.zero_grad()
+        model(torch.randn(8, 3)).square().mean().backward()
+        optimizer.step()
+    weight = model[0].weight
+    assert (weight - 0.1).abs().max() > 1e-4  # pyright: ignore
+    assert torch.equal(weight, weight[:1].expand(4, 3))  # pyright: ignore

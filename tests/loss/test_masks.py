@@ -1,0 +1,99 @@
+"""Every loss of pixels on masks: each pixel as an example of its own, none of the ignored ones."""
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+from support import CONF, options
+
+from trainer.batch import Batch
+from trainer.build import build
+from trainer.loss import Loss
+from trainer.loss.cross_entropy import CrossEntropy
+
+RNG = torch.Generator().manual_seed(0)
+LOGITS = 2 * torch.randn(2, 3, 4, 5, generator=RNG).movedim(-1, 1)  # [B, C, H, W], C in front
+MASKS = torch.randint(0, 5, (2, 3, 4), generator=RNG)
+IGNORED = torch.rand(2, 3, 4, generator=RNG) < 0.3
+COUNTS = torch.tensor([50, 20, 10, 5, 1])
+ROWS = LOGITS.movedim(1, -1).reshape(-1, 5)  # [B·H·W, C]
+PIXELWISE = ["cross_entropy", "label_smoothing", "bce", "focal", "ghm"]
+PIXELWISE += ["poly1", "logit_adjusted", "superloss"]
+SETTINGS = {
+    "cross_entropy": {"class_weights": "balanced", "label_smoothing": 0.1},
+    "bce": {"pos_weight": [1.0, 2.0, 3.0, 0.5, 4.0], "label_smoothing": 0.1},
+    "focal": {"alpha": [1.0, 2.0, 3.0, 0.5, 4.0]},
+    "superloss": {"tau": "mean"},
+}
+
+
+def yaml_of(name: str) -> dict[str, Any]:
+    """An option's file, which refers to no other."""
+    return yaml.safe_load((CONF / "loss" / f"{name}.yaml").read_text())
+
+
+def made(name: str) -> Loss:
+    """A loss that knows the classes."""
+    loss: Loss = build(yaml_of(name) | SETTINGS.get(name, {}), "loss")
+    loss.prepare(COUNTS)
+    return loss
+
+
+def test_the_list_is_whole():
+    losses = {name: build(yaml_of(name), "loss") for name in options("loss")}
+    found = {name for name, loss in losses.items() if loss.pixelwise and "mask" in loss.targets}
+    assert found == set(PIXELWISE)
+    assert all(losses[name].targets == ("class", "mask") for name in PIXELWISE)
+    for name in ("dice", "dice_cross_entropy"):
+        assert losses[name].targets == ("mask",)
+
+
+@pytest.mark.parametrize("name", PIXELWISE)
+def test_a_pixel_is_an_example(name):
+    assert not LOGITS.is_contiguous()
+    loss = made(name)
+    expected = loss.score(ROWS, MASKS.flatten())
+    torch.testing.assert_close(loss.score(LOGITS, MASKS).flatten(), expected)
+    torch.testing.assert_close(loss.count(MASKS).flatten(), loss.count(MASKS.flatten()))
+
+
+def batch_of(labels: torch.Tensor, weight: torch.Tensor) -> Batch:
+    """Labels [B, ...] of unmixed examples; weights are counts."""
+    ones = torch.ones(len(labels), 1)
+    return Batch(torch.zeros(len(labels), 1, 1, 1), labels[:, None], ones, labels, weight, weight)
+
+
+@pytest.mark.parametrize("name", PIXELWISE)
+def test_ignored_pixels_are_as_if_they_were_not_there(name):
+    """In the losses, what they are divided by, and the statistics of the batch."""
+    loss, rest = made(name), made(name)
+    loss.ignore_index = 255
+    masks, kept = MASKS.masked_fill(IGNORED, 255), ~IGNORED.flatten()
+    losses, counts = loss(LOGITS, masks), loss.denominator(masks)
+    assert (losses[IGNORED] == 0).all()
+    assert (counts[IGNORED] == 0).all()
+    expected = rest(ROWS[kept], MASKS.flatten()[kept])
+    torch.testing.assert_close(losses[~IGNORED], expected)
+    torch.testing.assert_close(counts.sum(), rest.denominator(MASKS.flatten()[kept]).sum())
+    batch = batch_of(masks, (~IGNORED).float())  # as the step weighs them
+    alone = batch_of(MASKS.flatten()[kept], torch.ones(int(kept.sum())))
+    loss.survey(losses, LOGITS, batch)
+    rest.survey(expected, ROWS[kept], alone)
+    weighed = batch.weight * loss.reweigh(losses, LOGITS, batch)
+    torch.testing.assert_close(weighed[~IGNORED], rest.reweigh(expected, ROWS[kept], alone))
+    torch.testing.assert_close(weighed.sum(), weighed[~IGNORED].sum())
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0, 3.0, 0.5, 0.0]])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_mean_of_cross_entropy_is_torchs(weights, smoothing):
+    loss = CrossEntropy(class_weights=weights, label_smoothing=smoothing)
+    loss.prepare(COUNTS)
+    loss.ignore_index = 255
+    masks = MASKS.masked_fill(IGNORED, 255)
+    mean = loss(LOGITS, masks).sum() / loss.denominator(masks).sum()
+    weight = None if weights is None else torch.tensor(weights)
+    expected = F.cross_entropy(LOGITS, masks, weight, ignore_index=255, label_smoothing=smoothing)
+    torch.testing.assert_close(mean, expected)

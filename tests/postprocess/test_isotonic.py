@@ -1,0 +1,72 @@
+"""Isotonic calibration against scikit-learn's."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.isotonic import IsotonicRegression
+
+from trainer.postprocess.isotonic import Isotonic, isotonic
+
+
+def fitted(outputs, labels) -> Isotonic:
+    made = Isotonic()
+    made.fit(outputs, labels)
+    return made
+
+
+def test_by_hand():
+    """1, 3, 2, 4 at 0, 1, 2, 3: the middle two become 2.5, with a level part between them."""
+    points, values = isotonic(np.array([2.0, 0, 1, 3]), np.array([2.0, 1, 3, 4]))
+    assert points.tolist() == [0, 1, 2, 3]
+    assert values.tolist() == [1, 2.5, 2.5, 4]
+    points, values = isotonic(np.array([0.0, 1, 2, 3]), np.array([3.0, 2, 1, 4]))
+    assert (points.tolist(), values.tolist()) == ([0, 2, 3], [2, 2, 4])
+
+
+@pytest.mark.parametrize("digits", [1, 2, 15])  # with ties, and without
+def test_it_is_scikit_learns(digits):
+    rng = np.random.default_rng(0)
+    x = rng.random(500).round(digits)
+    y = (rng.random(500) < x).astype(float)
+    reference = IsotonicRegression(out_of_bounds="clip").fit(x, y)
+    points, values = isotonic(x, y)
+    np.testing.assert_allclose(points, reference.X_thresholds_)
+    np.testing.assert_allclose(values, reference.y_thresholds_)
+    at = np.linspace(-0.1, 1.1, 200)
+    np.testing.assert_allclose(np.interp(at, points, values), reference.predict(at), atol=1e-12)
+
+
+def test_each_class_against_the_rest(many):
+    """Renormalised, and one example's worth of even probability: no loss is infinite."""
+    outputs, labels = many
+    p = outputs.double().softmax(1).numpy()
+    risen = np.stack(
+        [
+            IsotonicRegression(out_of_bounds="clip")
+            .fit(p[:, c], labels.numpy() == c)
+            .predict(p[:, c])
+            for c in range(5)
+        ],
+        1,
+    )
+    assert (risen == 0).any()
+    expected = (2000 * risen / risen.sum(1, keepdims=True) + 1 / 5) / 2001
+    found = fitted(outputs, labels)(outputs.double())
+    np.testing.assert_allclose(found.exp().numpy(), expected, rtol=1e-9)
+    assert torch.isfinite(found).all()
+
+
+def test_every_function_zero_is_an_even_guess():
+    outputs, labels = torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]), torch.tensor([2, 2])
+    made = fitted(outputs, labels)
+    made.fitted["values"] = [[0.0] * len(values) for values in made.fitted["values"]]
+    torch.testing.assert_close(made(outputs).exp(), torch.full((2, 3), 1 / 3))
+
+
+def test_it_calibrates(many, overconfident):
+    """Log likelihood per example, on the examples it was fitted on and on others."""
+    outputs, labels = overconfident(4000, 5, 9)
+    made = fitted(*many)
+    before = torch.nn.functional.cross_entropy(outputs, labels)
+    after = torch.nn.functional.cross_entropy(made(outputs), labels)
+    assert after < 0.75 * before

@@ -1,0 +1,183 @@
+"""Thresholds against scikit-learn's curves, and costs against trying all."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import f1_score, precision_recall_curve
+from support import train
+
+from trainer.postprocess.threshold import Threshold
+
+
+def fitted(outputs, labels, **settings) -> Threshold:
+    made = Threshold(**settings)
+    made.prepare(torch.ones(outputs.shape[1]))
+    made.fit(outputs, labels)
+    return made
+
+
+def curve(labels, scores):
+    precision, recall, thresholds = precision_recall_curve(labels.numpy(), scores.numpy())
+    return precision[:-1], recall[:-1], thresholds
+
+
+def f1_of(precision, recall):
+    return 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+
+
+def test_by_hand():
+    """p_1 is 0.9, 0.4, 0.3, 0.1 and the first and third are positive: F1 is 0.8 from 0.3 on.
+
+    The threshold lies midway in log odds between 0.3 and 0.1.
+    """
+    p = torch.tensor([0.9, 0.4, 0.3, 0.1], dtype=torch.float64)
+    outputs, labels = torch.stack([1 - p, p], 1).log(), torch.tensor([1, 0, 1, 0])
+    made = fitted(outputs, labels)
+    odds = (0.3 / 0.7 * 0.1 / 0.9) ** 0.5
+    assert made.fitted["threshold"] == pytest.approx([odds / (1 + odds)])
+    assert made(outputs).argmax(1).tolist() == [1, 1, 1, 0]
+    assert made.measure(made(outputs), labels) == {"f1": pytest.approx(0.8)}
+    assert made.measure(outputs, labels) == {"f1": pytest.approx(2 / 3)}
+
+
+def test_two_classes_are_parted_by_one_threshold_on_p_1(binary):
+    """argmax p_c / t_c, that is of z − log t, is p_1 > t."""
+    outputs, labels = binary
+    made = fitted(outputs, labels)
+    (threshold,) = made.fitted["threshold"]
+    p = outputs.double().softmax(1)
+    assert abs(threshold - 0.5) > 0.02
+    assert torch.equal(made(outputs).argmax(1) == 1, p[:, 1] > threshold)
+    divided = p / torch.tensor([1 - threshold, threshold])
+    assert torch.equal(made(outputs).argmax(1), divided.argmax(1))
+
+
+def test_f1_is_the_best_of_the_curve(binary):
+    outputs, labels = binary
+    made = fitted(outputs, labels)
+    precision, recall, thresholds = curve(labels, outputs.double().softmax(1)[:, 1])
+    at = f1_of(precision, recall).argmax()
+    assert thresholds[at - 1] < made.fitted["threshold"][0] < thresholds[at]
+    prediction = made(outputs).argmax(1)
+    assert f1_score(labels, prediction) == pytest.approx(f1_of(precision, recall).max())
+
+
+@pytest.mark.parametrize("target", [0.6, 0.9, 0.97])
+def test_recall_is_the_best_of_those_precise_enough(binary, target):
+    outputs, labels = binary
+    made = fitted(outputs, labels, objective="recall_at_precision", precision=target)
+    precision, recall, thresholds = curve(labels, outputs.double().softmax(1)[:, 1])
+    best = recall[precision >= target].max()
+    found = made.measure(made(outputs), labels)
+    assert found["recall"] == pytest.approx(best)
+    assert found["precision"] >= target
+    at = np.flatnonzero((recall == best) & (precision >= target)).max()
+    assert thresholds[at - 1] < made.fitted["threshold"][0] < thresholds[at]
+
+
+def test_no_threshold_is_precise_enough():
+    """Then the most precise one: here 2 of 3."""
+    p = torch.tensor([0.9, 0.8, 0.7, 0.2])
+    outputs, labels = torch.stack([1 - p, p], 1).log(), torch.tensor([0, 1, 1, 0])
+    made = fitted(outputs, labels, objective="recall_at_precision")
+    assert made(outputs).argmax(1).tolist() == [1, 1, 1, 0]
+
+
+def test_per_class_each_has_the_best_of_its_own_curve(many):
+    outputs, labels = many
+    made = fitted(outputs, labels, per_class=True)
+    p = outputs.double().softmax(1)
+    for c, threshold in enumerate(made.fitted["threshold"]):
+        precision, recall, thresholds = curve(labels == c, p[:, c])
+        at = f1_of(precision, recall).argmax()
+        assert thresholds[at - 1] < threshold < thresholds[at]
+    divided = p / torch.tensor(made.fitted["threshold"])
+    assert torch.equal(made(outputs).argmax(1), divided.argmax(1))
+    found = made.measure(made(outputs), labels)["f1"]
+    assert found == pytest.approx(f1_score(labels, made(outputs).argmax(1), average="macro"))
+
+
+def test_one_threshold_among_many_classes(many):
+    """That of class 2 alone: between the others nothing changes."""
+    outputs, labels = many
+    made = fitted(outputs, labels, positive=2)
+    before, after = outputs.argmax(1), made(outputs).argmax(1)
+    moved = before != after
+    assert moved.any()
+    assert ((before == 2) | (after == 2))[moved].all()
+    tried = [
+        f1_score(labels == 2, (outputs + shift * torch.eye(5)[2]).argmax(1) == 2)
+        for shift in np.linspace(-6, 6, 49)
+    ]
+    assert f1_score(labels == 2, after == 2) >= max(tried)
+
+
+def total(outputs, labels, costs) -> float:
+    return torch.tensor(costs)[labels, outputs.argmax(1)].sum().item()
+
+
+def test_cost_of_two_classes_is_the_least_there_is(binary):
+    """Missing class 1 costs ten times a false alarm: against every threshold there could be."""
+    outputs, labels = binary
+    costs = [[0.0, 1.0], [10.0, 0.0]]
+    made = fitted(outputs, labels, objective="cost", cost_matrix=costs)
+    p = outputs.double().softmax(1)[:, 1]
+    tried = [torch.tensor(costs)[labels, (p > t).long()].sum().item() for t in [-1.0, *p.tolist()]]
+    assert total(made(outputs), labels, costs) == pytest.approx(min(tried))
+    assert made.fitted["threshold"][0] < 0.5
+    assert made.measure(made(outputs), labels)["cost"] == pytest.approx(min(tried) / 500)
+
+
+def test_cost_per_class_against_a_grid(overconfident):
+    """Three classes: no shift of a grid costs less."""
+    outputs, labels = overconfident(300, 3, 4)
+    costs = [[0.0, 1.0, 4.0], [2.0, 0.0, 1.0], [8.0, 3.0, 0.0]]
+    made = fitted(outputs, labels, objective="cost", per_class=True, cost_matrix=costs)
+    grid = torch.linspace(-8, 8, 65)
+    tried = [
+        total(outputs + torch.tensor([a, b, 0.0]), labels, costs)
+        for a, b in itertools.product(grid, grid)
+    ]
+    found = total(made(outputs), labels, costs)
+    assert found <= 1.01 * min(tried)
+    assert found < 0.9 * total(outputs, labels, costs)
+
+
+def test_where_every_prediction_costs_the_same_nothing_moves(many):
+    outputs, labels = many
+    costs = [[1.0] * 5] * 5
+    made = fitted(outputs, labels, objective="cost", per_class=True, cost_matrix=costs)
+    assert made.fitted["shift"] == [0] * 5
+
+
+def test_equal_scores_are_not_parted():
+    p = torch.tensor([0.6, 0.6, 0.6, 0.2])
+    outputs, labels = torch.stack([1 - p, p], 1).log(), torch.tensor([1, 0, 0, 0])
+    made = fitted(outputs, labels)
+    assert made(outputs).argmax(1).tolist() == [1, 1, 1, 0]
+
+
+def test_a_class_that_val_has_not_is_not_moved(many):
+    outputs, labels = many
+    assert fitted(outputs, labels % 2, positive=4).fitted["shift"] == [0] * 5
+    per_class = fitted(outputs, labels % 2, per_class=True)
+    assert per_class.fitted["threshold"][2:] == pytest.approx([0.5] * 3)
+
+
+def test_settings_are_checked():
+    with pytest.raises(ValueError, match=r"postprocess\.cost_matrix goes with"):
+        Threshold(objective="cost")
+    with pytest.raises(ValueError, match=r"postprocess\.cost_matrix goes with"):
+        Threshold(cost_matrix=[[0, 1], [1, 0]])
+    with pytest.raises(ValueError, match=r"postprocess\.positive must be a class, 0 to 1, got 2"):
+        Threshold(positive=2).prepare(torch.ones(2))
+    with pytest.raises(ValueError, match=r"cost_matrix must be 3 lists of 3 numbers"):
+        Threshold(objective="cost", cost_matrix=[[0, 1], [1, 0]]).prepare(torch.ones(3))
+
+
+def test_what_does_not_fit_the_classes_is_refused_before_training(tmp_path):
+    with pytest.raises(ValueError, match=r"postprocess\.positive must be a class, 0 to 9, got 10"):
+        train(tmp_path / "run", "postprocess=threshold", "postprocess.positive=10")
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,142 @@
+"""What every schedule of the config tree keeps to. New ones are tested without a change here."""
+
+import math
+from typing import Any
+
+import pytest
+from support import node_of, options
+
+from trainer.build import build
+from trainer.length import Clock
+from trainer.rate import Rate
+from trainer.schedule import Schedule
+from trainer.warmup.constant import Constant
+from trainer.warmup.gradual import Gradual
+from trainer.warmup.none import NoWarmup
+
+CLOCK = Clock(steps_per_epoch=5, total=40)
+SCHEDULES = options("schedule")
+HELD = ("cosine", "cosine_decay", "linear_cosine", "noisy_linear_cosine", "one_cycle")
+HELD += ("polynomial", "trapezoid", "multistep", "piecewise", "constant")
+
+
+def made(name: str, **settings: Any) -> Schedule:
+    """The schedule with its default settings."""
+    schedule = build(node_of("schedule", name) | settings, "schedule", seed=0)
+    schedule.prepare()
+    return schedule
+
+
+def metrics_of(epoch: int) -> dict[str, float]:
+    """Validation metrics that stop improving after three epochs."""
+    return {"val/loss": 1 / min(epoch, 3), "train/accuracy": 0.05 * epoch}
+
+
+def run(rate: Rate, first: int = 0, last: int = 40) -> list[float]:
+    """The rates of the steps of a run; metrics are told at each epoch's end."""
+    rates = []
+    for t in range(first, last):
+        rates.append(rate.lr(t))
+        if (t + 1) % 5 == 0:
+            rate.observe(metrics_of((t + 1) // 5), t + 1)
+    return rates
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("warmup", [NoWarmup, Gradual, lambda: Constant(error=0.9)])
+def test_the_defaults_compose_with_every_warmup(name, warmup):
+    """Rates are finite and not negative at each step and past the end."""
+    rates = run(Rate(made(name), warmup(), 1e-3, CLOCK), last=90)
+    assert all(math.isfinite(lr) and 0 <= lr <= 0.01 for lr in rates)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_after_a_warmup_it_reads_the_time_since(name):
+    """Over a run that is shorter by the warmup, the rates are those without a warmup."""
+    alone = run(Rate(made(name), NoWarmup(), 1e-3, Clock(5, 35)), last=35)
+    after = run(Rate(made(name), Gradual(steps="1ep"), 1e-3, CLOCK))
+    assert after[5:] == alone
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_after_a_warmup_that_the_error_ends_it_reads_the_time_since(name):
+    """The end is known only when it comes: after 15 steps accuracy 0.15 is above 1 − 0.86."""
+    settings = {"patience": 1} if name == "plateau" else {}
+    alone = run(Rate(made(name, **settings), NoWarmup(), 1e-3, Clock(5, 25)), last=25)
+    after = run(Rate(made(name, **settings), Constant(error=0.86), 1e-3, CLOCK))
+    assert after[:15] == [0.01] * 15
+    if name != "plateau":  # its metric is that of other epochs
+        assert after[15:] == alone
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("cut", [0, 7, 15, 20, 33])
+def test_resumed_in_the_middle_it_goes_on_as_if_nothing_had_been(name, cut):
+    settings = {"patience": 1} if name == "plateau" else {}
+
+    def rate() -> Rate:
+        return Rate(made(name, **settings), Constant(error=0.86), 1e-3, CLOCK)
+
+    whole, first, second = run(rate()), rate(), rate()
+    run(first, last=cut)
+    second.load_state_dict(first.state_dict())
+    assert run(second, cut) == whole[cut:]
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_past_the_end_it_is_held(name):
+    rate = Rate(made(name), NoWarmup(), 1e-3, CLOCK)
+    assert [rate.lr(t) for t in (41, 50, 80, 1000)] == [rate.lr(41)] * 4
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_where_nothing_remains_after_a_warmup_there_is_a_rate_still(name):
+    """The error came under its bound at the run's very end."""
+    rate = Rate(made(name), Constant(error=0.61), 1e-3, CLOCK)
+    assert run(rate)[-1] == 0.01
+    assert rate.warmup.length == 40
+    assert all(math.isfinite(rate.lr(t)) for t in (40, 41, 50))
+
+
+LONGER = {
+    "cosine_decay": {"decay_steps": "36st"},
+    "polynomial": {"decay_steps": "36st"},
+    "linear_cosine": {"decay_steps": "36st"},
+    "noisy_linear_cosine": {"decay_steps": "36st"},
+    "one_cycle": {"total_steps": "36st"},
+    "cosine": {"T_max": "36st"},
+    "trapezoid": {"warmup_steps": "36st", "decay_steps": "0st"},
+    "multistep": {"milestones": ["35st"]},
+    "piecewise": {"boundaries": ["35st"], "values": [1, 2]},
+}
+
+
+@pytest.mark.parametrize("name", LONGER)
+def test_one_that_ends_after_the_run_is_refused(name):
+    """36 steps fit into 40, but not after a warmup of 5."""
+    Rate(made(name, **LONGER[name]), NoWarmup(), 1e-3, CLOCK)
+    setting, value = next(iter(LONGER[name].items()))
+    shown = value if isinstance(value, str) else value[0]
+    expected = (
+        rf"schedule\.{setting}={shown} is 3[56] steps, but the run has 40 steps, "
+        "35 of them after the warmup; shorten it"
+    )
+    with pytest.raises(ValueError, match=expected):
+        Rate(made(name, **LONGER[name]), Gradual(steps="1ep"), 1e-3, CLOCK)
+
+
+ENDLESS = {
+    "exponential_decay": {"decay_steps": "9ep"},
+    "natural_exponential": {"decay_steps": "9ep"},
+    "inverse_time": {"decay_steps": "9ep"},
+    "step": {"step_size": "9ep"},
+    "exponential": {"every": "9ep"},
+    "cyclic": {"step_size_up": "9ep"},
+    "cosine_restarts": {"T_0": "9ep"},
+    "polynomial": {"decay_steps": "9ep", "cycle": True},
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_one_without_an_end_is_not(name):
+    assert Rate(made(name, **ENDLESS[name]), NoWarmup(), 1e-3, CLOCK).lr(0) <= 1e-3

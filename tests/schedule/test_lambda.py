@@ -1,0 +1,68 @@
+"""Any factor on the first rate."""
+
+import pytest
+from torch.optim.lr_scheduler import LambdaLR
+
+from trainer.errors import ConfigError
+from trainer.schedule.function import decay
+from trainer.schedule.lambda_ import Lambda
+
+PATH = "trainer.schedule.function.decay"
+
+
+def test_by_hand(follow):
+    """0.4 · 0.95^n with n one more every two epochs of five steps."""
+    got = follow(Lambda(function=PATH, every="2ep"))
+    assert got[0] == got[9] == 0.4
+    assert got[10] == got[19] == pytest.approx(0.38)
+    assert got[20] == pytest.approx(0.361)
+
+
+def test_it_is_a_factor_on_the_first_rate_and_not_on_the_last(follow):
+    got = follow(Lambda(function=PATH))
+    assert got[15] == pytest.approx(0.4 * 0.95**3)
+    assert got[15] != pytest.approx(0.4 * 0.95**0 * 0.95**1 * 0.95**2 * 0.95**3)
+
+
+def test_equals_torch_at_every_step(follow, follow_torch):
+    expected = follow_torch(LambdaLR, 60, every=5, lr_lambda=decay)
+    assert follow(Lambda(function=PATH)) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("nowhere.to.be.found", "cannot be imported"),
+        ("trainer.schedule.function.nothing", "cannot be imported"),
+        ("decay", "must be an import path"),
+        ("math.pi", "cannot be called"),
+        ("math.hypot2", "cannot be imported"),
+        ("math.atan2", r"fails when called with \(0\): TypeError"),
+        ("os.path.abspath", r"fails when called with \(0\): TypeError"),
+        ("builtins.str", r"must return a factor of at least 0, but for \(0\) it returned '0'"),
+        ("math.gamma", r"fails when called with \(0\): ValueError"),
+    ],
+)
+def test_a_function_that_cannot_be_used_is_refused_in_one_line(path, reason):
+    with pytest.raises(ConfigError, match=rf"schedule\.function\S* .*{reason}") as caught:
+        Lambda(function=path).prepare()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_negative_factor_is_refused_when_it_comes(follow, tmp_path, monkeypatch):
+    (tmp_path / "of_mine.py").write_text("def fall(n):\n    return 1.0 - n\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"of_mine\.fall must return .* \(2\) it returned -1\.0"):
+        follow(Lambda(function="of_mine.fall"))
+
+
+def test_a_module_that_fails_is_named(tmp_path, monkeypatch):
+    (tmp_path / "broken_one.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"broken_one\.f cannot be imported: ZeroDivisionError"):
+        Lambda(function="broken_one.f").prepare()
+
+
+def test_a_run_that_is_read_back_imports_nothing():
+    """Only `prepare` and `lr` look for the function: a run folder may come from anywhere."""
+    Lambda(function="nowhere.to.be.found")

@@ -1,0 +1,45 @@
+"""Any factor on the rate before."""
+
+import pytest
+from torch.optim.lr_scheduler import MultiplicativeLR
+
+from trainer.errors import ConfigError
+from trainer.schedule.multiplicative import Multiplicative
+
+MODULE = """
+def factor(n):
+    return 1 / n
+"""
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    (tmp_path / "some_factor.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "some_factor.factor"
+
+
+def test_by_hand(follow, path):
+    """0.4 / n!: 0.4, 0.4, 0.2, 0.4/6."""
+    got = follow(Multiplicative(function=path))
+    assert [got[0], got[5], got[10], got[15]] == pytest.approx([0.4, 0.4, 0.2, 0.4 / 6])
+
+
+def test_equals_torch_at_every_step(follow, follow_torch, path):
+    """torch does not call its function for the first epoch; 1/0 would fail."""
+    expected = follow_torch(MultiplicativeLR, 60, every=5, lr_lambda=lambda n: 1 / n)
+    assert follow(Multiplicative(function=path)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_any_step_first(path, follow):
+    """A resumed run begins in the middle."""
+    every = follow(Multiplicative(function=path))
+    resumed = Multiplicative(function=path)
+    follow(resumed, 0)
+    assert resumed.lr(33, 0.4) == every[33]
+    assert resumed.lr(7, 0.4) == every[7]
+
+
+def test_a_function_that_is_not_there_is_refused():
+    with pytest.raises(ConfigError, match=r"schedule\.function=no\.thing cannot be imported"):
+        Multiplicative(function="no.thing").prepare()

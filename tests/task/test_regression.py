@@ -1,0 +1,67 @@
+import pytest
+import torch
+from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score
+
+from trainer.task.regression import Regression
+
+TASK = Regression()
+RNG = torch.Generator().manual_seed(0)
+
+
+def metrics_of(outputs: torch.Tensor, targets: torch.Tensor) -> dict[str, float]:
+    """By way of the records of two batches."""
+    parts = [TASK.records(outputs[rows], targets[rows]) for rows in (slice(0, 3), slice(3, None))]
+    return TASK.metrics({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+
+
+def test_by_hand():
+    """Targets 0, 2, 4, 6 (variance 5), off by 1, −1, 1, −3: mse 12/4, r2 1 − 3/5."""
+    targets = torch.tensor([[0.0, 2.0], [4.0, 6.0]])
+    records = TASK.records(targets + torch.tensor([[1.0, -1.0], [1.0, -3.0]]), targets)
+    assert records["absolute_error"].tolist() == [1, 2]
+    assert records["squared_error"].tolist() == [1, 5]
+    assert TASK.metrics(records) == pytest.approx({"mse": 3, "mae": 1.5, "rmse": 3**0.5, "r2": 0.4})
+
+
+@pytest.mark.parametrize("shape", [(1,), (4,), (2, 5, 3)], ids=str)
+def test_errors_against_torchmetrics(shape):
+    targets = torch.randn(8, *shape, generator=RNG)
+    outputs = targets + 0.3 * torch.randn(8, *shape, generator=RNG)
+    metrics = metrics_of(outputs, targets)
+    for name, reference in (
+        ("mse", MeanSquaredError()),
+        ("rmse", MeanSquaredError(squared=False)),
+        ("mae", MeanAbsoluteError()),
+    ):
+        expected = reference(outputs.flatten(), targets.flatten()).item()
+        assert metrics[name] == pytest.approx(expected, rel=1e-5)
+    pooled = R2Score()(outputs.flatten(), targets.flatten()).item()
+    assert metrics["r2"] == pytest.approx(pooled, rel=1e-5)
+
+
+def test_r2_of_large_targets_is_not_lost_in_rounding():
+    """Prices: the mean of squares less the square of the mean is off by more than the variance."""
+    targets = 2e5 + 10 * torch.randn(50, 1, generator=RNG)
+    outputs = targets + 3 * torch.randn(50, 1, generator=RNG)
+    expected = R2Score()(outputs[:, 0].double(), targets[:, 0].double()).item()
+    assert metrics_of(outputs, targets)["r2"] == pytest.approx(expected, rel=1e-4)
+    squares = targets.square().mean(1).double().mean() - targets.mean(1).double().mean() ** 2
+    assert abs(squares.item() - targets.double().var(correction=0).item()) > 20
+
+
+def test_targets_of_one_value_explain_nothing():
+    targets = torch.ones(4, 1)
+    assert metrics_of(targets + 0.1, targets)["r2"] == 0
+    assert metrics_of(targets, targets)["r2"] == 0
+
+
+def test_the_score_is_the_mean_absolute_error():
+    targets = torch.zeros(2, 3)
+    outputs = torch.tensor([[1.0, -1.0, 4.0], [0.0, 0.0, 0.0]])
+    assert TASK.scores == ("error",)
+    assert TASK.score("error", outputs, targets).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(("r2", "learned"), [(0.99, True), (0.5, False)])
+def test_when_it_has_learned(r2, learned):
+    assert TASK.learned({"r2": r2}) is learned

@@ -1,0 +1,95 @@
+import pytest
+import torch
+from torchmetrics.classification import MulticlassJaccardIndex
+
+from trainer.task.classification import Classification
+from trainer.task.segmentation import Segmentation
+
+TASK = Segmentation()
+RNG = torch.Generator().manual_seed(0)
+LOGITS = 2 * torch.randn(6, 5, 7, 8, generator=RNG)
+MASKS = torch.randint(0, 5, (6, 7, 8), generator=RNG)
+IGNORED = torch.rand(6, 7, 8, generator=RNG) < 0.2
+
+
+def logits_of(prediction: torch.Tensor, classes: int) -> torch.Tensor:
+    """Logits [B, C, H, W] that are largest for the classes [B, H, W]."""
+    return 3.0 * torch.nn.functional.one_hot(prediction, classes).movedim(-1, 1)
+
+
+def test_iou_by_hand():
+    """Class 0: 2 of 4 pixels, 1: 1 of 3, 2 is neither there nor predicted; 255 is in none."""
+    labels = torch.tensor([[[0, 0, 1], [1, 0, 255]]])
+    prediction = torch.tensor([[[0, 0, 1], [0, 1, 1]]])
+    records = TASK.records(logits_of(prediction, 3), labels)
+    assert records["pixels"].tolist() == [5]
+    assert records["intersection"].tolist() == [[2, 1, 0]]
+    assert records["union"].tolist() == [[4, 3, 0]]
+    assert records["pixel_accuracy"].item() == pytest.approx(3 / 5)
+    assert records["iou"].item() == pytest.approx((2 / 4 + 1 / 3) / 2)
+    metrics = TASK.metrics(records)
+    assert metrics == {"accuracy": pytest.approx(3 / 5), "mean_iou": pytest.approx(5 / 12)}
+    assert metrics["mean_iou"] != pytest.approx(5 / 18), "an absent class is no class at 0"
+
+
+def test_a_split_is_summed_before_it_is_divided():
+    """One image has 1 of its 1 pixel right, the other 0 of 3: not a mean of two images."""
+    labels = torch.tensor([[[0, 255, 255]], [[0, 0, 0]]])
+    prediction = torch.tensor([[[0, 0, 0]], [[1, 1, 1]]])
+    records = TASK.records(logits_of(prediction, 2), labels)
+    assert records["iou"].tolist() == [1, 0]
+    assert TASK.metrics(records) == {"accuracy": 1 / 4, "mean_iou": 1 / 8}  # 1/4 and 0/3
+
+
+def test_what_is_ignored_everywhere_is_neither_right_nor_wrong():
+    labels = torch.full((1, 2, 2), 255)
+    records = TASK.records(LOGITS[:1, :3, :2, :2], labels)
+    assert records["pixels"].tolist() == [0]
+    assert (records["confidence"].item(), records["iou"].item()) == (0, 1)
+    more = TASK.records(LOGITS[:, :, :2, :2], MASKS[:, :2, :2])
+    both = {k: torch.cat([v, more[k][:, :3] if v.ndim == 2 else more[k]]) for k, v in records.items()}
+    rest = {k: both[k][1:] for k in both}
+    assert TASK.metrics(both) == TASK.metrics(rest)
+
+
+@pytest.mark.parametrize("classes", [5, 7], ids=["all occur", "two absent"])
+def test_against_torchmetrics(classes):
+    """Absent classes are left out of its mean too; batches are summed."""
+    masks = MASKS.masked_fill(IGNORED, 255)
+    logits = torch.cat([LOGITS, torch.full((6, classes - 5, 7, 8), -9.0)], 1)
+    reference = MulticlassJaccardIndex(num_classes=classes, average="macro", ignore_index=255)
+    parts = []
+    for rows in (slice(0, 4), slice(4, 6)):
+        parts.append(TASK.records(logits[rows], masks[rows]))
+        reference.update(logits[rows], masks[rows])
+    metrics = TASK.metrics({k: torch.cat([p[k] for p in parts]) for k in parts[0]})
+    assert metrics["mean_iou"] == pytest.approx(reference.compute().item())
+    right = (logits.argmax(1) == MASKS)[~IGNORED].float().mean().item()
+    assert metrics["accuracy"] == pytest.approx(right)
+
+
+def test_another_label_can_be_ignored_or_none():
+    masks = MASKS.masked_fill(IGNORED, 0)
+    background = Segmentation(ignore_index=0).records(LOGITS, masks)
+    expected = TASK.records(LOGITS, masks.masked_fill(masks == 0, 255))
+    assert all(torch.equal(background[name], expected[name]) for name in expected)
+    whole = Segmentation(ignore_index=None).records(LOGITS, MASKS)
+    assert whole["pixels"].tolist() == [56] * 6
+    with pytest.raises(ValueError, match=r"task\.ignore_index must be in \[0, 255\], got 256"):
+        Segmentation(ignore_index=256)
+
+
+@pytest.mark.parametrize("name", TASK.scores)
+def test_the_score_of_a_pixel_is_that_of_an_example(name):
+    masks = MASKS.masked_fill(IGNORED, 255)
+    scores = TASK.score(name, LOGITS, masks)
+    rows = LOGITS.movedim(1, -1)[~IGNORED]
+    expected = Classification().score(name, rows, MASKS[~IGNORED])
+    torch.testing.assert_close(scores[~IGNORED], expected)
+    assert (scores[IGNORED] <= expected.min()).all(), "no harder than any that counts"
+
+
+def test_the_confidence_is_the_mean_over_the_pixels_that_count():
+    p = torch.tensor([[[[0.9, 0.6, 0.5]], [[0.1, 0.4, 0.5]]]])
+    records = TASK.records(p.log(), torch.tensor([[[0, 1, 255]]]))
+    assert records["confidence"].item() == pytest.approx((0.9 + 0.4) / 2)

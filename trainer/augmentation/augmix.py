@@ -1,0 +1,105 @@
+"""AugMix (Hendrycks et al. 2020, https://arxiv.org/abs/1912.02781), alg. 1; as torchvision's.
+
+The paper's consistency loss between several mixes of an image is no part of it.
+"""
+
+import torch
+from torch import Tensor
+
+from trainer.augmentation.operation import OPERATIONS, magnitudes
+from trainer.augmentation.policy import FOURTEEN, Interpolation, Policy, places
+from trainer.check import within
+from trainer.seed import Draws
+
+GROUP = "augmentation.augmix"
+BINS = 10
+DEPTHS = 3  # the deepest chain where the depth is drawn
+COLOURS = ("Brightness", "Color", "Contrast", "Sharpness")  # overlap with ImageNet-C's corruptions
+TRIES = 8  # each is accepted with a probability of 0.95 at least
+TINY = 2**-25  # in the place of the zero of 24 random bits
+
+
+class Augmix(Policy):
+    """m·x + (1 − m)·Σ w_i·chain_i(x) with m ~ Beta(α, α) and w ~ Dirichlet(α, ..., α).
+
+    A chain is `chain_depth` operations in turn, −1: from one to three, at one of the first
+    `severity` of ten magnitudes each.
+    """
+
+    def __init__(
+        self,
+        *,
+        severity: int = 3,
+        mixture_width: int = 3,
+        chain_depth: int = -1,
+        alpha: float = 1.0,
+        all_ops: bool = True,
+        interpolation: Interpolation = "bilinear",
+        fill: float = 0.0,
+    ) -> None:
+        super().__init__(interpolation=interpolation, fill=fill)
+        within(f"{GROUP}.severity", severity, f"[1, {BINS}]")
+        within(f"{GROUP}.mixture_width", mixture_width, "[1, inf)")
+        within(f"{GROUP}.alpha", alpha, "(0, inf)")
+        if chain_depth != -1 and chain_depth < 1:
+            raise ValueError(f"{GROUP}.chain_depth must be -1 or at least 1, got {chain_depth}")
+        self.severity = severity
+        self.width = mixture_width
+        self.depth = chain_depth
+        self.alpha = alpha
+        names = [n for n in FOURTEEN if n != "Identity" and (all_ops or n not in COLOURS)]
+        self.choices = places(tuple(names))
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """[B, C, H, W] to [B, C, H, W]."""
+        host = draws.on_host()
+        own, others = dirichlet(host, self.alpha, 2).split(1, 1)
+        weights = torch.cat([own, others * dirichlet(host, self.alpha, self.width)], 1)
+        weights = weights.to(images.device, non_blocking=True)[:, :, None, None, None]
+        mixed = images * weights[:, 0]
+        chains = self.chains(images.repeat(self.width, 1, 1, 1), host)
+        for place, chain in enumerate(chains.chunk(self.width), start=1):
+            mixed.addcmul_(chain, weights[:, place])
+        return mixed.clamp_(0, 1)
+
+    def chains(self, images: Tensor, host: Draws) -> Tensor:
+        """Images [width·B, C, H, W] after their operations."""
+        height, width = images.shape[-2:]
+        shift = height / 3, width / 3
+        table = magnitudes(BINS, shear=0.3, shift=shift, degrees=30, factor=0.9, bits=(4, 4))
+        nothing = OPERATIONS.index("Identity")
+        deepest = DEPTHS if self.depth == -1 else self.depth
+        depth = 1 + self.whole(host, DEPTHS) if self.depth == -1 else torch.tensor(self.depth)
+        for place in range(deepest):
+            operation = self.choices[self.whole(host, len(self.choices))]
+            operation = torch.where(place < depth, operation, nothing)
+            magnitude = table[operation, self.whole(host, self.severity)]
+            images = self.apply(images, operation, magnitude, self.whole(host, 2) == 1)
+        return images
+
+    def whole(self, host: Draws, number: int) -> Tensor:
+        """[width·B] int64, uniform on 0, ..., number - 1."""
+        return (host.uniforms(self.width) * number).long().T.flatten()
+
+
+def dirichlet(draws: Draws, alpha: float, number: int) -> Tensor:
+    """[B, number], each row from the symmetric Dirichlet distribution."""
+    parts = torch.stack([gamma(draws, alpha) for _ in range(number)], 1)
+    return parts / parts.sum(1, keepdim=True)
+
+
+def gamma(draws: Draws, shape: float) -> Tensor:
+    """[B] from Gamma(shape, 1) (Marsaglia and Tsang 2000, "A simple method for generating gamma").
+
+    All tries are drawn at once, the first that is accepted is taken. A shape under 1 is made of one
+    above: Gamma(a) = Gamma(a + 1)·U^(1/a).
+    """
+    d = (shape if shape >= 1 else shape + 1) - 1 / 3
+    radius, turn, level = draws.uniforms(3 * TRIES).clamp_(min=TINY).chunk(3, 1)
+    normal = (-2 * radius.log()).sqrt() * (2 * torch.pi * turn).cos()
+    cube = (1 + normal / (9 * d) ** 0.5) ** 3
+    bound = normal**2 / 2 + d * (1 - cube + cube.clamp(min=TINY).log())
+    accepted = (cube > 0) & (level.log() < bound)
+    value = d * cube.gather(1, accepted.byte().argmax(1, keepdim=True))[:, 0]
+    boost = 1.0 if shape >= 1 else draws.uniform().clamp_(min=TINY) ** (1 / shape)
+    return (value * boost).clamp(min=1e-30)

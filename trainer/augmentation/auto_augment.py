@@ -1,0 +1,138 @@
+"""AutoAugment (Cubuk et al. 2019, https://arxiv.org/abs/1805.09501), the learned policies.
+
+Of the appendix, as torchvision's: sub-policies of two operations, each with its probability and its
+magnitude, from 0 to 9.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from trainer.augmentation.operation import OPERATIONS
+from trainer.augmentation.policy import Interpolation, Policy, places, standard
+from trainer.seed import Draws
+
+BINS = 10
+
+POLICIES = {  # name, probability, magnitude of the first; of the second; 25 to a policy
+    "imagenet": """
+        Posterize 0.4 8, Rotate 0.6 9
+        Solarize 0.6 5, AutoContrast 0.6 -
+        Equalize 0.8 -, Equalize 0.6 -
+        Posterize 0.6 7, Posterize 0.6 6
+        Equalize 0.4 -, Solarize 0.2 4
+        Equalize 0.4 -, Rotate 0.8 8
+        Solarize 0.6 3, Equalize 0.6 -
+        Posterize 0.8 5, Equalize 1.0 -
+        Rotate 0.2 3, Solarize 0.6 8
+        Equalize 0.6 -, Posterize 0.4 6
+        Rotate 0.8 8, Color 0.4 0
+        Rotate 0.4 9, Equalize 0.6 -
+        Equalize 0.0 -, Equalize 0.8 -
+        Invert 0.6 -, Equalize 1.0 -
+        Color 0.6 4, Contrast 1.0 8
+        Rotate 0.8 8, Color 1.0 2
+        Color 0.8 8, Solarize 0.8 7
+        Sharpness 0.4 7, Invert 0.6 -
+        ShearX 0.6 5, Equalize 1.0 -
+        Color 0.4 0, Equalize 0.6 -
+        Equalize 0.4 -, Solarize 0.2 4
+        Solarize 0.6 5, AutoContrast 0.6 -
+        Invert 0.6 -, Equalize 1.0 -
+        Color 0.6 4, Contrast 1.0 8
+        Equalize 0.8 -, Equalize 0.6 -
+    """,
+    "cifar10": """
+        Invert 0.1 -, Contrast 0.2 6
+        Rotate 0.7 2, TranslateX 0.3 9
+        Sharpness 0.8 1, Sharpness 0.9 3
+        ShearY 0.5 8, TranslateY 0.7 9
+        AutoContrast 0.5 -, Equalize 0.9 -
+        ShearY 0.2 7, Posterize 0.3 7
+        Color 0.4 3, Brightness 0.6 7
+        Sharpness 0.3 9, Brightness 0.7 9
+        Equalize 0.6 -, Equalize 0.5 -
+        Contrast 0.6 7, Sharpness 0.6 5
+        Color 0.7 7, TranslateX 0.5 8
+        Equalize 0.3 -, AutoContrast 0.4 -
+        TranslateY 0.4 3, Sharpness 0.2 6
+        Brightness 0.9 6, Color 0.2 8
+        Solarize 0.5 2, Invert 0.0 -
+        Equalize 0.2 -, AutoContrast 0.6 -
+        Equalize 0.2 -, Equalize 0.6 -
+        Color 0.9 9, Equalize 0.6 -
+        AutoContrast 0.8 -, Solarize 0.2 8
+        Brightness 0.1 3, Color 0.7 0
+        Solarize 0.4 5, AutoContrast 0.9 -
+        TranslateY 0.9 9, TranslateY 0.7 9
+        AutoContrast 0.9 -, Solarize 0.8 3
+        Equalize 0.8 -, Invert 0.1 -
+        TranslateY 0.7 9, AutoContrast 0.9 -
+    """,
+    "svhn": """
+        ShearX 0.9 4, Invert 0.2 -
+        ShearY 0.9 8, Invert 0.7 -
+        Equalize 0.6 -, Solarize 0.6 6
+        Invert 0.9 -, Equalize 0.6 -
+        Equalize 0.6 -, Rotate 0.9 3
+        ShearX 0.9 4, AutoContrast 0.8 -
+        ShearY 0.9 8, Invert 0.4 -
+        ShearY 0.9 5, Solarize 0.2 6
+        Invert 0.9 -, AutoContrast 0.8 -
+        Equalize 0.6 -, Rotate 0.9 3
+        ShearX 0.9 4, Solarize 0.3 3
+        ShearY 0.8 8, Invert 0.7 -
+        Equalize 0.9 -, TranslateY 0.6 6
+        Invert 0.9 -, Equalize 0.6 -
+        Contrast 0.3 3, Rotate 0.8 4
+        Invert 0.8 -, TranslateY 0.0 2
+        ShearY 0.7 6, Solarize 0.4 8
+        Invert 0.6 -, Rotate 0.8 4
+        ShearY 0.3 7, TranslateX 0.9 3
+        ShearX 0.1 6, Invert 0.6 -
+        Solarize 0.7 2, TranslateY 0.6 7
+        ShearY 0.8 4, Invert 0.8 -
+        ShearX 0.7 9, TranslateY 0.8 3
+        ShearY 0.8 5, AutoContrast 0.7 -
+        ShearX 0.7 2, Invert 0.1 -
+    """,
+}
+
+
+class AutoAugment(Policy):
+    """Each image by one of the 25 sub-policies that were learned on a data set."""
+
+    def __init__(
+        self,
+        *,
+        policy: Literal["imagenet", "cifar10", "svhn"] = "imagenet",
+        interpolation: Interpolation = "nearest",
+        fill: float = 0.0,
+    ) -> None:
+        super().__init__(interpolation=interpolation, fill=fill)
+        turns = [turn for line in parse(POLICIES[policy]) for turn in line]
+        names, probabilities, levels = zip(*turns, strict=True)
+        self.operation = places(names).view(-1, 2)  # [25, 2], as the others
+        self.probability = torch.tensor(probabilities).view(-1, 2)
+        self.level = torch.tensor(levels).view(-1, 2)
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """[B, C, H, W] to [B, C, H, W]."""
+        host = draws.on_host()
+        chosen = host.integer(0, len(self.operation))
+        table = standard(BINS, images)
+        nothing = OPERATIONS.index("Identity")
+        for turn in range(2):
+            operation, level = self.operation[chosen, turn], self.level[chosen, turn]
+            happens = host.uniform() < self.probability[chosen, turn]
+            magnitude = table[operation, level]
+            operation = torch.where(happens, operation, nothing)
+            images = self.apply(images, operation, magnitude, host.chance(0.5))
+        return images
+
+
+def parse(text: str) -> list[list[tuple[str, float, int]]]:
+    """Name, probability and level of the two operations of each line; 0 where it has no level."""
+    lines = [[turn.split() for turn in line.split(",")] for line in text.strip().splitlines()]
+    return [[(n, float(p), 0 if m == "-" else int(m)) for n, p, m in line] for line in lines]

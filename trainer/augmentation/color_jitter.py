@@ -1,0 +1,74 @@
+"""Change brightness, contrast, saturation and hue in random order: torchvision's `ColorJitter`."""
+
+import torch
+from torch import Tensor
+
+from trainer.augmentation.base import Augmentation
+from trainer.augmentation.kernel.colour import blend, grey, hue
+from trainer.augmentation.settings import Range, around
+from trainer.dataset.split import Split
+from trainer.errors import ConfigError
+from trainer.seed import Draws
+
+GROUP = "augmentation.color_jitter"
+CONTRAST, SATURATION = 1, 2  # places in `factors`; 0 is brightness
+
+
+class ColorJitter(Augmentation):
+    """Each image by factors, and in an order, of its own. A number v is a factor in 1 − v to 1 + v.
+
+    `hue` is a part of the colour circle, at most 0.5 either way. Grey images have no saturation and
+    no hue.
+    """
+
+    def __init__(
+        self,
+        *,
+        brightness: Range = 0.4,
+        contrast: Range = 0.4,
+        saturation: Range = 0.4,
+        hue: Range = 0.1,
+    ) -> None:
+        self.factors = (
+            around(f"{GROUP}.brightness", brightness, 1, "[0, inf)"),
+            around(f"{GROUP}.contrast", contrast, 1, "[0, inf)"),
+            around(f"{GROUP}.saturation", saturation, 1, "[0, inf)"),
+        )
+        self.hue = around(f"{GROUP}.hue", hue, 0, "[-0.5, 0.5]")
+
+    def prepare(self, split: Split) -> None:
+        """Refuse what is neither grey nor RGB."""
+        channels = split.images.shape[0]
+        if channels not in (1, 3):
+            raise ConfigError(f"{GROUP} needs grey or RGB images, these have {channels} channels")
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """[B, C, H, W] to [B, C, H, W]."""
+        factors = torch.stack([draws.uniform(*factor) for factor in self.factors], dim=1)
+        order, early = draws.uniforms(3).argsort(1), draws.integer(0, 4)
+        if images.shape[1] == 1 or self.hue == (0, 0):
+            return adjust(images, factors.gather(1, order), order)
+        return jitter(images, factors, order, draws.uniform(*self.hue), early)
+
+
+def jitter(images: Tensor, factors: Tensor, order: Tensor, turn: Tensor, early: Tensor) -> Tensor:
+    """Adjust by `factors` [B, 3] in `order` [B, 3], after `early` [B] of them hue, by `turn` [B].
+
+    Hue costs the most, so it is turned once for all images, and each of the others is applied where
+    it comes before, then where it comes after: a factor of 1 changes nothing.
+    """
+    ordered = factors.gather(1, order)
+    before = torch.arange(3, device=images.device) < early[:, None]
+    images = adjust(images, ordered.where(before, 1.0), order)
+    return adjust(hue(images, turn), ordered.where(~before, 1.0), order)
+
+
+def adjust(images: Tensor, factors: Tensor, order: Tensor) -> Tensor:
+    """Three times, by factors [B, 3]: what `order` [B, 3] says, 0 being brightness."""
+    for factor, kind in zip(
+        factors.unbind(1), order[:, :, None, None, None].unbind(1), strict=True
+    ):
+        plain = grey(images)
+        mean = plain.mean((1, 2, 3), keepdim=True).where(kind == CONTRAST, 0.0)
+        images = blend(images, plain.where(kind == SATURATION, mean), factor)
+    return images

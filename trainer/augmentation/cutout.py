@@ -1,0 +1,65 @@
+"""Cutout (DeVries and Taylor 2017, https://arxiv.org/abs/1708.04552): fill square holes."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from trainer.augmentation.base import Augmentation
+from trainer.augmentation.kernel.geometry import rectangle
+from trainer.augmentation.settings import check_pixels, pixels
+from trainer.check import within
+from trainer.dataset.base import channel_statistics
+from trainer.dataset.split import Split
+from trainer.errors import ConfigError
+from trainer.seed import Draws
+
+GROUP = "augmentation.cutout"
+
+
+class Cutout(Augmentation):
+    """`n_holes` squares in each image, their centre anywhere in it, clipped at the border.
+
+    A hole covers rows y − ⌊length/2⌋ to y − ⌊length/2⌋ + length − 1: the published code for an even
+    length, and as long as it says for an odd one, of which that code leaves out a row and a column.
+    A `length` with a decimal point is a part of the shorter side. The paper fills with 0 after
+    standardisation, which is the channel's mean.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_holes: int = 1,
+        length: int | float = 16,
+        fill: Literal["mean", "black"] = "mean",
+    ) -> None:
+        within(f"{GROUP}.n_holes", n_holes, "[1, inf)")
+        check_pixels(f"{GROUP}.length", length)
+        self.n_holes, self.length = n_holes, length
+        self.mean = fill == "mean"
+        self.value: Tensor | None = None if self.mean else torch.zeros(())
+
+    def prepare(self, split: Split) -> None:
+        """Take the means of the channels. Raises ConfigError for images smaller than a hole."""
+        height, width = split.images.shape[1:]
+        if self.length > min(height, width):
+            raise ConfigError(
+                f"{GROUP}.length={self.length} is more than the images have, {height}×{width}; "
+                "0.5 is half of a side"
+            )
+        if self.mean:
+            self.value = torch.tensor(channel_statistics(split)[0])[:, None, None]
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """[B, C, H, W] to [B, C, H, W]."""
+        if self.value is None:
+            raise RuntimeError(f"{GROUP}: prepare() comes before the first call")
+        self.value = self.value.to(images.device)
+        height, width = images.shape[2:]
+        length = pixels(self.length, min(height, width))
+        for _ in range(self.n_holes):
+            top = draws.integer(0, height) - length // 2
+            left = draws.integer(0, width) - length // 2
+            hole = rectangle(top, left, length, length, (height, width))
+            images = torch.where(hole[:, None], self.value, images)
+        return images

@@ -1,0 +1,37 @@
+"""Blur: torchvision's `GaussianBlur`."""
+
+from torch import Tensor
+
+from trainer.augmentation.base import Augmentation
+from trainer.augmentation.kernel.filter import gaussian_blur
+from trainer.augmentation.settings import Range, interval
+from trainer.check import within
+from trainer.dataset.split import Split
+from trainer.errors import ConfigError
+from trainer.seed import Draws
+
+GROUP = "augmentation.gaussian_blur"
+
+
+class GaussianBlur(Augmentation):
+    """Each image by a deviation of its own, in pixels. The border is mirrored."""
+
+    def __init__(self, *, kernel_size: int = 5, sigma: Range = (0.1, 2.0)) -> None:
+        within(f"{GROUP}.kernel_size", kernel_size, "[1, inf)")
+        if kernel_size % 2 == 0:
+            raise ValueError(f"{GROUP}.kernel_size must be odd, got {kernel_size}")
+        self.kernel_size = kernel_size
+        self.sigma = interval(f"{GROUP}.sigma", sigma, "(0, inf)")
+
+    def prepare(self, split: Split) -> None:
+        """Refuse images that the border cannot be mirrored of."""
+        most = 2 * min(split.images.shape[1:]) - 1
+        if self.kernel_size > most:
+            raise ConfigError(
+                f"{GROUP}.kernel_size={self.kernel_size} is too large for images of "
+                f"{split.images.shape[1]}×{split.images.shape[2]}: {most} at most"
+            )
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """[B, C, H, W] to [B, C, H, W]."""
+        return gaussian_blur(images, draws.uniform(*self.sigma), self.kernel_size)

@@ -1,0 +1,23 @@
+"""Add normal noise to each pixel: torchvision's `GaussianNoise`."""
+
+from torch import Tensor
+
+from trainer.augmentation.base import Augmentation
+from trainer.augmentation.settings import Range, interval
+from trainer.seed import Draws
+
+
+class GaussianNoise(Augmentation):
+    """Noise of deviation `sigma`, in each channel its own; what leaves [0, 1] is clipped.
+
+    Where `sigma` is [low, high], each image draws its own.
+    """
+
+    def __init__(self, *, sigma: Range = 0.1) -> None:
+        self.sigma = interval("augmentation.gaussian_noise.sigma", sigma, "[0, inf)")
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """[B, C, H, W] to [B, C, H, W]."""
+        sigma = draws.uniform(*self.sigma)[:, None, None, None]
+        noise = draws.normals(images[0].numel()).reshape(images.shape)
+        return noise.mul_(sigma).add_(images).clamp_(0, 1)

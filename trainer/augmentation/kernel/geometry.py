@@ -1,0 +1,108 @@
+"""Batched kernels that move pixels, each image by parameters of its own.
+
+Equal, image by image, to torchvision.transforms.v2.functional, whose conventions they take over:
+angles in degrees, positions in pixels. What lies outside of an image has the value `fill`.
+torchvision's bilinear `affine` blends a fill other than None in twice at the border; here it is
+blended in once, as if the image were surrounded by it.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def affine_matrix(
+    angle: Tensor,
+    *,
+    right: Tensor | float = 0.0,
+    down: Tensor | float = 0.0,
+    scale: Tensor | float = 1.0,
+    shear_x: Tensor | float = 0.0,
+    shear_y: Tensor | float = 0.0,
+    centre: tuple[float, float] = (0.0, 0.0),
+) -> Tensor:
+    """[B, 2, 3] that takes an output pixel (x, y, 1), from the middle, to where it comes from.
+
+    As torchvision's `affine`: `angle` [B] is clockwise, then `right` and `down` in pixels; the rest
+    [B] or one for all. `centre` (x, y), from the middle, is the point that stays.
+    """
+    turn, lean, rise = (torch.deg2rad(torch.as_tensor(a)) for a in (angle, shear_x, shear_y))
+    a = (turn - rise).cos() / rise.cos()
+    b = -(a * lean.tan() + turn.sin())
+    c = (turn - rise).sin() / rise.cos()
+    d = turn.cos() - c * lean.tan()
+    a, b, c, d = a / scale, b / scale, c / scale, d / scale
+    to_x, to_y = centre[0] + right, centre[1] + down
+    of_x = torch.stack([d, -b, centre[0] - d * to_x + b * to_y], dim=-1)
+    of_y = torch.stack([-c, a, centre[1] + c * to_x - a * to_y], dim=-1)
+    return torch.stack([of_x, of_y], dim=-2)
+
+
+def warp(images: Tensor, matrices: Tensor, *, nearest: bool = False, fill: float = 0.0) -> Tensor:
+    """[B, C, H, W] moved by inverse affine matrices [B, 2, 3], as `affine_matrix` makes them."""
+    height, width = images.shape[-2:]
+    column = torch.arange(width, device=images.device) - (width - 1) / 2
+    row = torch.arange(height, device=images.device) - (height - 1) / 2
+    across = matrices[:, :, :1] * column + matrices[:, :, 2:]
+    return pick(images, across, matrices[:, :, 1:2] * row, nearest=nearest, fill=fill)
+
+
+def sample(
+    images: Tensor, rows: Tensor, columns: Tensor, *, nearest: bool = False, fill: float = 0.0
+) -> Tensor:
+    """The pixels at rows [B, H'] and columns [B, W'] of [B, C, H, W]; 0 is the first's middle."""
+    x, y = columns - (images.shape[-1] - 1) / 2, rows - (images.shape[-2] - 1) / 2
+    across = torch.stack([x, torch.zeros_like(x)], dim=1)
+    down = torch.stack([torch.zeros_like(y), y], dim=1)
+    return pick(images, across, down, nearest=nearest, fill=fill)
+
+
+def pick(images: Tensor, across: Tensor, down: Tensor, *, nearest: bool, fill: float) -> Tensor:
+    """The pixels at (x, y) = across [B, 2, W'] + down [B, 2, H'], from the middle of the image."""
+    grid = images.new_empty(len(images), down.shape[2], across.shape[2], 2)
+    for axis, length in enumerate((images.shape[-1], images.shape[-2])):
+        x, y = across[:, axis, None, :] * (2 / length), down[:, axis, :, None] * (2 / length)
+        torch.add(x, y, out=grid[..., axis])
+    mode = "nearest" if nearest else "bilinear"
+    if fill == 0:
+        return F.grid_sample(images, grid, mode=mode, align_corners=False)
+    return F.grid_sample(images - fill, grid, mode=mode, align_corners=False) + fill
+
+
+def cut(
+    images: Tensor, top: Tensor, left: Tensor, padding: tuple[int, int], fill: float = 0.0
+) -> Tensor:
+    """Pad [B, C, H, W] by (rows, columns) on either side, cut H × W at `top` and `left` [B]."""
+    height, width = images.shape[-2:]
+    rows, columns = padding
+    padded = F.pad(images, [columns, columns, rows, rows], value=fill)
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view [B, C, y, x, H, W]
+    return windows[torch.arange(len(images), device=images.device), :, top, left]
+
+
+def resize_weights(size: int, resized: Tensor, offset: Tensor) -> Tensor:
+    """[B, size, size]: part of each pixel of an axis (last) in each of the output.
+
+    The axis becomes `resized` [B] long, and its start comes to lie at `offset` [B] of an output as
+    long as before. The weights are torchvision's bilinear ones with antialiasing: triangles as wide
+    as an output pixel, at least as an input pixel. Rows outside of the resized image are zero.
+    """
+    at = torch.arange(size, device=resized.device)
+    place = at - offset[:, None]
+    shrink = (size / resized)[:, None, None]  # input pixels in an output pixel
+    distance = (at + 0.5) - (place[:, :, None] + 0.5) * shrink
+    weights = (1 - distance.abs() / shrink.clamp(min=1)).clamp(min=0)
+    inside = (place >= 0) & (place < resized[:, None])
+    return weights / weights.sum(2, keepdim=True).clamp(min=1e-6) * inside[:, :, None]
+
+
+def rectangle(
+    top: Tensor, left: Tensor, height: Tensor | int, width: Tensor | int, size: tuple[int, int]
+) -> Tensor:
+    """[B, H, W] bool, true inside of the rectangles, which may reach over the border."""
+    row = torch.arange(size[0], device=top.device)
+    column = torch.arange(size[1], device=top.device)
+    bottom, right = top + height, left + width
+    tall = (row >= top[:, None]) & (row < bottom[:, None])
+    wide = (column >= left[:, None]) & (column < right[:, None])
+    return tall[:, :, None] & wide[:, None, :]

@@ -1,0 +1,83 @@
+"""Shift the colours along the data's principal axes (Krizhevsky et al. 2012, sec. 4.1).
+
+To each pixel Σ a_i λ_i v_i is added, a ~ N(0, σ²) for each image: λ are the eigenvalues, not their
+roots, and v the eigenvectors of the covariance of the training set's RGB values in [0, 1].
+"""
+
+import torch
+from torch import Tensor
+
+from trainer.augmentation.base import Augmentation
+from trainer.check import within
+from trainer.dataset.base import STATISTICS_CHUNK, STATISTICS_SAMPLE
+from trainer.dataset.split import Split
+from trainer.errors import ConfigError
+from trainer.seed import Draws
+
+GROUP = "augmentation.pca_jitter"
+
+
+class PcaJitter(Augmentation):
+    """Each image by one shift of its own. What leaves [0, 1] is clipped.
+
+    `eigenvalues` and `eigenvectors` (its columns, as in published tables) are taken as given, or
+    where null from the training set. With `standardize` they are those of channels of deviation 1,
+    the correlation matrix, and the shift is in deviations.
+    """
+
+    def __init__(
+        self,
+        *,
+        sigma: float = 0.1,
+        standardize: bool = False,
+        eigenvalues: tuple[float, float, float] | None = None,
+        eigenvectors: list[list[float]] | None = None,
+    ) -> None:
+        within(f"{GROUP}.sigma", sigma, "[0, inf)")
+        if (eigenvalues is None) != (eigenvectors is None):
+            raise ValueError(f"{GROUP}.eigenvalues and eigenvectors must be given both or neither")
+        self.sigma, self.standardize = sigma, standardize
+        self.axes: Tensor | None = None  # [3, 3], column i is λ_i v_i
+        if eigenvalues is not None and eigenvectors is not None:
+            if [len(row) for row in eigenvectors] != [3, 3, 3]:
+                raise ValueError(f"{GROUP}.eigenvectors must be 3 rows of 3, got {eigenvectors}")
+            if standardize:
+                raise ValueError(f"{GROUP}.standardize=true needs eigenvalues=null, not given ones")
+            self.axes = torch.tensor(eigenvectors) * torch.tensor(eigenvalues)
+
+    def prepare(self, split: Split) -> None:
+        """Find the axes. Raises ConfigError for images that are not RGB."""
+        channels = split.images.shape[0]
+        if channels != 3:
+            raise ConfigError(f"{GROUP} needs RGB images, these have {channels} channel(s)")
+        if self.axes is None:
+            self.axes = axes(covariance(split), standardize=self.standardize)
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """[B, 3, H, W] to [B, 3, H, W]."""
+        if self.axes is None:
+            raise RuntimeError(f"{GROUP}: prepare() comes before the first call")
+        self.axes = self.axes.to(images.device)
+        shift = self.sigma * torch.stack([draws.normal() for _ in range(3)], dim=1) @ self.axes.T
+        return (images + shift[:, :, None, None]).clamp_(0, 1)
+
+
+def covariance(split: Split) -> Tensor:
+    """[3, 3] float64 of all pixels, in [0, 1], of a part of the split."""
+    at = torch.linspace(0, len(split) - 1, min(len(split), STATISTICS_SAMPLE)).long()
+    number = total = square = torch.zeros((), dtype=torch.float64)
+    for ids in split.ids[at].split(STATISTICS_CHUNK):
+        pixels = split.images.read(ids.tolist()).double().div(255).transpose(0, 1).flatten(1)
+        number = number + pixels.shape[1]
+        total = total + pixels.sum(1)
+        square = square + pixels @ pixels.T
+    mean = total / number
+    return square / number - mean[:, None] * mean
+
+
+def axes(covariance: Tensor, *, standardize: bool) -> Tensor:
+    """[3, 3] float32, column i the eigenvector v_i times its eigenvalue λ_i."""
+    deviations = covariance.diagonal().clamp(min=1e-12).sqrt() if standardize else torch.ones(3)
+    scale = deviations[:, None].double()
+    values, vectors = torch.linalg.eigh(covariance / (scale * scale.T))
+    return (scale * vectors * values).float()

@@ -1,0 +1,58 @@
+"""Random erasing (Zhong et al. 2020, https://arxiv.org/abs/1708.04896): torchvision's.
+
+torchvision's `value: random` is normal noise, as it erases after standardisation; here, before it,
+it is the paper's: uniform on [0, 1), in each pixel and channel.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from trainer.augmentation.base import Augmentation
+from trainer.augmentation.box import first, place, sides
+from trainer.augmentation.kernel.geometry import rectangle
+from trainer.augmentation.settings import interval
+from trainer.check import within
+from trainer.seed import Draws
+
+GROUP = "augmentation.random_erasing"
+
+
+class RandomErasing(Augmentation):
+    """With probability `p` a box: part `scale` of the image's area, `ratio` as high as wide.
+
+    An image that ten tries do not fit in stays as it is. `value` is what the box is filled with.
+    """
+
+    def __init__(
+        self,
+        *,
+        p: float = 0.5,
+        scale: tuple[float, float] = (0.02, 0.33),
+        ratio: tuple[float, float] = (0.3, 3.3),
+        value: float | Literal["random"] = 0.0,
+    ) -> None:
+        within(f"{GROUP}.p", p, "[0, 1]")
+        self.p = p
+        self.scale = interval(f"{GROUP}.scale", scale, "[0, 1]")
+        self.ratio = interval(f"{GROUP}.ratio", ratio, "(0, inf)")
+        self.value = None if isinstance(value, str) else value
+        if self.value is not None:
+            within(f"{GROUP}.value", self.value, "[0, 1]")
+
+    def draw(self, draws: Draws, size: tuple[int, int]) -> Tensor:
+        """The boxes, [B, H, W] bool."""
+        heights, widths = sides(draws, size[0] * size[1], self.scale, self.ratio)
+        fits = (heights < size[0]) & (widths < size[1])
+        height, width = first(fits, heights, widths)
+        erased = draws.chance(self.p) & fits.any(1)
+        top, left = place(draws, size[0] - height), place(draws, size[1] - width)
+        return rectangle(top, left, height, width, size) & erased[:, None, None]
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """[B, C, H, W] to [B, C, H, W]."""
+        boxes = self.draw(draws, (images.shape[2], images.shape[3]))[:, None]
+        if self.value is not None:
+            return images.masked_fill(boxes, self.value)
+        return torch.where(boxes, draws.uniforms(images[0].numel()).reshape(images.shape), images)

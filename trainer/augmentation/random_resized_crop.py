@@ -1,0 +1,59 @@
+"""Cut a box of random area and aspect ratio, resize it to the whole (Szegedy et al. 2015, sec. 6).
+
+torchvision's `RandomResizedCrop` with the size of the images: a cut is never larger than they are,
+so that antialiasing has nothing to do.
+"""
+
+import torch
+from torch import Tensor
+
+from trainer.augmentation.base import Geometric
+from trainer.augmentation.box import central, first, place, sides
+from trainer.augmentation.kernel.geometry import sample
+from trainer.augmentation.settings import interval
+from trainer.seed import Draws
+
+GROUP = "augmentation.random_resized_crop"
+Box = tuple[Tensor, Tensor, Tensor, Tensor]  # top, left, height, width, each [B]
+
+
+class RandomResizedCrop(Geometric):
+    """The box of each image: part `scale` of its area, `ratio` as wide as high.
+
+    Where ten tries do not fit, the largest central box whose aspect ratio is within `ratio`.
+    """
+
+    def __init__(
+        self,
+        *,
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    ) -> None:
+        self.scale = interval(f"{GROUP}.scale", scale, "(0, 1]")
+        self.ratio = interval(f"{GROUP}.ratio", ratio, "(0, inf)")
+
+    def draw(self, draws: Draws, size: tuple[int, int]) -> Box:
+        """The boxes, within the images."""
+        widths, heights = sides(draws, size[0] * size[1], self.scale, self.ratio)
+        fits = (heights > 0) & (heights <= size[0]) & (widths > 0) & (widths <= size[1])
+        height, width = first(fits, heights, widths)
+        found, (tall, wide) = fits.any(1), central(size, self.ratio)
+        height, width = height.where(found, tall), width.where(found, wide)
+        top, left = place(draws, size[0] - height), place(draws, size[1] - width)
+        middle = (size[0] - tall) // 2, (size[1] - wide) // 2
+        return top.where(found, middle[0]), left.where(found, middle[1]), height, width
+
+    def move(self, images: Tensor, parameters: Box, *, nearest: bool, fill: float) -> Tensor:
+        """[B, C, H, W] to [B, C, H, W]."""
+        top, left, height, width = parameters
+        rows = positions(top, height, images.shape[2], nearest=nearest)
+        columns = positions(left, width, images.shape[3], nearest=nearest)
+        return sample(images, rows, columns, nearest=nearest, fill=fill)
+
+
+def positions(start: Tensor, length: Tensor, size: int, *, nearest: bool) -> Tensor:
+    """[B, size]: where the pixels of the resized box lie, within it, on an axis of the image."""
+    middles = torch.arange(size, device=start.device) + 0.5
+    inner = middles * (length[:, None] / size)
+    inner = inner.floor() if nearest else inner - 0.5
+    return start[:, None] + inner.clamp(min=0).minimum(length[:, None] - 1)

@@ -1,0 +1,34 @@
+"""Shift by whole pixels: torchvision's `RandomAffine(0, translate)`."""
+
+from math import ceil
+
+from torch import Tensor
+
+from trainer.augmentation.base import Geometric
+from trainer.augmentation.kernel.geometry import cut
+from trainer.check import within
+from trainer.seed import Draws
+
+
+class Shift(Geometric):
+    """Each image is shifted by up to `fraction` of its sides either way; what enters is black.
+
+    The shift is uniform and then rounded to whole pixels, so that nothing is blurred.
+    """
+
+    def __init__(self, *, fraction: float = 0.1) -> None:
+        within("augmentation.shift.fraction", fraction, "(0, 1]")
+        self.fraction = fraction
+
+    def draw(self, draws: Draws, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Pixels down and to the right, [B] int64."""
+        down, right = (draws.uniform(-1, 1) * (self.fraction * side) for side in size)
+        return down.round().long(), right.round().long()
+
+    def move(
+        self, images: Tensor, parameters: tuple[Tensor, Tensor], *, nearest: bool, fill: float
+    ) -> Tensor:
+        """[B, C, H, W] to [B, C, H, W]."""
+        rows, columns = (ceil(self.fraction * side) for side in images.shape[2:])
+        down, right = parameters
+        return cut(images, rows - down, columns - right, (rows, columns), fill)

@@ -1,0 +1,37 @@
+"""TrivialAugment (Müller and Hutter 2021, https://arxiv.org/abs/2103.10158), its wide space.
+
+As torchvision's `TrivialAugmentWide`.
+"""
+
+from torch import Tensor
+
+from trainer.augmentation.operation import magnitudes
+from trainer.augmentation.policy import FOURTEEN, Interpolation, Policy, places
+from trainer.check import within
+from trainer.seed import Draws
+
+
+class TrivialAugment(Policy):
+    """Each image by one operation of fourteen, its magnitude anything from none to the most."""
+
+    def __init__(
+        self,
+        *,
+        num_magnitude_bins: int = 31,
+        interpolation: Interpolation = "nearest",
+        fill: float = 0.0,
+    ) -> None:
+        super().__init__(interpolation=interpolation, fill=fill)
+        within("augmentation.trivial_augment.num_magnitude_bins", num_magnitude_bins, "[2, inf)")
+        self.bins = num_magnitude_bins
+        self.choices = places(FOURTEEN)
+        self.table = magnitudes(
+            self.bins, shear=0.99, shift=(32.0, 32.0), degrees=135, factor=0.99, bits=(8, 6)
+        )
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """[B, C, H, W] to [B, C, H, W]."""
+        host = draws.on_host()
+        operation = self.choices[host.integer(0, len(self.choices))]
+        magnitude = self.table[operation, host.integer(0, self.bins)]
+        return self.apply(images, operation, magnitude, host.chance(0.5))

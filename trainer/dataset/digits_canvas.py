@@ -1,0 +1,133 @@
+"""Digits pasted on larger canvases: the embedded set for segmentation and regression.
+
+The digits are those of `dataset=digits` (E. Alpaydin, C. Kaynak 1998, CC BY 4.0).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.check import within
+from trainer.dataset.base import Dataset, Pixels, Raw, Split, divide
+from trainer.dataset.digits import Digits
+from trainer.errors import ConfigError
+from trainer.seed import Purpose, generator
+
+TILE = 8  # height and width of a digit
+INK = 64  # a quarter of white: fainter pixels are no part of a digit
+TRIES = 10_000  # times that a canvas is laid out before it counts as full
+TRAIN, TEST = 2, 3  # streams of random numbers; 0 and 1 are those of the splits
+
+
+@dataclass(kw_only=True)
+class DigitsCanvas(Dataset):
+    """`digits` digits on each of `examples` canvases of `size` x `size`, none over another.
+
+    The canvases are the same for every seed. A `test_fraction` of them is for testing, and made of
+    digits that no other canvas has. Targets: `mask`, 0 for the background and c + 1 for the digit
+    c; `box`, the edges x0, y0, x1, y1 of the one digit in parts of the side; `clean`, the canvas
+    without its noise.
+    """
+
+    size: int = 32
+    digits: int = 5
+    scale: int = 1
+    examples: int = 1200
+    noise: float = 0.05
+    target: Literal["mask", "box", "clean"] = "mask"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("digits", "scale", "examples"):
+            within(f"dataset.{name}", getattr(self, name), "[1, inf)")
+        within("dataset.noise", self.noise, "[0, inf)")
+        if self.size < TILE * self.scale:
+            raise ValueError(
+                f"dataset.size must be at least {TILE} · dataset.scale, got {self.size}"
+            )
+        if self.target == "box" and self.digits != 1:
+            raise ValueError(f"dataset.target=box needs dataset.digits=1, got {self.digits}")
+
+    def load(self) -> Raw:
+        """Make all canvases."""
+        source = Digits().load().train
+        tested, trained = divide(source, self.test_fraction, generator(0, Purpose.SPLIT, 0))
+        number = int(self.examples * self.test_fraction + 0.5)
+        classes = ("background", *"0123456789") if self.target == "mask" else ()
+        train = self.canvases(trained, self.examples - number, TRAIN)
+        return Raw(train, self.canvases(tested, number, TEST), classes)
+
+    def canvases(self, source: Split, number: int, stream: int) -> Split:
+        """Canvases with the digits of a split, each digit as often as another or once more."""
+        number = number if len(source) else 0
+        rng = generator(0, Purpose.SPLIT, stream)
+        rounds = -(-number * self.digits // max(len(source), 1))
+        turns = [rng.permutation(len(source)) for _ in range(rounds)]
+        at = np.concatenate([np.empty(0, int), *turns])[: number * self.digits]
+        ids = source.ids[torch.from_numpy(at)]
+        tiles = source.images.read(ids.tolist()).numpy().reshape(number, self.digits, TILE, TILE)
+        tiles = tiles.repeat(self.scale, 2).repeat(self.scale, 3)
+        corners = layout(number, self.digits, TILE * self.scale, self.size, rng)
+        ink = tiles >= INK
+        clean = pasted(tiles, corners, self.size)
+        images = noisy(clean, self.noise, rng)
+        if self.target == "mask":
+            values = source.labels[ids].numpy().reshape(number, self.digits, 1, 1) + 1
+            labels = torch.from_numpy(pasted((ink * values).astype(np.uint8), corners, self.size))
+        elif self.target == "box":
+            labels = boxes(ink[:, 0], corners[:, 0]) / self.size
+        else:
+            labels = torch.from_numpy(clean)[:, None].float() / 255
+        return Split(Pixels(torch.from_numpy(images)[:, None]), labels, torch.arange(number))
+
+
+def layout(number: int, digits: int, side: int, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Top and left [N, D, 2] of tiles, uniform over the layouts in which none touch another's.
+
+    Raises ConfigError where the canvas has no room.
+    """
+    corners = np.zeros((number, digits, 2), np.int64)
+    left = np.arange(number)
+    for _ in range(TRIES):
+        if not len(left):
+            return corners
+        drawn = rng.integers(size - side + 1, size=(len(left), digits, 2))
+        near = (np.abs(drawn[:, :, None] - drawn[:, None]) < side).all(-1)
+        apart = near.sum((1, 2)) == digits  # each is near itself alone
+        corners[left[apart]] = drawn[apart]
+        left = left[~apart]
+    raise ConfigError(
+        f"dataset.digits={digits}: no room for so many of {side}x{side} on dataset.size={size}"
+    )
+
+
+def pasted(tiles: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:
+    """Black canvases uint8 [N, S, S] with tiles [N, D, h, w] at their corners [N, D, 2]."""
+    canvases = np.zeros((len(tiles), size, size), np.uint8)
+    row = np.arange(len(tiles))[:, None, None]
+    y, x = np.arange(tiles.shape[2])[:, None], np.arange(tiles.shape[3])
+    for d in range(tiles.shape[1]):
+        top, left = corners[:, d, :, None, None].transpose(1, 0, 2, 3)
+        canvases[row, top + y, left + x] = tiles[:, d]
+    return canvases
+
+
+def noisy(canvases: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
+    """The canvases uint8 with normal noise, its deviation in parts of white."""
+    if not deviation:
+        return canvases
+    added = rng.standard_normal(canvases.shape, np.float32) * np.float32(255 * deviation)
+    return (canvases + added).round().clip(0, 255).astype(np.uint8)
+
+
+def boxes(ink: np.ndarray, corners: np.ndarray) -> Tensor:
+    """Edges x0, y0, x1, y1 [N, 4] in pixels, of the ink bool [N, h, w] of tiles at [N, 2]."""
+    edges = np.empty((len(ink), 2, 2), np.float32)
+    for axis in (0, 1):  # rows, then columns
+        there = np.any(ink, 2 - axis)
+        edges[:, 0, 1 - axis] = corners[:, axis] + there.argmax(1)
+        edges[:, 1, 1 - axis] = corners[:, axis] + there.shape[1] - there[:, ::-1].argmax(1)
+    return torch.from_numpy(edges.reshape(-1, 4))

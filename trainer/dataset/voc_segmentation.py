@@ -1,0 +1,34 @@
+"""Pascal VOC, segmentation (Everingham et al. 2010, https://doi.org/10.1007/s11263-009-0275-4)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torchvision
+
+from trainer.dataset.base import Raw, Split
+from trainer.dataset.mask import IMAGENET_MEAN, IMAGENET_STD, MaskDataset
+
+CLASSES = """background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog
+horse motorbike person pottedplant sheep sofa train tvmonitor"""
+
+
+@dataclass(kw_only=True)
+class VocSegmentation(MaskDataset):
+    """The `train` images of a year, tested on its `val` images: the test masks are not public.
+
+    Read from `<root>/VOCdevkit/VOC<year>`; of 2012 1,464 + 1,449 images. The border of objects, 255
+    in the masks, is of no class: see task.ignore_index.
+    """
+
+    year: Literal[2007, 2008, 2009, 2010, 2011, 2012] = 2012
+
+    def load(self) -> Raw:
+        """List the images, decode the masks."""
+        train, val = self.part("train"), self.part("val")
+        return Raw(train, val, tuple(CLASSES.split()), mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+    def part(self, name: str) -> Split:
+        """One of the published splits."""
+        make = torchvision.datasets.VOCSegmentation
+        read = self.read(make, year=str(self.year), image_set=name)
+        return self.split(read.images, self.masks(read.masks))

@@ -1,0 +1,20 @@
+"""A normal distribution of one deviation for all layers (Krizhevsky et al. 2012, section 5)."""
+
+from torch import Tensor, nn
+
+from trainer.check import within
+from trainer.init.base import Init
+
+
+class Normal(Init):
+    """N(mean, std²): `std` is the deviation, and the same whatever a layer's fan."""
+
+    def __init__(self, *, mean: float = 0.0, std: float = 0.01, bias: float = 0.0) -> None:
+        super().__init__(bias=bias)
+        within("init.std", std, "[0, inf)")
+        self.mean = mean
+        self.std = std
+
+    def fill(self, weight: Tensor) -> None:
+        """Normal with the deviation `std`."""
+        nn.init.normal_(weight, mean=self.mean, std=self.std)

@@ -1,0 +1,20 @@
+"""A uniform distribution of one range for all layers."""
+
+from torch import Tensor, nn
+
+from trainer.init.base import Init
+
+
+class Uniform(Init):
+    """U(low, high), the same whatever a layer's fan."""
+
+    def __init__(self, *, low: float = -0.05, high: float = 0.05, bias: float = 0.0) -> None:
+        super().__init__(bias=bias)
+        if not low < high:
+            raise ValueError(f"init.high must be above init.low={low}, got {high}")
+        self.low = low
+        self.high = high
+
+    def fill(self, weight: Tensor) -> None:
+        """Uniform on [low, high)."""
+        nn.init.uniform_(weight, self.low, self.high)

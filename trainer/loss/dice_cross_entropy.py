@@ -1,0 +1,57 @@
+"""Cross entropy and soft Dice together, as in nnU-Net.
+
+Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z; the weights are added here.
+"""
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainer.check import within
+from trainer.loss.bce import wrong_logits
+from trainer.loss.dice import Dice
+
+
+class DiceCrossEntropy(Dice):
+    """w_d·Dice + w_c·(the mean of the cross entropy over the image's pixels), [B].
+
+    Ignored pixels are in neither. Both parts have one form: with `sigmoid` the cross entropy is
+    that of `bce`, the mean over the classes. With `batch` only Dice is of the whole batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        dice_weight: float = 1.0,
+        cross_entropy_weight: float = 1.0,
+        form: Literal["softmax", "sigmoid"] = "softmax",
+        smooth: float = 1.0,
+        batch: bool = False,
+        background: bool = True,
+        absent: Literal["count", "skip"] = "count",
+    ) -> None:
+        super().__init__(
+            form=form, smooth=smooth, batch=batch, background=background, absent=absent
+        )
+        within("loss.dice_weight", dice_weight, "[0, inf)")
+        within("loss.cross_entropy_weight", cross_entropy_weight, "[0, inf)")
+        self.dice_weight = dice_weight
+        self.cross_entropy_weight = cross_entropy_weight
+
+    def score(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """[B, C, H, W], [B, H, W] → [B]."""
+        cross_entropy = self.cross_entropy(outputs, labels)
+        return self.dice_weight * super().score(outputs, labels) + (
+            self.cross_entropy_weight * cross_entropy
+        )
+
+    def cross_entropy(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """The mean over the pixels that are not ignored, [B]; 0 where all are."""
+        kept = self.kept(labels)
+        labels = labels.masked_fill(~kept, 0)
+        if self.form == "softmax":
+            losses = F.cross_entropy(outputs, labels, reduction="none")
+        else:
+            losses = -F.logsigmoid(-wrong_logits(outputs, labels)).mean(1)
+        return (losses * kept).flatten(1).sum(1) / kept.flatten(1).sum(1).clamp(min=1)

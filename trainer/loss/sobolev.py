@@ -1,0 +1,65 @@
+"""Sobolev losses of images: errors in the values and in their slopes.
+
+`difference`: ‖u − v‖² + λ‖∇u − ∇v‖², ∇ the forward differences between neighbours in y and in x.
+`fourier`: Σ_ξ (1 + λ|ξ|²)^s |û − v̂|², the orthonormal transform, ξ = 2π·fftfreq in radians a pixel.
+With λ = 1 the latter is the norm of H^s. Both are divided by the number of elements, so that λ = 0
+and, by Parseval, s = 0 are `mse`.
+"""
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainer.check import within
+from trainer.loss.regression import Regression
+
+
+class Sobolev(Regression):
+    """The squared Sobolev norm of the error of each image, by element.
+
+    `order` is s, which only the transform has: differences are of the first order. The transform
+    takes an image as periodic, so it also sees the jump from one border to the other; the
+    differences end at the borders. A negative order weighs slow errors most.
+    """
+
+    targets: ClassVar[tuple[str, ...]] = ("image",)
+
+    def __init__(
+        self,
+        *,
+        form: Literal["difference", "fourier"] = "difference",
+        lam: float = 1.0,
+        order: float = 1.0,
+    ) -> None:
+        super().__init__()
+        within("loss.lam", lam, "[0, inf)")
+        within("loss.order", order, "(-inf, inf)")
+        if form == "difference" and order != 1:
+            raise ValueError(f"loss.order must be 1 with loss.form=difference, got {order}")
+        self.form = form
+        self.lam = lam
+        self.order = order
+
+    def errors(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """[B, C, H, W], [B, C, H, W] → [B, C, H, W], by pixel or by frequency."""
+        error = outputs - targets
+        return self.fourier(error) if self.form == "fourier" else self.difference(error)
+
+    def difference(self, error: Tensor) -> Tensor:
+        """Squares of the error and λ times those of its steps down and to the right."""
+        down = F.pad(error.diff(dim=-2), (0, 0, 0, 1))
+        right = F.pad(error.diff(dim=-1), (0, 1))
+        return error.square() + self.lam * (down.square() + right.square())
+
+    def fourier(self, error: Tensor) -> Tensor:
+        """Squares of the transform, weighed by frequency."""
+        transform = torch.view_as_real(torch.fft.fft2(error, norm="ortho"))
+        y, x = (
+            2 * math.pi * torch.fft.fftfreq(n, dtype=error.dtype, device=error.device)
+            for n in error.shape[-2:]
+        )
+        square = y[:, None].square() + x.square()  # |ξ|² [H, W]
+        return (1 + self.lam * square) ** self.order * transform.square().sum(-1)

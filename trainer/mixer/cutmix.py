@@ -1,0 +1,70 @@
+"""CutMix (Yun et al. 2019, https://arxiv.org/abs/1905.04899), eq. 1 and 2."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.augmentation.kernel.geometry import rectangle
+from trainer.batch import Batch, blend
+from trainer.check import within
+from trainer.mixer.base import Drawing, Mixer, fuse
+from trainer.seed import Moment
+
+
+@dataclass(kw_only=True)
+class Cutmix(Mixer):
+    """A box of the partner is pasted; its area is 1 − λ with λ ~ Beta(α, α).
+
+    The box is centred anywhere and clipped at the border, so the share of the label is taken from
+    the pixels that were pasted, not from λ. Masks and images that are targets are pasted alike.
+    """
+
+    targets = ("class", "mask", "image")
+
+    alpha: float = 1.0
+    per_image: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within("mixer.alpha", self.alpha, "(0, inf)")
+
+    def draw(
+        self, size: int, image: tuple[int, int], rng: np.random.Generator, moment: Moment
+    ) -> Drawing:
+        """A permutation, boxes [B, 4] (top, left, height, width), shares [B] that they leave."""
+        partner = torch.from_numpy(rng.permutation(size))
+        number = size if self.per_image else 1
+        side = np.sqrt(1 - rng.beta(self.alpha, self.alpha, number))
+        (top, height), (left, width) = (
+            clipped(rng.integers(0, whole, number), (whole * side).astype(int), whole)
+            for whole in image
+        )
+        share = torch.from_numpy(1 - height * width / (image[0] * image[1])).float()
+        box = torch.from_numpy(np.stack([top, left, height, width], 1))
+        return Drawing([partner], {"box": box.expand(size, 4), "share": share.expand(size)})
+
+    def mix(self, parts: list[Batch], drawing: Drawing) -> Batch:
+        """Paste the boxes."""
+        share, size = drawing.values["share"], parts[0].images.shape
+        top, left, height, width = drawing.values["box"].unbind(1)
+        inside = rectangle(top, left, height, width, (size[-2], size[-1]))
+        images = paste(parts[0].images, parts[1].images, inside)
+        if self.target == "class":
+            return blend(images, parts, [share, 1 - share])
+        labels = paste(parts[0].labels, parts[1].labels, inside)
+        return fuse(images, labels, parts, [share, 1 - share])
+
+
+def clipped(centre: np.ndarray, length: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Start and length of what is left of the intervals in [0, limit)."""
+    start = centre - length // 2
+    inside = start.clip(0, limit)
+    return inside, (start + length).clip(0, limit) - inside
+
+
+def paste(onto: Tensor, other: Tensor, inside: Tensor) -> Tensor:
+    """[B, ..., H, W] with the other's pixels where `inside` [B, H, W] is true."""
+    size, *area = inside.shape
+    return torch.where(inside.view(size, *[1] * (onto.ndim - 3), *area), other, onto)

@@ -1,0 +1,95 @@
+"""The networks of timm, PyTorch Image Models (extra `timm`), by name."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainer.errors import nearest
+from trainer.model.head import head_of
+from trainer.model.library import Library, Pretrained, Size, load, no_weights
+from trainer.model.pretrained import read, unreachable
+
+FILES = ("model.safetensors", "pytorch_model.bin")  # of weights on the hub, as timm looks for them
+
+
+class Timm(Library):
+    """A network by its timm name, with a new head for the outputs.
+
+    timm itself fits the first convolution to the channels, by the rule of `adapt`.
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, int, int],
+        outputs: int,
+        name: str = "resnet18",
+        pretrained: Pretrained = False,
+        size: Size = "auto",
+        arguments: dict[str, Any] | None = None,
+    ) -> None:
+        if find_spec("timm") is None:
+            raise ValueError("model=timm needs the timm extra: pip install 'trainer[timm]'")
+        import timm
+
+        if not timm.is_model(name):
+            close = nearest(name, timm.list_models()).replace("'", "")
+            raise ValueError(f"model.name={name} is no network of timm.{close}")
+        settings = {"num_classes": outputs, "in_chans": shape[0], **(arguments or {})}
+        try:
+            network = timm.create_model(name, pretrained=False, **settings)
+        except TypeError as error:
+            raise ValueError(f"model.arguments={arguments}: {error}") from error
+        head = head_in(network, name)
+        if pretrained is True:
+            network = fetch(name, settings)
+            network.reset_classifier(outputs)  # pyright: ignore
+        elif pretrained:
+            load(network, read(pretrained), head, f"model.pretrained={pretrained}")
+        super().__init__(network, head, name=name, shape=shape, size=size)
+
+
+def head_in(network: nn.Module, name: str) -> str:
+    """Dotted name of the layer that timm calls the classifier."""
+    named = getattr(network, "pretrained_cfg", {}).get("classifier")
+    if isinstance(named, (tuple, list)) and len(named) > 1:
+        heads = " and ".join(named)
+        raise ValueError(f"model.name={name} has the heads {heads}; take a network with one head")
+    return named if isinstance(named, str) else head_of(network)
+
+
+def fetch(name: str, settings: dict[str, Any]) -> nn.Module:
+    """The network with timm's weights, from a cache or their server."""
+    import timm
+
+    config = timm.get_pretrained_cfg(name)
+    url = None if config is None else source(config)
+    if url is None:
+        raise ValueError(f"model.pretrained=true: timm has no weights of {name}")
+    if not cached(config) and (reason := unreachable(url)) is not None:
+        raise no_weights(name, url, reason)
+    try:
+        return timm.create_model(name, pretrained=True, **settings)
+    except Exception as error:
+        raise no_weights(name, url, error) from error
+
+
+def source(config: Any) -> str | None:
+    """Where the weights are fetched from: the hub, or a server of timm's."""
+    from huggingface_hub import constants
+
+    return f"{constants.ENDPOINT}/{config.hf_hub_id}" if config.hf_hub_id else config.url
+
+
+def cached(config: Any) -> bool:
+    """Whether the weights are on this disk."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if not config.hf_hub_id:
+        return (Path(torch.hub.get_dir()) / "checkpoints" / Path(config.url).name).is_file()
+    names = [config.hf_hub_filename] if config.hf_hub_filename else FILES
+    repository = config.hf_hub_id.partition("@")[0]
+    return any(isinstance(try_to_load_from_cache(repository, name), str) for name in names)

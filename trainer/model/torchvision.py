@@ -1,0 +1,85 @@
+"""torchvision's networks for classification and segmentation, by name."""
+
+import re
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from trainer.errors import nearest
+from trainer.model.head import head_of
+from trainer.model.library import Library, Pretrained, Size, load, no_weights, set_channels
+from trainer.model.pretrained import read, unreachable
+
+STALL = 30.0  # seconds without a byte after which a download is given up
+AUXILIARY = re.compile(r"(aux\d?|AuxLogits|aux_classifier)\.")  # heads for training alone: unused
+DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")  # as published; now without the dot
+ALONE = {  # settings that keep a network to one output, and its own weights from being fetched
+    "googlenet": {"aux_logits": False, "init_weights": True},
+    "inception_v3": {"aux_logits": False, "init_weights": True},
+}
+
+
+class Torchvision(Library):
+    """A network by its torchvision name, with a new head for the outputs.
+
+    The first convolution is a new one where images do not have three channels; pretrained, its
+    weight is the old one's summed, or repeated and scaled: see `adapt`.
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, int, int],
+        outputs: int,
+        name: str = "resnet18",
+        pretrained: Pretrained = False,
+        size: Size = "auto",
+        arguments: dict[str, Any] | None = None,
+    ) -> None:
+        segmentation = models.list_models(module=models.segmentation)
+        known = models.list_models(module=models) + segmentation
+        if name not in known:
+            close = nearest(name, known).replace("'", "")
+            raise ValueError(f"model.name={name} is no network of torchvision.{close}")
+        settings: dict[str, Any] = ALONE.get(name, {}) | (arguments or {})
+        if name in segmentation:
+            settings = {"weights_backbone": None} | settings
+        try:
+            network = models.get_model(name, weights=None, num_classes=outputs, **settings)
+        except TypeError as error:
+            raise ValueError(f"model.arguments={arguments}: {error}") from error
+        head = "classifier" if name.startswith("lraspp") else head_of(network)
+        set_channels(network, shape[0])
+        if pretrained:
+            load_weights(network, name, head, pretrained)
+        super().__init__(network, head, name=name, shape=shape, size=size)
+
+
+def load_weights(network: nn.Module, name: str, head: str, pretrained: bool | str) -> None:
+    """All but the head of torchvision's own weights, or of a file's."""
+    state = fetch(name) if pretrained is True else read(str(pretrained))
+    state = {
+        DENSE.sub(r"\1\2.", key): value for key, value in state.items() if not AUXILIARY.match(key)
+    }
+    load(network, state, head, f"model.pretrained={str(pretrained).lower()}")
+
+
+def fetch(name: str) -> dict[str, Tensor]:
+    """The best weights that torchvision has of a network, from its cache or its server."""
+    weights = models.get_model_weights(name).DEFAULT  # pyright: ignore
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
+    if not cached.is_file() and (reason := unreachable(weights.url)) is not None:
+        raise no_weights(name, weights.url, reason)
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(STALL)
+    try:
+        return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except Exception as error:
+        raise no_weights(name, weights.url, error) from error
+    finally:
+        socket.setdefaulttimeout(before)

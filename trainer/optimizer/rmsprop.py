@@ -1,0 +1,44 @@
+"""RMSprop (Tieleman and Hinton 2012, lecture 6.5), centred by Graves 2013, eq. 40.
+
+https://www.cs.toronto.edu/~hinton/coursera/lecture6/lec6.pdf, https://arxiv.org/abs/1308.0850
+"""
+
+import torch
+from torch import nn
+
+from trainer.check import within
+from trainer.optimizer.decay import DecoupledDecay
+from trainer.optimizer.groups import parameter_groups
+
+
+class RMSprop(DecoupledDecay, torch.optim.RMSprop):
+    """torch's; weight decay as L2 or `decoupled`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        lr: float = 1e-3,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        momentum: float = 0.0,
+        centered: bool = False,
+        weight_decay: float = 0.0,
+        decoupled: bool = False,
+        decay_bias_norm: bool = False,
+    ) -> None:
+        within("optimizer.alpha", alpha, "[0, 1)")
+        within("optimizer.eps", eps, "[0, inf)")
+        within("optimizer.momentum", momentum, "[0, 1)")
+        super().__init__(
+            parameter_groups(
+                model, lr=lr, weight_decay=weight_decay, decay_bias_norm=decay_bias_norm
+            ),
+            lr=lr,
+            alpha=alpha,
+            eps=eps,
+            momentum=momentum,
+            centered=centered,
+        )
+        if decoupled:
+            self.decouple()

@@ -1,0 +1,96 @@
+"""Platt scaling (Platt 1999, "Probabilistic outputs for support vector machines"), section 2.1.
+
+A class against the rest has the score f = log p − log(1 − p) and becomes σ(a·f + b), fitted by
+maximum likelihood on val. Platt's targets are (N₊ + 1)/(N₊ + 2) for the N₊ examples of the class
+and 1/(N₋ + 2) for the N₋ others: with 1 and 0 the slope of a class that val separates has no end.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainer.postprocess.base import Postprocess
+
+ROUNDS = 100
+HALVINGS = 40
+TOLERANCE = 1e-12  # of the gradient, a mean over the examples
+RIDGE = 1e-12  # keeps a Hessian of equal scores invertible
+
+
+class Platt(Postprocess):
+    """A slope and an intercept for each class against the rest; probabilities are renormalised.
+
+    Two classes have opposite scores, so theirs is the one sigmoid of the paper. With more, the
+    prediction may change. `smooth` false takes 1 and 0 as targets.
+    """
+
+    def __init__(self, *, smooth: bool = True) -> None:
+        super().__init__()
+        self.smooth = smooth
+
+    def fit(self, outputs: Tensor, labels: Tensor) -> None:
+        """Fit all classes, in float64."""
+        targets = F.one_hot(labels, outputs.shape[1]).double()
+        if self.smooth:
+            positives = targets.sum(0)
+            high, low = (positives + 1) / (positives + 2), 1 / (len(labels) - positives + 2)
+            targets = low + (high - low) * targets
+        slope, intercept = fit_sigmoids(log_odds(outputs.double()), targets)
+        self.fitted = {"slope": slope.tolist(), "intercept": intercept.tolist()}
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """Log probabilities."""
+        slope, intercept = (
+            torch.tensor(self.fitted[name], dtype=torch.float64, device=outputs.device)
+            for name in ("slope", "intercept")
+        )
+        log_p = F.logsigmoid(slope * log_odds(outputs.double()) + intercept)
+        return log_p.log_softmax(1).to(outputs.dtype)  # of logs: divided by their sum
+
+
+def log_odds(outputs: Tensor) -> Tensor:
+    """Log odds of each class against the rest, [N, C]; exact too where p rounds to 1."""
+    top, at = outputs.max(1, keepdim=True)
+    rest = outputs.scatter(1, at, -torch.inf).logsumexp(1, keepdim=True)
+    log_p = outputs.log_softmax(1)
+    others = log_p - torch.log1p(-log_p.exp().scatter(1, at, 0.0))
+    return others.scatter(1, at, top - rest)
+
+
+def fit_sigmoids(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Slopes and intercepts [C] of least cross entropy: Newton's method, steps halved if need be.
+
+    Scores and targets are [N, C], each column a problem of its own (Lin, Lin and Weng 2007).
+    """
+    a, b = torch.ones_like(scores[0]), torch.zeros_like(scores[0])
+    for _ in range(ROUNDS):
+        p = torch.sigmoid(a * scores + b)
+        weight, excess = p * (1 - p), p - targets
+        by_a, by_b = (excess * scores).mean(0), excess.mean(0)
+        if torch.maximum(by_a.abs(), by_b.abs()).max() < TOLERANCE:
+            break
+        aa, ab, bb = (weight * scores.square()).mean(0), (weight * scores).mean(0), weight.mean(0)
+        aa, bb = aa + RIDGE, bb + RIDGE
+        scale = 1 / (aa * bb - ab.square())
+        to_a, to_b = scale * (bb * by_a - ab * by_b), scale * (aa * by_b - ab * by_a)
+        a, b = descend(scores, targets, (a, b), (to_a, to_b))
+    return a, b
+
+
+def descend(
+    scores: Tensor, targets: Tensor, start: tuple[Tensor, Tensor], step: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The start less the step, halved in each column until its cross entropy is no larger."""
+
+    def value(a: Tensor, b: Tensor) -> Tensor:
+        logits = a * scores + b
+        return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(0)
+
+    (a, b), (to_a, to_b) = start, step
+    before, part = value(a, b), torch.ones_like(a)
+    for _ in range(HALVINGS):
+        worse = value(a - part * to_a, b - part * to_b) > before
+        if not worse.any():
+            break
+        part = torch.where(worse, part / 2, part)
+    return a - part * to_a, b - part * to_b

@@ -1,0 +1,59 @@
+"""Temperature scaling (Guo et al. 2017, https://arxiv.org/abs/1706.04599), section 4.2.
+
+Outputs become z / T with the T that has the least negative log likelihood on val. That is convex in
+β = 1/T: its derivative is the mean of E_p[z] − z_y, the second one the mean of Var_p[z], where p is
+softmax(β z).
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from trainer.postprocess.base import Postprocess
+
+RANGE = (1e-6, 1e6)  # of β
+ROUNDS = 100
+TOLERANCE = 1e-12  # of β, relative
+
+
+class Temperature(Postprocess):
+    """One temperature for all classes: no prediction changes.
+
+    Where the best temperature would be 0, since every validation example is right, it stays 1;
+    where outputs are worse than a guess it ends at a million.
+    """
+
+    def fit(self, outputs: Tensor, labels: Tensor) -> None:
+        """Find T to the last digits, in float64."""
+        right = (outputs.argmax(1) == labels).all()
+        beta = 1.0 if right else best_beta(outputs.double(), labels)
+        self.fitted = {"temperature": 1 / beta}
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """Outputs over T."""
+        return outputs / self.fitted["temperature"]
+
+
+def best_beta(outputs: Tensor, labels: Tensor) -> float:
+    """The root of the derivative, by Newton's method inside a bracket that is halved otherwise."""
+    low, high = RANGE
+    beta = 1.0
+    for _ in range(ROUNDS):
+        slope, curvature = derivatives(beta, outputs, labels)
+        low, high = (low, beta) if slope > 0 else (beta, high)
+        newton = beta - slope / curvature if curvature > 0 else math.inf
+        step = newton if low < newton < high else math.sqrt(low * high)
+        if abs(step - beta) <= TOLERANCE * beta:
+            return step
+        beta = step
+    return beta
+
+
+def derivatives(beta: float, outputs: Tensor, labels: Tensor) -> tuple[float, float]:
+    """First and second derivative of the negative log likelihood by β."""
+    p = (beta * outputs).softmax(1)
+    centred = outputs - outputs.gather(1, labels[:, None])
+    mean = (p * centred).sum(1)
+    variance = (p * (centred - mean[:, None]).square()).sum(1)
+    return torch.mean(mean).item(), torch.mean(variance).item()

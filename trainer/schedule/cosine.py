@@ -1,0 +1,33 @@
+"""Cosine annealing (Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983), eq. 5 once."""
+
+import math
+
+from trainer.check import within
+from trainer.length import Clock, positive, ratio
+from trainer.schedule.base import Schedule
+
+
+class Cosine(Schedule):
+    """η_min + (lr − η_min) · ½(1 + cos πt/T_max), each step; torch's CosineAnnealingLR.
+
+    Held after T_max, where torch's rises again.
+    """
+
+    def __init__(self, *, T_max: str = "1run", eta_min: float = 0.0) -> None:  # noqa: N803
+        positive(T_max, "schedule.T_max")
+        within("schedule.eta_min", eta_min, "[0, inf)")
+        self.period = T_max
+        self.eta_min = eta_min
+
+    def bind(self, clock: Clock) -> None:
+        """T_max in steps."""
+        self.length = clock.steps(self.period)
+
+    def check(self, clock: Clock) -> None:
+        """T_max must not be longer than the run."""
+        clock.require(f"schedule.T_max={self.period}", self.length)
+
+    def lr(self, t: float, base: float) -> float:
+        """The rate at step t."""
+        cosine = 0.5 * (1 + math.cos(math.pi * min(ratio(t, self.length), 1.0)))
+        return self.eta_min + (base - self.eta_min) * cosine

@@ -1,0 +1,51 @@
+"""Cosine annealing with warm restarts (Loshchilov and Hutter 2017), eq. 5.
+
+https://arxiv.org/abs/1608.03983
+"""
+
+import math
+
+from trainer.check import within
+from trainer.length import ROUNDING, Clock, positive, ratio, whole
+from trainer.schedule.base import Schedule
+
+
+class CosineRestarts(Schedule):
+    """η_min + (lr − η_min) · ½(1 + cos π·T_cur/T_i); torch's CosineAnnealingWarmRestarts.
+
+    The first period is T_0, each next one T_mult times as long; T_cur is the time since its start.
+    """
+
+    def __init__(
+        self,
+        *,
+        T_0: str = "10ep",  # noqa: N803
+        T_mult: int = 1,  # noqa: N803
+        eta_min: float = 0.0,
+    ) -> None:
+        positive(T_0, "schedule.T_0")
+        within("schedule.T_mult", T_mult, "[1, inf)")
+        within("schedule.eta_min", eta_min, "[0, inf)")
+        self.period = T_0
+        self.factor = T_mult
+        self.eta_min = eta_min
+
+    def bind(self, clock: Clock) -> None:
+        """T_0 in steps."""
+        self.length = clock.steps(self.period)
+
+    def share(self, t: float) -> float:
+        """T_cur/T_i in [0, 1)."""
+        periods = ratio(t, self.length)
+        if self.factor == 1:
+            return max(periods - whole(periods), 0.0)
+        length = 1
+        while periods >= length * (1 - ROUNDING):
+            periods -= length
+            length *= self.factor
+        return max(periods / length, 0.0)
+
+    def lr(self, t: float, base: float) -> float:
+        """The rate at step t."""
+        cosine = 0.5 * (1 + math.cos(math.pi * self.share(t)))
+        return self.eta_min + (base - self.eta_min) * cosine

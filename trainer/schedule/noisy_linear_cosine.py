@@ -1,0 +1,42 @@
+"""Linear cosine decay with noise (Bello et al. 2017, https://arxiv.org/abs/1709.07417)."""
+
+import math
+
+from trainer.check import within
+from trainer.length import whole
+from trainer.schedule.linear_cosine import LinearCosine
+from trainer.seed import Purpose, generator
+
+
+class NoisyLinearCosine(LinearCosine):
+    """lr · [(α + (S − t)/S + ε_t) · ½(1 + cos 2πnt/S) + β], at least 0, held after S.
+
+    ε_t ~ N(0, initial_variance / (1 + t)^variance_decay) is a function of the run's seed and ⌊t⌋.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        decay_steps: str = "1run",
+        initial_variance: float = 1.0,
+        variance_decay: float = 0.55,
+        num_periods: float = 0.5,
+        alpha: float = 0.0,
+        beta: float = 0.001,
+    ) -> None:
+        super().__init__(decay_steps=decay_steps, num_periods=num_periods, alpha=alpha, beta=beta)
+        within("schedule.initial_variance", initial_variance, "[0, inf)")
+        within("schedule.variance_decay", variance_decay, "[0, inf)")
+        self.seed = seed
+        self.initial_variance = initial_variance
+        self.variance_decay = variance_decay
+
+    def noise(self, t: float) -> float:
+        """ε_t."""
+        deviation = math.sqrt(self.initial_variance / (1 + t) ** self.variance_decay)
+        return deviation * generator(self.seed, Purpose.SCHEDULE, whole(t)).standard_normal()
+
+    def lr(self, t: float, base: float) -> float:
+        """The rate at step t."""
+        return max(0.0, super().lr(t, base))

@@ -1,0 +1,98 @@
+"""Decay when a metric has stopped improving; torch's ReduceLROnPlateau."""
+
+from typing import Any, Literal
+
+from trainer.check import within
+from trainer.metric import direction
+from trainer.schedule.base import Schedule
+
+Mode = Literal["auto", "min", "max"]
+STATE = ("best", "bad", "cooling", "reductions")  # what the checkpoint keeps
+
+
+class Plateau(Schedule):
+    """lr · `factor` once for each time that the metric was no better for over `patience` epochs.
+
+    It reads `monitor` at each epoch's end, from the first epoch after the warmup on. `mode` auto is
+    `min` for losses and errors, `max` for all else.
+    """
+
+    needs_val = True
+
+    def __init__(
+        self,
+        *,
+        monitor: str = "val/loss",
+        mode: Mode = "auto",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: Literal["rel", "abs"] = "rel",
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        eps: float = 1e-8,
+    ) -> None:
+        within("schedule.factor", factor, "(0, 1)")
+        within("schedule.patience", patience, "[0, inf)")
+        within("schedule.threshold", threshold, "[0, inf)")
+        within("schedule.cooldown", cooldown, "[0, inf)")
+        within("schedule.min_lr", min_lr, "[0, inf)")
+        within("schedule.eps", eps, "[0, inf)")
+        self.monitor = monitor
+        self.mode = direction(monitor) if mode == "auto" else mode
+        self.factor = factor
+        self.patience = patience
+        self.threshold = threshold
+        self.threshold_mode = threshold_mode
+        self.cooldown = cooldown
+        self.min_lr = min_lr
+        self.eps = eps
+        self.best: float | None = None
+        self.bad = 0  # epochs in a row without an improvement
+        self.cooling = 0  # epochs for which none is counted as bad
+        self.reductions = 0
+
+    def lr(self, t: float, base: float) -> float:
+        """The rate now, whatever t is."""
+        lr = base
+        for _ in range(self.reductions):
+            lower = max(lr * self.factor, self.min_lr)
+            if lr - lower <= self.eps:
+                break
+            lr = lower
+        return lr
+
+    def observe(self, metrics: dict[str, float], t: float) -> None:
+        """Count the epochs without an improvement. Raises ValueError without the metric."""
+        if self.monitor not in metrics:
+            known = ", ".join(metrics)
+            raise ValueError(f"schedule.monitor={self.monitor} is none of: {known}")
+        if t <= 0:
+            return  # of the warmup
+        if self.improves(metrics[self.monitor]):
+            self.best, self.bad = metrics[self.monitor], 0
+        else:
+            self.bad += 1
+        if self.cooling:
+            self.cooling -= 1
+            self.bad = 0
+        if self.bad > self.patience:
+            self.reductions += 1
+            self.cooling, self.bad = self.cooldown, 0
+
+    def improves(self, value: float) -> bool:
+        """Whether a value is better than the best by more than the threshold. NaN never is."""
+        if self.best is None:
+            return value == value
+        sign = -1 if self.mode == "min" else 1
+        margin = self.threshold * (self.best if self.threshold_mode == "rel" else 1.0)
+        return sign * value > sign * (self.best + sign * margin)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value and the counts."""
+        return {name: getattr(self, name) for name in STATE}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take them back."""
+        for name in STATE:
+            setattr(self, name, state[name])

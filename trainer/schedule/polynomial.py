@@ -1,0 +1,44 @@
+"""Polynomial decay, held after its end or begun anew over ever longer stretches."""
+
+import math
+
+from trainer.check import within
+from trainer.length import ROUNDING, Clock, positive
+from trainer.schedule.base import Decay
+
+
+class Polynomial(Decay):
+    """(lr − end_lr)·(1 − t/S)^p + end_lr, p = `power`, held after S = `decay_steps`.
+
+    With `cycle` the rate is not held: S becomes S·max(1, ⌈t/S⌉), so that at each multiple of S the
+    rate is `end_lr` and then jumps to where a decay that is one S longer has come to.
+    """
+
+    def __init__(
+        self,
+        *,
+        decay_steps: str = "1run",
+        end_lr: float = 1e-4,
+        power: float = 1.0,
+        cycle: bool = False,
+    ) -> None:
+        super().__init__(decay_steps)
+        if cycle:
+            positive(decay_steps, "schedule.decay_steps")
+        within("schedule.end_lr", end_lr, "[0, inf)")
+        within("schedule.power", power, "(0, inf)")
+        self.end_lr = end_lr
+        self.power = power
+        self.cycle = cycle
+
+    def check(self, clock: Clock) -> None:
+        """A decay that is held at its end must come to it within the run."""
+        if not self.cycle:
+            super().check(clock)
+
+    def lr(self, t: float, base: float) -> float:
+        """The rate at step t."""
+        share = self.share(t)
+        if self.cycle:
+            share /= max(1, math.ceil(share - ROUNDING))  # at t = 0 the ceiling is 0
+        return (base - self.end_lr) * (1 - min(share, 1.0)) ** self.power + self.end_lr
