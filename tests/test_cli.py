@@ -95,6 +95,11 @@ REFUSED = {
     "seed=-1": "seed must be in [0, 9.2e18], got -1\n",
     "clip=nan": "clip must be in (0, inf), got nan\n",
     "threads=0": "threads must be in [1, inf), got 0\n",
+    "ema=0": "ema must be in (0, 1), got 0\n",
+    "ema=1": "ema must be in (0, 1), got 1\n",
+    "sam=0": "sam must be in (0, inf), got 0\n",
+    "sam=-0.1": "sam must be in (0, inf), got -0.1\n",
+    "swa=abc": "swa must be a length such as 5ep, 400st or 0.1run, got abc\n",
     "precision=fp17": "precision must be one of fp32, bf16, fp16, got fp17. Did you mean fp16?\n",
     "device=gpu": "device must be auto, cpu, cuda, cuda:N or mps, got gpu. Did you mean cuda?\n",
     "checkpoint.every=3": "checkpoint.every must be a length such as 5ep, 400st or 0.1run, got 3\n",
@@ -153,6 +158,8 @@ BUILT = {
     "model=mlp model.hidden=64": "model.hidden must be a list of integers or null, got 64. Did yo",
     "loss._target_=trainer.loss.Nope": "loss._target_=trainer.loss.Nope cannot be imported: ",
     "+augmentation.nope=1": "augmentation.nope must name an option of its group, got 1\n",
+    "ema=0.9 swa=1ep": "swa=1ep and ema=0.9: take one average\n",
+    "sam=0.1 precision=fp16": "sam=0.1 needs precision=fp32 or bf16, got fp16\n",
     "resume=nope": "resume=nope: no run there; ",
 }
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support import CONF, config_of, options, read_json
+
 from trainer.run import execute
 
 FEW = ("steps=3", "dataset.subset=40", "dataset.val_fraction=0.005", "device=cpu", "quiet=true")

@@ -19,7 +19,7 @@ from trainer.log import Log
 from trainer.report import Report
 from trainer.run import Run
 
-LOSSES = [name for name in options("loss") if "class" in locate(node_of("loss", name), name).targets]
+LOSSES = [n for n in options("loss") if "class" in locate(node_of("loss", n), n).targets]
 THREE = ("cross_entropy", "ghm", "superloss")
 COMBINATIONS = [
     (loss, mining, mixer, "13"[(i + j + k) % 2])

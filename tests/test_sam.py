@@ -52,7 +52,7 @@ def slow(step: Step, batch: Batch, *, mask: int = MOMENT.step) -> tuple[list[Ten
     norm = math.sqrt(sum(g.square().sum().item() for g in gradients))
     with torch.no_grad():
         for p, g in zip(second.parameters(), gradients, strict=True):
-            p += RADIUS * g / norm
+            p.add_(g, alpha=RADIUS / norm)
     seed_torch(torch.device("cpu"), MOMENT.seed, Purpose.STEP, mask)
     F.cross_entropy(second(batch.images), batch.labels[:, 0]).backward()
     pairs = zip(first.parameters(), second.parameters(), strict=True)

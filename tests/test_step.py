@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from trainer.augmentation.shift import Shift
 from trainer.average import Average
 from trainer.batch import Batch
 from trainer.distill.none import NoDistiller
@@ -17,6 +18,7 @@ from trainer.guard import Guard
 from trainer.history import Store
 from trainer.loss.base import Loss
 from trainer.loss.cross_entropy import CrossEntropy
+from trainer.loss.mse import MeanSquaredError
 from trainer.meter import Meter
 from trainer.mining.base import Miner, only
 from trainer.mining.hard_example import HardExample
@@ -154,6 +156,32 @@ def test_ignored_elements_count_nothing(tmp_path):
     seen = torch.tensor([1.0, 1, 0, 1, 0, 1, 1, 1])
     update = update_of(make_step(tmp_path), only(batch, seen.bool()))
     torch.testing.assert_close(update, by_hand(batch, seen, 6))
+
+
+def test_masks_move_with_their_images(tmp_path):
+    """What enters is black and labelled 255: it has no weight and does not count."""
+    step = make_step(tmp_path)
+    step.loss.ignore_index, step.augmentation = 255, [Shift(fraction=0.5)]
+    masks = torch.randint(1, 4, (8, 1, 4, 4), generator=torch.Generator().manual_seed(0))
+    batch = replace(make_batch(), images=masks.float(), labels=masks)
+    prepared = step.prepare(batch, MOMENT, 0)
+    inside = prepared.labels[:, 0] != 255
+    assert 0.3 < inside.float().mean() < 0.9
+    expected = prepared.labels[:, 0].float() * inside
+    torch.testing.assert_close(prepared.images[:, 0], expected)
+    assert torch.equal(prepared.weight, inside.float())
+    assert torch.equal(prepared.count, inside.float())
+
+
+def test_image_targets_move_with_their_images(tmp_path):
+    step = make_step(tmp_path, loss=MeanSquaredError())
+    step.augmentation = [Shift(fraction=0.5)]
+    batch = make_batch()
+    prepared = step.prepare(replace(batch, labels=batch.images[:, None] / 255), MOMENT, 0)
+    assert prepared.labels.shape == (8, 1, 1, 4, 4)
+    torch.testing.assert_close(prepared.labels[:, 0] * 255, prepared.images)
+    assert not torch.allclose(prepared.images, batch.images)
+    assert torch.equal(prepared.weight, torch.ones(8))
 
 
 def test_nothing_that_counts_is_no_update(tmp_path):

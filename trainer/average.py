@@ -23,6 +23,9 @@ class Average:
     def __init__(self, model: nn.Module) -> None:
         self.model = model
 
+    def check(self, clock: Clock) -> None:
+        """Raise ValueError where the run is too short."""
+
     def after_step(self) -> None:
         """Take the weights after an update."""
 
@@ -138,11 +141,15 @@ class Swa(Averaged):
 
     def __init__(self, model: nn.Module, start: str, clock: Clock) -> None:
         super().__init__(model)
+        self.length = start
         self.start = clock.steps(start)
-        clock.require(f"swa={start}", self.start)
         self.last = -1.0  # the step at which weights were taken last
         norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
         self.normed = any(module.track_running_stats for module in norms)
+
+    def check(self, clock: Clock) -> None:
+        """Raise ValueError where it begins after the run."""
+        clock.require(f"swa={self.length}", self.start)
 
     def after_epoch(self, t: float) -> None:
         """Take the weights at the end of an epoch, once: validation may be stopped and resumed."""

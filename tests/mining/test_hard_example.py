@@ -26,6 +26,15 @@ def test_the_hard_set_is_of_dataset_ids():
     assert refreshed(keep=0.5).hard.tolist() == [3, 7, 5]
 
 
+def test_a_mask_is_as_hard_as_the_mean_of_its_pixels():
+    """Its hardest pixel does not decide: 3 has one of 0.9."""
+    pixels = RANKS[:, None, None].repeat(1, 2, 2)
+    pixels[1] = torch.tensor([[0.9, 0.0], [0.0, 0.0]])
+    miner = HardExample(keep=0.5)
+    miner.refresh(epoch(), lambda ids: pixels)
+    assert miner.hard.tolist() == [7, 5, 3]
+
+
 def test_each_step_gets_a_hard_batch_of_its_own():
     plan = refreshed(keep=0.5, weight=0.5).sampler(Plan.of(IDS.flip(0), 2), epoch())
     assert plan.bounds.tolist() == [0, 4, 8, 12]

@@ -1,7 +1,13 @@
+from dataclasses import dataclass
+
 import pytest
 import torch
+from support import CONF, config_of, read_json
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score
 
+from trainer.dataset import Dataset, Raw, Split
+from trainer.dataset.digits import Digits
+from trainer.run import execute
 from trainer.task.regression import Regression
 
 TASK = Regression()
@@ -53,6 +59,25 @@ def test_targets_of_one_value_explain_nothing():
     targets = torch.ones(4, 1)
     assert metrics_of(targets + 0.1, targets)["r2"] == 0
     assert metrics_of(targets, targets)["r2"] == 0
+
+
+@dataclass(kw_only=True)
+class Ink(Dataset):
+    """The digits, each with how much of it is ink: one number for an image."""
+
+    def load(self) -> Raw:
+        split = Digits().load().train
+        ink = split.images.read(split.ids.tolist()).float().mean((1, 2, 3)) / 255
+        return Raw(Split(split.images, ink, split.ids), None, ())
+
+
+def test_a_number_for_each_image_is_learned(tmp_path):
+    """Labels [M] against outputs [B, 1], through training, mining, mixing and the test."""
+    node = {"_target_": f"{__name__}.Ink"}
+    overrides = ("task=regression", "loss=mse", "mining=ohem", "mixer=mixup", "optimizer.lr=0.01")
+    config = config_of("epochs=4", "quiet=true", "model=mlp", "device=cpu", *overrides)
+    assert execute(config | {"dataset": node}, tmp_path / "run", [], [str(CONF)]) == 0
+    assert read_json(tmp_path / "run" / "result.json")["test"]["r2"] > 0.5
 
 
 def test_the_score_is_the_mean_absolute_error():

@@ -99,6 +99,7 @@ def make_fit(run: Run, report: Report) -> Fit:
     full = run.full_steps
     clock = Clock(full, config["steps"] or config["epochs"] * full)
     step = make_step(run, clock)
+    step.average.check(clock)
     optimizer = step.guard.optimizer
     return Fit(
         seed=config["seed"],

@@ -23,8 +23,8 @@ class HardExample(Miner):
     """Adds (`mode: add`) or trains on alone (`mode: resample`) the hardest `keep` of the set.
 
     The set is scored every `every` epochs, in dataset order, in eval mode, without gradient,
-    augmentation or mixing; a mask by the mean of its pixels. `weight` is λ. A hard batch is as large
-    as the batch it is added to.
+    augmentation or mixing; a mask by the mean of its pixels. `weight` is λ. A hard batch is as
+    large as the batch it is added to.
     """
 
     keep: float = 0.5

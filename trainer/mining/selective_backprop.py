@@ -43,7 +43,8 @@ class SelectiveBackprop(Miner):
         if not len(self.window):
             return batch
         drawn = moment.generator(Purpose.MINE).random(len(batch), dtype=np.float32)
-        return only(batch, torch.from_numpy(drawn).to(ranks.device) < self.chance(of_examples(ranks)))
+        ranks = of_examples(ranks)
+        return only(batch, torch.from_numpy(drawn).to(ranks.device) < self.chance(ranks))
 
     def chance(self, ranks: Tensor) -> Tensor:
         """CDF(rank)^β of each of the ranks [B]."""
