@@ -62,3 +62,10 @@ def test_an_odd_row_is_not_lost_on_the_way_down():
 def test_bad_settings_are_named(setting, value):
     with pytest.raises(ValueError, match=f"model.{setting}"):
         Unet(shape=(3, 32, 32), outputs=10, **{setting: value})
+
+
+@pytest.mark.parametrize(("side", "width", "depth"), [(63, 12, 2), (64, 64, 4)])
+def test_auto_is_the_published_size_for_images_that_it_was_made_for(side, width, depth):
+    with torch.device("meta"):
+        model = Unet(shape=(1, side, side), outputs=2)
+    assert (model.last.in_channels, len(model.down)) == (width, depth)

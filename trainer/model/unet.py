@@ -33,7 +33,7 @@ class Unet(nn.Module):
     """One output map per class, or per channel of an image to predict.
 
     `depth` is how many times maps are halved, `width` the channels of the first level, doubled at
-    each level below; `auto` is the published 4 and 64, and 2 and 16 for images under 64 pixels.
+    each level below; `auto` is the published 4 and 64, and 2 and 12 for images under 64 pixels.
     Dropout is at the lowest level, as in the paper.
     """
 
@@ -50,7 +50,7 @@ class Unet(nn.Module):
     ) -> None:
         super().__init__()
         small = min(shape[1:]) < SMALL
-        width = (16 if small else 64) if width == "auto" else width
+        width = (12 if small else 64) if width == "auto" else width
         depth = (2 if small else 4) if depth == "auto" else depth
         within("model.width", width, "[1, inf)")
         within("model.depth", depth, "[1, 10]")
