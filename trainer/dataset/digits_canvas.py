@@ -35,7 +35,7 @@ class DigitsCanvas(Dataset):
     size: int = 32
     digits: int = 5
     scale: int = 1
-    examples: int = 1200
+    examples: int = 1000
     noise: float = 0.05
     target: Literal["mask", "box", "clean"] = "mask"
 
