@@ -9,16 +9,17 @@ PROGRAM = """
 import resource, sys, torch
 from trainer.allocator import keep_freed_memory
 kept = sys.argv[1] == "kept" and keep_freed_memory()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(6):
+for round in range(21):
     blocks = [torch.ones(10_000_000) for _ in range(2)]
     del blocks
+    if round == 10:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
 def test_freed_blocks_are_not_mapped_anew() -> None:
-    """6 times 2 blocks of 40 MB are 120,000 pages of 4 KiB, or 20,000 where they are kept."""
+    """Ten times two blocks of 40 MB are 200,000 pages; where they are kept, few are new."""
     faults = {}
     for how in ("kept", "plain"):
         command = [sys.executable, "-c", PROGRAM, how]
@@ -27,4 +28,4 @@ def test_freed_blocks_are_not_mapped_anew() -> None:
         faults[how] = int(number)
         if how == "kept" and kept != "True":
             pytest.skip("this C library has no mallopt")
-    assert faults["kept"] < faults["plain"] / 4
+    assert faults["kept"] < faults["plain"] / 10
