@@ -3,14 +3,18 @@
     python scripts/bench_history.py --root ../shared/data          # about four minutes
 
 1. Training with the store and with one that keeps nothing: MNIST, simple_cnn, batch 64, one
-   thread, in one process. Blocks of 50 steps, each with the flush that ends it in a run, alternate;
-   four of either make a pair. Wall clock and processor time: the latter is deaf to other jobs.
+   thread, in one process. Blocks of 25 steps, each with a flush (a run has one in 50 steps),
+   alternate; two neighbours make a pair, so that what the machine does meanwhile meets both. Wall
+   clock and processor time: the latter is deaf to other jobs. The cost is the median over the
+   pairs, with the interval of order statistics that holds the true median 95 times in 100; beside
+   it the share of the time that is spent inside the store.
 2. A store of ImageNet's size, 1,281,167 examples and 90 epochs: bytes, time of what is done at each
    flush and at an epoch's end, memory, and the time to read it.
 """
 
 import argparse
 import json
+import math
 import platform
 import tempfile
 import time
@@ -35,7 +39,8 @@ from trainer.run import Run
 from trainer.seed import Moment
 from trainer.task.classification import Classification
 
-BLOCK, BLOCKS = 50, 4
+BLOCK = 25
+BATCHES = 50  # between two flushes of a run
 IMAGENET, EPOCHS, WRITTEN = 1_281_167, 90, 5
 CPU = torch.device("cpu")
 
@@ -45,6 +50,18 @@ class NullStore(Store):
 
     def add(self, ids: torch.Tensor, records: dict[str, torch.Tensor]) -> None:
         """Nothing."""
+
+
+class TimedStore(Store):
+    """Keeps the seconds that it takes, too."""
+
+    seconds = 0.0
+
+    def add(self, ids: torch.Tensor, records: dict[str, torch.Tensor]) -> None:
+        """Record, by the clock."""
+        began = time.perf_counter()
+        super().add(ids, records)
+        self.seconds += time.perf_counter() - began
 
 
 def make_run(root: str, folder: Path) -> Run:
@@ -86,37 +103,40 @@ class Trainer:
 def training(run: Run, pairs: int) -> None:
     """With and without the store, block by block, the first of each two by turns."""
     trainer = Trainer(run)
-    kept = trainer.step.meter.store
-    stores = [kept, NullStore(kept.folder, kept.size, Classification.fields, CPU)]
+    own = trainer.step.meter.store
+    about = own.folder, own.size, Classification.fields, CPU
+    kept = TimedStore(*about)
+    stores = [kept, NullStore(*about)]
     trainer.block(kept)
+    kept.seconds = 0.0
     seconds = np.zeros((2, pairs, 2))  # store or none, pair, wall or processor
     for pair in range(pairs):
-        for block in range(BLOCKS):
-            for which in (0, 1) if (pair + block) % 2 else (1, 0):
-                seconds[which, pair] += trainer.block(stores[which])
-    steps = BLOCK * BLOCKS
+        for which in (0, 1) if pair % 2 else (1, 0):
+            seconds[which, pair] = trainer.block(stores[which])
     for clock, name in enumerate(("wall clock", "processor")):
         with_, without = seconds[:, :, clock]
-        cost = spread((with_ / without - 1) * 100, "+.2f")
-        print(f"{name:15} {spread(with_, '.3f')} s per {steps} steps with the store,")
-        print(f"{'':15} {spread(without, '.3f')} without: {cost} %")
+        low, middle, high = (f"{v:+.2f}" for v in median_interval((with_ / without - 1) * 100))
+        print(f"{name:15} {spread(with_, '.3f')} s per {BLOCK} steps with the store,")
+        print(f"{'':15} {spread(without, '.3f')} without: {middle} %, 95 %: {low} to {high}")
+    share = kept.seconds / seconds[0, :, 0].sum()
+    print(f"inside add()    {share:.3%} of the time with the store")
     end = timed(lambda: kept.flush(0), 9)
     full = run.full_steps
-    epoch = np.median(seconds[1, :, 1]) * full / steps
+    epoch = np.median(seconds[1, :, 1]) * full / BLOCK
     print(f"epoch's end     {spread(end, '.1f')} ms, after {epoch:.0f} s of {full} steps")
 
 
 def parts(run: Run) -> None:
     """What a flush of 50 batches is made of."""
-    number = BLOCK * 64
+    number = BATCHES * 64
     store = Store(run.folder.path / "parts", 60_000, Classification.fields, CPU)
     ids = torch.randperm(60_000)[:number]
     outputs, labels = torch.randn(number, 10), torch.randint(0, 10, (number,))
     records = {"loss": outputs[:, 0], **run.task.records(outputs, labels)}
-    of_metrics = timed(lambda: run.task.records(outputs, labels), 99)
+    of_metrics = timed(lambda: run.task.training_records(outputs, labels), 99)
     of_store = timed(lambda: store.add(ids, records), 99)
-    print(f"records         {spread(of_metrics, '.2f')} ms per {BLOCK} batches; metrics need them")
-    print(f"store.add       {spread(of_store, '.2f')} ms per {BLOCK} batches")
+    print(f"records         {spread(of_metrics, '.2f')} ms per {BATCHES}; metrics need them")
+    print(f"store.add       {spread(of_store, '.2f')} ms per {BATCHES} batches")
 
 
 def large(folder: Path) -> None:
@@ -128,7 +148,7 @@ def large(folder: Path) -> None:
     held = sum(row.nbytes for row in store.rows.values())
     adds, ends = [], []
     for epoch in range(WRITTEN):
-        for chunk in torch.randperm(IMAGENET).split(BLOCK * 256):
+        for chunk in torch.randperm(IMAGENET).split(BATCHES * 256):
             values = torch.rand(len(chunk))
             records = dict.fromkeys(("loss", *Classification.fields), values)
             adds.append(timed(lambda c=chunk, r=records: store.add(c, r), 1)[0])
@@ -140,7 +160,7 @@ def large(folder: Path) -> None:
     print(f"disk            {record * IMAGENET * EPOCHS / 1e9:.2f} GB for {EPOCHS} epochs")
     print(f"written         {written / 1e6:.1f} MB in {WRITTEN} epochs")
     print(f"held            {held / 1e6:.1f} MB on the device")
-    print(f"store.add       {spread(adds, '.2f')} ms per {BLOCK} batches of 256")
+    print(f"store.add       {spread(adds, '.2f')} ms per {BATCHES} batches of 256")
     print(f"epoch's end     {spread(ends, '.0f')} ms")
     for file in files:  # the other epochs are holes, which read as zeros
         with file.open("r+b") as opened:
@@ -152,6 +172,14 @@ def large(folder: Path) -> None:
         peak = tracemalloc.get_traced_memory()[1] / 1e6
         tracemalloc.stop()
         print(f"{name:15} {seconds:.1f} s over {read.epochs} epochs, {peak:.0f} MB at the peak")
+
+
+def median_interval(values: np.ndarray) -> tuple[float, float, float]:
+    """The median between the order statistics that are its 95 % interval (binomial, p = 1/2)."""
+    ranked, n = np.sort(values), len(values)
+    reach = 0.98 * math.sqrt(n)  # 1.96 deviations of the number of values under the median
+    low, high = math.floor(n / 2 - reach), math.ceil(n / 2 + reach)
+    return ranked[max(low, 0)], float(np.median(ranked)), ranked[min(high, n - 1)]
 
 
 def timed(call: Callable[[], object], times: int) -> list[float]:
@@ -173,8 +201,8 @@ def spread(values: np.ndarray | list[float], form: str) -> str:
 def main() -> None:
     """Both parts."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--root", default="data", help="the folder that holds MNIST/raw")
-    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--root", default="../shared/data", help="holds MNIST/raw")
+    parser.add_argument("--pairs", type=int, default=60)
     settings = parser.parse_args()
     torch.set_num_threads(1)
     about = {

@@ -52,15 +52,20 @@ def compare(rivals: dict[str, list[str]], common: list[str], seeds: int) -> Tabl
     return table
 
 
-def with_controls(table: Table, names: list[str], common: list[str], seeds: int) -> Table:
-    """The table with a `random` row for each of the miners, at its share of none's backward passes.
+def with_controls(
+    table: Table, names: list[str], common: list[str], seeds: int, epochs: int = 0
+) -> Table:
+    """The table with a control for each of the names, at its number of backward passes.
 
-    Miners whose shares agree to a hundredth have one control between them.
+    Where it has fewer than plain training, `random` leaves out as many; where it has more, plain
+    training lasts longer than its `epochs`. Those that agree to a hundredth share a control.
     """
     full = backward(table["none"])
     shares = sorted({round(backward(table[name]) / full, 2) for name in names})
-    rivals = {f"random keep={s}": ["mining=random", f"mining.keep={s}"] for s in shares}
-    return table | compare(rivals, common, seeds)
+    fewer = {f"random keep={s}": ["mining=random", f"mining.keep={s}"] for s in shares if s < 1}
+    longer = [round(s * epochs) for s in shares if s > 1]
+    more = {f"none, {number} epochs": [f"epochs={number}"] for number in longer}
+    return table | compare(fewer | more, common, seeds)
 
 
 def backward(results: list[Result]) -> float:
@@ -171,7 +176,10 @@ def tail(common: list[str], seeds: int) -> None:
     }
     monitor = "checkpoint.monitor=val/balanced_accuracy"
     common = [*common, "model=mlp", "batch_size=64", "dataset.imbalance=100", monitor]
-    table = compare(rivals, [*common, "epochs=15"], seeds)
+    common = [*common, "epochs=15"]
+    table = compare(rivals, common, seeds)
+    budgets = ["undersample", "hard_example", "oversample", "label_shuffle", "smote"]
+    table = with_controls(table, budgets, common, seeds, epochs=15)
     columns = {"balanced accuracy": BALANCED, "accuracy": ACCURACY, "backward (thousand)": BACKWARD}
     show("Long tail of factor 100, mlp, 15 epochs", table, columns)
 

@@ -67,7 +67,7 @@ def bare_program(folder: Path) -> Path:
     config = yaml.safe_load(path.read_text())
     del config["hydra"]
     quiet = [{f"override hydra/{name}": "none"} for name in ("job_logging", "hydra_logging")]
-    ours = ["schema", *quiet]
+    ours = ["schema", *quiet, {"override hydra/launcher": "subprocess"}]
     config["defaults"] = [entry for entry in config["defaults"] if entry not in ours]
     path.write_text(yaml.safe_dump(config, sort_keys=False))
     program = folder / "bare.py"

@@ -24,6 +24,12 @@ def mnist_root() -> str:
     return str(SHARED)
 
 
+@pytest.fixture(autouse=True)
+def no_cache_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Image folders leave nothing in ~/.cache; a test that wants a cache names its folder."""
+    monkeypatch.setattr("trainer.dataset.image_folder.standard_folder", lambda: None)
+
+
 @pytest.fixture
 def noise() -> Callable[..., Split]:
     """Makes a split of random uint8 images in memory, classes in turn."""

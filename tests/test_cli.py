@@ -2,6 +2,7 @@ import errno
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -245,11 +246,13 @@ def test_ctrl_c_before_training_is_130(cli: Cli, monkeypatch: pytest.MonkeyPatch
     assert folders() == []
 
 
-# Sweeps
+# Sweeps, in one process: test_sweep.py has those with a process a job
+
+SWEEP = ("-m", "hydra/launcher=basic")
 
 
 def test_in_a_sweep_one_jobs_error_does_not_end_the_others(cli: Cli, jobs: list[list[str]]) -> None:
-    code, _, err = cli("-m", "epochs=1,abc,2", "seed=0,-1")
+    code, _, err = cli(*SWEEP, "epochs=1,abc,2", "seed=0,-1")
     assert code == 1
     assert err.splitlines() == [
         "seed must be in [0, 9.2e18], got -1",
@@ -277,7 +280,7 @@ def test_in_a_sweep_a_failing_jobs_exit_code_is_1_and_its_empty_folder_goes(
         return 5 if config["seed"] == 3 else 0
 
     monkeypatch.setattr(trainer.run, "execute", execute)
-    code, _, err = cli("-m", "seed=1,2,3,4")
+    code, _, err = cli(*SWEEP, "seed=1,2,3,4")
     assert code == 1
     assert err.splitlines() == [
         "seed must not be 1, got 1",
@@ -287,12 +290,12 @@ def test_in_a_sweep_a_failing_jobs_exit_code_is_1_and_its_empty_folder_goes(
 
 
 def test_a_sweep_in_which_all_goes_well_is_0(cli: Cli, jobs: list[list[str]]) -> None:
-    assert cli("-m", "mining=none,random", "seed=1") == (0, "", "")
+    assert cli(*SWEEP, "mining=none,random", "seed=1") == (0, "", "")
     assert len(jobs) == 2
 
 
 def test_a_misspelt_option_in_a_sweep_leaves_the_others(cli: Cli, jobs: list[list[str]]) -> None:
-    code, _, err = cli("-m", "model=mlp,mpl")
+    code, _, err = cli(*SWEEP, "model=mlp,mpl")
     assert (code, err.count("\n")) == (1, 1)
     assert err.startswith("model=mpl: there is no such option. Did you mean model=mlp?")
     assert jobs == [["model=mlp"]]
@@ -315,7 +318,7 @@ def test_a_sweep_over_no_option_is_refused(cli: Cli, jobs: list[list[str]]) -> N
 def test_a_signal_ends_the_whole_sweep(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     began: list[Path] = []
     monkeypatch.setattr(trainer.run, "execute", lambda _, folder, *__: began.append(folder) or 130)
-    assert cli("-m", "seed=1,2")[0] == 130
+    assert cli(*SWEEP, "seed=1,2")[0] == 130
     assert len(began) == 1
 
 
@@ -343,7 +346,8 @@ def test_a_long_folder_name_is_cut_and_stays_unique() -> None:
 def test_help_lists_each_group_with_its_options_the_default_first(cli: Cli) -> None:
     code, out, _ = cli("--help", "model=mlp")
     assert code == 0
-    table = {words[0]: words[1:] for line in out.splitlines() if (words := line.split())}
+    rows = [line.split() for line in out.splitlines() if re.match(r"  \w", line)]
+    table = {words[0]: words[1:] for words in rows}
     for group in GROUPS:
         assert set(options(group)) >= set(table[group][: len(options(group))]) >= {table[group][0]}
     assert table["model"][0] == "mlp"
@@ -412,7 +416,10 @@ def test_the_real_command_refuses_in_one_line(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stderr) == (1, "optimizer.lr must be a number, got abc\n")
+    said = "job 1 (optimizer.lr=abc) failed: optimizer.lr must be a number, got abc; log: outputs/"
+    assert done.returncode == 1
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1
     assert len(list(tmp_path.rglob("result.json"))) == 1
 
 

@@ -1,54 +1,97 @@
-"""Every file of conf/experiment composes, and trains for a few steps on a few images."""
+"""Every file of conf/experiment composes, says how it is run, and trains for a few steps."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
-from support import CONF, config_of, options, read_json
+from PIL import Image
+from support import CONF, config_of, read_json
 
 from trainer.run import execute
 
+FOLDER = CONF / "experiment"
+NAMES = sorted(str(p.relative_to(FOLDER).with_suffix("")) for p in FOLDER.rglob("*.yaml"))
 FEW = ("steps=3", "dataset.subset=40", "dataset.val_fraction=0.005", "device=cpu", "quiet=true")
 MNIST = "trainer.dataset.mnist.Mnist"
+CLASSES = 10
 
 # What an experiment needs of another run: the settings of that one, and the one that names it.
 NEEDS = {
     "distillation": (("distill=none", "model=simple_cnn"), "distill.teacher"),
     "fine_tuning": (("dataset.classes=[0,1,2,3,4]",), "finetune.source"),
 }
+# What is too large for a few seconds, or too long for three steps; by how a name begins.
+SMALLER = {
+    "replicate/": ("model.depth=10", "schedule.milestones=[1st,2st]"),
+    "replicate/resnet20": ("model.depth=8", "schedule.milestones=[1st,2st]"),
+    "cifar10_speed": ("model.width=4", "channels_last=false"),
+    "warmup": ("model.depth=8",),
+    "long_tail": ("dataset.imbalance=5",),
+}
+WIDE = "trainer.model.wide_resnet.WideResnet"
 
 
-def trained(folder: Path, root: str, *overrides: str) -> dict:
+@pytest.fixture(scope="session")
+def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder of random images of ten classes, in the layout of the CIFAR-10 files."""
+    root, rng = tmp_path_factory.mktemp("cifar"), np.random.default_rng(0)
+    for split, number in (("train", 6), ("test", 1)):
+        for name in range(CLASSES):
+            folder = root / split / str(name)
+            folder.mkdir(parents=True)
+            for i in range(number):
+                pixels = rng.integers(0, 256, (32, 32, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    return str(root)
+
+
+def trained(folder: Path, *overrides: str) -> dict:
     """Run an experiment with few steps; its result."""
     arguments = [*overrides, *FEW]
-    if "root" in config_of(*overrides[:1])["dataset"]:
-        arguments.append(f"dataset.root={root}")
     assert execute(config_of(*arguments), folder, arguments, [str(CONF)]) == 0
     return read_json(folder / "result.json")
 
 
-@pytest.mark.parametrize("name", options("experiment"))
+def smaller(name: str) -> list[str]:
+    """What makes an experiment small enough."""
+    found = [settings for start, settings in SMALLER.items() if name.startswith(start)]
+    wide = config_of(f"experiment={name}")["model"]["_target_"] == WIDE
+    return [*(found[-1] if found else ()), *(["model.widen=1"] if wide else [])]
+
+
+def test_they_are_found():
+    assert {"mnist_hard_example", "replicate/base", "replicate/resnet20"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_it_says_how_it_is_run(name):
     """It opens with its command, and only overrides: settings of its own would be misspelt ones."""
-    text = (CONF / "experiment" / f"{name}.yaml").read_text()
+    text = (FOLDER / f"{name}.yaml").read_text()
     assert text.startswith("# @package _global_\n# ")
-    assert f"python -m trainer experiment={name}" in text or f"-m experiment={name}" in text
-    settings = {key for key in yaml.safe_load(text) if key != "defaults"}
+    header = text[: text.index("\ndefaults:")]
+    assert f"  python -m trainer experiment={name}" in header or f"-m experiment={name}" in header
+    assert "easured yet" in header or "2026-" in header, "neither an answer nor that it has none"
+    settings = {key for key in yaml.safe_load(text) if key not in ("defaults", "hydra")}
     assert settings <= config_of().keys()
     assert config_of(f"experiment={name}") != config_of()
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("name", options("experiment"))
-def test_it_trains_for_a_few_steps(tmp_path, mnist_root, name):
-    kind = config_of(f"experiment={name}")["dataset"]
-    if "root" in kind and kind["_target_"] != MNIST:
-        pytest.skip(f"no files of {kind['_target_']}")
-    given = []
+@pytest.mark.parametrize("name", [name for name in NAMES if "/" not in name or "base" not in name])
+def test_it_trains_for_a_few_steps(tmp_path, request, name):
+    given = [f"experiment={name}"]
+    node = config_of(*given)["dataset"]
+    if node["_target_"] == MNIST:
+        given.append(f"dataset.root={request.getfixturevalue('mnist_root')}")
+    elif "root" in node:
+        root = request.getfixturevalue("tiny_root")
+        given += [f"dataset.root={root}", *(["dataset=image_folder"] if "size" not in node else [])]
+    given += smaller(name)
     if name in NEEDS:
         settings, setting = NEEDS[name]
-        trained(tmp_path / "source", mnist_root, f"experiment={name}", *settings)
-        given = [f"{setting}={tmp_path}/source"]
-    result = trained(tmp_path / "run", mnist_root, f"experiment={name}", *given)
+        trained(tmp_path / "source", *given, *settings)
+        given.append(f"{setting}={tmp_path}/source")
+    result = trained(tmp_path / "run", *given)
     assert result["steps"] == 3
     assert 0 <= result["test"]["accuracy"] <= 1

@@ -109,6 +109,16 @@ def test_a_resumed_log_forgets_what_comes_again(tmp_path):
     assert [(e.step, e.value) for e in accumulator.Scalars("train/loss")] == [(1, 1.0), (2, 3.0)]
 
 
+def test_a_log_begun_anew_forgets_all(tmp_path):
+    """A run that was killed before its first checkpoint has logged steps that are taken again."""
+    for _ in range(2):
+        log = Log(tmp_path, pytest.fail)
+        log.metrics("train", epoch=0, step=1, values={"loss": 1.0})
+        log.close()
+    assert len(events(tmp_path)) == 1
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 1
+
+
 def test_a_full_disk_is_one_warning(tmp_path, monkeypatch):
     warnings = []
     log = Log(tmp_path, warnings.append)

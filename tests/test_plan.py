@@ -1,5 +1,7 @@
 """Plans: rows, bounds, added rows."""
 
+from itertools import product
+
 import pytest
 import torch
 
@@ -21,6 +23,22 @@ from trainer.plan import Plan, cut
 )
 def test_cut(rows: int, batch_size: int, bounds: list[int]) -> None:
     assert cut(rows, batch_size).tolist() == bounds
+
+
+def test_cut_of_a_slow_loop() -> None:
+    for rows, batch_size in product(range(40), range(1, 12)):
+        bounds = [*range(0, rows, batch_size), rows]
+        if len(bounds) > 2 and bounds[-1] - bounds[-2] == 1 and batch_size > 1:
+            del bounds[-2]
+        assert cut(rows, batch_size).tolist() == bounds
+
+
+@pytest.mark.parametrize(
+    ("start", "spans"), [(0, [(0, 4), (4, 8), (8, 10)]), (2, [(8, 10)]), (3, [])]
+)
+def test_spans_are_the_rows_of_the_steps(start: int, spans: list[tuple[int, int]]) -> None:
+    plan = Plan.of(torch.arange(10), 4)
+    assert [(rows.start, rows.stop) for rows in plan.spans(start)] == spans
 
 
 def test_a_plan_of_ids() -> None:

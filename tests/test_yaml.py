@@ -29,6 +29,7 @@ COLLABORATORS: dict[str, Any] = {
     "params": list(MODEL.parameters()),
     "seed": 0,
     "restore": lambda _: None,  # of a teacher
+    "warn": print,  # of a cache that cannot be written
 }
 REQUIRED = {"rho": {"reference": "outputs/irreducible"}}  # what no default can stand for
 FILES = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name not in NO_COMPONENTS)

@@ -14,7 +14,7 @@ from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 
 import trainer
-from trainer import launch, schema
+from trainer import launch, launcher, processes, schema
 from trainer.errors import ConfigError
 from trainer.launch import CONF
 
@@ -25,6 +25,7 @@ def register() -> None:
     """What the config files refer to."""
     schema.register()
     launch.register()
+    launcher.register()
     folders = HydraConf(callbacks={"folders": {"_target_": "trainer.launch.Folders"}})
     store = ConfigStore.instance()
     store.store(group="hydra", name="config", node=folders, provider="hydra")
@@ -74,10 +75,13 @@ def main() -> None:
     launch.exit_codes.clear()
     try:
         check_flags(arguments)
+        processes.check_sweep(arguments)
+        sys.argv[1:] = processes.own_arguments(arguments)
         register()
         from trainer import sweeper
 
         sweeper.install()
+        launcher.install()
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(launch.task)()
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

@@ -10,6 +10,8 @@ from trainer.errors import ConfigError, nearest
 
 Node = Mapping[str, Any]
 
+CODE = ("_target_", "function")  # the settings that name code, by its import path
+
 SCALARS = {
     int: ("an integer", "integers"),
     float: ("a number", "numbers"),
@@ -70,7 +72,10 @@ def locate(node: Node, setting: str) -> Any:
 
 
 def imported(path: Any, setting: str) -> Any:
-    """The class or function at an import path. Raises ConfigError where there is none."""
+    """The class or function at an import path. Raises ConfigError where there is none.
+
+    The last part of `setting` must be one of CODE: those alone are looked at in another's config.
+    """
     if not isinstance(path, str) or "." not in path:
         raise ConfigError(f"{setting} must be an import path, got {shown(path)}")
     module, _, name = path.rpartition(".")

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from trainer.errors import CheckpointError, DiskError
+from trainer.untrusted import check_archive, check_file, read_json
 
 FILES = ("model.safetensors", "state.pt", "config.json")
 NAME = re.compile(r"step-(\d+)(\.old)?")
@@ -162,10 +163,11 @@ def verify(path: Path) -> None:
     if path.is_symlink():
         raise CheckpointError(f"{path} is a link")
     try:
-        manifest = json.loads((path / "manifest.json").read_bytes())
+        manifest = read_json(path / "manifest.json")
         for name in FILES:
             file = path / name
-            if file.is_symlink() or file.stat().st_size != manifest[name]["size"]:
+            check_file(file)
+            if file.stat().st_size != manifest[name]["size"]:
                 raise CheckpointError(f"{file} does not have the size its manifest says")
             with file.open("rb") as opened:
                 digest = hashlib.file_digest(opened, "sha256").hexdigest()
@@ -178,12 +180,15 @@ def verify(path: Path) -> None:
 def load(path: Path) -> Checkpoint:
     """Verify and read one checkpoint. Nothing in it is executed."""
     verify(path)
+    config = read_json(path / "config.json")
+    check_archive(path / "state.pt")
     try:
         model = safetensors.torch.load_file(path / "model.safetensors")
         state = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
-        config = json.loads((path / "config.json").read_bytes())
     except Exception as error:  # whatever a hostile file provokes
         raise CheckpointError(f"{path} cannot be read: {error!r}") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path / 'state.pt'} holds no mapping")
     return Checkpoint(path, model, state, config)
 
 

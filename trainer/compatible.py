@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from trainer.dataset.label import check_masks
 from trainer.errors import ConfigError
 from trainer.mining.none import NoMiner
 from trainer.mixer.none import NoMixer
@@ -32,6 +33,9 @@ def check_target(parts: Parts, data: Data) -> None:
             wrong = f"{group}={name(part)} is not for {target} labels"
             raise ConfigError(f"{wrong}; take {group}={todo}")
     parts.mixer.bind(target)
+    if target == "mask":
+        for split in (data.train, data.val, data.test):
+            check_masks(split, len(data.classes), parts.task.ignore_index)
     check_score(parts, target)
     if parts.loss.whole_batch:
         check_whole_batch(parts)
@@ -58,6 +62,8 @@ def check_whole_batch(parts: Parts) -> None:
         raise ConfigError(f"{needs} mixer=none, got {name(parts.mixer)}")
     if parts.config["accumulate"] > 1:
         raise ConfigError(f"{needs} accumulate=1, got {parts.config['accumulate']}")
+    if parts.world.size > 1:
+        raise ConfigError(f"{needs} one process, got {parts.world.size}; start it without torchrun")
 
 
 def check_pixels(parts: Parts, data: Data) -> None:

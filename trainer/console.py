@@ -21,11 +21,14 @@ REFRESH = 0.1  # seconds
 
 
 class Console:
-    """Prints to the terminal unless `quiet`, and to a log file once there is one."""
+    """Prints to the terminal unless `quiet`, and to a log file once there is one.
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self.screen = RichConsole(quiet=quiet, highlight=False, soft_wrap=True)
-        self.errors = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+    A `silent` one, of a process that is not the first, does not even warn.
+    """
+
+    def __init__(self, *, quiet: bool = False, silent: bool = False) -> None:
+        self.screen = RichConsole(quiet=quiet or silent, highlight=False, soft_wrap=True)
+        self.errors = RichConsole(stderr=True, quiet=silent, highlight=False, soft_wrap=True)
         self.file: IO[str] | None = None
         self.progress: Progress | None = None
         self.refreshed = 0.0

@@ -20,9 +20,16 @@ class DataError(TrainerError):
 
 
 class NonFiniteError(TrainerError):
-    """A loss or a gradient became NaN or infinite."""
+    """A loss or a gradient became NaN or infinite.
+
+    `step` is given where only that is known: on a GPU it is found later.
+    """
 
     exit_code = 4
+
+    def __init__(self, text: str, step: int | None = None) -> None:
+        super().__init__(text)
+        self.step = step
 
 
 class CheckpointError(TrainerError):

@@ -14,6 +14,8 @@ from trainer.loss import Loss
 from trainer.plan import Plan
 from trainer.task import Task
 
+Values = Callable[[Tensor, Batch], dict[str, Tensor]]
+
 TINY = 1e-30  # keeps 0 / 0 away where nothing counts
 
 
@@ -48,7 +50,7 @@ class Evaluator:
     ) -> Iterator[tuple[Batch, Tensor]]:
         """The same in whatever mode the model is."""
         for batch in feed.batches(Plan.of(ids, self.batch_size)):
-            images = self.forward.standardise(self.forward.unit(batch.images))
+            images = self.forward.inputs(batch.images)
             yield batch, self.forward(images)
             poll()
 
@@ -56,12 +58,23 @@ class Evaluator:
         self, feed: Feed, split: Split, *, poll: Callable[[], None] = lambda: None
     ) -> Evaluation:
         """Evaluate a split."""
-        held, parts = [], []
-        for batch, outputs in self.passes(feed, split.ids, poll):
-            parts.append(self.records(outputs, batch.labels[:, 0]))
-            held.append(outputs if outputs.ndim == 2 else outputs.new_empty(0))
-        records = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        return self.evaluation(split.ids, torch.cat(held), records)
+
+        def values(outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+            held = outputs if outputs.ndim == 2 else outputs.new_empty(len(outputs), 0)
+            return {"": held, **self.records(outputs, batch.labels[:, 0])}
+
+        records = self.values(feed, split.ids, poll, values)
+        outputs = records.pop("")
+        if not outputs.numel():
+            outputs = outputs.flatten()  # none are held
+        return self.evaluation(split.ids, outputs, records)
+
+    def values(
+        self, feed: Feed, ids: Tensor, poll: Callable[[], None], of: Values
+    ) -> dict[str, Tensor]:
+        """What `of` makes of outputs and batch, by name, for all examples `ids` [n] in order."""
+        parts = [of(outputs, batch) for batch, outputs in self.passes(feed, ids, poll)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def judge(self, ids: Tensor, outputs: Tensor, labels: Tensor) -> Evaluation:
         """What outputs [N, ...] for examples `ids` [N] with some labels [N, ...] are worth."""

@@ -4,7 +4,6 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from trainer.average import cumulative
@@ -15,6 +14,7 @@ from trainer.early_stopping import EarlyStopping
 from trainer.errors import NonFiniteError
 from trainer.evaluate import Evaluation, Evaluator
 from trainer.finetune import Freeze
+from trainer.guard import located
 from trainer.length import Clock, Every
 from trainer.loader import Feed
 from trainer.plan import Plan
@@ -88,9 +88,11 @@ class Fit:
         try:
             while not self.finished():
                 self.epoch()
-        except NonFiniteError:
+        except NonFiniteError as error:
             self.save()  # weights and buffers are those of the step before
-            raise
+            p = self.progress
+            plan, begin = self.planner.plan(p.epoch), p.step - p.position
+            raise located(error, plan, begin, p.epoch) from error
         if self.saver.saved_step != self.progress.step:
             self.save()
 
@@ -110,15 +112,17 @@ class Fit:
         plan = self.planner.plan(p.epoch)
         bounds = plan.bounds.tolist()
         self.watch.start()
-        for batch in self.train_feed.batches(plan, p.position):
+        rows = self.step.share(plan, Moment(self.seed, p.epoch, p.step - p.position))
+        for batch in self.train_feed.batches(rows, p.position):
             if p.step == 0:
                 self.show_start(batch, plan)
             p.lr = self.rate.apply(self.step.guard.optimizer, self.time(plan))
             self.freeze(self.time(plan))
-            self.step(batch, Moment(self.seed, p.epoch, p.step), bounds[p.position])
+            first_row = bounds[p.position]
+            self.step(batch, Moment(self.seed, p.epoch, p.step), first_row)
             p.position += 1
             p.step += 1
-            p.examples += len(batch)
+            p.examples += bounds[p.position] - first_row
             ends = p.step == self.max_steps
             last = ends or p.position == plan.steps
             if self.rate.warmup.watches(p.step) and not last:
@@ -141,12 +145,14 @@ class Fit:
 
     def scan(self, ids: Tensor) -> Tensor:
         """Ranks [n] of training examples with the model as it stands, unaugmented."""
-        ranks = []
-        for batch, outputs in self.evaluator.passes(self.train_feed, ids, self.poll):
+
+        def ranks(outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
             losses = self.step.contract(outputs, batch)
-            ranks.append(self.step.ranker(outputs, losses, batch))
+            return {"rank": self.step.ranker(outputs, losses, batch)}
+
+        held = self.evaluator.values(self.train_feed, ids, self.poll, ranks)
         self.step.cost.forward += len(ids)
-        return torch.cat(ranks).cpu()
+        return held["rank"].cpu()
 
     def show_start(self, batch: Batch, plan: Plan) -> None:
         """The classes of the first epoch, and its first batch as the model will see it."""
@@ -206,7 +212,7 @@ class Fit:
         train = self.step.meter.take_epoch()
         self.log_train({f"epoch_{name}": value for name, value in train.items()})
         self.step.meter.store.flush(p.epoch)
-        self.report.epoch(p.epoch, p.step, train, val, p.examples / max(p.seconds, 1e-9))
+        self.report.epoch(p.epoch, p.step, train, val, self.spent())
         self.report.details(p.epoch, p.step, self.model, val)
         metrics = named("train", train)
         if val is not None:
@@ -220,6 +226,16 @@ class Fit:
         every = self.saver.every
         if improved or every.after_epoch(p.epoch) or every.after_step(p.step):
             self.save()
+
+    def spent(self) -> dict[str, float]:
+        """What the run has cost so far, by the names of result.json."""
+        p, cost = self.progress, self.step.cost
+        return {
+            "examples_seen": p.examples,
+            "forward_passes": cost.forward,
+            "backward_passes": cost.backward,
+            "train_seconds": p.seconds,
+        }
 
     def validate(self) -> Evaluation | None:
         """The validation split, where there is one, by the averaged weights.

@@ -8,7 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from trainer.errors import BusyError, ConfigError
+from trainer.errors import BusyError, CheckpointError, ConfigError
+from trainer.untrusted import LARGEST, check_file, read_json
+
+LONGEST = 200  # characters of an owner
 
 
 class RunFolder:
@@ -26,11 +29,19 @@ class RunFolder:
 
     @property
     def status(self) -> dict[str, Any]:
-        """What `status.json` says; empty where there is none."""
-        try:
-            return json.loads((self.path / "status.json").read_text())
-        except (OSError, ValueError):
+        """What `status.json` says; empty where there is none.
+
+        Raises CheckpointError for a link, or one that is too large. One that a crash has left in
+        pieces is that of a run to go on with.
+        """
+        path = self.path / "status.json"
+        if not os.path.lexists(path):
             return {}
+        check_file(path, LARGEST)
+        try:
+            return read_json(path)
+        except CheckpointError:
+            return {"state": "unreadable"}
 
     def claim(self, *, fresh: bool) -> None:
         """Take the folder. Raises BusyError while another process has it.
@@ -38,14 +49,22 @@ class RunFolder:
         With `fresh`, raises ConfigError if it already holds a run.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        self.lock = (self.path / ".lock").open("a")
+        lock = self.path / ".lock"
+        if os.path.lexists(lock):
+            check_file(lock)
+        self.lock = lock.open("a+")
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            owner = self.status
-            who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
-            raise BusyError(f"{self.path} is in use by {who}") from error
+            self.lock.seek(0)
+            owner = self.lock.read(LONGEST) or "another process"
+            self.release()
+            raise BusyError(f"{self.path} is in use by {owner}") from error
+        self.lock.truncate(0)
+        self.lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        self.lock.flush()
         if fresh and self.status:
+            self.release()
             raise ConfigError(
                 f"{self.path} already holds a run ({self.status.get('state')}); "
                 "resume=auto goes on with it, hydra.run.dir=... gives another folder"

@@ -26,6 +26,8 @@ class Forward:
         self.device = device
         self.mean = torch.tensor(mean, device=device)[:, None, None]  # pixels in [0, 1]
         self.std = torch.tensor(std, device=device)[:, None, None]
+        self.zero = self.mean * 255  # of stored pixels
+        self.scale = 1 / (self.std * 255)
         self.dtype = AUTOCAST.get(precision)
         self.format = torch.channels_last if channels_last else torch.contiguous_format
 
@@ -39,6 +41,10 @@ class Forward:
         if self.dtype is None:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """Stored pixels, 0 to 255, to mean 0 and deviation 1: `unit` and `standardise` in one."""
+        return torch.sub(images, self.zero).mul_(self.scale)
 
     @staticmethod
     def unit(images: Tensor) -> Tensor:

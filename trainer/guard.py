@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from trainer.errors import NonFiniteError
+from trainer.plan import Plan
 
 Policy = Literal["raise", "skip"]
 
@@ -44,7 +45,9 @@ class Guard:
 
     def start(self) -> None:
         """Begin a step: no gradients yet, and the buffers kept as they are."""
-        self.optimizer.zero_grad()
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
         if self.buffers:
             torch._foreach_copy_(self.before, self.buffers)
 
@@ -104,11 +107,12 @@ class Guard:
             return
         in_a_row, step = int(self.flag.item()), int(self.bad_step.item())
         if self.policy == "raise" and step >= 0:
-            raise NonFiniteError(f"the loss or the gradient is not finite at step {step}")
+            raise NonFiniteError(f"the loss or the gradient is not finite at step {step}", step)
         if in_a_row > self.max_skips:
             raise NonFiniteError(
                 f"the loss or the gradient is not finite in {in_a_row} steps in a row "
-                f"(max_skips={self.max_skips})"
+                f"(max_skips={self.max_skips}), first at step {step}",
+                step,
             )
         self.bad_step.fill_(-1)
 
@@ -122,3 +126,15 @@ class Guard:
         self.scaler.unscale_(self.optimizer)
         gradients: list[Any] = [p.grad for p in self.trained()]
         return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))), gradients
+
+
+def located(error: NonFiniteError, plan: Plan, begin: int, epoch: int) -> NonFiniteError:
+    """The error with the epoch and the examples of its step, where only the step is known.
+
+    `begin` is the step at which the epoch with this plan began.
+    """
+    if error.step is None:
+        return error
+    first, last = plan.bounds[error.step - begin :][:2].tolist()
+    ids = plan.ids[first:last].unique().tolist()
+    return NonFiniteError(f"{error}, epoch {epoch}, among the examples {ids}")

@@ -6,6 +6,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from trainer.augmentation import Augmentation
+from trainer.compare import Interval
 from trainer.dataset import Dataset
 from trainer.distill import Distiller
 from trainer.early_stopping import EarlyStopping
@@ -24,6 +25,7 @@ from trainer.warmup import Warmup
 
 KINDS: dict[str, type] = {
     "augmentation": Augmentation,
+    "compare": Interval,
     "dataset": Dataset,
     "distill": Distiller,
     "early_stopping": EarlyStopping,

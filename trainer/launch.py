@@ -9,7 +9,6 @@ import errno
 import gc
 import hashlib
 import importlib
-import os
 import re
 import secrets
 import sys
@@ -26,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from trainer import schema
+from trainer import processes, schema
 from trainer.errors import ConfigError, TrainerError
 
 PACKAGE = Path(__file__).parent
@@ -58,16 +57,25 @@ def launch(config: DictConfig, folder: Path, overrides: list[str], sources: list
     try:
         check_choices(overrides)
         settings = checked(config)
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise ConfigError("WORLD_SIZE: training in several processes is not built yet; use one")
+        processes.check(settings)
         import_torch()
         from trainer.run import execute
 
         return execute(settings, folder, overrides, sources)
     except Exception as error:
-        return refuse(error, overrides, debug=config.get("debug") is True)
+        code = refuse(error, overrides, debug=config.get("debug") is True)
+        remove_if_empty(folder)
+        if world := joined_world():
+            world.leave(code, agreed=False)
+        return code
     finally:
         remove_if_empty(folder)
+
+
+def joined_world() -> Any:
+    """The module of the processes that have joined, None for one alone; no torch for its sake."""
+    world = sys.modules.get("trainer.world")
+    return world if world is not None and world.joined else None
 
 
 def import_torch() -> None:
@@ -93,8 +101,13 @@ def refuse(error: Exception, overrides: Sequence[str], *, debug: bool) -> int:
 
     if debug:
         traceback.print_exception(error)
-    sys.stderr.write(explain(error, overrides, CONF) + "\n")
-    return exit_code_of(error)
+    code, text = exit_code_of(error), explain(error, overrides, CONF)
+    if world := joined_world():
+        code, text, speaks = world.current().verdict(error, code, text)
+        sys.stderr.write(f"{text}\n" * speaks)
+    else:
+        sys.stderr.write(f"{processes.let_the_first_speak()}{text}\n")
+    return code
 
 
 def exit_code_of(error: Exception) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,9 @@ class Log:
         self.broken: set[str] = set()
         path = folder / "metrics.jsonl"
         self.file = path.open("a")
-        if resumed_at is not None:  # lines of steps that will be taken again
-            self.file.truncate(min(offset, path.stat().st_size))
+        self.file.truncate(min(offset, path.stat().st_size))  # steps that will be taken again
+        if resumed_at is None:  # of a run that was killed before its first checkpoint
+            shutil.rmtree(folder / "tensorboard", ignore_errors=True)
         self.stream = EventStream(folder / "tensorboard", resumed_at=resumed_at)
 
     @property

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from trainer.errors import ConfigError, DataError
+from trainer.errors import CheckpointError, ConfigError, DataError
+from trainer.postprocess.base import FILE
+from trainer.source import load_weights
 from trainer.views import View, Views
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from trainer.run import Run
     from trainer.source import Source
 
+UNFIT = (TypeError, ValueError, LookupError, RuntimeError, OverflowError, ZeroDivisionError)
 Known = dict[str, "Data"]  # what has been opened, by its settings
 
 
@@ -34,7 +37,7 @@ class Member:
         if self.own is not None:
             self.run.data = replace(data, mean=self.own.mean, std=self.own.std)
         held = source.checkpoint(run.console.warn)
-        self.run.model.load_state_dict(held.model)
+        load_weights(self.run.model, held)
         self.checkpoint = held.path
         if tta:
             if data.target not in ("class", "mask"):
@@ -92,7 +95,13 @@ class Member:
         """
         postprocess, node = self.run.postprocess, self.run.config["postprocess"]
         of = of or " ".join([self.checkpoint.name.removesuffix(".old"), *self.tta])
-        if not postprocess.load(self.source.folder, node, of):
+        if postprocess.load(self.source.folder, node, of):
+            try:
+                postprocess(plain.outputs)
+            except UNFIT as error:
+                where = self.source.folder / FILE
+                raise CheckpointError(f"{where} does not fit the model: {error!r}") from error
+        else:
             counted = opened(self.original, self.known)
             postprocess.learn(counted, val() if postprocess.needs_val else None)
             postprocess.save(self.outer.folder.path, node, of)

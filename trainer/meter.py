@@ -60,14 +60,15 @@ class Meter:
         losses = torch.cat([item[2] for item in items])
         planned = (batch.count > 0).double()
         elements = planned.reshape(len(planned), -1).sum(1)  # of each row: 1, or its pixels
+        records_of = self.task.training_records
         if batch.labels.shape[1] == 1:
-            records = self.task.records(outputs, batch.labels[:, 0])
+            records = records_of(outputs, batch.labels[:, 0])
             self.record(batch, {"loss": of_rows(losses, planned), **records})
             tracked = {metric: records[field] for metric, field in self.task.tracked.items()}
         else:
             self.record_whole(batch, outputs, losses)
             tracked = {
-                metric: contract(lambda y, f=field: self.task.records(outputs, y)[f], batch)
+                metric: contract(lambda y, f=field: records_of(outputs, y)[f], batch)
                 for metric, field in self.task.tracked.items()
             }
         counts = contract(self.loss.denominator, batch)
@@ -92,7 +93,7 @@ class Meter:
         if not whole.any():
             return
         labels, ids = batch.dominant()
-        records = self.task.records(outputs[whole], labels[whole])
+        records = self.task.training_records(outputs[whole], labels[whole])
         self.store.add(ids[whole], {"loss": losses[whole], **records})
 
     def take_interval(self) -> dict[str, float]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trainer.augmentation import Augmentation
 from trainer.augmentation.none import NoAugmentation
 from trainer.build import build
+from trainer.compare import Interval
 from trainer.compatible import check_outputs, check_target
 from trainer.console import Console
 from trainer.dataset import Data, Dataset, Split
@@ -33,13 +34,16 @@ from trainer.postprocess import Postprocess
 from trainer.sampler import Sampler
 from trainer.schedule import Schedule
 from trainer.seed import Purpose, seed_torch
+from trainer.shared import SharedEvaluator
 from trainer.task import Task
 from trainer.warmup import Warmup
+from trainer.world import ALONE, World
 
 
 class Parts(ABC):
     """A factory that makes one of each."""
 
+    world: World = ALONE  # the processes that train it together
     restores = False  # whether a checkpoint's weights replace those that the model begins with
 
     def __init__(self, config: dict[str, Any], console: Console) -> None:
@@ -69,6 +73,7 @@ class Parts(ABC):
         name = self.config["device"]
         if name == "auto":
             mps = torch.backends.mps.is_available()
+            mps = mps and self.world.alone
             return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
         device = torch.device(name)
         there = {
@@ -93,7 +98,7 @@ class Parts(ABC):
     @cached_property
     def dataset(self) -> Dataset:
         """The data set, not yet read."""
-        return self.make("dataset")
+        return self.make("dataset", warn=self.console.warn)
 
     @cached_property
     def data(self) -> Data:
@@ -144,7 +149,7 @@ class Parts(ABC):
                 self.init.calibrate(model, self.sample(self.init.batch), made)
         if self.config["channels_last"]:
             model = model.to(memory_format=torch.channels_last)  # pyright: ignore
-        return model.to(self.device)
+        return self.world.place(model.to(self.device))
 
     def sample(self, number: int) -> Tensor:
         """Training images [n, C, H, W], evenly from the split, standardised, on the CPU."""
@@ -230,10 +235,15 @@ class Parts(ABC):
         return self.make("postprocess")
 
     @cached_property
+    def interval(self) -> Interval:
+        """How far a mean of runs may be off."""
+        return self.make("compare")
+
+    @cached_property
     def evaluator(self) -> Evaluator:
         """Metrics of a split."""
-        size = self.config["eval_batch_size"]
-        return Evaluator(self.forward, self.task, self.ready_loss, size)
+        parts = self.forward, self.task, self.ready_loss, self.config["eval_batch_size"]
+        return Evaluator(*parts) if self.world.alone else SharedEvaluator(self.world, *parts)
 
     @cached_property
     def planner(self) -> Planner:

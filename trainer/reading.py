@@ -12,7 +12,7 @@ from trainer.ensemble import log_mean
 from trainer.errors import ConfigError
 from trainer.evaluate import Evaluation
 from trainer.member import Known, Member
-from trainer.source import Source
+from trainer.source import Source, listed
 from trainer.views import View
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def read(run: Run, tta: View | list[View]) -> Reading:
 
 def sources(run: Run) -> list[Source]:
     """The runs that are named. Raises ConfigError where there are none."""
-    one, several = run.config["run"], run.config["runs"]
+    one, several = run.config["run"], listed(run.config["runs"])
     if one is not None and several:
         raise ConfigError("give run, one run, or runs, several as one, but not both")
     return [Source.at(path, "runs") for path in several] or [Source.at(one)]

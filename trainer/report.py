@@ -18,8 +18,8 @@ from trainer.sampler.base import class_counts
 
 PICTURES = 32  # images in the grid of inputs
 NOT_CHOSEN = (  # settings that say nothing of the experiment
-    *("checkpoint", "compile", "debug", "device", "eval_batch_size", "job", "loader", "log"),
-    *("max_skips", "nonfinite", "quiet", "resume", "resume_allow", "run", "runs", "split"),
+    *("checkpoint", "compare", "compile", "debug", "device", "eval_batch_size", "job", "loader"),
+    *("log", "max_skips", "nonfinite", "quiet", "resume", "resume_allow", "run", "runs", "split"),
     *("strategy", "threads"),
 )
 DETAILS = 10  # times a run that weights and confusion matrices are shown
@@ -63,14 +63,20 @@ class Report:
         self.console.advance(step, f"loss {values.get('loss', float('nan')):.4f}")
 
     def epoch(
-        self, epoch: int, step: int, train: dict[str, float], val: Evaluation | None, speed: float
+        self,
+        epoch: int,
+        step: int,
+        train: dict[str, float],
+        val: Evaluation | None,
+        spent: dict[str, float],
     ) -> None:
-        """The end of an epoch: a line, and the events of the validation split."""
+        """The end of an epoch: a line, and the events of the validation split with the cost."""
         metrics = {f"train {name}": value for name, value in train.items()}
         if val is not None:
-            self.log.metrics("val", epoch=epoch, step=step, values=val.metrics)
+            self.log.metrics("val", epoch=epoch, step=step, values=val.metrics, extra=spent)
             metrics |= {f"val {n}": val.metrics[n] for n in train if n in val.metrics}
         numbers = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        speed = spent["examples_seen"] / max(spent["train_seconds"], 1e-9)
         line = f"epoch {epoch + 1}/{self.epochs}  step {step}  {numbers}  {speed:,.0f} images/s"
         self.console.say(line)
 
@@ -79,6 +85,8 @@ class Report:
         if (epoch + 1) * DETAILS // self.epochs == epoch * DETAILS // self.epochs:
             return
         for name, parameter in model.named_parameters():
+            if hasattr(parameter, "full_tensor"):
+                continue  # a part of it is here: see trainer.sharded
             values = parameter.detach().float().cpu().numpy()
             self.log.show("histogram", f"weights/{name}", values, step)
         if val is not None:

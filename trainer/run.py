@@ -17,16 +17,22 @@ from torch import Tensor, nn
 import trainer
 from trainer.allocator import keep_freed_memory
 from trainer.build import check
+from trainer.compatible import name as name_of
 from trainer.console import Console, complain
 from trainer.dataset import Split
 from trainer.distill import Teacher, find
 from trainer.errors import ConfigError, Interrupted, OutOfMemoryError, TrainerError
 from trainer.feature import encode
 from trainer.folder import RunFolder, write_json
+from trainer.job.memory import is_full
+from trainer.monitor import check_monitors
 from trainer.parts import Parts
 from trainer.retarget import retarget
+from trainer.shared import NoFolder, SharedSignals
 from trainer.signals import Signals
-from trainer.source import Source, known_targets
+from trainer.source import Source, known_code
+from trainer.untrusted import check_tree
+from trainer.world import World, join, leave
 
 
 def execute(config: dict[str, Any], folder: Path, overrides: list[str], sources: list[str]) -> int:
@@ -35,17 +41,25 @@ def execute(config: dict[str, Any], folder: Path, overrides: list[str], sources:
     retarget(config, overrides)
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
-    console = Console(quiet=config["quiet"])
+    world = join(config)
+    console = Console(quiet=config["quiet"], silent=not world.leads)
     resumed = resume_folder(config["resume"])
-    run = Run(config, RunFolder(resumed or folder), console, overrides, sources)
-    run.check()
+    owned = (RunFolder if world.leads else NoFolder)(world.tell(resumed or folder))
+    run = Run(config, owned, console, overrides, sources)
+    run.enter(world)
+    with world.in_turn():
+        run.check()
+    if config["resume"] is not None and world.leads:
+        check_tree(run.folder.path)
     if resumed is not None:
         from trainer.launch import remove_if_empty
 
         remove_if_empty(folder)
     try:
         run.folder.claim(fresh=config["resume"] is None)
-        return run.start()
+        code = run.start()
+        leave(code, agreed=True)
+        return code
     finally:
         console.close()
         run.folder.release()
@@ -80,18 +94,28 @@ class Run(Parts):
         self.sources = sources
         self.signals = Signals()
 
+    def enter(self, world: World) -> None:
+        """Run as one of the processes of a world."""
+        self.world = world
+        if not world.alone:
+            self.signals = SharedSignals(world)
+            world.last_words = lambda code, text: self.folder.write_status("failed", code, text)
+
     def check(self) -> None:
         """Build every part that needs no data, so that a bad setting is refused before it opens."""
         names = (
             "device job task dataset loader init augmentation mixer sampler loss miner distiller"
         )
-        for name in f"{names} schedule warmup early_stopping postprocess".split():
-            getattr(self, name)
+        for part in f"{names} schedule warmup early_stopping postprocess interval".split():
+            getattr(self, part)
         self.schedule.prepare()
         check(self.config["model"], "model", "shape", "outputs")  # its ranges need the shape
         self.check_optimizer()
+        if not (self.world.alone or self.job.parallel):
+            job = name_of(self.job)
+            raise ConfigError(f"job={job} runs in one process; start it without torchrun")
         if self.job.needs_data:
-            _ = self.data  # an absent data set leaves no folder
+            check_monitors(self)  # opens the data: one that is absent leaves no folder
 
     def check_optimizer(self) -> None:
         """Take a step with it: some of torch's need a closure, or sparse gradients."""
@@ -107,13 +131,14 @@ class Run(Parts):
 
     def start(self) -> int:
         """Do the job, with the status of the folder kept."""
-        if self.folder.status.get("state") == "finished":
+        if self.world.tell(self.folder.status.get("state")) == "finished":
             self.console.say(f"{self.folder.path} is finished")
             return 0
         self.folder.write_status("running")
-        text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
-        (self.folder.path / "config.yaml").write_text(text)
-        self.console.open(self.folder.path / "train.log")
+        if self.world.leads:
+            text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
+            (self.folder.path / "config.yaml").write_text(text)
+            self.console.open(self.folder.path / "train.log")
         began = time.perf_counter()
         try:
             with self.signals:
@@ -121,17 +146,19 @@ class Run(Parts):
         except Exception as error:
             return self.fail(error)
         result |= self.about(time.perf_counter() - began)
-        write_json(self.folder.path / "result.json", result)
+        if self.world.leads:
+            write_json(self.folder.path / "result.json", result)
         self.folder.write_status("finished", 0)
         return 0
 
     def fail(self, error: Exception) -> int:
         """Write the failed status and one line; returns the exit code."""
         self.console.stop()
-        if isinstance(error, torch.OutOfMemoryError):
+        if is_full(error) and not isinstance(error, TrainerError):
+            sizes = (f"{name}={self.config[name]}" for name in ("batch_size", "eval_batch_size"))
             error = OutOfMemoryError(
-                f"out of memory on {self.device} with batch_size={self.config['batch_size']}; "
-                "lower batch_size, or raise accumulate"
+                f"out of memory on {self.device} with {' and '.join(sizes)}; "
+                "lower them, or raise accumulate"
             )
         elif isinstance(error, ValueError) and not self.config["debug"]:
             error = ConfigError(str(error))
@@ -139,10 +166,14 @@ class Run(Parts):
         if self.config["debug"]:
             traceback.print_exception(error)
         text = str(error) if isinstance(error, TrainerError) else f"{type(error).__name__}: {error}"
-        complain(text)
+        code, text, speaks = self.world.verdict(error, code, text)
+        if speaks:
+            complain(text)
         self.console.record(text)
         state = "preempted" if isinstance(error, Interrupted) else "failed"
         self.folder.write_status(state, code, text)
+        if not self.world.agreed(error):
+            leave(code, agreed=False)
         return code
 
     def about(self, seconds: float) -> dict[str, Any]:
@@ -154,6 +185,7 @@ class Run(Parts):
             "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
             "device": str(self.device),
             "threads": torch.get_num_threads(),
+            "processes": self.world.size,
             "versions": {
                 "trainer": trainer.__version__,
                 "torch": torch.__version__,
@@ -177,7 +209,7 @@ class Run(Parts):
 
     def like(self, source: Source) -> "Run":
         """The parts of another run: its settings, but for those that the command line gives."""
-        config = self.config | source.config(known_targets(self))
+        config = self.config | source.config(known_code(self))
         for override in self.overrides:
             key = override.lstrip("+~").split("=", 1)[0].split("@")[0]
             node, held, *parts = config, self.config, *key.split(".")

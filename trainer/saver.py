@@ -20,6 +20,7 @@ class Saver:
     every: Every
     keep: int
     monitor: str
+    writes: bool = True  # one of several processes does
     mode: Mode | None = None  # None: as the metric's name says
     best: float | None = None
     best_step: int | None = None
@@ -38,9 +39,10 @@ class Saver:
 
     def save(self, step: int, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Write a checkpoint, then remove those that are too many."""
-        checkpoint.save(self.folder.checkpoints, step, weights, state, self.config)
-        protected = set() if self.best_step is None else {self.best_step}
-        checkpoint.prune(self.folder.checkpoints, self.keep, protected)
+        if self.writes:
+            checkpoint.save(self.folder.checkpoints, step, weights, state, self.config)
+            protected = set() if self.best_step is None else {self.best_step}
+            checkpoint.prune(self.folder.checkpoints, self.keep, protected)
         self.saved_step = step
 
     def state_dict(self) -> dict[str, Any]:

@@ -34,11 +34,12 @@ GROUPS = (
     "warmup",
     "early_stopping",
     "postprocess",
+    "compare",
 )
 
 CHOICES = {
     "precision": ("fp32", "bf16", "fp16"),
-    "strategy": ("auto", "single"),
+    "strategy": ("auto", "single", "ddp", "fsdp"),
     "nonfinite": ("raise", "skip"),
     "split": ("train", "val", "test"),
 }
@@ -93,6 +94,7 @@ class Config:
     warmup: Any = MISSING
     early_stopping: Any = MISSING
     postprocess: Any = MISSING
+    compare: Any = MISSING
 
     seed: int = 0
     epochs: int = 30
@@ -121,7 +123,7 @@ class Config:
     max_skips: int = 3
 
     run: str | None = None
-    runs: list[str] = field(default_factory=list)
+    runs: Any = field(default_factory=list)  # a folder or a list of folders
     split: str = "test"
     quiet: bool = False
     debug: bool = False
@@ -197,6 +199,10 @@ def check_ranges(config: dict[str, Any]) -> None:
     within("max_skips", config["max_skips"], "[0, inf)")
     within("checkpoint.keep", config["checkpoint"]["keep"], "[1, inf)")
     check_finetune(config["finetune"])
+    runs = config["runs"]
+    listed = runs if isinstance(runs, list) else [runs]
+    if not all(isinstance(one, str) for one in listed):
+        raise ValueError(f"runs must be a folder or a list of folders, got {runs}")
     size = config["batch_size"]
     if size != "all" and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
         wrong = "null" if size is None else str(size).lower()

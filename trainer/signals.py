@@ -12,8 +12,17 @@ class Signals:
     """Holds the two signals while a run is on; does nothing outside the main thread."""
 
     def __init__(self) -> None:
-        self.number: int | None = None
+        self.received: int | None = None
         self.previous: dict[int, object] = {}
+
+    @property
+    def number(self) -> int | None:
+        """The signal that ends the run."""
+        return self.received
+
+    @number.setter
+    def number(self, number: int | None) -> None:
+        self.received = number
 
     def __enter__(self) -> "Signals":
         if threading.current_thread() is threading.main_thread():
@@ -32,9 +41,9 @@ class Signals:
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Remember the signal; the second SIGINT ends the process with what is on the disk."""
-        if number == signal.SIGINT and self.number == signal.SIGINT:
+        if number == signal.SIGINT and self.received == signal.SIGINT:
             os._exit(128 + number)
-        self.number = number
+        self.received = number
 
     def check(self) -> None:
         """Raise Interrupted if a signal came."""

@@ -1,8 +1,8 @@
 """Runs read back: their config is data, never code of ours to follow blindly.
 
 A run folder may come from anywhere. Its config is read as plain YAML, nothing in it is
-interpolated, and it may name only the targets that the config tree and the command line in use name
-themselves, and torch's optimizers.
+interpolated, and it may name only code that the config tree and the command line in use name
+themselves, and torch's optimizers. Nothing is fetched on its word.
 """
 
 from __future__ import annotations
@@ -15,16 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
+from torch import nn
 
 from trainer import checkpoint
+from trainer.build import CODE
 from trainer.checkpoint import Checkpoint
 from trainer.errors import CheckpointError, ConfigError
+from trainer.limits import LOADER, unfold
+from trainer.schema import GROUPS
+from trainer.untrusted import check_tree, read_text
 
 if TYPE_CHECKING:
     from trainer.run import Run
 
-TARGET = re.compile(r"^\s*_target_:\s*['\"]?([\w.]+)", re.MULTILINE)
-LARGEST = 2**20  # bytes of a config
+HARMLESS = {"download": False, "cache": "auto"}  # what would write where another's config says
+NAMED = re.compile(rf"^[^#\n]*?\b(?:{'|'.join(CODE)}):\s*['\"]?([\w.]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,10 @@ class Source:
 
     @classmethod
     def at(cls, path: str | None, setting: str = "run") -> Source:
-        """The run at a path that a setting names. Raises ConfigError where there is none."""
+        """The run at a path that a setting names.
+
+        Raises ConfigError where there is none, CheckpointError where there are links in it.
+        """
         if path is None:
             raise ConfigError(
                 f"{setting} must be given: the folder of a trained run, or a checkpoint"
@@ -48,25 +56,16 @@ class Source:
             raise ConfigError(
                 f"{setting}={path}: no run there; give the folder that holds config.yaml"
             )
+        check_tree(folder)
         return cls(folder, step)
 
     def config(self, known: set[str]) -> dict[str, Any]:
-        """The run's settings. Raises CheckpointError for a target that is not known."""
+        """The run's settings. Raises CheckpointError for code that is not known."""
         path = self.folder / "config.yaml"
-        if path.stat().st_size > LARGEST:
-            raise CheckpointError(f"{path} is larger than a config can be")
-        try:
-            config = yaml.safe_load(path.read_text())
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-            raise CheckpointError(f"{path} cannot be read: {type(error).__name__}") from error
-        if not isinstance(config, dict):
-            raise CheckpointError(f"{path} is not a config")
-        for key, target in targets(config):
-            if target not in known:
-                raise CheckpointError(
-                    f"{path}: {key}={target!r} is no target of this config tree; "
-                    "the same on the command line, or a YAML file in --config-dir, makes it one"
-                )
+        config = parsed(path)
+        check_code(config, known, path)
+        node = config.get("dataset", {})
+        node |= {name: value for name, value in HARMLESS.items() if name in node}
         return config
 
     def checkpoint(self, warn: Any) -> Checkpoint:
@@ -82,26 +81,59 @@ class Source:
         return checkpoint.load(checkpoint.at(self.folder / "checkpoints", best))
 
 
-def targets(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every `_target_` in nested containers, with its dotted name."""
+def parsed(path: Path) -> dict[str, Any]:
+    """The config in a file. Raises CheckpointError for one that is none."""
+    text = read_text(path)
+    try:
+        problem = unfold(text)
+        config = {} if problem else yaml.load(text, LOADER)  # noqa: S506  (a safe loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read: {type(error).__name__}") from error
+    if problem:
+        raise CheckpointError(f"{path}: {problem}")
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path} is not a config")
+    for group in GROUPS:
+        if not isinstance(config.get(group, {}), dict):
+            raise CheckpointError(f"{path}: {group} must be a mapping, got {config[group]!r:.80}")
+    return config
+
+
+def listed(runs: str | list[str]) -> list[str]:
+    """What the setting `runs` holds, as a list."""
+    return [runs] if isinstance(runs, str) else runs
+
+
+def check_code(config: dict[str, Any], known: set[str], path: Path) -> None:
+    """Raise CheckpointError for code that a config from a file names and that is not known."""
+    for key, name in named_code(config):
+        if not isinstance(name, str) or name not in known:
+            raise CheckpointError(
+                f"{path}: {key}={name!r:.200} is no code of this config tree; "
+                "the same on the command line, or a YAML file in --config-dir, makes it known"
+            )
+
+
+def named_code(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every import path in nested containers, with its dotted name."""
     if isinstance(node, Mapping):
         for key, value in node.items():
-            if key == "_target_":
+            if key in CODE:
                 yield f"{prefix}{key}", value
-            yield from targets(value, f"{prefix}{key}.")
-    elif isinstance(node, list):
+            yield from named_code(value, f"{prefix}{key}.")
+    elif isinstance(node, (list, tuple)):
         for i, value in enumerate(node):
-            yield from targets(value, f"{prefix}{i}.")
+            yield from named_code(value, f"{prefix}{i}.")
 
 
-def known_targets(run: Run) -> set[str]:
-    """The targets that the YAML files below the config folders name, this run, torch's optimizers.
+def known_code(run: Run) -> set[str]:
+    """What the YAML files below the config folders name, and this run, and torch's optimizers.
 
-    A run's own config is the command line's, or has been refused or found to name known ones.
+    A run's own config is the command line's, or has been refused or found to name known code.
     """
     files = (path for source in run.sources for path in Path(source).rglob("*.yaml"))
-    named = {target for path in files for target in TARGET.findall(path.read_text())}
-    named |= {target for _, target in targets(run.config)}
+    named = {name for path in files for name in NAMED.findall(path.read_text(errors="replace"))}
+    named |= {name for _, name in named_code(run.config) if isinstance(name, str)}
     return named | {f"torch.optim.{name}" for name in torch.optim.__all__}
 
 
@@ -113,11 +145,22 @@ def restored(run: Run, reference: str | None, setting: str) -> Run:
     where there is no run, CheckpointError where it cannot be read.
     """
     source = Source.at(reference, setting)
-    config = run.config | source.config(known_targets(run))
+    config = run.config | source.config(known_code(run))
     config |= {"device": run.config["device"], "compile": False}
     other = type(run)(config, run.folder, run.console, [], run.sources)
-    if all(config.get(name) == run.config[name] for name in ("dataset", "task", "seed")):
+    ours = run.config["dataset"]
+    theirs = config | {"dataset": config["dataset"] | {k: ours[k] for k in HARMLESS if k in ours}}
+    if all(theirs.get(name) == run.config[name] for name in ("dataset", "task", "seed")):
         other.data = run.data
     other.restores = True
-    other.model.load_state_dict(source.checkpoint(run.console.warn).model)
+    load_weights(other.model, source.checkpoint(run.console.warn))
     return other
+
+
+def load_weights(model: nn.Module, held: Checkpoint) -> None:
+    """Take a checkpoint's weights. Raises CheckpointError, in one line, where they do not fit."""
+    try:
+        model.load_state_dict(held.model)
+    except RuntimeError as error:
+        reason = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
+        raise CheckpointError(f"{held.path} does not fit the model: {reason}") from error

@@ -5,6 +5,7 @@ from difflib import SequenceMatcher
 
 CLOSE = 0.6  # similarity above which a spelling is suggested
 CLOSER = 0.7  # the same for a name in another group
+SAME = 0.85  # similarity to another program's name that is put down to a typo
 
 # What other programs call a setting, where the spelling alone does not lead to ours.
 OTHER_NAMES = {
@@ -45,12 +46,18 @@ def beside(word: str, known: Sequence[str]) -> list[str]:
 
 def closest(word: str, names: Sequence[str], least: float) -> list[str]:
     """The names whose last part is most like the word's."""
-    last = last_part(word)
-    meant = OTHER_NAMES.get(last, last)
+    meant = ours(last_part(word))
     likeness = {name: SequenceMatcher(None, meant, last_part(name)).ratio() for name in names}
     best = max(likeness.values(), default=0.0)
     first = [name for name in names if likeness[name] == best >= least]
     return sorted(first, key=lambda name: name.count("."))[:3]
+
+
+def ours(word: str) -> str:
+    """Our name for what other programs call so, or nearly so; else the word."""
+    likeness = {name: SequenceMatcher(None, word, name).ratio() for name in OTHER_NAMES}
+    nearest = max(likeness, key=likeness.__getitem__)
+    return OTHER_NAMES[nearest] if likeness[nearest] >= SAME else word
 
 
 def last_part(name: str) -> str:

@@ -18,6 +18,7 @@ from trainer.mining import Miner
 from trainer.mining.base import only
 from trainer.mining.rank import Ranker
 from trainer.mixer import Mixer
+from trainer.plan import Plan
 from trainer.sam import ascended
 from trainer.seed import Draws, Moment, Purpose, seed_torch
 
@@ -85,19 +86,35 @@ class Step:
     def __call__(self, batch: Batch, moment: Moment, first_row: int) -> None:
         """Train on a batch whose rows stand at `first_row` and after in the epoch's plan."""
         self.guard.start()
-        seed_torch(self.forward.device, moment.seed, Purpose.STEP, moment.step)
+        self.seed(moment)
         batch = self.prepare(batch, moment, first_row)
         mining = moment.epoch >= self.miner.warmup_epochs
         if mining:
-            batch = self.miner.select(batch, self.rank, moment)
+            batch = self.select(batch, moment)
         learned = self.learn(batch, moment, mining=mining)
         if self.sam is not None:
             self.learn_nearby(learned, moment, self.sam)
         if self.update(learned, moment):
             self.average.after_step()
-            for plain, outputs, losses in learned.seen:
-                self.meter.add(plain, outputs, losses)
-                self.miner.observe(plain, self.ranker(outputs, losses, plain))
+            self.observe(learned, moment)
+
+    def share(self, plan: Plan, first: Moment) -> Plan:
+        """The rows of an epoch's plan that this process fetches; `first` is when it begins."""
+        return plan
+
+    def seed(self, moment: Moment) -> None:
+        """Seed what the model draws in a step, dropout for one."""
+        seed_torch(self.forward.device, moment.seed, Purpose.STEP, moment.step)
+
+    def select(self, batch: Batch, moment: Moment) -> Batch:
+        """The rows that the miner chooses."""
+        return self.miner.select(batch, self.rank, moment)
+
+    def observe(self, learned: Learned, moment: Moment) -> None:
+        """Let the meter and the miner see a step that was taken."""
+        for plain, outputs, losses in learned.seen:
+            self.meter.add(plain, outputs, losses)
+            self.miner.observe(plain, self.ranker(outputs, losses, plain))
 
     def learn(self, batch: Batch, moment: Moment, *, mining: bool) -> Learned:
         """Forward and backward, chunk by chunk: the gradient of Σ weight·ℓ / Σ count."""
@@ -115,12 +132,16 @@ class Step:
                 weighed = self.weigh(outputs, losses, plain, moment, mining=mining)
             held = weighed if self.accumulate == 1 else chunk
             if denominator is None:
-                counts = contract(self.loss.denominator, weighed)
-                denominator = learned.denominator = (spread(weighed.count, counts) * counts).sum()
+                denominator = learned.denominator = self.count(weighed)
             learned.chunks.append((plain, held))
             learned.total += self.backward(outputs, losses, plain, held, denominator)
         self.spend(len(batch))
         return learned
+
+    def count(self, batch: Batch) -> Tensor:
+        """Σ count of an effective batch."""
+        counts = contract(self.loss.denominator, batch)
+        return (spread(batch.count, counts) * counts).sum()
 
     def learn_nearby(self, learned: Learned, moment: Moment, radius: float) -> None:
         """Put the gradient at the worst place near the weights in place of theirs.
@@ -129,44 +150,57 @@ class Step:
         """
         norm, _ = self.guard.gradients()
         parameters = self.guard.trained()
-        seed_torch(self.forward.device, moment.seed, Purpose.STEP, moment.step)
+        self.seed(moment)
         with ascended(self.forward.model, parameters, norm, radius):
             for plain, held in learned.chunks:
                 outputs = self.forward(plain.images)
                 losses = self.contract(outputs, plain)
                 self.backward(outputs, losses, plain, held, learned.denominator)
-                self.spend(len(plain))
+        self.spend(sum(len(plain) for plain, _ in learned.chunks))
 
     def backward(
         self, outputs: Tensor, losses: Tensor, plain: Batch, held: Batch, denominator: Tensor
     ) -> Tensor:
-        """Add the gradient of a chunk's part of the loss; the part, detached."""
+        """Add the gradient of a chunk's part of the loss; the part, detached.
+
+        The sum is linear in the losses, so it need not be part of the graph.
+        """
         losses = self.loss.reweigh(losses, outputs, held)
         losses = self.distiller(plain.images, outputs, losses)
-        part = (spread(held.weight, losses) * losses).sum() / denominator.clamp(min=TINY)
-        self.guard.scaler.scale(part).backward()
-        return part.detach()
+        share = (spread(held.weight, losses) / denominator.clamp(min=TINY)).expand_as(losses)
+        losses.backward(self.guard.scaler.scale(share))
+        return torch.dot(share.flatten(), losses.detach().flatten())
 
-    def spend(self, examples: int) -> None:
-        """Count examples that went forward and backward."""
+    def spend(self, examples: int, *, backward: bool = True) -> None:
+        """Count examples that went forward, and backward."""
         self.cost.forward += examples
-        self.cost.backward += examples
+        self.cost.backward += examples * backward
 
     def prepare(self, batch: Batch, moment: Moment, first_row: int) -> Batch:
         """Augment, standardise, mix; pixels to be ignored have weight and count 0."""
-        images = self.forward.unit(batch.images)
         if self.augmentation:
-            rows = torch.arange(first_row, first_row + len(batch))
-            draws = Draws(moment.seed, moment.epoch, rows, images.device)
+            images = self.forward.unit(batch.images)
+            draws = Draws(moment.seed, moment.epoch, self.places(batch, first_row), images.device)
             for augmentation in self.augmentation:
                 if batch.labels.ndim < 4:  # no mask or image
                     images = augmentation(images, draws)
                 else:
                     images, batch = self.move(augmentation, images, batch, draws)
-        batch = self.mixer(batch.with_images(self.forward.standardise(images)), moment)
+            images = self.forward.standardise(images)
+        else:
+            images = self.forward.inputs(batch.images)
+        batch = self.mix(batch.with_images(images), moment)
         if self.loss.ignores:
             return only(batch, batch.labels[:, 0] != self.loss.ignore_index)
         return batch
+
+    def places(self, batch: Batch, first_row: int) -> Tensor:
+        """Where the rows [B] stand in the epoch's plan."""
+        return torch.arange(first_row, first_row + len(batch))
+
+    def mix(self, batch: Batch, moment: Moment) -> Batch:
+        """The batch as the mixer makes it."""
+        return self.mixer(batch, moment)
 
     def move(
         self, augmentation: Augmentation, images: Tensor, batch: Batch, draws: Draws
@@ -185,7 +219,7 @@ class Step:
         """Outputs and losses of prepared images by a read-only pass, chunk by chunk."""
         with self.forward.read_only():
             parts = [self.forward(chunk.images) for chunk in batch.chunks(self.accumulate)]
-            self.cost.forward += len(batch)
+            self.spend(len(batch), backward=False)
             outputs = torch.cat(parts)
             return outputs, self.contract(outputs, batch)
 
@@ -213,9 +247,20 @@ class Step:
         try:
             return self.guard.update(learned.total, self.norm, learned.denominator, moment.step)
         except NonFiniteError as error:
-            bad = [
-                b.index[~torch.isfinite(losses.reshape(len(b), -1).sum(1))]
-                for b, _, losses in learned.seen
-            ]
-            ids = torch.cat(bad).unique().tolist() or "all of the batch"
+            ids = self.not_finite(learned) or "all of the batch"
             raise NonFiniteError(f"{error}, epoch {moment.epoch}, examples {ids}") from None
+
+    def not_finite(self, learned: Learned) -> list[int]:
+        """Dataset ids of the rows whose image is not finite; if there are none, whose loss is not.
+
+        Under BatchNorm one such image takes the losses of its whole batch with it.
+        """
+        images = [(batch, batch.images) for batch, _, _ in learned.seen]
+        losses = [(batch, values) for batch, _, values in learned.seen]
+        return not_finite(images) or not_finite(losses)
+
+
+def not_finite(pairs: list[tuple[Batch, Tensor]]) -> list[int]:
+    """Dataset ids of the rows of batches whose values [B, ...] are not all finite."""
+    bad = [b.index[~torch.isfinite(values.reshape(len(b), -1)).all(1)] for b, values in pairs]
+    return torch.cat(bad).unique().tolist()

@@ -13,12 +13,15 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # noqa: E40
 
 from trainer.errors import ConfigError  # noqa: E402
 from trainer.launch import (  # noqa: E402
+    CONF,
     check_choices,
     checked,
     exit_codes,
     refuse,
     remove_if_empty,
 )
+from trainer.launcher import Subprocess  # noqa: E402
+from trainer.manifest import Job  # noqa: E402
 
 
 class Sweeper(BasicSweeper):
@@ -26,36 +29,57 @@ class Sweeper(BasicSweeper):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.refused = 0
+        self.numbers: list[int] = []  # of the jobs that can run, among all
+        self.refused: list[Job] = []
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all jobs; the exit code is 1 if one of them failed."""
         try:
             batches = super().sweep(arguments)
         finally:
+            if isinstance(self.launcher, Subprocess):
+                self.launcher.close()
             self.tidy()
         codes = [job.return_value for batch in batches for job in batch]
         if not codes and not self.refused:
             raise ConfigError("the sweep has no jobs: a pattern matches no option")
-        exit_codes[:] = [int(any(codes) or self.refused > 0)]
+        exit_codes[:] = [int(any(codes) or bool(self.refused))]
         return batches
 
-    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Leave out what cannot be composed; each gets its line."""
+    def split_arguments(  # pyright: ignore  (Hydra's is static, and called on self)
+        self, overrides: list[Any], max_batch_size: int | None
+    ) -> list[list[list[str]]]:
+        """The batches of jobs, without those that cannot be composed; each of these gets a line."""
+        batches = BasicSweeper.split_arguments(overrides, max_batch_size)
+        every = [job for batch in batches for job in batch]
+        self.numbers = [number for number, job in enumerate(every) if self.legal(number, job)]
+        if isinstance(self.launcher, Subprocess):
+            self.launcher.numbers, self.launcher.refused = self.numbers, self.refused
+        legal = [every[number] for number in self.numbers]
+        chunks = self.split_overrides_to_chunks(legal, max_batch_size) if legal else ()
+        return [list(batch) for batch in chunks]
+
+    def legal(self, number: int, overrides: list[str]) -> bool:
+        """Whether a job can be composed, with a line on stderr where not."""
         assert self.hydra_context is not None  # noqa: S101  (as Hydra's own does)
         assert self.config is not None  # noqa: S101
-        assert isinstance(batch, list)  # noqa: S101
         load = self.hydra_context.config_loader.load_sweep_config
-        for overrides in list(batch):
-            try:
-                check_choices(overrides)
-                checked(load(self.config, list(overrides)))
-            except Exception as error:
-                # The sweep put a backslash before what has a meaning to Hydra.
-                typed = [re.sub(r"\\(.)", r"\1", override) for override in overrides]
-                refuse(error, typed, debug="debug=true" in typed)
-                self.refused += 1
-                batch.remove(overrides)
+        try:
+            check_choices(overrides)
+            checked(load(self.config, list(overrides)))
+        except Exception as error:
+            from trainer.explain import explain
+
+            # The sweep put a backslash before what has a meaning to Hydra.
+            typed = [re.sub(r"\\(.)", r"\1", override) for override in overrides]
+            refuse(error, typed, debug="debug=true" in typed)
+            self.refused.append(Job(number, overrides))
+            self.refused[-1].refuse(explain(error, typed, CONF))
+            return False
+        return True
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Each was composed before."""
 
     def tidy(self) -> None:
         """Leave no folder of a sweep in which no job began."""

@@ -172,15 +172,15 @@ def test_labels_of_no_kind_are_refused(noise: Callable[..., Split], labels: torc
 
 
 def test_statistics_are_of_the_training_split_or_as_given(noise: Callable[..., Split]) -> None:
-    data = opened(Raw(noise(40), noise(5), ("a",), mean=(0.25,), std=(0.5,)))
+    data = opened(Raw(noise(40), noise(5), ("a", "b", "c"), mean=(0.25,), std=(0.5,)))
     assert (data.mean, data.std) == ((0.25,), (0.5,))
-    data = opened(Raw(noise(40), noise(5), ("a",)))
+    data = opened(Raw(noise(40), noise(5), ("a", "b", "c")))
     assert (data.mean, data.std) == channel_statistics(data.train)
 
 
 def test_an_empty_training_split_is_a_data_error(noise: Callable[..., Split]) -> None:
     with pytest.raises(DataError, match="training split is empty"):
-        opened(Raw(noise(1), noise(5), ("a",)), val_fraction=0.9)
+        opened(Raw(noise(1), noise(5), ("a", "b", "c")), val_fraction=0.9)
 
 
 @pytest.mark.parametrize("setting", ["val_fraction", "test_fraction"])

@@ -1,5 +1,7 @@
 """Class folders: modes, sizes, trees, damage."""
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,7 +141,7 @@ def test_trees_that_are_refused(
 def test_an_image_of_the_size_is_kept_pixel_for_pixel(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     path = save(tmp_path / "x.png", Image.fromarray(pixels))
-    assert np.array_equal(decode(path, (3, 5, 7)).numpy(), pixels.transpose(2, 0, 1))
+    assert np.array_equal(decode(path, (3, 5, 7)), pixels.transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize(
@@ -223,10 +225,10 @@ def test_modes(tmp_path: Path, name: str) -> None:
     """To RGB, and to grey by ITU-R 601: 0.299 R + 0.587 G + 0.114 B."""
     suffix, image, rgb = CASES[name]
     path = save(tmp_path / f"x.{suffix}", image)
-    got = decode(path, (3, 4, 4))
+    got = torch.tensor(decode(path, (3, 4, 4)))
     assert got.dtype == torch.uint8
     assert (got.float() - torch.tensor(rgb)[:, None, None]).abs().max() <= 1
-    grey = decode(path, (1, 4, 4))
+    grey = torch.tensor(decode(path, (1, 4, 4)))
     assert grey.shape == (1, 4, 4)
     luminance = float(np.dot(rgb, [0.299, 0.587, 0.114]))
     assert (grey.float() - luminance).abs().max() <= 1
@@ -234,7 +236,7 @@ def test_modes(tmp_path: Path, name: str) -> None:
 
 def test_jpeg_in_cmyk(tmp_path: Path) -> None:
     path = save(tmp_path / "x.jpg", Image.new("CMYK", (8, 8), (0, 255, 255, 0)), quality=95)
-    got = decode(path, (3, 8, 8)).float()
+    got = torch.tensor(decode(path, (3, 8, 8))).float()
     assert (got - torch.tensor([255.0, 0, 0])[:, None, None]).abs().max() <= 4
 
 
@@ -306,3 +308,29 @@ def test_skip_of_a_sound_tree_changes_nothing(tmp_path: Path) -> None:
     assert torch.equal(first.train.ids, second.train.ids)
     assert torch.equal(first.train.labels, second.train.labels)
     assert second.train.images.skipped == []  # pyright: ignore
+
+
+def png(width: int, height: int) -> bytes:
+    """A PNG file's head that tells of so many pixels; the rest is missing."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        sizes = (struct.pack(">I", number) for number in (len(body), zlib.crc32(name + body)))
+        return next(sizes) + name + body + next(sizes)
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(100)))
+
+
+def test_a_decompression_bomb_is_damaged(tmp_path: Path) -> None:
+    """Of 40 GB that a head of 60 bytes tells of, none are made room for."""
+    damaged_tree(tmp_path, 10, {"b/004.png": png(200_000, 65_000)})
+    with pytest.raises(DataError, match=r"cannot read the image .*004\.png: .*decompression bomb"):
+        ImageFolder(root=str(tmp_path)).load().train.images.read(range(20))
+
+
+def test_a_thread_of_an_image_is_damaged(tmp_path: Path) -> None:
+    """Scaled to cover 64 x 64 it would have 4 million columns."""
+    path = save(tmp_path / "thread.png", Image.new("L", (60_000, 1)))
+    with pytest.raises(DataError, match=r"thread\.png: of 60000x1 it is too long for 64x64"):
+        decode(path, (1, 64, 64))
+    assert decode(path, (1, 1, 60_000)).shape == (1, 1, 60_000)

@@ -38,7 +38,7 @@ def test_the_mask_lies_on_its_image(tmp_path: Path, shape: tuple[int, int], size
     palette(ids).save(tmp_path / "mask.png")
     Image.fromarray(ids * 255).convert("RGB").save(tmp_path / "image.png")
     mask = decode_mask(tmp_path / "mask.png", size)
-    image = decode(tmp_path / "image.png", (3, size, size))[0].float() / 255
+    image = torch.tensor(decode(tmp_path / "image.png", (3, size, size))[0]) / 255
     assert mask.unique().tolist() == [0, 1]
     assert ((image > 0.98) <= (mask == 1)).all()
     assert ((image < 0.02) <= (mask == 0)).all()

@@ -1,6 +1,6 @@
 """All loaders give the same batches, bit for bit: those of a slow loop over the plan."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import astuple, replace
 from pathlib import Path
 
@@ -10,14 +10,14 @@ from PIL import Image
 from torch import Tensor
 
 from trainer.batch import Batch
-from trainer.dataset import Split
+from trainer.dataset import Split, pool
 from trainer.dataset.base import Pixels
 from trainer.dataset.image_folder import ImageFolder
 from trainer.errors import DataError
-from trainer.loader import Loader
+from trainer.loader import Loader, memory
 from trainer.loader.auto import Auto
 from trainer.loader.memory import Memory
-from trainer.loader.stream import Stream
+from trainer.loader.stream import Stream, StreamFeed
 from trainer.plan import Plan
 
 CPU = torch.device("cpu")
@@ -218,6 +218,70 @@ def test_memory_reads_a_source_once_for_all_its_splits() -> None:
     assert images.reads == [1] * 10
 
 
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory decodes 16 images at once, by as many processes as it is told."""
+    monkeypatch.setattr(memory, "AT_ONCE", (16, 2**20))
+    monkeypatch.setattr(pool, "available_cores", lambda: 2)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_memory_has_the_same_pixels_from_any_number_of_processes(
+    folder: Path, small_chunks: None, workers: int
+) -> None:
+    images = ImageFolder(root=str(folder), channels=1).load().train.images
+    pixels = memory.pixels_of(images, workers)
+    assert pixels.shape == (100, 1, 3, 4)
+    assert pixels.flatten(1).unique(dim=1).flatten().tolist() == list(range(100))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_memory_names_a_damaged_file_in_one_line(
+    folder: Path, small_chunks: None, workers: int
+) -> None:
+    (folder / "b" / "077.png").write_bytes(b"damaged")
+    images = ImageFolder(root=str(folder)).load().train.images
+    with pytest.raises(DataError, match=r"\A[^\n]*077\.png[^\n]*\Z"):
+        memory.pixels_of(images, workers)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_memory_names_the_examples_of_any_other_error(small_chunks: None, workers: int) -> None:
+    class Broken(Counting):
+        def __len__(self) -> int:
+            return 40
+
+    wanted = r"\Aexamples 0, 1, 2, 3, 4 and 11 more cannot be read: IndexError: [^\n]*\Z"
+    images = Broken()
+    images.reads = []
+    with pytest.raises(DataError, match=wanted):
+        memory.pixels_of(images, workers)
+
+
+@pytest.mark.parametrize(("size", "chunk"), [(2**20, 16), (50, 4), (11, 1)])
+def test_memory_decodes_so_many_at_once_or_so_many_bytes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, size: int, chunk: int
+) -> None:
+    monkeypatch.setattr(memory, "AT_ONCE", (16, size))
+    images = ImageFolder(root=str(folder), channels=1).load().train.images  # of 12 bytes
+    asked, read = [], images.read
+    monkeypatch.setattr(images, "read", lambda ids: asked.append(len(ids)) or read(ids))
+    memory.pixels_of(images, 0)
+    assert asked[0] == chunk
+    assert sum(asked) == 100
+
+
+def test_stream_lists_ids_when_they_are_due() -> None:
+    """Those of a whole epoch of ten million would be 0.4 GB of Python's numbers."""
+    ids = torch.arange(1000)
+    feed = Stream(workers=0).open(Split(Counting(), ids, ids), CPU)
+    assert isinstance(feed, StreamFeed)
+    feed.steps.plan, feed.steps.start = Plan.of(ids, 4), 10
+    due = iter(feed.steps)
+    assert isinstance(due, Generator)
+    assert (next(due), len(feed.steps)) == ([[40, 41, 42, 43]], 240)
+
+
 def test_stream_reads_what_the_plan_asks_for() -> None:
     images = Counting()
     split = Split(images, torch.zeros(10, dtype=torch.int64), torch.arange(10))
@@ -243,6 +307,7 @@ def test_auto_picks_by_size(noise: Callable[..., Split], height: int, kind: str)
         (lambda: Stream(timeout=-1.0), "timeout"),
         (lambda: Auto(memory_gb=-1.0), "memory_gb"),
         (lambda: Auto(workers=-1), "workers"),
+        (lambda: Memory(workers=-1), "workers"),
     ],
 )
 def test_bad_settings_are_named(make: Callable[[], Loader], setting: str) -> None:

@@ -1,5 +1,6 @@
 """What a data set is: a source of images with labels, and splits that are lists of its rows."""
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from trainer.check import within
 from trainer.dataset import twist
 from trainer.dataset.choice import chosen, restrict
+from trainer.dataset.label import check_labels
 from trainer.dataset.split import Images, Pixels, Split, divide
 from trainer.errors import ConfigError, DataError
 from trainer.mixer import Target
@@ -125,6 +127,8 @@ class Dataset:
     def open(self, seed: int) -> Data:
         """Read and split."""
         raw = self.load()
+        for split in filter(None, (raw.train, raw.val, raw.test)):
+            check_labels(split, len(raw.classes))
         train, val, test = self.divided(raw, seed)
         classes = raw.classes
         if self.classes is not None:
@@ -194,12 +198,26 @@ def filled(split: Split, before: Split, classes: tuple[str, ...], setting: str) 
 
 def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of each channel, pixels in [0, 1], from a part of the split."""
-    at = torch.linspace(0, len(split) - 1, min(len(split), STATISTICS_SAMPLE)).long()
-    total = square = torch.zeros((), dtype=torch.float64)
-    for ids in split.ids[at].split(STATISTICS_CHUNK):
-        pixels = split.images.read(ids.tolist()).double() / 255
-        total = total + pixels.mean((2, 3)).sum(0)
-        square = square + pixels.square().mean((2, 3)).sum(0)
-    mean = total / len(at)
-    std = (square / len(at) - mean.square()).clamp(min=0).sqrt()
+    last = len(split) - 1
+    at = torch.linspace(0, last, min(len(split), STATISTICS_SAMPLE)).long().clamp(max=last)
+    ids = split.ids[at]
+    recall = getattr(split.images, "recall", None)
+    if recall is None:
+        sums = channel_sums(split.images, ids)
+    else:
+        what = f"sums {hashlib.sha256(ids.numpy().tobytes()).hexdigest()}"
+        shape = (2, split.images.shape[0] * 8)
+        held = recall(what, shape, lambda: channel_sums(split.images, ids).view(torch.uint8))
+        sums = held.view(torch.float64)
+    mean, square = sums / len(at)
+    std = (square - mean.square()).clamp(min=0).sqrt()
     return tuple(mean.tolist()), tuple(std.clamp(min=1e-3).tolist())
+
+
+def channel_sums(images: Images, ids: Tensor) -> Tensor:
+    """Sums over images, float64 [2, C]: of each channel's mean, and of its mean square."""
+    total = torch.zeros(2, images.shape[0], dtype=torch.float64)
+    for part in ids.split(STATISTICS_CHUNK):
+        pixels = images.read(part.tolist()).double() / 255
+        total += torch.stack([p.mean((2, 3)).sum(0) for p in (pixels, pixels.square())])
+    return total

@@ -1,23 +1,30 @@
 """Images in one folder per class, of any mode and size."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import PIL
 import torch
 from PIL import Image, ImageFile
 from torch import Tensor
 
+from trainer.console import complain
 from trainer.dataset.base import Dataset, Images, Raw, Split
+from trainer.dataset.cache import NO_CACHE, Cache, Files, standard_folder
+from trainer.dataset.pool import available_cores, in_chunks
 from trainer.errors import DataError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 MAX_SKIPPED = 0.01  # of the files of a source, under corrupt=skip
+LARGEST = 2**27  # pixels of an image that is scaled to cover the size
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+CHECKED_AT_ONCE = 256  # files, by a process
+DECODER = 1  # another number where decode() gives other pixels: what a run before kept is then old
 
 
 @dataclass(kw_only=True)
@@ -27,12 +34,18 @@ class ImageFolder(Dataset):
     Every image is brought to `channels` channels and to `size` (the first image's where null):
     scaled so that it covers the size, then cut in the middle. A file that cannot be read ends the
     run under `corrupt=raise`; under `skip` it is left out, and more than 1 % of them is an error.
+
+    What loader=memory decodes, which files cannot be read, and the statistics of the channels are
+    kept in the folder `cache` for the next run: `auto` is $XDG_CACHE_HOME/trainer or
+    ~/.cache/trainer, null keeps nothing.
     """
 
     root: str = "data"
     size: int | list[int] | None = None
     channels: int = 3
     corrupt: Literal["raise", "skip"] = "raise"
+    cache: str | None = "auto"
+    warn: Callable[[str], None] = complain
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -41,6 +54,8 @@ class ImageFolder(Dataset):
         sides = self.size if isinstance(self.size, list) else [self.size]
         if len(sides) not in (1, 2) or any(side is not None and side < 1 for side in sides):
             raise ValueError(f"dataset.size must be a side or [height, width], got {self.size}")
+        folder = standard_folder() if self.cache == "auto" else self.cache
+        self.kept = Cache(None if folder is None else Path(folder).expanduser(), self.warn)
 
     def load(self) -> Raw:
         """List the files; nothing is decoded yet but the first."""
@@ -66,7 +81,7 @@ class ImageFolder(Dataset):
         listed = [image_files(folder / name) for name in classes]
         paths = list(chain.from_iterable(listed))
         labels = torch.tensor([label for label, files in enumerate(listed) for _ in files])
-        images = ImageFiles(paths, size, self.channels)
+        images = ImageFiles(paths, size, self.channels, self.kept)
         if self.corrupt == "skip":
             sound = images.sound()
             images, labels = images.only(sound), labels[sound]
@@ -91,9 +106,16 @@ class ImageFolder(Dataset):
 class ImageFiles(Images):
     """Images that are decoded when they are read."""
 
-    def __init__(self, paths: Sequence[str | Path], size: tuple[int, int], channels: int) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        size: tuple[int, int],
+        channels: int,
+        cache: Cache = NO_CACHE,
+    ) -> None:
         self.paths = np.array([str(path) for path in paths])  # one block: workers share its pages
         self.shape = (channels, *size)
+        self.cache = cache
         self.skipped: list[str] = []  # files that were left out
 
     def __len__(self) -> int:
@@ -101,25 +123,45 @@ class ImageFiles(Images):
 
     def read(self, ids: Sequence[int]) -> Tensor:
         """The images `ids` as uint8 [len(ids), C, H, W]."""
-        out = torch.empty((len(ids), *self.shape), dtype=torch.uint8)
+        out = np.empty((len(ids), *self.shape), np.uint8)
         for row, i in enumerate(ids):
             out[row] = decode(str(self.paths[i]), self.shape)
-        return out
+        return torch.from_numpy(out)
+
+    def recall(self, what: str, shape: tuple[int, ...], make: Callable[[], Tensor]) -> Tensor:
+        """What a run before has made of the files, uint8; else it is made, and kept. See Cache."""
+        about = f"{what} {self.shape} {DECODER} Pillow {PIL.__version__}"
+        return self.cache.recall(about, self.files, shape, make)
+
+    @cached_property
+    def files(self) -> Files:
+        """What tells whether a file has changed."""
+        return Files(self.paths.tolist())
 
     def only(self, sound: np.ndarray) -> "ImageFiles":
         """The source of the files that are sound [M]; the others are listed as `skipped`."""
         channels, height, width = self.shape
-        images = ImageFiles(self.paths[sound].tolist(), (height, width), channels)
+        images = ImageFiles(self.paths[sound].tolist(), (height, width), channels, self.cache)
         images.skipped = self.paths[~sound].tolist()
         return images
 
     def sound(self) -> np.ndarray:
         """Which files decode, [M]. Raises DataError when over 1 % do not."""
-        with ThreadPoolExecutor() as pool:
-            sound = np.array(list(pool.map(self.decodes, range(len(self)))))
+        sound = self.recall("sound", (len(self),), self.check).numpy().astype(bool)
         bad = self.paths[~sound]
         if len(bad) > MAX_SKIPPED * len(self):
             raise DataError(f"{len(bad)} of {len(self)} images cannot be read, such as {bad[0]}")
+        return sound
+
+    def check(self) -> Tensor:
+        """Which files decode, uint8 [M]: 1, or 0."""
+        sound = torch.empty(len(self), dtype=torch.uint8)
+
+        def decode_each(ids: range) -> list[bool]:
+            return [self.decodes(i) for i in ids]
+
+        for ids, found in in_chunks(decode_each, len(self), CHECKED_AT_ONCE, available_cores()):
+            sound[ids.start : ids.stop] = torch.tensor(found)
         return sound
 
     def decodes(self, i: int) -> bool:
@@ -167,16 +209,15 @@ def unreadable(path: str | Path, error: Exception) -> DataError:
     )
 
 
-def decode(path: str | Path, shape: tuple[int, int, int]) -> Tensor:
+def decode(path: str | Path, shape: tuple[int, int, int]) -> np.ndarray:
     """The image as uint8 [C, H, W]. Raises DataError that names the file."""
     channels, height, width = shape
     with open_image(path) as image:
         try:
-            pixels = fit(to_mode(image, channels), height, width)
+            pixels = np.asarray(fit(to_mode(image, channels), height, width))
         except UNREADABLE as error:
             raise unreadable(path, error) from error
-    array = np.asarray(pixels).reshape(height, width, channels)
-    return torch.from_numpy(array.transpose(2, 0, 1).copy())
+    return pixels.reshape(height, width, channels).transpose(2, 0, 1)
 
 
 def to_mode(image: Image.Image, channels: int) -> Image.Image:
@@ -188,7 +229,8 @@ def to_mode(image: Image.Image, channels: int) -> Image.Image:
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
-    return image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)  # which would copy it
 
 
 def fit(
@@ -202,6 +244,8 @@ def fit(
         return image
     scale = max(height / image.height, width / image.width)
     size = max(width, round(image.width * scale)), max(height, round(image.height * scale))
+    if size[0] * size[1] > LARGEST:
+        raise ValueError(f"of {image.width}x{image.height} it is too long for {width}x{height}")
     image = image.resize(size, resample, reducing_gap=3.0)
     left, top = (size[0] - width) // 2, (size[1] - height) // 2
     return image.crop((left, top, left + width, top + height))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from trainer.distill import library
 from trainer.forward import Forward
-from trainer.source import Source, known_targets, restored
+from trainer.source import Source, known_code, restored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,7 @@ def find(run: Run, reference: str) -> Callable[[], Teacher]:
     if library.check(reference):
         return lambda: from_library(run, reference)
     source = Source.at(reference, "distill.teacher")
-    source.config(known_targets(run))  # refused here, before data is opened
+    source.config(known_code(run))  # refused here, before data is opened
     return lambda: from_run(run, reference)
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 class Job(ABC):
     """Takes the parts of a run and gives its result."""
 
+    parallel = False  # whether several processes can do it together
     needs_data = False  # whether there is nothing to do without the run's own data set
 
     @abstractmethod

@@ -178,7 +178,7 @@ def loss_of(run: Run, fit: Fit) -> Callable[[], float]:
     number = min(run.config["eval_batch_size"], len(split))
     ids = split.ids[torch.arange(number) * len(split) // number]
     batch = next(iter(feed.batches(Plan.of(ids, number))))
-    images = run.forward.standardise(run.forward.unit(batch.images))
+    images = run.forward.inputs(batch.images)
 
     def measure() -> float:
         with batch_statistics(fit.model), torch.no_grad():

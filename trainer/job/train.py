@@ -14,17 +14,17 @@ from trainer.errors import CheckpointError, ConfigError
 from trainer.evaluate import Evaluation
 from trainer.finetune import Freeze
 from trainer.fit import Fit
-from trainer.guard import Guard
-from trainer.history import Store
 from trainer.job.base import Job
 from trainer.length import Clock, Every
 from trainer.log import Log
-from trainer.meter import Meter
 from trainer.mining.rank import Ranker
 from trainer.optimizer.parts import scale_parts
 from trainer.rate import Rate, base_lr
 from trainer.report import Report, flat
+from trainer.resume import check, take_back
 from trainer.saver import Saver
+from trainer.several import kinds_of
+from trainer.shared import NoReport
 from trainer.step import Step
 
 if TYPE_CHECKING:
@@ -32,15 +32,18 @@ if TYPE_CHECKING:
 
 SPLITS = ("val", "test")  # read at the end of a run, with the weights that it ends with
 MAY_DIFFER = (
+    "compare",
     "epochs",
     "steps",
     "log.",
     "checkpoint.",
+    "dataset.cache",
     "loader.",
     "quiet",
     "debug",
     "resume",
     "run",
+    "strategy",
 )
 
 
@@ -48,6 +51,7 @@ class Train(Job):
     """Trains to the end, takes the best checkpoint, reads val and test with it."""
 
     needs_data = True
+    parallel = True
 
     def __call__(self, run: Run) -> dict[str, Any]:
         """Train, then test once."""
@@ -55,6 +59,8 @@ class Train(Job):
         run.restores = held is not None
         resumed_at = None if held is None else held.state["progress"]["step"]
         offset = 0 if held is None else held.state["log"]
+        if not run.world.leads:
+            return follow(run, held)
         log = Log(run.folder.path, run.console.warn, resumed_at=resumed_at, offset=offset)
         try:
             report = Report(log, run.console, run.data, run.epochs)
@@ -62,19 +68,35 @@ class Train(Job):
             if held is None:
                 report.config(run.config)
             else:
-                fit.load(held)
+                take_back(fit, held)
                 run.console.say(f"going on from {held.path}")
             return finish(run, fit, report)
         finally:
             log.close()
 
 
+def follow(run: Run, held: checkpoint.Checkpoint | None) -> dict[str, Any]:
+    """Train along with rank 0, which alone logs, writes and has the result."""
+    fit = make_fit(run, NoReport(run.console, run.data, run.epochs))
+    if held is not None:
+        take_back(fit, held)
+    fit()
+    fit.step.average.settle()
+    load_best(run, fit)
+    evaluate(run)
+    return {}
+
+
 def resume(run: Run) -> checkpoint.Checkpoint | None:
     """The checkpoint to go on from, None to begin anew."""
     if run.config["resume"] is None:
         return None
-    held = checkpoint.latest(run.folder.checkpoints, run.console.warn)
+    held = None
+    if run.world.leads:
+        held = checkpoint.latest(run.folder.checkpoints, run.console.warn)
+    held = run.world.tell(held)
     if held is not None:
+        check(run, held)
         compare_configs(run, held.config)
     return held
 
@@ -95,7 +117,8 @@ def compare_configs(run: Run, before: dict[str, Any]) -> None:
 def make_fit(run: Run, report: Report) -> Fit:
     """Put the parts together."""
     config, data = run.config, run.data
-    train_feed = run.loader.open(data.train, run.device)
+    with run.world.in_turn():  # the first process of a machine decodes for its others
+        train_feed, val_feed = (run.loader.open(s, run.device) for s in (data.train, data.val))
     full = run.full_steps
     clock = Clock(full, config["steps"] or config["epochs"] * full)
     step = make_step(run, clock)
@@ -109,7 +132,7 @@ def make_fit(run: Run, report: Report) -> Fit:
         model=run.model,
         data=data,
         train_feed=train_feed,
-        val_feed=run.loader.open(data.val, run.device),
+        val_feed=val_feed,
         planner=run.planner,
         step=step,
         rate=Rate(run.schedule, run.warmup, base_lr(optimizer), clock),
@@ -121,6 +144,7 @@ def make_fit(run: Run, report: Report) -> Fit:
             config,
             Every(config["checkpoint"]["every"], clock, "checkpoint.every"),
             keep=config["checkpoint"]["keep"],
+            writes=run.world.leads,
             **best_by(run),
         ),
         report=report,
@@ -142,13 +166,13 @@ def best_by(run: Run) -> dict[str, Any]:
 
 def make_step(run: Run, clock: Clock) -> Step:
     """The train step with its optimizer."""
-    config = run.config
+    config, make = run.config, kinds_of(run.world, run.data.shape[1:])
     optimizer = run.make("optimizer", model=run.model, params=run.model.parameters())
     scales = {name: config["finetune"][name] for name in ("head_lr_factor", "layer_decay")}
     scale_parts(optimizer, run.model, **scales)
     half = config["precision"] == "fp16"
     fused = bool(optimizer.param_groups[0].get("fused"))
-    guard = Guard(
+    guard = make.guard(
         optimizer,
         [*run.model.buffers(), *run.ready_loss.buffers()],
         policy=config["nonfinite"],
@@ -158,7 +182,7 @@ def make_step(run: Run, clock: Clock) -> Step:
     )
     folder = run.folder.path / "examples"
     train = run.data.train
-    store = Store(folder, len(train.labels), run.task.fields, run.device)
+    store = make.store(folder, len(train.labels), run.task.fields, run.device)
     store.describe(**run.data.described())
     run.miner.prepare(train.labels.to(run.device))
     check_pixels(run, run.data)
@@ -166,7 +190,7 @@ def make_step(run: Run, clock: Clock) -> Step:
     for augmentation in run.augmentation:
         augmentation.prepare(train)
     run.distiller.prepare(run.forward, run.data)
-    return Step(
+    return make.step(
         forward=run.forward,
         augmentation=run.augmentation,
         mixer=run.mixer,
@@ -175,7 +199,7 @@ def make_step(run: Run, clock: Clock) -> Step:
         ranker=Ranker(run.task, run.miner),
         distiller=run.distiller,
         guard=guard,
-        meter=Meter(run.task, run.ready_loss, store),
+        meter=make.meter(run.task, run.ready_loss, store),
         average=average_of(run.model, config["ema"], config["swa"], clock),
         accumulate=config["accumulate"],
         clip=config["clip"],
@@ -226,12 +250,16 @@ def load_best(run: Run, fit: Fit) -> int:
     step = fit.saver.best_step
     if step is None:
         return fit.progress.step
-    path = checkpoint.at(run.folder.checkpoints, step)
-    try:
-        run.model.load_state_dict(checkpoint.load(path).model)
-    except CheckpointError as error:
-        run.console.warn(f"{error}; testing the last weights instead")
+    weights = None
+    if run.world.leads:
+        try:
+            weights = checkpoint.load(checkpoint.at(run.folder.checkpoints, step)).model
+        except CheckpointError as error:
+            run.console.warn(f"{error}; testing the last weights instead")
+    weights = run.world.tell(weights)
+    if weights is None:
         return fit.progress.step
+    run.model.load_state_dict(weights)
     return step
 
 
@@ -240,12 +268,7 @@ def test(run: Run, fit: Fit, report: Report, best: int) -> dict[str, Evaluation]
 
     Postprocessing is fitted on val; with it there are also `val_before` and `test_before`.
     """
-    plain: dict[str, Evaluation] = {}
-    for name in SPLITS:
-        split = getattr(run.data, name)
-        if len(split):
-            feed = run.loader.open(split, run.device)
-            plain[name] = run.evaluator(feed, split, poll=run.signals.check)
+    plain = evaluate(run)
     postprocess = run.postprocess
     postprocess.learn(run.data, plain.get("val"))
     postprocess.save(run.folder.path, run.config["postprocess"], f"step-{best}")
@@ -255,3 +278,13 @@ def test(run: Run, fit: Fit, report: Report, best: int) -> dict[str, Evaluation]
     if "test" in finals:
         report.test(fit.progress.epoch, fit.progress.step, finals["test"])
     return finals
+
+
+def evaluate(run: Run) -> dict[str, Evaluation]:
+    """The splits that have examples, with the weights as they stand."""
+    splits = {name: getattr(run.data, name) for name in SPLITS}
+    return {
+        name: run.evaluator(run.loader.open(split, run.device), split, poll=run.signals.check)
+        for name, split in splits.items()
+        if len(split)
+    }

@@ -20,7 +20,7 @@ class Auto(Loader):
     def __init__(self, *, workers: int = 2, memory_gb: float = 4.0) -> None:
         within("loader.memory_gb", memory_gb, "[0, inf)")
         self.memory_gb = memory_gb
-        self.memory = Memory()
+        self.memory = Memory(workers=workers)
         self.stream = Stream(workers=workers)
 
     def open(self, split: Split, device: torch.device) -> Feed:

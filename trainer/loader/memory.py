@@ -1,21 +1,30 @@
 """The whole set as uint8 on the device: a batch is one gather."""
 
+import math
 from collections.abc import Iterator
 
 import torch
 
 from trainer.batch import Batch
+from trainer.check import within
 from trainer.dataset import Images, Split
+from trainer.dataset.pool import in_chunks
+from trainer.dataset.watch import told
+from trainer.errors import DataError
 from trainer.loader.base import Feed, Loader, batch_of, interpolate
 from trainer.plan import Plan
 
-DECODE_AT_ONCE = 1024
+AT_ONCE = 1024, 2**23  # images, and bytes of them, that a process decodes between two messages
 
 
 class Memory(Loader):
-    """Read once, kept on the device. Splits of one source share one copy."""
+    """Read once, kept on the device. Splits of one source share one copy.
 
-    def __init__(self, *, workers: int = 0) -> None:
+    Files are decoded by `workers` processes, or are as a run before has decoded them.
+    """
+
+    def __init__(self, *, workers: int = 2) -> None:
+        within("loader.workers", workers, "[0, inf)")
         self.workers = workers
         self.held: dict[tuple[int, str], tuple[Images, torch.Tensor]] = {}
 
@@ -23,7 +32,7 @@ class Memory(Loader):
         """The feed of a split."""
         key = id(split.images), str(device)
         if key not in self.held:
-            self.held[key] = split.images, pixels_of(split.images).to(device)
+            self.held[key] = split.images, pixels_of(split.images, self.workers).to(device)
         return MemoryFeed(self.held[key][1], split.labels.to(device), device)
 
 
@@ -38,9 +47,7 @@ class MemoryFeed(Feed):
     def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
         """The plan's batches from step `start` on."""
         plan = plan.to(self.device)
-        bounds = plan.bounds.tolist()
-        for first, last in zip(bounds[start:-1], bounds[start + 1 :], strict=True):
-            rows = slice(first, last)
+        for rows in plan.spans(start):
             ids = plan.ids[rows]
             if ids.shape[1] == 1:
                 images = self.pixels.index_select(0, ids[:, 0])
@@ -50,13 +57,26 @@ class MemoryFeed(Feed):
             yield batch_of(images, self.labels[ids], plan, rows)
 
 
-def pixels_of(images: Images) -> torch.Tensor:
-    """All images of a source as uint8 [M, C, H, W]."""
+def pixels_of(images: Images, workers: int) -> torch.Tensor:
+    """All images of a source as uint8 [M, C, H, W], or as a run before has decoded them."""
     held = getattr(images, "pixels", None)
     if held is not None:
         return held
-    pixels = torch.empty((len(images), *images.shape), dtype=torch.uint8)
-    for start in range(0, len(images), DECODE_AT_ONCE):
-        ids = range(start, min(start + DECODE_AT_ONCE, len(images)))
-        pixels[start : start + len(ids)] = images.read(ids)
-    return pixels
+    shape = (len(images), *images.shape)
+
+    def read(ids: range) -> torch.Tensor:
+        try:
+            return images.read(ids)
+        except Exception as error:
+            raise DataError(told(error, images, ids)) from error
+
+    def read_all() -> torch.Tensor:
+        pixels = torch.empty(shape, dtype=torch.uint8)
+        number, size = AT_ONCE
+        chunk = max(1, min(number, size // math.prod(images.shape)))
+        for ids, part in in_chunks(read, len(images), chunk, workers):
+            pixels[ids.start : ids.stop] = part
+        return pixels
+
+    recall = getattr(images, "recall", None)
+    return read_all() if recall is None else recall("pixels", shape, read_all)

@@ -72,4 +72,6 @@ def contract(value: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
 
 def spread(values: Tensor, like: Tensor) -> Tensor:
     """Values [B], or those of pixels, shaped so that they go with a tensor [B, ...]."""
+    if values.ndim == like.ndim:
+        return values
     return values.reshape(*values.shape, *[1] * (like.ndim - values.ndim))

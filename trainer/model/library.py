@@ -1,6 +1,7 @@
 """A network of a library: its channels, its head and its weights fitted to the data."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -67,6 +68,13 @@ class Library(nn.Module):
             if outputs.shape[-2:] != images.shape[-2:]:
                 outputs = F.interpolate(outputs, images.shape[-2:], mode="bilinear")
         return outputs
+
+
+def check_arguments(arguments: Mapping[str, Any], *refused: str) -> None:
+    """Raise ValueError for arguments by which a library reads or fetches weights in its own way."""
+    for name in refused:
+        if name in arguments:
+            raise ValueError(f"model.arguments.{name} is not for here; give model.pretrained=FILE")
 
 
 def set_channels(network: nn.Module, channels: int) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from trainer.errors import CheckpointError
 from trainer.model.head import inside
+from trainer.untrusted import MAGIC, check_archive
 
 PREFIXES = ("module.", "_orig_mod.", "network.")  # of DDP, of torch.compile, of our own wrapper
 WRAPPERS = ("state_dict", "model", "model_state_dict")  # keys that training scripts save it under
@@ -32,6 +33,10 @@ def read(path: str) -> dict[str, Tensor]:
         if file.suffix == ".safetensors":
             held = safetensors.torch.load_file(file)
         else:
+            with file.open("rb") as opened:
+                zipped = opened.read(len(MAGIC)) == MAGIC
+            if zipped:
+                check_archive(file)
             held = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a hostile file provokes
         raise CheckpointError(

@@ -9,9 +9,10 @@ from torch import nn
 
 from trainer.errors import nearest
 from trainer.model.head import head_of
-from trainer.model.library import Library, Pretrained, Size, load, no_weights
+from trainer.model.library import Library, Pretrained, Size, check_arguments, load, no_weights
 from trainer.model.pretrained import read, unreachable
 
+LOADING = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
 FILES = ("model.safetensors", "pytorch_model.bin")  # of weights on the hub, as timm looks for them
 
 
@@ -38,6 +39,7 @@ class Timm(Library):
         if not timm.is_model(name):
             close = nearest(name, timm.list_models()).replace("'", "")
             raise ValueError(f"model.name={name} is no network of timm.{close}")
+        check_arguments(arguments or {}, *LOADING)
         settings = {"num_classes": outputs, "in_chans": shape[0], **(arguments or {})}
         try:
             network = timm.create_model(name, pretrained=False, **settings)

@@ -12,7 +12,15 @@ from torchvision import models
 
 from trainer.errors import nearest
 from trainer.model.head import head_of
-from trainer.model.library import Library, Pretrained, Size, load, no_weights, set_channels
+from trainer.model.library import (
+    Library,
+    Pretrained,
+    Size,
+    check_arguments,
+    load,
+    no_weights,
+    set_channels,
+)
 from trainer.model.pretrained import read, unreachable
 
 STALL = 30.0  # seconds without a byte after which a download is given up
@@ -46,6 +54,7 @@ class Torchvision(Library):
         if name not in known:
             close = nearest(name, known).replace("'", "")
             raise ValueError(f"model.name={name} is no network of torchvision.{close}")
+        check_arguments(arguments or {}, "weights", "weights_backbone")
         settings: dict[str, Any] = ALONE.get(name, {}) | (arguments or {})
         if name in segmentation:
             settings = {"weights_backbone": None} | settings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,6 +11,7 @@ from torch import Tensor
 from trainer.errors import CheckpointError
 from trainer.folder import write_json
 from trainer.mixer import Target
+from trainer.untrusted import read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trainer.evaluate import Evaluation, Evaluator
 
 FILE = "postprocess.json"  # in the run folder
+LARGEST = 2**26  # bytes of it: isotonic keeps a step function for each class
 
 
 class Postprocess(ABC):
@@ -80,10 +81,10 @@ class Postprocess(ABC):
         if not path.is_file():
             return False
         try:
-            held = json.loads(path.read_text())
+            held = read_json(path, LARGEST)
             same = held["settings"] == settings and held["of"] == of
             fitted = dict(held["fitted"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} cannot be read: {error!r}") from error
         if same:
             self.fitted = fitted

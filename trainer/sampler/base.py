@@ -55,7 +55,7 @@ def by_class(split: Split) -> dict[int, Tensor]:
 
 def shuffled(ids: Tensor, rng: np.random.Generator) -> Tensor:
     """The rows of ids [n] or [n, K] in random order."""
-    return ids[torch.from_numpy(rng.permutation(len(ids)))]
+    return ids.index_select(0, torch.from_numpy(rng.permutation(len(ids))))
 
 
 def class_counts(plan: Plan, labels: Tensor, classes: int) -> Tensor:

@@ -27,5 +27,5 @@ class RepeatedAugmentation(Sampler):
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
         """Ids [n], each followed by its repetitions."""
         chosen = rng.permutation(len(split))[: -(-len(split) // self.repeats)]
-        ids = split.ids[torch.from_numpy(chosen)]
+        ids = split.ids.index_select(0, torch.from_numpy(chosen))
         return ids.repeat_interleave(self.repeats)[: len(split)], None

@@ -13,4 +13,4 @@ class Shuffle(Sampler):
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
         """All ids of the split, permuted."""
-        return split.ids[torch.from_numpy(rng.permutation(len(split)))], None
+        return torch.from_numpy(rng.permutation(split.ids.numpy())), None

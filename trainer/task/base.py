@@ -34,6 +34,10 @@ class Task(ABC):
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Per-example values [B] or [B, ...] by field."""
 
+    def training_records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Those of them that training asks for: `fields`, and what `tracked` is the mean of."""
+        return self.records(outputs, labels)
+
     @abstractmethod
     def metrics(self, records: dict[str, Tensor]) -> dict[str, float]:
         """Metrics of a split from the records of all its examples [N]."""

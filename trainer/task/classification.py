@@ -32,17 +32,23 @@ class Classification(Task):
 
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Loss-free values of each example; `nll` is plain cross entropy whatever the loss is."""
+        return {
+            **self.training_records(outputs, labels),
+            "nll": F.cross_entropy(outputs, labels, reduction="none"),
+            "margin": -margin(outputs.softmax(1), labels),
+            "label": labels,
+        }
+
+    def training_records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """What the difficulty store keeps."""
         p = outputs.softmax(1)
         prediction = outputs.argmax(1)
         return {
-            "nll": F.cross_entropy(outputs, labels, reduction="none"),
             "confidence": true_probability(p, labels),
-            "margin": -margin(p, labels),
             "logit_margin": -margin(outputs, labels),
             "correct": (prediction == labels).float(),
             "el2n": el2n(p, labels),
             "prediction": prediction,
-            "label": labels,
         }
 
     def metrics(self, records: dict[str, Tensor]) -> dict[str, float]:

@@ -1,0 +1,162 @@
+"""Runs in processes forked from this one, and what they leave behind."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from trainer import checkpoint
+from trainer.__main__ import CONF, register
+from trainer.run import execute
+
+SMALL = ["model=mlp", "model.hidden=[16]", "epochs=2", "batch_size=32", "dataset.val_fraction=0.7"]
+SETTINGS = [*SMALL, "checkpoint.every=3st", "device=cpu", "threads=1", "quiet=true"]
+SETTINGS += ["log.every=1st"]
+HASHED = ("optimizer", "loss", "rate", "miner", "history", "average")
+POLL = 0.0003  # seconds
+
+
+@cache
+def composed(*overrides: str) -> Any:
+    """The config, composed once for all children."""
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+class Child:
+    """A run in a process of its own."""
+
+    def __init__(
+        self, folder: Path, *overrides: str, before: Callable[[], None] | None = None
+    ) -> None:
+        """`before` is called in the child, to change what it runs."""
+        self.folder = folder
+        arguments = [*SETTINGS, "resume=auto", *overrides]
+        config = OmegaConf.to_container(composed(*arguments), resolve=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self.errors = folder.with_suffix(".stderr")
+        self.code: int | None = None
+        self.pid = os.fork()
+        if not self.pid:
+            code = 99
+            try:
+                descriptor = os.open(self.errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+                os.dup2(descriptor, 2)
+                if before is not None:
+                    before()
+                code = execute(config, folder, arguments, [str(CONF)])  # pyright: ignore
+            finally:
+                sys.stderr.flush()
+                os._exit(code)
+
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        if self.code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.code = os.waitstatus_to_exitcode(status)
+        return self.code is None
+
+    def wait(self) -> int:
+        """Its exit code."""
+        if self.code is None:
+            self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.code
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal it, if it has not ended."""
+        if self.running():
+            os.kill(self.pid, number)
+
+
+class CommandLine(Child):
+    """The same by `python -m trainer`."""
+
+    def __init__(self, folder: Path, *overrides: str) -> None:
+        self.folder = folder
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self.errors = folder.with_suffix(".stderr")
+        command = [sys.executable, "-m", "trainer", *SETTINGS, "resume=auto", *overrides]
+        with self.errors.open("w") as file:
+            made = subprocess.Popen([*command, f"hydra.run.dir={folder}"], stderr=file)
+        self.code = None
+        self.pid = made.pid
+
+
+def writing(folder: Path) -> bool:
+    """Whether a save is under way in a run folder, or was when its process died."""
+    found = os.scandir(folder / "checkpoints") if (folder / "checkpoints").is_dir() else ()
+    return any(
+        entry.name.startswith(".tmp-")
+        or (entry.name.startswith("step-") and not Path(entry, "manifest.json").exists())
+        for entry in found
+    )
+
+
+def wait_for_save(child: Child, number: int) -> None:
+    """Return when the child is inside its n-th save from now, or has ended."""
+    inside = False
+    while child.running():
+        now = writing(child.folder)
+        number -= now and not inside
+        if number <= 0 and now:
+            return
+        inside = now
+        time.sleep(POLL)
+
+
+def digest(folder: Path) -> str:
+    """One SHA-256 over what a run has come to, as its last checkpoint says."""
+    held = checkpoint.load(checkpoint.at(folder / "checkpoints", steps(folder)[0]))
+    hashed = hashlib.sha256()
+
+    def add(node: Any) -> None:
+        if isinstance(node, torch.Tensor):
+            hashed.update(node.contiguous().numpy().tobytes())
+        elif isinstance(node, dict):
+            for key in sorted(node, key=str):
+                hashed.update(str(key).encode())
+                add(node[key])
+        elif isinstance(node, (list, tuple)):
+            for item in node:
+                add(item)
+        else:
+            hashed.update(repr(node).encode())
+
+    add(held.model)
+    add({name: held.state[name] for name in HASHED})
+    return hashed.hexdigest()
+
+
+def steps(folder: Path) -> list[int]:
+    """Steps with a checkpoint, newest first."""
+    return checkpoint.steps(folder / "checkpoints")
+
+
+def logged_steps(folder: Path) -> list[int]:
+    """The steps of the training events of metrics.jsonl, in their order."""
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [line["step"] for line in lines if line["split"] == "train"]
+
+
+@cache
+def uninterrupted(folder: Path, *overrides: str) -> tuple[str, float]:
+    """Digest and seconds of a run that nobody disturbs."""
+    began = time.monotonic()
+    child = Child(folder, *overrides)
+    code = child.wait()
+    if code:
+        raise RuntimeError(f"{' '.join(overrides)}: exit {code}: {child.errors.read_text()}")
+    return digest(folder), time.monotonic() - began

@@ -1,0 +1,134 @@
+"""kill -9 at random moments, and within saves; then on to the end."""
+
+import random
+import signal
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+from torture_parts.child import (
+    Child,
+    CommandLine,
+    digest,
+    logged_steps,
+    steps,
+    uninterrupted,
+    wait_for_save,
+    writing,
+)
+from torture_parts.outcome import Outcome
+from trainer import checkpoint
+from trainer.errors import CheckpointError
+
+MINERS = ["none", "random", "hard_example", "misclassified", "ohem", "ohem_two_pass"]
+MINERS += ["hard_negative", "selective_backprop", "importance", "infobatch", "self_paced"]
+MINERS += ["reweight"]
+MIXERS = ["none", "mixup"]
+VARIANTS = {"plain": [], "ema": ["ema=0.9"], "accumulate": ["accumulate=3"]}
+KILLS_A_RUN = 4
+IN_SAVE = 0.45  # share of kills that wait for a save
+SAVE_SECONDS = 0.008
+FROM_COMMAND_LINE = 20  # each so-manieth run begins there
+IMPORT_SECONDS = 8.0
+
+
+def kills(folder: Path, options: Namespace) -> Iterator[Outcome]:
+    """All kills as one row."""
+    yield Killing(folder, options).all()
+
+
+class Killing:
+    """Runs that are killed, resumed, and killed again."""
+
+    def __init__(self, folder: Path, options: Namespace) -> None:
+        self.folder = folder
+        self.wanted = options.kills
+        self.before = write_in_place if options.unsafe else None
+        self.rng = random.Random(options.seed)
+        self.outcome = Outcome("kill -9, then resumed to the end")
+        self.inside = self.runs = self.commands = 0
+        cases = list(product(MINERS, MIXERS, VARIANTS, (0, 2)))
+        self.rng.shuffle(cases)
+        self.cases = sorted(cases, key=lambda case: cases.index(case) // len(MINERS))
+
+    def all(self) -> Outcome:
+        """Kill until there were enough."""
+        while self.outcome.tried < self.wanted:
+            miner, mixer, variant, workers = self.cases[self.runs % len(self.cases)]
+            loader = ["loader=stream", f"loader.workers={workers}"]
+            case = [f"mining={miner}", f"mixer={mixer}", *VARIANTS[variant], *loader]
+            self.run(self.folder / f"{self.runs}", case)
+            self.runs += 1
+        share = self.inside / self.outcome.tried
+        self.outcome.expect(share >= 0.3, f"only {share:.0%} of the kills were inside a save")
+        self.outcome.found = (
+            f"{self.inside} inside a save, {self.runs} runs, "
+            f"{self.commands} from the command line; {len(self.outcome.failures)} failures"
+        )
+        return self.outcome
+
+    def run(self, folder: Path, case: list[str]) -> None:
+        """One run, killed some times, against one that is not."""
+        expected, seconds = uninterrupted(folder.with_suffix(".whole"), *case)
+        name = " ".join(case)
+        for number in range(KILLS_A_RUN):
+            command = number == 0 and self.runs % FROM_COMMAND_LINE == 0 and self.before is None
+            killed = self.kill(folder, case, seconds, command=command)
+            if not killed:
+                break
+            reason = unreadable(folder)
+            self.outcome.expect(not reason, f"{name}: the latest checkpoint: {reason}")
+        child = Child(folder, *case)
+        code = child.wait()
+        self.outcome.expect(code == 0, f"{name}: exit {code}: {child.errors.read_text()}")
+        if code == 0:
+            self.outcome.expect(digest(folder) == expected, f"{name}: another end")
+            taken = logged_steps(folder)
+            once = taken == sorted(set(taken))
+            self.outcome.expect(once, f"{name}: steps logged twice: {taken}")
+
+    def kill(self, folder: Path, case: list[str], seconds: float, *, command: bool) -> bool:
+        """Start or go on, and kill; whether it died of it."""
+        child = CommandLine(folder, *case) if command else Child(folder, *case, before=self.before)
+        if self.rng.random() < IN_SAVE:
+            wait_for_save(child, self.rng.randint(1, 4))
+            time.sleep(self.rng.random() * SAVE_SECONDS)
+        else:
+            time.sleep(self.rng.random() * seconds + IMPORT_SECONDS * command)
+        child.send(signal.SIGKILL)
+        killed = child.wait() == -signal.SIGKILL
+        self.outcome.tried += killed
+        self.commands += killed and command
+        self.inside += killed and writing(folder)
+        return killed
+
+
+def unreadable(folder: Path) -> str:
+    """Why the latest checkpoint cannot be read; empty where it can, or there is none."""
+    if not steps(folder):
+        return ""
+    try:
+        checkpoint.load(checkpoint.at(folder / "checkpoints", steps(folder)[0]))
+    except CheckpointError as error:
+        return str(error)
+    return ""
+
+
+def write_in_place() -> None:
+    """Make saving unsafe: into the folder itself, file by file."""
+
+    def save(folder, step, model, state, config):
+        """Write without a temporary folder."""
+        mkdtemp, rename = checkpoint.tempfile.mkdtemp, Path.rename
+        target = folder / f"step-{step}"
+        target.mkdir(parents=True, exist_ok=True)
+        checkpoint.tempfile.mkdtemp = lambda **_: str(target)
+        Path.rename = lambda self, _: self  # pyright: ignore
+        try:
+            return safe(folder, step, model, state, config)
+        finally:
+            checkpoint.tempfile.mkdtemp, Path.rename = mkdtemp, rename
+
+    safe, checkpoint.save = checkpoint.save, save

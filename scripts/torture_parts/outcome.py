@@ -1,0 +1,23 @@
+"""What a part found."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Outcome:
+    """A row of the table."""
+
+    what: str
+    tried: int = 0
+    found: str = ""
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was tried, and nothing failed."""
+        return self.tried > 0 and not self.failures
+
+    def expect(self, holds: bool, otherwise: str) -> None:
+        """Note a failure."""
+        if not holds:
+            self.failures.append(otherwise)

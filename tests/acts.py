@@ -1,0 +1,72 @@
+"""A job that does as it is told, for tests of what runs jobs."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.job.base import Job
+from trainer.run import Run
+
+
+class Act(Job):
+    """Ends in one of the ways in which a job can end."""
+
+    def __init__(self, *, act: str = "finish") -> None:
+        self.act = act
+        self.act_out = getattr(self, f"do_{act}", None)
+        if self.act_out is None:
+            raise ValueError(f"job.act must be something that it can do, got {act}")
+
+    def __call__(self, run: Run) -> dict[str, Any]:
+        assert self.act_out is not None
+        self.act_out(run)
+        return {"test": {"accuracy": 0.5, "threads": torch.get_num_threads()}}
+
+    def do_finish(self, run: Run) -> None:
+        """Nothing, well."""
+
+    def do_raise(self, run: Run) -> None:
+        raise RuntimeError("oops")
+
+    def do_exit(self, run: Run) -> None:
+        print("now I go")  # noqa: T201
+        sys.exit(3)
+
+    def do_leave(self, run: Run) -> None:
+        os._exit(0)
+
+    def do_kill(self, run: Run) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def do_once(self, run: Run) -> None:
+        """Fail, but not the second time in a folder."""
+        tried = run.folder.path / "tried"
+        if not tried.exists():
+            tried.touch()
+            raise RuntimeError("once")
+
+    def do_wait(self, run: Run) -> None:
+        """Until a signal comes, or the file `go`."""
+        while not Path("go").exists():
+            if run.signals.number is not None:
+                time.sleep(0.5)  # as for a long step
+            run.signals.check()
+            time.sleep(0.01)
+
+    def do_deaf(self, run: Run) -> None:
+        """Hear no signal."""
+        time.sleep(240)
+
+    def do_meet(self, run: Run) -> None:
+        """Wait for another job that does the same, and note the GPU."""
+        gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
+        Path(f"met-{run.config['seed']}-{gpu}").touch()
+        until = time.monotonic() + 120
+        while len(list(Path().glob("met-*"))) < 2:
+            assert time.monotonic() < until, "the other job is not there"
+            time.sleep(0.01)

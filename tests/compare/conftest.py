@@ -1,0 +1,85 @@
+"""Run folders as job=train leaves them, with numbers of our own."""
+
+import json
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support import config_of, node_of
+
+Runs = Callable[..., Path]
+
+
+@cache
+def plain() -> dict[str, Any]:
+    """The settings of a run without overrides."""
+    return config_of()
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Runs:
+    """Writes a run into `tmp_path`: seed, final accuracy, validations, settings that differ."""
+
+    def write(
+        name: str,
+        seed: int,
+        accuracy: float,
+        val: Sequence[float] = (0.5, 0.6),
+        *,
+        state: str = "finished",
+        backward: int = 100,
+        groups: dict[str, str] | None = None,
+        settings: dict[str, Any] | None = None,
+        result: dict[str, Any] | None = None,
+    ) -> Path:
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        config = deepcopy(plain()) | {"seed": seed} | (settings or {})
+        config |= {group: node_of(group, option) for group, option in (groups or {}).items()}
+        text = yaml.dump(config, Dumper=yaml.CSafeDumper, sort_keys=False)
+        (folder / "config.yaml").write_text(text)
+        status = {"state": state, "error": "it broke" if state == "failed" else None}
+        (folder / "status.json").write_text(json.dumps(status))
+        lines = [
+            {
+                "split": "val",
+                "epoch": epoch,
+                "examples_seen": 100 * (epoch + 1),
+                "backward_passes": backward * (epoch + 1),
+                "train_seconds": 1.5 * (epoch + 1),
+                "loss": 1 - value,
+                "accuracy": value,
+            }
+            for epoch, value in enumerate(val)
+        ]
+        train = [{"split": "train", "epoch": 0, "loss": 2.0}]
+        text = "".join(json.dumps(line) + "\n" for line in [*train, *lines])
+        (folder / "metrics.jsonl").write_text(text)
+        last = {key: lines[-1][key] for key in list(lines[-1])[2:5]} if lines else {}
+        held = {"test": {"accuracy": accuracy, "loss": 1 - accuracy}, "epochs": len(val), **last}
+        held |= {"device": "cpu", "threads": 1, "versions": {"torch": "2"}}
+        (folder / "result.json").write_text(json.dumps(held | (result or {})))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def three(make: Runs, tmp_path: Path) -> Path:
+    """Three groups of three seeds: ohem 3 points above none beyond noise, random within."""
+    values = {
+        "none": (0.90, 0.92, 0.91),
+        "ohem": (0.93, 0.951, 0.941),
+        "random": (0.89, 0.93, 0.912),
+    }
+    for option, finals in values.items():
+        for seed, final in enumerate(finals):
+            backward = 50 if option == "random" else 100
+            val = [final - 0.2, final - 0.1, final]
+            groups = {"mining": option}
+            make(f"{option}-{seed}", seed, final, val, backward=backward, groups=groups)
+    return tmp_path / "runs"

@@ -1,0 +1,66 @@
+"""What a hostile run folder is made of. Payloads touch a file in the test's own folder."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from support import config_of, train
+
+from trainer import launch
+from trainer.__main__ import CONF
+from trainer.run import execute
+
+
+class Evil:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.marker,)
+
+
+def saved(value: object, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer, **options)
+    return buffer.getvalue()
+
+
+def evaluate(folder: Path, *overrides: str) -> int:
+    arguments = ["job=evaluate", "quiet=true", "device=cpu", *overrides]
+    return execute(config_of(*arguments), folder, arguments, [str(CONF)])
+
+
+def only_checkpoint(folder: Path) -> Path:
+    (path,) = (folder / "checkpoints").iterdir()
+    return path
+
+
+def forge(path: Path, name: str, data: bytes) -> None:
+    """Put a file into a checkpoint with a manifest that fits it."""
+    (path / name).write_bytes(data)
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest[name] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+def in_process(folder: Path, *overrides: str) -> int:
+    """A job's exit code, the line on stderr as the command line makes it."""
+    try:
+        return train(folder, *overrides)
+    except Exception as error:
+        return launch.refuse(error, overrides, debug=False)
+
+
+def changed(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    path = folder / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    change(config)
+    path.write_text(yaml.safe_dump(config))
+    return path

@@ -1,0 +1,41 @@
+"""Student's t interval: mean ± t_{n−1} s/√n; of two samples Welch's (1947), unequal variances.
+
+Of two samples the squared error is e = a + b, a = s₁²/n₁, b = s₂²/n₂, with
+e² / (a²/(n₁−1) + b²/(n₂−1)) degrees of freedom.
+"""
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, stdev
+from typing import ClassVar
+
+from trainer.compare.base import Bounds, Interval
+from trainer.compare.student import quantile
+
+
+class StudentT(Interval):
+    """Exact for values that are normal, and near it for others that are not too skewed."""
+
+    about: ClassVar = "t interval"
+
+    def mean(self, values: Sequence[float]) -> Bounds:
+        """Mean ± t s/√n."""
+        return self.around(fmean(values), stdev(values) / math.sqrt(len(values)), len(values) - 1)
+
+    def difference(self, values: Sequence[float], baseline: Sequence[float]) -> Bounds:
+        """Welch's."""
+        return self.around(fmean(values) - fmean(baseline), *welch(values, baseline))
+
+    def around(self, centre: float, error: float, df: float) -> Bounds:
+        """The centre ± t errors."""
+        reach = error and quantile((1 + self.level) / 2, df) * error
+        return centre - reach, centre + reach
+
+
+def welch(values: Sequence[float], baseline: Sequence[float]) -> tuple[float, float]:
+    """Standard error and degrees of freedom of the difference of two means."""
+    a, b = (stdev(sample) ** 2 / len(sample) for sample in (values, baseline))
+    if a + b == 0:
+        return 0.0, math.inf
+    df = (a + b) ** 2 / (a**2 / (len(values) - 1) + b**2 / (len(baseline) - 1))
+    return math.sqrt(a + b), df

@@ -1,0 +1,131 @@
+"""What a person sees of a sweep: a live table on a terminal, a line for each change elsewhere."""
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from trainer.console import complain, table
+from trainer.manifest import Job, Manifest
+
+REDRAW = 0.5  # seconds
+TAIL = 4096  # bytes of metrics.jsonl
+METRICS = 2  # of the validation split
+COLUMNS = ["overrides", "job", "state", "epoch", "val", "seconds"]
+FIRST = ("running", "failed", "killed", "refused", "preempted", "pending", "finished", "skipped")
+
+
+class JobsTable:
+    """Shows the jobs of a manifest while they run."""
+
+    def __init__(self, manifest: Manifest, *, quiet: bool) -> None:
+        self.manifest = manifest
+        self.screen = RichConsole(quiet=quiet, highlight=False, soft_wrap=True)
+        self.live: Live | None = None
+        self.drawn = 0.0
+        self.began: dict[int, float] = {}
+        self.seen: dict[int, dict[str, Any]] = {}  # the last events by job
+
+    def __enter__(self) -> "JobsTable":
+        if self.screen.is_terminal and not self.screen.quiet:
+            self.live = Live(console=self.screen, auto_refresh=False)  # no thread: jobs are forks
+            self.live.start()
+        for job in self.manifest.jobs:
+            if job.state in ("skipped", "refused") and job.folder is not None:
+                self.tell(job)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.live is not None:
+            self.live.update(self.drawing(), refresh=True)
+            self.live.stop()
+        counts = ", ".join(f"{count} {state}" for state, count in self.manifest.counts().items())
+        self.screen.print(f"sweep: {counts}; {self.manifest.path}/summary.json", markup=False)
+
+    def tell(self, job: Job) -> None:
+        """A job's new state, in a line; that of a failure goes to stderr."""
+        if job.state == "running":
+            self.began[job.number] = time.monotonic()
+        name = f"job {job.number} ({self.manifest.varied(job)})"
+        if not (job.done or job.state in ("pending", "running", "preempted")):
+            log = f"; log: {job.log}" if job.attempts else ""
+            complain(f"{name} {job.state}: {job.error}{log}")
+        elif self.live is None:
+            time_taken = f" in {job.seconds:.1f} s" if job.state == "finished" else ""
+            final = "".join(f"  {split} {short(m)}" for split, m in job.result().items())
+            self.screen.print(f"{name} {job.state}{time_taken}{final}", markup=False)
+
+    def refresh(self) -> None:
+        """Draw the table anew, twice a second at most."""
+        if self.live is not None and time.monotonic() - self.drawn >= REDRAW:
+            self.drawn = time.monotonic()
+            self.live.update(self.drawing(), refresh=True)
+
+    def drawing(self) -> Table:
+        """The table; where there are too many jobs for the screen, those that matter most."""
+        room = max(5, self.screen.size.height - 6)
+        jobs = sorted(self.manifest.jobs, key=lambda job: FIRST.index(job.state))[:room]
+        rows = [self.row(job) for job in sorted(jobs, key=lambda job: job.number)]
+        counts = ", ".join(f"{count} {state}" for state, count in self.manifest.counts().items())
+        return table(f"{self.manifest.path}: {counts}", COLUMNS, rows)
+
+    def row(self, job: Job) -> list[str]:
+        """A job's row."""
+        seen = self.seen.setdefault(job.number, {})
+        if job.folder is not None and (job.state == "running" or not seen):
+            seen |= last_events(job.folder / "metrics.jsonl")
+        epochs = "" if job.config is None else f"/{job.config.epochs}"
+        epoch = f"{seen['epoch']}{epochs}" if "epoch" in seen else ""
+        seconds = job.seconds
+        if job.state == "running":
+            seconds += time.monotonic() - self.began[job.number]
+        state = job.state + (f" {job.attempts}" if job.attempts > 1 else "")
+        val = short(seen.get("val", {}))
+        return [
+            escape(self.manifest.varied(job)),
+            str(job.number),
+            state,
+            epoch,
+            val,
+            f"{seconds:.0f}",
+        ]
+
+
+def last_events(path: Path) -> dict[str, Any]:
+    """The latest epoch in the end of a metrics.jsonl, and the latest metrics of val."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL))
+            lines = file.read().decode(errors="replace").split("\n")[:-1]
+    except OSError:
+        return {}
+    found: dict[str, Any] = {}
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # the first one is cut
+        if event["split"] != "test":
+            found["epoch"] = event["epoch"] + 1
+        if event["split"] == "val":
+            found["val"] = event
+    return found
+
+
+def short(metrics: dict[str, Any]) -> str:
+    """The loss of a split and the metric after it; what stands before says how far the run is."""
+    names = list(metrics)
+    names = names[names.index("loss") :] if "loss" in names else names
+    numbers = [(name, metrics[name]) for name in names if isinstance(metrics[name], int | float)]
+    return " ".join(f"{name} {value:.4f}" for name, value in numbers[:METRICS])

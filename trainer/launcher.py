@@ -1,0 +1,127 @@
+"""Hydra's launcher of a sweep: one process a job, and what ends one leaves the others running.
+
+`hydra/launcher=subprocess`, the default of `-m`. Running the same sweep again skips the jobs that
+are finished and goes on with the rest, each from its latest checkpoint.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from trainer.check import within
+from trainer.launch import checked
+from trainer.manifest import Job, Manifest, changes
+
+TARGET = "hydra_plugins.trainer.Subprocess"  # Hydra takes no name outside its two packages
+
+
+@dataclass
+class Settings:
+    """What `hydra.launcher` takes."""
+
+    _target_: str = TARGET
+    n_jobs: int | None = None  # processes at a time; null: one for each GPU, one without
+    retries: int = 0  # further attempts for a job that failed or was killed
+    warm: bool = True  # fork the jobs from a process that has torch; false: each starts anew
+
+
+class Subprocess(Launcher):
+    """Runs each job in a process of its own, `n_jobs` at a time."""
+
+    def __init__(self, *, n_jobs: int | None, retries: int, warm: bool) -> None:
+        self.n_jobs = n_jobs
+        self.retries = retries
+        self.warm = warm
+        self.numbers: list[int] = []  # of the jobs in the whole sweep, as the sweeper counts them
+        self.refused: list[Job] = []  # by the sweeper
+        self.manifest: Manifest | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what Hydra hands over."""
+        self.context = hydra_context
+        self.task_function = task_function
+        self.config = config
+        if self.n_jobs is not None:
+            within("hydra.launcher.n_jobs", self.n_jobs, "[1, inf)")
+        within("hydra.launcher.retries", self.retries, "[0, inf)")
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run a batch of jobs. A signal ends the sweep once the running ones are saved."""
+        from trainer.pool import Pool
+
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        if self.manifest is None:
+            self.manifest = Manifest(Path(str(self.config.hydra.sweep.dir)), self.refused)
+        numbers = self.numbers or range(initial_job_idx + len(job_overrides))
+        jobs = [
+            self.compose(number, list(overrides))
+            for number, overrides in zip(numbers[initial_job_idx:], job_overrides, strict=False)
+        ]
+        self.manifest.add(jobs)
+        pool = Pool(self.manifest, self.context, self.task_function)
+        stopped = pool(jobs, n_jobs=self.n_jobs, retries=self.retries, warm=self.warm)
+        self.manifest.finish(stopped)
+        if stopped is not None:
+            sys.exit(128 + stopped)
+        return [returned(job) for job in jobs]
+
+    def close(self) -> None:
+        """Let others have the sweep's folder."""
+        if self.manifest is not None:
+            self.manifest.release()
+
+    def compose(self, number: int, overrides: list[str]) -> Job:
+        """A job with its config and its folder, skipped if that holds its finished run."""
+        assert self.manifest is not None  # noqa: S101
+        config = self.context.config_loader.load_sweep_config(self.config, overrides)
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+        held = HydraConfig.instance().cfg
+        try:
+            HydraConfig.instance().set_config(config)  # a folder's name may refer to it
+            folder = self.manifest.path / str(config.hydra.sweep.subdir)
+        finally:
+            HydraConfig.instance().cfg = held
+        job = Job(number, overrides, folder, config)
+        if job.status.get("state") == "finished":
+            if other := changes(folder, checked(config)):
+                job.refuse(
+                    f"{folder} holds a run with other settings ({other}); "
+                    "remove it, or give the sweep another folder with hydra.sweep.dir=..."
+                )
+            else:
+                job.state, job.exit_code = "skipped", 0
+        return job
+
+
+def returned(job: Job) -> JobReturn:
+    """What Hydra's sweepers read."""
+    code = 0 if job.done else job.exit_code or 1
+    return JobReturn(
+        overrides=job.overrides, cfg=job.config, status=JobStatus.COMPLETED, _return_value=code
+    )
+
+
+def register() -> None:
+    """Make it an option of `hydra/launcher`, in the place of a plugin's package."""
+    store = ConfigStore.instance()
+    store.store(group="hydra/launcher", name="subprocess", node=Settings, provider="trainer")
+
+
+def install() -> None:
+    """Let Hydra find the class by its name."""
+    Plugins.instance().class_name_to_class[TARGET] = Subprocess

@@ -1,0 +1,238 @@
+"""Runs the jobs of a sweep in processes, some at a time."""
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from types import FrameType
+from typing import Any
+
+from hydra.types import HydraContext, TaskFunction
+
+from trainer import launch
+from trainer.folder import now
+from trainer.jobs_table import JobsTable
+from trainer.manifest import Job, Manifest
+from trainer.signals import Signals
+from trainer.worker import STOPPING, Work, work
+
+POLL = 0.2  # seconds
+TAIL = 4096  # bytes of a log that its last line is looked for in
+LATE = ("trainer.job.train", "matplotlib.figure")  # what a job imports once it has begun
+FAIL_AGAIN = (2, 3, 4)  # exit codes for config, data and what is not finite: not tried again
+
+
+class SweepSignals(Signals):
+    """The first signal stops the jobs, a SIGINT after it kills them."""
+
+    killing = False
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Remember it."""
+        self.killing = self.killing or (self.number is not None and number == signal.SIGINT)
+        self.number = self.number or number
+
+
+@dataclass
+class Running:
+    """A job with its process."""
+
+    job: Job
+    process: BaseProcess
+    began: float  # by the monotonic clock
+    log_began: int  # bytes of the log that are of earlier attempts
+    told: bool = False  # that a signal came
+
+
+class Pool:
+    """Processes for the jobs of a sweep."""
+
+    def __init__(
+        self, manifest: Manifest, context: HydraContext, task_function: TaskFunction
+    ) -> None:
+        self.manifest = manifest
+        self.context = context
+        self.task_function = task_function
+        self.gpus = gpus()
+        self.signals = SweepSignals()
+        self.running: list[Running] = []
+        self.waiting: deque[Job] = deque()
+
+    def __call__(
+        self, jobs: Sequence[Job], *, n_jobs: int | None, retries: int, warm: bool
+    ) -> int | None:
+        """Run the jobs that are pending; the number of the signal that stopped the sweep."""
+        self.waiting.extend(job for job in jobs if job.state == "pending")
+        self.n_jobs = n_jobs or max(1, len(self.gpus))
+        fork = warm and sys.platform == "linux"  # other systems' libraries do not survive it
+        self.processes: Any = multiprocessing.get_context("fork" if fork else "spawn")
+        self.retries = retries
+        quiet = all(job.config is not None and job.config.quiet for job in jobs)
+        with self.signals, JobsTable(self.manifest, quiet=quiet) as self.table:
+            if fork and self.waiting:
+                warm_up(gpus=bool(self.gpus))
+            while self.running or (self.waiting and self.signals.number is None):
+                self.turn()
+        return self.signals.number
+
+    def turn(self) -> None:
+        """Start what there is room for, wait a moment, see what has ended."""
+        while self.waiting and len(self.running) < self.n_jobs and self.signals.number is None:
+            self.start(self.waiting.popleft())
+        wait([one.process.sentinel for one in self.running], timeout=POLL)
+        for one in list(self.running):
+            if one.process.exitcode is not None:
+                self.running.remove(one)
+                self.end(one)
+        self.pass_signals_on()
+        self.table.refresh()
+
+    def start(self, job: Job) -> None:
+        """Give a job a process, going on with what its folder holds."""
+        assert job.config is not None  # noqa: S101
+        assert job.log is not None  # noqa: S101
+        if job.status and job.config.resume is None:
+            job.config.resume = "auto"
+        job.attempts += 1
+        job.gpu = self.free_gpu(job)
+        job.state, job.error, job.exit_code = "running", None, None
+        given = Work(
+            job.config,
+            self.context,
+            self.task_function,
+            name=str(job.config.hydra.job.name),
+            parent=os.getpid(),
+            log=job.log,
+            heading=f"--- {now()} attempt {job.attempts}: {' '.join(job.overrides)}",
+            threads=max(1, cores() // self.n_jobs),
+            gpu=job.gpu,
+        )
+        log_began = job.log.stat().st_size if job.log.exists() else 0
+        process = self.processes.Process(target=work, args=(given,))
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until the process has its handlers
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        job.pid = process.pid
+        self.running.append(Running(job, process, time.monotonic(), log_began))
+        self.changed(job)
+
+    def free_gpu(self, job: Job) -> str | None:
+        """The GPU with the fewest jobs, where there are several to choose from."""
+        if len(self.gpus) < 2 or job.config is None or job.config.device not in ("auto", "cuda"):
+            return None
+        used = Counter(one.job.gpu for one in self.running)
+        return min(self.gpus, key=lambda gpu: used[gpu])
+
+    def end(self, one: Running) -> None:
+        """Note how a process ended; put its job in the queue again if it has attempts left."""
+        job, code = one.job, one.process.exitcode
+        assert code is not None  # noqa: S101
+        job.seconds += time.monotonic() - one.began
+        job.exit_code = code if code >= 0 else 128 - code
+        job.state = state_of(job, code)
+        job.error = None if job.done else error_of(one, code)
+        if code < 0:
+            kill(one)  # the workers of its loader
+        self.changed(job)
+        again = job.attempts <= self.retries and job.exit_code not in FAIL_AGAIN
+        if again and not job.done and self.signals.number is None:
+            self.waiting.append(job)
+
+    def changed(self, job: Job) -> None:
+        """Write and show a job's new state."""
+        self.manifest.write()
+        self.table.tell(job)
+
+    def pass_signals_on(self) -> None:
+        """Tell each process of a signal once; kill them all after the second SIGINT."""
+        for one in self.running:
+            if self.signals.killing:
+                kill(one)
+            elif self.signals.number is not None and not one.told:
+                one.told = True
+                os.kill(one.process.pid or 0, self.signals.number)
+
+
+def warm_up(*, gpus: bool) -> None:
+    """Import what most jobs import. None of it starts a thread or a CUDA context: forks are sound.
+
+    torch._dynamo, of torch's optimizers, asks CUDA for its devices, so not where there are some.
+    """
+    launch.import_torch()
+    for name in (*LATE, *(() if gpus else ("torch._dynamo",))):
+        importlib.import_module(name)
+
+
+def kill(one: Running) -> None:
+    """End a process and those that it started."""
+    one.process.kill()
+    with contextlib.suppress(ProcessLookupError):  # it has no session yet, or none anymore
+        os.killpg(one.process.pid or 0, signal.SIGKILL)
+
+
+def state_of(job: Job, code: int) -> str:
+    """The state that a process left its job in; `code` is negative for a signal."""
+    if code == 0 and job.status.get("state") == "finished":
+        return "finished"
+    if -code in STOPPING or code - 128 in STOPPING:
+        return "preempted"
+    return "killed" if code < 0 else "failed"
+
+
+def error_of(one: Running, code: int) -> str:
+    """Why a job is not finished, in one line."""
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"ended by {name}" + ", as when memory runs out" * (name == "SIGKILL")
+    status = one.job.status
+    own = status.get("pid") == one.process.pid
+    if own and status.get("error"):
+        return str(status["error"])
+    last = last_line(one)
+    return f"ended with exit code {code} in the midst of its run, after: {last}" if own else last
+
+
+def last_line(one: Running) -> str:
+    """The last line that this attempt wrote."""
+    log = one.job.log
+    if log is None or not log.exists():
+        return "it wrote nothing"
+    with log.open("rb") as file:
+        file.seek(max(one.log_began, log.stat().st_size - TAIL))
+        lines = file.read().decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it wrote nothing")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def gpus() -> list[str]:
+    """The visible GPUs, as CUDA_VISIBLE_DEVICES names them.
+
+    torch could count them, but might leave a CUDA context that no fork survives.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "-L"], check=True, capture_output=True, text=True, timeout=30
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [str(i) for i in range(sum(line.startswith("GPU ") for line in listed.splitlines()))]

@@ -1,0 +1,89 @@
+"""The process of one job of a sweep: its own session, log, threads and GPU."""
+
+import ctypes
+import faulthandler
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobRuntime, run_job, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from trainer import launch
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+PR_SET_PDEATHSIG = 1  # of prctl(2)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a process is to do."""
+
+    config: DictConfig
+    context: HydraContext
+    task_function: TaskFunction
+    name: str  # of Hydra's job
+    parent: int  # process id of the sweep
+    log: Path
+    heading: str
+    threads: int  # of torch, at most
+    gpu: str | None
+
+
+def work(given: Work) -> None:
+    """Run the job as Hydra's own launcher does; the process ends with its exit code."""
+    detach(given)
+    write_to(given.log, given.heading)
+    if given.gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = given.gpu
+    try:
+        limit_threads(given.threads)
+        setup_globals()
+        Singleton.instance(JobRuntime).set("name", given.name)
+        done = run_job(
+            hydra_context=given.context,
+            task_function=given.task_function,
+            config=given.config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+        sys.exit(done.return_value)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def detach(given: Work) -> None:
+    """Hear signals from the sweep alone, not from the terminal; SIGTERM if the sweep is killed."""
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until the run has its own
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != given.parent:  # before that was set
+        sys.exit(128 + signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+
+
+def write_to(log: Path, heading: str) -> None:
+    """Append stdout and stderr to the job's log, those of libraries and of a crash too."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    for number in (1, 2):
+        os.dup2(file, number)
+    os.close(file)
+    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    faulthandler.enable(sys.stderr)
+    sys.stdout.write(f"{heading}\n")
+
+
+def limit_threads(threads: int) -> None:
+    """Let the jobs that run at a time share the cores; `threads=...` is set later, and holds."""
+    launch.import_torch()
+    import torch
+
+    torch.set_num_threads(min(torch.get_num_threads(), threads))
