@@ -1,6 +1,5 @@
 """Epochs over steps: train, validate, checkpoint, stop."""
 
-import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,42 +18,13 @@ from trainer.length import Clock, Every
 from trainer.loader import Feed
 from trainer.plan import Plan
 from trainer.planner import Planner
+from trainer.progress import Progress, Stopwatch
 from trainer.rate import Rate
 from trainer.report import Report
 from trainer.saver import Saver
 from trainer.seed import Moment
 from trainer.signals import Signals
 from trainer.step import Cost, Step
-
-
-@dataclass
-class Progress:
-    """How far a run has come."""
-
-    epoch: int = 0
-    position: int = 0  # steps done in the epoch
-    step: int = 0
-    examples: int = 0  # rows of the plans that were trained on
-    seconds: float = 0.0  # of training, without validation and saving
-    lr: float = 0.0  # in force at the last step
-    stopped: bool = False  # by early stopping
-
-
-@dataclass
-class Stopwatch:
-    """Seconds of training; validation, saving and logging pictures are not in it."""
-
-    since: float = field(default_factory=time.perf_counter)
-
-    def start(self) -> None:
-        """Training goes on from now."""
-        self.since = time.perf_counter()
-
-    def lap(self) -> float:
-        """Seconds since the last start or lap."""
-        now = time.perf_counter()
-        seconds, self.since = now - self.since, now
-        return seconds
 
 
 @dataclass

@@ -212,6 +212,8 @@ class Run(Parts):
         config = self.config | source.config(known_code(self))
         for override in self.overrides:
             key = override.lstrip("+~").split("=", 1)[0].split("@")[0]
+            if key in ("experiment", "sweep"):
+                continue  # a run is what it was, whatever it began as
             node, held, *parts = config, self.config, *key.split(".")
             for part in parts[:-1]:
                 node, held = node[part], held[part]

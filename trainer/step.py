@@ -23,14 +23,15 @@ from trainer.sam import ascended
 from trainer.seed import Draws, Moment, Purpose, seed_torch
 
 TINY = 1e-30  # keeps 0 / 0 away where nothing counts; that step is then not taken
+NOTHING = torch.zeros(())
 
 
 @dataclass
 class Learned:
     """What the passes of a step leave behind, beside the gradient."""
 
-    total: Tensor  # the loss
-    denominator: Tensor = field(default_factory=lambda: torch.zeros(()))  # Σ count
+    total: Tensor = NOTHING  # the loss
+    denominator: Tensor = NOTHING  # Σ count
     chunks: list[tuple[Batch, Batch]] = field(default_factory=list)  # plain, and weighed
     seen: list[tuple[Batch, Tensor, Tensor]] = field(default_factory=list)  # outputs and losses
 
@@ -120,7 +121,7 @@ class Step:
         """Forward and backward, chunk by chunk: the gradient of Σ weight·ℓ / Σ count."""
         pooled = self.loss.batchwise or (mining and self.miner.pooled)
         weighed, denominator = batch, None
-        learned = Learned(torch.zeros((), device=self.forward.device))
+        learned, parts = Learned(), []
         if pooled and self.accumulate > 1:
             weighed = self.weigh(*self.score(batch), batch, moment, mining=mining)
         pairs = zip(batch.chunks(self.accumulate), weighed.chunks(self.accumulate), strict=True)
@@ -134,12 +135,15 @@ class Step:
             if denominator is None:
                 denominator = learned.denominator = self.count(weighed)
             learned.chunks.append((plain, held))
-            learned.total += self.backward(outputs, losses, plain, held, denominator)
+            parts.append(self.backward(outputs, losses, plain, held, denominator))
+        learned.total = sum(parts[1:], parts[0])
         self.spend(len(batch))
         return learned
 
     def count(self, batch: Batch) -> Tensor:
         """Σ count of an effective batch."""
+        if self.loss.uniform and batch.labels.ndim == 2:
+            return batch.count.sum()
         counts = contract(self.loss.denominator, batch)
         return (spread(batch.count, counts) * counts).sum()
 

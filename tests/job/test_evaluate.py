@@ -32,6 +32,13 @@ def test_agrees_with_the_training_job(trained, tmp_path, split):
     assert result[split] == pytest.approx(read_json(trained / "result.json")[split])
 
 
+def test_an_experiment_on_the_line_changes_nothing(trained, tmp_path):
+    """It is no setting, and the run is what it was."""
+    assert evaluate(tmp_path / "e", "experiment=init", f"run={trained}") == 0
+    result = read_json(tmp_path / "e" / "result.json")
+    assert result["test"] == pytest.approx(read_json(trained / "result.json")["test"])
+
+
 def test_a_checkpoint_and_the_table_by_class(trained, tmp_path):
     path = min((trained / "checkpoints").iterdir())
     assert evaluate(tmp_path / "e", f"run={path}") == 0

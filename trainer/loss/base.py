@@ -41,6 +41,11 @@ class Loss(nn.Module, ABC):
         return self.count(self.known(labels)).masked_fill(labels == self.ignore_index, 0.0)
 
     @property
+    def uniform(self) -> bool:
+        """Whether every label counts 1, so that nothing need be looked up."""
+        return type(self).count is Loss.count and not self.ignores
+
+    @property
     def ignores(self) -> bool:
         """Whether pixels are left out here; what has one value for an image does so itself."""
         return self.pixelwise and self.ignore_index is not None

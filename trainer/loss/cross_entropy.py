@@ -64,6 +64,11 @@ class CrossEntropy(Loss):
             label_smoothing=self.label_smoothing,
         )
 
+    @property
+    def uniform(self) -> bool:
+        """Whether there are no class weights."""
+        return self.weights is None and not self.ignores
+
     def count(self, labels: Tensor) -> Tensor:
         """The class weight of each label, as in torch's weighted mean."""
         return super().count(labels) if self.weights is None else self.weights[labels]
