@@ -48,5 +48,7 @@ def test_what_is_read_back_does_the_same(name, many, tmp_path):
 )
 def test_a_damaged_file_is_one_line(tmp_path, text):
     (tmp_path / "postprocess.json").write_text(text)
-    with pytest.raises(CheckpointError, match=r"postprocess\.json cannot be read"):
+    with pytest.raises(
+        CheckpointError, match=r"postprocess\.json (cannot be read|holds no mapping)"
+    ):
         Temperature().load(tmp_path, {}, "")

@@ -1,5 +1,7 @@
 """Any factor on the first rate."""
 
+import sys
+
 import pytest
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -63,6 +65,11 @@ def test_a_module_that_fails_is_named(tmp_path, monkeypatch):
         Lambda(function="broken_one.f").prepare()
 
 
-def test_a_run_that_is_read_back_imports_nothing():
+def test_a_run_that_is_read_back_imports_nothing(tmp_path, monkeypatch):
     """Only `prepare` and `lr` look for the function: a run folder may come from anywhere."""
-    Lambda(function="nowhere.to.be.found")
+    (tmp_path / "seen_here.py").write_text("def f(n):\n    return 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    made = Lambda(function="seen_here.f")
+    assert "seen_here" not in sys.modules
+    made.prepare()
+    assert "seen_here" in sys.modules
