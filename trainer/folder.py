@@ -12,6 +12,7 @@ from trainer.errors import BusyError, CheckpointError, ConfigError
 from trainer.untrusted import LARGEST, check_file, read_json
 
 LONGEST = 200  # characters of an owner
+owned: set[IO[str]] = set()  # locks of this process
 
 
 class RunFolder:
@@ -63,6 +64,7 @@ class RunFolder:
         self.lock.truncate(0)
         self.lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         self.lock.flush()
+        owned.add(self.lock)
         if fresh and self.status:
             self.release()
             raise ConfigError(
@@ -73,6 +75,7 @@ class RunFolder:
     def release(self) -> None:
         """Give the folder back."""
         if self.lock is not None:
+            owned.discard(self.lock)
             self.lock.close()
             self.lock = None
 
@@ -89,6 +92,15 @@ class RunFolder:
             "host": socket.gethostname(),
         }
         write_json(self.path / "status.json", status)
+
+
+def let_go() -> None:
+    """In a forked process: a loader's worker outlives an owner that is killed, by seconds."""
+    for lock in owned:
+        lock.close()
+
+
+os.register_at_fork(after_in_child=let_go)
 
 
 def write_json(path: Path, value: object) -> None:

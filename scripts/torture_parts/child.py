@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 
 from trainer import checkpoint
 from trainer.__main__ import CONF, register
+from trainer.errors import TrainerError
 from trainer.run import execute
 
 SMALL = ["model=mlp", "model.hidden=[16]", "epochs=2", "batch_size=32", "dataset.val_fraction=0.7"]
@@ -57,6 +58,9 @@ class Child:
                 if before is not None:
                     before()
                 code = execute(config, folder, arguments, [str(CONF)])  # pyright: ignore
+            except TrainerError as error:
+                sys.stderr.write(f"{error}\n")
+                code = error.exit_code
             finally:
                 sys.stderr.flush()
                 os._exit(code)
