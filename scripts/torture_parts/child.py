@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from trainer import checkpoint
 from trainer.__main__ import CONF, register
 from trainer.errors import TrainerError
+from trainer.pool import warm_up
 from trainer.run import execute
 
 SMALL = ["model=mlp", "model.hidden=[16]", "epochs=2", "batch_size=32", "dataset.val_fraction=0.7"]
@@ -30,8 +31,9 @@ POLL = 0.0003  # seconds
 
 @cache
 def composed(*overrides: str) -> Any:
-    """The config, composed once for all children."""
+    """The config, composed once for all children; what they import is there, too."""
     register()
+    warm_up(gpus=False)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", list(overrides))
 

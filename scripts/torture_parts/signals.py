@@ -5,6 +5,7 @@ import signal
 import time
 from argparse import Namespace
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 from torture_parts.child import Child, digest, logged_steps, steps, uninterrupted
@@ -36,8 +37,10 @@ def terminate(folder: Path, number: int, rng: random.Random) -> Outcome:
     """Exit 143 with the last step saved, and no step twice after going on."""
     outcome = Outcome("SIGTERM at a random step")
     expected, seconds = uninterrupted(folder / "whole", *CASE)
-    while outcome.tried < number:
-        where = folder / str(outcome.tried)
+    for attempt in count():
+        if outcome.tried == number:
+            break
+        where = folder / str(attempt)
         child = Child(where, *CASE)
         if not running(child):
             continue
