@@ -14,7 +14,7 @@ MODULES = {
     "a loss or gradient that is not finite": ["test_guard.py", "test_nonfinite.py"],
     "bad data": ["dataset"],
     "bad config": ["test_typos.py", "test_explain.py", "test_limits.py"],
-    "untrusted files": ["test_untrusted.py"],
+    "untrusted files": ["untrusted"],
     "two processes": ["test_distributed.py"],
 }
 

@@ -177,7 +177,7 @@ def make_step(run: Run, clock: Clock) -> Step:
         [*run.model.buffers(), *run.ready_loss.buffers()],
         policy=config["nonfinite"],
         max_skips=config["max_skips"],
-        deferred=run.device.type == "cuda" and fused and not half,
+        deferred=not reads_each_step(run, fused=fused, half=half),
         scaler=torch.amp.GradScaler(run.device.type, enabled=half),
     )
     folder = run.folder.path / "examples"
@@ -205,6 +205,12 @@ def make_step(run: Run, clock: Clock) -> Step:
         clip=config["clip"],
         sam=config["sam"],
     )
+
+
+def reads_each_step(run: Run, *, fused: bool, half: bool) -> bool:
+    """Whether the guard waits for each step: under `skip` nothing else may see a bad one."""
+    on_gpu = run.device.type == "cuda" and fused and not half
+    return not on_gpu or run.config["nonfinite"] == "skip"
 
 
 def finish(run: Run, fit: Fit, report: Report) -> dict[str, Any]:
