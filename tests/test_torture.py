@@ -9,7 +9,7 @@ import pytest
 SCRIPT = Path(__file__).parent.parent / "scripts" / "torture.py"
 SHORT = {
     "kill": ["--kills", "40"],
-    "stop": ["--stride", "11"],
+    "stop": ["--stride", "23"],
     "signals": ["--terms", "6"],
     "damage": ["--flips", "100", "--truncations", "20"],
     "disk": [],

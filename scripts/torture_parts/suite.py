@@ -24,7 +24,7 @@ def suites(_folder: Path, _options: Namespace) -> Iterator[Outcome]:
     for what, modules in MODULES.items():
         paths = [str(TESTS / module) for module in modules]
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *paths],
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *paths],
             check=False,
             capture_output=True,
             text=True,
