@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import torchvision
 import yaml
+from figures import quartiles
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -90,12 +91,6 @@ def alternate(calls: list[Callable[[], object]], repeats: int) -> np.ndarray:
     return np.array([[milliseconds(call) for call in calls] for _ in range(repeats)]).T
 
 
-def spread(values: np.ndarray, form: str) -> str:
-    """Median and quartiles."""
-    low, middle, high = (format(v, form) for v in np.percentile(values, [25, 50, 75]))
-    return f"{middle} [{low}, {high}]"
-
-
 def operations(repeats: int) -> None:
     """Each augmentation beside torchvision's."""
     images, rows = images_of(IMAGES), torch.arange(IMAGES)
@@ -109,8 +104,11 @@ def operations(repeats: int) -> None:
             lambda rival=rival: torch.stack([rival(image) for image in images]),
         ]
         ours, theirs = alternate(calls, repeats)
-        ratio = spread(theirs / ours, ".1f")
-        print(f"| {name} | {spread(ours, '.1f')} | {spread(theirs, '.0f')} | {ratio} |", flush=True)
+        ratio = quartiles(theirs / ours, ".1f")
+        print(
+            f"| {name} | {quartiles(ours, '.1f')} | {quartiles(theirs, '.0f')} | {ratio} |",
+            flush=True,
+        )
 
 
 def standard() -> list[Augmentation]:
@@ -142,9 +140,9 @@ def step(repeats: int) -> None:
 
     steps, augmented = alternate([train, augment], repeats)
     print(f"\nResNet-20, batch {BATCH}, ms\n")
-    print(f"training step          {spread(steps, '.0f')}")
-    print(f"augmentation=standard  {spread(augmented, '.2f')}")
-    print(f"share of the step      {spread(100 * augmented / steps, '.2f')} %")
+    print(f"training step          {quartiles(steps, '.0f')}")
+    print(f"augmentation=standard  {quartiles(augmented, '.2f')}")
+    print(f"share of the step      {quartiles(100 * augmented / steps, '.2f')} %")
 
 
 def main() -> None:

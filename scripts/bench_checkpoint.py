@@ -11,7 +11,6 @@
 
 import argparse
 import platform
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from figures import spread
 from torch import nn
 
 from trainer import checkpoint
@@ -48,12 +48,6 @@ class Stopwatch:
                 self.seconds += time.perf_counter() - began
 
         return wrapped
-
-
-def spread(values: list[float], form: str) -> str:
-    """Median, and lowest to highest."""
-    middle, low, high = (format(f(values), form) for f in (statistics.median, min, max))
-    return f"{middle} ({low} to {high})"
 
 
 def saving(folder: Path, repeats: int) -> None:

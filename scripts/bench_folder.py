@@ -30,7 +30,6 @@ import argparse
 import multiprocessing
 import os
 import platform
-import statistics
 import tarfile
 import tempfile
 from collections import Counter
@@ -39,6 +38,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
+from figures import spread
 from rivals import CLASSES, RACES, Setting
 
 RATIOS = {
@@ -94,12 +94,6 @@ def show(race: str, speeds: dict[str, list[float]]) -> None:
     for own, other, goal in RATIOS[race]:
         ratios = [a / b for a, b in zip(speeds[own], speeds[other], strict=True)]
         print(f"| {own} / {other} | {spread(ratios, '.2f')} | {goal or ''} |", flush=True)
-
-
-def spread(values: list[float], form: str) -> str:
-    """Median, and lowest to highest."""
-    middle, low, high = (format(f(values), form) for f in (statistics.median, min, max))
-    return f"{middle} ({low} to {high})"
 
 
 def unpacked(archive: Path, images: int, folder: Path) -> Path:

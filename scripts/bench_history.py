@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from figures import quartiles
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -116,14 +117,14 @@ def training(run: Run, pairs: int) -> None:
     for clock, name in enumerate(("wall clock", "processor")):
         with_, without = seconds[:, :, clock]
         low, middle, high = (f"{v:+.2f}" for v in median_interval((with_ / without - 1) * 100))
-        print(f"{name:15} {spread(with_, '.3f')} s per {BLOCK} steps with the store,")
-        print(f"{'':15} {spread(without, '.3f')} without: {middle} %, 95 %: {low} to {high}")
+        print(f"{name:15} {quartiles(with_, '.3f')} s per {BLOCK} steps with the store,")
+        print(f"{'':15} {quartiles(without, '.3f')} without: {middle} %, 95 %: {low} to {high}")
     share = kept.seconds / seconds[0, :, 0].sum()
     print(f"inside add()    {share:.3%} of the time with the store")
     end = timed(lambda: kept.flush(0), 9)
     full = run.full_steps
     epoch = np.median(seconds[1, :, 1]) * full / BLOCK
-    print(f"epoch's end     {spread(end, '.1f')} ms, after {epoch:.0f} s of {full} steps")
+    print(f"epoch's end     {quartiles(end, '.1f')} ms, after {epoch:.0f} s of {full} steps")
 
 
 def parts(run: Run) -> None:
@@ -135,8 +136,8 @@ def parts(run: Run) -> None:
     records = {"loss": outputs[:, 0], **run.task.records(outputs, labels)}
     of_metrics = timed(lambda: run.task.training_records(outputs, labels), 99)
     of_store = timed(lambda: store.add(ids, records), 99)
-    print(f"records         {spread(of_metrics, '.2f')} ms per {BATCHES}; metrics need them")
-    print(f"store.add       {spread(of_store, '.2f')} ms per {BATCHES} batches")
+    print(f"records         {quartiles(of_metrics, '.2f')} ms per {BATCHES}; metrics need them")
+    print(f"store.add       {quartiles(of_store, '.2f')} ms per {BATCHES} batches")
 
 
 def large(folder: Path) -> None:
@@ -160,8 +161,8 @@ def large(folder: Path) -> None:
     print(f"disk            {record * IMAGENET * EPOCHS / 1e9:.2f} GB for {EPOCHS} epochs")
     print(f"written         {written / 1e6:.1f} MB in {WRITTEN} epochs")
     print(f"held            {held / 1e6:.1f} MB on the device")
-    print(f"store.add       {spread(adds, '.2f')} ms per {BATCHES} batches of 256")
-    print(f"epoch's end     {spread(ends, '.0f')} ms")
+    print(f"store.add       {quartiles(adds, '.2f')} ms per {BATCHES} batches of 256")
+    print(f"epoch's end     {quartiles(ends, '.0f')} ms")
     for file in files:  # the other epochs are holes, which read as zeros
         with file.open("r+b") as opened:
             opened.truncate(file.stat().st_size // WRITTEN * EPOCHS)
@@ -190,12 +191,6 @@ def timed(call: Callable[[], object], times: int) -> list[float]:
         call()
         taken.append((time.perf_counter() - began) * 1e3)
     return taken
-
-
-def spread(values: np.ndarray | list[float], form: str) -> str:
-    """Median and quartiles."""
-    low, middle, high = (format(v, form) for v in np.percentile(values, [25, 50, 75]))
-    return f"{middle} [{low}, {high}]"
 
 
 def main() -> None:

@@ -20,7 +20,6 @@ import io
 import logging
 import multiprocessing
 import platform
-import statistics
 import tempfile
 import time
 import warnings
@@ -32,6 +31,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from figures import spread
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import Tensor, nn
@@ -268,12 +268,6 @@ class Race:
             end.send(None)
         for process in multiprocessing.active_children():
             process.join()
-
-
-def spread(values: list[float], form: str) -> str:
-    """Median, and lowest to highest."""
-    middle, low, high = (format(f(values), form) for f in (statistics.median, min, max))
-    return f"{middle} ({low} to {high})"
 
 
 def show(model: str, batch_size: int, threads: int, speeds: dict[str, list[float]]) -> None:

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from figures import spread
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import Tensor
@@ -186,12 +187,6 @@ def milliseconds(call: Callable[[], object]) -> float:
     began = time.perf_counter()
     call()
     return (time.perf_counter() - began) * 1e3
-
-
-def spread(values: list[float], form: str) -> str:
-    """Median, and lowest to highest."""
-    middle, low, high = (format(f(values), form) for f in (statistics.median, min, max))
-    return f"{middle} ({low} to {high})"
 
 
 def table(head: str, results: list[Result], rows: dict[str, Callable[[Result], str]]) -> None:

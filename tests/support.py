@@ -1,6 +1,5 @@
 """Composing configs and running jobs in process."""
 
-import hashlib
 import json
 import signal
 from functools import cache
@@ -8,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from torture_parts.hashing import sha256
 
 from trainer import checkpoint
 from trainer.__main__ import CONF, register
@@ -77,25 +76,9 @@ def events(folder: Path) -> list[dict[str, Any]]:
 def digest(fit: Fit) -> str:
     """One SHA-256 over weights and their average, buffers, optimizer and miner state."""
     state = {name: part.state_dict() for name, part in fit.stateful().items()}
-    hashed = hashlib.sha256()
-
-    def add(node) -> None:
-        if isinstance(node, torch.Tensor):
-            hashed.update(node.contiguous().numpy().tobytes())
-        elif isinstance(node, dict):
-            for key in sorted(node, key=str):
-                hashed.update(str(key).encode())
-                add(node[key])
-        elif isinstance(node, (list, tuple)):
-            for item in node:
-                add(item)
-        else:
-            hashed.update(repr(node).encode())
-
-    add({**fit.model.state_dict()})
-    add({"averaged": fit.step.average.weights(), **fit.step.average.state_dict()})
-    add({name: state[name] for name in ("optimizer", "loss", "rate", "miner", "history")})
-    return hashed.hexdigest()
+    averaged = {"averaged": fit.step.average.weights(), **fit.step.average.state_dict()}
+    own = {name: state[name] for name in ("optimizer", "loss", "rate", "miner", "history")}
+    return sha256({**fit.model.state_dict()}, averaged, own)
 
 
 class Stop:

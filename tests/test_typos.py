@@ -78,30 +78,6 @@ def test_typos_are_one_line_with_the_right_suggestion(cli: Cli) -> None:
     assert len(missed) <= 2, missed
 
 
-NUMBERS = {
-    "optimizer.lr=nan": "optimizer.lr must be a number, got nan",
-    "optimizer.lr=-1": "optimizer.lr must be in (0, inf), got -1",
-    "optimizer.lr=0": "optimizer.lr must be in (0, inf), got 0",
-    "optimizer.lr=inf": "optimizer.lr must be",
-    "batch_size=0": "batch_size must be an integer of at least 1, or all, got 0",
-    "batch_size=-3": "batch_size must be an integer of at least 1, or all, got -3",
-    "epochs=1.5": "epochs must be an integer, got 1.5",
-    "epochs=0": "epochs must be in [1, inf), got 0",
-    "accumulate=0": "accumulate must be in [1, inf), got 0",
-    "dataset.val_fraction=1": "dataset.val_fraction must be in [0, 1), got 1",
-}
-
-
-@pytest.mark.parametrize(("typed", "line"), NUMBERS.items(), ids=list(NUMBERS))
-def test_numbers_are_refused_before_data_opens(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, typed: str, line: str
-) -> None:
-    monkeypatch.setattr("trainer.dataset.Dataset.open", lambda *_: pytest.fail("data opened"))
-    code, said = cli(typed)
-    assert (code, said.count("\n")) == (2, 1)
-    assert said.startswith(line)
-
-
 def bomb(levels: int) -> str:
     rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     rows += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, levels)]

@@ -9,7 +9,7 @@ gathered numbers, the same in every process. Gradients are summed, as the denomi
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -44,7 +44,7 @@ class ParallelStep(Step):
         self.world = world
         self.image = image  # height and width
         self.store: Any = self.meter.store  # a SharedStore
-        self.batch_sizes: dict[int, int] = {}  # of the epoch's batches, by their first rows
+        self.parts: dict[int, Part] = {}  # of the epoch's batches, by their first rows
         modules = self.forward.model.modules()
         norms = [module for module in modules if isinstance(module, _BatchNorm)]
         statistics = [value for norm in norms for value in (norm.running_mean, norm.running_var)]
@@ -52,14 +52,12 @@ class ParallelStep(Step):
 
     def share(self, plan: Plan, first: Moment) -> Plan:
         """The rows that this process fetches: a step of it for each of the plan's."""
-        bounds = plan.bounds.tolist()
-        self.batch_sizes = {a: b - a for a, b in pairwise(bounds)}
-        places, ends = [], [0]
-        for i, (row, size) in enumerate(self.batch_sizes.items()):
-            moment = replace(first, step=first.step + i)
-            places.append(row + self.part_of(size, moment).fetched)
-            ends.append(ends[-1] + len(places[-1]))
-        at = torch.cat(places)
+        self.parts = {
+            row: self.part_of(end - row, replace(first, step=first.step + i))
+            for i, (row, end) in enumerate(pairwise(plan.bounds.tolist()))
+        }
+        at = torch.cat([row + part.fetched for row, part in self.parts.items()])
+        ends = [0, *accumulate(len(part.fetched) for part in self.parts.values())]
         return replace(plan.rows(at, 1), bounds=torch.tensor(ends))
 
     def part_of(self, size: int, moment: Moment) -> Part:
@@ -85,7 +83,7 @@ class ParallelStep(Step):
 
     def prepare(self, batch: Batch, moment: Moment, first_row: int) -> Batch:
         """Augment, standardise, mix: from the rows that were fetched to the process's own."""
-        self.part = self.part_of(self.batch_sizes[first_row], moment)
+        self.part = self.parts[first_row]
         self.sizes = self.part.sizes
         batch = super().prepare(batch, moment, first_row)
         self.spare = batch.rows(slice(0, 1))

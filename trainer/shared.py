@@ -1,27 +1,23 @@
 """What a run's parts are in one of several processes: the same numbers in each, rank 0 writes."""
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from types import TracebackType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainer.batch import Batch
-from trainer.console import Console
-from trainer.dataset import Data, Split
+from trainer.dataset import Split
 from trainer.evaluate import Evaluation, Evaluator, Values
 from trainer.folder import RunFolder
-from trainer.forward import Forward
 from trainer.history import Store
 from trainer.loader import Feed
 from trainer.log import Log
 from trainer.meter import Meter, Sums
-from trainer.plan import Plan
-from trainer.report import Report
 from trainer.signals import Signals
 from trainer.world import World
 
@@ -199,55 +195,11 @@ class NoLog(Log):
         """None is written."""
         return 0
 
-    def attempt(
-        self, what: str, call: Callable[..., None], *arguments: Any, **options: Any
-    ) -> None:
-        """Nothing is."""
+    def metrics(self, split: str, **event: Any) -> None:
+        """Nothing is written."""
+
+    def show(self, kind: str, *arguments: Any, **options: Any) -> None:
+        """Nothing is shown."""
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-class NoReport(Report):
-    """Of a process that is silent."""
-
-    def __init__(self, console: Console, data: Data, epochs: int) -> None:
-        super().__init__(NoLog(), console, data, epochs)
-
-    def config(self, config: Mapping[str, Any]) -> None:
-        """Say nothing."""
-
-    def classes(self, plan: Plan) -> None:
-        """Say nothing."""
-
-    def inputs(self, batch: Batch, forward: Forward) -> None:
-        """Say nothing."""
-
-    def train(
-        self, epoch: int, step: int, values: dict[str, float], rates: dict[str, float]
-    ) -> None:
-        """Say nothing."""
-
-    def epoch(
-        self,
-        epoch: int,
-        step: int,
-        train: dict[str, float],
-        val: Evaluation | None,
-        spent: dict[str, float],
-    ) -> None:
-        """Say nothing."""
-
-    def details(self, epoch: int, step: int, model: nn.Module, val: Evaluation | None) -> None:
-        """Say nothing."""
-
-    def confusion(self, split: str, step: int, evaluation: Evaluation) -> None:
-        """Say nothing."""
-
-    def test(self, epoch: int, step: int, evaluation: Evaluation) -> None:
-        """Say nothing."""
-
-    def hparams(
-        self, config: Mapping[str, Any], finals: Mapping[str, Evaluation], step: int
-    ) -> None:
-        """Say nothing."""

@@ -1,6 +1,5 @@
 """Runs in processes forked from this one, and what they leave behind."""
 
-import hashlib
 import json
 import os
 import signal
@@ -12,10 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from torture_parts.hashing import sha256
 from trainer import checkpoint
 from trainer.__main__ import CONF, register
 from trainer.errors import TrainerError
@@ -126,24 +125,7 @@ def wait_for_save(child: Child, number: int) -> None:
 def digest(folder: Path) -> str:
     """One SHA-256 over what a run has come to, as its last checkpoint says."""
     held = checkpoint.load(checkpoint.at(folder / "checkpoints", steps(folder)[0]))
-    hashed = hashlib.sha256()
-
-    def add(node: Any) -> None:
-        if isinstance(node, torch.Tensor):
-            hashed.update(node.contiguous().numpy().tobytes())
-        elif isinstance(node, dict):
-            for key in sorted(node, key=str):
-                hashed.update(str(key).encode())
-                add(node[key])
-        elif isinstance(node, (list, tuple)):
-            for item in node:
-                add(item)
-        else:
-            hashed.update(repr(node).encode())
-
-    add(held.model)
-    add({name: held.state[name] for name in HASHED})
-    return hashed.hexdigest()
+    return sha256(held.model, {name: held.state[name] for name in HASHED})
 
 
 def steps(folder: Path) -> list[int]:

@@ -31,20 +31,6 @@ def quick(monkeypatch) -> None:
 
 
 @pytest.fixture
-def fits(monkeypatch) -> list:
-    """The fits that the job makes, each with what it was like before the first step."""
-    made, make_fit = [], find_batch_size.make_fit
-
-    def make(run, report):
-        fit = make_fit(run, report)
-        made.append((fit, digest(fit)))
-        return fit
-
-    monkeypatch.setattr(find_batch_size, "make_fit", make)
-    return made
-
-
-@pytest.fixture
 def stepped(monkeypatch) -> list[int]:
     """The rows of each step."""
     rows: list[int] = []

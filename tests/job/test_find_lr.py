@@ -26,20 +26,6 @@ def curve_of(losses: list[float], beta: float = 0.0, diverge: float = 4.0) -> Cu
     return curve
 
 
-@pytest.fixture
-def fits(monkeypatch) -> list:
-    """The fits that the job makes, each with what it was like before the first step."""
-    made, make_fit = [], find_lr.make_fit
-
-    def make(run, report):
-        fit = make_fit(run, report)
-        made.append((fit, digest(fit)))
-        return fit
-
-    monkeypatch.setattr(find_lr, "make_fit", make)
-    return made
-
-
 @pytest.fixture(autouse=True)
 def no_picture(monkeypatch) -> None:
     """Drawing it takes longer than the steps."""

@@ -24,7 +24,7 @@ from trainer.report import Report, flat
 from trainer.resume import check, take_back
 from trainer.saver import Saver
 from trainer.several import kinds_of
-from trainer.shared import NoReport
+from trainer.shared import NoLog
 from trainer.step import Step
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Train(Job):
 
 def follow(run: Run, held: checkpoint.Checkpoint | None) -> dict[str, Any]:
     """Train along with rank 0, which alone logs, writes and has the result."""
-    fit = make_fit(run, NoReport(run.console, run.data, run.epochs))
+    fit = make_fit(run, Report(NoLog(), run.console, run.data, run.epochs))
     if held is not None:
         take_back(fit, held)
     fit()

@@ -67,7 +67,8 @@ class CrossEntropy(Loss):
     @property
     def uniform(self) -> bool:
         """Whether there are no class weights."""
-        return self.weights is None and not self.ignores
+        own = type(self).count is CrossEntropy.count
+        return own and self.weights is None and not self.ignores
 
     def count(self, labels: Tensor) -> Tensor:
         """The class weight of each label, as in torch's weighted mean."""

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from trainer.augmentation.kernel.geometry import rectangle
 from trainer.batch import Batch, blend
-from trainer.check import within
-from trainer.mixer.base import Drawing, Mixer, fuse
+from trainer.mixer.base import Drawing, fuse
+from trainer.mixer.pair import Pair
 from trainer.seed import Moment
 
 
 @dataclass(kw_only=True)
-class Cutmix(Mixer):
+class Cutmix(Pair):
     """A box of the partner is pasted; its area is 1 − λ with λ ~ Beta(α, α).
 
     The box is centred anywhere and clipped at the border, so the share of the label is taken from
@@ -23,20 +23,12 @@ class Cutmix(Mixer):
 
     targets = ("class", "mask", "image")
 
-    alpha: float = 1.0
-    per_image: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        within("mixer.alpha", self.alpha, "(0, inf)")
-
     def draw(
         self, size: int, image: tuple[int, int], rng: np.random.Generator, moment: Moment
     ) -> Drawing:
         """A permutation, boxes [B, 4] (top, left, height, width), shares [B] that they leave."""
-        partner = torch.from_numpy(rng.permutation(size))
-        number = size if self.per_image else 1
-        side = np.sqrt(1 - rng.beta(self.alpha, self.alpha, number))
+        partner, kept = self.pair(size, rng)
+        side, number = np.sqrt(1 - kept), len(kept)
         (top, height), (left, width) = (
             clipped(rng.integers(0, whole, number), (whole * side).astype(int), whole)
             for whole in image

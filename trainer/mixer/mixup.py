@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from trainer.batch import Batch, blend
-from trainer.check import within
-from trainer.mixer.base import Drawing, Mixer, fuse
+from trainer.mixer.base import Drawing, fuse
+from trainer.mixer.pair import Pair
 from trainer.seed import Moment
 
 
 @dataclass(kw_only=True)
-class Mixup(Mixer):
+class Mixup(Pair):
     """λ·x + (1 − λ)·x' with λ ~ Beta(α, α), drawn once for a batch or for each image.
 
     Vectors and images that are targets are blended with the same λ.
@@ -22,19 +22,11 @@ class Mixup(Mixer):
     targets = ("class", "vector", "image")
     uniform = True
 
-    alpha: float = 1.0
-    per_image: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        within("mixer.alpha", self.alpha, "(0, inf)")
-
     def draw(
         self, size: int, image: tuple[int, int], rng: np.random.Generator, moment: Moment
     ) -> Drawing:
         """A permutation and λ [B]."""
-        partner = torch.from_numpy(rng.permutation(size))
-        share = rng.beta(self.alpha, self.alpha, size if self.per_image else 1)
+        partner, share = self.pair(size, rng)
         return Drawing([partner], {"share": torch.from_numpy(share).float().expand(size)})
 
     def mix(self, parts: list[Batch], drawing: Drawing) -> Batch:
