@@ -11,4 +11,4 @@ python -m ruff check .
 python -m ruff format --check .
 python -m pyright
 # A process for each core, each with one thread; --dist loadfile: what a file shares is made once.
-exec python -m pytest -n auto --dist loadfile "$@"
+exec python -m pytest -n auto --dist loadfile --no-loadscope-reorder "$@"

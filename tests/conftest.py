@@ -11,6 +11,8 @@ import torch
 from trainer.dataset import Split
 from trainer.dataset.base import Pixels
 
+LONGEST = ("test_torture", "test_distributed", "test_signals", "test_sweep")
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 torch.set_num_threads(1)  # with two, small models take ten times as long on a busy machine
@@ -42,6 +44,11 @@ def noise() -> Callable[..., Split]:
         return Split(Pixels(pixels), torch.arange(examples) % classes, torch.arange(examples))
 
     return make
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: begun last, one process would be at them alone."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 def pytest_sessionfinish(session, exitstatus):
