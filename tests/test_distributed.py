@@ -226,7 +226,7 @@ def test_a_signal_to_one_stops_all(tmp_path):
 def test_one_killed(tmp_path):
     """The other ends within a minute, says so, and its last checkpoint is whole."""
     options = ("log.every=1st", "epochs=1000", "checkpoint.every=5st", "hydra.run.dir=run")
-    started = start(cli, tmp_path, *options, "batch_size=256")
+    started = start(cli, tmp_path, *options, "batch_size=256", "dataset.val_fraction=0")
     wait_for(tmp_path / "run", 12)
     began = time.monotonic()
     os.kill(started[1].pid, signal.SIGKILL)
