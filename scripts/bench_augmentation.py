@@ -25,6 +25,7 @@ from figures import quartiles
 from torch import Tensor
 from torchvision.transforms import v2
 
+from trainer.allocator import keep_freed_memory
 from trainer.augmentation import Augmentation
 from trainer.build import build
 from trainer.dataset import Split
@@ -33,6 +34,7 @@ from trainer.seed import Draws
 
 CONF = Path(__file__).parents[1] / "conf" / "augmentation"
 SIDE, IMAGES, BATCH = 32, 512, 128
+WARM_UP = 8  # rounds
 BILINEAR = v2.InterpolationMode.BILINEAR
 Transform = Callable[[Tensor], Tensor]
 
@@ -85,10 +87,12 @@ def milliseconds(call: Callable[[], object]) -> float:
 
 
 def alternate(calls: list[Callable[[], object]], repeats: int) -> np.ndarray:
-    """Milliseconds [calls, repeats], the calls in turn, after a first round that is not counted."""
-    for call in calls:
-        call()
-    return np.array([[milliseconds(call) for call in calls] for _ in range(repeats)]).T
+    """Milliseconds [calls, repeats], the calls in turn.
+
+    The first rounds are not counted: in them the process takes memory that it keeps.
+    """
+    rounds = [[milliseconds(call) for call in calls] for _ in range(WARM_UP + repeats)]
+    return np.array(rounds[WARM_UP:]).T
 
 
 def operations(repeats: int) -> None:
@@ -151,6 +155,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     settings = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as a run does
     about = {
         "machine": f"{platform.machine()}, {platform.platform(terse=True)}",
         "threads": torch.get_num_threads(),

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 import torch
 
-from trainer.plan import Plan, cut
+from trainer.plan import AT_ONCE, Plan, cut
 
 
 @pytest.mark.parametrize(
@@ -34,11 +34,21 @@ def test_cut_of_a_slow_loop() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "spans"), [(0, [(0, 4), (4, 8), (8, 10)]), (2, [(8, 10)]), (3, [])]
+    ("start", "ids"), [(0, [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]), (2, [[8, 9]]), (3, [])]
 )
-def test_spans_are_the_rows_of_the_steps(start: int, spans: list[tuple[int, int]]) -> None:
-    plan = Plan.of(torch.arange(10), 4)
-    assert [(rows.start, rows.stop) for rows in plan.spans(start)] == spans
+def test_pieces_are_the_rows_of_the_steps(start: int, ids: list[list[int]]) -> None:
+    assert [piece.ids[:, 0].tolist() for piece in Plan.of(torch.arange(10), 4).pieces(start)] == ids
+
+
+@pytest.mark.parametrize("start", [0, 1, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 2 * AT_ONCE + 3])
+def test_pieces_of_more_steps_than_are_cut_at_once(start: int) -> None:
+    rows = 4 * (2 * AT_ONCE + 5) + 2
+    plan = Plan.of(torch.randperm(rows), 4).weighted(torch.arange(rows).float())
+    for step, piece in enumerate(plan.pieces(start), start):
+        at = slice(4 * step, 4 * step + 4)
+        for name in ("ids", "shares", "weight", "count"):
+            assert torch.equal(getattr(piece, name), getattr(plan, name)[at])
+    assert step == plan.steps - 1
 
 
 def test_a_plan_of_ids() -> None:

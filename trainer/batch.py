@@ -27,7 +27,7 @@ class Batch:
 
     def with_images(self, images: Tensor) -> "Batch":
         """The batch with other images [B, C, H, W]."""
-        return replace(self, images=images)
+        return Batch(images, self.labels, self.shares, self.index, self.weight, self.count)
 
     def rows(self, at: Tensor | slice) -> "Batch":
         """The batch of the rows `at`, positions [b] or a slice."""

@@ -86,8 +86,9 @@ class Fit:
         for batch in self.train_feed.batches(rows, p.position):
             if p.step == 0:
                 self.show_start(batch, plan)
-            p.lr = self.rate.apply(self.step.guard.optimizer, self.time(plan))
-            self.freeze(self.time(plan))
+            now = self.time(plan)
+            p.lr = self.rate.apply(self.step.guard.optimizer, now)
+            self.freeze(now)
             first_row = bounds[p.position]
             self.step(batch, Moment(self.seed, p.epoch, p.step), first_row)
             p.position += 1

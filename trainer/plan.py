@@ -2,10 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import torch
 from torch import Tensor
+
+AT_ONCE = 256  # steps that are cut together: cheaper than one by one, and small in memory
+
+
+@dataclass(slots=True)
+class Piece:
+    """What a plan says of the rows of one step."""
+
+    ids: Tensor  # [B, K]
+    shares: Tensor  # [B, K]
+    weight: Tensor  # [B]
+    count: Tensor  # [B]
 
 
 @dataclass(frozen=True)
@@ -34,9 +45,13 @@ class Plan:
         """Number of optimizer steps in the epoch."""
         return len(self.bounds) - 1
 
-    def spans(self, start: int = 0) -> Iterator[slice]:
-        """The rows of each step, from step `start` on."""
-        return (slice(first, last) for first, last in pairwise(self.bounds[start:].tolist()))
+    def pieces(self, start: int = 0) -> Iterator[Piece]:
+        """The rows of each step, from step `start` on, as views."""
+        parts = self.ids, self.shares, self.weight, self.count
+        for step in range(start, self.steps, AT_ONCE):
+            bounds = self.bounds[step : step + AT_ONCE + 1]
+            sizes, rows = bounds.diff().tolist(), slice(int(bounds[0]), int(bounds[-1]))
+            yield from map(Piece, *(part[rows].split(sizes) for part in parts))
 
     def rows(self, at: Tensor, batch_size: int) -> "Plan":
         """The plan of the rows `at` [r], cut anew."""

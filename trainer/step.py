@@ -115,7 +115,8 @@ class Step:
         """Let the meter and the miner see a step that was taken."""
         for plain, outputs, losses in learned.seen:
             self.meter.add(plain, outputs, losses)
-            self.miner.observe(plain, self.ranker(outputs, losses, plain))
+            if self.miner.observes:
+                self.miner.observe(plain, self.ranker(outputs, losses, plain))
 
     def learn(self, batch: Batch, moment: Moment, *, mining: bool) -> Learned:
         """Forward and backward, chunk by chunk: the gradient of Σ weight·ℓ / Σ count."""

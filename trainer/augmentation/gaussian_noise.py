@@ -1,5 +1,6 @@
 """Add normal noise to each pixel: torchvision's `GaussianNoise`."""
 
+import torch
 from torch import Tensor
 
 from trainer.augmentation.base import Augmentation
@@ -20,4 +21,4 @@ class GaussianNoise(Augmentation):
         """[B, C, H, W] to [B, C, H, W]."""
         sigma = draws.uniform(*self.sigma)[:, None, None, None]
         noise = draws.normals(images[0].numel()).reshape(images.shape)
-        return noise.mul_(sigma).add_(images).clamp_(0, 1)
+        return torch.addcmul(images, noise, sigma, out=noise).clamp_(0, 1)

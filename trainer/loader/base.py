@@ -8,7 +8,7 @@ from torch import Tensor
 
 from trainer.batch import Batch
 from trainer.dataset import Split
-from trainer.plan import Plan
+from trainer.plan import Piece, Plan
 
 
 class Feed(ABC):
@@ -27,21 +27,16 @@ class Loader(ABC):
         """The feed of a split whose batches lie on the device."""
 
 
-def batch_of(images: Tensor, labels: Tensor, plan: Plan, rows: slice) -> Batch:
-    """The batch of some rows of the plan, from their images [B, ...] and labels [B, K, ...].
+def batch_of(images: Tensor, labels: Tensor, piece: Piece) -> Batch:
+    """The batch of a piece of a plan, from their images [B, ...] and labels [B, K, ...].
 
     Masks are uint8 until here; losses take classes as int64, and numbers [B, K] as [B, K, 1].
     """
     if labels.is_floating_point() and labels.ndim == 2:
         labels = labels[..., None]
-    return Batch(
-        images,
-        labels if labels.is_floating_point() else labels.long(),
-        plan.shares[rows],
-        plan.ids[rows],
-        plan.weight[rows],
-        plan.count[rows],
-    )
+    if not labels.is_floating_point():
+        labels = labels.long()
+    return Batch(images, labels, piece.shares, piece.ids, piece.weight, piece.count)
 
 
 def interpolate(images: list[Tensor], shares: Tensor) -> Tensor:

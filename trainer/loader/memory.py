@@ -47,14 +47,10 @@ class MemoryFeed(Feed):
     def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
         """The plan's batches from step `start` on."""
         plan = plan.to(self.device)
-        for rows in plan.spans(start):
-            ids = plan.ids[rows]
-            if ids.shape[1] == 1:
-                images = self.pixels.index_select(0, ids[:, 0])
-            else:
-                parts = [self.pixels.index_select(0, part) for part in ids.unbind(1)]
-                images = interpolate(parts, plan.shares[rows])
-            yield batch_of(images, self.labels[ids], plan, rows)
+        for piece in plan.pieces(start):
+            parts = [self.pixels.index_select(0, ids) for ids in piece.ids.unbind(1)]
+            images = parts[0] if len(parts) == 1 else interpolate(parts, piece.shares)
+            yield batch_of(images, self.labels[piece.ids], piece)
 
 
 def pixels_of(images: Images, workers: int) -> torch.Tensor:

@@ -62,8 +62,7 @@ class Steps:
         self.start = 0
 
     def __iter__(self) -> Iterator[list[list[int]]]:
-        ids = self.plan.ids
-        return (ids[rows].T.tolist() for rows in self.plan.spans(self.start))
+        return (piece.ids.T.tolist() for piece in self.plan.pieces(self.start))
 
     def __len__(self) -> int:
         return self.plan.steps - self.start
@@ -92,11 +91,11 @@ class StreamFeed(Feed):
     def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
         """The plan's batches from step `start` on."""
         self.steps.plan, self.steps.start = plan, start
-        held = plan.to(self.device)
-        for rows, read in zip(plan.spans(start), watched(self.loader), strict=True):
+        pieces, held = plan.pieces(start), plan.to(self.device).pieces(start)
+        for here, piece, read in zip(pieces, held, watched(self.loader), strict=True):
             if isinstance(read, str):
                 raise DataError(read)
             parts = [part.to(self.device, non_blocking=True) for part in read]
-            labels = self.labels[plan.ids[rows]].to(self.device, non_blocking=True)
-            images = parts[0] if len(parts) == 1 else interpolate(parts, held.shares[rows])
-            yield batch_of(images, labels, held, rows)
+            labels = self.labels[here.ids].to(self.device, non_blocking=True)
+            images = parts[0] if len(parts) == 1 else interpolate(parts, piece.shares)
+            yield batch_of(images, labels, piece)

@@ -59,6 +59,11 @@ class Miner:
         if self.rank_by == "excess" and self.score != "loss":
             raise ValueError(f"mining.rank_by=excess needs mining.score=loss, got {self.score}")
 
+    @property
+    def observes(self) -> bool:
+        """Whether it remembers ranks, so that they are to be computed."""
+        return type(self).observe is not Miner.observe
+
     def prepare(self, labels: Tensor) -> None:
         """Take the labels [M, ...] by dataset id, on the run's device, before anything else."""
 
