@@ -73,19 +73,23 @@ class Plan:
         own = self.bounds.diff()
         ends = (self.bounds * len(extra)).div(max(len(self), 1), rounding_mode="floor")
         added = ends.diff()
-        step_of_own = torch.repeat_interleave(torch.arange(self.steps), own)
-        step_of_extra = torch.repeat_interleave(torch.arange(self.steps), added)
-        # A stable sort by step keeps each step's own rows first, the added behind them.
-        order = torch.cat([step_of_own, step_of_extra]).argsort(stable=True)
+        # Each step's own rows stay first, the added come behind them.
+        own_at = torch.arange(len(self)) + ends[:-1].repeat_interleave(own)
+        extra_at = torch.arange(len(extra)) + self.bounds[1:].repeat_interleave(added)
+
+        def merged(own: Tensor, extra: Tensor) -> Tensor:
+            made = own.new_empty(len(own) + len(extra), *own.shape[1:])
+            return made.index_copy_(0, own_at, own).index_copy_(0, extra_at, extra)
+
         each = weight * own / added.clamp(min=1)
         extra_ids = extra[:, None].expand(-1, self.ids.shape[1])
         extra_shares = torch.zeros(len(extra), self.ids.shape[1])
         extra_shares[:, 0] = 1
         return Plan(
-            torch.cat([self.ids, extra_ids])[order],
-            torch.cat([self.shares, extra_shares])[order],
-            torch.cat([self.weight, each[step_of_extra]])[order],
-            torch.cat([self.count, torch.zeros(len(extra))])[order],
+            merged(self.ids, extra_ids),
+            merged(self.shares, extra_shares),
+            merged(self.weight, each.repeat_interleave(added)),
+            merged(self.count, torch.zeros(len(extra))),
             self.bounds + ends,
         )
 

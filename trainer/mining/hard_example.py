@@ -68,4 +68,4 @@ class HardExample(Miner):
 def draw(ids: Tensor, number: int, rng: np.random.Generator) -> Tensor:
     """`number` of the ids, in shuffled passes over all of them."""
     passes = [rng.permutation(len(ids)) for _ in range(-(-number // len(ids)))]
-    return ids[torch.from_numpy(np.concatenate(passes)[:number])]
+    return ids.index_select(0, torch.from_numpy(np.concatenate(passes)[:number]))
