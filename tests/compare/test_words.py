@@ -119,6 +119,36 @@ def test_the_cost_of_the_baselines_value(three):
     )
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.001, 0.002, "not replicated"), (-0.002, -0.001, "not replicated"), (0, 0, "replicated")],
+)
+def test_what_was_published(three, low, high, verdict):
+    """An interval about the difference that is seen, or beside it."""
+    row = next(row for row in compared(three).final.rows if row.label == "mining=ohem")
+    assert row.difference is not None
+    mean = row.difference.mean
+    of = compared(three, published=(mean + low, mean + high))
+    value, bounds = (
+        of.unit.value(mean, sign=True),
+        of.unit.bounds(mean + low, mean + high, sign=True),
+    )
+    want = f"mining=ohem: {value} points, published {bounds}: {verdict}."
+    assert want in words.replications(of)
+    assert {one.label for one in of.replicas} == {"mining=ohem", "mining=random"}
+
+
+def test_a_lone_group_against_what_was_published(make):
+    make("a", 0, 0.91)
+    folder = make("b", 1, 0.92).parent
+    (two,) = words.replications(compared(folder, published=(0.9, 0.93)))
+    assert two.endswith(": 91.50 %, published 90.00 to 93.00: no verdict, 3 seeds are the least.")
+    make("c", 2, 0.96)
+    (three,) = words.replications(compared(folder, published=(0.9, 0.93)))
+    assert three.endswith(": 93.00 %, published 90.00 to 93.00: replicated.")
+    assert words.replications(compared(folder)) == []
+
+
 def test_apples_and_oranges(make):
     make("a", 0, 0.9)
     of = compared(make("b", 0, 0.9, groups={"dataset": "mnist"}).parent)

@@ -32,7 +32,7 @@ def test_divide_by_hand() -> None:
     assert sorted([*part.ids.tolist(), *rest.ids.tolist()]) == list(range(12))
 
 
-@pytest.mark.parametrize("fraction", [0.1, 0.15, 0.3, 0.5])
+@pytest.mark.parametrize("fraction", [0.1, 0.15, 0.3, 0.5, 0.7, 0.95])
 def test_divide_is_as_stratified_as_scikit_learn(fraction: float) -> None:
     labels = np.repeat(np.arange(7), [3, 10, 31, 55, 100, 200, 401])
     part, _ = divide(labelled(labels.tolist()), fraction, np.random.default_rng(1))
@@ -43,6 +43,16 @@ def test_divide_is_as_stratified_as_scikit_learn(fraction: float) -> None:
     difference = np.array(counts(part, 7)) - np.bincount(labels[chosen], minlength=7)
     assert abs(difference).max() <= 1
     assert np.abs(np.array(counts(part, 7)) - fraction * np.bincount(labels)).max() <= 1
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.1, 0.2, 0.3, 1 / 3, 0.45])
+def test_divide_by_what_is_left_is_the_complement(fraction: float) -> None:
+    """Ties, as 30 · 0.05 is one, go the same way."""
+    split = labelled([i % 3 for i in range(400)])
+    part, rest = divide(split, fraction, np.random.default_rng(2))
+    other, left = divide(split, 1 - fraction, np.random.default_rng(2))
+    assert torch.equal(part.ids, left.ids)
+    assert torch.equal(rest.ids, other.ids)
 
 
 def test_divide_takes_every_example_equally_often() -> None:

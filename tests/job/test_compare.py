@@ -7,6 +7,7 @@ import pytest
 from support import CONF, config_of, options, read_json, train
 
 from trainer.errors import ConfigError, DataError
+from trainer.job.compare import Compare
 from trainer.run import execute
 
 COSTS = ("epochs", "examples_seen", "backward_passes")  # which do not vary
@@ -66,6 +67,22 @@ def test_lists_settings_and_intervals(sweep: Path, tmp_path: Path) -> None:
     assert held["interval"]["method"].startswith("bootstrap")
     assert "mining=none has one seed: no deviation and no interval" in held["notes"]
     assert "taken for" not in (tmp_path / "c" / "compare.html").read_text()
+
+
+def test_what_was_published(sweep: Path, tmp_path: Path) -> None:
+    """Two seeds are too few for a verdict."""
+    overrides = [f"runs={sweep}", "job.published=[-1,1]", "job.examples=0"]
+    assert compared(tmp_path / "c", *overrides) == 0
+    assert read_json(tmp_path / "c" / "result.json")["replicated"] == {"mining=ohem": None}
+    said = "3 seeds are the least."
+    assert said in (tmp_path / "c" / "compare.md").read_text()
+    assert said in (tmp_path / "c" / "compare.html").read_text()
+
+
+@pytest.mark.parametrize("published", [[0.01], [0.02, 0.01], [0.1, 0.2, 0.3]])
+def test_what_was_published_is_an_interval(published: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"job\.published=\[0.*lowest and the highest"):
+        Compare(published=published)
 
 
 def test_without_the_data_set_there_are_no_images(

@@ -22,6 +22,7 @@ from trainer.metric import Mode, direction
 
 NAMES = ("mean_iou", "accuracy", "rmse", "loss")  # the metric, where none is asked for
 SPLITS = ("test", "val")
+FEWEST = 3  # seeds of a replication
 
 Values = Mapping[int, float]  # by seed
 
@@ -48,6 +49,15 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Replica:
+    """A group beside a published result."""
+
+    label: str
+    value: float  # its difference to the baseline
+    passed: bool | None  # None of fewer than three seeds
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Groups of runs, compared with one of them."""
 
@@ -63,6 +73,22 @@ class Comparison:
     target: float | None
     reached: list[Reached]
     left: list[Left]
+    published: tuple[float, float] | None = None  # lowest and highest difference that is as good
+
+    @property
+    def replicas(self) -> list[Replica]:
+        """Each group's difference against what was published; of a lone group its value."""
+        if self.published is None:
+            return []
+        if len(self.groups) == 1:
+            found = [(row, row.summary.mean, row.summary.n) for row in self.final.rows]
+        else:
+            found = [(r, d.mean, d.seeds) for r in self.final.rows if (d := r.difference)]
+        low, high = self.published
+        return [
+            Replica(row.label, value, None if seeds < FEWEST else low <= value <= high)
+            for row, value, seeds in found
+        ]
 
     @property
     def curve_metric(self) -> str:
@@ -79,6 +105,7 @@ def compare(
     target: float | None = None,
     correction: Correction = "holm",
     ignore: Iterable[str] = (),
+    published: tuple[float, float] | None = None,
 ) -> Comparison:
     """Group, measure and judge. Raises DataError where no run is finished."""
     left = [one for one in found if isinstance(one, Left)]
@@ -110,6 +137,7 @@ def compare(
         target=goal,
         reached=reached,
         left=left + repeated,
+        published=published,
     )
 
 

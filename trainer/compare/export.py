@@ -17,7 +17,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadshe
 def markdown(of: Comparison) -> str:
     """The whole comparison."""
     lines = [f"# {of.metric}: compared with `{code(of.baseline.label)}`", ""]
-    lines += [f"- {plain(line)}" for line in words.verdicts(of, of.final)]
+    told = words.verdicts(of, of.final) + words.replications(of)
+    lines += [f"- {plain(line)}" for line in told]
     lines += ["", *(f"> **Note:** {plain(note)}\n" for note in words.notes(of))]
     for sheet in sheets(of):
         lines += [f"## {plain(sheet.title)}", "", line_of(sheet.columns)]

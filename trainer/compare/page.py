@@ -26,7 +26,7 @@ def page(
     tables = sheets(of)
     body = [
         head(of),
-        said("", words.verdicts(of, of.final)),
+        said("", words.verdicts(of, of.final) + words.replications(of)),
         *(f'<p class="note">{escape(note)}</p>' for note in words.notes(of)),
         section("At the end", finals(of) + table(tables[0]) + table(tables[1])),
         section("On the way", progress(of)),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from trainer.compare.comparison import Comparison, Row, Table
+from trainer.compare.comparison import FEWEST, Comparison, Replica, Row, Table
 from trainer.compare.cost import AXES, Reached
 from trainer.compare.grouping import Group
 from trainer.compare.significance import MOST_SEEDS, Difference, Kind
@@ -19,6 +19,25 @@ def verdicts(of: Comparison, table: Table) -> list[str]:
     if of.baseline.label in table.missing:
         return [f"{of.baseline.label} has no validation so early: nothing to compare with."]
     return [verdict(of, row, row.difference) for row in table.rows if row.difference is not None]
+
+
+def replications(of: Comparison) -> list[str]:
+    """Whether what was published came out again, a sentence for each group."""
+    return [replication(of, one) for one in of.replicas]
+
+
+def replication(of: Comparison, one: Replica) -> str:
+    """One group beside the published interval."""
+    assert of.published is not None  # noqa: S101  (or there were no replicas)
+    alone = len(of.groups) == 1
+    value = of.unit.value(one.value, sign=not alone) + (of.unit.name if alone else of.unit.points)
+    wanted = of.unit.bounds(*of.published, sign=not alone)
+    verdicts = {
+        True: "replicated",
+        False: "not replicated",
+        None: f"no verdict, {FEWEST} seeds are the least",
+    }
+    return f"{one.label}: {value}, published {wanted}: {verdicts[one.passed]}."
 
 
 def verdict(of: Comparison, row: Row, found: Difference) -> str:

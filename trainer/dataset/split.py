@@ -75,8 +75,12 @@ class Split:
 def divide(split: Split, fraction: float, rng: np.random.Generator) -> tuple[Split, Split]:
     """Cut a stratified `fraction` off: (the part, the rest), ids in ascending order.
 
-    Each class gives its own share, rounded so that the part has the right size as a whole.
+    Each class gives its own share, rounded so that the part has the right size as a whole. By one
+    generator, what f cuts off is what 1 − f leaves.
     """
+    if fraction > 0.5:
+        rest, part = divide(split, round(1 - fraction, 12), rng)
+        return part, rest
     strata = split.labels[split.ids].numpy() if split.classed else np.zeros(len(split))
     order = rng.permutation(len(strata))
     order = order[np.argsort(strata[order], kind="stable")]

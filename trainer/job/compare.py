@@ -35,7 +35,8 @@ class Compare(Job):
 
     `metric`, `<split>/<name>`, is compared in the end, the same of val at equal cost. `baseline`
     names a group by settings, `mining=none`, or an option, `none`; null takes the one with the most
-    options that are none, else the first. `ignore` are settings that make no group.
+    options that are none, else the first. `ignore` are settings that make no group. `published` is
+    the interval that the difference has to lie in to count as replicated; of one group its value.
     """
 
     def __init__(
@@ -47,14 +48,20 @@ class Compare(Job):
         correction: Correction = "holm",
         ignore: list[str] | None = None,
         examples: int = 12,
+        published: list[float] | None = None,
     ) -> None:
         within("job.examples", examples, "[0, 1000]")
+        if published is not None and not (len(published) == 2 and published[0] <= published[1]):
+            raise ValueError(
+                f"job.published={published}: give the lowest and the highest, [0.005,0.011]"
+            )
         self.metric = metric
         self.baseline = baseline
         self.target = target
         self.correction: Correction = correction
         self.ignore = ignore or []
         self.examples = examples
+        self.published = None if published is None else (published[0], published[1])
 
     def __call__(self, run: Run) -> dict[str, Any]:
         """Read, compare, say, write."""
@@ -69,6 +76,7 @@ class Compare(Job):
             target=self.target,
             correction=self.correction,
             ignore=self.ignore,
+            published=self.published,
         )
         self.say(run, of)
         self.write(run, of)
@@ -76,7 +84,13 @@ class Compare(Job):
         run.console.say(f"page          {folder / 'compare.html'}")
         run.console.say(f"HParams       tensorboard --logdir {folder / 'tensorboard'}")
         told = words.verdicts(of, of.final)
-        return {"metric": of.metric, "baseline": of.baseline.label, "verdicts": told}
+        replicated = {one.label: one.passed for one in of.replicas}
+        return {
+            "metric": of.metric,
+            "baseline": of.baseline.label,
+            "verdicts": told,
+            **({"replicated": replicated} if replicated else {}),
+        }
 
     def say(self, run: Run, of: Comparison) -> None:
         """The tables and the sentences."""
@@ -84,7 +98,7 @@ class Compare(Job):
             run.console.say(shown(sheet))
         for note in words.notes(of):
             run.console.warn(note)
-        for line in words.verdicts(of, of.final):
+        for line in words.verdicts(of, of.final) + words.replications(of):
             run.console.say(escape(line))
 
     def write(self, run: Run, of: Comparison) -> None:
