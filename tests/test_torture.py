@@ -8,9 +8,9 @@ import pytest
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "torture.py"
 SHORT = {
-    "kill": ["--kills", "40"],
-    "stop": ["--stride", "23"],
-    "signals": ["--terms", "6"],
+    "kill": ["--kills", "20"],
+    "stop": ["--stride", "37"],
+    "signals": ["--terms", "4"],
     "damage": ["--flips", "100", "--truncations", "20"],
     "disk": [],
 }
