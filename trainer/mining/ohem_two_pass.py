@@ -7,12 +7,11 @@ alone. Cheaper than one pass when `keep` is small.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from trainer.batch import Batch
 from trainer.check import within
-from trainer.mining.base import Miner, hardest, kept, of_examples
+from trainer.mining.base import Miner, kept, of_examples
 from trainer.seed import Moment
 
 
@@ -28,7 +27,5 @@ class OhemTwoPass(Miner):
 
     def select(self, batch: Batch, rank: Callable[[Batch], Tensor], moment: Moment) -> Batch:
         """The hardest rows, in their order."""
-        ranks = of_examples(rank(batch))
-        everything = torch.ones_like(ranks, dtype=torch.bool)
-        mask = hardest(ranks, everything, kept(len(batch), self.keep))
-        return batch.rows(mask.nonzero()[:, 0])
+        order = of_examples(rank(batch)).argsort(descending=True, stable=True)
+        return batch.rows(order[: kept(len(batch), self.keep)].sort().values)
