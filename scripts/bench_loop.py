@@ -1,6 +1,7 @@
 """How fast the runner trains, next to the loop that one would write by hand and to others.
 
-    python scripts/bench_loop.py --root ../shared/data          # about fifteen minutes
+    python scripts/bench_loop.py --root ../shared/data          # about twenty minutes
+    python scripts/bench_loop.py --models simple_cnn --threads 1 -- channels_last=true
 
 MNIST, Adam, cross entropy, no validation; each rival has a process, and they take turns:
 
@@ -25,7 +26,7 @@ import tempfile
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,11 @@ def network(name: str) -> nn.Module:
 class Rival(ABC):
     """Trains some epochs of one network."""
 
-    def __init__(self, root: str, model: str, batch_size: int, folder: Path) -> None:
+    def __init__(
+        self, root: str, model: str, batch_size: int, folder: Path, overrides: Sequence[str]
+    ) -> None:
         self.root = root
+        self.overrides = overrides
         self.name = model
         self.images = MODELS[model]
         self.batch_size = batch_size
@@ -200,6 +204,7 @@ class Trainer(Rival):
             *("dataset=mnist", f"dataset.root={self.root}", "dataset.val_fraction=0"),
             *(f"dataset.subset={self.images}", f"model={self.name}", "device=cpu", "quiet=true"),
             *(f"batch_size={self.batch_size}", "epochs=100", "checkpoint.every=100ep"),
+            *self.overrides,
         ]
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = OmegaConf.to_container(compose("config", overrides), resolve=True)
@@ -217,7 +222,7 @@ class Trainer(Rival):
 RIVALS = {"bare": Bare, "textbook": Textbook, "lightning": Lightning, "trainer": Trainer}
 
 
-def serve(name: str, root: str, orders: Connection) -> None:
+def serve(name: str, root: str, overrides: Sequence[str], orders: Connection) -> None:
     """A rival's process: makes a network when told what, and trains an epoch; None ends it."""
     if name == "trainer":
         keep_freed_memory()  # as the command line does, and the next line
@@ -227,7 +232,8 @@ def serve(name: str, root: str, orders: Connection) -> None:
         while (setting := orders.recv()) is not None:
             model, batch_size, threads, repeats = setting
             torch.set_num_threads(threads)
-            rival = RIVALS[name](root, model, batch_size, Path(folder) / f"{time.time_ns()}")
+            own = Path(folder) / f"{time.time_ns()}"
+            rival = RIVALS[name](root, model, batch_size, own, overrides)
             for _ in range(repeats):
                 orders.send(rival.speed())
                 orders.recv()  # its turn again
@@ -246,12 +252,13 @@ def quiet() -> Iterator[None]:
 class Race:
     """A process for each rival; one at a time has the machine."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, overrides: Sequence[str]) -> None:
         context = multiprocessing.get_context("spawn")
         self.ends: dict[str, Connection] = {}
         for name in RIVALS:
             self.ends[name], other = context.Pipe()
-            context.Process(target=serve, args=(name, root, other), daemon=True).start()
+            arguments = name, root, overrides, other
+            context.Process(target=serve, args=arguments, daemon=True).start()
 
     def run(self, *setting: Any, repeats: int) -> dict[str, list[float]]:
         """Images per second of each rival in each repeat, after an epoch to warm up."""
@@ -299,13 +306,14 @@ def versions() -> str:
 def main() -> None:
     """All settings, one after the other."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("overrides", nargs="*", help="settings of the trainer's run")
     parser.add_argument("--root", default="../shared/data", help="holds MNIST/raw")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--models", nargs="*", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--batches", nargs="*", type=int, default=BATCHES)
     parser.add_argument("--threads", nargs="*", type=int, default=THREADS)
     options = parser.parse_args()
-    race = Race(options.root)
+    race = Race(options.root, options.overrides)
     print(f"{versions()}; {options.repeats} repeats, images/s: median (lowest to highest)\n")
     heads = ["model", "batch", "threads", *RIVALS]
     heads += [f"trainer / {name}" for name in ("bare", "textbook", "lightning")]

@@ -47,8 +47,12 @@ def noise() -> Callable[..., Split]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first: begun last, one process would be at them alone."""
+    """The longest files first: begun last, one process would be at them alone. No GPU, no test."""
     items.sort(key=lambda item: item.path.stem not in LONGEST)
+    absent = pytest.mark.skip(reason="needs a CUDA device")
+    for item in items:
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(absent)
 
 
 def pytest_sessionfinish(session, exitstatus):

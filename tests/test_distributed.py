@@ -20,16 +20,17 @@ import pytest
 import torch
 from support import config_of, events, make_run, read_json
 
-from trainer import checkpoint, history, processes
+from trainer import checkpoint, history
 from trainer.__main__ import main
 from trainer.console import Console
+from trainer.distributed import processes
+from trainer.distributed.parallel import spans
+from trainer.distributed.processes import NEEDED
+from trainer.distributed.shared import NoFolder
+from trainer.distributed.world import ALONE, World, join
 from trainer.errors import ConfigError, DataError
 from trainer.folder import RunFolder, write_json
 from trainer.loader.memory import MemoryFeed
-from trainer.parallel import spans
-from trainer.processes import NEEDED
-from trainer.shared import NoFolder
-from trainer.world import ALONE, World, join
 
 COMMON = ("model=mlp", "device=cpu", "steps=12", "log.every=3st", "optimizer=sgd")
 LONG = ("steps=50", "log.every=5st")

@@ -14,9 +14,11 @@ from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 
 import trainer
-from trainer import launch, launcher, processes, schema
+from trainer import launch, schema
+from trainer.distributed import processes
 from trainer.errors import ConfigError
 from trainer.launch import CONF
+from trainer.sweep import launcher
 
 __all__ = ["CONF", "main", "register"]
 
@@ -78,7 +80,7 @@ def main() -> None:
         processes.check_sweep(arguments)
         sys.argv[1:] = processes.own_arguments(arguments)
         register()
-        from trainer import sweeper
+        from trainer.sweep import sweeper
 
         sweeper.install()
         launcher.install()

@@ -25,7 +25,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from trainer import processes, schema
+from trainer import schema
+from trainer.distributed import processes
 from trainer.errors import ConfigError, TrainerError
 
 PACKAGE = Path(__file__).parent
@@ -74,7 +75,7 @@ def launch(config: DictConfig, folder: Path, overrides: list[str], sources: list
 
 def joined_world() -> Any:
     """The module of the processes that have joined, None for one alone; no torch for its sake."""
-    world = sys.modules.get("trainer.world")
+    world = sys.modules.get("trainer.distributed.world")
     return world if world is not None and world.joined else None
 
 

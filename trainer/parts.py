@@ -16,6 +16,8 @@ from trainer.compatible import check_outputs, check_target
 from trainer.console import Console
 from trainer.dataset import Data, Dataset, Split
 from trainer.distill import Distiller, Teacher
+from trainer.distributed.shared import SharedEvaluator
+from trainer.distributed.world import ALONE, World
 from trainer.early_stopping import EarlyStopping
 from trainer.errors import ConfigError
 from trainer.evaluate import Evaluator
@@ -34,10 +36,8 @@ from trainer.postprocess import Postprocess
 from trainer.sampler import Sampler
 from trainer.schedule import Schedule
 from trainer.seed import Purpose, seed_torch
-from trainer.shared import SharedEvaluator
 from trainer.task import Task
 from trainer.warmup import Warmup
-from trainer.world import ALONE, World
 
 
 class Parts(ABC):

@@ -86,7 +86,7 @@ class Report:
             return
         for name, parameter in model.named_parameters():
             if hasattr(parameter, "full_tensor"):
-                continue  # a part of it is here: see trainer.sharded
+                continue  # a part of it is here: see trainer.distributed.sharded
             values = parameter.detach().float().cpu().numpy()
             self.log.show("histogram", f"weights/{name}", values, step)
         if val is not None:

@@ -21,6 +21,8 @@ from trainer.compatible import name as name_of
 from trainer.console import Console, complain
 from trainer.dataset import Split
 from trainer.distill import Teacher, find
+from trainer.distributed.shared import NoFolder, SharedSignals
+from trainer.distributed.world import World, join, leave
 from trainer.errors import ConfigError, Interrupted, OutOfMemoryError, TrainerError
 from trainer.feature import encode
 from trainer.folder import RunFolder, write_json
@@ -28,11 +30,9 @@ from trainer.job.memory import is_full
 from trainer.monitor import check_monitors
 from trainer.parts import Parts
 from trainer.retarget import retarget
-from trainer.shared import NoFolder, SharedSignals
 from trainer.signals import Signals
 from trainer.source import Source, known_code
 from trainer.untrusted import check_tree
-from trainer.world import World, join, leave
 
 
 def execute(config: dict[str, Any], folder: Path, overrides: list[str], sources: list[str]) -> int:

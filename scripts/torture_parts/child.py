@@ -18,8 +18,8 @@ from torture_parts.hashing import sha256
 from trainer import checkpoint
 from trainer.__main__ import CONF, register
 from trainer.errors import TrainerError
-from trainer.pool import warm_up
 from trainer.run import execute
+from trainer.sweep.pool import warm_up
 
 SMALL = ["model=mlp", "model.hidden=[16]", "epochs=2", "batch_size=32", "dataset.val_fraction=0.7"]
 SETTINGS = [*SMALL, "checkpoint.every=3st", "device=cpu", "threads=1", "quiet=true"]

@@ -10,6 +10,8 @@ from trainer import checkpoint, gallery
 from trainer.average import average_of
 from trainer.compatible import check_pixels
 from trainer.console import table
+from trainer.distributed.several import kinds_of
+from trainer.distributed.shared import NoLog
 from trainer.errors import CheckpointError, ConfigError
 from trainer.evaluate import Evaluation
 from trainer.finetune import Freeze
@@ -23,8 +25,6 @@ from trainer.rate import Rate, base_lr
 from trainer.report import Report, flat
 from trainer.resume import check, take_back
 from trainer.saver import Saver
-from trainer.several import kinds_of
-from trainer.shared import NoLog
 from trainer.step import Step
 
 if TYPE_CHECKING:

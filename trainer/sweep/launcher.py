@@ -19,7 +19,7 @@ from omegaconf import DictConfig, open_dict
 
 from trainer.check import within
 from trainer.launch import checked
-from trainer.manifest import Job, Manifest, changes
+from trainer.sweep.manifest import Job, Manifest, changes
 
 TARGET = "hydra_plugins.trainer.Subprocess"  # Hydra takes no name outside its two packages
 
@@ -60,7 +60,7 @@ class Subprocess(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run a batch of jobs. A signal ends the sweep once the running ones are saved."""
-        from trainer.pool import Pool
+        from trainer.sweep.pool import Pool
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)

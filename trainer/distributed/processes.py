@@ -1,4 +1,4 @@
-"""Which of several processes this one is, as torchrun says. No torch in here: see `trainer.world`.
+"""Which of several processes this one is, as torchrun says. No torch in here: see `world`.
 
 `torchrun --nproc-per-node 2 -m trainer ...` starts two processes with one command line. They agree
 upon the run folder of rank 0, which alone writes and speaks.

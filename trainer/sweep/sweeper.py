@@ -20,8 +20,8 @@ from trainer.launch import (  # noqa: E402
     refuse,
     remove_if_empty,
 )
-from trainer.launcher import Subprocess  # noqa: E402
-from trainer.manifest import Job  # noqa: E402
+from trainer.sweep.launcher import Subprocess  # noqa: E402
+from trainer.sweep.manifest import Job  # noqa: E402
 
 
 class Sweeper(BasicSweeper):

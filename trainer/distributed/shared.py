@@ -12,6 +12,7 @@ from torch import Tensor
 
 from trainer.batch import Batch
 from trainer.dataset import Split
+from trainer.distributed.world import World
 from trainer.evaluate import Evaluation, Evaluator, Values
 from trainer.folder import RunFolder
 from trainer.history import Store
@@ -19,7 +20,6 @@ from trainer.loader import Feed
 from trainer.log import Log
 from trainer.meter import Meter, Sums
 from trainer.signals import Signals
-from trainer.world import World
 
 
 class SharedSignals(Signals):

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from trainer.console import complain, table
-from trainer.manifest import Job, Manifest
+from trainer.sweep.manifest import Job, Manifest
 
 REDRAW = 0.5  # seconds
 TAIL = 4096  # bytes of metrics.jsonl

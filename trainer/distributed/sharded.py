@@ -16,9 +16,9 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
+from trainer.distributed.world import World
 from trainer.guard import Guard
 from trainer.optimizer.parts import blocks
-from trainer.world import World
 
 SMALLEST = 2**16  # weights of a block that is gathered by itself
 

@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from trainer import processes
+from trainer.distributed import processes
 from trainer.errors import ConfigError, Interrupted, NonFiniteError
 
 T = TypeVar("T")
@@ -163,7 +163,7 @@ class Group(World):
         for tensor in model.state_dict().values():
             dist.broadcast(tensor, src=0)
         if self.sharded:
-            from trainer.sharded import shard
+            from trainer.distributed.sharded import shard
 
             shard(model, self.device, self.size)
         return model

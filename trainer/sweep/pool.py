@@ -20,10 +20,10 @@ from hydra.types import HydraContext, TaskFunction
 
 from trainer import launch
 from trainer.folder import now
-from trainer.jobs_table import JobsTable
-from trainer.manifest import Job, Manifest
 from trainer.signals import Signals
-from trainer.worker import STOPPING, Work, work
+from trainer.sweep.manifest import Job, Manifest
+from trainer.sweep.table import JobsTable
+from trainer.sweep.worker import STOPPING, Work, work
 
 POLL = 0.2  # seconds
 TAIL = 4096  # bytes of a log that its last line is looked for in

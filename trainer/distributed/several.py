@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from trainer.distributed.parallel import ParallelStep
+from trainer.distributed.shared import SharedMeter, SharedStore
+from trainer.distributed.world import World
 from trainer.guard import Guard
 from trainer.history import Store
 from trainer.meter import Meter
-from trainer.parallel import ParallelStep
-from trainer.shared import SharedMeter, SharedStore
 from trainer.step import Step
-from trainer.world import World
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,9 @@ def kinds_of(world: World, image: tuple[int, int]) -> Kinds:
         return Kinds()
     guard = Guard
     if world.sharded:
-        from trainer.sharded import ShardedGuard  # torch's FSDP takes a second to import
+        from trainer.distributed.sharded import (
+            ShardedGuard,  # torch's FSDP takes a second to import
+        )
 
         guard = partial(ShardedGuard, world)
     step = partial(ParallelStep, world, image)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from trainer.jobs_table import JobsTable, last_events, short
-from trainer.manifest import Job, Manifest, changes
-from trainer.pool import gpus
+from trainer.sweep.manifest import Job, Manifest, changes
+from trainer.sweep.pool import gpus
+from trainer.sweep.table import JobsTable, last_events, short
 
 
 @pytest.fixture

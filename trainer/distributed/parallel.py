@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainer.batch import Batch
+from trainer.distributed.world import World
 from trainer.mining import Miner
 from trainer.mining.base import of_examples
 from trainer.mixer.base import Drawing
 from trainer.plan import Plan
 from trainer.seed import Moment, Purpose, seed_torch
 from trainer.step import Learned, Step
-from trainer.world import World
 
 
 @dataclass(frozen=True)

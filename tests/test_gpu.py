@@ -1,0 +1,68 @@
+"""On a GPU: the step does not wait for it, and learns what it learns on a CPU."""
+
+import pytest
+import torch
+from support import make_run, read_json, train
+
+from trainer.errors import NonFiniteError
+from trainer.job.train import make_step
+from trainer.length import Clock
+from trainer.seed import Moment
+
+pytestmark = pytest.mark.gpu
+
+CHOICES = {
+    "plain": (),
+    "augmented": ("augmentation=standard", "mixer=mixup"),
+    "mined": ("mining=ohem_two_pass", "clip=1.0", "ema=0.9"),
+    "bf16": ("precision=bf16", "channels_last=true"),
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_the_step_does_not_wait(tmp_path, choice):
+    """PyTorch raises where the CPU would wait; the first steps still allocate and are let be."""
+    run = make_run(tmp_path / "run", "device=cuda", "model=simple_cnn", *CHOICES[choice])
+    step = make_step(run, Clock(10.0, 100.0))
+    assert step.guard.deferred
+    batches = run.loader.open(run.data.train, run.device).batches(run.planner.plan(0))
+    try:
+        for number, batch in enumerate(batches):
+            torch.cuda.set_sync_debug_mode("error" if number > 2 else "default")
+            step(batch, Moment(0, 0, number), number * len(batch))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert number > 3
+    step.guard.read()
+
+
+def test_losses_are_those_of_a_cpu(tmp_path):
+    losses = {}
+    for device in ("cpu", "cuda"):
+        chosen = ("model=mlp", "optimizer=sgd", "steps=20", f"device={device}")
+        assert train(tmp_path / device, *chosen) == 0
+        losses[device] = read_json(tmp_path / device / "result.json")["val"]["loss"]
+    assert losses["cuda"] == pytest.approx(losses["cpu"], abs=1e-3)  # TF32 is off by default
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_every_precision_learns(tmp_path, precision):
+    chosen = ("model=simple_cnn", "epochs=5", "device=cuda", f"precision={precision}")
+    assert train(tmp_path / "run", *chosen) == 0
+    assert read_json(tmp_path / "run" / "result.json")["val"]["accuracy"] > 0.8
+
+
+def test_a_step_that_is_not_finite_changes_nothing(tmp_path):
+    """The flag on the device keeps the weights as they were, until it is read."""
+    run = make_run(tmp_path / "run", "device=cuda", "model=mlp")
+    step = make_step(run, Clock(10.0, 100.0))
+    batch = next(run.loader.open(run.data.train, run.device).batches(run.planner.plan(0)))
+    step(batch, Moment(0, 0, 0), 0)
+    before = [p.detach().clone() for p in run.model.parameters()]
+    bad = batch.with_images(torch.full_like(batch.images, torch.nan, dtype=torch.float32))
+    step(bad, Moment(0, 0, 1), 0)
+    step(batch, Moment(0, 0, 2), 0)
+    for own, was in zip(run.model.parameters(), before, strict=True):
+        assert torch.equal(own, was)
+    with pytest.raises(NonFiniteError, match="not finite at step 1"):
+        step.guard.read()

@@ -1,0 +1,1 @@
+"""Several processes that train one model. Nothing is imported here: `processes` needs no torch."""
