@@ -40,7 +40,9 @@ def batch_of(images: Tensor, labels: Tensor, piece: Piece) -> Batch:
 
 
 def interpolate(images: list[Tensor], shares: Tensor) -> Tensor:
-    """Blend K image batches [B, C, H, W] by shares [B, K], to float32."""
+    """Blend K image batches [B, C, H, W] by shares [B, K], to float32; one stays as it is."""
+    if len(images) == 1:
+        return images[0]
     return sum(
         (part.float() * shares[:, k, None, None, None] for k, part in enumerate(images)),
         torch.zeros((), device=shares.device),

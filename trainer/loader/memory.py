@@ -49,8 +49,7 @@ class MemoryFeed(Feed):
         plan = plan.to(self.device)
         for piece in plan.pieces(start):
             parts = [self.pixels.index_select(0, ids) for ids in piece.ids.unbind(1)]
-            images = parts[0] if len(parts) == 1 else interpolate(parts, piece.shares)
-            yield batch_of(images, self.labels[piece.ids], piece)
+            yield batch_of(interpolate(parts, piece.shares), self.labels[piece.ids], piece)
 
 
 def pixels_of(images: Images, workers: int) -> torch.Tensor:

@@ -97,5 +97,4 @@ class StreamFeed(Feed):
                 raise DataError(read)
             parts = [part.to(self.device, non_blocking=True) for part in read]
             labels = self.labels[here.ids].to(self.device, non_blocking=True)
-            images = parts[0] if len(parts) == 1 else interpolate(parts, piece.shares)
-            yield batch_of(images, labels, piece)
+            yield batch_of(interpolate(parts, piece.shares), labels, piece)
