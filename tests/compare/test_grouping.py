@@ -41,6 +41,34 @@ def test_what_says_nothing_of_the_experiment_makes_no_group(make):
     assert [(one.label, one.seeds) for one in found] == [("all runs", [0, 1, 2])]
 
 
+def sources(make, names):
+    """Runs of seeds 0, 1, ...: from scratch, or from the source of a name."""
+    return [
+        make(f"r{i}", seed, 0.9, settings={"finetune": {"source": name, "freeze": "none"}})
+        for i, (seed, name) in enumerate(names)
+    ]
+
+
+def test_a_source_for_each_seed_is_one_setting(make):
+    names = [(0, None), (1, None), (0, "a/source-0"), (1, "a/source-1"), (1, "b/1"), (10, "b/10")]
+    found, repeated = groups_of(*sources(make, names))
+    assert [(one.label, one.seeds) for one in found] == [
+        ("finetune.source=null", [0, 1]),
+        ("finetune.source=a/source-${seed}", [0, 1]),
+        ("finetune.source=b/${seed}", [1, 10]),
+    ]
+    assert repeated == []
+
+
+def test_a_number_that_is_the_seed_by_chance_is_left(make):
+    names = [(1, "outputs/1/a"), (2, "outputs/1/a"), (1, "outputs/2/a"), (2, "outputs/2/a")]
+    found, _ = groups_of(*sources(make, names))
+    assert [(one.label, one.seeds) for one in found] == [
+        ("finetune.source=outputs/1/a", [1, 2]),
+        ("finetune.source=outputs/2/a", [1, 2]),
+    ]
+
+
 def test_null_against_a_value_and_lists_of_components(make):
     none, crop = node_of("augmentation", "none"), node_of("augmentation", "random_crop")
     found, _ = groups_of(

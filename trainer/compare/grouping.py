@@ -4,6 +4,7 @@ A group is named as on the command line, by the settings that differ between the
 of the config groups, and of an option's settings those that differ among the runs that have it.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from trainer.errors import ConfigError, nearest
 from trainer.report import NOT_CHOSEN
 
 PLAIN = ("none", "[none]", "null", "default", "false", "constant")  # values of a baseline
+OTHER_RUNS = ("distill.teacher", "finetune.source", "mining.reference")  # settings that name some
 LONGEST = 200  # characters of a value in a name
 
 Settings = dict[str, str]
@@ -40,7 +42,7 @@ def group(runs: Sequence[Trained], ignore: Iterable[str] = ()) -> tuple[list[Gro
     A seed run twice gives the same numbers twice and would halve the deviation: the first counts.
     """
     left_out = {"seed", *NOT_CHOSEN, *ignore}
-    settings = [dict(flat(run.config, left_out)) for run in runs]
+    settings = seedless([dict(flat(run.config, left_out)) for run in runs], runs)
     keys = relevant(settings)
     held: dict[tuple[str | None, ...], dict[int, Trained]] = {}
     first: dict[tuple[str | None, ...], Settings] = {}
@@ -58,6 +60,22 @@ def group(runs: Sequence[Trained], ignore: Iterable[str] = ()) -> tuple[list[Gro
         for identity, seeds in held.items()
     ]
     return groups, repeated
+
+
+def seedless(settings: Sequence[Settings], runs: Sequence[Trained]) -> list[Settings]:
+    """The settings with `${seed}` in the names of other runs, where there is one for each seed.
+
+    Only where that makes fewer values of a setting: a folder may have the number by chance.
+    """
+    made = [dict(own) for own in settings]
+    for key in OTHER_RUNS:
+        held = [own.get(key, "") for own in settings]
+        pairs = zip(held, runs, strict=True)
+        general = [re.sub(rf"(?<!\d){run.seed}(?!\d)", "${seed}", name) for name, run in pairs]
+        if len(set(general)) < len(set(held)):
+            for own, name in zip(made, general, strict=True):
+                own.update({key: name} if key in own else {})
+    return made
 
 
 def named(keys: Varied, own: Settings, runs: tuple[Trained, ...]) -> Group:
