@@ -8,9 +8,9 @@ import pytest
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "torture.py"
 SHORT = {
-    "kill": ["--kills", "20"],
+    "kill": ["--kills", "15"],
     "stop": ["--stride", "37"],
-    "signals": ["--terms", "4"],
+    "signals": ["--terms", "3"],
     "damage": ["--flips", "100", "--truncations", "20"],
     "disk": [],
 }

@@ -16,7 +16,7 @@ from trainer import launch
 from trainer.__main__ import main
 
 Cli = Callable[..., tuple[int, str]]
-SECONDS = 1.0  # of the processor, for a refusal once Python runs
+SECONDS = 5.0  # of the processor, for a refusal once Python runs; a slow pattern takes minutes
 
 TYPOS = {
     "epcohs=3": "epochs=3",

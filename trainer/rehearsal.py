@@ -141,7 +141,8 @@ class FirstSteps:
         named = ", ".join(f"{name} {calls[name]}" for name in HOOKS if calls[name])
         detail = f"{named or 'no'} calls; {trained:.0%} of the rows went backward"
         # Where no step was taken there was nothing to observe, and the losses say why.
-        hooked = calls["observe"] > 0 or not any(map(math.isfinite, losses))
+        last = "observe" if miner.observes else "select"
+        hooked = calls[last] > 0 or not any(map(math.isfinite, losses))
         mining = Check(f"mining {type(miner).__name__}", hooked, detail)
         checks = [mining, check_state(fit), self.check_losses(plan, losses)]
         return [*checks, self.check_gradients()] if checks[-1].fine else checks
