@@ -8,8 +8,8 @@ import pytest
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "torture.py"
 SHORT = {
-    "kill": ["--kills", "15"],
-    "stop": ["--stride", "37"],
+    "kill": ["--kills", "10"],
+    "stop": ["--stride", "61"],
     "signals": ["--terms", "3"],
     "damage": ["--flips", "100", "--truncations", "20"],
     "disk": [],

@@ -3,8 +3,9 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from trainer import checkpoint
 from trainer.__main__ import CONF
 from trainer.dataset import Dataset, Raw, Split
 from trainer.dataset.pool import in_chunks
-from trainer.dataset.watch import ended, known, named, told
+from trainer.dataset.watch import ended, known, named, told, watched
 from trainer.errors import DataError
 from trainer.loader.stream import Stream
 from trainer.plan import Plan
@@ -126,6 +127,23 @@ def test_a_death_is_told_once() -> None:
     assert "a process of the loader is killed by signal: Killed; with" in str(ended(error))
     assert known(error)
     assert "is gone (ConnectionResetError)" in str(ended(ConnectionResetError()))
+
+
+def test_a_death_that_a_pipe_told_of_is_no_news_to_the_signal() -> None:
+    class Gone:
+        _workers = (SimpleNamespace(pid=4000001), SimpleNamespace(pid=4000002))
+
+        def __iter__(self) -> Iterator[int]:
+            return self
+
+        def __next__(self) -> int:
+            raise ConnectionResetError
+
+    error = RuntimeError("DataLoader worker (pid 4000002) is killed by signal: Killed. ")
+    assert not known(error)
+    with pytest.raises(DataError, match=r"is gone \(ConnectionResetError\)"):
+        next(watched(Gone()))
+    assert known(error)
 
 
 class Noisy(Dataset):

@@ -72,11 +72,14 @@ def told(error: Exception, images: Images | None, ids: Sequence[int]) -> str:
 
 def watched(results: Iterable[T]) -> Iterator[T]:
     """The results of a DataLoader. Raises DataError where a worker has died or says nothing."""
+    iterator = None
     try:
         iterator = iter(results)
         listen()
         yield from iterator
     except (RuntimeError, OSError, EOFError) as error:
+        # Where a pipe told of a death, its signal is still to come: while the loader is taken down.
+        over.update(process.pid for process in getattr(iterator, "_workers", ()))
         raise ended(error) from error
 
 
