@@ -8,9 +8,9 @@ import pytest
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "torture.py"
 SHORT = {
-    "kill": ["--kills", "10"],
+    "kill": ["--kills", "6"],
     "stop": ["--stride", "61"],
-    "signals": ["--terms", "3"],
+    "signals": ["--terms", "2"],
     "damage": ["--flips", "100", "--truncations", "20"],
     "disk": [],
 }

@@ -17,7 +17,7 @@ from trainer import checkpoint
 from trainer.__main__ import CONF
 from trainer.dataset import Dataset, Raw, Split
 from trainer.dataset.pool import in_chunks
-from trainer.dataset.watch import ended, known, named, told, watched
+from trainer.dataset.watch import ended, known, listen, named, told, watched
 from trainer.errors import DataError
 from trainer.loader.stream import Stream
 from trainer.plan import Plan
@@ -144,6 +144,23 @@ def test_a_death_that_a_pipe_told_of_is_no_news_to_the_signal() -> None:
     with pytest.raises(DataError, match=r"is gone \(ConnectionResetError\)"):
         next(watched(Gone()))
     assert known(error)
+
+
+def test_a_signal_does_not_raise_where_a_loader_is_taken_down() -> None:
+    def torchs(number: int, frame: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 4000003) is killed by signal: Killed. ")
+
+    def _shutdown_workers() -> None:
+        signal.raise_signal(signal.SIGCHLD)
+
+    before = signal.signal(signal.SIGCHLD, torchs)
+    try:
+        listen()
+        _shutdown_workers()
+        with pytest.raises(DataError, match="is killed by signal"):
+            signal.raise_signal(signal.SIGCHLD)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 class Noisy(Dataset):

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing import RawArray
+from types import FrameType
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -90,15 +91,24 @@ def listen() -> None:
     if not here or not callable(handler) or hasattr(handler, "worded"):
         return
 
-    def worded(number: int, frame: object) -> None:
+    def worded(number: int, frame: FrameType | None) -> None:
         try:
             handler(number, frame)
         except RuntimeError as error:
-            if not known(error):  # each later signal, of another's end, tells of it again
+            # Each later signal, of another's end, tells of it again. While a loader is taken down
+            # nobody would catch it: who waits for the dead process finds it gone.
+            if not known(error) and not taking_down(frame):
                 raise ended(error) from error
 
     worded.worded = True  # pyright: ignore
     signal.signal(signal.SIGCHLD, worded)
+
+
+def taking_down(frame: FrameType | None) -> bool:
+    """Whether a DataLoader is ending its processes in the code that a signal has interrupted."""
+    while frame is not None and frame.f_code.co_name != "_shutdown_workers":
+        frame = frame.f_back
+    return frame is not None
 
 
 def known(error: Exception) -> bool:
