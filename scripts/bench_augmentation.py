@@ -1,6 +1,6 @@
 """What the augmentations cost, on the CPU, one thread.
 
-    python scripts/bench_augmentation.py                     # about a minute
+    python scripts/bench_augmentation.py                     # about two minutes
 
 1. Each of them on a batch of 512 RGB images of 32×32, beside torchvision's transform called image
    by image, as in a data set. Both draw their random parameters; torchvision's images are stacked.
@@ -62,6 +62,10 @@ RIVALS: dict[str, Transform] = {
     "gaussian_blur": v2.GaussianBlur(5),
     "cutout": v2.RandomErasing(1.0, (0.25, 0.25), (1.0, 1.0)),  # a hole of 16, never clipped
     "random_erasing": v2.RandomErasing(),
+    "auto_augment": v2.AutoAugment(),
+    "rand_augment": v2.RandAugment(),
+    "trivial_augment": v2.TrivialAugmentWide(),
+    "augmix": v2.AugMix(),
 }
 
 

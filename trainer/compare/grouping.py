@@ -74,7 +74,8 @@ def seedless(settings: Sequence[Settings], runs: Sequence[Trained]) -> list[Sett
         general = [re.sub(rf"(?<!\d){run.seed}(?!\d)", "${seed}", name) for name, run in pairs]
         if len(set(general)) < len(set(held)):
             for own, name in zip(made, general, strict=True):
-                own.update({key: name} if key in own else {})
+                if key in own:
+                    own[key] = name
     return made
 
 

@@ -4,7 +4,6 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -41,12 +40,7 @@ class SharedSignals(Signals):
     def number(self, number: int | None) -> None:
         self.received = number
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """From here on a process ends by itself: torchrun signals those that are not the first."""
         for number in self.previous:
             signal.signal(number, signal.SIG_IGN)
