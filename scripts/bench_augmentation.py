@@ -25,12 +25,12 @@ from figures import quartiles
 from torch import Tensor
 from torchvision.transforms import v2
 
-from trainer.allocator import keep_freed_memory
 from trainer.augmentation import Augmentation
-from trainer.build import build
+from trainer.config.build import build
+from trainer.core.seed import ExampleRandom
 from trainer.dataset import Split
 from trainer.dataset.base import Pixels
-from trainer.seed import Draws
+from trainer.run.memory import keep_freed_memory
 
 CONF = Path(__file__).parents[1] / "conf" / "augmentation"
 SIDE, IMAGES, BATCH = 32, 512, 128
@@ -76,7 +76,7 @@ def images_of(number: int) -> Tensor:
 
 def ready(node: dict[str, Any], name: str) -> Augmentation:
     """The augmentation, with what it needs of the data."""
-    augmentation: Augmentation = build(node, f"augmentation.{name}")
+    augmentation = build(node, f"augmentation.{name}", Augmentation)
     pixels = images_of(IMAGES).mul(255).to(torch.uint8)
     ids = torch.arange(IMAGES)
     augmentation.prepare(Split(Pixels(pixels), ids, ids))
@@ -108,7 +108,7 @@ def operations(repeats: int) -> None:
     for name, rival in RIVALS.items():
         own = ready(yaml.safe_load((CONF / f"{name}.yaml").read_text()), name)
         calls: list[Callable[[], object]] = [
-            lambda own=own: own(images, Draws(0, 0, rows)),
+            lambda own=own: own(images, ExampleRandom(0, 0, rows)),
             lambda rival=rival: torch.stack([rival(image) for image in images]),
         ]
         ours, theirs = alternate(calls, repeats)
@@ -142,7 +142,7 @@ def step(repeats: int) -> None:
         optimizer.step()
 
     def augment() -> None:
-        moved, draws = images, Draws(0, 0, torch.arange(BATCH))
+        moved, draws = images, ExampleRandom(0, 0, torch.arange(BATCH))
         for part in parts:
             moved = part(moved, draws)
 

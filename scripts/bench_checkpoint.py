@@ -22,10 +22,10 @@ import torch.nn.functional as F
 from figures import spread
 from torch import nn
 
-from trainer import checkpoint
-from trainer.guard import Guard
 from trainer.model.resnet_cifar import ResnetCifar
 from trainer.model.simple_cnn import SimpleCnn
+from trainer.storage import checkpoint
+from trainer.training.nonfinite import NonFiniteGuard
 
 MEGABYTES = 45
 GOALS = {"save": 0.3, "guard": 0.01}
@@ -79,7 +79,7 @@ def saving(folder: Path, repeats: int) -> None:
 def guarding(name: str, model: nn.Module, shape: tuple[int, ...], repeats: int, steps: int) -> None:
     """The share of a step that is the guard's."""
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
-    guard = Guard(optimizer, list(model.buffers()))
+    guard = NonFiniteGuard(optimizer, list(model.buffers()))
     images, labels = torch.randn(64, *shape), torch.randint(0, 10, (64,))
     shares, milliseconds = [], []
     for _ in range(repeats + 1):

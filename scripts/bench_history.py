@@ -31,13 +31,13 @@ from omegaconf import OmegaConf
 
 from trainer import history
 from trainer.__main__ import CONF, register
-from trainer.console import Console
-from trainer.folder import RunFolder
-from trainer.history import Store
-from trainer.job.train import make_step
-from trainer.length import Clock
-from trainer.run import Run
-from trainer.seed import Moment
+from trainer.core.duration import Clock
+from trainer.core.seed import StepId
+from trainer.history.store import DifficultyStore
+from trainer.report.console import Console
+from trainer.run.assemble import make_step
+from trainer.run.run import Run
+from trainer.storage.run_folder import RunFolder
 from trainer.task.classification import Classification
 
 BLOCK = 25
@@ -46,14 +46,14 @@ IMAGENET, EPOCHS, WRITTEN = 1_281_167, 90, 5
 CPU = torch.device("cpu")
 
 
-class NullStore(Store):
+class NullStore(DifficultyStore):
     """Keeps nothing."""
 
     def add(self, ids: torch.Tensor, records: dict[str, torch.Tensor]) -> None:
         """Nothing."""
 
 
-class TimedStore(Store):
+class TimedStore(DifficultyStore):
     """Keeps the seconds that it takes, too."""
 
     seconds = 0.0
@@ -87,15 +87,15 @@ class Trainer:
         self.feed = run.loader.open(run.data.train, run.device)
         self.steps = 0
 
-    def block(self, store: Store) -> tuple[float, float]:
+    def block(self, store: DifficultyStore) -> tuple[float, float]:
         """Wall and processor seconds of some steps and a flush."""
         self.step.meter.store = store
         start = self.steps % (self.plan.steps - BLOCK)
         batches = list(islice(self.feed.batches(self.plan, start), BLOCK))
         wall, processor = time.perf_counter(), time.process_time()
         for i, batch in enumerate(batches):
-            moment = Moment(0, 0, self.steps)
-            self.step(batch, moment, self.bounds[start + i])
+            step_id = StepId(0, 0, self.steps)
+            self.step(batch, step_id, self.bounds[start + i])
             self.steps += 1
         self.step.meter.flush()
         return time.perf_counter() - wall, time.process_time() - processor
@@ -130,7 +130,7 @@ def training(run: Run, pairs: int) -> None:
 def parts(run: Run) -> None:
     """What a flush of 50 batches is made of."""
     number = BATCHES * 64
-    store = Store(run.folder.path / "parts", 60_000, Classification.fields, CPU)
+    store = DifficultyStore(run.folder.path / "parts", 60_000, Classification.fields, CPU)
     ids = torch.randperm(60_000)[:number]
     outputs, labels = torch.randn(number, 10), torch.randint(0, 10, (number,))
     records = {"loss": outputs[:, 0], **run.task.records(outputs, labels)}
@@ -143,7 +143,7 @@ def parts(run: Run) -> None:
 def large(folder: Path) -> None:
     """A store of ImageNet's size, of which some epochs are really written."""
     path = folder / "examples"
-    store = Store(path, IMAGENET, Classification.fields, CPU)
+    store = DifficultyStore(path, IMAGENET, Classification.fields, CPU)
     ids = torch.arange(IMAGENET)
     store.describe(ids=ids, labels=ids % 1000)
     held = sum(row.nbytes for row in store.rows.values())

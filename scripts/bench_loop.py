@@ -42,13 +42,13 @@ from torchvision.datasets import MNIST
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from trainer.__main__ import CONF, register
-from trainer.allocator import keep_freed_memory
-from trainer.console import Console
-from trainer.folder import RunFolder
-from trainer.job.train import make_fit
-from trainer.log import Log
-from trainer.report import Report
-from trainer.run import Run
+from trainer.report.console import Console
+from trainer.report.log import Log
+from trainer.run.assemble import make_fit
+from trainer.run.memory import keep_freed_memory
+from trainer.run.run import Run
+from trainer.storage.run_folder import RunFolder
+from trainer.training.reporter import Reporter
 
 MEAN, STD = 0.1307, 0.3081
 MODELS = {"mlp": 60_000, "simple_cnn": 6_400}  # and the images of an epoch
@@ -186,7 +186,7 @@ class Lightning(Textbook):
             enable_checkpointing=False,
         )
         module = Module(self.model)
-        trainer.fit(module, self.loader)
+        trainer.training.fit(module, self.loader)
         self.seconds = module.seconds
 
     def speed(self) -> float:
@@ -212,7 +212,7 @@ class Trainer(Rival):
         run = Run(config, RunFolder(self.folder), console, overrides, [str(CONF)])  # pyright: ignore
         run.folder.path.mkdir()
         log = Log(run.folder.path, run.console.warn)
-        self.fit = make_fit(run, Report(log, run.console, run.data, run.epochs))
+        self.fit = make_fit(run, Reporter(log, run.console, run.data, run.epochs))
 
     def epoch(self) -> None:
         """Train an epoch."""

@@ -35,29 +35,29 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from trainer.__main__ import CONF, register
-from trainer.allocator import keep_freed_memory
-from trainer.console import Console
+from trainer.core.plan import Plan
+from trainer.core.seed import StepId
 from trainer.dataset import Data, Split
 from trainer.dataset.base import Pixels
-from trainer.fit import Fit
-from trainer.folder import RunFolder
-from trainer.job.train import make_fit
 from trainer.loader.stream import Stream
-from trainer.log import Log
 from trainer.mining import Miner
 from trainer.mining.hard_example import HardExample
 from trainer.mining.importance import Importance
 from trainer.mining.infobatch import InfoBatch
 from trainer.mining.self_paced import SelfPaced
-from trainer.plan import Plan
-from trainer.planner import Planner
-from trainer.report import Report
-from trainer.run import Run
+from trainer.report.console import Console
+from trainer.report.log import Log
+from trainer.run.assemble import make_fit
+from trainer.run.memory import keep_freed_memory
+from trainer.run.run import Run
 from trainer.sampler import Sampler
 from trainer.sampler.class_balanced import ClassBalanced
 from trainer.sampler.repeated_augmentation import RepeatedAugmentation
 from trainer.sampler.shuffle import Shuffle
-from trainer.seed import Moment
+from trainer.storage.run_folder import RunFolder
+from trainer.training.fit import Fit
+from trainer.training.planner import Planner
+from trainer.training.reporter import Reporter
 
 SIZES = (10_000, 1_000_000, 10_000_000)
 SIDE, CLASSES, BATCH, EPOCHS = 8, 10, 64, 30
@@ -94,7 +94,7 @@ def made(examples: int, folder: Path) -> Fit:
     run = Run(config, RunFolder(folder), console, overrides, [str(CONF)])  # pyright: ignore
     run.data = simulated(examples)
     folder.mkdir()
-    return make_fit(run, Report(Log(folder, console.warn), console, run.data, run.epochs))
+    return make_fit(run, Reporter(Log(folder, console.warn), console, run.data, run.epochs))
 
 
 def measured(examples: int, repeats: int) -> Result:
@@ -158,7 +158,7 @@ def stepping(fit: Fit, plan: Plan) -> list[float]:
     for first in range(0, min(STEPS + BLOCK, plan.steps - BLOCK), BLOCK):
         began = time.perf_counter()
         for i, batch in enumerate(islice(batches, BLOCK), first):
-            fit.step(batch, Moment(0, 0, i), bounds[i])
+            fit.step(batch, StepId(0, 0, i), bounds[i])
         fit.step.meter.flush()
         taken.append((time.perf_counter() - began) / BLOCK * 1e3)
     return taken[1:]

@@ -17,18 +17,18 @@ from torchvision.datasets import ImageFolder as Folder
 from torchvision.transforms import PILToTensor
 
 from trainer.__main__ import CONF, register
-from trainer.allocator import keep_freed_memory
-from trainer.console import Console
+from trainer.core.plan import Plan
 from trainer.dataset.image_folder import ImageFolder
-from trainer.folder import RunFolder
-from trainer.job.train import make_fit
 from trainer.loader.memory import pixels_of
 from trainer.loader.stream import Stream
-from trainer.log import Log
 from trainer.model.resnet_cifar import ResnetCifar
-from trainer.plan import Plan
-from trainer.report import Report
-from trainer.run import Run
+from trainer.report.console import Console
+from trainer.report.log import Log
+from trainer.run.assemble import make_fit
+from trainer.run.memory import keep_freed_memory
+from trainer.run.run import Run
+from trainer.storage.run_folder import RunFolder
+from trainer.training.reporter import Reporter
 
 CPU = torch.device("cpu")
 SIDE, CLASSES, DEPTH, WIDTH = 32, 10, 8, 8
@@ -271,7 +271,7 @@ class Trainer(Rival):
         run = Run(config, RunFolder(folder / "run"), console, overrides, [str(CONF)])  # pyright: ignore
         run.folder.path.mkdir()
         log = Log(run.folder.path, run.console.warn)
-        self.fit = make_fit(run, Report(log, run.console, run.data, run.epochs))
+        self.fit = make_fit(run, Reporter(log, run.console, run.data, run.epochs))
 
     def epoch(self) -> int:
         """Train an epoch."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from trainer.job.base import Job
-from trainer.run import Run
+from trainer.run.run import Run
 
 
 class Act(Job):

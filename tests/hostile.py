@@ -11,9 +11,9 @@ import torch
 import yaml
 from support import config_of, train
 
-from trainer import launch
 from trainer.__main__ import CONF
-from trainer.run import execute
+from trainer.cli import launch
+from trainer.cli.execute import execute
 
 
 class Evil:

@@ -11,16 +11,17 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torture_parts.hashing import sha256
 
-from trainer import checkpoint
 from trainer.__main__ import CONF, register
-from trainer.console import Console
-from trainer.errors import Interrupted
-from trainer.fit import Fit
-from trainer.folder import RunFolder
-from trainer.job.train import make_fit
-from trainer.log import Log
-from trainer.report import Report
-from trainer.run import Run, execute
+from trainer.cli.execute import execute
+from trainer.core.errors import Interrupted
+from trainer.report.console import Console
+from trainer.report.log import Log
+from trainer.run.assemble import make_fit
+from trainer.run.run import Run
+from trainer.storage import checkpoint
+from trainer.storage.run_folder import RunFolder
+from trainer.training.fit import Fit
+from trainer.training.reporter import Reporter
 
 QUICK = ("epochs=2", "quiet=true", "dataset.val_fraction=0.1", "model=mlp", "device=cpu")
 SMALL = ("epochs=2", "batch_size=64", "dataset.val_fraction=0.7", "model=mlp", "device=cpu")
@@ -111,7 +112,7 @@ def fitted(folder: Path, *overrides: str, stop_after: int | None = None) -> Fit:
         resumed_at=held and held.state["progress"]["step"],
         offset=held.state["log"] if held else 0,
     )
-    fit = make_fit(run, Report(log, run.console, run.data, 2))
+    fit = make_fit(run, Reporter(log, run.console, run.data, 2))
     if held is not None:
         fit.load(held)
     try:

@@ -8,7 +8,7 @@ import yaml
 from PIL import Image
 from support import CONF, config_of, read_json
 
-from trainer.run import execute
+from trainer.cli.execute import execute
 
 FOLDER = CONF / "experiment"
 NAMES = sorted(str(p.relative_to(FOLDER).with_suffix("")) for p in FOLDER.rglob("*.yaml"))
@@ -35,7 +35,7 @@ WIDE = "trainer.model.wide_resnet.WideResnet"
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take longer than three steps."""
-    monkeypatch.setattr("trainer.gallery.show", lambda *_: None)
+    monkeypatch.setattr("trainer.job.train.show", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

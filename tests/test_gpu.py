@@ -4,10 +4,10 @@ import pytest
 import torch
 from support import make_run, read_json, train
 
-from trainer.errors import NonFiniteError
-from trainer.job.train import make_step
-from trainer.length import Clock
-from trainer.seed import Moment
+from trainer.core.duration import Clock
+from trainer.core.errors import NonFiniteError
+from trainer.core.seed import StepId
+from trainer.run.assemble import make_step
 
 pytestmark = pytest.mark.gpu
 
@@ -29,7 +29,7 @@ def test_the_step_does_not_wait(tmp_path, choice):
     try:
         for number, batch in enumerate(batches):
             torch.cuda.set_sync_debug_mode("error" if number > 2 else "default")
-            step(batch, Moment(0, 0, number), number * len(batch))
+            step(batch, StepId(0, 0, number), number * len(batch))
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert number > 3
@@ -57,11 +57,11 @@ def test_a_step_that_is_not_finite_changes_nothing(tmp_path):
     run = make_run(tmp_path / "run", "device=cuda", "model=mlp")
     step = make_step(run, Clock(10.0, 100.0))
     batch = next(run.loader.open(run.data.train, run.device).batches(run.planner.plan(0)))
-    step(batch, Moment(0, 0, 0), 0)
+    step(batch, StepId(0, 0, 0), 0)
     before = [p.detach().clone() for p in run.model.parameters()]
     bad = batch.with_images(torch.full_like(batch.images, torch.nan, dtype=torch.float32))
-    step(bad, Moment(0, 0, 1), 0)
-    step(batch, Moment(0, 0, 2), 0)
+    step(bad, StepId(0, 0, 1), 0)
+    step(batch, StepId(0, 0, 2), 0)
     for own, was in zip(run.model.parameters(), before, strict=True):
         assert torch.equal(own, was)
     with pytest.raises(NonFiniteError, match="not finite at step 1"):

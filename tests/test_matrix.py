@@ -13,11 +13,11 @@ import pytest
 import torch
 from support import make_run, node_of, options
 
-from trainer.build import locate
-from trainer.job.train import make_fit
-from trainer.log import Log
-from trainer.report import Report
-from trainer.run import Run
+from trainer.config.build import locate
+from trainer.report.log import Log
+from trainer.run.assemble import make_fit
+from trainer.run.run import Run
+from trainer.training.reporter import Reporter
 
 LOSSES = [n for n in options("loss") if "class" in locate(node_of("loss", n), n).targets]
 THREE = ("cross_entropy", "ghm", "superloss")
@@ -42,7 +42,7 @@ def two_epochs(run: Run) -> float:
     """Train on 128 digits for two epochs; how far the weights moved."""
     log = Log(run.folder.path, pytest.fail)
     try:
-        fit = make_fit(run, Report(log, run.console, run.data, 2))
+        fit = make_fit(run, Reporter(log, run.console, run.data, 2))
         before = [p.detach().clone() for p in run.model.parameters()]
         fit()
     finally:

@@ -10,8 +10,9 @@ import pytest
 import yaml
 from support import CONF, config_of, options
 
-from trainer.build import build
-from trainer.schema import GROUPS
+from trainer.config.build import build
+from trainer.config.schema import GROUPS
+from trainer.loss import Loss
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
@@ -44,7 +45,7 @@ def test_the_example_of_a_component_works(tmp_path, monkeypatch):
     module = types.ModuleType("trainer.loss.brier")
     exec(blocks["trainer/loss/brier.py"], module.__dict__)  # noqa: S102
     monkeypatch.setitem(sys.modules, "trainer.loss.brier", module)
-    loss = build(yaml.safe_load(blocks["conf/loss/brier.yaml"]), "loss")
+    loss = build(yaml.safe_load(blocks["conf/loss/brier.yaml"]), "loss", Loss)
     assert loss.scale == 1.0
     tests: dict = {}
     exec(blocks["tests/loss/test_brier.py"], tests)  # noqa: S102

@@ -16,9 +16,9 @@ import yaml
 from support import CONF, config_of
 from torch import nn
 
-from trainer.build import build, locate
-from trainer.errors import ConfigError
-from trainer.schema import GROUPS
+from trainer.config.build import build, locate
+from trainer.config.schema import GROUPS
+from trainer.core.errors import ConfigError
 
 NO_COMPONENTS = ("experiment", "sweep", "hydra")  # folders of whole configs, not of parts
 MODEL = nn.Linear(4, 2)
@@ -60,7 +60,7 @@ def made(node: dict[str, Any], setting: str) -> Any:
     What has no default is null in the YAML and refused by name: it is then given as a path.
     """
     try:
-        return build(node, setting, **COLLABORATORS)
+        return build(node, setting, object, **COLLABORATORS)
     except ConfigError as error:
         needed = re.match(rf"{setting}\.(\w+) must be given", str(error))
         if needed and node.get(needed[1], "") is None:

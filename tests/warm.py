@@ -10,7 +10,7 @@ from typing import Any
 
 def serve() -> None:
     """Take a command a line from stdin; a supervisor of each writes its pid and its exit code."""
-    for name in ("trainer.run", "trainer.job.train", "matplotlib.figure", "torch._dynamo"):
+    for name in ("trainer.run.run", "trainer.job.train", "matplotlib.figure", "torch._dynamo"):
         importlib.import_module(name)
     for line in sys.stdin:
         if os.fork() == 0:

@@ -14,10 +14,11 @@ from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 
 import trainer
-from trainer import launch, schema
-from trainer.distributed import processes
-from trainer.errors import ConfigError
-from trainer.launch import CONF
+from trainer.cli import launch
+from trainer.config import compose, schema
+from trainer.config.compose import CONF
+from trainer.core.errors import ConfigError
+from trainer.distributed import torchrun
 from trainer.sweep import launcher
 
 __all__ = ["CONF", "main", "register"]
@@ -26,9 +27,9 @@ __all__ = ["CONF", "main", "register"]
 def register() -> None:
     """What the config files refer to."""
     schema.register()
-    launch.register()
+    compose.register()
     launcher.register()
-    folders = HydraConf(callbacks={"folders": {"_target_": "trainer.launch.Folders"}})
+    folders = HydraConf(callbacks={"folders": {"_target_": "trainer.cli.folders.Folders"}})
     store = ConfigStore.instance()
     store.store(group="hydra", name="config", node=folders, provider="hydra")
     # Hydra copies the whole store for each group that it lists: two thirds of --help's time.
@@ -45,7 +46,7 @@ def check_flags(arguments: list[str]) -> None:
     parser.error = fail  # pyright: ignore
     flags = parser.parse_args(arguments)
     if flags.config_dir:
-        from trainer.limits import check_folder
+        from trainer.config.yaml_limits import check_folder
 
         check_folder(Path(flags.config_dir))
 
@@ -77,8 +78,8 @@ def main() -> None:
     launch.exit_codes.clear()
     try:
         check_flags(arguments)
-        processes.check_sweep(arguments)
-        sys.argv[1:] = processes.own_arguments(arguments)
+        torchrun.check_sweep(arguments)
+        sys.argv[1:] = torchrun.own_arguments(arguments)
         register()
         from trainer.sweep import sweeper
 

@@ -15,10 +15,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from torture_parts.hashing import sha256
-from trainer import checkpoint
 from trainer.__main__ import CONF, register
-from trainer.errors import TrainerError
-from trainer.run import execute
+from trainer.cli.execute import execute
+from trainer.core.errors import TrainerError
+from trainer.storage import checkpoint
 from trainer.sweep.pool import warm_up
 
 SMALL = ["model=mlp", "model.hidden=[16]", "epochs=2", "batch_size=32", "dataset.val_fraction=0.7"]

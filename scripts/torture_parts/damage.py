@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torture_parts.child import Child, steps, uninterrupted
 from torture_parts.outcome import Outcome
-from trainer import checkpoint
+from trainer.storage import checkpoint
 
 Harm = Callable[[bytes, random.Random], bytes]
 

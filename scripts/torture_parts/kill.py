@@ -19,8 +19,8 @@ from torture_parts.child import (
     writing,
 )
 from torture_parts.outcome import Outcome
-from trainer import checkpoint
-from trainer.errors import CheckpointError
+from trainer.core.errors import CheckpointError
+from trainer.storage import checkpoint
 
 MINERS = ["none", "random", "hard_example", "misclassified", "ohem", "ohem_two_pass"]
 MINERS += ["hard_negative", "selective_backprop", "importance", "infobatch", "self_paced"]

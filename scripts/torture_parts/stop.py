@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torture_parts.child import Child, digest, logged_steps, uninterrupted
 from torture_parts.outcome import Outcome
-from trainer.forward import Forward
+from trainer.core.forward import Forward
 
 CASES = {
     "plain": [],

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer.seed import Draws
+from trainer.core.seed import ExampleRandom
 
 
 @pytest.fixture
@@ -21,10 +21,10 @@ def pictures() -> Callable[..., Tensor]:
 
 
 @pytest.fixture
-def draws() -> Callable[..., Draws]:
+def draws() -> Callable[..., ExampleRandom]:
     """Makes the random numbers of the first rows of an epoch, the same for equal arguments."""
 
-    def make(images: int = 40, *, seed: int = 3, epoch: int = 2) -> Draws:
-        return Draws(seed, epoch, torch.arange(100, 100 + images))
+    def make(images: int = 40, *, seed: int = 3, epoch: int = 2) -> ExampleRandom:
+        return ExampleRandom(seed, epoch, torch.arange(100, 100 + images))
 
     return make

@@ -3,10 +3,10 @@ import pytest
 import torch
 from torchvision.transforms import AugMix as Reference
 
-from trainer.augmentation import policy
 from trainer.augmentation.augmix import Augmix, dirichlet, gamma
-from trainer.augmentation.operation import OPERATIONS, SIGNED
-from trainer.seed import Draws
+from trainer.augmentation.shared import policy
+from trainer.augmentation.shared.operation import OPERATIONS, SIGNED
+from trainer.core.seed import ExampleRandom
 
 
 def recorded(augmix: Augmix, monkeypatch, number: int = 2000, side: int = 24):
@@ -18,7 +18,7 @@ def recorded(augmix: Augmix, monkeypatch, number: int = 2000, side: int = 24):
         return images
 
     monkeypatch.setattr(policy, "operate", record)
-    augmix(torch.rand(number, 1, side, side), Draws(0, 0, torch.arange(number)))
+    augmix(torch.rand(number, 1, side, side), ExampleRandom(0, 0, torch.arange(number)))
     return seen
 
 
@@ -77,7 +77,7 @@ def test_without_change_the_image_is_the_image(monkeypatch, pictures, draws) -> 
 @pytest.mark.parametrize("shape", [0.2, 0.5, 1.0, 2.5, 10.0])
 def test_gamma(shape: float) -> None:
     """Against NumPy's, by the largest distance of the distribution functions."""
-    own = np.sort(gamma(Draws(0, 0, torch.arange(40000)), shape).double().numpy())
+    own = np.sort(gamma(ExampleRandom(0, 0, torch.arange(40000)), shape).double().numpy())
     other = np.sort(np.random.default_rng(0).gamma(shape, size=40000))
     assert own.mean() == pytest.approx(shape, rel=0.04)
     assert own.var() == pytest.approx(shape, rel=0.1)
@@ -89,7 +89,7 @@ def test_gamma(shape: float) -> None:
 @pytest.mark.parametrize("alpha", [0.3, 1.0, 4.0])
 def test_dirichlet(alpha: float) -> None:
     """Rows sum to 1; the mean is 1/k, the variance (k − 1) / (k²(kα + 1))."""
-    rows = dirichlet(Draws(0, 0, torch.arange(40000)), alpha, 3)
+    rows = dirichlet(ExampleRandom(0, 0, torch.arange(40000)), alpha, 3)
     torch.testing.assert_close(rows.sum(1), torch.ones(40000))
     assert rows.mean(0).tolist() == pytest.approx([1 / 3] * 3, abs=0.01)
     assert rows.var(0).tolist() == pytest.approx([2 / (9 * (3 * alpha + 1))] * 3, rel=0.05)

@@ -5,11 +5,11 @@ import torch
 from torchvision.transforms import AutoAugment as Reference
 from torchvision.transforms import AutoAugmentPolicy
 
-from trainer.augmentation import policy
 from trainer.augmentation.auto_augment import POLICIES, AutoAugment, parse
-from trainer.augmentation.operation import OPERATIONS, SIGNED
-from trainer.augmentation.policy import standard
-from trainer.seed import Draws
+from trainer.augmentation.shared import policy
+from trainer.augmentation.shared.operation import OPERATIONS, SIGNED
+from trainer.augmentation.shared.policy import standard
+from trainer.core.seed import ExampleRandom
 
 
 @pytest.mark.parametrize("name", ["imagenet", "cifar10", "svhn"])
@@ -51,7 +51,9 @@ def test_sub_policies_and_probabilities(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(policy, "operate", record)
     number = 20000
-    AutoAugment(policy="svhn")(torch.rand(number, 1, 2, 2), Draws(0, 0, torch.arange(number)))
+    AutoAugment(policy="svhn")(
+        torch.rand(number, 1, 2, 2), ExampleRandom(0, 0, torch.arange(number))
+    )
     pairs = parse(POLICIES["svhn"])
     for turn in range(2):
         expected: Counter[str] = Counter()
@@ -73,7 +75,7 @@ def test_both_signs_come(monkeypatch: pytest.MonkeyPatch) -> None:
         return images
 
     monkeypatch.setattr(policy, "operate", record)
-    AutoAugment()(torch.rand(5000, 1, 2, 2), Draws(0, 0, torch.arange(5000)))
+    AutoAugment()(torch.rand(5000, 1, 2, 2), ExampleRandom(0, 0, torch.arange(5000)))
     turns = torch.cat(seen)
     assert (turns > 0).float().mean().item() == pytest.approx(0.5, abs=0.05)
     assert {round(abs(t), 3) for t in turns.tolist()} == {10.0, 26.667, 30.0}  # levels 3, 8, 9

@@ -8,8 +8,8 @@ import torchvision.transforms.v2.functional as reference
 from torch import Tensor
 
 from trainer.augmentation.color_jitter import ColorJitter, jitter
+from trainer.core.errors import ConfigError
 from trainer.dataset.base import Pixels
-from trainer.errors import ConfigError
 
 NONE = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation.cutout import Cutout
+from trainer.core.errors import ConfigError
+from trainer.core.forward import Forward
 from trainer.dataset.base import channel_statistics
-from trainer.errors import ConfigError
-from trainer.forward import Forward
 
 
 def black(**settings) -> Cutout:

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trainer.augmentation import Augmentation, Geometric
-from trainer.build import build
-from trainer.seed import Draws
+from trainer.config.build import build
+from trainer.core.seed import ExampleRandom
 
 CONF = Path(__file__).parents[2] / "conf" / "augmentation"
 NAMES = [
@@ -27,15 +27,15 @@ def made(noise):
 
     def make(name: str) -> Augmentation:
         node = yaml.safe_load((CONF / f"{name}.yaml").read_text())
-        augmentation = build(node, f"augmentation.{name}")
+        augmentation = build(node, f"augmentation.{name}", Augmentation)
         augmentation.prepare(noise(shape=(3, 24, 20)))
         return augmentation
 
     return make
 
 
-def draws(images: int, first: int = 0, epoch: int = 0) -> Draws:
-    return Draws(1, epoch, torch.arange(first, first + images))
+def draws(images: int, first: int = 0, epoch: int = 0) -> ExampleRandom:
+    return ExampleRandom(1, epoch, torch.arange(first, first + images))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,7 +82,7 @@ def test_nothing_is_read_back_from_a_gpu_nor_left_on_the_cpu(name: str, made) ->
     augmentation = made(name)
     with FakeTensorMode(allow_non_fake_inputs=True):
         images = torch.empty(8, 3, 24, 20, device="cuda")
-        got = augmentation(images, Draws(1, 0, torch.arange(8, device="cuda")))
+        got = augmentation(images, ExampleRandom(1, 0, torch.arange(8, device="cuda")))
     assert (got.device.type, got.shape) == ("cuda", images.shape)
 
 

@@ -5,7 +5,7 @@ import torch
 import torchvision.transforms.v2.functional as reference
 
 from trainer.augmentation.gaussian_blur import GaussianBlur
-from trainer.errors import ConfigError
+from trainer.core.errors import ConfigError
 
 
 @pytest.mark.parametrize("kernel_size", [3, 7])

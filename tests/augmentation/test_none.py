@@ -3,10 +3,10 @@
 import torch
 
 from trainer.augmentation.none import NoAugmentation
-from trainer.seed import Draws
+from trainer.core.seed import ExampleRandom
 
 
 def test_images_stay_as_they_are_and_no_number_is_drawn() -> None:
-    images, draws = torch.rand(2, 1, 3, 3), Draws(0, 0, torch.arange(2))
+    images, draws = torch.rand(2, 1, 3, 3), ExampleRandom(0, 0, torch.arange(2))
     assert NoAugmentation()(images, draws) is images
     assert draws.drawn == 0

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation.pca_jitter import PcaJitter, covariance
+from trainer.core.errors import ConfigError
 from trainer.dataset import Split
 from trainer.dataset.base import Pixels
-from trainer.errors import ConfigError
 
 
 def split_of(pixels: Tensor) -> Split:

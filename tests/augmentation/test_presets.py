@@ -6,8 +6,9 @@ import pytest
 import torch
 from support import config_of
 
-from trainer.build import build
-from trainer.seed import Draws
+from trainer.augmentation import Augmentation
+from trainer.config.build import build
+from trainer.core.seed import ExampleRandom
 
 STANDARD = ["random_crop", "horizontal_flip", "cutout"]
 STRONG = ["random_resized_crop", "horizontal_flip", "color_jitter", "cutout"]
@@ -37,10 +38,10 @@ def test_what_an_option_is_made_of_in_order(options: str, names: list[str]) -> N
 @pytest.mark.parametrize("options", ["light", "standard", "strong"])
 def test_presets_fit_images_of_any_size(options: str, size: tuple[int, int], noise) -> None:
     images = noise(16, (3, *size)).images.read(range(16)) / 255
-    draws = Draws(0, 0, torch.arange(16))
+    draws = ExampleRandom(0, 0, torch.arange(16))
     got = images
     for name, node in nodes(options).items():
-        augmentation = build(node, f"augmentation.{name}")
+        augmentation = build(node, f"augmentation.{name}", Augmentation)
         augmentation.prepare(noise(16, (3, *size)))
         got = augmentation(got, draws)
     assert got.shape == images.shape

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torchvision.transforms import RandAugment as Reference
 
-from trainer.augmentation import policy
-from trainer.augmentation.operation import OPERATIONS, SIGNED
-from trainer.augmentation.policy import FOURTEEN
 from trainer.augmentation.rand_augment import RandAugment
-from trainer.seed import Draws
+from trainer.augmentation.shared import policy
+from trainer.augmentation.shared.operation import OPERATIONS, SIGNED
+from trainer.augmentation.shared.policy import FOURTEEN
+from trainer.core.seed import ExampleRandom
 
 
 def drawn(augmentation: RandAugment, monkeypatch, number: int = 14000, side: int = 4):
@@ -20,7 +20,7 @@ def drawn(augmentation: RandAugment, monkeypatch, number: int = 14000, side: int
         return images
 
     monkeypatch.setattr(policy, "operate", record)
-    augmentation(torch.rand(number, 1, side, side), Draws(0, 0, torch.arange(number)))
+    augmentation(torch.rand(number, 1, side, side), ExampleRandom(0, 0, torch.arange(number)))
     return seen
 
 

@@ -5,7 +5,7 @@ import torch
 import torchvision.transforms.functional as reference
 
 from trainer.augmentation.random_crop import RandomCrop
-from trainer.seed import Draws
+from trainer.core.seed import ExampleRandom
 
 
 def noise(images: int, channels: int, height: int, width: int) -> torch.Tensor:
@@ -17,8 +17,8 @@ def noise(images: int, channels: int, height: int, width: int) -> torch.Tensor:
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 7, 12)])
 def test_equals_torchvision_image_by_image(padding: int, shape: tuple[int, int, int]) -> None:
     images, positions = noise(40, *shape), torch.arange(100, 140)
-    got = RandomCrop(padding=padding)(images, Draws(3, 2, positions))
-    draws = Draws(3, 2, positions)
+    got = RandomCrop(padding=padding)(images, ExampleRandom(3, 2, positions))
+    draws = ExampleRandom(3, 2, positions)
     tops = draws.integer(0, 2 * padding + 1)
     lefts = draws.integer(0, 2 * padding + 1)
     for row, image in enumerate(images):
@@ -38,7 +38,7 @@ def test_every_image_has_its_own_shift_and_every_shift_comes() -> None:
     """A pixel in the middle of 5×5 images shifts by −2 to 2 either way: 25 shifts, evenly."""
     images = torch.zeros(5000, 1, 5, 5)
     images[:, 0, 2, 2] = 1
-    moved = shifts(RandomCrop(padding=2)(images, Draws(0, 0, torch.arange(5000))), 2)
+    moved = shifts(RandomCrop(padding=2)(images, ExampleRandom(0, 0, torch.arange(5000))), 2)
     counts = [moved.count((y, x)) for y in range(-2, 3) for x in range(-2, 3)]
     assert sum(counts) == 5000
     assert min(counts) > 140  # 200 expected, deviation 14
@@ -46,7 +46,7 @@ def test_every_image_has_its_own_shift_and_every_shift_comes() -> None:
 
 
 def test_what_enters_is_black() -> None:
-    got = RandomCrop(padding=3)(torch.ones(200, 1, 4, 4), Draws(0, 0, torch.arange(200)))
+    got = RandomCrop(padding=3)(torch.ones(200, 1, 4, 4), ExampleRandom(0, 0, torch.arange(200)))
     kept = got.sum((1, 2, 3))
     assert set(got.unique().tolist()) == {0.0, 1.0}
     assert kept.min() == 1  # shifted by 3 both ways, one pixel stays
@@ -55,16 +55,16 @@ def test_what_enters_is_black() -> None:
 
 def test_a_repeated_example_is_cut_anew_and_an_epoch_too() -> None:
     image = noise(1, 1, 8, 8).expand(50, -1, -1, -1)
-    here = RandomCrop()(image, Draws(0, 0, torch.arange(50)))
+    here = RandomCrop()(image, ExampleRandom(0, 0, torch.arange(50)))
     assert len({row.numpy().tobytes() for row in here}) > 30
-    later = RandomCrop()(image, Draws(0, 1, torch.arange(50)))
+    later = RandomCrop()(image, ExampleRandom(0, 1, torch.arange(50)))
     assert not torch.equal(here, later)
 
 
 def test_images_are_not_changed_in_place() -> None:
     images = noise(4, 1, 5, 5)
     before = images.clone()
-    RandomCrop()(images, Draws(0, 0, torch.arange(4)))
+    RandomCrop()(images, ExampleRandom(0, 0, torch.arange(4)))
     assert torch.equal(images, before)
 
 
@@ -76,9 +76,11 @@ def test_bad_padding_is_named() -> None:
 def test_a_padding_may_be_a_part_of_each_side() -> None:
     """0.125 of 16 × 32 is 2 rows and 4 columns; of 8 × 2 one row, and one column at the least."""
     for (height, width), moved in {(16, 32): (2, 4), (8, 2): (1, 1)}.items():
-        top, left = RandomCrop(padding=0.125).draw(Draws(0, 0, torch.arange(500)), (height, width))
+        top, left = RandomCrop(padding=0.125).draw(
+            ExampleRandom(0, 0, torch.arange(500)), (height, width)
+        )
         assert (int(top.max()), int(left.max())) == (2 * moved[0], 2 * moved[1])
         images = noise(500, 1, height, width)
-        got = RandomCrop(padding=0.125)(images, Draws(0, 0, torch.arange(500)))
+        got = RandomCrop(padding=0.125)(images, ExampleRandom(0, 0, torch.arange(500)))
         padded = reference.pad(images[7], [moved[1], moved[0]])
         assert torch.equal(got[7], reference.crop(padded, int(top[7]), int(left[7]), height, width))

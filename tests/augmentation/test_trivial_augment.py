@@ -3,11 +3,11 @@ from collections import Counter
 import torch
 from torchvision.transforms import TrivialAugmentWide
 
-from trainer.augmentation import policy
-from trainer.augmentation.operation import OPERATIONS
-from trainer.augmentation.policy import FOURTEEN
+from trainer.augmentation.shared import policy
+from trainer.augmentation.shared.operation import OPERATIONS
+from trainer.augmentation.shared.policy import FOURTEEN
 from trainer.augmentation.trivial_augment import TrivialAugment
-from trainer.seed import Draws
+from trainer.core.seed import ExampleRandom
 
 
 def test_the_space_is_torchvisions_wide_one() -> None:
@@ -37,7 +37,7 @@ def test_one_operation_at_any_magnitude(monkeypatch) -> None:
         return images
 
     monkeypatch.setattr(policy, "operate", record)
-    TrivialAugment()(torch.rand(14000, 1, 2, 2), Draws(0, 0, torch.arange(14000)))
+    TrivialAugment()(torch.rand(14000, 1, 2, 2), ExampleRandom(0, 0, torch.arange(14000)))
     [(operation, magnitude)] = seen
     counts = Counter(OPERATIONS[i] for i in operation.tolist())
     assert set(counts) == set(FOURTEEN)

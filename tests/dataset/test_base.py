@@ -8,9 +8,9 @@ import pytest
 import torch
 from sklearn.model_selection import StratifiedShuffleSplit
 
+from trainer.core.errors import DataError
 from trainer.dataset import Data, Dataset, Raw, Split
 from trainer.dataset.base import Pixels, channel_statistics, divide
-from trainer.errors import DataError
 
 
 def labelled(labels: list[int]) -> Split:

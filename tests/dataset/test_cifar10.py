@@ -8,8 +8,8 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10, cifar
 
+from trainer.core.errors import DataError
 from trainer.dataset.cifar10 import Cifar10
-from trainer.errors import DataError
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 

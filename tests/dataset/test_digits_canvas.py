@@ -7,11 +7,11 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from trainer.core.errors import ConfigError
+from trainer.core.seed import generator
 from trainer.dataset import Data
 from trainer.dataset.digits import Digits
 from trainer.dataset.digits_canvas import INK, DigitsCanvas, boxes, layout, noisy, pasted
-from trainer.errors import ConfigError
-from trainer.seed import generator
 
 
 def opened(seed: int = 0, **settings: Any) -> Data:

@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from torchvision.datasets import ImageFolder as Torchvisions
 
+from trainer.core.errors import DataError
 from trainer.dataset import Data
-from trainer.dataset.image_folder import ImageFiles, ImageFolder, decode
-from trainer.errors import DataError
+from trainer.dataset.image_folder import ImageFolder
+from trainer.dataset.shared.image_files import ImageFiles, decode
 
 
 def save(path: Path, image: Image.Image, **settings: Any) -> Path:

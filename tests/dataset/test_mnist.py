@@ -9,8 +9,8 @@ import pytest
 import torch
 from torchvision.datasets import mnist as torchvisions
 
+from trainer.core.errors import DataError
 from trainer.dataset.mnist import Mnist
-from trainer.errors import DataError
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:

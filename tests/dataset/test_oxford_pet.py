@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torchvision.datasets import OxfordIIITPet
 
+from trainer.core.errors import DataError
 from trainer.dataset.oxford_pet import OxfordPet
-from trainer.errors import DataError
 
 BREEDS = ("Abyssinian", "american_bulldog", "Bengal")
 

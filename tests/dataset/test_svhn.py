@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from torchvision.datasets import SVHN, svhn
 
+from trainer.core.errors import DataError
 from trainer.dataset.svhn import Svhn
-from trainer.errors import DataError
 
 scipy_io = pytest.importorskip("scipy.io")
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from trainer.core.errors import DataError
 from trainer.dataset.voc_segmentation import VocSegmentation
-from trainer.errors import DataError
 
 
 @pytest.fixture

@@ -10,16 +10,16 @@ import torch.nn.functional as F
 from support import digest, fitted, make_run, read_json, train
 from torch import nn
 
-from trainer import checkpoint
+from trainer.core.errors import ConfigError
+from trainer.core.forward import Forward
+from trainer.core.seed import StepId
 from trainer.dataset import Data
+from trainer.distill.shared.teacher import Teacher
 from trainer.distill.soft_target import SoftTarget
-from trainer.distill.teacher import Teacher
-from trainer.errors import ConfigError
-from trainer.forward import Forward
-from trainer.job.train import make_fit
-from trainer.log import Log
-from trainer.report import Report
-from trainer.seed import Moment
+from trainer.report.log import Log
+from trainer.run.assemble import make_fit
+from trainer.storage import checkpoint
+from trainer.training.reporter import Reporter
 
 CPU = torch.device("cpu")
 
@@ -222,9 +222,9 @@ def test_the_first_step_learns_what_the_teacher_says(teacher, tmp_path):
         return seen["blended"]
 
     log = Log(tmp_path, pytest.fail)
-    fit = make_fit(run, Report(log, run.console, run.data, 1))
+    fit = make_fit(run, Reporter(log, run.console, run.data, 1))
     fit.step.distiller = watch
-    fit.step(next(iter(fit.train_feed.batches(run.planner.plan(0)))), Moment(0, 0, 0), 0)
+    fit.step(next(iter(fit.train_feed.batches(run.planner.plan(0)))), StepId(0, 0, 0), 0)
     log.close()
     other = make_run(tmp_path, "model=simple_cnn", "seed=7", "device=cpu")
     best = read_json(teacher / "result.json")["best_step"]

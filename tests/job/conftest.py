@@ -3,7 +3,8 @@
 import pytest
 from support import digest
 
-from trainer.job import find_batch_size, find_lr
+from trainer.job.find_batch_size import job as find_batch_size
+from trainer.job.find_lr import job as find_lr
 
 
 @pytest.fixture

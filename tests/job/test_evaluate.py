@@ -7,9 +7,9 @@ from support import config_of, read_json, train
 from torchmetrics.classification import MulticlassAccuracy
 
 from trainer.__main__ import CONF
-from trainer.errors import CheckpointError, ConfigError
+from trainer.cli.execute import execute
+from trainer.core.errors import CheckpointError, ConfigError
 from trainer.job.evaluate import by_mask
-from trainer.run import execute
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from PIL import Image
 from support import CONF, config_of, read_json, train
 
 from trainer import history
-from trainer.errors import ConfigError, DataError
-from trainer.run import execute
+from trainer.cli.execute import execute
+from trainer.core.errors import ConfigError, DataError
 
 PNG = b"\x89PNG"
 

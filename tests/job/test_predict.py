@@ -6,13 +6,13 @@ import pytest
 import torch
 from support import config_of, make_run, read_json, train
 
-from trainer import checkpoint
 from trainer.__main__ import CONF
+from trainer.cli.execute import execute
 from trainer.dataset import Split
-from trainer.evaluate import Evaluation
 from trainer.job.predict import columns_of
-from trainer.reading import Reading
-from trainer.run import execute
+from trainer.storage import checkpoint
+from trainer.trained.predictions import Predictions
+from trainer.training.evaluate import Evaluation
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +94,11 @@ def test_the_command_line_may_ask_for_another_split(trained, tmp_path):
         assert float(row["loss"]) == pytest.approx(float(before["loss"]), rel=1e-4)
 
 
-def reading_of(losses: torch.Tensor, **records: torch.Tensor) -> Reading:
+def reading_of(losses: torch.Tensor, **records: torch.Tensor) -> Predictions:
     parts = SimpleNamespace(data=SimpleNamespace(classes=("y", "n")))
     ids = torch.arange(len(losses))
     evaluation = Evaluation(ids, torch.zeros(len(losses), 2), {"loss": losses, **records}, {})
-    return Reading(parts, [], {"test": evaluation}, {}, ids > 0)
+    return Predictions(parts, [], {"test": evaluation}, {}, ids > 0)
 
 
 def test_losses_read_back_as_they_were():

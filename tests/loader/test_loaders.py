@@ -9,16 +9,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from trainer.batch import Batch
-from trainer.dataset import Split, pool
+from trainer.core.batch import Batch
+from trainer.core.errors import DataError
+from trainer.core.plan import Plan
+from trainer.dataset import Split
 from trainer.dataset.base import Pixels
 from trainer.dataset.image_folder import ImageFolder
-from trainer.errors import DataError
+from trainer.dataset.shared import parallel
 from trainer.loader import Loader, memory
 from trainer.loader.auto import Auto
 from trainer.loader.memory import Memory
 from trainer.loader.stream import Stream, StreamFeed
-from trainer.plan import Plan
 
 CPU = torch.device("cpu")
 LOADERS: dict[str, Callable[[], Loader]] = {
@@ -222,7 +223,7 @@ def test_memory_reads_a_source_once_for_all_its_splits() -> None:
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory decodes 16 images at once, by as many processes as it is told."""
     monkeypatch.setattr(memory, "AT_ONCE", (16, 2**20))
-    monkeypatch.setattr(pool, "available_cores", lambda: 2)
+    monkeypatch.setattr(parallel, "available_cores", lambda: 2)
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from trainer.batch import Batch
+from trainer.core.batch import Batch
 from trainer.loss import contract
 from trainer.loss.bce import BinaryCrossEntropy, wrong_logits
 

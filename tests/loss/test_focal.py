@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from trainer.batch import Batch
+from trainer.core.batch import Batch
 from trainer.loss import contract
 from trainer.loss.focal import Focal
 

@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from support import make_run
 
-from trainer.errors import ConfigError
-from trainer.job.train import make_step
-from trainer.length import Clock
+from trainer.core.duration import Clock
+from trainer.core.errors import ConfigError
+from trainer.core.plan import Plan
+from trainer.core.seed import StepId
 from trainer.loss.cross_entropy import CrossEntropy
 from trainer.loss.function import Function
-from trainer.plan import Plan
-from trainer.seed import Moment
+from trainer.run.assemble import make_step
 
 RNG = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(6, 5, generator=RNG)
@@ -220,7 +220,7 @@ def test_trains_as_the_loss_itself(tmp_path, mixer, mining):
         step = make_step(run, Clock(3, 3))
         feed = run.loader.open(run.data.train, run.device)
         for i, batch in enumerate(feed.batches(Plan.of(run.data.train.ids[:60], 20))):
-            step(batch, Moment(0, 0, i), 20 * i)
+            step(batch, StepId(0, 0, i), 20 * i)
         weights.append([p.detach() for p in run.model.parameters()])
     torch.testing.assert_close(*weights)
 

@@ -5,12 +5,12 @@ import torch
 import torch.nn.functional as F
 from support import make_run
 
-from trainer.batch import Batch
-from trainer.job.train import make_step
-from trainer.length import Clock
+from trainer.core.batch import Batch
+from trainer.core.duration import Clock
+from trainer.core.plan import Plan
+from trainer.core.seed import StepId
 from trainer.loss.ghm import Ghm
-from trainer.plan import Plan
-from trainer.seed import Moment
+from trainer.run.assemble import make_step
 
 RNG = torch.Generator().manual_seed(0)
 LOGITS = 3 * torch.randn(3, 16, 5, generator=RNG)  # of three batches
@@ -184,7 +184,7 @@ def three_steps(folder, accumulate: int, mixer: str) -> tuple[list[torch.Tensor]
     step = make_step(run, Clock(3, 3))
     feed = run.loader.open(run.data.train, run.device)
     for i, batch in enumerate(feed.batches(Plan.of(run.data.train.ids[:60], 20))):
-        step(batch, Moment(0, 0, i), 20 * i)
+        step(batch, StepId(0, 0, i), 20 * i)
     return [p.detach() for p in run.model.parameters()], run.loss.get_buffer("density")
 
 
@@ -205,9 +205,9 @@ def test_a_skipped_step_leaves_the_density(tmp_path, accumulate):
     step = make_step(run, Clock(3, 3))
     feed = run.loader.open(run.data.train, run.device)
     first, second = feed.batches(Plan.of(run.data.train.ids[:40], 20))
-    step(first, Moment(0, 0, 0), 0)
+    step(first, StepId(0, 0, 0), 0)
     before = run.loss.get_buffer("density").clone()
-    step(second.with_images(second.images.float() * torch.nan), Moment(0, 0, 1), 20)
+    step(second.with_images(second.images.float() * torch.nan), StepId(0, 0, 1), 20)
     assert torch.equal(run.loss.get_buffer("density"), before)
 
 

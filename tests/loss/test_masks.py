@@ -8,8 +8,8 @@ import torch.nn.functional as F
 import yaml
 from support import CONF, options
 
-from trainer.batch import Batch
-from trainer.build import build
+from trainer.config.build import build
+from trainer.core.batch import Batch
 from trainer.loss import Loss
 from trainer.loss.cross_entropy import CrossEntropy
 
@@ -36,13 +36,13 @@ def yaml_of(name: str) -> dict[str, Any]:
 
 def made(name: str) -> Loss:
     """A loss that knows the classes."""
-    loss: Loss = build(yaml_of(name) | SETTINGS.get(name, {}), "loss")
+    loss = build(yaml_of(name) | SETTINGS.get(name, {}), "loss", Loss)
     loss.prepare(COUNTS)
     return loss
 
 
 def test_the_list_is_whole():
-    losses = {name: build(yaml_of(name), "loss") for name in options("loss")}
+    losses = {name: build(yaml_of(name), "loss", Loss) for name in options("loss")}
     found = {name for name, loss in losses.items() if loss.pixelwise and "mask" in loss.targets}
     assert found == set(PIXELWISE)
     assert all(losses[name].targets == ("class", "mask") for name in PIXELWISE)

@@ -3,13 +3,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from trainer.batch import Batch
+from trainer.core.batch import Batch
+from trainer.core.plan import Plan
+from trainer.core.seed import StepId
 from trainer.mining.base import Epoch
 from trainer.mining.hard_negative import HardNegative
-from trainer.plan import Plan
-from trainer.seed import Moment
 
-MOMENT = Moment(0, 0, 0)
+MOMENT = StepId(0, 0, 0)
 
 
 def batch_of(labels: torch.Tensor, shares: torch.Tensor | None = None) -> Batch:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.batch import Batch
+from trainer.core.batch import Batch
+from trainer.core.seed import StepId
 from trainer.mining.importance import DECIDE_EVERY, Importance, drawn, gain, shares
-from trainer.seed import Moment
 
 LOSSES = torch.tensor([0.5, 3.0, 1.0, 0.25, 2.0, 0.25])
 SCORES = torch.tensor([1.0, 4.0, 2.0, 0.5, 2.0, 0.5])  # el2n's order need not be the loss's
@@ -31,7 +31,7 @@ def reduced(batch: Batch) -> float:
 
 def test_weights_by_hand():
     """p = 1/10, 4/10, ...: the weight of a drawn row is 1 / (6 p)."""
-    rows = switched_on(keep=1.0).select(pool_of(6), lambda batch: SCORES, Moment(0, 0, 0))
+    rows = switched_on(keep=1.0).select(pool_of(6), lambda batch: SCORES, StepId(0, 0, 0))
     expected = 10 / (6 * SCORES[rows.index[:, 0]])
     torch.testing.assert_close(rows.weight, expected)
     assert rows.count.tolist() == [1] * 6, "counts stay"
@@ -56,7 +56,7 @@ def test_unbiased_over_many_draws():
     pool = replace(pool_of(6), weight=torch.tensor([1.0, 2, 1, 1, 0.5, 1]))
     miner, means, normalised = switched_on(keep=0.5), [], []
     for step in range(2000):
-        rows = miner.select(pool, lambda batch: SCORES, Moment(1, 0, step))
+        rows = miner.select(pool, lambda batch: SCORES, StepId(1, 0, step))
         assert len(rows) == 3
         means.append(reduced(rows))
         normalised.append(means[-1] * 3 / rows.weight.sum().item())
@@ -69,14 +69,14 @@ def test_unbiased_over_many_draws():
 
 def test_rows_are_drawn_with_replacement():
     rows = switched_on(keep=1.0).select(
-        pool_of(6), lambda batch: torch.tensor([0.0, 0, 0, 1, 0, 0]), Moment(0, 0, 0)
+        pool_of(6), lambda batch: torch.tensor([0.0, 0, 0, 1, 0, 0]), StepId(0, 0, 0)
     )
     assert rows.index[:, 0].tolist() == [3] * 6
     assert rows.weight.tolist() == pytest.approx([1 / 6] * 6)
 
 
 def test_scores_of_zero_are_uniform():
-    rows = switched_on(keep=1.0).select(pool_of(6), lambda batch: torch.zeros(6), Moment(0, 0, 0))
+    rows = switched_on(keep=1.0).select(pool_of(6), lambda batch: torch.zeros(6), StepId(0, 0, 0))
     assert rows.weight.tolist() == pytest.approx([1] * 6)
     assert len(set(rows.index[:, 0].tolist())) > 1
 
@@ -101,12 +101,12 @@ def test_uniform_until_it_pays_and_no_scoring_pass_is_paid():
     miner = Importance(keep=0.5, momentum=0.5, threshold=1.5)
     skewed = torch.tensor([1e-4, 1e-4, 1e-4, 1.0])  # τ is nearly 2
     for step in range(DECIDE_EVERY):
-        rows = miner.select(pool_of(8), pytest.fail, Moment(0, 0, step))
+        rows = miner.select(pool_of(8), pytest.fail, StepId(0, 0, step))
         assert rows.weight.tolist() == [1] * 4
         assert len(set(rows.index[:, 0].tolist())) == 4
         miner.observe(rows, skewed)
     assert miner.tau.item() == pytest.approx(2 * (1 - 0.5**DECIDE_EVERY), rel=1e-3)
-    rows = miner.select(pool_of(8), lambda batch: torch.ones(8), Moment(0, 0, DECIDE_EVERY))
+    rows = miner.select(pool_of(8), lambda batch: torch.ones(8), StepId(0, 0, DECIDE_EVERY))
     assert miner.active
     before = miner.tau.item()
     miner.observe(rows, skewed)
@@ -117,9 +117,9 @@ def test_a_step_not_taken_changes_nothing():
     """The guard refuses a step: observe is not called; or what it shows is not finite."""
     miner = switched_on()
     for _ in range(2):
-        miner.select(pool_of(6), lambda batch: SCORES, Moment(0, 0, 1))
+        miner.select(pool_of(6), lambda batch: SCORES, StepId(0, 0, 1))
     assert miner.tau == 1
-    rows = miner.select(pool_of(6), pytest.fail, Moment(0, 0, 1))
+    rows = miner.select(pool_of(6), pytest.fail, StepId(0, 0, 1))
     miner.observe(rows, torch.full((len(rows),), torch.nan))
     assert miner.tau == 1
 
@@ -128,7 +128,7 @@ def test_accumulation_moves_tau_once():
     moved = []
     for chunks in (1, 3):
         miner = Importance(keep=0.5)
-        rows = miner.select(pool_of(16), pytest.fail, Moment(0, 0, 0))
+        rows = miner.select(pool_of(16), pytest.fail, StepId(0, 0, 0))
         ranks = torch.arange(8.0)
         for part, chunk in zip(rows.chunks(chunks), ranks.split(-(-8 // chunks)), strict=True):
             miner.observe(part, chunk)
@@ -146,17 +146,17 @@ def test_the_warmup_holds_nothing():
 
 def test_what_is_not_finite_is_trained_on_for_the_guard_to_see():
     scores = torch.tensor([1.0, torch.nan, 1.0, 1.0])
-    rows = switched_on(keep=1.0).select(pool_of(4), lambda batch: scores, Moment(0, 0, 0))
+    rows = switched_on(keep=1.0).select(pool_of(4), lambda batch: scores, StepId(0, 0, 0))
     assert rows.weight.isnan().all()
 
 
 def test_the_state_is_taken_back():
     miner, again = switched_on(), Importance(threshold=0.0)
-    miner.select(pool_of(6), lambda batch: SCORES, Moment(0, 0, 0))
+    miner.select(pool_of(6), lambda batch: SCORES, StepId(0, 0, 0))
     again.load_state_dict(miner.state_dict())
     assert again.tau == 1
     first, second = (
-        m.select(pool_of(6), lambda batch: SCORES, Moment(0, 0, 3)) for m in (miner, again)
+        m.select(pool_of(6), lambda batch: SCORES, StepId(0, 0, 3)) for m in (miner, again)
     )
     assert torch.equal(first.index, second.index)
     assert torch.equal(first.weight, second.weight)

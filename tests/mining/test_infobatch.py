@@ -4,13 +4,13 @@ import pytest
 import torch
 from support import digest, fitted
 
-from trainer import checkpoint
-from trainer.errors import Interrupted
+from trainer.core.errors import Interrupted
+from trainer.core.plan import Plan
+from trainer.core.seed import Purpose, generator
 from trainer.mining.base import Epoch
 from trainer.mining.infobatch import InfoBatch
-from trainer.plan import Plan
-from trainer.rate import Rate
-from trainer.seed import Purpose, generator
+from trainer.storage import checkpoint
+from trainer.training.learning_rate import LearningRate
 
 IDS = torch.tensor([2, 3, 5, 7, 11, 13])  # dataset ids, not positions
 LOSSES = torch.tensor([0.1, 0.9, 0.5, 3.0, 0.0, 1.5])  # their mean is 1.0
@@ -139,14 +139,14 @@ RUN = ("epochs=3", "schedule=cosine_decay", "mining.delta=0.34", "mining.prune=0
 def rates(folder, monkeypatch, *overrides) -> list[tuple[float, float]]:
     """The clock and the learning rate at each step of a run."""
     taken = []
-    apply = Rate.apply
+    apply = LearningRate.apply
 
     def noting(self, optimizer, t):
         taken.append((t, apply(self, optimizer, t)))
         return taken[-1][1]
 
     with monkeypatch.context() as patch:
-        patch.setattr(Rate, "apply", noting)
+        patch.setattr(LearningRate, "apply", noting)
         fitted(folder, *overrides)
     return taken
 

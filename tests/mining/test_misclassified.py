@@ -1,12 +1,12 @@
 import pytest
 import torch
 
+from trainer.core.plan import Plan
 from trainer.dataset import Split
 from trainer.mining.base import Epoch
 from trainer.mining.misclassified import Misclassified
-from trainer.plan import Plan
-from trainer.planner import Planner
 from trainer.sampler.shuffle import Shuffle
+from trainer.training.planner import Planner
 
 IDS = torch.tensor([2, 3, 5, 7, 11, 13])  # dataset ids, not positions
 WRONG = torch.tensor([0.0, 1, 0, 1, 1, 0])

@@ -3,12 +3,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from trainer.batch import Batch
+from trainer.core.batch import Batch
+from trainer.core.seed import StepId
 from trainer.mining.base import counted, hardest, kept
 from trainer.mining.ohem import Ohem
-from trainer.seed import Moment
 
-MOMENT = Moment(0, 0, 0)
+MOMENT = StepId(0, 0, 0)
 
 
 def batch_of(size: int) -> Batch:

@@ -3,7 +3,7 @@
 import pytest
 from support import digest, fitted
 
-from trainer.errors import Interrupted
+from trainer.core.errors import Interrupted
 
 VARIANTS = {
     "selective_backprop": ("mining=selective_backprop", "accumulate=3"),

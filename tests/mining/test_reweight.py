@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from trainer.batch import Batch
+from trainer.core.batch import Batch
+from trainer.core.plan import Plan
 from trainer.mining.base import Epoch
 from trainer.mining.reweight import Reweight
-from trainer.plan import Plan
 
 IDS = torch.tensor([2, 3, 5, 7])  # dataset ids, not positions
 LOSSES = torch.tensor([1.0, 2.0, 4.0, 1.0])  # their mean is 2

@@ -4,11 +4,11 @@ import pytest
 import torch
 from support import make_run, read_json, train
 
-from trainer.batch import Batch
-from trainer.errors import DataError
+from trainer.core.batch import Batch
+from trainer.core.errors import DataError
+from trainer.core.seed import StepId
 from trainer.mining.base import Epoch
 from trainer.mining.rho import Rho
-from trainer.seed import Moment
 
 LABELS = torch.tensor([0, 1, 1, 0, 1])
 TABLE = """\
@@ -48,9 +48,9 @@ def test_the_largest_reducible_losses(made):
     """Losses 1.75, 1, 0.5 less 1.5, 0.125, 0.25 by id: 0.25, 0.875, 0.25; the tie to the first."""
     batch = batch_of([[0], [1], [4]], [[1.0]] * 3)
     ranks = torch.tensor([1.75, 1.0, 0.5])
-    one = made(keep=0.3).select(batch, lambda rows: ranks, Moment(0, 0, 0))
+    one = made(keep=0.3).select(batch, lambda rows: ranks, StepId(0, 0, 0))
     assert one.index.tolist() == [[1]]
-    two = made(keep=0.7).select(batch, lambda rows: ranks, Moment(0, 0, 0))
+    two = made(keep=0.7).select(batch, lambda rows: ranks, StepId(0, 0, 0))
     assert two.index.tolist() == [[0], [1]]
     assert two.weight.tolist() == two.count.tolist() == [1, 1]
 

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.batch import Batch
-from trainer.mining.base import only
+from trainer.core.batch import Batch, only
+from trainer.core.seed import Purpose, StepId
 from trainer.mining.selective_backprop import SelectiveBackprop
-from trainer.seed import Moment, Purpose
 
 
 def batch_of(size: int) -> Batch:
@@ -34,8 +33,8 @@ def test_against_a_slow_loop():
     miner, recent = SelectiveBackprop(beta=1.5, history=40), deque(maxlen=40)
     for step in range(8):
         ranks = torch.rand(16, generator=rng).round(decimals=1)
-        weighed = miner.weigh(ranks, batch_of(16), Moment(3, 1, step))
-        drawn = Moment(3, 1, step).generator(Purpose.MINE).random(16, dtype=np.float32)
+        weighed = miner.weigh(ranks, batch_of(16), StepId(3, 1, step))
+        drawn = StepId(3, 1, step).generator(Purpose.MINE).random(16, dtype=np.float32)
         first, losses = not recent, ranks.tolist()
         recent.extend(losses)
         for i, loss in enumerate(losses):
@@ -51,7 +50,7 @@ def test_about_one_in_beta_plus_one_is_kept():
         miner, kept = SelectiveBackprop(beta=beta), 0.0
         for step in range(100):
             ranks = torch.rand(64, generator=rng)
-            weighed = miner.weigh(ranks, batch_of(64), Moment(0, 0, step))
+            weighed = miner.weigh(ranks, batch_of(64), StepId(0, 0, step))
             kept += weighed.count.sum().item() if step >= 20 else 0
             miner.observe(batch_of(64), ranks)
         assert kept / (80 * 64) == pytest.approx(1 / (beta + 1), abs=0.02)
@@ -66,7 +65,7 @@ def test_losses_all_below_the_window_are_still_kept_at_times():
 def test_choosing_changes_no_state():
     """The window moves in observe alone, so that a step that is not taken changes nothing."""
     miner = seen([1.0, 2.0])
-    miner.weigh(torch.tensor([3.0, 4.0]), batch_of(2), Moment(0, 0, 0))
+    miner.weigh(torch.tensor([3.0, 4.0]), batch_of(2), StepId(0, 0, 0))
     assert miner.window.tolist() == [1.0, 2.0]
 
 
@@ -82,11 +81,11 @@ def test_chunks_push_what_the_batch_does():
 def test_a_mask_is_one_example():
     miner = seen([1.0, 2.0])
     ranks = torch.tensor([[[0.0, 0.0]], [[0.0, 18.0]]])  # means 0 and 9
-    weighed = miner.weigh(ranks, batch_of(2), Moment(0, 0, 0))
+    weighed = miner.weigh(ranks, batch_of(2), StepId(0, 0, 0))
     assert weighed.count.shape == (2,)
     assert weighed.count[1] == 1
     kept = weighed.count[:, None, None].expand(2, 1, 2)
-    pixels = miner.weigh(ranks, only(batch_of(2), torch.ones(2, 1, 2)), Moment(0, 0, 0))
+    pixels = miner.weigh(ranks, only(batch_of(2), torch.ones(2, 1, 2)), StepId(0, 0, 0))
     assert torch.equal(pixels.count, kept), "where pixels count for themselves"
 
 
@@ -94,7 +93,7 @@ def test_the_state_is_taken_back():
     miner, again = seen([1.0, 2.0, 3.0]), SelectiveBackprop()
     again.load_state_dict(miner.state_dict())
     ranks = torch.rand(32, generator=torch.Generator().manual_seed(0)) * 4
-    first, second = (m.weigh(ranks, batch_of(32), Moment(0, 0, 7)) for m in (miner, again))
+    first, second = (m.weigh(ranks, batch_of(32), StepId(0, 0, 7)) for m in (miner, again))
     assert torch.equal(first.count, second.count)
     assert 0 < first.count.sum() < 32
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from trainer.core.plan import Plan
 from trainer.mining.base import Epoch
 from trainer.mining.self_paced import SelfPaced
-from trainer.plan import Plan
 
 IDS = torch.tensor([2, 3, 5, 7, 11, 13])  # dataset ids, not positions
 LOSSES = torch.tensor([0.1, 0.9, 0.5, 3.0, 0.0, 1.5])

@@ -10,20 +10,20 @@ import torch.nn.functional as F
 from support import CONF, config_of, node_of, options
 from torch import Tensor, nn
 
-from trainer.batch import Batch
-from trainer.console import Console
-from trainer.errors import ConfigError
-from trainer.folder import RunFolder
-from trainer.job.train import make_fit, make_step
-from trainer.length import Clock
-from trainer.log import Log
+from trainer.core.batch import Batch
+from trainer.core.duration import Clock
+from trainer.core.errors import ConfigError
+from trainer.core.seed import StepId
 from trainer.mining.base import Miner
 from trainer.mining.hard_negative import HardNegative
 from trainer.mining.ohem import Ohem
-from trainer.report import Report
-from trainer.run import Run
-from trainer.seed import Moment
-from trainer.step import Step
+from trainer.report.console import Console
+from trainer.report.log import Log
+from trainer.run.assemble import make_fit, make_step
+from trainer.run.run import Run
+from trainer.storage.run_folder import RunFolder
+from trainer.training.reporter import Reporter
+from trainer.training.step import Step
 
 CANVAS = ("dataset=digits_canvas", "dataset.examples=50", "dataset.size=16", "dataset.digits=1")
 QUICK = ("device=cpu", "epochs=3", "batch_size=16", "dataset.val_fraction=0.2", "loader=memory")
@@ -34,7 +34,7 @@ KINDS = {
     "image": (*UNET, "task=regression", "dataset.target=clean", "loss=mse"),
 }
 MEANINGLESS = {"hard_negative", "misclassified", "importance"}  # where there are no classes
-MOMENT = Moment(0, 0, 0)
+MOMENT = StepId(0, 0, 0)
 
 
 class Plain(nn.Module):
@@ -77,7 +77,7 @@ def test_every_option_steps_or_is_refused(tmp_path, reference, kind, mining):
         return
     log = Log(tmp_path, pytest.fail)
     try:
-        fit = make_fit(run, Report(log, run.console, run.data, 3))
+        fit = make_fit(run, Reporter(log, run.console, run.data, 3))
         before = [p.detach().clone() for p in run.model.parameters()]
         fit()
     finally:

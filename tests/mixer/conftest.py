@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from trainer.batch import Batch
+from trainer.core.batch import Batch
 
 
 @pytest.fixture

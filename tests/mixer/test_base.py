@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from support import fitted
 
-from trainer.batch import Batch
-from trainer.length import Clock
-from trainer.loss.base import contract
+from trainer.core.batch import Batch, contract
+from trainer.core.duration import Clock
+from trainer.core.seed import Purpose, StepId
 from trainer.loss.cross_entropy import CrossEntropy
 from trainer.mixer.base import Mixer
 from trainer.mixer.chain import Chain
@@ -19,7 +19,6 @@ from trainer.mixer.mixup import Mixup
 from trainer.mixer.none import NoMixer
 from trainer.mixer.random_choice import RandomChoice
 from trainer.mixer.ricap import Ricap
-from trainer.seed import Moment, Purpose
 
 CLOCK = Clock(steps_per_epoch=10, total=50)
 
@@ -55,7 +54,7 @@ def of_examples(mixed: Batch, size: int) -> torch.Tensor:
 def test_shares_are_the_parts_of_the_pixels(owned, mixer: Mixer, size: int) -> None:
     """Also in a chain, where a box cut out of a mixed image holds what it holds."""
     for step in range(12):
-        mixed = mixer(owned(size), Moment(1, 0, step))
+        mixed = mixer(owned(size), StepId(1, 0, step))
         assert torch.equal(mixed.labels, mixed.index + 100)
         pixels = mixed.images.mean((2, 3))
         torch.testing.assert_close(of_examples(mixed, size), pixels, atol=1e-6, rtol=0)
@@ -64,8 +63,8 @@ def test_shares_are_the_parts_of_the_pixels(owned, mixer: Mixer, size: int) -> N
 
 @EVERY
 def test_a_function_of_seed_and_step(owned, mixer: Mixer) -> None:
-    moments = [Moment(0, 0, 5), Moment(0, 9, 5), Moment(0, 0, 6), Moment(1, 0, 5)]
-    first, again, *others = [mixer(owned(16), moment) for moment in moments]
+    moments = [StepId(0, 0, 5), StepId(0, 9, 5), StepId(0, 0, 6), StepId(1, 0, 5)]
+    first, again, *others = [mixer(owned(16), step_id) for step_id in moments]
     assert torch.equal(first.images, again.images)
     assert torch.equal(first.shares, again.shares)
     assert not any(torch.equal(first.index, other.index) for other in others)
@@ -75,9 +74,9 @@ def test_a_function_of_seed_and_step(owned, mixer: Mixer) -> None:
 def test_a_slice_of_the_rows_is_mixed_as_the_whole(located, mixer: Mixer) -> None:
     """A process draws for the global batch, and fetches the partners of its rows by position."""
     batch = replace(located(8), labels=torch.arange(8)[:, None])
-    moment = Moment(0, 0, 5)
-    whole = mixer(batch, moment)
-    drawing = mixer.decide(8, (6, 9), moment.generator(Purpose.MIX), moment)
+    step_id = StepId(0, 0, 5)
+    whole = mixer(batch, step_id)
+    drawing = mixer.decide(8, (6, 9), step_id.generator(Purpose.MIX), step_id)
     for rows in (slice(0, 3), slice(3, 8)):
         mine = drawing.rows(rows)
         part = mixer.mix([batch.rows(rows), *map(batch.rows, mine.partners)], mine)
@@ -88,7 +87,7 @@ def test_a_slice_of_the_rows_is_mixed_as_the_whole(located, mixer: Mixer) -> Non
 @EVERY
 def test_the_weight_is_the_product_of_the_parts(owned, mixer: Mixer) -> None:
     batch = replace(owned(6), weight=torch.arange(1.0, 7), count=torch.arange(6.0))
-    mixed = mixer(batch, Moment(0, 0, 5))
+    mixed = mixer(batch, StepId(0, 0, 5))
     torch.testing.assert_close(mixed.weight, (mixed.index + 1.0).prod(1))
     assert torch.equal(mixed.count, batch.count)
 
@@ -97,7 +96,7 @@ def test_the_weight_is_the_product_of_the_parts(owned, mixer: Mixer) -> None:
 def test_the_batch_is_not_changed_in_place(located, mixer: Mixer) -> None:
     batch = replace(located(5), labels=torch.arange(5)[:, None])
     before = batch.images.clone()
-    mixer(batch, Moment(0, 0, 5))
+    mixer(batch, StepId(0, 0, 5))
     assert torch.equal(batch.images, before)
 
 
@@ -107,7 +106,7 @@ def test_the_loss_is_that_of_the_blended_target(owned, mixer: Mixer) -> None:
     logits = torch.randn(8, 8, generator=torch.Generator().manual_seed(0))
     for step in range(12):
         batch = owned(8)
-        mixed = mixer(replace(batch, labels=batch.index), Moment(1, 0, step))
+        mixed = mixer(replace(batch, labels=batch.index), StepId(1, 0, step))
         loss = contract(lambda labels: CrossEntropy().score(logits, labels), mixed)
         target = of_examples(mixed, 8)
         torch.testing.assert_close(loss, F.cross_entropy(logits, target, reduction="none"))
@@ -115,16 +114,16 @@ def test_the_loss_is_that_of_the_blended_target(owned, mixer: Mixer) -> None:
 
 def test_a_batch_is_mixed_with_the_probability(owned) -> None:
     mixer, batch = Mixup(probability=0.3), owned(2)
-    mixed = [mixer(batch, Moment(0, 0, step)) is not batch for step in range(2000)]
+    mixed = [mixer(batch, StepId(0, 0, step)) is not batch for step in range(2000)]
     assert np.mean(mixed) == pytest.approx(0.3, abs=0.03)  # deviation 0.01
     never = Mixup(probability=0.0)
-    assert all(never(batch, Moment(0, 0, step)) is batch for step in range(100))
+    assert all(never(batch, StepId(0, 0, step)) is batch for step in range(100))
 
 
 def test_batches_that_are_mixed_anyway_are_mixed_alike(owned) -> None:
     """The coin takes one number, whatever the probability."""
     always, often = Cutmix(), Cutmix(probability=0.9)
-    pairs = [(always(owned(4), m), often(owned(4), m)) for m in (Moment(0, 0, i) for i in range(9))]
+    pairs = [(always(owned(4), m), often(owned(4), m)) for m in (StepId(0, 0, i) for i in range(9))]
     alike = [torch.equal(a.images, b.images) for a, b in pairs if b.labels.shape[1] > 1]
     assert len(alike) > 5
     assert all(alike)
@@ -150,12 +149,12 @@ def test_batches_that_are_mixed_anyway_are_mixed_alike(owned) -> None:
 def test_mixing_ends(owned, until: str | None, epoch: int, step: int, mixes: bool) -> None:
     mixer, batch = Mixup(until=until), owned(4)
     mixer.bind_clock(CLOCK)
-    assert (mixer(batch, Moment(0, epoch, step)) is not batch) is mixes
+    assert (mixer(batch, StepId(0, epoch, step)) is not batch) is mixes
 
 
 def test_without_a_clock_mixing_does_not_end(owned) -> None:
     batch = owned(4)
-    assert Mixup(until="1st")(batch, Moment(0, 5, 50)) is not batch
+    assert Mixup(until="1st")(batch, StepId(0, 5, 50)) is not batch
 
 
 @pytest.mark.parametrize(
@@ -191,6 +190,6 @@ def test_a_run_binds_the_clock_of_all_mixers(tmp_path, owned) -> None:
     mixer = fitted(tmp_path / "run", *settings).step.mixer
     assert isinstance(mixer, RandomChoice)
     batch = owned(4)
-    assert mixer(batch, Moment(0, 1, 8)) is batch
-    mixed = [mixer(batch, Moment(0, 0, step)) is not batch for step in range(3, 60)]
+    assert mixer(batch, StepId(0, 1, 8)) is batch
+    mixed = [mixer(batch, StepId(0, 0, step)) is not batch for step in range(3, 60)]
     assert 10 < sum(mixed) < 47, "mixup goes on, CutMix has ended"

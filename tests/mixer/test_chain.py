@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from trainer.length import Clock
+from trainer.core.duration import Clock
+from trainer.core.seed import Purpose, StepId
 from trainer.mixer.chain import Chain
 from trainer.mixer.cutmix import Cutmix
 from trainer.mixer.mixup import Mixup
 from trainer.mixer.ricap import Ricap
-from trainer.seed import Moment, Purpose
 
-MOMENT = Moment(0, 0, 7)
+MOMENT = StepId(0, 0, 7)
 
 
 def test_equals_one_mixer_after_the_other(located) -> None:
@@ -65,7 +65,7 @@ def test_masks_go_through_the_whole_chain(located) -> None:
 def test_each_mixer_has_its_own_coin_and_end(owned) -> None:
     chain = Chain(mixers={"mixup": Mixup(probability=0.5), "ricap": Ricap(until="3ep")})
     chain.bind_clock(Clock(10, 100))
-    sizes = [chain(owned(4), Moment(0, s // 10, s)).labels.shape[1] for s in range(60)]
+    sizes = [chain(owned(4), StepId(0, s // 10, s)).labels.shape[1] for s in range(60)]
     assert set(sizes[:30]) == {4, 8}
     assert set(sizes[30:]) == {1, 2}
 
@@ -74,8 +74,8 @@ def test_the_chain_ends_as_a_whole(owned) -> None:
     chain = Chain(mixers={"mixup": Mixup()}, until="1ep")
     chain.bind_clock(Clock(10, 100))
     batch = owned(4)
-    assert chain(batch, Moment(0, 0, 9)) is not batch
-    assert chain(batch, Moment(0, 1, 10)) is batch
+    assert chain(batch, StepId(0, 0, 9)) is not batch
+    assert chain(batch, StepId(0, 1, 10)) is batch
 
 
 def test_no_mixer_is_refused() -> None:

@@ -5,17 +5,17 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
+from trainer.core.seed import Purpose, StepId
 from trainer.mixer.base import Drawing
 from trainer.mixer.cutmix import Cutmix, clipped
-from trainer.seed import Moment, Purpose
 
 BOX = {"box": torch.tensor([[1, 6, 3, 3]]).expand(4, 4), "share": torch.tensor([5 / 6]).expand(4)}
 DRAWING = Drawing([torch.tensor([3, 0, 1, 2])], BOX)  # partners as of torchvision: roll by one
 
 
 def boxes(cutmix: Cutmix, size: int, image: tuple[int, int], step: int) -> Drawing:
-    moment = Moment(0, 0, step)
-    return cutmix.draw(size, image, moment.generator(Purpose.MIX), moment)
+    step_id = StepId(0, 0, step)
+    return cutmix.draw(size, image, step_id.generator(Purpose.MIX), step_id)
 
 
 def test_a_box_by_hand(owned) -> None:
@@ -78,7 +78,7 @@ def test_masks_are_pasted_with_the_pixels(located) -> None:
     batch = located(4)
     cutmix = Cutmix(per_image=True)
     cutmix.bind("mask")
-    mixed = cutmix(batch, Moment(0, 0, 3))
+    mixed = cutmix(batch, StepId(0, 0, 3))
     assert torch.equal(mixed.labels, mixed.images.long())
     assert mixed.labels.dtype == torch.int64
     assert mixed.shares.shape == mixed.index.shape == (4, 1)
@@ -91,7 +91,7 @@ def test_images_that_are_targets_are_pasted_with_the_pixels(located) -> None:
     batch = replace(batch, labels=batch.images[:, None].repeat(1, 1, 3, 1, 1))
     cutmix = Cutmix(per_image=True)
     cutmix.bind("image")
-    mixed = cutmix(batch, Moment(0, 0, 3))
+    mixed = cutmix(batch, StepId(0, 0, 3))
     assert mixed.labels.shape == (4, 1, 3, 6, 9)
     assert torch.equal(mixed.labels[:, 0, 1], mixed.images[:, 0])
     assert not torch.equal(mixed.images, batch.images)

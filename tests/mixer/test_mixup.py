@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.batch import Batch
+from trainer.core.batch import Batch
+from trainer.core.seed import StepId
 from trainer.mixer.mixup import Mixup
-from trainer.seed import Moment
 
 
 def batch_of(size: int) -> Batch:
@@ -18,7 +18,7 @@ def batch_of(size: int) -> Batch:
 
 def test_images_labels_and_ids_are_blended_alike():
     """Image value, share and id must tell the same story for every row."""
-    mixed = Mixup(alpha=1.0)(batch_of(16), Moment(0, 0, 3))
+    mixed = Mixup(alpha=1.0)(batch_of(16), StepId(0, 0, 3))
     assert mixed.labels.shape == mixed.shares.shape == mixed.index.shape == (16, 2)
     torch.testing.assert_close(mixed.images[:, 0, 0, 0], (mixed.shares * mixed.index).sum(1))
     assert torch.equal(mixed.labels, mixed.index + 100)
@@ -27,21 +27,21 @@ def test_images_labels_and_ids_are_blended_alike():
 
 
 def test_a_share_for_each_image():
-    mixed = Mixup(alpha=1.0, per_image=True)(batch_of(16), Moment(0, 0, 3))
+    mixed = Mixup(alpha=1.0, per_image=True)(batch_of(16), StepId(0, 0, 3))
     assert mixed.shares[:, 0].unique().numel() == 16
     torch.testing.assert_close(mixed.images[:, 0, 0, 0], (mixed.shares * mixed.index).sum(1))
 
 
 def test_mixing_twice_multiplies_the_labels():
-    once = Mixup()(batch_of(8), Moment(0, 0, 0))
-    twice = Mixup()(once, Moment(0, 0, 1))
+    once = Mixup()(batch_of(8), StepId(0, 0, 0))
+    twice = Mixup()(once, StepId(0, 0, 1))
     assert twice.labels.shape == (8, 4)
     torch.testing.assert_close(twice.shares.sum(1), torch.ones(8))
     torch.testing.assert_close(twice.images[:, 0, 0, 0], (twice.shares * twice.index).sum(1))
 
 
 def test_a_function_of_the_step():
-    first, again, other = (Mixup()(batch_of(8), Moment(0, 0, step)) for step in (4, 4, 5))
+    first, again, other = (Mixup()(batch_of(8), StepId(0, 0, step)) for step in (4, 4, 5))
     assert torch.equal(first.images, again.images)
     assert not torch.equal(first.index, other.index)
 
@@ -49,8 +49,8 @@ def test_a_function_of_the_step():
 def test_lambda_is_beta():
     """Mean ½ and variance 1 / (4(2α + 1)) of Beta(α, α)."""
     mixup = Mixup(alpha=0.2)
-    rngs, moment = map(np.random.default_rng, range(2000)), Moment(0, 0, 0)
-    draws = [mixup.draw(1, (1, 1), rng, moment).values["share"].item() for rng in rngs]
+    rngs, step_id = map(np.random.default_rng, range(2000)), StepId(0, 0, 0)
+    draws = [mixup.draw(1, (1, 1), rng, step_id).values["share"].item() for rng in rngs]
     assert np.mean(draws) == pytest.approx(0.5, abs=0.03)
     assert np.var(draws) == pytest.approx(1 / (4 * 1.4), abs=0.01)
 
@@ -62,11 +62,11 @@ def test_targets_of_regression_are_blended_themselves(target, shape):
     labels = batch.images.mean((1, 2, 3)).view(8, 1, *[1] * len(shape)).expand(8, 1, *shape)
     mixup = Mixup(per_image=True)
     mixup.bind(target)
-    mixed = mixup(replace(batch, labels=labels), Moment(0, 0, 3))
+    mixed = mixup(replace(batch, labels=labels), StepId(0, 0, 3))
     assert mixed.labels.shape == (8, 1, *shape)
     torch.testing.assert_close(mixed.labels.flatten(1)[:, 0], mixed.images[:, 0, 0, 0])
     assert torch.equal(mixed.index, batch.index)
-    whole = Mixup(per_image=True)(batch, Moment(0, 0, 3))
+    whole = Mixup(per_image=True)(batch, StepId(0, 0, 3))
     own = (whole.shares * (whole.index == batch.index)).sum(1, keepdim=True)
     torch.testing.assert_close(mixed.shares, own)
     assert mixed.shares.min() < 1

@@ -4,20 +4,21 @@ import pytest
 import torch
 from support import config_of
 
-from trainer.build import build
-from trainer.errors import ConfigError
+from trainer.config.build import build
+from trainer.core.errors import ConfigError
+from trainer.core.seed import StepId
+from trainer.mixer import Mixer
 from trainer.mixer.cutmix import Cutmix
 from trainer.mixer.mixup import Mixup
 from trainer.mixer.random_choice import RandomChoice
 from trainer.mixer.ricap import Ricap
-from trainer.seed import Moment
 
 
 def taken(choice: RandomChoice, owned, steps: int = 600) -> Counter[str]:
     """How often each mixer mixed: RICAP makes four labels, mixup blends, CutMix does not."""
     counts: Counter[str] = Counter()
     for step in range(steps):
-        mixed = choice(owned(3), Moment(0, 0, step))
+        mixed = choice(owned(3), StepId(0, 0, step))
         whole = ((mixed.images == 0) | (mixed.images == 1)).all()
         counts["ricap" if mixed.labels.shape[1] == 4 else "cutmix" if whole else "mixup"] += 1
     return counts
@@ -42,14 +43,14 @@ def test_masks(located) -> None:
     choice = RandomChoice(mixers={"cutmix": Cutmix(), "ricap": Ricap()})
     choice.bind("mask")
     for step in range(10):
-        mixed = choice(located(4), Moment(0, 0, step))
+        mixed = choice(located(4), StepId(0, 0, step))
         assert torch.equal(mixed.labels, mixed.images.long())
 
 
 def test_a_batch_may_stay_unmixed(owned) -> None:
     choice = RandomChoice(mixers={"cutmix": Cutmix(probability=0.5)}, probability=0.5)
     batch = owned(3)
-    left = sum(choice(batch, Moment(0, 0, step)) is batch for step in range(400))
+    left = sum(choice(batch, StepId(0, 0, step)) is batch for step in range(400))
     assert left == pytest.approx(300, abs=35)  # deviation 9
 
 
@@ -65,7 +66,7 @@ def test_mixers_are_built_from_the_command_line() -> None:
     node = config_of(
         "mixer=random_choice", "mixer.mixers.mixup.alpha=0.2", "+mixer@mixer.mixers.ricap=ricap"
     )["mixer"]
-    choice = build(node, "mixer")
+    choice = build(node, "mixer", Mixer)
     assert [type(mixer) for mixer in choice.mixers.values()] == [Mixup, Cutmix, Ricap]
     assert choice.mixers["mixup"].alpha == 0.2
 
@@ -83,5 +84,5 @@ def test_settings_of_the_mixers_are_named(key: str, value, line: str) -> None:
     node = config_of("mixer=random_choice")["mixer"]
     node["mixers"]["mixup"][key] = value
     with pytest.raises(ConfigError) as error:
-        build(node, "mixer")
+        build(node, "mixer", Mixer)
     assert str(error.value).startswith(line)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from trainer.core.seed import Purpose, StepId
 from trainer.mixer.base import Drawing
 from trainer.mixer.ricap import Ricap
-from trainer.seed import Moment, Purpose
 
 
 def drawn(ricap: Ricap, size: int, image: tuple[int, int], step: int) -> Drawing:
-    moment = Moment(0, 0, step)
-    return ricap.draw(size, image, moment.generator(Purpose.MIX), moment)
+    step_id = StepId(0, 0, step)
+    return ricap.draw(size, image, step_id.generator(Purpose.MIX), step_id)
 
 
 def by_loops(images: torch.Tensor, drawing: Drawing) -> torch.Tensor:
@@ -78,7 +78,7 @@ def test_empty_strips_are_harmless(owned) -> None:
     ricap, batch = Ricap(beta=0.01), owned(5)
     seen = set()
     for step in range(40):
-        mixed = ricap(batch, Moment(0, 0, step))
+        mixed = ricap(batch, StepId(0, 0, step))
         assert torch.equal(mixed.images.sum(1), torch.ones(5, 6, 9))
         if mixed.shares.amax() == 1:
             whole = int(mixed.shares[0].argmax())
@@ -91,7 +91,7 @@ def test_empty_strips_are_harmless(owned) -> None:
 def test_masks_are_patched_with_the_pixels(located) -> None:
     batch, ricap = located(4), Ricap(beta=1.0, per_image=True)
     ricap.bind("mask")
-    mixed = ricap(batch, Moment(0, 0, 3))
+    mixed = ricap(batch, StepId(0, 0, 3))
     assert torch.equal(mixed.labels, mixed.images.long())
     own = (mixed.labels // 54 == torch.arange(4)[:, None, None, None]).float().mean((1, 2, 3))
     torch.testing.assert_close(mixed.shares[:, 0], own)
@@ -102,7 +102,7 @@ def test_images_that_are_targets_are_patched_with_the_pixels(located) -> None:
     batch, ricap = located(4), Ricap(beta=1.0, per_image=True)
     batch = replace(batch, labels=batch.images[:, None].repeat(1, 1, 3, 1, 1))
     ricap.bind("image")
-    mixed = ricap(batch, Moment(0, 0, 3))
+    mixed = ricap(batch, StepId(0, 0, 3))
     assert torch.equal(mixed.labels[:, 0, 2], mixed.images[:, 0])
 
 

@@ -6,9 +6,9 @@ from urllib.error import URLError
 import pytest
 import torch
 
-from trainer.errors import CheckpointError
+from trainer.core.errors import CheckpointError
 from trainer.model import timm as module
-from trainer.model.head import head_of
+from trainer.model.shared.head import head_of
 from trainer.model.timm import Timm
 
 timm = pytest.importorskip("timm")
@@ -52,7 +52,7 @@ def test_without_a_network_it_fails_at_once(monkeypatch):
     def refuse(*_, **__):
         raise URLError("Name or service not known")
 
-    monkeypatch.setattr("trainer.model.pretrained.urlopen", refuse)
+    monkeypatch.setattr("trainer.model.shared.pretrained.urlopen", refuse)
     since = time.perf_counter()
     with pytest.raises(ValueError, match=r"^model\.pretrained=true: .*huggingface.* cannot be"):
         Timm(shape=(3, 32, 32), outputs=7, name="test_resnet", pretrained=True)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torchvision import models
 
-from trainer.errors import CheckpointError
-from trainer.model.head import head_of
+from trainer.core.errors import CheckpointError
+from trainer.model.shared.head import head_of
 from trainer.model.torchvision import Torchvision
-from trainer.optimizer.parts import layers_of
+from trainer.optimizer.shared.layer_rates import layers_of
 
 FAMILIES = {  # head, the side that images of 28x28 are resized to
     "alexnet": ("classifier.6", 64),
@@ -157,7 +157,7 @@ def test_without_a_network_it_fails_at_once(hub, monkeypatch):
     def refuse(*_, **__):
         raise URLError("Name or service not known")
 
-    monkeypatch.setattr("trainer.model.pretrained.urlopen", refuse)
+    monkeypatch.setattr("trainer.model.shared.pretrained.urlopen", refuse)
     since = time.perf_counter()
     with pytest.raises(ValueError, match=r"^model\.pretrained=true: .*pretrained=FILE"):
         Torchvision(shape=(3, 32, 32), outputs=7, pretrained=True)
@@ -189,7 +189,7 @@ def test_weights_in_the_cache_need_no_network(hub, monkeypatch):
     cache = hub / "checkpoints"
     cache.mkdir(parents=True)
     torch.save(theirs.state_dict(), cache / weights.url.rpartition("/")[2])
-    monkeypatch.setattr("trainer.model.pretrained.urlopen", pytest.fail)
+    monkeypatch.setattr("trainer.model.shared.pretrained.urlopen", pytest.fail)
     ours = Torchvision(shape=(3, 32, 32), outputs=1000, pretrained=True)
     assert torch.equal(ours.network.conv1.weight, theirs.conv1.weight)
     assert not torch.equal(ours.network.fc.weight, theirs.fc.weight)

@@ -11,7 +11,7 @@ from support import node_of, options
 from torch import nn
 from torch.optim import Optimizer
 
-from trainer.build import build
+from trainer.config.build import build
 
 OPTIONS = options("optimizer")
 DECOUPLED = [name for name in OPTIONS if "decoupled" in node_of("optimizer", name)]
@@ -23,7 +23,7 @@ def network() -> nn.Sequential:
 
 
 def make(name: str, model: nn.Module, **settings: Any) -> Optimizer:
-    return build(node_of("optimizer", name) | settings, "optimizer", model=model)
+    return build(node_of("optimizer", name) | settings, "optimizer", Optimizer, model=model)
 
 
 def train(model: nn.Module, optimizer: Optimizer, steps: range) -> float:

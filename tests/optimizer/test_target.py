@@ -7,8 +7,8 @@ import torch
 import yaml
 from support import config_of, fitted, read_json, train
 
-from trainer.errors import ConfigError
-from trainer.retarget import retarget
+from trainer.config.import_path import retarget
+from trainer.core.errors import ConfigError
 
 NADAM = "optimizer._target_=torch.optim.NAdam"
 
@@ -79,6 +79,6 @@ def test_one_that_cannot_train_here_is_refused_before_data_opens(tmp_path: Path,
     ],
 )
 def test_a_class_of_another_kind_is_refused(tmp_path: Path, override: str, wanted: str) -> None:
-    with pytest.raises(ConfigError, match=rf"_target_=\S+ is no {wanted}"):
+    with pytest.raises(ConfigError, match=rf"_target_=\S+ is not a {wanted}"):
         train(tmp_path / "run", override)
     assert not (tmp_path / "run").exists()

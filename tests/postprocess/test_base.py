@@ -6,7 +6,7 @@ import pytest
 import torch
 from support import options
 
-from trainer.errors import CheckpointError
+from trainer.core.errors import CheckpointError
 from trainer.postprocess.isotonic import Isotonic
 from trainer.postprocess.platt import Platt
 from trainer.postprocess.prior_correction import PriorCorrection

@@ -7,24 +7,24 @@ import pytest
 import torch
 from support import node_of, options
 
-from trainer.build import build
+from trainer.config.build import build
+from trainer.core.plan import Plan, class_counts
 from trainer.dataset import Split
-from trainer.history import Store
-from trainer.plan import Plan
+from trainer.history.store import DifficultyStore
 from trainer.sampler import Sampler
-from trainer.sampler.base import by_class, class_counts
+from trainer.sampler.base import by_class
 
 
 def made(name: str, split: Split, folder) -> Sampler:
     """The option as its YAML has it, with what it cannot do without."""
     node = node_of("sampler", name)
     if name == "trim_hardest":
-        store = Store(folder / "examples", 98, (), torch.device("cpu"))
+        store = DifficultyStore(folder / "examples", 98, (), torch.device("cpu"))
         store.describe(ids=split.ids, labels=split.labels)
         store.add(split.ids, {"loss": torch.arange(49.0)})
         store.flush(0)
         node = node | {"reference": str(folder)}
-    return build(node, "sampler")
+    return build(node, "sampler", Sampler)
 
 
 @pytest.mark.parametrize("name", options("sampler"))
@@ -108,14 +108,16 @@ def test_masks_and_numbers_have_rows_or_are_refused_in_one_line(uneven, tmp_path
     if name == "weighted":
         np.save(tmp_path / "weights.npy", np.arange(98.0))
         sampler = build(
-            node_of("sampler", name) | {"weights": str(tmp_path / "weights.npy")}, "sampler"
+            node_of("sampler", name) | {"weights": str(tmp_path / "weights.npy")},
+            "sampler",
+            Sampler,
         )
     elif name == "trim_hardest":
-        store = Store(tmp_path / "examples", 98, (), torch.device("cpu"))
+        store = DifficultyStore(tmp_path / "examples", 98, (), torch.device("cpu"))
         store.describe(ids=split.ids)
         store.add(split.ids, {"loss": torch.arange(49.0)})
         store.flush(0)
-        sampler = build(node_of("sampler", name) | {"reference": str(tmp_path)}, "sampler")
+        sampler = build(node_of("sampler", name) | {"reference": str(tmp_path)}, "sampler", Sampler)
     else:
         sampler = made(name, split, tmp_path)
     if name in {"class_balanced", "label_shuffle", "oversample", "smote", "undersample"}:

@@ -6,10 +6,10 @@ import pytest
 import torch
 from support import make_run, options
 
-from trainer.history import Store
-from trainer.job.train import make_fit
-from trainer.log import Log
-from trainer.report import Report
+from trainer.history.store import DifficultyStore
+from trainer.report.log import Log
+from trainer.run.assemble import make_fit
+from trainer.training.reporter import Reporter
 
 MINERS = ("none", "hard_example", "infobatch", "ohem")
 OVERRIDES = ("model=mlp", "epochs=2", "batch_size=64", "dataset.val_fraction=0.9", "device=cpu")
@@ -20,7 +20,7 @@ def settings(tmp_path_factory):
     """What a sampler cannot do without, by name."""
     folder = tmp_path_factory.mktemp("reference")
     data = make_run(folder, *OVERRIDES).data.train
-    store = Store(folder / "examples", len(data.labels), (), torch.device("cpu"))
+    store = DifficultyStore(folder / "examples", len(data.labels), (), torch.device("cpu"))
     store.describe(ids=data.ids, labels=data.labels)
     store.add(data.ids, {"loss": torch.rand(len(data), generator=torch.Generator().manual_seed(0))})
     store.flush(0)
@@ -34,7 +34,7 @@ def test_steps(tmp_path, settings, sampler, mining):
     overrides += [f"accumulate={1 if mining == 'none' else 3}", "mixer=mixup"]
     run = make_run(tmp_path, *overrides, mining=mining)
     log = Log(tmp_path, pytest.fail)
-    fit = make_fit(run, Report(log, run.console, run.data, 2))
+    fit = make_fit(run, Reporter(log, run.console, run.data, 2))
     before = [p.detach().clone() for p in run.model.parameters()]
     fit()
     log.close()

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from trainer.augmentation.random_crop import RandomCrop
+from trainer.core.seed import ExampleRandom
 from trainer.sampler.repeated_augmentation import RepeatedAugmentation
-from trainer.seed import Draws
 
 
 @pytest.mark.parametrize(("repeats", "distinct"), [(1, 49), (3, 17), (7, 7), (49, 1), (100, 1)])
@@ -29,7 +29,7 @@ def test_each_repetition_is_augmented_anew(uneven):
     ids, _ = RepeatedAugmentation().rows(uneven, np.random.default_rng(0))
     images = uneven.images.read(ids[:3].tolist()).float()
     assert torch.equal(images[0], images[1])
-    augmented = RandomCrop(padding=3)(images, Draws(0, 0, torch.arange(3)))
+    augmented = RandomCrop(padding=3)(images, ExampleRandom(0, 0, torch.arange(3)))
     assert len(augmented.unique(dim=0)) == 3
 
 

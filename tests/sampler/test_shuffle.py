@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from trainer.core.seed import Purpose, generator
 from trainer.dataset import Split
 from trainer.sampler.shuffle import Shuffle
-from trainer.seed import Purpose, generator
 
 
 def test_a_permutation_of_the_ids_by_the_generator(noise: Callable[..., Split]) -> None:

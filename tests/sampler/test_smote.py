@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from trainer.core.errors import DataError
+from trainer.core.plan import Plan
 from trainer.dataset import Split
 from trainer.dataset.base import Pixels
-from trainer.errors import DataError
 from trainer.loader.memory import Memory
-from trainer.plan import Plan
 from trainer.sampler import smote
 from trainer.sampler.smote import Smote, pairs_of
 
@@ -186,7 +186,7 @@ def test_a_wrong_file_is_named(uneven, tmp_path: Path, array, message):
 
 
 def test_a_split_is_prepared_once_and_another_anew(uneven, monkeypatch):
-    from trainer.sampler.pairs import Pairs
+    from trainer.sampler.shared.smote_pairs import Pairs
 
     sampler, calls, nearest = Smote(), [], Pairs.nearest
     monkeypatch.setattr(Pairs, "nearest", lambda p, f: calls.append(len(f)) or nearest(p, f))

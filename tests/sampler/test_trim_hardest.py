@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 import torch
 
+from trainer.core.errors import DataError
 from trainer.dataset import Split
-from trainer.errors import DataError
-from trainer.history import Store
+from trainer.history.store import DifficultyStore
 from trainer.mining.hard_example import HardExample
-from trainer.planner import Planner
 from trainer.sampler.trim_hardest import TrimHardest
+from trainer.training.planner import Planner
 
 
 def recorded(folder: Path, split: Split, *epochs: dict[int, float]) -> str:
     """A run folder whose store has these losses by id."""
-    store = Store(folder / "examples", len(split.labels), (), torch.device("cpu"))
+    store = DifficultyStore(folder / "examples", len(split.labels), (), torch.device("cpu"))
     store.describe(ids=split.ids, labels=split.labels)
     for number, losses in enumerate(epochs):
         store.add(torch.tensor([*losses]), {"loss": torch.tensor([*losses.values()])})

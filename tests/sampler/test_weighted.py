@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import WeightedRandomSampler
 
-from trainer.errors import DataError
+from trainer.core.errors import DataError
 from trainer.sampler.weighted import Weighted
 
 

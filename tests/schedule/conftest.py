@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from trainer.length import Clock
+from trainer.core.duration import Clock
 from trainer.schedule import Schedule
 
 CLOCK = Clock(steps_per_epoch=5, total=40)

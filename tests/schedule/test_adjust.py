@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.errors import ConfigError
-from trainer.length import Clock
-from trainer.rate import Rate
+from trainer.core.duration import Clock
+from trainer.core.errors import ConfigError
 from trainer.schedule.adjust import Adjust
+from trainer.training.learning_rate import LearningRate
 from trainer.warmup.gradual import Gradual
 from trainer.warmup.none import NoWarmup
 
@@ -32,7 +32,7 @@ def test_by_hand(follow):
 
 
 def test_the_default_is_a_tenth_every_30_epochs(follow):
-    got = follow(Adjust(function="trainer.schedule.function.tenth"), 61, 1.0, Clock(1, 90))
+    got = follow(Adjust(function="trainer.schedule.adjust.tenth"), 61, 1.0, Clock(1, 90))
     assert [got[29], got[30], got[60]] == pytest.approx([1, 0.1, 0.01])
 
 
@@ -53,7 +53,7 @@ def test_it_keeps_the_ratio_of_the_groups():
     """One value for all groups would make the head as slow as the body."""
     body, head = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([{"params": [body]}, {"params": [head], "lr": 1.0}], lr=0.1)
-    rate = Rate(Adjust(function="adjust_by.halve"), NoWarmup(), 0.1, Clock(5, 40))
+    rate = LearningRate(Adjust(function="adjust_by.halve"), NoWarmup(), 0.1, Clock(5, 40))
     for t in range(40):
         rate.apply(optimizer, t)
         rates = [group["lr"] for group in optimizer.param_groups]
@@ -61,7 +61,7 @@ def test_it_keeps_the_ratio_of_the_groups():
 
 
 def test_after_a_warmup_it_counts_from_its_end():
-    rate = Rate(Adjust(function="adjust_by.halve"), Gradual(steps="3st"), 1.0, Clock(5, 40))
+    rate = LearningRate(Adjust(function="adjust_by.halve"), Gradual(steps="3st"), 1.0, Clock(5, 40))
     assert [rate.lr(t) for t in (3, 7, 8)] == [1, 1, 0.5]
 
 

@@ -1,6 +1,6 @@
 """The same rate from first to last."""
 
-from trainer.length import Clock
+from trainer.core.duration import Clock
 from trainer.schedule.constant import Constant
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.length import Clock
+from trainer.core.duration import Clock
 from trainer.schedule.cosine_decay import CosineDecay
 
 CLOCK = Clock(steps_per_epoch=5, total=20)

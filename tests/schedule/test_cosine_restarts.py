@@ -3,7 +3,7 @@
 import pytest
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 
-from trainer.length import Clock
+from trainer.core.duration import Clock
 from trainer.schedule.cosine_restarts import CosineRestarts
 
 

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CyclicLR
 
-from trainer.errors import ConfigError
-from trainer.length import Clock
-from trainer.rate import Rate
+from trainer.core.duration import Clock
+from trainer.core.errors import ConfigError
 from trainer.schedule.cyclic import Cyclic
+from trainer.training.learning_rate import LearningRate
 from trainer.warmup.none import NoWarmup
 
 MODES = [("triangular", 1.0), ("triangular2", 1.0), ("exp_range", 0.97)]
@@ -54,7 +54,7 @@ def test_momentum_goes_the_other_way_as_in_torch(mode, gamma):
         torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.4, momentum=0.9) for _ in range(2)
     )
     scheduler = CyclicLR(theirs, step_size_up=5, **shared)
-    rate = Rate(Cyclic(step_size_up="1ep", **shared), NoWarmup(), 0.4, Clock(5, 40))
+    rate = LearningRate(Cyclic(step_size_up="1ep", **shared), NoWarmup(), 0.4, Clock(5, 40))
     for t in range(40):
         rate.apply(ours, t)
         for key in ("lr", "momentum"):
@@ -65,7 +65,7 @@ def test_momentum_goes_the_other_way_as_in_torch(mode, gamma):
 
 def test_momentum_is_the_optimizer_s_own_unless_asked_for():
     optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=0.4)
-    Rate(Cyclic(), NoWarmup(), 0.4, Clock(5, 40)).apply(optimizer, 7)
+    LearningRate(Cyclic(), NoWarmup(), 0.4, Clock(5, 40)).apply(optimizer, 7)
     assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)
 
 
@@ -73,7 +73,7 @@ def test_momentum_is_the_optimizer_s_own_unless_asked_for():
 def test_an_optimizer_without_momentum_has_none_to_cycle(kind):
     """torch would give plain SGD momentum."""
     optimizer = kind([nn.Parameter(torch.zeros(1))], lr=0.4)
-    rate = Rate(Cyclic(cycle_momentum=True), NoWarmup(), 0.4, Clock(5, 40))
+    rate = LearningRate(Cyclic(cycle_momentum=True), NoWarmup(), 0.4, Clock(5, 40))
     with pytest.raises(
         ConfigError, match=rf"schedule\.cycle_momentum=true: {kind.__name__} has no"
     ):

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from support import node_of, options
 
-from trainer.build import build
-from trainer.length import Clock
-from trainer.rate import Rate
+from trainer.config.build import build
+from trainer.core.duration import Clock
 from trainer.schedule import Schedule
+from trainer.training.learning_rate import LearningRate
 from trainer.warmup.constant import Constant
 from trainer.warmup.gradual import Gradual
 from trainer.warmup.none import NoWarmup
@@ -22,7 +22,7 @@ HELD += ("polynomial", "trapezoid", "multistep", "piecewise", "constant")
 
 def made(name: str, **settings: Any) -> Schedule:
     """The schedule with its default settings."""
-    schedule = build(node_of("schedule", name) | settings, "schedule", seed=0)
+    schedule = build(node_of("schedule", name) | settings, "schedule", Schedule, seed=0)
     schedule.prepare()
     return schedule
 
@@ -32,7 +32,7 @@ def metrics_of(epoch: int) -> dict[str, float]:
     return {"val/loss": 1 / min(epoch, 3), "train/accuracy": 0.05 * epoch}
 
 
-def run(rate: Rate, first: int = 0, last: int = 40) -> list[float]:
+def run(rate: LearningRate, first: int = 0, last: int = 40) -> list[float]:
     """The rates of the steps of a run; metrics are told at each epoch's end."""
     rates = []
     for t in range(first, last):
@@ -46,15 +46,15 @@ def run(rate: Rate, first: int = 0, last: int = 40) -> list[float]:
 @pytest.mark.parametrize("warmup", [NoWarmup, Gradual, lambda: Constant(error=0.9)])
 def test_the_defaults_compose_with_every_warmup(name, warmup):
     """Rates are finite and not negative at each step and past the end."""
-    rates = run(Rate(made(name), warmup(), 1e-3, CLOCK), last=90)
+    rates = run(LearningRate(made(name), warmup(), 1e-3, CLOCK), last=90)
     assert all(math.isfinite(lr) and 0 <= lr <= 0.01 for lr in rates)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_after_a_warmup_it_reads_the_time_since(name):
     """Over a run that is shorter by the warmup, the rates are those without a warmup."""
-    alone = run(Rate(made(name), NoWarmup(), 1e-3, Clock(5, 35)), last=35)
-    after = run(Rate(made(name), Gradual(steps="1ep"), 1e-3, CLOCK))
+    alone = run(LearningRate(made(name), NoWarmup(), 1e-3, Clock(5, 35)), last=35)
+    after = run(LearningRate(made(name), Gradual(steps="1ep"), 1e-3, CLOCK))
     assert after[5:] == alone
 
 
@@ -62,8 +62,8 @@ def test_after_a_warmup_it_reads_the_time_since(name):
 def test_after_a_warmup_that_the_error_ends_it_reads_the_time_since(name):
     """The end is known only when it comes: after 15 steps accuracy 0.15 is above 1 − 0.86."""
     settings = {"patience": 1} if name == "plateau" else {}
-    alone = run(Rate(made(name, **settings), NoWarmup(), 1e-3, Clock(5, 25)), last=25)
-    after = run(Rate(made(name, **settings), Constant(error=0.86), 1e-3, CLOCK))
+    alone = run(LearningRate(made(name, **settings), NoWarmup(), 1e-3, Clock(5, 25)), last=25)
+    after = run(LearningRate(made(name, **settings), Constant(error=0.86), 1e-3, CLOCK))
     assert after[:15] == [0.01] * 15
     if name != "plateau":  # its metric is that of other epochs
         assert after[15:] == alone
@@ -74,8 +74,8 @@ def test_after_a_warmup_that_the_error_ends_it_reads_the_time_since(name):
 def test_resumed_in_the_middle_it_goes_on_as_if_nothing_had_been(name, cut):
     settings = {"patience": 1} if name == "plateau" else {}
 
-    def rate() -> Rate:
-        return Rate(made(name, **settings), Constant(error=0.86), 1e-3, CLOCK)
+    def rate() -> LearningRate:
+        return LearningRate(made(name, **settings), Constant(error=0.86), 1e-3, CLOCK)
 
     whole, first, second = run(rate()), rate(), rate()
     run(first, last=cut)
@@ -85,14 +85,14 @@ def test_resumed_in_the_middle_it_goes_on_as_if_nothing_had_been(name, cut):
 
 @pytest.mark.parametrize("name", HELD)
 def test_past_the_end_it_is_held(name):
-    rate = Rate(made(name), NoWarmup(), 1e-3, CLOCK)
+    rate = LearningRate(made(name), NoWarmup(), 1e-3, CLOCK)
     assert [rate.lr(t) for t in (41, 50, 80, 1000)] == [rate.lr(41)] * 4
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_where_nothing_remains_after_a_warmup_there_is_a_rate_still(name):
     """The error came under its bound at the run's very end."""
-    rate = Rate(made(name), Constant(error=0.61), 1e-3, CLOCK)
+    rate = LearningRate(made(name), Constant(error=0.61), 1e-3, CLOCK)
     assert run(rate)[-1] == 0.01
     assert rate.warmup.length == 40
     assert all(math.isfinite(rate.lr(t)) for t in (40, 41, 50))
@@ -114,7 +114,7 @@ LONGER = {
 @pytest.mark.parametrize("name", LONGER)
 def test_one_that_ends_after_the_run_is_refused(name):
     """36 steps fit into 40, but not after a warmup of 5."""
-    Rate(made(name, **LONGER[name]), NoWarmup(), 1e-3, CLOCK)
+    LearningRate(made(name, **LONGER[name]), NoWarmup(), 1e-3, CLOCK)
     setting, value = next(iter(LONGER[name].items()))
     shown = value if isinstance(value, str) else value[0]
     expected = (
@@ -122,7 +122,7 @@ def test_one_that_ends_after_the_run_is_refused(name):
         "35 of them after the warmup; shorten it"
     )
     with pytest.raises(ValueError, match=expected):
-        Rate(made(name, **LONGER[name]), Gradual(steps="1ep"), 1e-3, CLOCK)
+        LearningRate(made(name, **LONGER[name]), Gradual(steps="1ep"), 1e-3, CLOCK)
 
 
 ENDLESS = {
@@ -139,4 +139,4 @@ ENDLESS = {
 
 @pytest.mark.parametrize("name", ENDLESS)
 def test_one_without_an_end_is_not(name):
-    assert Rate(made(name, **ENDLESS[name]), NoWarmup(), 1e-3, CLOCK).lr(0) <= 1e-3
+    assert LearningRate(made(name, **ENDLESS[name]), NoWarmup(), 1e-3, CLOCK).lr(0) <= 1e-3

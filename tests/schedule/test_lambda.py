@@ -5,11 +5,10 @@ import sys
 import pytest
 from torch.optim.lr_scheduler import LambdaLR
 
-from trainer.errors import ConfigError
-from trainer.schedule.function import decay
-from trainer.schedule.lambda_ import Lambda
+from trainer.core.errors import ConfigError
+from trainer.schedule.lambda_ import Lambda, decay
 
-PATH = "trainer.schedule.function.decay"
+PATH = "trainer.schedule.lambda_.decay"
 
 
 def test_by_hand(follow):
@@ -35,7 +34,7 @@ def test_equals_torch_at_every_step(follow, follow_torch):
     ("path", "reason"),
     [
         ("nowhere.to.be.found", "cannot be imported"),
-        ("trainer.schedule.function.nothing", "cannot be imported"),
+        ("trainer.schedule.shared.function.nothing", "cannot be imported"),
         ("decay", "must be an import path"),
         ("math.pi", "cannot be called"),
         ("math.hypot2", "cannot be imported"),

@@ -3,7 +3,7 @@
 import pytest
 from torch.optim.lr_scheduler import MultiplicativeLR
 
-from trainer.errors import ConfigError
+from trainer.core.errors import ConfigError
 from trainer.schedule.multiplicative import Multiplicative
 
 MODULE = """

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from trainer.core.seed import Purpose, generator
 from trainer.schedule.linear_cosine import LinearCosine
 from trainer.schedule.noisy_linear_cosine import NoisyLinearCosine
-from trainer.seed import Purpose, generator
 
 
 def test_against_the_formula_at_every_step(follow):

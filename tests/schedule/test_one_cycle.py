@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from trainer.length import Clock
-from trainer.rate import Rate
+from trainer.core.duration import Clock
 from trainer.schedule.one_cycle import OneCycle
+from trainer.training.learning_rate import LearningRate
 from trainer.warmup.none import NoWarmup
 
 VARIANTS = [
@@ -66,7 +66,7 @@ def test_the_optimizer_s_own_rates_stay_what_the_ratios_are_taken_from():
     theirs, ours = groups(), groups()
     OneCycleLR(theirs, max_lr=0.5, total_steps=40, cycle_momentum=False)
     assert [group["initial_lr"] for group in theirs.param_groups] == [0.02, 0.02]
-    rate = Rate(OneCycle(max_lr=0.5), NoWarmup(), 0.1, Clock(5, 40))
+    rate = LearningRate(OneCycle(max_lr=0.5), NoWarmup(), 0.1, Clock(5, 40))
     for t in range(45):
         rate.apply(ours, t)
         body, head = (group["lr"] for group in ours.param_groups)
@@ -87,7 +87,7 @@ def test_momentum_goes_the_other_way_as_in_torch(kind, three_phase):
     theirs, ours = (kind([nn.Parameter(torch.zeros(1))], lr=0.4, **extra) for _ in range(2))
     shared = {"max_lr": 0.5, "three_phase": three_phase, "cycle_momentum": True}
     scheduler = OneCycleLR(theirs, total_steps=40, **shared)
-    rate = Rate(OneCycle(**shared), NoWarmup(), 0.4, Clock(5, 40))
+    rate = LearningRate(OneCycle(**shared), NoWarmup(), 0.4, Clock(5, 40))
     key = "momentum" if extra else "betas"
     for t in range(39):
         rate.apply(ours, t)

@@ -9,7 +9,7 @@ from support import events, train
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from trainer.errors import ConfigError
+from trainer.core.errors import ConfigError
 from trainer.schedule.plateau import Plateau
 
 VARIANTS = [

@@ -5,7 +5,7 @@ import math
 import pytest
 from torch.optim.lr_scheduler import PolynomialLR
 
-from trainer.length import Clock
+from trainer.core.duration import Clock
 from trainer.schedule.polynomial import Polynomial
 
 

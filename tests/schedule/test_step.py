@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.length import Clock
+from trainer.core.duration import Clock
 from trainer.schedule.step import Step
 
 CLOCK = Clock(steps_per_epoch=4, total=24)

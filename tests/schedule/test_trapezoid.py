@@ -2,9 +2,9 @@
 
 import pytest
 
-from trainer.length import Clock
-from trainer.rate import Rate
+from trainer.core.duration import Clock
 from trainer.schedule.trapezoid import Trapezoid
+from trainer.training.learning_rate import LearningRate
 from trainer.warmup.gradual import Gradual
 
 
@@ -29,7 +29,7 @@ def test_it_may_be_a_triangle(follow):
 
 def test_after_a_warmup_it_ends_where_the_run_does():
     schedule = Trapezoid(warmup_steps="0st", decay_steps="10st")
-    rate = Rate(schedule, Gradual(steps="1ep"), 0.4, Clock(5, 40))
+    rate = LearningRate(schedule, Gradual(steps="1ep"), 0.4, Clock(5, 40))
     assert [rate.lr(t) for t in (5, 30, 35, 40)] == pytest.approx([0.4, 0.4, 0.2, 0])
 
 

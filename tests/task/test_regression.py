@@ -5,9 +5,9 @@ import torch
 from support import CONF, config_of, read_json
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score
 
+from trainer.cli.execute import execute
 from trainer.dataset import Dataset, Raw, Split
 from trainer.dataset.digits import Digits
-from trainer.run import execute
 from trainer.task.regression import Regression
 
 TASK = Regression()

@@ -5,10 +5,10 @@ import math
 import pytest
 from support import digest, events, fitted, read_json, train
 
-from trainer.errors import Interrupted
-from trainer.length import Clock
-from trainer.rate import Rate
+from trainer.core.duration import Clock
+from trainer.core.errors import Interrupted
 from trainer.schedule.cosine_decay import CosineDecay
+from trainer.training.learning_rate import LearningRate
 from trainer.warmup.constant import Constant
 
 CLOCK = Clock(steps_per_epoch=8, total=80)
@@ -21,7 +21,7 @@ def told(warmup: Constant, accuracy: float, t: float) -> None:
 
 def test_by_hand():
     """0.01 until the error is under 0.8 at step 16, then the cosine over the 64 that remain."""
-    rate = Rate(CosineDecay(), Constant(), 0.1, CLOCK)
+    rate = LearningRate(CosineDecay(), Constant(), 0.1, CLOCK)
     for t, accuracy in ((8, 0.1), (12, 0.2)):
         rate.observe_training({"train/accuracy": accuracy}, t)
         assert rate.lr(t) == 0.01
@@ -48,7 +48,7 @@ def test_once_ended_it_does_not_begin_anew():
 
 @pytest.mark.parametrize(("steps", "length"), [("3st", 3), ("2ep", 16), ("0.1run", 8)])
 def test_steps_are_so_many_whatever_the_error_is(steps, length):
-    rate = Rate(CosineDecay(), Constant(lr=0.02, steps=steps), 0.1, CLOCK)
+    rate = LearningRate(CosineDecay(), Constant(lr=0.02, steps=steps), 0.1, CLOCK)
     rate.observe_training({"train/accuracy": 1.0}, 1)
     assert [rate.lr(t) for t in range(length)] == [0.02] * length
     assert rate.lr(length) == 0.1
@@ -81,7 +81,7 @@ def test_a_task_without_accuracy_needs_steps():
 @pytest.mark.parametrize("steps", ["80st", "10ep", "1run", "99ep"])
 def test_as_long_as_the_run_is_refused(steps):
     with pytest.raises(ValueError, match=rf"warmup\.steps={steps} is .* but the run has 80 steps"):
-        Rate(CosineDecay(), Constant(steps=steps), 0.1, CLOCK)
+        LearningRate(CosineDecay(), Constant(steps=steps), 0.1, CLOCK)
 
 
 @pytest.mark.parametrize(

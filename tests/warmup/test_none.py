@@ -1,6 +1,6 @@
 """No warmup."""
 
-from trainer.length import Clock
+from trainer.core.duration import Clock
 from trainer.warmup.none import NoWarmup
 
 

@@ -3,10 +3,10 @@
 from torch import Tensor
 
 from trainer.augmentation.base import Geometric
-from trainer.augmentation.kernel.geometry import affine_matrix, warp
-from trainer.augmentation.settings import Range, around, interval
-from trainer.check import within
-from trainer.seed import Draws
+from trainer.augmentation.shared.kernel.geometry import affine_matrix, warp
+from trainer.augmentation.shared.settings import Range, around, interval
+from trainer.core.ranges import within
+from trainer.core.seed import ExampleRandom
 
 GROUP = "augmentation.affine"
 
@@ -34,7 +34,7 @@ class Affine(Geometric):
         self.shear_x = around(f"{GROUP}.shear", along_x, 0, "(-90, 90)")
         self.shear_y = around(f"{GROUP}.shear", along_y or 0.0, 0, "(-90, 90)")
 
-    def draw(self, draws: Draws, size: tuple[int, int]) -> Tensor:
+    def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Tensor:
         """The inverse matrices [B, 2, 3] in pixels."""
         right = draws.uniform(-1, 1) * (self.translate[0] * size[1])
         down = draws.uniform(-1, 1) * (self.translate[1] * size[0])

@@ -6,10 +6,10 @@ The paper's consistency loss between several mixes of an image is no part of it.
 import torch
 from torch import Tensor
 
-from trainer.augmentation.operation import OPERATIONS, magnitudes
-from trainer.augmentation.policy import FOURTEEN, Interpolation, Policy, places
-from trainer.check import within
-from trainer.seed import Draws
+from trainer.augmentation.shared.operation import OPERATIONS, magnitudes
+from trainer.augmentation.shared.policy import FOURTEEN, Interpolation, Policy, places
+from trainer.core.ranges import within
+from trainer.core.seed import ExampleRandom
 
 GROUP = "augmentation.augmix"
 BINS = 10
@@ -50,7 +50,7 @@ class Augmix(Policy):
         names = [n for n in FOURTEEN if n != "Identity" and (all_ops or n not in COLOURS)]
         self.choices = places(tuple(names))
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
         """[B, C, H, W] to [B, C, H, W]."""
         host = draws.on_host()
         own, others = dirichlet(host, self.alpha, 2).split(1, 1)
@@ -62,7 +62,7 @@ class Augmix(Policy):
             mixed.addcmul_(chain, weights[:, place])
         return mixed.clamp_(0, 1)
 
-    def chains(self, images: Tensor, host: Draws) -> Tensor:
+    def chains(self, images: Tensor, host: ExampleRandom) -> Tensor:
         """Images [width·B, C, H, W] after their operations."""
         height, width = images.shape[-2:]
         shift = height / 3, width / 3
@@ -77,18 +77,18 @@ class Augmix(Policy):
             images = self.apply(images, operation, magnitude, self.whole(host, 2) == 1)
         return images
 
-    def whole(self, host: Draws, number: int) -> Tensor:
+    def whole(self, host: ExampleRandom, number: int) -> Tensor:
         """[width·B] int64, uniform on 0, ..., number - 1."""
         return (host.uniforms(self.width) * number).long().T.flatten()
 
 
-def dirichlet(draws: Draws, alpha: float, number: int) -> Tensor:
+def dirichlet(draws: ExampleRandom, alpha: float, number: int) -> Tensor:
     """[B, number], each row from the symmetric Dirichlet distribution."""
     parts = torch.stack([gamma(draws, alpha) for _ in range(number)], 1)
     return parts / parts.sum(1, keepdim=True)
 
 
-def gamma(draws: Draws, shape: float) -> Tensor:
+def gamma(draws: ExampleRandom, shape: float) -> Tensor:
     """[B] from Gamma(shape, 1) (Marsaglia and Tsang 2000, "A simple method for generating gamma").
 
     All tries are drawn at once, the first that is accepted is taken. A shape under 1 is made of one

@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from trainer.augmentation.operation import OPERATIONS
-from trainer.augmentation.policy import Interpolation, Policy, places, standard
-from trainer.seed import Draws
+from trainer.augmentation.shared.operation import OPERATIONS
+from trainer.augmentation.shared.policy import Interpolation, Policy, places, standard
+from trainer.core.seed import ExampleRandom
 
 BINS = 10
 
@@ -117,7 +117,7 @@ class AutoAugment(Policy):
         self.probability = torch.tensor(probabilities).view(-1, 2)
         self.level = torch.tensor(levels).view(-1, 2)
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
         """[B, C, H, W] to [B, C, H, W]."""
         host = draws.on_host()
         chosen = host.integer(0, len(self.operation))

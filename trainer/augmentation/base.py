@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from trainer.dataset.split import Split
-from trainer.seed import Draws
+from trainer.core.seed import ExampleRandom
+from trainer.dataset.shared.split import Split
 
 
 class Augmentation(ABC):
@@ -19,11 +19,11 @@ class Augmentation(ABC):
         """
 
     @abstractmethod
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
         """[B, C, H, W] float32 in [0, 1] to the same; parameters [B] come from `draws`."""
 
     def with_target(
-        self, images: Tensor, target: Tensor, draws: Draws, *, fill: float
+        self, images: Tensor, target: Tensor, draws: ExampleRandom, *, fill: float
     ) -> tuple[Tensor, Tensor]:
         """Images, and the masks or images [B, C', H, W] that stand for their labels."""
         return self(images, draws), target
@@ -33,20 +33,20 @@ class Geometric(Augmentation):
     """An augmentation that moves pixels: masks and image targets move with them."""
 
     @abstractmethod
-    def draw(self, draws: Draws, size: tuple[int, int]) -> Any:
+    def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Any:
         """Parameters [B] for images of height and width `size`."""
 
     @abstractmethod
     def move(self, images: Tensor, parameters: Any, *, nearest: bool, fill: float) -> Tensor:
         """Move the pixels of [B, C, H, W]; `nearest` blends none; what enters is `fill`."""
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
         """Move the images; what enters is black."""
         size = images.shape[-2], images.shape[-1]
         return self.move(images, self.draw(draws, size), nearest=False, fill=0.0)
 
     def with_target(
-        self, images: Tensor, target: Tensor, draws: Draws, *, fill: float
+        self, images: Tensor, target: Tensor, draws: ExampleRandom, *, fill: float
     ) -> tuple[Tensor, Tensor]:
         """Move images and targets alike; masks (integers) are not blended."""
         parameters = self.draw(draws, (images.shape[-2], images.shape[-1]))

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation.base import Augmentation
-from trainer.augmentation.kernel.colour import blend, grey, hue
-from trainer.augmentation.settings import Range, around
-from trainer.dataset.split import Split
-from trainer.errors import ConfigError
-from trainer.seed import Draws
+from trainer.augmentation.shared.kernel.colour import blend, grey, hue
+from trainer.augmentation.shared.settings import Range, around
+from trainer.core.errors import ConfigError
+from trainer.core.seed import ExampleRandom
+from trainer.dataset.shared.split import Split
 
 GROUP = "augmentation.color_jitter"
 CONTRAST, SATURATION = 1, 2  # places in `factors`; 0 is brightness
@@ -42,7 +42,7 @@ class ColorJitter(Augmentation):
         if channels not in (1, 3):
             raise ConfigError(f"{GROUP} needs grey or RGB images, these have {channels} channels")
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
         """[B, C, H, W] to [B, C, H, W]."""
         factors = torch.stack([draws.uniform(*factor) for factor in self.factors], dim=1)
         order, early = draws.uniforms(3).argsort(1), draws.integer(0, 4)

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation.base import Augmentation
-from trainer.augmentation.kernel.geometry import rectangle
-from trainer.augmentation.settings import check_pixels, pixels
-from trainer.check import within
+from trainer.augmentation.shared.kernel.geometry import rectangle
+from trainer.augmentation.shared.settings import check_pixels, pixels
+from trainer.core.errors import ConfigError
+from trainer.core.ranges import within
+from trainer.core.seed import ExampleRandom
 from trainer.dataset.base import channel_statistics
-from trainer.dataset.split import Split
-from trainer.errors import ConfigError
-from trainer.seed import Draws
+from trainer.dataset.shared.split import Split
 
 GROUP = "augmentation.cutout"
 
@@ -50,7 +50,7 @@ class Cutout(Augmentation):
         if self.mean:
             self.value = torch.tensor(channel_statistics(split)[0])[:, None, None]
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
         """[B, C, H, W] to [B, C, H, W]."""
         if self.value is None:
             raise RuntimeError(f"{GROUP}: prepare() comes before the first call")

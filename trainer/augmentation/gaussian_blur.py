@@ -3,12 +3,12 @@
 from torch import Tensor
 
 from trainer.augmentation.base import Augmentation
-from trainer.augmentation.kernel.filter import gaussian_blur
-from trainer.augmentation.settings import Range, interval
-from trainer.check import within
-from trainer.dataset.split import Split
-from trainer.errors import ConfigError
-from trainer.seed import Draws
+from trainer.augmentation.shared.kernel.filter import gaussian_blur
+from trainer.augmentation.shared.settings import Range, interval
+from trainer.core.errors import ConfigError
+from trainer.core.ranges import within
+from trainer.core.seed import ExampleRandom
+from trainer.dataset.shared.split import Split
 
 GROUP = "augmentation.gaussian_blur"
 
@@ -32,6 +32,6 @@ class GaussianBlur(Augmentation):
                 f"{split.images.shape[1]}×{split.images.shape[2]}: {most} at most"
             )
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
         """[B, C, H, W] to [B, C, H, W]."""
         return gaussian_blur(images, draws.uniform(*self.sigma), self.kernel_size)

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation.base import Augmentation
-from trainer.augmentation.settings import Range, interval
-from trainer.seed import Draws
+from trainer.augmentation.shared.settings import Range, interval
+from trainer.core.seed import ExampleRandom
 
 
 class GaussianNoise(Augmentation):
@@ -17,7 +17,7 @@ class GaussianNoise(Augmentation):
     def __init__(self, *, sigma: Range = 0.1) -> None:
         self.sigma = interval("augmentation.gaussian_noise.sigma", sigma, "[0, inf)")
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
         """[B, C, H, W] to [B, C, H, W]."""
         sigma = draws.uniform(*self.sigma)[:, None, None, None]
         noise = draws.normals(images[0].numel()).reshape(images.shape)

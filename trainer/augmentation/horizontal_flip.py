@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation.base import Geometric
-from trainer.check import within
-from trainer.seed import Draws
+from trainer.core.ranges import within
+from trainer.core.seed import ExampleRandom
 
 
 class HorizontalFlip(Geometric):
@@ -15,7 +15,7 @@ class HorizontalFlip(Geometric):
         within("augmentation.horizontal_flip.p", p, "[0, 1]")
         self.p = p
 
-    def draw(self, draws: Draws, size: tuple[int, int]) -> Tensor:
+    def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Tensor:
         """Whether to mirror, [B] bool."""
         return draws.chance(self.p)
 

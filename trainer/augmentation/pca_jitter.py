@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation.base import Augmentation
-from trainer.check import within
+from trainer.core.errors import ConfigError
+from trainer.core.ranges import within
+from trainer.core.seed import ExampleRandom
 from trainer.dataset.base import STATISTICS_CHUNK, STATISTICS_SAMPLE
-from trainer.dataset.split import Split
-from trainer.errors import ConfigError
-from trainer.seed import Draws
+from trainer.dataset.shared.split import Split
 
 GROUP = "augmentation.pca_jitter"
 
@@ -53,7 +53,7 @@ class PcaJitter(Augmentation):
         if self.axes is None:
             self.axes = axes(covariance(split), standardize=self.standardize)
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
         """[B, 3, H, W] to [B, 3, H, W]."""
         if self.axes is None:
             raise RuntimeError(f"{GROUP}: prepare() comes before the first call")

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from trainer.augmentation.policy import FOURTEEN, Interpolation, Policy, places, standard
-from trainer.check import within
-from trainer.seed import Draws
+from trainer.augmentation.shared.policy import FOURTEEN, Interpolation, Policy, places, standard
+from trainer.core.ranges import within
+from trainer.core.seed import ExampleRandom
 
 GROUP = "augmentation.rand_augment"
 
@@ -30,7 +30,7 @@ class RandAugment(Policy):
         self.bins = num_magnitude_bins
         self.choices = places(FOURTEEN)
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
         """[B, C, H, W] to [B, C, H, W]."""
         host = draws.on_host()
         table = standard(self.bins, images)[:, self.magnitude]

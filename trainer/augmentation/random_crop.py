@@ -3,9 +3,9 @@
 from torch import Tensor
 
 from trainer.augmentation.base import Geometric
-from trainer.augmentation.kernel.geometry import cut
-from trainer.augmentation.settings import check_pixels, pixels
-from trainer.seed import Draws
+from trainer.augmentation.shared.kernel.geometry import cut
+from trainer.augmentation.shared.settings import check_pixels, pixels
+from trainer.core.seed import ExampleRandom
 
 
 class RandomCrop(Geometric):
@@ -22,7 +22,7 @@ class RandomCrop(Geometric):
         """Rows and columns of padding for images of height and width `size`."""
         return pixels(self.padding, size[0]), pixels(self.padding, size[1])
 
-    def draw(self, draws: Draws, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Top and left [B] of the cut in the padded image."""
         rows, columns = self.margins(size)
         return draws.integer(0, 2 * rows + 1), draws.integer(0, 2 * columns + 1)

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation.base import Augmentation
-from trainer.augmentation.box import first, place, sides
-from trainer.augmentation.kernel.geometry import rectangle
-from trainer.augmentation.settings import interval
-from trainer.check import within
-from trainer.seed import Draws
+from trainer.augmentation.shared.box import first, place, sides
+from trainer.augmentation.shared.kernel.geometry import rectangle
+from trainer.augmentation.shared.settings import interval
+from trainer.core.ranges import within
+from trainer.core.seed import ExampleRandom
 
 GROUP = "augmentation.random_erasing"
 
@@ -41,7 +41,7 @@ class RandomErasing(Augmentation):
         if self.value is not None:
             within(f"{GROUP}.value", self.value, "[0, 1]")
 
-    def draw(self, draws: Draws, size: tuple[int, int]) -> Tensor:
+    def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Tensor:
         """The boxes, [B, H, W] bool."""
         heights, widths = sides(draws, size[0] * size[1], self.scale, self.ratio)
         fits = (heights < size[0]) & (widths < size[1])
@@ -50,7 +50,7 @@ class RandomErasing(Augmentation):
         top, left = place(draws, size[0] - height), place(draws, size[1] - width)
         return rectangle(top, left, height, width, size) & erased[:, None, None]
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
         """[B, C, H, W] to [B, C, H, W]."""
         boxes = self.draw(draws, (images.shape[2], images.shape[3]))[:, None]
         if self.value is not None:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation.base import Geometric
-from trainer.augmentation.box import central, first, place, sides
-from trainer.augmentation.kernel.geometry import sample
-from trainer.augmentation.settings import interval
-from trainer.seed import Draws
+from trainer.augmentation.shared.box import central, first, place, sides
+from trainer.augmentation.shared.kernel.geometry import sample
+from trainer.augmentation.shared.settings import interval
+from trainer.core.seed import ExampleRandom
 
 GROUP = "augmentation.random_resized_crop"
 Box = tuple[Tensor, Tensor, Tensor, Tensor]  # top, left, height, width, each [B]
@@ -32,7 +32,7 @@ class RandomResizedCrop(Geometric):
         self.scale = interval(f"{GROUP}.scale", scale, "(0, 1]")
         self.ratio = interval(f"{GROUP}.ratio", ratio, "(0, inf)")
 
-    def draw(self, draws: Draws, size: tuple[int, int]) -> Box:
+    def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Box:
         """The boxes, within the images."""
         widths, heights = sides(draws, size[0] * size[1], self.scale, self.ratio)
         fits = (heights > 0) & (heights <= size[0]) & (widths > 0) & (widths <= size[1])

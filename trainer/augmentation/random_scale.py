@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation.base import Geometric
-from trainer.augmentation.kernel.geometry import affine_matrix, warp
-from trainer.augmentation.settings import Range, interval
-from trainer.seed import Draws
+from trainer.augmentation.shared.kernel.geometry import affine_matrix, warp
+from trainer.augmentation.shared.settings import Range, interval
+from trainer.core.seed import ExampleRandom
 
 
 class RandomScale(Geometric):
@@ -15,7 +15,7 @@ class RandomScale(Geometric):
     def __init__(self, *, scale: Range = (0.8, 1.2)) -> None:
         self.scale = interval("augmentation.random_scale.scale", scale, "(0, inf)")
 
-    def draw(self, draws: Draws, size: tuple[int, int]) -> Tensor:
+    def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Tensor:
         """Factors [B]; above 1 the image becomes larger."""
         return draws.uniform(*self.scale)
 

@@ -3,9 +3,9 @@
 from torch import Tensor
 
 from trainer.augmentation.base import Geometric
-from trainer.augmentation.kernel.geometry import affine_matrix, warp
-from trainer.augmentation.settings import Range, around
-from trainer.seed import Draws
+from trainer.augmentation.shared.kernel.geometry import affine_matrix, warp
+from trainer.augmentation.shared.settings import Range, around
+from trainer.core.seed import ExampleRandom
 
 
 class Rotate(Geometric):
@@ -14,7 +14,7 @@ class Rotate(Geometric):
     def __init__(self, *, degrees: Range = 15.0) -> None:
         self.degrees = around("augmentation.rotate.degrees", degrees, 0, "[-360, 360]")
 
-    def draw(self, draws: Draws, size: tuple[int, int]) -> Tensor:
+    def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Tensor:
         """Degrees [B]."""
         return draws.uniform(*self.degrees)
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation.base import Geometric
-from trainer.augmentation.box import place
-from trainer.augmentation.kernel.geometry import resize_weights, sample
-from trainer.augmentation.settings import Range, interval
-from trainer.seed import Draws
+from trainer.augmentation.shared.box import place
+from trainer.augmentation.shared.kernel.geometry import resize_weights, sample
+from trainer.augmentation.shared.settings import Range, interval
+from trainer.core.seed import ExampleRandom
 
 Frame = tuple[Tensor, Tensor, Tensor, Tensor]  # top, left, height, width of the resized, each [B]
 
@@ -26,7 +26,7 @@ class ScaleJitter(Geometric):
             "augmentation.scale_jitter.scale_range", scale_range, "(0, inf)"
         )
 
-    def draw(self, draws: Draws, size: tuple[int, int]) -> Frame:
+    def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Frame:
         """Where the resized images lie in the frame; outside of it they are cut."""
         factor = draws.uniform(*self.scale_range)
         height, width = ((side * factor).long().clamp(min=1) for side in size)

@@ -5,9 +5,9 @@ from math import ceil
 from torch import Tensor
 
 from trainer.augmentation.base import Geometric
-from trainer.augmentation.kernel.geometry import cut
-from trainer.check import within
-from trainer.seed import Draws
+from trainer.augmentation.shared.kernel.geometry import cut
+from trainer.core.ranges import within
+from trainer.core.seed import ExampleRandom
 
 
 class Shift(Geometric):
@@ -20,7 +20,7 @@ class Shift(Geometric):
         within("augmentation.shift.fraction", fraction, "(0, 1]")
         self.fraction = fraction
 
-    def draw(self, draws: Draws, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Pixels down and to the right, [B] int64."""
         down, right = (draws.uniform(-1, 1) * (self.fraction * side) for side in size)
         return down.round().long(), right.round().long()

@@ -5,10 +5,10 @@ As torchvision's `TrivialAugmentWide`.
 
 from torch import Tensor
 
-from trainer.augmentation.operation import magnitudes
-from trainer.augmentation.policy import FOURTEEN, Interpolation, Policy, places
-from trainer.check import within
-from trainer.seed import Draws
+from trainer.augmentation.shared.operation import magnitudes
+from trainer.augmentation.shared.policy import FOURTEEN, Interpolation, Policy, places
+from trainer.core.ranges import within
+from trainer.core.seed import ExampleRandom
 
 
 class TrivialAugment(Policy):
@@ -29,7 +29,7 @@ class TrivialAugment(Policy):
             self.bins, shear=0.99, shift=(32.0, 32.0), degrees=135, factor=0.99, bits=(8, 6)
         )
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
         """[B, C, H, W] to [B, C, H, W]."""
         host = draws.on_host()
         operation = self.choices[host.integer(0, len(self.choices))]

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from trainer.augmentation.base import Geometric
 from trainer.augmentation.horizontal_flip import mirrored
-from trainer.check import within
-from trainer.seed import Draws
+from trainer.core.ranges import within
+from trainer.core.seed import ExampleRandom
 
 
 class VerticalFlip(Geometric):
@@ -16,7 +16,7 @@ class VerticalFlip(Geometric):
         within("augmentation.vertical_flip.p", p, "[0, 1]")
         self.p = p
 
-    def draw(self, draws: Draws, size: tuple[int, int]) -> Tensor:
+    def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Tensor:
         """Whether to mirror, [B] bool."""
         return draws.chance(self.p)
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
-from trainer.check import within
+from trainer.core.ranges import within
 
 Bounds = tuple[float, float]
 

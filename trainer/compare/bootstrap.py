@@ -12,9 +12,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from trainer.check import within
 from trainer.compare.base import Bounds, Interval
-from trainer.compare.student import quantile
+from trainer.compare.shared.student_t import quantile
+from trainer.core.ranges import within
 
 
 class Bootstrap(Interval):

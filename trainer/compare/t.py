@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 from typing import ClassVar
 
 from trainer.compare.base import Bounds, Interval
-from trainer.compare.student import quantile
+from trainer.compare.shared.student_t import quantile
 
 
 class StudentT(Interval):

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainer.check import within
-from trainer.dataset import twist
-from trainer.dataset.choice import chosen, restrict
-from trainer.dataset.label import check_labels
-from trainer.dataset.split import Images, Pixels, Split, divide
-from trainer.errors import ConfigError, DataError
+from trainer.core.errors import ConfigError, DataError
+from trainer.core.ranges import within
+from trainer.core.seed import Purpose, generator
+from trainer.dataset.shared import degrade
+from trainer.dataset.shared.check_labels import check_labels
+from trainer.dataset.shared.class_subset import chosen, restrict
+from trainer.dataset.shared.split import Images, Pixels, Split, divide
 from trainer.mixer import Target
-from trainer.seed import Purpose, generator
 
 __all__ = ["Data", "Dataset", "Images", "Pixels", "Raw", "Split", "channel_statistics", "divide"]
 
@@ -94,7 +94,7 @@ class Dataset:
 
     What is left to train on is twisted by the seed where asked for, in this order: `imbalance`, the
     largest class over the smallest; `subset`, a stratified fraction or number; `label_noise`, the
-    part of wrong labels; `threshold_class`. See trainer.dataset.twist.
+    part of wrong labels; `threshold_class`. See trainer.dataset.shared.degrade.
     """
 
     classes: list[int | str] | None = None
@@ -102,9 +102,9 @@ class Dataset:
     test_fraction: float = 0.2
     subset: int | float | None = None
     imbalance: float | None = None
-    imbalance_type: twist.Tail = "exponential"
+    imbalance_type: degrade.Tail = "exponential"
     label_noise: float = 0.0
-    noise_type: twist.Noise = "symmetric"
+    noise_type: degrade.Noise = "symmetric"
     threshold_class: bool = False
 
     def __post_init__(self) -> None:
@@ -169,16 +169,16 @@ class Dataset:
             if getattr(self, setting) and not (split.classed and number > 1):
                 raise ConfigError(f"dataset.{setting} needs a class for each image, of two or more")
         if self.imbalance is not None:
-            fewer = twist.imbalance(split, number, self.imbalance, self.imbalance_type, seed)
+            fewer = degrade.imbalance(split, number, self.imbalance, self.imbalance_type, seed)
             split = filled(fewer, split, classes, f"imbalance={self.imbalance}")
         if self.subset is not None:
-            fewer = twist.subset(split, self.subset, seed)
+            fewer = degrade.subset(split, self.subset, seed)
             split = filled(fewer, split, classes, f"subset={self.subset}")
         if self.label_noise:
-            noisy = twist.label_noise(split, number, self.label_noise, self.noise_type, seed)
+            noisy = degrade.label_noise(split, number, self.label_noise, self.noise_type, seed)
             split = filled(noisy, split, classes, f"label_noise={self.label_noise}")
         if self.threshold_class:
-            extended = twist.threshold_class(split, number, seed)
+            extended = degrade.threshold_class(split, number, seed)
             split = filled(extended, split, classes, "threshold_class=true")
         return split
 

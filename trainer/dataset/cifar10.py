@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torchvision
 
 from trainer.dataset.base import Raw
-from trainer.dataset.torchvision import TorchvisionDataset, split_of
+from trainer.dataset.shared.torchvision import TorchvisionDataset, split_of
 
 
 @dataclass(kw_only=True)

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.check import within
+from trainer.core.errors import ConfigError
+from trainer.core.ranges import within
+from trainer.core.seed import Purpose, generator
 from trainer.dataset.base import Dataset, Pixels, Raw, Split, divide
 from trainer.dataset.digits import Digits
-from trainer.errors import ConfigError
-from trainer.seed import Purpose, generator
 
 TILE = 8  # height and width of a digit
 INK = 64  # a quarter of white: fainter pixels are no part of a digit

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torchvision
 
 from trainer.dataset.base import Raw
-from trainer.dataset.torchvision import TorchvisionDataset, split_of
+from trainer.dataset.shared.torchvision import TorchvisionDataset, split_of
 
 
 @dataclass(kw_only=True)

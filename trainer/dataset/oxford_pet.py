@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 import torchvision
 
+from trainer.core.errors import DataError
 from trainer.dataset.base import Raw, Split
-from trainer.dataset.mask import IMAGENET_MEAN, IMAGENET_STD, MaskDataset
-from trainer.errors import DataError
+from trainer.dataset.shared.masks import IMAGENET_MEAN, IMAGENET_STD, MaskDataset
 
 TRIMAP = ("pet", "background", "border")  # 1, 2, 3 in the files
 

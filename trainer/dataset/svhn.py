@@ -7,7 +7,7 @@ import torch
 import torchvision
 
 from trainer.dataset.base import Pixels, Raw, Split
-from trainer.dataset.torchvision import TorchvisionDataset, split_of
+from trainer.dataset.shared.torchvision import TorchvisionDataset, split_of
 
 
 @dataclass(kw_only=True)

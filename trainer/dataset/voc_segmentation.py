@@ -6,7 +6,7 @@ from typing import Literal
 import torchvision
 
 from trainer.dataset.base import Raw, Split
-from trainer.dataset.mask import IMAGENET_MEAN, IMAGENET_STD, MaskDataset
+from trainer.dataset.shared.masks import IMAGENET_MEAN, IMAGENET_STD, MaskDataset
 
 CLASSES = """background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog
 horse motorbike person pottedplant sheep sofa train tvmonitor"""

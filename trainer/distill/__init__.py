@@ -1,6 +1,7 @@
 """Distillation: what a teacher adds to the loss."""
 
 from trainer.distill.base import Distiller
-from trainer.distill.teacher import Teacher, find
+from trainer.distill.shared.teacher import Teacher
+from trainer.trained.teachers import find
 
 __all__ = ["Distiller", "Teacher", "find"]

@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
+from trainer.core.forward import Forward
 from trainer.dataset import Data
-from trainer.forward import Forward
 
 
 class Distiller(ABC):

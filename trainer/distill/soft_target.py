@@ -10,12 +10,12 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainer.check import within
+from trainer.core.forward import Forward
+from trainer.core.probability import log_mean
+from trainer.core.ranges import within
 from trainer.dataset import Data
 from trainer.distill.base import Distiller
-from trainer.distill.teacher import Teacher
-from trainer.ensemble import log_mean
-from trainer.forward import Forward
+from trainer.distill.shared.teacher import Teacher
 
 
 class SoftTarget(Distiller):

@@ -17,8 +17,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from trainer.distributed import processes
-from trainer.errors import ConfigError, Interrupted, NonFiniteError
+from trainer.core.errors import ConfigError, Interrupted, NonFiniteError
+from trainer.distributed import torchrun
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ LET_FINISH = 5.0  # seconds that a process has to end by itself after another ha
 class World:
     """One process, alone; the base of several."""
 
-    rank, size, leads, sharded, alone = 0, 1, True, False, True
+    rank, size, is_main, sharded, alone = 0, 1, True, False, True
     last_words: Callable[[int, str], None]
 
     def total(self, tensors: list[Tensor]) -> None:
@@ -43,7 +43,7 @@ class World:
         """Each tensor [n, ...] with the rows of all processes, `sizes` of each, in order."""
         return parts
 
-    def tell(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """What rank 0 has, in every process."""
         return value
 
@@ -59,7 +59,7 @@ class World:
         """Wait for all."""
 
     @contextlib.contextmanager
-    def in_turn(self) -> Iterator[None]:
+    def main_first(self) -> Iterator[None]:
         """The first process of each machine alone, then its others: one downloads for all."""
         yield
 
@@ -81,9 +81,9 @@ class Group(World):
 
     alone = False
 
-    def __init__(self, place: processes.Place, device: str, *, sharded: bool) -> None:
+    def __init__(self, place: torchrun.Place, device: str, *, sharded: bool) -> None:
         self.seat = place
-        self.rank, self.size, self.leads = place.rank, place.size, place.leads
+        self.rank, self.size, self.is_main = place.rank, place.size, place.is_main
         self.sharded = sharded
         cuda = device in ("auto", "cuda") and torch.cuda.is_available()
         if cuda:
@@ -126,7 +126,7 @@ class Group(World):
             for column, part in zip(columns, parts, strict=True)
         ]
 
-    def tell(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """What rank 0 has, in every process."""
         held: list[Any] = [value]
         dist.broadcast_object_list(held, src=0, device=torch.device("cpu"))
@@ -149,7 +149,7 @@ class Group(World):
         self.highest(0)
 
     @contextlib.contextmanager
-    def in_turn(self) -> Iterator[None]:
+    def main_first(self) -> Iterator[None]:
         """The first process of each machine alone, then its others: one downloads for all."""
         if self.seat.local_rank:
             self.wait()
@@ -163,7 +163,7 @@ class Group(World):
         for tensor in model.state_dict().values():
             dist.broadcast(tensor, src=0)
         if self.sharded:
-            from trainer.distributed.sharded import shard
+            from trainer.distributed.fsdp import shard
 
             shard(model, self.device, self.size)
         return model
@@ -174,16 +174,16 @@ class Group(World):
         Of an error that all processes agree upon rank 0 speaks, otherwise the first that fails.
         """
         if self.agreed(error):
-            return code, text, self.leads
+            return code, text, self.is_main
         if lost(error):
             code, text = 1, f"{LOST}; go on with resume=auto"
-        seconds = 0.0 if self.leads and not lost(error) else WAIT_FOR_OTHERS
+        seconds = 0.0 if self.is_main and not lost(error) else WAIT_FOR_OTHERS
         failure = self.first_failure(seconds)
         if failure is None:
             self.tell_failure(code, text)
             failure = self.first_failure(0.0)
         if failure is None or failure[0] == self.rank:
-            return code, text if self.leads else f"rank {self.rank}: {text}", True
+            return code, text if self.is_main else f"rank {self.rank}: {text}", True
         rank, code, text = failure
         return code, f"rank {rank}: {text}", False
 
@@ -240,7 +240,7 @@ def current() -> World:
 
 def join(settings: dict[str, Any]) -> World:
     """Join the other processes, where torchrun has started some."""
-    here = processes.place()
+    here = torchrun.place()
     sharded = settings["strategy"] == "fsdp"
     if joined or not (here.size > 1 or (here.started and sharded)):
         return current()

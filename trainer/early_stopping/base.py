@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-from trainer.metric import Mode
+from trainer.core.metric import Mode
 
 
 class EarlyStopping(ABC):

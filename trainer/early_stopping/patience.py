@@ -2,9 +2,9 @@
 
 from typing import Any, Literal
 
-from trainer.check import within
+from trainer.core.metric import Mode, better, direction
+from trainer.core.ranges import within
 from trainer.early_stopping.base import EarlyStopping
-from trainer.metric import Mode, better, direction
 
 
 class Patience(EarlyStopping):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainer.check import within
+from trainer.core.ranges import within
 from trainer.init.base import Init, Layer, layers
 
 

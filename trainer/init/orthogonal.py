@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from trainer.check import within
+from trainer.core.ranges import within
 from trainer.init.base import Init
 
 

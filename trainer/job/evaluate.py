@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from trainer.console import table
 from trainer.job.base import Job
-from trainer.picture import confusion, confusion_matrix
-from trainer.reading import Reading, read
-from trainer.views import View
+from trainer.report.console import table
+from trainer.report.images import confusion, confusion_matrix
+from trainer.trained.predictions import Predictions, predict
+from trainer.trained.tta import View
 
 if TYPE_CHECKING:
     from rich.table import Table
     from torch import Tensor
 
-    from trainer.evaluate import Evaluation
-    from trainer.run import Run
+    from trainer.run.run import Run
+    from trainer.training.evaluate import Evaluation
 
 
 class Evaluate(Job):
@@ -35,7 +35,7 @@ class Evaluate(Job):
 
     def __call__(self, run: Run) -> dict[str, Any]:
         """Evaluate and write `classes.csv`, and of class labels `confusion.png`."""
-        reading = read(run, self.tta)
+        reading = predict(run, self.tta)
         name = run.config["split"]
         run.console.say(comparison(reading, name))
         write_classes(run, reading.run.data.classes, reading.evaluation)
@@ -43,7 +43,7 @@ class Evaluate(Job):
         return summary(reading)
 
 
-def summary(reading: Reading) -> dict[str, Any]:
+def summary(reading: Predictions) -> dict[str, Any]:
     """What result.json says of it."""
     paths = [str(path) for path in reading.checkpoints]
     found: dict[str, Any] = {name: e.metrics for name, e in reading.columns.items()}
@@ -54,7 +54,7 @@ def summary(reading: Reading) -> dict[str, Any]:
     return found
 
 
-def comparison(reading: Reading, name: str) -> Table:
+def comparison(reading: Predictions, name: str) -> Table:
     """A row for each metric, a column for each run and for what comes of them."""
     members = {Path(path).name: e for path, e in reading.members.items()}
     if len(members) < len(reading.members):  # the names of the folders are not enough

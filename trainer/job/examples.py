@@ -10,20 +10,20 @@ import numpy as np
 from PIL import Image
 
 from trainer import history
-from trainer.check import within
-from trainer.console import table
-from trainer.difficulty import By, History, Suspects
-from trainer.errors import DataError
-from trainer.gallery import pictures
+from trainer.core.errors import DataError
+from trainer.core.ranges import within
+from trainer.history.analysis import By, History, Suspects
+from trainer.history.pictures import pictures
 from trainer.job.base import Job
-from trainer.source import Source
+from trainer.report.console import table
+from trainer.storage.saved_run import SavedRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from trainer.dataset import Data
-    from trainer.run import Run
+    from trainer.run.run import Run
 
 Row = dict[str, str]
 
@@ -56,7 +56,7 @@ class Examples(Job):
 
     def __call__(self, run: Run) -> dict[str, Any]:
         """Rank, print, write."""
-        source = Source.at(run.config["run"])
+        source = SavedRun.at(run.config["run"])
         held = history.open(source.folder)
         data = run.like(source).data
         held.check(data.train.ids.numpy(), data.train.labels.numpy())

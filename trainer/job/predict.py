@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.job.base import Job
 from trainer.job.evaluate import summary
-from trainer.reading import Reading, read
-from trainer.views import View
+from trainer.trained.predictions import Predictions, predict
+from trainer.trained.tta import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from torch import Tensor
 
-    from trainer.run import Run
+    from trainer.run.run import Run
 
 
 class Predict(Job):
@@ -33,7 +33,7 @@ class Predict(Job):
 
     def __call__(self, run: Run) -> dict[str, Any]:
         """Predict and write."""
-        reading = read(run, self.tta)
+        reading = predict(run, self.tta)
         path = run.folder.path / "predictions.csv"
         names, columns = zip(*columns_of(reading), strict=True)
         with path.open("w", newline="") as file:
@@ -49,7 +49,7 @@ class Predict(Job):
         return {**summary(reading), "predictions": str(path)}
 
 
-def columns_of(reading: Reading) -> list[tuple[str, Iterable[Any]]]:
+def columns_of(reading: Predictions) -> list[tuple[str, Iterable[Any]]]:
     """Name and N values of each column."""
     evaluation, classes = reading.evaluation, reading.run.data.classes
     records, ids = evaluation.records, evaluation.ids

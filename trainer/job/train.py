@@ -5,46 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from PIL import Image
 
-from trainer import checkpoint, gallery
-from trainer.average import average_of
-from trainer.compatible import check_pixels
-from trainer.console import table
-from trainer.distributed.several import kinds_of
-from trainer.distributed.shared import NoLog
-from trainer.errors import CheckpointError, ConfigError
-from trainer.evaluate import Evaluation
-from trainer.finetune import Freeze
-from trainer.fit import Fit
+from trainer import history
+from trainer.core.errors import CheckpointError
+from trainer.distributed.parts import NoLog
+from trainer.history.pictures import pictures
 from trainer.job.base import Job
-from trainer.length import Clock, Every
-from trainer.log import Log
-from trainer.mining.rank import Ranker
-from trainer.optimizer.parts import scale_parts
-from trainer.rate import Rate, base_lr
-from trainer.report import Report, flat
-from trainer.resume import check, take_back
-from trainer.saver import Saver
-from trainer.step import Step
+from trainer.report.console import table
+from trainer.report.log import Log
+from trainer.run.assemble import make_fit
+from trainer.run.resume import resume, take_back
+from trainer.storage import checkpoint
+from trainer.training.evaluate import Evaluation
+from trainer.training.fit import Fit
+from trainer.training.reporter import Reporter
 
 if TYPE_CHECKING:
-    from trainer.run import Run
+    from trainer.run.run import Run
 
 SPLITS = ("val", "test")  # read at the end of a run, with the weights that it ends with
-MAY_DIFFER = (
-    "compare",
-    "epochs",
-    "steps",
-    "log.",
-    "checkpoint.",
-    "dataset.cache",
-    "loader.",
-    "quiet",
-    "debug",
-    "resume",
-    "run",
-    "strategy",
-)
 
 
 class Train(Job):
@@ -59,11 +39,11 @@ class Train(Job):
         run.restores = held is not None
         resumed_at = None if held is None else held.state["progress"]["step"]
         offset = 0 if held is None else held.state["log"]
-        if not run.world.leads:
+        if not run.world.is_main:
             return follow(run, held)
         log = Log(run.folder.path, run.console.warn, resumed_at=resumed_at, offset=offset)
         try:
-            report = Report(log, run.console, run.data, run.epochs)
+            report = Reporter(log, run.console, run.data, run.epochs)
             fit = make_fit(run, report)
             if held is None:
                 report.config(run.config)
@@ -77,7 +57,7 @@ class Train(Job):
 
 def follow(run: Run, held: checkpoint.Checkpoint | None) -> dict[str, Any]:
     """Train along with rank 0, which alone logs, writes and has the result."""
-    fit = make_fit(run, Report(NoLog(), run.console, run.data, run.epochs))
+    fit = make_fit(run, Reporter(NoLog(), run.console, run.data, run.epochs))
     if held is not None:
         take_back(fit, held)
     fit()
@@ -87,133 +67,7 @@ def follow(run: Run, held: checkpoint.Checkpoint | None) -> dict[str, Any]:
     return {}
 
 
-def resume(run: Run) -> checkpoint.Checkpoint | None:
-    """The checkpoint to go on from, None to begin anew."""
-    if run.config["resume"] is None:
-        return None
-    held = None
-    if run.world.leads:
-        held = checkpoint.latest(run.folder.checkpoints, run.console.warn)
-    held = run.world.tell(held)
-    if held is not None:
-        check(run, held)
-        compare_configs(run, held.config)
-    return held
-
-
-def compare_configs(run: Run, before: dict[str, Any]) -> None:
-    """Say what differs from the checkpoint's config; refuse what must not."""
-    was, now = dict(flat(before)), dict(flat(run.config))
-    differing = [key for key in {**was, **now} if was.get(key) != now.get(key)]
-    allowed = (*MAY_DIFFER, *run.config["resume_allow"])
-    for key in differing:
-        change = f"{key}: {was.get(key)} → {now.get(key)}"
-        if not key.startswith(allowed):
-            raise ConfigError(f"resume: {change} is not the run's; resume_allow=[{key}] allows it")
-        if not key.startswith("resume"):
-            run.console.say(f"changed since the checkpoint: {change}")
-
-
-def make_fit(run: Run, report: Report) -> Fit:
-    """Put the parts together."""
-    config, data = run.config, run.data
-    with run.world.in_turn():  # the first process of a machine decodes for its others
-        train_feed, val_feed = (run.loader.open(s, run.device) for s in (data.train, data.val))
-    full = run.full_steps
-    clock = Clock(full, config["steps"] or config["epochs"] * full)
-    step = make_step(run, clock)
-    step.average.check(clock)
-    optimizer = step.guard.optimizer
-    return Fit(
-        seed=config["seed"],
-        epochs=run.epochs,
-        max_steps=config["steps"],
-        clock=clock,
-        model=run.model,
-        data=data,
-        train_feed=train_feed,
-        val_feed=val_feed,
-        planner=run.planner,
-        step=step,
-        rate=Rate(run.schedule, run.warmup, base_lr(optimizer), clock),
-        freeze=Freeze(run.model, config["finetune"], clock),  # after the optimizer took them all
-        evaluator=run.evaluator,
-        early_stopping=run.early_stopping,
-        saver=Saver(
-            run.folder,
-            config,
-            Every(config["checkpoint"]["every"], clock, "checkpoint.every"),
-            keep=config["checkpoint"]["keep"],
-            writes=run.world.leads,
-            **best_by(run),
-        ),
-        report=report,
-        log_every=Every(config["log"]["every"], clock, "log.every"),
-        signals=run.signals,
-    )
-
-
-def best_by(run: Run) -> dict[str, Any]:
-    """The metric that the best weights are chosen by, and whether low or high is better."""
-    monitor = run.config["checkpoint"]["monitor"]
-    if run.early_stopping.best_by is None:
-        return {"monitor": monitor}
-    own, mode = run.early_stopping.best_by
-    if own != monitor:
-        run.console.say(f"the best weights: by early_stopping.monitor={own}, not {monitor}")
-    return {"monitor": own, "mode": mode}
-
-
-def make_step(run: Run, clock: Clock) -> Step:
-    """The train step with its optimizer."""
-    config, make = run.config, kinds_of(run.world, run.data.shape[1:])
-    optimizer = run.make("optimizer", model=run.model, params=run.model.parameters())
-    scales = {name: config["finetune"][name] for name in ("head_lr_factor", "layer_decay")}
-    scale_parts(optimizer, run.model, **scales)
-    half = config["precision"] == "fp16"
-    fused = bool(optimizer.param_groups[0].get("fused"))
-    guard = make.guard(
-        optimizer,
-        [*run.model.buffers(), *run.ready_loss.buffers()],
-        policy=config["nonfinite"],
-        max_skips=config["max_skips"],
-        deferred=not reads_each_step(run, fused=fused, half=half),
-        scaler=torch.amp.GradScaler(run.device.type, enabled=half),
-    )
-    folder = run.folder.path / "examples"
-    train = run.data.train
-    store = make.store(folder, len(train.labels), run.task.fields, run.device)
-    store.describe(**run.data.described())
-    run.miner.prepare(train.labels.to(run.device))
-    check_pixels(run, run.data)
-    run.mixer.bind_clock(clock)
-    for augmentation in run.augmentation:
-        augmentation.prepare(train)
-    run.distiller.prepare(run.forward, run.data)
-    return make.step(
-        forward=run.forward,
-        augmentation=run.augmentation,
-        mixer=run.mixer,
-        loss=run.ready_loss,
-        miner=run.miner,
-        ranker=Ranker(run.task, run.miner),
-        distiller=run.distiller,
-        guard=guard,
-        meter=make.meter(run.task, run.ready_loss, store),
-        average=average_of(run.model, config["ema"], config["swa"], clock),
-        accumulate=config["accumulate"],
-        clip=config["clip"],
-        sam=config["sam"],
-    )
-
-
-def reads_each_step(run: Run, *, fused: bool, half: bool) -> bool:
-    """Whether the guard waits for each step: under `skip` nothing else may see a bad one."""
-    on_gpu = run.device.type == "cuda" and fused and not half
-    return not on_gpu or run.config["nonfinite"] == "skip"
-
-
-def finish(run: Run, fit: Fit, report: Report) -> dict[str, Any]:
+def finish(run: Run, fit: Fit, report: Reporter) -> dict[str, Any]:
     """Train, test with the best weights, show and return the result."""
     parameters = sum(p.numel() for p in run.model.parameters())
     run.console.say(
@@ -230,7 +84,7 @@ def finish(run: Run, fit: Fit, report: Report) -> dict[str, Any]:
     finals = test(run, fit, report, best)
     p, cost = fit.progress, fit.step.cost
     report.hparams(run.config, {s: finals[s] for s in SPLITS if s in finals}, p.step)
-    gallery.show(run, report, p.step)
+    show(run, report, p.step)
     names = list(next(iter(finals.values())).metrics) if finals else []
     rows = [[split, *(f"{e.metrics[n]:.4f}" for n in names)] for split, e in finals.items()]
     run.console.say(table(f"weights of step {best} of {p.step}", ["split", *names], rows))
@@ -257,19 +111,19 @@ def load_best(run: Run, fit: Fit) -> int:
     if step is None:
         return fit.progress.step
     weights = None
-    if run.world.leads:
+    if run.world.is_main:
         try:
             weights = checkpoint.load(checkpoint.at(run.folder.checkpoints, step)).model
         except CheckpointError as error:
             run.console.warn(f"{error}; testing the last weights instead")
-    weights = run.world.tell(weights)
+    weights = run.world.broadcast(weights)
     if weights is None:
         return fit.progress.step
     run.model.load_state_dict(weights)
     return step
 
 
-def test(run: Run, fit: Fit, report: Report, best: int) -> dict[str, Evaluation]:
+def test(run: Run, fit: Fit, report: Reporter, best: int) -> dict[str, Evaluation]:
     """Evaluate val and test with the weights as they stand, those of step `best`.
 
     Postprocessing is fitted on val; with it there are also `val_before` and `test_before`.
@@ -294,3 +148,15 @@ def evaluate(run: Run) -> dict[str, Evaluation]:
         for name, split in splits.items()
         if len(split)
     }
+
+
+def show(run: Run, report: Reporter, step: int) -> None:
+    """At the end of a run: the pictures into its `examples/` and into TensorBoard."""
+    folder = run.folder.path
+    made = pictures(history.open(folder), run.data)
+    if not made:
+        run.console.say("no example was seen unmixed: no pictures of the hardest")
+    for name, pixels in made.items():
+        path = folder / "examples" / f"{name}.png"
+        report.log.attempt("examples/*.png", Image.fromarray(pixels).save, path)
+        report.log.show("image", f"examples/{name}", pixels, step)

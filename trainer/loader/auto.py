@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from trainer.check import within
+from trainer.core.ranges import within
 from trainer.dataset import Split
 from trainer.loader.base import Feed, Loader
 from trainer.loader.memory import Memory

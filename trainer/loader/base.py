@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from trainer.batch import Batch
+from trainer.core.batch import Batch
+from trainer.core.plan import Plan, StepRows
 from trainer.dataset import Split
-from trainer.plan import Piece, Plan
 
 
 class Feed(ABC):
@@ -27,7 +27,7 @@ class Loader(ABC):
         """The feed of a split whose batches lie on the device."""
 
 
-def batch_of(images: Tensor, labels: Tensor, piece: Piece) -> Batch:
+def batch_of(images: Tensor, labels: Tensor, piece: StepRows) -> Batch:
     """The batch of a piece of a plan, from their images [B, ...] and labels [B, K, ...].
 
     Masks are uint8 until here; losses take classes as int64, and numbers [B, K] as [B, K, 1].

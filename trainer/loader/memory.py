@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import torch
 
-from trainer.batch import Batch
-from trainer.check import within
+from trainer.core.batch import Batch
+from trainer.core.errors import DataError
+from trainer.core.plan import Plan
+from trainer.core.ranges import within
 from trainer.dataset import Images, Split
-from trainer.dataset.pool import in_chunks
-from trainer.dataset.watch import told
-from trainer.errors import DataError
+from trainer.dataset.shared.parallel import in_chunks
+from trainer.dataset.shared.workers import told
 from trainer.loader.base import Feed, Loader, batch_of, interpolate
-from trainer.plan import Plan
 
 AT_ONCE = 1024, 2**23  # images, and bytes of them, that a process decodes between two messages
 

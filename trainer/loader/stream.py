@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import DataLoader
 
-from trainer.batch import Batch
-from trainer.check import within
+from trainer.core.batch import Batch
+from trainer.core.errors import DataError
+from trainer.core.plan import Plan
+from trainer.core.ranges import within
 from trainer.dataset import Images, Split
-from trainer.dataset.watch import Notes, told, watched
-from trainer.errors import DataError
+from trainer.dataset.shared.workers import ReadLog, told, watched
 from trainer.loader.base import Feed, Loader, batch_of, interpolate
-from trainer.plan import Plan
 
 
 class Stream(Loader):
@@ -35,7 +35,7 @@ class Rows(torch.utils.data.Dataset):
 
     def __init__(self, images: Images, workers: int) -> None:
         self.images = images
-        self.notes = Notes(images, workers)
+        self.notes = ReadLog(images, workers)
 
     def __getitem__(self, ids: list[list[int]]) -> list[torch.Tensor] | str:
         """K tensors uint8 [B, C, H, W] for ids [K][B]; what to say where they cannot be read.

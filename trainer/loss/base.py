@@ -1,13 +1,12 @@
 """What a loss does: a value per example (or pixel) for hard labels; the step alone reduces."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from trainer.batch import Batch
+from trainer.core.batch import Batch
 
 
 class Loss(nn.Module, ABC):
@@ -63,20 +62,3 @@ class Loss(nn.Module, ABC):
     def reweigh(self, losses: Tensor, outputs: Tensor, batch: Batch) -> Tensor:
         """The losses [B] of a chunk after `survey`; called in training only."""
         return losses
-
-
-def contract(value: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
-    """Σ_k share_k · value(label_k) over the K labels: [B] or [B, H, W]."""
-    if batch.labels.shape[1] == 1:
-        return value(batch.labels[:, 0])
-    values = [value(labels) for labels in batch.labels.unbind(1)]
-    return torch.stack(
-        [spread(share, v) * v for share, v in zip(batch.shares.unbind(1), values, strict=True)]
-    ).sum(0)
-
-
-def spread(values: Tensor, like: Tensor) -> Tensor:
-    """Values [B], or those of pixels, shaped so that they go with a tensor [B, ...]."""
-    if values.ndim == like.ndim:
-        return values
-    return values.reshape(*values.shape, *[1] * (like.ndim - values.ndim))

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from trainer.check import within
+from trainer.core.ranges import within
 from trainer.loss.base import Loss
 
 TINY = 1e-30  # keeps 0 / 0 away where s is 0 and a class has neither probability nor pixels

@@ -8,7 +8,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainer.check import within
+from trainer.core.ranges import within
 from trainer.loss.bce import wrong_logits
 from trainer.loss.dice import Dice
 

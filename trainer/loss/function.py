@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from trainer.build import imported
-from trainer.errors import ConfigError
+from trainer.config.build import imported
+from trainer.core.errors import ConfigError
 from trainer.loss.base import Loss
 
 Call = Callable[[Tensor, Tensor], Tensor]

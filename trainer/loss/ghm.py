@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainer.batch import Batch
-from trainer.check import within
-from trainer.loss.base import Loss, contract, spread
+from trainer.core.batch import Batch, contract, spread
+from trainer.core.ranges import within
+from trainer.loss.base import Loss
 from trainer.loss.bce import wrong_logits
 
 

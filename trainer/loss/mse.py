@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainer.loss.regression import Regression
+from trainer.loss.shared.regression import Regression
 
 
 class MeanSquaredError(Regression):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainer.check import within
+from trainer.core.ranges import within
 from trainer.loss.base import Loss
 
 

@@ -3,8 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainer.check import within
-from trainer.loss.regression import Regression
+from trainer.core.ranges import within
+from trainer.loss.shared.regression import Regression
 
 
 class SmoothL1(Regression):

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainer.batch import Batch
-from trainer.check import within
-from trainer.loss.base import Loss, spread
+from trainer.core.batch import Batch, spread
+from trainer.core.ranges import within
+from trainer.loss.base import Loss
 
 
 class SuperLoss(Loss):

@@ -1,19 +1,17 @@
 """What a miner does: six hooks, each a no-op by default."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.batch import Batch
-from trainer.check import within
-from trainer.loss.base import spread
-from trainer.mixer.base import Target
-from trainer.plan import Plan
-from trainer.seed import Moment, Purpose, generator
+from trainer.core.batch import Batch, Target, spread
+from trainer.core.plan import Plan
+from trainer.core.ranges import within
+from trainer.core.seed import Purpose, StepId, generator
 
 Score = Literal["loss", "error", "confidence", "margin", "entropy", "el2n"]
 
@@ -74,11 +72,11 @@ class Miner:
         """Change the plan of an epoch: a pure function of the plan, the epoch and what is fixed."""
         return plan
 
-    def select(self, batch: Batch, rank: Callable[[Batch], Tensor], moment: Moment) -> Batch:
+    def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
         """Choose rows before the training pass. `rank` is a read-only forward pass."""
         return batch
 
-    def weigh(self, ranks: Tensor, batch: Batch, moment: Moment) -> Batch:
+    def weigh(self, ranks: Tensor, batch: Batch, step_id: StepId) -> Batch:
         """Set weight and count from the ranks [B] (or [B, H, W]) of the effective batch."""
         return batch
 
@@ -101,12 +99,6 @@ def kept(number: int, keep: float, least: int = 1) -> int:
 def of_examples(ranks: Tensor) -> Tensor:
     """Ranks [B] of ranks [B], or of the pixels' [B, H, W]: their mean."""
     return ranks.reshape(len(ranks), -1).mean(1)
-
-
-def only(batch: Batch, mask: Tensor) -> Batch:
-    """The batch with weight and count 0 where the mask [B] or [B, H, W] is false."""
-    weight, count = (spread(x, mask) * spread(mask, x) for x in (batch.weight, batch.count))
-    return replace(batch, weight=weight, count=count)
 
 
 def hardest(ranks: Tensor, eligible: Tensor, number: int | Tensor) -> Tensor:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.check import within
+from trainer.core.plan import Plan
+from trainer.core.ranges import within
 from trainer.mining.base import Epoch, Miner, kept, of_examples
-from trainer.plan import Plan
 
 
 @dataclass(kw_only=True)

@@ -13,12 +13,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from trainer.batch import Batch
-from trainer.check import within
-from trainer.mining.base import Epoch, Miner, counted, hardest, only
+from trainer.core.batch import Batch, only
+from trainer.core.plan import Plan
+from trainer.core.ranges import within
+from trainer.core.seed import StepId
+from trainer.mining.base import Epoch, Miner, counted, hardest
 from trainer.mining.misclassified import among, worst
-from trainer.plan import Plan
-from trainer.seed import Moment
 
 
 @dataclass(kw_only=True)
@@ -69,7 +69,7 @@ class HardNegative(Miner):
             negative |= labels == label
         return negative
 
-    def weigh(self, ranks: Tensor, batch: Batch, moment: Moment) -> Batch:
+    def weigh(self, ranks: Tensor, batch: Batch, step_id: StepId) -> Batch:
         """Weight and count 0 for the easy negatives."""
         counts = counted(ranks, batch)
         negative = self.is_negative(batch.dominant()[0])

@@ -18,11 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.batch import Batch
-from trainer.check import within
-from trainer.loss.base import spread
+from trainer.core.batch import Batch, spread
+from trainer.core.ranges import within
+from trainer.core.seed import Purpose, StepId
 from trainer.mining.base import Miner, Score, kept, of_examples
-from trainer.seed import Moment, Purpose
 
 POSITIVE = ("loss", "confidence", "el2n")  # scores that are 0 only where the loss is
 DECIDE_EVERY = 10  # steps; to read τ is to wait for a GPU
@@ -57,13 +56,13 @@ class Importance(Miner):
             known = ", ".join(POSITIVE)
             raise ValueError(f"mining.score must be one of {known}, got {self.score}")
 
-    def select(self, batch: Batch, rank: Callable[[Batch], Tensor], moment: Moment) -> Batch:
+    def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
         """The drawn rows: by importance, repeats among them, or a uniform part."""
         size, number = len(batch), kept(len(batch), self.keep)
-        if moment.step % DECIDE_EVERY == 0:
+        if step_id.step % DECIDE_EVERY == 0:
             self.active = bool(self.tau > self.least(size, number))
         self.pool, self.number, self.seen = None, number, []
-        rng = moment.generator(Purpose.SELECT)
+        rng = step_id.generator(Purpose.SELECT)
         if self.active:
             self.pool = of_examples(rank(batch))
             return drawn(batch, shares(self.pool), rng.random(number, dtype=np.float32))

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import torch
 
-from trainer.check import within
+from trainer.core.plan import Plan
+from trainer.core.ranges import within
 from trainer.mining.base import Epoch
-from trainer.mining.history import HistoryMiner, dominant
-from trainer.plan import Plan
+from trainer.mining.shared.running_scores import RunningScoreMiner, dominant
 
 
 @dataclass(kw_only=True)
-class InfoBatch(HistoryMiner):
+class InfoBatch(RunningScoreMiner):
     """Drops rows whose last loss is under the mean with probability `prune`, r.
 
     Those under the mean that stay get weight 1 / (1 − r) and count 1, so that the updates keep

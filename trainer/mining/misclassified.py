@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer.check import within
+from trainer.core.plan import Plan
+from trainer.core.ranges import within
 from trainer.mining.base import Epoch, Miner
-from trainer.mining.history import dominant
-from trainer.plan import Plan
+from trainer.mining.shared.running_scores import dominant
 
 
 @dataclass(kw_only=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from trainer.batch import Batch
-from trainer.check import within
-from trainer.mining.base import Miner, counted, hardest, only
-from trainer.seed import Moment
+from trainer.core.batch import Batch, only
+from trainer.core.ranges import within
+from trainer.core.seed import StepId
+from trainer.mining.base import Miner, counted, hardest
 
 
 @dataclass(kw_only=True)
@@ -36,7 +36,7 @@ class Ohem(Miner):
             within("mining.threshold", self.threshold, "(0, 1]")
             self.score = "confidence"
 
-    def weigh(self, ranks: Tensor, batch: Batch, moment: Moment) -> Batch:
+    def weigh(self, ranks: Tensor, batch: Batch, step_id: StepId) -> Batch:
         """Weight and count 0 for the dropped."""
         counts = counted(ranks, batch)
         if self.threshold is not None:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from trainer.batch import Batch
-from trainer.check import within
+from trainer.core.batch import Batch
+from trainer.core.ranges import within
+from trainer.core.seed import StepId
 from trainer.mining.base import Miner, kept, of_examples
-from trainer.seed import Moment
 
 
 @dataclass(kw_only=True)
@@ -25,7 +25,7 @@ class OhemTwoPass(Miner):
         super().__post_init__()
         within("mining.keep", self.keep, "(0, 1]")
 
-    def select(self, batch: Batch, rank: Callable[[Batch], Tensor], moment: Moment) -> Batch:
+    def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
         """The hardest rows, in their order."""
         order = of_examples(rank(batch)).argsort(descending=True, stable=True)
         return batch.rows(order[: kept(len(batch), self.keep)].sort().values)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainer.batch import Batch
-from trainer.check import within
+from trainer.core.batch import Batch
+from trainer.core.ranges import within
+from trainer.core.seed import Purpose, StepId
 from trainer.mining.base import Miner, kept
-from trainer.seed import Moment, Purpose
 
 
 @dataclass(kw_only=True)
@@ -22,8 +22,8 @@ class Random(Miner):
         super().__post_init__()
         within("mining.keep", self.keep, "(0, 1]")
 
-    def select(self, batch: Batch, rank: Callable[[Batch], Tensor], moment: Moment) -> Batch:
+    def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
         """A random part of the rows, in their order."""
         number = kept(len(batch), self.keep)
-        chosen = moment.generator(Purpose.SELECT).permutation(len(batch))[:number]
+        chosen = step_id.generator(Purpose.SELECT).permutation(len(batch))[:number]
         return batch.rows(torch.from_numpy(chosen).sort().values.to(batch.index.device))

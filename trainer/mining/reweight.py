@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from trainer.check import within
+from trainer.core.plan import Plan
+from trainer.core.ranges import within
 from trainer.mining.base import Epoch
-from trainer.mining.history import HistoryMiner, dominant
-from trainer.plan import Plan
+from trainer.mining.shared.running_scores import RunningScoreMiner, dominant
 
 TINY = 1e-30  # keeps 0 / 0 away where every loss is 0
 
 
 @dataclass(kw_only=True)
-class Reweight(HistoryMiner):
+class Reweight(RunningScoreMiner):
     """Multiplies each row's weight by w of its example; counts stay.
 
     h_i is the moving average of the losses, h ← β·h + (1 − β)·ℓ, the first loss being h itself;

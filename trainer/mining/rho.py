@@ -12,12 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trainer.batch import Batch
-from trainer.errors import DataError
-from trainer.loss.base import spread
+from trainer.core.batch import Batch, spread
+from trainer.core.errors import DataError
+from trainer.core.seed import StepId
 from trainer.mining.base import Epoch
 from trainer.mining.ohem_two_pass import OhemTwoPass
-from trainer.seed import Moment
 
 HOW = "conf/mining/rho.yaml has the commands that make it"
 COLUMNS = ("id", "label", "loss", "seen")
@@ -60,9 +59,9 @@ class Rho(OhemTwoPass):
                 f"have no loss there of a model that was trained on others; {HOW}"
             )
 
-    def select(self, batch: Batch, rank: Callable[[Batch], Tensor], moment: Moment) -> Batch:
+    def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
         """The rows with the largest reducible loss, in their order."""
-        return super().select(batch, lambda rows: self.reducible(rank(rows), rows), moment)
+        return super().select(batch, lambda rows: self.reducible(rank(rows), rows), step_id)
 
     def reducible(self, ranks: Tensor, batch: Batch) -> Tensor:
         """The ranks [B] or [B, H, W] less the irreducible losses."""

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.batch import Batch
-from trainer.check import within
-from trainer.mining.base import Miner, of_examples, only
-from trainer.seed import Moment, Purpose
+from trainer.core.batch import Batch, only
+from trainer.core.ranges import within
+from trainer.core.seed import Purpose, StepId
+from trainer.mining.base import Miner, of_examples
 
 
 @dataclass(kw_only=True)
@@ -38,11 +38,11 @@ class SelectiveBackprop(Miner):
         within("mining.beta", self.beta, "[0, inf)")
         within("mining.history", self.history, "[1, inf)")
 
-    def weigh(self, ranks: Tensor, batch: Batch, moment: Moment) -> Batch:
+    def weigh(self, ranks: Tensor, batch: Batch, step_id: StepId) -> Batch:
         """Weight and count 0 for the dropped."""
         if not len(self.window):
             return batch
-        drawn = moment.generator(Purpose.MINE).random(len(batch), dtype=np.float32)
+        drawn = step_id.generator(Purpose.MINE).random(len(batch), dtype=np.float32)
         ranks = of_examples(ranks)
         return only(batch, torch.from_numpy(drawn).to(ranks.device) < self.chance(ranks))
 

@@ -7,14 +7,14 @@ grows in a straight line instead, so that there is no threshold to tune.
 
 from dataclasses import dataclass
 
-from trainer.check import within
+from trainer.core.plan import Plan
+from trainer.core.ranges import within
 from trainer.mining.base import Epoch, kept
-from trainer.mining.history import HistoryMiner, dominant
-from trainer.plan import Plan
+from trainer.mining.shared.running_scores import RunningScoreMiner, dominant
 
 
 @dataclass(kw_only=True)
-class SelfPaced(HistoryMiner):
+class SelfPaced(RunningScoreMiner):
     """Trains on the easiest share of the rows, by their last loss.
 
     The share is `pool` in the first epoch after the warmup and grows by as much each epoch, to 1

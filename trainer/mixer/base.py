@@ -3,18 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.batch import Batch
-from trainer.check import within
-from trainer.length import Clock, Until, parse
-from trainer.seed import Moment, Purpose
-
-Target = Literal["class", "mask", "vector", "image"]  # what the label of an example is
+from trainer.core.batch import Batch, Target
+from trainer.core.duration import Clock, Until, parse
+from trainer.core.option import option_of
+from trainer.core.ranges import within
+from trainer.core.seed import Purpose, StepId
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Mixer(ABC):
     def bind(self, target: Target) -> None:
         """Take the kind of target. Raises ValueError where mixing it has no meaning."""
         if target not in self.targets:
-            name, known = type(self).__module__.rpartition(".")[2], ", ".join(self.targets)
+            name, known = option_of(self), ", ".join(self.targets)
             raise ValueError(
                 f"mixer={name} has no meaning for a {target} target, only "
                 f"for: {known}; take mixer=none"
@@ -83,7 +82,7 @@ class Mixer(ABC):
 
     @abstractmethod
     def draw(
-        self, size: int, image: tuple[int, int], rng: np.random.Generator, moment: Moment
+        self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
         """Partners and shares for `size` rows of images of height and width `image`."""
 
@@ -92,18 +91,18 @@ class Mixer(ABC):
         """Blend the rows of parts[0] with their partners in parts[1:]."""
 
     def decide(
-        self, size: int, image: tuple[int, int], rng: np.random.Generator, moment: Moment
+        self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
         """What is drawn for a batch; a drawing without partners where it is not mixed."""
         mixed = rng.random() < self.probability
-        if not mixed or (self.end is not None and self.end.passed(moment.epoch, moment.step)):
+        if not mixed or (self.end is not None and self.end.passed(step_id.epoch, step_id.step)):
             return Drawing([])
-        return self.draw(size, image, rng, moment)
+        return self.draw(size, image, rng, step_id)
 
-    def __call__(self, batch: Batch, moment: Moment) -> Batch:
+    def __call__(self, batch: Batch, step_id: StepId) -> Batch:
         """Mix a whole batch with itself."""
         height, width = batch.images.shape[-2:]
-        drawing = self.decide(len(batch), (height, width), moment.generator(Purpose.MIX), moment)
+        drawing = self.decide(len(batch), (height, width), step_id.generator(Purpose.MIX), step_id)
         if not drawing.partners:
             return batch
         drawing = drawing.to(batch.images.device)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trainer.core.seed import StepId
 from trainer.mixer.base import Drawing
-from trainer.mixer.composition import Composition, take_turns
-from trainer.seed import Moment
+from trainer.mixer.shared.composition import Composition, take_turns
 
 
 @dataclass(kw_only=True)
@@ -14,8 +14,8 @@ class Chain(Composition):
     """Each of `mixers` in their order, by its own probability and until its own end."""
 
     def draw(
-        self, size: int, image: tuple[int, int], rng: np.random.Generator, moment: Moment
+        self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
         """What each mixer draws."""
-        drawn = [(mixer, mixer.decide(size, image, rng, moment)) for mixer in self.mixers.values()]
+        drawn = [(mixer, mixer.decide(size, image, rng, step_id)) for mixer in self.mixers.values()]
         return take_turns(size, [(mixer, each) for mixer, each in drawn if each.partners])

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.augmentation.kernel.geometry import rectangle
-from trainer.batch import Batch, blend
+from trainer.augmentation.shared.kernel.geometry import rectangle
+from trainer.core.batch import Batch, blend
+from trainer.core.seed import StepId
 from trainer.mixer.base import Drawing, fuse
-from trainer.mixer.pair import Pair
-from trainer.seed import Moment
+from trainer.mixer.shared.pair import Pair
 
 
 @dataclass(kw_only=True)
@@ -24,7 +24,7 @@ class Cutmix(Pair):
     targets = ("class", "mask", "image")
 
     def draw(
-        self, size: int, image: tuple[int, int], rng: np.random.Generator, moment: Moment
+        self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
         """A permutation, boxes [B, 4] (top, left, height, width), shares [B] that they leave."""
         partner, kept = self.pair(size, rng)

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.batch import Batch, blend
+from trainer.core.batch import Batch, blend
+from trainer.core.seed import StepId
 from trainer.mixer.base import Drawing, fuse
-from trainer.mixer.pair import Pair
-from trainer.seed import Moment
+from trainer.mixer.shared.pair import Pair
 
 
 @dataclass(kw_only=True)
@@ -23,7 +23,7 @@ class Mixup(Pair):
     uniform = True
 
     def draw(
-        self, size: int, image: tuple[int, int], rng: np.random.Generator, moment: Moment
+        self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
         """A permutation and λ [B]."""
         partner, share = self.pair(size, rng)

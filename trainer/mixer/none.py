@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from trainer.batch import Batch
+from trainer.core.batch import Batch
+from trainer.core.seed import StepId
 from trainer.mixer.base import Drawing, Mixer
-from trainer.seed import Moment
 
 
 class NoMixer(Mixer):
@@ -16,7 +16,7 @@ class NoMixer(Mixer):
         super().__init__(probability=0.0)
 
     def draw(
-        self, size: int, image: tuple[int, int], rng: np.random.Generator, moment: Moment
+        self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
         """Nothing is drawn."""
         return Drawing([])
@@ -25,6 +25,6 @@ class NoMixer(Mixer):
         """The batch itself."""
         return parts[0]
 
-    def __call__(self, batch: Batch, moment: Moment) -> Batch:
+    def __call__(self, batch: Batch, step_id: StepId) -> Batch:
         """The batch itself."""
         return batch

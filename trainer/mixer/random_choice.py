@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.check import within
+from trainer.core.ranges import within
+from trainer.core.seed import StepId
 from trainer.mixer.base import Drawing
-from trainer.mixer.composition import Composition, take_turns
-from trainer.seed import Moment
+from trainer.mixer.shared.composition import Composition, take_turns
 
 
 @dataclass(kw_only=True)
@@ -28,9 +28,9 @@ class RandomChoice(Composition):
         self.chances = np.array(weights) / sum(weights)
 
     def draw(
-        self, size: int, image: tuple[int, int], rng: np.random.Generator, moment: Moment
+        self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
         """What the chosen mixer draws."""
         chosen = list(self.mixers.values())[rng.choice(len(self.chances), p=self.chances)]
-        drawing = chosen.decide(size, image, rng, moment)
+        drawing = chosen.decide(size, image, rng, step_id)
         return take_turns(size, [(chosen, drawing)]) if drawing.partners else drawing

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.batch import Batch, blend
-from trainer.check import within
+from trainer.core.batch import Batch, blend
+from trainer.core.ranges import within
+from trainer.core.seed import StepId
 from trainer.mixer.base import Drawing, Mixer, fuse
-from trainer.seed import Moment
 
 
 @dataclass(kw_only=True)
@@ -34,7 +34,7 @@ class Ricap(Mixer):
         within("mixer.beta", self.beta, "(0, inf)")
 
     def draw(
-        self, size: int, image: tuple[int, int], rng: np.random.Generator, moment: Moment
+        self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
         """Three permutations; corner [B, 2], shift [B, 4, 2] into the crops and share [B, 4]."""
         partners = [torch.from_numpy(rng.permutation(size)) for _ in range(3)]

@@ -5,7 +5,7 @@ from math import prod
 
 from torch import Tensor, nn
 
-from trainer.check import within
+from trainer.core.ranges import within
 
 
 class Mlp(nn.Module):

@@ -9,7 +9,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer.check import within
+from trainer.core.ranges import within
 
 Shortcut = Literal["A", "B"]
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from trainer.check import within
+from trainer.core.ranges import within
 
 
 class SimpleCnn(nn.Module):

@@ -7,10 +7,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainer.errors import nearest
-from trainer.model.head import head_of
-from trainer.model.library import Library, Pretrained, Size, check_arguments, load, no_weights
-from trainer.model.pretrained import read, unreachable
+from trainer.core.errors import nearest
+from trainer.model.shared.head import head_of
+from trainer.model.shared.library import (
+    Library,
+    Pretrained,
+    Size,
+    check_arguments,
+    load,
+    no_weights,
+)
+from trainer.model.shared.pretrained import read, unreachable
 
 LOADING = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
 FILES = ("model.safetensors", "pytorch_model.bin")  # of weights on the hub, as timm looks for them

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from trainer.errors import nearest
-from trainer.model.head import head_of
-from trainer.model.library import (
+from trainer.core.errors import nearest
+from trainer.model.shared.head import head_of
+from trainer.model.shared.library import (
     Library,
     Pretrained,
     Size,
@@ -21,7 +21,7 @@ from trainer.model.library import (
     no_weights,
     set_channels,
 )
-from trainer.model.pretrained import read, unreachable
+from trainer.model.shared.pretrained import read, unreachable
 
 STALL = 30.0  # seconds without a byte after which a download is given up
 AUXILIARY = re.compile(r"(aux\d?|AuxLogits|aux_classifier)\.")  # heads for training alone: unused

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from trainer.check import within
+from trainer.core.ranges import within
 
 SMALL = 64  # pixels of the shorter side
 

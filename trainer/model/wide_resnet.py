@@ -6,7 +6,7 @@ and ReLU come before each convolution, dropout between the two of a block.
 
 from torch import Tensor, nn
 
-from trainer.check import within
+from trainer.core.ranges import within
 
 
 class Block(nn.Module):

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from trainer.check import within
-from trainer.optimizer.decay import evaluated, shrink
-from trainer.optimizer.groups import check_betas, parameter_groups
+from trainer.core.ranges import within
+from trainer.optimizer.shared.decoupled_decay import evaluated, shrink
+from trainer.optimizer.shared.groups import check_betas, parameter_groups
 
 
 class AdaBound(Optimizer):

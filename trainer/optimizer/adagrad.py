@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from trainer.check import within
-from trainer.optimizer.decay import DecoupledDecay
-from trainer.optimizer.groups import fusable, parameter_groups
+from trainer.core.ranges import within
+from trainer.optimizer.shared.decoupled_decay import DecoupledDecay
+from trainer.optimizer.shared.groups import fusable, parameter_groups
 
 
 class Adagrad(DecoupledDecay, torch.optim.Adagrad):

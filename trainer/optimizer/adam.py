@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from trainer.check import within
-from trainer.optimizer.groups import check_betas, fusable, parameter_groups
+from trainer.core.ranges import within
+from trainer.optimizer.shared.groups import check_betas, fusable, parameter_groups
 
 
 class Adam(torch.optim.Adam):

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from trainer.optimizer.decay import evaluated, shrink
-from trainer.optimizer.groups import check_betas, parameter_groups
+from trainer.optimizer.shared.decoupled_decay import evaluated, shrink
+from trainer.optimizer.shared.groups import check_betas, parameter_groups
 
 
 class Lion(Optimizer):

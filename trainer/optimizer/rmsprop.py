@@ -6,9 +6,9 @@ https://www.cs.toronto.edu/~hinton/coursera/lecture6/lec6.pdf, https://arxiv.org
 import torch
 from torch import nn
 
-from trainer.check import within
-from trainer.optimizer.decay import DecoupledDecay
-from trainer.optimizer.groups import parameter_groups
+from trainer.core.ranges import within
+from trainer.optimizer.shared.decoupled_decay import DecoupledDecay
+from trainer.optimizer.shared.groups import parameter_groups
 
 
 class RMSprop(DecoupledDecay, torch.optim.RMSprop):

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
-from trainer.errors import CheckpointError
-from trainer.folder import write_json
+from trainer.core.errors import CheckpointError
 from trainer.mixer import Target
-from trainer.untrusted import read_json
+from trainer.storage.run_folder import write_json
+from trainer.storage.untrusted import read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from trainer.dataset import Data
-    from trainer.evaluate import Evaluation, Evaluator
+    from trainer.training.evaluate import Evaluation, Evaluator
 
 FILE = "postprocess.json"  # in the run folder
 LARGEST = 2**26  # bytes of it: isotonic keeps a step function for each class

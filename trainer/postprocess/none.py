@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trainer.dataset import Data
-    from trainer.evaluate import Evaluation, Evaluator
+    from trainer.training.evaluate import Evaluation, Evaluator
 
 
 class NoPostprocess(Postprocess):

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from trainer.check import within
+from trainer.core.ranges import within
 from trainer.postprocess.base import Postprocess
 
 

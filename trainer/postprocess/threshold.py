@@ -11,9 +11,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from trainer.check import within
-from trainer.picture import confusion_matrix
+from trainer.core.ranges import within
 from trainer.postprocess.base import Postprocess
+from trainer.report.images import confusion_matrix
 
 LOG_2 = math.log(2)
 TOLERANCE = 1e-9  # of a total cost: what rounding alone can save

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from trainer.dataset import Split
-from trainer.plan import Plan
 
 
 class Sampler(ABC):
@@ -56,10 +55,3 @@ def by_class(split: Split) -> dict[int, Tensor]:
 def shuffled(ids: Tensor, rng: np.random.Generator) -> Tensor:
     """The rows of ids [n] or [n, K] in random order."""
     return ids.index_select(0, torch.from_numpy(rng.permutation(len(ids))))
-
-
-def class_counts(plan: Plan, labels: Tensor, classes: int) -> Tensor:
-    """[C] rows of each class in an epoch, from labels [M] by id: a blend counts by its shares."""
-    counts = torch.zeros(classes, dtype=torch.float64)
-    shares = plan.shares.expand(plan.ids.shape).double()
-    return counts.index_add_(0, labels[plan.ids].flatten(), shares.flatten())

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.check import within
+from trainer.core.ranges import within
 from trainer.dataset import Split
 from trainer.sampler.base import Sampler
 

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.check import within
+from trainer.core.errors import DataError
+from trainer.core.ranges import within
 from trainer.dataset import Split
-from trainer.errors import DataError
 from trainer.sampler.base import PreparedSampler, by_class, shuffled
 
 if TYPE_CHECKING:
-    from trainer.sampler.pairs import Pairs
+    from trainer.sampler.shared.smote_pairs import Pairs
 
 READ_AT_ONCE = 1024
 
@@ -113,7 +113,7 @@ class Smote(PreparedSampler):
 
 def pairs_of(k: int, seed: int = 0) -> Pairs:
     """imbalanced-learn's SMOTE; importing it takes a second and a half."""
-    from trainer.sampler.pairs import Pairs
+    from trainer.sampler.shared.smote_pairs import Pairs
 
     # One generator for all classes: a seed would begin anew for each.
     return Pairs(k_neighbors=k, random_state=np.random.RandomState(seed))

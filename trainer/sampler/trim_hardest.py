@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from trainer import history
-from trainer.check import within
+from trainer.core.errors import DataError
+from trainer.core.ranges import within
 from trainer.dataset import Split
-from trainer.difficulty import History
-from trainer.errors import DataError
+from trainer.history.analysis import History
 from trainer.sampler.base import PreparedSampler, shuffled
 
 

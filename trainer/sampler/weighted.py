@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.check import within
+from trainer.core.errors import DataError
+from trainer.core.ranges import within
 from trainer.dataset import Split
-from trainer.errors import DataError
 from trainer.sampler.base import PreparedSampler, by_class
 
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-from trainer.length import Clock, parse, positive, ratio, whole
+from trainer.core.duration import Clock, parse, positive, ratio, whole
 
 
 class Schedule(ABC):

@@ -2,8 +2,8 @@
 
 import math
 
-from trainer.check import within
-from trainer.length import Clock, positive, ratio
+from trainer.core.duration import Clock, positive, ratio
+from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
 

@@ -5,8 +5,8 @@ https://arxiv.org/abs/1608.03983
 
 import math
 
-from trainer.check import within
-from trainer.length import ROUNDING, Clock, positive, ratio, whole
+from trainer.core.duration import ROUNDING, Clock, positive, ratio, whole
+from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
 

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from trainer.check import within
-from trainer.length import Clock, positive, ratio, whole
+from trainer.core.duration import Clock, positive, ratio, whole
+from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
 

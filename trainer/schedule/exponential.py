@@ -1,6 +1,6 @@
 """Decay by a factor each epoch; torch's ExponentialLR."""
 
-from trainer.check import within
+from trainer.core.ranges import within
 from trainer.schedule.base import Counter
 
 

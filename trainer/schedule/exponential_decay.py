@@ -1,6 +1,6 @@
 """Exponential decay, by a factor in so many steps."""
 
-from trainer.check import within
+from trainer.core.ranges import within
 from trainer.schedule.base import TimeConstant
 
 

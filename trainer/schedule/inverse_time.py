@@ -1,6 +1,6 @@
 """Decay by the inverse of the time."""
 
-from trainer.check import within
+from trainer.core.ranges import within
 from trainer.schedule.base import TimeConstant
 
 

@@ -1,7 +1,7 @@
 """Any factor on the learning rate; torch's LambdaLR."""
 
 from trainer.schedule.base import Counter
-from trainer.schedule.function import Function
+from trainer.schedule.shared.function import Function
 
 
 class Lambda(Counter):
@@ -18,3 +18,8 @@ class Lambda(Counter):
     def lr(self, t: float, base: float) -> float:
         """The rate at step t."""
         return base * self.function(self.count(t))
+
+
+def decay(count: int) -> float:
+    """The factor 0.95^n of `lambda`."""
+    return 0.95**count

@@ -2,7 +2,7 @@
 
 import math
 
-from trainer.check import within
+from trainer.core.ranges import within
 from trainer.schedule.base import Decay
 
 

@@ -1,7 +1,7 @@
 """Any factor on the learning rate before; torch's MultiplicativeLR."""
 
 from trainer.schedule.base import Counter
-from trainer.schedule.function import Function
+from trainer.schedule.shared.function import Function
 
 
 class Multiplicative(Counter):
@@ -22,3 +22,8 @@ class Multiplicative(Counter):
         while len(self.products) <= n:
             self.products.append(self.products[-1] * self.function(len(self.products)))
         return base * self.products[n]
+
+
+def shrink(_count: int) -> float:
+    """The factor 0.95 of `multiplicative`, at each n."""
+    return 0.95

@@ -1,7 +1,7 @@
 """Decay by a factor at given times; torch's MultiStepLR."""
 
-from trainer.check import within
-from trainer.length import Clock, positive, reached
+from trainer.core.duration import Clock, positive, reached
+from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
 

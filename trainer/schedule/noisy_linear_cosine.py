@@ -2,10 +2,10 @@
 
 import math
 
-from trainer.check import within
-from trainer.length import whole
+from trainer.core.duration import whole
+from trainer.core.ranges import within
+from trainer.core.seed import Purpose, generator
 from trainer.schedule.linear_cosine import LinearCosine
-from trainer.seed import Purpose, generator
 
 
 class NoisyLinearCosine(LinearCosine):

@@ -3,8 +3,8 @@
 import math
 from typing import Literal
 
-from trainer.check import within
-from trainer.length import Clock, positive
+from trainer.core.duration import Clock, positive
+from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
 

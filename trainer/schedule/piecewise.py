@@ -2,8 +2,8 @@
 
 from itertools import pairwise
 
-from trainer.check import within
-from trainer.length import Clock, positive, reached
+from trainer.core.duration import Clock, positive, reached
+from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any, Literal
 
-from trainer.check import within
-from trainer.metric import direction
+from trainer.core.metric import direction
+from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
 Mode = Literal["auto", "min", "max"]

@@ -2,8 +2,8 @@
 
 import math
 
-from trainer.check import within
-from trainer.length import ROUNDING, Clock, positive
+from trainer.core.duration import ROUNDING, Clock, positive
+from trainer.core.ranges import within
 from trainer.schedule.base import Decay
 
 

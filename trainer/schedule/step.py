@@ -1,7 +1,7 @@
 """Decay by a factor at regular intervals; torch's StepLR."""
 
-from trainer.check import within
-from trainer.length import Clock, parse, ratio, whole
+from trainer.core.duration import Clock, parse, ratio, whole
+from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
 

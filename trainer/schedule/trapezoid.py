@@ -1,7 +1,7 @@
 """Warm up, hold, decay (Hägele et al. 2024, https://arxiv.org/abs/2405.18392)."""
 
-from trainer.check import within
-from trainer.length import Clock, parse
+from trainer.core.duration import Clock, parse
+from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
 

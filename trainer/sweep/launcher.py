@@ -17,8 +17,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from trainer.check import within
-from trainer.launch import checked
+from trainer.config.compose import checked
+from trainer.core.ranges import within
 from trainer.sweep.manifest import Job, Manifest, changes
 
 TARGET = "hydra_plugins.trainer.Subprocess"  # Hydra takes no name outside its two packages

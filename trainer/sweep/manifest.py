@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig
 
-from trainer.errors import TrainerError
-from trainer.folder import RunFolder, now, write_json
+from trainer.core.errors import TrainerError
+from trainer.storage.run_folder import RunFolder, now, write_json
 
 DONE = ("finished", "skipped")
 NOT_COMPARED = ("resume", "resume_allow", "quiet", "debug")

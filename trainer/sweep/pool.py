@@ -18,9 +18,9 @@ from typing import Any
 
 from hydra.types import HydraContext, TaskFunction
 
-from trainer import launch
-from trainer.folder import now
-from trainer.signals import Signals
+from trainer.cli import launch
+from trainer.core.signals import Signals
+from trainer.storage.run_folder import now
 from trainer.sweep.manifest import Job, Manifest
 from trainer.sweep.table import JobsTable
 from trainer.sweep.worker import STOPPING, Work, work
@@ -152,7 +152,7 @@ class Pool:
     def changed(self, job: Job) -> None:
         """Write and show a job's new state."""
         self.manifest.write()
-        self.table.tell(job)
+        self.table.print_line(job)
 
     def pass_signals_on(self) -> None:
         """Tell each process of a signal once; kill them all after the second SIGINT."""

@@ -11,15 +11,10 @@ PLUGINS = Plugins.instance()  # first: the search for plugins runs their modules
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # noqa: E402
 
-from trainer.errors import ConfigError  # noqa: E402
-from trainer.launch import (  # noqa: E402
-    CONF,
-    check_choices,
-    checked,
-    exit_codes,
-    refuse,
-    remove_if_empty,
-)
+from trainer.cli.folders import remove_if_empty  # noqa: E402
+from trainer.cli.launch import exit_codes, refuse  # noqa: E402
+from trainer.config.compose import CONF, check_choices, checked  # noqa: E402
+from trainer.core.errors import ConfigError  # noqa: E402
 from trainer.sweep.launcher import Subprocess  # noqa: E402
 from trainer.sweep.manifest import Job  # noqa: E402
 
@@ -68,7 +63,7 @@ class Sweeper(BasicSweeper):
             check_choices(overrides)
             checked(load(self.config, list(overrides)))
         except Exception as error:
-            from trainer.explain import explain
+            from trainer.config.explain import explain
 
             # The sweep put a backslash before what has a meaning to Hydra.
             typed = [re.sub(r"\\(.)", r"\1", override) for override in overrides]

@@ -10,7 +10,8 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from trainer.console import complain, table
+from trainer.core.errors import complain
+from trainer.report.console import table
 from trainer.sweep.manifest import Job, Manifest
 
 REDRAW = 0.5  # seconds
@@ -37,7 +38,7 @@ class JobsTable:
             self.live.start()
         for job in self.manifest.jobs:
             if job.state in ("skipped", "refused") and job.folder is not None:
-                self.tell(job)
+                self.print_line(job)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -47,7 +48,7 @@ class JobsTable:
         counts = ", ".join(f"{count} {state}" for state, count in self.manifest.counts().items())
         self.screen.print(f"sweep: {counts}; {self.manifest.path}/summary.json", markup=False)
 
-    def tell(self, job: Job) -> None:
+    def print_line(self, job: Job) -> None:
         """A job's new state, in a line; that of a failure goes to stderr."""
         if job.state == "running":
             self.began[job.number] = time.monotonic()

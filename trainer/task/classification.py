@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainer.dataset import Data
-from trainer.metric import calibration_error
 from trainer.task.base import Task
+from trainer.task.shared.calibration import calibration_error
 
 LEARNED = 0.99  # accuracy
 

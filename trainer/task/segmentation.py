@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from trainer.check import within
+from trainer.core.ranges import within
 from trainer.dataset import Data
 from trainer.task.base import Task
 from trainer.task.classification import SCORES, Classification, true_probability

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-from trainer.length import Clock
+from trainer.core.duration import Clock
 
 
 class Warmup(ABC):

@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from trainer.check import within
-from trainer.length import Clock, Every, positive
+from trainer.core.duration import Clock, Every, positive
+from trainer.core.ranges import within
 from trainer.warmup.base import Warmup
 
 

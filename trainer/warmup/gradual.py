@@ -1,7 +1,7 @@
 """Gradual warmup (Goyal et al. 2017, https://arxiv.org/abs/1706.02677, sec. 2.2)."""
 
-from trainer.check import within
-from trainer.length import Clock, parse, ratio
+from trainer.core.duration import Clock, parse, ratio
+from trainer.core.ranges import within
 from trainer.warmup.base import Warmup
 
 

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from trainer.config.yaml_limits import DEEPEST, check_folder, unfold
+from trainer.core.errors import ConfigError
+
+
+def bomb(levels: int) -> str:
+    """Each level holds the one before nine times."""
+    rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    rows += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, levels)]
+    return "\n".join(rows)
+
+
+def nodes(value: object) -> int:
+    """Nodes of a loaded document, counted slowly."""
+    if isinstance(value, dict):
+        return 1 + sum(1 + nodes(item) for item in value.values())
+    return 1 + sum(map(nodes, value)) if isinstance(value, list) else 1
+
+
+def test_aliases_are_counted_as_what_they_stand_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"{bomb(3)}\nb: &b {{c: 1, d: [2, 3]}}\ne: [*b, *b]\n"
+    count = nodes(yaml.safe_load(text))
+    monkeypatch.setattr("trainer.config.yaml_limits.LARGEST", count)
+    assert unfold(text) == ""
+    monkeypatch.setattr("trainer.config.yaml_limits.LARGEST", count - 1)
+    assert unfold(text) == f"its aliases unfold to more than {count - 1:,} nodes"
+
+
+def test_an_alias_bomb_and_deep_nesting_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "experiment" / "mine.yaml"
+    path.parent.mkdir()
+    path.write_text(bomb(30))
+    with pytest.raises(ConfigError, match=rf"{path}: its aliases unfold to more than 100,000"):
+        check_folder(tmp_path)
+    path.write_text(f"a: {'[' * 100_000}")
+    with pytest.raises(ConfigError, match=rf"{path}: nested more than {DEEPEST} deep"):
+        check_folder(tmp_path)
+    path.write_text("a: &a [*a]")
+    with pytest.raises(ConfigError, match=rf"{path}: \*a refers to what it is in"):
+        check_folder(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "a: [1", "- !!python/object:os.x {}", "\0"])
+def test_what_hydra_refuses_itself_is_left_to_it(text: str, tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    (tmp_path / "y.yaml").write_bytes(b"\xff\xfe")
+    check_folder(tmp_path)
+    check_folder(tmp_path / "absent")

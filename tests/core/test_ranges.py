@@ -1,0 +1,42 @@
+"""Range checks."""
+
+import pytest
+
+from trainer.core.ranges import within
+
+
+@pytest.mark.parametrize(
+    ("value", "interval"),
+    [
+        (0, "[0, 1)"),
+        (0.999, "[0, 1)"),
+        (1, "(0, 1]"),
+        (1e30, "(0, inf)"),
+        ([0.9, 0.999], "[0, 1)"),
+        ([], "[0, 1)"),
+        (-3, "(-inf, 0]"),
+    ],
+)
+def test_what_lies_within(value: float, interval: str) -> None:
+    within("a.b", value, interval)
+    with pytest.raises(ValueError, match=r"a\.b"):
+        within("a.b", [5.0, float("nan")], interval)
+
+
+@pytest.mark.parametrize(
+    ("value", "interval"),
+    [
+        (1, "[0, 1)"),
+        (0, "(0, 1]"),
+        (-0.1, "[0, 1)"),
+        (1.1, "[0, 1]"),
+        (float("inf"), "[0, inf)"),
+        (float("nan"), "[0, 1]"),
+        ([0.5, 1.0], "[0, 1)"),
+        ((0.5, 2.0), "[0, 1)"),
+    ],
+)
+def test_what_lies_outside_is_named(value: float, interval: str) -> None:
+    with pytest.raises(ValueError, match="must be in") as caught:
+        within("optimizer.lr", value, interval)
+    assert str(caught.value) == f"optimizer.lr must be in {interval}, got {value}"

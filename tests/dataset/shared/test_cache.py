@@ -1,0 +1,374 @@
+"""What is kept of decoded images: the same pixels, anew after any change, never trusted blindly."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from trainer.core.errors import DataError
+from trainer.dataset.image_folder import ImageFolder
+from trainer.dataset.shared import cache
+from trainer.dataset.shared.cache import Cache, standard_folder
+from trainer.dataset.shared.image_files import ImageFiles
+from trainer.loader.memory import MemoryFeed, pixels_of
+
+KEY = bytes(32)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Two classes of 20 JPEGs of 8 × 8, of noise."""
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        path = tmp_path / "photos" / "ab"[i // 20] / f"{i:02}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(path)
+    return tmp_path / "photos"
+
+
+class Counted:
+    """Opens a folder's images as a run would, and counts those that are decoded."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root, self.decoded, self.said = root, 0, []
+        read = ImageFiles.read
+
+        def counting(images: ImageFiles, ids: range) -> Tensor:
+            self.decoded += len(ids)
+            return read(images, ids)
+
+        monkeypatch.setattr(ImageFiles, "read", counting)
+
+    def pixels(self, folder: Path | str | None, **settings: object) -> Tensor:
+        """All pixels of a run that keeps what it decodes in a folder; `decoded` starts at 0."""
+        keep = None if folder is None else str(folder)
+        data = ImageFolder(root=str(self.root), cache=keep, warn=self.said.append, **settings)  # pyright: ignore
+        images = data.load().train.images
+        self.decoded = 0
+        return pixels_of(images, 0)
+
+
+@pytest.fixture
+def run(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Counted:
+    return Counted(photos, monkeypatch)
+
+
+def kept(folder: Path) -> Path:
+    """The one file of a cache."""
+    (path,) = folder.iterdir()
+    return path
+
+
+def test_a_file_by_hand(tmp_path: Path) -> None:
+    """Mark, key, bytes, SHA-256 of all three."""
+    held = Cache(tmp_path, pytest.fail)
+    held.write("x", KEY, torch.tensor([[1, 2], [3, 255]], dtype=torch.uint8))
+    body = b"trainer cache 1\n" + KEY + b"\x01\x02\x03\xff"
+    assert (tmp_path / "x.cache").read_bytes() == body + hashlib.sha256(body).digest()
+    got = held.read("x", KEY, (2, 2))
+    assert got is not None
+    assert got.tolist() == [[1, 2], [3, 255]]
+
+
+def test_the_second_run_decodes_nothing_and_has_the_same_pixels(
+    run: Counted, tmp_path: Path
+) -> None:
+    bare = run.pixels(None)
+    first = run.pixels(tmp_path / "kept")
+    assert run.decoded == 40
+    second = run.pixels(tmp_path / "kept")
+    assert run.decoded == 0
+    assert torch.equal(first, bare)
+    assert torch.equal(second, bare)
+    assert run.said == []
+
+
+def test_nothing_is_kept_where_nothing_is_asked_for(run: Counted, tmp_path: Path) -> None:
+    before = set(tmp_path.rglob("*"))
+    run.pixels(None)
+    run.pixels("auto")  # as tests/conftest.py has it
+    assert set(tmp_path.rglob("*")) == before
+
+
+def white(path: Path) -> None:
+    Image.new("RGB", (8, 8), (255, 255, 255)).save(path, "JPEG")
+
+
+def rewrite(photos: Path) -> None:
+    white(photos / "b" / "30.jpg")
+
+
+def rewrite_in_secret(photos: Path) -> None:
+    """Another image in as many bytes, and the time of modification put back."""
+    path = photos / "b" / "30.jpg"
+    held, size = path.stat(), path.stat().st_size
+    white(path)
+    with path.open("ab") as file:
+        file.write(bytes(size - path.stat().st_size))
+    os.utime(path, ns=(held.st_atime_ns, held.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (size, held.st_mtime_ns)
+
+
+def add(photos: Path) -> None:
+    white(photos / "a" / "new.jpg")
+
+
+def remove(photos: Path) -> None:
+    (photos / "a" / "07.jpg").unlink()
+
+
+def rename(photos: Path) -> None:
+    """The order of the images is another."""
+    (photos / "a" / "07.jpg").rename(photos / "a" / "zz.jpg")
+
+
+def exchange(photos: Path) -> None:
+    """Two files of one size change places."""
+    (photos / "a" / "07.jpg").rename(photos / "x")
+    (photos / "b" / "30.jpg").rename(photos / "a" / "07.jpg")
+    (photos / "x").rename(photos / "b" / "30.jpg")
+
+
+@pytest.mark.parametrize("change", [rewrite, rewrite_in_secret, add, remove, rename, exchange])
+def test_a_changed_folder_is_decoded_anew_and_replaces_what_was_kept(
+    run: Counted, photos: Path, tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    before = run.pixels(tmp_path / "kept")
+    file = kept(tmp_path / "kept")
+    change(photos)
+    after = run.pixels(tmp_path / "kept")
+    assert run.decoded == len(after)
+    assert not torch.equal(after, before)
+    assert torch.equal(after, run.pixels(None))
+    assert kept(tmp_path / "kept") == file
+    run.pixels(tmp_path / "kept")
+    assert run.decoded == 0
+
+
+def test_other_settings_are_kept_apart(run: Counted, tmp_path: Path) -> None:
+    for settings in ({}, {"size": 4}, {"channels": 1}):
+        run.pixels(tmp_path / "kept", **settings)
+        assert run.decoded == 40
+    assert len(list((tmp_path / "kept").iterdir())) == 3
+    assert run.pixels(tmp_path / "kept", size=4).shape == (40, 3, 4, 4)
+    assert run.decoded == 0
+
+
+def test_another_decoder_decodes_anew(
+    run: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.pixels(tmp_path / "kept")
+    monkeypatch.setattr("PIL.__version__", "99")
+    run.pixels(tmp_path / "kept")
+    assert run.decoded == 40
+
+
+def flip(body: bytearray, at: int) -> bytes:
+    body[at] ^= 1
+    return bytes(body)
+
+
+DAMAGE: dict[str, Callable[[bytearray], bytes]] = {
+    "empty": lambda body: b"",
+    "cut short": lambda body: bytes(body[:-1]),
+    "cut in half": lambda body: bytes(body[: len(body) // 2]),
+    "too long": lambda body: bytes(body) + b"x",
+    "another mark": lambda body: flip(body, 0),
+    "another key": lambda body: flip(body, 20),
+    "a bit of the first image": lambda body: flip(body, 48),
+    "a bit of the last image": lambda body: flip(body, -33),
+    "a bit of the sum": lambda body: flip(body, -1),
+    "zeros, as a crash leaves them": lambda body: bytes(len(body)),
+    "a pickle": lambda body: b"cos\nsystem\n(S'touch owned'\ntR.",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_file_is_made_anew(run: Counted, tmp_path: Path, damage: str) -> None:
+    wanted = run.pixels(tmp_path / "kept")
+    path = kept(tmp_path / "kept")
+    whole = path.read_bytes()
+    path.write_bytes(DAMAGE[damage](bytearray(whole)))
+    assert torch.equal(run.pixels(tmp_path / "kept"), wanted)
+    assert run.decoded == 40
+    assert path.read_bytes() == whole
+    assert run.said == []
+
+
+def test_a_folder_that_cannot_be_made_is_one_warning(run: Counted, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    data = ImageFolder(
+        root=str(run.root), cache=str(tmp_path / "file" / "kept"), warn=run.said.append
+    ).load()
+    for images in (data.train.images, ImageFiles([run.root / "a" / "01.jpg"], (8, 8), 3)):
+        images.cache = data.train.images.cache  # pyright: ignore  (that of one run)
+        assert len(pixels_of(images, 0)) == len(images)
+    (said,) = run.said
+    assert said.startswith(
+        f"dataset.cache: {tmp_path}/file/kept cannot be written: Not a directory"
+    )
+
+
+def test_a_full_disk_is_one_warning_and_leaves_nothing(
+    run: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half-written files are removed; the pixels are there all the same."""
+    make = cache.NamedTemporaryFile
+
+    def full(*arguments: object, **settings: object):
+        file = make(*arguments, **settings)  # pyright: ignore
+
+        def refuse(_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(file, "write", refuse)
+        return file
+
+    monkeypatch.setattr(cache, "NamedTemporaryFile", full)
+    assert torch.equal(run.pixels(tmp_path / "kept"), run.pixels(None))
+    (said,) = run.said
+    assert "No space left on device" in said
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_what_was_kept_is_read_from_a_folder_that_cannot_be_written(
+    run: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.pixels(tmp_path / "kept")
+
+    def refuse(*_: object, **settings: object) -> None:
+        raise PermissionError(30, "Read-only file system")
+
+    monkeypatch.setattr("os.utime", refuse)
+    monkeypatch.setattr(cache, "NamedTemporaryFile", refuse)
+    run.pixels(tmp_path / "kept")
+    assert (run.decoded, run.said) == (0, [])
+
+
+def test_several_writers_leave_one_whole_file(tmp_path: Path) -> None:
+    """Each writes values of its own; a reader sees those of one of them, or nothing."""
+    shape = (64, 3, 32, 32)
+    held = [Cache(tmp_path, pytest.fail) for _ in range(4)]
+    seen: list[list[int]] = []
+
+    def work(number: int) -> None:
+        for _ in range(5):
+            held[number].write("x", KEY, torch.full(shape, number, dtype=torch.uint8))
+            got = held[number].read("x", KEY, shape)
+            assert got is not None
+            seen.append(got.unique().tolist())
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 20
+    assert all(len(values) == 1 for values in seen)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.cache"]
+
+
+def test_two_processes_at_once(photos: Path, tmp_path: Path) -> None:
+    """Both decode, both write, both have the pixels; a third run decodes nothing."""
+    folder = tmp_path / "kept"
+    children = []
+    for _ in range(2):
+        child = os.fork()
+        if not child:
+            images = ImageFolder(root=str(photos), cache=str(folder), warn=pytest.fail).load()
+            os._exit(0 if pixels_of(images.train.images, 0).shape == (40, 3, 8, 8) else 1)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+    assert kept(folder).suffix == ".cache"
+
+
+def test_the_statistics_are_those_of_the_first_run(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit, for each split of its own; and anew after a change."""
+
+    def opened(seed: int = 0, cache: Path | None = tmp_path / "kept") -> tuple[object, object]:
+        data = ImageFolder(root=str(photos), cache=None if cache is None else str(cache)).open(seed)
+        return data.mean, data.std
+
+    bare, other = opened(cache=None), opened(1, cache=None)
+    assert bare != other
+    assert (opened(), opened(1)) == (bare, other)
+    with monkeypatch.context() as context:
+        context.setattr(ImageFiles, "read", lambda *_: pytest.fail("it decodes again"))
+        assert (opened(), opened(1)) == (bare, other)
+    for i in range(20):
+        white(photos / "a" / f"{i:02}.jpg")
+    assert opened() == opened(cache=None) != bare
+
+
+def test_files_that_cannot_be_read_are_remembered(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(60):
+        white(photos / "a" / f"more{i}.jpg")
+    (photos / "b" / "30.jpg").write_bytes(b"damaged")
+    checked = []
+    decodes = ImageFiles.decodes
+    monkeypatch.setattr(ImageFiles, "decodes", lambda s, i: checked.append(i) or decodes(s, i))
+    for expected in (100, 0):
+        checked.clear()
+        data = ImageFolder(root=str(photos), corrupt="skip", cache=str(tmp_path / "kept"))
+        images = data.load().train.images
+        assert images.skipped == [str(photos / "b" / "30.jpg")]  # pyright: ignore
+        assert len(checked) == expected
+        assert len(pixels_of(images, 0)) == 99
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+
+
+def test_under_raise_a_damaged_file_ends_every_run(run: Counted, tmp_path: Path) -> None:
+    (run.root / "b" / "30.jpg").write_bytes(b"damaged")
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"30\.jpg"):
+            run.pixels(tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+
+
+def test_what_is_not_used_for_a_month_goes_and_others_files_stay(tmp_path: Path) -> None:
+    ages = {"old.cache": 31, "used.cache": 29, "x.unfinished": 2, "y.unfinished": 0, "mine": 400}
+    for name, days in ages.items():
+        (tmp_path / name).write_text("")
+        at = (tmp_path / name).stat().st_mtime - 86400 * days
+        os.utime(tmp_path / name, (at, at))
+    Cache(tmp_path, pytest.fail).write("new", KEY, torch.zeros(1, dtype=torch.uint8))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"used.cache", "y.unfinished", "mine", "new.cache"}
+
+
+def test_reading_is_using(tmp_path: Path) -> None:
+    held = Cache(tmp_path, pytest.fail)
+    held.write("x", KEY, torch.zeros(3, dtype=torch.uint8))
+    os.utime(tmp_path / "x.cache", (0, 0))
+    assert held.read("x", KEY, (3,)) is not None
+    assert (tmp_path / "x.cache").stat().st_mtime > 0
+
+
+def test_the_standard_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    for given, wanted in (("/x", "/x/trainer"), ("", "/home/me/.cache/trainer")):
+        monkeypatch.setenv("XDG_CACHE_HOME", given)
+        assert standard_folder() == Path(wanted)
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # the standard says: to be ignored
+    assert standard_folder() == Path("/home/me/.cache/trainer")
+
+
+def test_a_feed_trains_on_what_was_kept(run: Counted, tmp_path: Path) -> None:
+    """The pixels are ordinary memory: no file is behind them that could change."""
+    run.pixels(tmp_path / "kept")
+    pixels = run.pixels(tmp_path / "kept")
+    path = kept(tmp_path / "kept")
+    copy = pixels.clone()
+    path.write_bytes(b"")
+    assert torch.equal(MemoryFeed(pixels, torch.zeros(40), torch.device("cpu")).pixels, copy)

@@ -1,0 +1,139 @@
+"""Labels that no loss could take."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from support import QUICK, config_of, make_run, read_json
+from torch import Tensor
+
+from trainer.__main__ import CONF
+from trainer.cli.execute import execute
+from trainer.core.errors import ConfigError, DataError
+from trainer.dataset import Dataset, Raw, Split
+from trainer.dataset.base import Pixels
+from trainer.dataset.shared.check_labels import check_labels, check_masks
+from trainer.dataset.shared.image_files import ImageFiles
+
+
+@pytest.mark.parametrize("wrong", [-1, -100, 3, 2**40])
+def test_a_class_that_is_none_is_refused_with_its_example(
+    noise: Callable[..., Split], wrong: int
+) -> None:
+    split = noise(20, classes=3)
+    split.labels[[7, 11]] = wrong
+    said = f"the label of 2 examples is no class from 0 to 2: 7 ({wrong:g}), 11 ({wrong:g})"
+    with pytest.raises(DataError) as caught:
+        check_labels(split, 3)
+    assert str(caught.value) == said
+    check_labels(replace(split, ids=torch.tensor([0, 1, 2])), 3)
+
+
+def test_files_are_named_and_no_more_than_five() -> None:
+    images = ImageFiles([f"/x/{i}.png" for i in range(9)], (2, 2), 1)
+    split = Split(images, torch.full((9,), -1), torch.arange(9))
+    with pytest.raises(DataError) as caught:
+        check_labels(split, 3)
+    files = ", ".join(f"/x/{i}.png (-1)" for i in range(5))
+    assert str(caught.value).endswith(f"the label of 9 examples is no class from 0 to 2: {files} "
+                                      "and 4 more")  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("shape", [(20,), (20, 3), (20, 1, 4, 4)])
+def test_numbers_that_are_not_finite_are_refused(
+    noise: Callable[..., Split], shape: tuple[int, ...], wrong: float
+) -> None:
+    labels = torch.zeros(shape)
+    check_labels(replace(noise(20), labels=labels), 0)
+    labels[4].view(-1)[-1] = wrong
+    with pytest.raises(DataError, match=r"the label of 1 examples is not finite: 4"):
+        check_labels(replace(noise(20), labels=labels), 0)
+
+
+def test_masks_hold_classes_and_what_is_ignored(noise: Callable[..., Split]) -> None:
+    masks = torch.randint(0, 3, (20, 4, 4), dtype=torch.uint8)
+    masks[5, 0, 0] = 255
+    split = replace(noise(20), labels=masks)
+    check_labels(split, 3)
+    check_masks(split, 3, 255)
+    with pytest.raises(DataError, match=r"value above 2 that is not task\.ignore_index=None: 5$"):
+        check_masks(split, 3, None)
+    masks[8, 3, 3] = 3
+    with pytest.raises(DataError, match=r"value above 2 that is not task\.ignore_index=255: 8$"):
+        check_masks(split, 3, 255)
+    check_masks(replace(split, ids=torch.arange(8)), 3, 255)
+    check_masks(replace(split, ids=torch.arange(0)), 3, 255)
+
+
+@dataclass(kw_only=True)
+class Labelled(Dataset):
+    """Noise in three classes, some labels of which are others."""
+
+    wrong: float = -1
+    label_type: str = "int64"
+    part: str = "train"
+
+    def load(self) -> Raw:
+        """Wrong labels at 7 and 11 of one part."""
+        parts: dict[str, Split] = {}
+        for name in ("train", "val", "test"):
+            pixels = torch.randint(0, 256, (60, 1, 4, 4), dtype=torch.uint8)
+            labels: Tensor = (torch.arange(60) % 3).to(getattr(torch, self.label_type))
+            if name == self.part:
+                labels[[7, 11]] = torch.tensor(self.wrong).to(labels.dtype)
+            parts[name] = Split(Pixels(pixels), labels, torch.arange(60))
+        return Raw(parts["train"], parts["test"], ("a", "b", "c"), val=parts["val"])
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+@pytest.mark.parametrize("wrong", [-1, -100, 3])
+def test_a_run_does_not_begin(tmp_path: Path, part: str, wrong: int) -> None:
+    """Not even twisted: a twist would make a class of it."""
+    run = make_run(tmp_path / "run")
+    run.config["dataset"] = {"_target_": f"{__name__}.Labelled", "wrong": float(wrong),
+                             "part": part, "label_noise": 0.5}  # fmt: skip
+    with pytest.raises(DataError, match=rf"7 \({wrong}\), 11 \({wrong}\)"):
+        run.check()
+    assert not (tmp_path / "run").exists()
+
+
+def test_float_labels_are_numbers_and_no_classes(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    run.config["dataset"] = {"_target_": f"{__name__}.Labelled", "label_type": "float32"}
+    with pytest.raises(ConfigError, match="classification is not for vector labels; take task=reg"):
+        run.check()
+
+
+def test_small_integers_are_classes_too(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    run.config["dataset"] = {"_target_": f"{__name__}.Labelled", "label_type": "int32",
+                             "wrong": 2.0}  # fmt: skip
+    run.check()
+
+
+@dataclass(kw_only=True)
+class InValAlone(Dataset):
+    """Two classes to train on, three to validate on."""
+
+    def load(self) -> Raw:
+        """60 examples each."""
+        pixels = torch.randint(0, 256, (60, 1, 4, 4), dtype=torch.uint8)
+        train, val = (Split(Pixels(pixels), torch.arange(60) % c, torch.arange(60)) for c in (2, 3))
+        return Raw(train, val, ("a", "b", "c"), val=val)
+
+
+@pytest.mark.parametrize(
+    "loss", [["loss.class_weights=balanced"], ["loss=logit_adjusted"]], ids=["balanced", "adjusted"]
+)
+def test_a_class_in_val_alone_is_measured(tmp_path: Path, loss: list[str]) -> None:
+    """A weight or a prior of a class without examples is finite, and what is of it is counted."""
+    arguments = [*QUICK, *loss, "epochs=1"]
+    config = config_of(*arguments) | {"dataset": {"_target_": f"{__name__}.InValAlone"}}
+    assert execute(config, tmp_path / "run", arguments, [str(CONF)]) == 0
+    val = read_json(tmp_path / "run" / "result.json")["val"]
+    assert all(math.isfinite(value) for value in val.values())
+    assert val["accuracy"] <= 2 / 3 + 1e-9

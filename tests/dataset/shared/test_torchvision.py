@@ -1,0 +1,172 @@
+"""Absent, not to be fetched, fetched: no test uses the network."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from torchvision import datasets
+
+from trainer.core.errors import DataError
+from trainer.dataset.cifar10 import Cifar10
+from trainer.dataset.cifar100 import Cifar100
+from trainer.dataset.fashion_mnist import FashionMnist
+from trainer.dataset.mnist import Mnist
+from trainer.dataset.oxford_pet import OxfordPet
+from trainer.dataset.shared.torchvision import TorchvisionDataset, fetched, move, split_of
+from trainer.dataset.stl10 import Stl10
+from trainer.dataset.svhn import Svhn
+from trainer.dataset.voc_segmentation import VocSegmentation
+
+ALL = [Mnist, FashionMnist, Cifar10, Cifar100, Svhn, Stl10, VocSegmentation, OxfordPet]
+each = pytest.mark.parametrize("make", ALL, ids=lambda make: make.__name__)
+
+
+@each
+def test_absent_is_one_line_that_names_the_root(
+    make: type[TorchvisionDataset], tmp_path: Path
+) -> None:
+    root = tmp_path / "no" / "data"
+    with pytest.raises(DataError) as caught:
+        make(root=str(root)).open(0)
+    text = str(caught.value)
+    assert f"dataset.root={root}" in text
+    assert text.endswith("give the folder as dataset.root, or dataset.download=true")
+    assert "\n" not in text
+    assert caught.value.exit_code == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each download leaves half a file and fails."""
+
+    def fail(url: str, root: str = "", *_: object, download_root: str = "", **__: object) -> None:
+        folder = Path(download_root or root)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "half").write_bytes(b"half")
+        raise URLError("no network")
+
+    for module in ("mnist", "cifar", "svhn", "stl10", "voc", "oxford_iiit_pet"):
+        name = "download_url" if module == "svhn" else "download_and_extract_archive"
+        monkeypatch.setattr(getattr(datasets, module), name, fail)
+
+
+@each
+@pytest.mark.usefixtures("no_network")
+def test_a_failed_download_leaves_nothing(make: type[TorchvisionDataset], tmp_path: Path) -> None:
+    root = tmp_path / "no" / "data"
+    with pytest.raises(DataError, match=r"could not be fetched .*; check the network"):
+        make(root=str(root), download=True).open(0)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Made:
+    """A data set of one file, which another process may write into the root meanwhile."""
+
+    meanwhile: Callable[[Path], None] | None = None
+    fails = False
+    downloads = 0
+
+    def __init__(self, root: str, *, download: bool) -> None:
+        path = Path(root) / "made" / "data"
+        if download:
+            Made.downloads += 1
+            path.parent.mkdir()
+            path.write_text("half")
+            if Made.meanwhile is not None:
+                Made.meanwhile(Path(root).parent)
+            if Made.fails:
+                raise URLError("no network")
+            path.write_text("whole")
+        if not path.is_file() or path.read_text() != "whole":
+            raise RuntimeError("not there")
+        self.root = root
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> type[Made]:
+    for name, value in (("meanwhile", None), ("fails", False), ("downloads", 0)):
+        monkeypatch.setattr(Made, name, value)
+    return Made
+
+
+def tree(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_it_is_fetched_and_moved(made: type[Made], tmp_path: Path) -> None:
+    """Nothing but the data set is new, and it is not fetched twice."""
+    root = tmp_path / "new" / "data"
+    for _ in range(2):
+        assert fetched(made, root).root == str(root)
+    assert made.downloads == 1
+    assert tree(tmp_path) == {"new", "new/data", "new/data/made", "new/data/made/data"}
+
+
+def test_what_is_damaged_is_fetched_anew(made: type[Made], tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "data").write_text("damaged")
+    (tmp_path / "made" / "mine").write_text("kept")
+    fetched(made, tmp_path)
+    assert tree(tmp_path) == {"made", "made/data", "made/mine"}
+
+
+def test_a_failure_keeps_what_others_wrote_meanwhile(made: type[Made], tmp_path: Path) -> None:
+    """Removing all that is new in the root removed another process's data set too."""
+    made.fails, made.meanwhile = True, lambda root: (root / "other").write_text("theirs")
+    root = tmp_path / "data"
+    with pytest.raises(URLError):
+        fetched(made, root)
+    assert tree(tmp_path) == {"data", "data/other"}
+
+
+def test_half_a_data_set_is_never_in_the_root(made: type[Made], tmp_path: Path) -> None:
+    seen = []
+    made.meanwhile = lambda root: seen.append((root / "made").exists())
+    fetched(made, tmp_path)
+    assert seen == [False]
+
+
+def test_what_a_killed_process_left_is_removed(made: type[Made], tmp_path: Path) -> None:
+    (tmp_path / ".fetch-abc").mkdir()
+    (tmp_path / ".fetch-abc" / "half").write_text("half")
+    fetched(made, tmp_path)
+    assert tree(tmp_path) == {"made", "made/data"}
+
+
+def test_two_at_once_fetch_once(made: type[Made], tmp_path: Path) -> None:
+    """The second waits for the first and finds its data set."""
+    entered = threading.Barrier(2)
+
+    def fetch(_: int) -> str:
+        entered.wait(10)
+        return fetched(made, tmp_path).root
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(fetch, range(2))) == [str(tmp_path)] * 2
+    assert made.downloads == 1
+    assert tree(tmp_path) == {"made", "made/data"}
+
+
+def test_folders_are_merged_and_files_replaced(tmp_path: Path) -> None:
+    for name, text in (("a/x/1", "new"), ("a/2", "new"), ("b/x/1", "old"), ("b/x/3", "old")):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    move(tmp_path / "a", tmp_path / "b")
+    found = {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {"1": "new", "2": "new", "3": "old"}
+
+
+def test_split_of_arrays() -> None:
+    grey = split_of(np.zeros((4, 5, 6), np.uint8), [3, 1, 2, 0])
+    assert grey.images.shape == (1, 5, 6)
+    assert grey.labels.dtype == torch.int64
+    colour = split_of(np.zeros((4, 5, 6, 3), np.uint8).transpose(0, 3, 1, 2), np.arange(4))
+    assert colour.images.shape == (3, 5, 6)
+    assert colour.images.read([0]).is_contiguous()

@@ -1,0 +1,91 @@
+"""Teachers from torchvision and timm, with the weights of a file; nothing is fetched here."""
+
+import pytest
+import torch
+from support import make_run, train
+from torchvision import models
+
+import trainer.model.torchvision
+from trainer.core.errors import ConfigError
+from trainer.distill.shared import library
+from trainer.trained.teachers import find
+
+timm = pytest.importorskip("timm")
+NETWORKS = {"torchvision": "mobilenet_v3_small", "timm": "test_resnet"}
+
+
+def network_of(name: str, classes: int) -> torch.nn.Module:
+    torch.manual_seed(0)
+    if name == "torchvision":
+        return models.get_model(NETWORKS[name], num_classes=classes)
+    return timm.create_model(NETWORKS[name], num_classes=classes)
+
+
+def weights_of(name: str, folder, classes: int = 10) -> tuple[str, torch.nn.Module]:
+    """A reference to weights of a network, and the network."""
+    network = network_of(name, classes)
+    torch.save(network.state_dict(), folder / "weights.pth")
+    return f"{name}:{NETWORKS[name]}:{folder / 'weights.pth'}", network.eval()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_it_answers_as_the_network_does(name, tmp_path):
+    """To grey images as to ones of three equal channels, on the statistics of ImageNet."""
+    reference, network = weights_of(name, tmp_path)
+    run = make_run(tmp_path, "device=cpu", "model=mlp")
+    teacher = find(run, reference)()
+    teacher.bind(run.forward, run.data)
+    pixels = torch.rand(2, *run.data.shape, generator=torch.Generator().manual_seed(0))
+    found = teacher((pixels - run.forward.mean) / run.forward.std)
+    mean, std = (torch.tensor(x)[:, None, None] for x in (library.MEAN, library.STD))
+    if name == "timm":
+        mean, std = (
+            torch.tensor(network.pretrained_cfg[key])[:, None, None] for key in ("mean", "std")
+        )
+    images = (pixels.expand(-1, 3, -1, -1) - mean) / std
+    if side := teacher.forward.model.side:
+        images = torch.nn.functional.interpolate(
+            images, (side, side), mode="bilinear", antialias=True
+        )
+    with torch.no_grad():
+        torch.testing.assert_close(found, network(images), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_weights_of_other_classes_are_refused(name, tmp_path):
+    reference, _ = weights_of(name, tmp_path, classes=7)
+    run = make_run(tmp_path, "device=cpu", "model=mlp")
+    with pytest.raises(ValueError, match=rf"distill\.teacher={reference}: .* is \[7") as refused:
+        find(run, reference)()
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("torchvision:resnet19", "torchvision has no such network. Did you mean resnet1"),
+        ("timm:resnet19", "timm has no such network. Did you mean resnet"),
+        ("torchvision:resnet18:nowhere.pth", "there is no file nowhere.pth"),
+    ],
+)
+def test_what_is_not_there_is_refused_before_data_opens(tmp_path, reference, message):
+    folder = tmp_path / "run"
+    with pytest.raises(ConfigError, match=f"distill.teacher={reference}: {message}"):
+        train(folder, "distill=soft_target", f"distill.teacher={reference}")
+    assert not folder.exists()
+
+
+def test_weights_that_cannot_be_fetched_are_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer.model.torchvision, "unreachable", lambda url: "no network")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    run = make_run(tmp_path, "device=cpu", "model=mlp")
+    message = "distill.teacher=torchvision:resnet18: the weights of resnet18 are not here and"
+    with pytest.raises(ValueError, match=message) as refused:
+        find(run, "torchvision:resnet18")()
+    assert "model.pretrained" not in str(refused.value)
+    assert str(refused.value).endswith("; torchvision:resnet18:FILE takes those of a file")
+
+
+def test_a_run_folder_is_no_library():
+    assert not library.check("outputs/2026-11-24/10-00-00-ab12")
+    assert not library.check("torchvision")

@@ -1,0 +1,192 @@
+"""The difficulty store: what is recorded is what is read."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from support import make_run, train
+
+from trainer import history
+from trainer.core.errors import DataError, DiskError
+from trainer.history.store import DifficultyStore
+
+CPU = torch.device("cpu")
+FIELDS = ("confidence", "correct", "prediction")
+
+
+def records(loss, confidence, correct, prediction):
+    return {
+        "loss": torch.tensor(loss),
+        "confidence": torch.tensor(confidence),
+        "correct": torch.tensor(correct),
+        "prediction": torch.tensor(prediction),
+    }
+
+
+def test_records_by_id_and_epoch(tmp_path):
+    store = DifficultyStore(tmp_path / "examples", 6, FIELDS, CPU)
+    store.describe(ids=torch.tensor([1, 3, 4]), labels=torch.arange(6))
+    store.add(torch.tensor([4, 1]), records([0.5, 2.0], [0.6, 0.1], [1.0, 0.0], [4, 9]))
+    store.flush(0)
+    store.add(torch.tensor([3, 3]), records([1.0, 0.25], [0.4, 0.8], [0.0, 1.0], [7, 3]))
+    store.flush(1)
+    read = history.open(tmp_path)
+    assert read.epochs == 2
+    assert read.ids.tolist() == [1, 3, 4]
+    np.testing.assert_array_equal(read["loss"], [[2.0, np.nan, 0.5], [np.nan, 0.25, np.nan]])
+    np.testing.assert_array_equal(read["correct"], [[0, 255, 1], [255, 1, 255]])
+    np.testing.assert_array_equal(read["prediction"], [[9, -1, 4], [-1, 3, -1]])
+    assert read.fields["loss"].shape == (2, 6)
+
+
+def test_an_epoch_written_again_drops_what_came_after(tmp_path):
+    store = DifficultyStore(tmp_path / "examples", 2, (), CPU)
+    store.describe(ids=torch.arange(2), labels=torch.zeros(2))
+    for epoch, value in enumerate((1.0, 2.0, 3.0)):
+        store.add(torch.arange(2), {"loss": torch.full((2,), value)})
+        store.flush(epoch)
+    store.add(torch.arange(2), {"loss": torch.full((2,), 9.0)})
+    store.flush(1)
+    assert history.open(tmp_path)["loss"].tolist() == [[1, 1], [9, 9]]
+
+
+def test_epochs_that_a_file_lacks_are_unseen(tmp_path):
+    """The files of the epochs before were lost, and the last row was cut short."""
+    store = DifficultyStore(tmp_path / "examples", 2, ("correct",), CPU)
+    store.describe(ids=torch.arange(2), labels=torch.zeros(2))
+    for epoch in (0, 3):
+        store.add(torch.arange(2), {"loss": torch.ones(2), "correct": torch.ones(2)})
+        store.flush(epoch)
+    read = history.open(tmp_path)
+    np.testing.assert_array_equal(read["loss"][:, 0], [1, np.nan, np.nan, 1])
+    np.testing.assert_array_equal(read["correct"][:, 0], [1, 255, 255, 1])
+    with (tmp_path / "examples" / "loss.bin").open("ab") as file:
+        file.write(b"\0")
+    assert history.open(tmp_path).epochs == 4
+    store.add(torch.arange(2), {"loss": torch.zeros(2), "correct": torch.zeros(2)})
+    store.flush(4)
+    np.testing.assert_array_equal(history.open(tmp_path)["loss"][3:], [[1, 1], [0, 0]])
+
+
+def test_a_store_that_cannot_be_written_is_one_line(tmp_path):
+    store = DifficultyStore(tmp_path / "absent", 2, (), CPU)
+    with pytest.raises(DiskError, match="absent cannot be written"):
+        store.flush(0)
+
+
+def test_a_checkpoint_of_another_data_set_is_refused(tmp_path):
+    state = DifficultyStore(tmp_path, 3, ("correct",), CPU).state_dict()
+    with pytest.raises(DataError, match="records of 3 examples, the data set has 2"):
+        DifficultyStore(tmp_path, 2, ("correct",), CPU).load_state_dict(state)
+
+
+def test_losses_beyond_float16_are_infinite_and_no_error(tmp_path):
+    store = DifficultyStore(tmp_path / "examples", 1, (), CPU)
+    store.describe(ids=torch.arange(1), labels=torch.zeros(1))
+    store.add(torch.tensor([0]), {"loss": torch.tensor([1e6])})
+    store.flush(0)
+    assert history.open(tmp_path)["loss"][0, 0] == np.inf
+
+
+def test_no_store_is_one_line(tmp_path):
+    with pytest.raises(DataError, match="holds no difficulty store"):
+        history.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"meta.json": b"{}"},
+        {"meta.json": b"not json"},
+        {"meta.json": b'{"examples": 0, "fields": {"loss": "float16"}}'},
+        {"meta.json": b'{"examples": 4, "fields": {"../../../etc/passwd": "uint8"}}'},
+        {"labels.npy": b"\x93NUMPY"},
+        {"loss.bin": None},
+        {"ids.npy": None},
+    ],
+)
+def test_a_damaged_store_is_one_line(tmp_path, damage):
+    store = DifficultyStore(tmp_path / "examples", 4, (), CPU)
+    store.describe(ids=torch.arange(4), labels=torch.zeros(4))
+    store.flush(0)
+    assert history.open(tmp_path).epochs == 1
+    for name, body in damage.items():
+        path = tmp_path / "examples" / name
+        path.unlink() if body is None else path.write_bytes(body)
+    with pytest.raises(DataError, match="holds no difficulty store"):
+        history.open(tmp_path)
+
+
+def test_ids_beyond_the_source_are_refused(tmp_path):
+    store = DifficultyStore(tmp_path / "examples", 4, (), CPU)
+    store.describe(ids=torch.tensor([1, 4]), labels=torch.zeros(4))
+    store.flush(0)
+    with pytest.raises(DataError, match="not of its 4 examples"):
+        history.open(tmp_path)
+
+
+def test_masks_are_not_written():
+    from trainer.dataset import Data, Split
+    from trainer.dataset.base import Pixels
+
+    pixels = Pixels(torch.zeros(3, 1, 2, 2, dtype=torch.uint8))
+    split = Split(pixels, torch.zeros(3, 2, 2, dtype=torch.int64), torch.arange(3))
+    data = Data(split, split, split, (), (0.0,), (1.0,))
+    assert set(data.described()) == {"ids"}
+
+
+def test_the_store_of_a_run(tmp_path):
+    """Every training example has a record in each epoch; ranges and agreement of the fields."""
+    assert train(tmp_path / "run", "dataset.val_fraction=0.1") == 0
+    read = history.open(tmp_path / "run")
+    assert read["loss"].shape == (2, 1294)
+    assert np.isfinite(read["loss"]).all()
+    np.testing.assert_allclose(
+        read["loss"].astype(float), -np.log(read["confidence"].astype(float)), atol=0.02
+    )
+    assert read.labels is not None
+    labels = read.labels[read.ids]
+    np.testing.assert_array_equal(read["correct"] == 1, read["prediction"] == labels)
+    right = read["correct"] == 1
+    assert (read["logit_margin"][right] >= 0).all()
+    assert (read["logit_margin"][~right] <= 0).all()
+    run = make_run(tmp_path)
+    assert set(read.ids) == set(run.data.train.ids.tolist())
+
+
+def test_mixed_rows_leave_no_record(tmp_path):
+    assert train(tmp_path / "run", "mixer=mixup") == 0
+    assert np.isnan(history.open(tmp_path / "run")["loss"]).all()
+
+
+def test_twists_are_in_the_store(tmp_path):
+    assert train(tmp_path / "run", "dataset.label_noise=0.1", "dataset.threshold_class=true") == 0
+    read = history.open(tmp_path / "run")
+    assert read.labels is not None
+    assert read.true_labels is not None
+    assert read.threshold is not None
+    assert len(read.threshold) == 1294 // 11
+    assert set(read.labels[read.threshold]) == {10}
+    assert read.true_labels.max() == 9
+    wrong = (read.labels != read.true_labels)[read.ids]
+    assert 117 < wrong.sum() <= 117 + 129
+
+
+def test_el2n_and_margin_by_hand():
+    from trainer.task.classification import Classification
+
+    logits = torch.tensor([[0.6, 0.3, 0.1]]).log()
+    record = Classification().records(logits, torch.tensor([1]))
+    assert record["confidence"].item() == pytest.approx(0.3)
+    assert record["margin"].item() == pytest.approx(0.3 - 0.6)
+    difference = record["logit_margin"].item()
+    assert difference == pytest.approx(-0.6931, abs=1e-4)  # ln 0.3 − ln 0.6
+    assert 0.3 * (1 - np.exp(-difference)) == pytest.approx(0.3 - 0.6)
+    assert record["el2n"].item() == pytest.approx((0.6**2 + 0.7**2 + 0.1**2) ** 0.5)
+    assert record["nll"].item() == pytest.approx(-F.log_softmax(logits, 1)[0, 1].item())
+
+
+def test_smote_records_the_originals(tmp_path):
+    """Its rows are pairs; those with shares 1 and 0 are examples of their own."""
+    assert train(tmp_path / "run", "sampler=smote", "dataset.imbalance=4") == 0
+    assert np.isfinite(history.open(tmp_path / "run")["loss"]).all()

@@ -1,0 +1,137 @@
+"""Groups are everything but the seed, named as on the command line."""
+
+import pytest
+from support import node_of
+
+from trainer.core.errors import ConfigError
+from trainer.job.compare.groups import baseline_of, group
+from trainer.job.compare.runs import read
+
+
+def groups_of(*folders, ignore=()):
+    return group([read(folder) for folder in folders], ignore)
+
+
+def test_options_and_settings_that_differ(make):
+    """`mining.keep` is told of ohem alone, where it differs; what all have alike is not told."""
+    half, quarter = (node_of("mining", "ohem") | {"keep": keep} for keep in (0.5, 0.25))
+    found, repeated = groups_of(
+        make("a", 0, 0.9, settings={"epochs": 3}),
+        make("b", 1, 0.9, settings={"epochs": 3}),
+        make("c", 0, 0.9, settings={"epochs": 3, "mining": half}),
+        make("d", 0, 0.9, settings={"epochs": 3, "mining": quarter}),
+        make("e", 0, 0.9, groups={"mining": "random"}, settings={"epochs": 3}),
+    )
+    assert [one.label for one in found] == [
+        "mining=none",
+        "mining=ohem mining.keep=0.5",
+        "mining=ohem mining.keep=0.25",
+        "mining=random",
+    ]
+    assert [one.seeds for one in found] == [[0, 1], [0], [0], [0]]
+    assert repeated == []
+
+
+def test_what_says_nothing_of_the_experiment_makes_no_group(make):
+    found, _ = groups_of(
+        make("a", 0, 0.9),
+        make("b", 1, 0.9, settings={"quiet": True, "threads": 1, "device": "cpu"}),
+        make("c", 2, 0.9, groups={"loader": "memory", "compare": "bootstrap"}),
+    )
+    assert [(one.label, one.seeds) for one in found] == [("all runs", [0, 1, 2])]
+
+
+def sources(make, names):
+    """Runs of seeds 0, 1, ...: from scratch, or from the source of a name."""
+    return [
+        make(f"r{i}", seed, 0.9, settings={"finetune": {"source": name, "freeze": "none"}})
+        for i, (seed, name) in enumerate(names)
+    ]
+
+
+def test_a_source_for_each_seed_is_one_setting(make):
+    names = [(0, None), (1, None), (0, "a/source-0"), (1, "a/source-1"), (1, "b/1"), (10, "b/10")]
+    found, repeated = groups_of(*sources(make, names))
+    assert [(one.label, one.seeds) for one in found] == [
+        ("finetune.source=null", [0, 1]),
+        ("finetune.source=a/source-${seed}", [0, 1]),
+        ("finetune.source=b/${seed}", [1, 10]),
+    ]
+    assert repeated == []
+
+
+def test_a_number_that_is_the_seed_by_chance_is_left(make):
+    names = [(1, "outputs/1/a"), (2, "outputs/1/a"), (1, "outputs/2/a"), (2, "outputs/2/a")]
+    found, _ = groups_of(*sources(make, names))
+    assert [(one.label, one.seeds) for one in found] == [
+        ("finetune.source=outputs/1/a", [1, 2]),
+        ("finetune.source=outputs/2/a", [1, 2]),
+    ]
+
+
+def test_null_against_a_value_and_lists_of_components(make):
+    none, crop = node_of("augmentation", "none"), node_of("augmentation", "random_crop")
+    found, _ = groups_of(
+        make("a", 0, 0.9, settings={"ema": None}),
+        make("b", 0, 0.9, settings={"ema": 0.99, "augmentation": crop}),
+        make("c", 0, 0.9, settings={"ema": 0.99, "augmentation": none}),
+    )
+    assert [one.label for one in found] == [
+        "augmentation=[none] ema=null",
+        "augmentation=[random_crop] ema=0.99",
+        "augmentation=[none] ema=0.99",
+    ]
+    assert baseline_of(found, None) is found[0]
+
+
+def test_a_target_of_the_users_own_is_told_in_full_and_not_imported(make):
+    node = {"_target_": "no.such.module.Class"}
+    found, _ = groups_of(make("a", 0, 0.9), make("b", 0, 0.9, settings={"loss": node}))
+    assert found[1].label == "loss=no.such.module.Class"
+
+
+def test_a_seed_run_twice_counts_once(make):
+    found, repeated = groups_of(make("a", 0, 0.9), make("b", 0, 0.9), make("c", 1, 0.8))
+    assert found[0].seeds == [0, 1]
+    assert [one.folder.name for one in repeated] == ["b"]
+    assert repeated[0].reason.startswith("repeats ")
+
+
+def test_ignored_settings(make):
+    runs = [make(str(i), i, 0.9, settings={"clip": i + 1.0}) for i in range(3)]
+    assert len(groups_of(*runs)[0]) == 3
+    assert [one.seeds for one in groups_of(*runs, ignore=["clip"])[0]] == [[0, 1, 2]]
+
+
+def test_the_baseline(make):
+    found, _ = groups_of(
+        make("a", 0, 0.9, groups={"mining": "ohem"}),
+        make("b", 0, 0.9, settings={"epochs": 3}),
+        make("c", 0, 0.9, settings={"epochs": 5}),
+    )
+    labels = [one.label for one in found]
+    assert labels == ["mining=ohem epochs=30", "mining=none epochs=3", "mining=none epochs=5"]
+    assert baseline_of(found, None) is found[1]
+    assert baseline_of(found, "epochs=5") is found[2]
+    assert baseline_of(found, "ohem") is found[0]
+    assert baseline_of(found, "none 5") is found[2]
+    assert baseline_of(found, "mining=none epochs=5 model=simple_cnn") is found[2]
+    with pytest.raises(ConfigError, match=r"job\.baseline=mining=none is 2 groups: mining=none ep"):
+        baseline_of(found, "mining=none")
+    with pytest.raises(ConfigError, match=r"that\. Did you mean mining=none epochs=3\?"):
+        baseline_of(found, "mining=nome epochs=3")
+
+
+def test_without_a_none_it_is_the_first(make):
+    focal, dice = make("a", 0, 0.9, groups={"loss": "focal"}), make("b", 0, 0.9)
+    found, _ = groups_of(focal, dice)
+    assert baseline_of(found, None) is found[0]
+
+
+def test_names_have_one_line_and_no_end_of_the_world(make):
+    found, _ = groups_of(
+        make("a", 0, 0.9), make("b", 0, 0.9, settings={"clip": "x\n\x1b[31m" + "y" * 1000})
+    )
+    assert "\n" not in found[1].label
+    assert "\x1b" not in found[1].label
+    assert len(found[1].label) < 250

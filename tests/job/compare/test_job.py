@@ -1,0 +1,137 @@
+"""job=compare over runs that were trained: files, exit codes, what it says."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support import CONF, config_of, options, read_json, train
+
+from trainer.cli.execute import execute
+from trainer.core.errors import ConfigError, DataError
+from trainer.job.compare.job import Compare
+
+COSTS = ("epochs", "examples_seen", "backward_passes")  # which do not vary
+FEW = ("epochs=1", "dataset.subset=60", "batch_size=30", "dataset.val_fraction=0.01")
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two strategies, two seeds."""
+    folder = tmp_path_factory.mktemp("sweep")
+    for mining in ("none", "ohem"):
+        for seed in (0, 1):
+            assert train(folder / f"{mining}-{seed}", *FEW, f"mining={mining}", f"seed={seed}") == 0
+    return folder
+
+
+def compared(folder: Path, *overrides: str) -> int:
+    arguments = ["job=compare", "quiet=true", "device=cpu", *overrides]
+    return execute(config_of(*arguments), folder, arguments, [str(CONF)])
+
+
+def test_a_sweep(sweep: Path, tmp_path: Path) -> None:
+    assert compared(tmp_path / "c", f"runs={sweep}") == 0
+    files = {path.name for path in (tmp_path / "c").iterdir()}
+    assert files >= {"compare.md", "compare.csv", "compare.json", "compare.html", "runs.csv"}
+    held = read_json(tmp_path / "c" / "compare.json")
+    assert [one["label"] for one in held["groups"]] == ["mining=none", "mining=ohem"]
+    assert [one["seeds"] for one in held["groups"]] == [[0, 1], [0, 1]]
+    finals = [read_json(sweep / f"none-{s}" / "result.json")["test"]["accuracy"] for s in (0, 1)]
+    assert held["tables"][0]["mean"] == pytest.approx(sum(finals) / 2)
+    costs = [row["at_equal"] for row in held["tables"]]
+    assert costs[:8] == [c for c in (None, *COSTS) for _ in range(2)]
+    assert 1 <= costs.count("train_seconds") <= 2, "the slower may have no validation so early"
+    assert read_json(tmp_path / "c" / "result.json")["verdicts"] == held["verdicts"]
+    html = (tmp_path / "c" / "compare.html").read_text()
+    assert html.count('<img src="data:image/png;base64,') > 0, "examples that they disagree on"
+    log = (tmp_path / "c" / "train.log").read_text()
+    assert held["verdicts"][0] in log
+    assert len(list((tmp_path / "c" / "tensorboard").iterdir())) == 4
+
+
+def test_a_run_logs_what_each_validation_has_cost(sweep: Path) -> None:
+    lines = [json.loads(t) for t in (sweep / "ohem-0" / "metrics.jsonl").read_text().splitlines()]
+    (val,) = [line for line in lines if line["split"] == "val"]
+    result = read_json(sweep / "ohem-0" / "result.json")
+    for name in ("examples_seen", "forward_passes", "backward_passes"):
+        assert val[name] == result[name]
+    assert 0 < val["train_seconds"] <= result["train_seconds"]
+
+
+def test_lists_settings_and_intervals(sweep: Path, tmp_path: Path) -> None:
+    runs = f"runs=[{sweep}/none-0,{sweep}/ohem-0,{sweep}/ohem-1]"
+    settings = ["job.metric=test/nll", "job.baseline='mining=ohem'", "compare=bootstrap"]
+    assert compared(tmp_path / "c", runs, *settings, "job.examples=0") == 0
+    held = read_json(tmp_path / "c" / "compare.json")
+    assert (held["metric"], held["mode"], held["baseline"]) == ("test/nll", "min", "mining=ohem")
+    assert held["interval"]["method"].startswith("bootstrap")
+    assert "mining=none has one seed: no deviation and no interval" in held["notes"]
+    assert "taken for" not in (tmp_path / "c" / "compare.html").read_text()
+
+
+def test_what_was_published(sweep: Path, tmp_path: Path) -> None:
+    """Two seeds are too few for a verdict."""
+    overrides = [f"runs={sweep}", "job.published=[-1,1]", "job.examples=0"]
+    assert compared(tmp_path / "c", *overrides) == 0
+    assert read_json(tmp_path / "c" / "result.json")["replicated"] == {"mining=ohem": None}
+    said = "3 seeds are the least."
+    assert said in (tmp_path / "c" / "compare.md").read_text()
+    assert said in (tmp_path / "c" / "compare.html").read_text()
+
+
+@pytest.mark.parametrize("published", [[0.01], [0.02, 0.01], [0.1, 0.2, 0.3]])
+def test_what_was_published_is_an_interval(published: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"job\.published=\[0.*lowest and the highest"):
+        Compare(published=published)
+
+
+def test_without_the_data_set_there_are_no_images(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(self: object, seed: int) -> None:
+        raise DataError("the disk is <gone>")
+
+    monkeypatch.setattr("trainer.dataset.digits.Digits.open", gone)
+    assert compared(tmp_path / "c", f"runs={sweep}") == 0
+    html = (tmp_path / "c" / "compare.html").read_text()
+    assert "without their images: the disk is &lt;gone&gt;" in html
+    assert "<img" not in html
+
+
+@pytest.mark.parametrize(
+    ("overrides", "code", "says"),
+    [
+        ((), ConfigError.exit_code, "runs must be given: a sweep's folder, or a list of run"),
+        (("runs=outputs/typo",), ConfigError.exit_code, "runs=outputs/typo: no run there; give"),
+        (("runs=SWEEP", "job.metric=test/acc"), ConfigError.exit_code, "Did you mean test/accu"),
+        (("runs=SWEEP", "job.baseline=x"), ConfigError.exit_code, "job.baseline=x: no group is"),
+    ],
+)
+def test_mistakes_are_one_line(
+    sweep: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    overrides: tuple[str, ...],
+    code: int,
+    says: str,
+) -> None:
+    given = [override.replace("SWEEP", str(sweep)) for override in overrides]
+    assert compared(tmp_path / "c", *given) == code
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_unfinished_runs_alone_are_a_data_error(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "runs" / "a"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text((sweep / "none-0" / "config.yaml").read_text())
+    (folder / "status.json").write_text('{"state": "running"}')
+    assert compared(tmp_path / "c", f"runs={tmp_path}/runs") == DataError.exit_code
+    assert "no finished training run among 1" in capsys.readouterr().err
+
+
+def test_the_group_has_both_intervals() -> None:
+    assert options("compare") == ["bootstrap", "t"]

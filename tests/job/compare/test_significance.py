@@ -1,0 +1,137 @@
+"""Paired and Welch tests against SciPy, Holm by hand, seeds to plan for against the true power."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from trainer.compare.t import StudentT
+from trainer.job.compare.significance import Difference, adjust, difference, judge, needed, summary
+
+BASE = {0: 0.90, 1: 0.92, 2: 0.91, 3: 0.95}
+OURS = {0: 0.92, 1: 0.93, 2: 0.94, 3: 0.96}
+
+
+def test_a_summary_by_hand():
+    found = summary({0: 1.0, 1: 2.0, 2: 3.0}, StudentT())
+    assert (found.n, found.mean, found.deviation) == (3, 2.0, 1.0)
+    alone = summary({7: 0.5}, StudentT())
+    assert (alone.mean, alone.deviation, alone.low) == (0.5, None, None)
+
+
+def test_paired_by_hand_and_against_scipy():
+    """Differences 2, 1, 3, 1: mean 1.75, deviation 0.957, t = 3.656."""
+    found = difference(OURS, BASE, StudentT())
+    assert (found.kind, found.seeds) == ("paired", 4)
+    assert found.mean == pytest.approx(0.0175)
+    assert found.deviation == pytest.approx(0.00957427)
+    test = stats.ttest_rel(list(OURS.values()), list(BASE.values()))
+    assert found.p == pytest.approx(test.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(test.confidence_interval()))
+    unpaired = stats.ttest_ind(list(OURS.values()), list(BASE.values()), equal_var=False)
+    assert unpaired.pvalue > 5 * test.pvalue, "what the seeds share would count as noise"
+
+
+def test_pairs_are_matched_by_seed_and_not_by_place():
+    turned = dict(reversed(OURS.items()))
+    assert difference(turned, BASE, StudentT()).p == pytest.approx(
+        difference(OURS, BASE, StudentT()).p
+    )
+
+
+def test_only_common_seeds_are_paired():
+    found = difference({0: 1.0, 1: 2.0, 9: 100.0}, {0: 0.5, 1: 1.0, 8: -5.0}, StudentT())
+    assert (found.kind, found.seeds, found.mean) == ("paired", 2, 0.75)
+
+
+def test_other_seeds_are_welch():
+    others = {seed + 10: value for seed, value in BASE.items()}
+    found = difference(OURS, others, StudentT())
+    test = stats.ttest_ind(list(OURS.values()), list(BASE.values()), equal_var=False)
+    assert found.kind == "Welch"
+    assert found.p == pytest.approx(test.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(test.confidence_interval()))
+
+
+def test_one_seed_has_no_interval():
+    found = difference({0: 0.9}, {0: 0.8, 1: 0.1}, StudentT())
+    assert (found.kind, found.p, found.low) == ("none", None, None)
+    assert found.mean == pytest.approx(0.1)
+
+
+def test_the_same_difference_each_time_is_not_certainty():
+    """Deviation 0 would give p = 0: on a small test set two equal counts are no rarity."""
+    found = difference({0: 0.92, 1: 0.93}, {0: 0.90, 1: 0.91}, StudentT())
+    assert (found.deviation, found.p) == (0.0, None)
+    (judged,) = judge([found], "holm", StudentT())
+    assert not judged.beyond
+    assert judged.needed is None
+
+
+def test_holm_by_hand():
+    """0.01·3 = 0.03, 0.03·2 = 0.06, 0.04·1 = 0.04 but no less than 0.06."""
+    assert adjust([0.04, 0.01, 0.03], "holm") == pytest.approx([0.06, 0.03, 0.06])
+    assert adjust([0.04, 0.01, 0.5], "bonferroni") == pytest.approx([0.12, 0.03, 1.0])
+    assert adjust([0.04, 0.01], "none") == [0.04, 0.01]
+    assert adjust([0.9, 0.8], "holm") == [1.0, 1.0]
+    assert adjust([], "holm") == []
+
+
+def test_the_correction_decides():
+    """P = 0.03 twice is beyond noise alone, and not as one of two."""
+    one = Difference("paired", 4, 0.01, 0.005, 0.001, 0.02, 0.03)
+    assert [d.beyond for d in judge([one, one], "none", StudentT())] == [True, True]
+    assert [d.beyond for d in judge([one, one], "holm", StudentT())] == [False, False]
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0, 4.0])
+def test_seeds_to_plan_for_have_the_power(ratio):
+    """By the noncentral t: that many have 80 %, or nearly, and one less has not much more."""
+    d = Difference("paired", 3, 1.0, ratio)
+    n = needed(d, 0.05)
+    assert n is not None
+
+    def power(size: int) -> float:
+        limit, centre = stats.t.ppf(0.975, size - 1), math.sqrt(size) / ratio
+        return float(
+            stats.nct.sf(limit, size - 1, centre) + stats.nct.cdf(-limit, size - 1, centre)
+        )
+
+    assert power(n + 1) >= 0.8
+    assert n == 2 or power(n - 2) < 0.8
+
+
+def test_welch_needs_twice_the_runs():
+    """Equal deviations s: of the difference √2 s, and each group about n for √2 s / d."""
+    ratio = 1.5
+    n = needed(Difference("Welch", 3, 1.0, math.hypot(ratio, ratio)), 0.05)
+    expected = next(
+        size
+        for size in range(2, 1000)
+        if stats.nct.sf(stats.t.ppf(0.975, 2 * size - 2), 2 * size - 2, math.sqrt(size / 2) / ratio)
+        >= 0.8
+    )
+    assert n == pytest.approx(expected, abs=1)
+
+
+def test_more_comparisons_need_more_seeds_and_nothing_needs_none():
+    one = Difference("paired", 3, 0.01, 0.02, -0.03, 0.05, 0.4)
+    alone, among = judge([one], "holm", StudentT())[0], judge([one] * 4, "holm", StudentT())[0]
+    assert alone.more is not None
+    assert among.more is not None
+    assert among.more > alone.more > 0
+    assert needed(Difference("paired", 3, 1e-6, 1.0), 0.05) is None, "over 1,000"
+    assert needed(Difference("paired", 3, 0.0, 1.0), 0.05) is None
+
+
+def test_a_false_alarm_in_twenty():
+    """Four groups that differ in nothing: with Holm at least one is called in 5 %, not 13 %."""
+    rng = np.random.default_rng(0)
+    alarms = {"holm": 0, "none": 0}
+    for _ in range(200):
+        base, *others = rng.normal(size=(4, 3))
+        found = [difference(dict(enumerate(o)), dict(enumerate(base)), StudentT()) for o in others]
+        for correction in alarms:
+            alarms[correction] += min(adjust([d.p for d in found], correction)) < 0.05
+    assert alarms["holm"] / 200 < 0.08 < alarms["none"] / 200

@@ -1,0 +1,155 @@
+"""Pictures and tables of what a run trains on, for every kind of target."""
+
+import csv
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support import make_run
+
+from trainer.core.duration import Clock
+from trainer.core.seed import StepId
+from trainer.job.preview.inputs import first_batch, overlay, palette, pixel_counts, write_counts
+from trainer.job.preview.inputs import write_inputs as write
+from trainer.run.assemble import make_step
+
+CANVAS = ("dataset=digits_canvas", "dataset.examples=80", "dataset.digits=1", "model=unet")
+MASK = CANVAS
+BOX = (*CANVAS, "dataset.target=box", "task=regression", "loss=mse", "model=mlp")
+CLEAN = (*CANVAS, "dataset.target=clean", "task=regression", "loss=mse")
+STRONG = ("augmentation=[random_crop,horizontal_flip]", "mixer=cutmix", "mixer.per_image=true")
+
+
+def made(folder, *overrides: str) -> Any:
+    """The run whose inputs and counts were written."""
+    run = make_run(folder, "device=cpu", *overrides)
+    write(run, run.planner.plan(0))
+    write_counts(run, run.planner.plan(0))
+    return run
+
+
+def rows(path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [*MASK, *STRONG],
+        [*CLEAN, *STRONG],
+        [*BOX, "augmentation=color_jitter", "mixer=mixup"],
+        ["augmentation=light", "mixer=ricap"],
+    ],
+    ids=["mask", "image", "vector", "class"],
+)
+def test_the_first_batch_is_that_of_the_first_step(tmp_path, overrides):
+    """Augmented and mixed alike, targets too; but for the standardisation."""
+    run = make_run(tmp_path, "device=cpu", *overrides)
+    plan = run.planner.plan(0)
+    shown = first_batch(run, plan)
+    stored = next(iter(run.loader.open(run.data.train, run.device).batches(plan)))
+    seen = make_step(run, Clock(1, 10)).prepare(stored, StepId(0, 0, 0), 0)
+    torch.testing.assert_close(run.forward.standardise(shown.images.clone()), seen.images)
+    assert shown.labels.equal(seen.labels)
+    assert shown.shares.equal(seen.shares)
+    assert shown.index.equal(seen.index)
+    assert shown.images.min() >= 0
+    assert shown.images.max() <= 1
+
+
+def test_class_labels_and_their_shares(tmp_path):
+    run = made(tmp_path, "mixer=mixup")
+    table = rows(tmp_path / "inputs.csv")
+    assert len(table) == 2 * 32
+    assert {row["label"] for row in table} == set(run.data.classes)
+    assert float(table[0]["share"]) + float(table[1]["share"]) == pytest.approx(1, abs=1e-3)
+    sheet = np.asarray(Image.open(tmp_path / "inputs.png"))
+    assert sheet.shape == (4 * (100 + 2 * 12), 800, 3)
+
+
+def test_masks(tmp_path):
+    """The classes in each mask, pixels in place of examples, image and overlay side by side."""
+    run = made(tmp_path, *MASK, *STRONG)
+    table = rows(tmp_path / "inputs.csv")
+    assert len(table) == 16
+    batch = first_batch(run, run.planner.plan(0))
+    for row, mask, share in zip(table, batch.labels[:, 0], batch.shares[:, 0], strict=False):
+        there = [run.data.classes[c] for c in mask.unique().tolist() if c != 255]
+        assert row["label"].split(", ") == there
+        assert float(row["share"]) == pytest.approx(share.item(), abs=1e-4)
+    assert len({row["share"] for row in table}) > 1
+    counts = rows(tmp_path / "classes.csv")
+    assert list(counts[0]) == ["class", "pixels", "pixels in an epoch"]
+    assert sum(int(row["pixels"]) for row in counts) == 32 * 32 * len(run.data.train)
+    assert all(row["pixels"] == row["pixels in an epoch"] for row in counts)
+    sheet = np.asarray(Image.open(tmp_path / "inputs.png"))
+    assert sheet.shape == (4 * (100 + 12) + 2 * 16 + 4, 800, 3)
+    image, laid = sheet[2:98, 2:98].astype(int), sheet[2:98, 102:198].astype(int)
+    mask = batch.labels[0, 0].numpy().repeat(3, 0).repeat(3, 1)
+    colours = palette(run.data.classes)
+    inked = (mask > 0) & (mask < 255)
+    assert inked.any()
+    expected = 0.4 * image[inked] + 0.6 * colours[mask[inked]]
+    assert np.abs(laid[inked] - expected).max() <= 1
+    assert (laid[mask == 255] == 128).all()
+
+
+@pytest.mark.parametrize("overrides", [BOX, CLEAN], ids=["vector", "image"])
+def test_regression_has_no_classes(tmp_path, overrides):
+    run = made(tmp_path, *overrides)
+    assert not (tmp_path / "classes.csv").exists()
+    table = rows(tmp_path / "inputs.csv")
+    first = first_batch(run, run.planner.plan(0)).labels[0, 0]
+    if overrides is CLEAN:
+        assert {row["label"] for row in table} == {""}
+        sheet = np.asarray(Image.open(tmp_path / "inputs.png"))
+        assert np.abs(sheet[2:98, 102:198] / 255.0 - first[0].numpy().repeat(3, 0).repeat(3, 1)[
+            ..., None
+        ]).max() < 0.01  # fmt: skip
+    else:
+        assert [float(v) for v in table[0]["label"].split()] == pytest.approx(first.tolist())
+        assert len(table) == 32
+
+
+def test_colours_by_hand():
+    """Class 0 over black, class 1 over white, and a pixel of no class."""
+    colours = np.array([[100, 0, 0], [0, 50, 0]], np.uint8)
+    image = np.array([0, 255, 77], np.uint8).reshape(1, 1, 1, 3).repeat(3, 1)
+    laid = overlay(image, np.array([[[0, 1, 255]]]), colours)
+    assert laid[0, :, 0].T.tolist() == [[60, 0, 0], [102, 132, 102], [128, 128, 128]]
+
+
+def test_a_colour_for_each_class():
+    names = ("background", *map(str, range(20)))
+    assert palette(names)[0].tolist() == [0, 0, 0]
+    assert palette(names[1:])[0].any()
+    colours = palette(names).astype(int)
+    apart = np.abs(colours[:, None] - colours).sum(2) + 999 * np.eye(21, dtype=int)
+    assert apart.min() > 40
+
+
+def test_pixels_of_the_rows_of_an_epoch():
+    """Rows 0, 1, 1: a mask that is drawn twice counts twice; 255 is no class."""
+    masks = torch.tensor([[[0, 0], [1, 255]], [[2, 2], [2, 0]]], dtype=torch.uint8)
+    assert pixel_counts(torch.tensor([0, 1, 1]), masks, 3).tolist() == [4, 1, 6]
+
+
+def test_effective_counts_of_a_sampler(tmp_path):
+    made(tmp_path, "sampler=oversample", "dataset.imbalance=10")
+    counts = rows(tmp_path / "classes.csv")
+    assert list(counts[0]) == ["class", "examples", "rows in an epoch"]
+    assert len({row["examples"] for row in counts}) > 5
+    assert len({row["rows in an epoch"] for row in counts}) == 1
+
+
+def test_an_augmentation_is_prepared_for_the_split(tmp_path):
+    """The axes of the colours are taken from the training images before the first call."""
+    run = make_run(tmp_path, "device=cpu", "augmentation=pca_jitter")
+    images = run.data.train.images
+    coloured = type(images)(images.pixels.repeat(1, 3, 1, 1))
+    run.data = replace(run.data, train=replace(run.data.train, images=coloured))
+    assert first_batch(run, run.planner.plan(0)).images.shape == (32, 3, 8, 8)

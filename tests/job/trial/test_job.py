@@ -1,0 +1,256 @@
+"""A sound set-up is ready, a broken one is not, and the verdict says what is broken."""
+
+import re
+import sys
+from dataclasses import replace
+from types import ModuleType
+
+import pytest
+import torch
+import torch.nn.functional as F
+from support import make_run, options, read_json, train
+
+from trainer.core.errors import ConfigError, Interrupted
+from trainer.dataset.digits import Digits
+from trainer.job.trial.job import Trial, scaled
+
+FAST = ("job=trial", "job.batches=5", "model=mlp")
+CANVAS = ("dataset=digits_canvas", "dataset.size=16", "dataset.digits=1", "dataset.examples=300")
+UNET = (*CANVAS, "model=unet", "model.width=16", "optimizer.lr=0.01", "job.overfit=8")
+BOX = (*CANVAS, "dataset.target=box", "task=regression", "loss=mse")
+CLEAN = (*UNET, "dataset.target=clean", "task=regression", "loss=mse")
+
+
+def verdict(folder) -> tuple[str, dict[str, bool]]:
+    result = read_json(folder / "result.json")
+    return result["verdict"], {check["name"]: check["fine"] for check in result["checks"]}
+
+
+def tried(folder, *overrides: str) -> str:
+    """The verdict of a trial."""
+    assert train(folder, *FAST, *overrides) == 0
+    return read_json(folder / "result.json")["verdict"]
+
+
+def details(folder) -> dict[str, str]:
+    checks = read_json(folder / "result.json")["checks"]
+    return {check["name"]: check["detail"] for check in checks}
+
+
+@pytest.fixture
+def users(monkeypatch: pytest.MonkeyPatch):
+    """Gives the name of a user's own loss, in a module of theirs."""
+    module = ModuleType("users_losses")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def named(function) -> list[str]:
+        vars(module)["f"] = function
+        return ["loss=function", "loss.function=users_losses.f"]
+
+    return named
+
+
+@pytest.mark.parametrize("mining", sorted(set(options("mining")) - {"rho"}))
+def test_a_sound_set_up_is_ready(tmp_path, mining):
+    assert train(tmp_path / "t", *FAST, f"mining={mining}") == 0
+    words, checks = verdict(tmp_path / "t")
+    assert words == "ready to train", checks
+    assert len(checks) == 8
+    result = read_json(tmp_path / "t" / "result.json")
+    assert result["total_seconds"] == pytest.approx(2 * result["epoch_seconds"])
+    assert result["images_per_second"] > 0
+    assert result["flops_per_image"] == 2 * (64 * 64 + 64 * 10)
+    assert result["flops_per_second"] > 3 * result["flops_per_image"]
+    assert result["utilisation"] is None
+
+
+@pytest.mark.parametrize("overrides", [UNET, BOX, CLEAN], ids=["mask", "vector", "image"])
+def test_every_task(tmp_path, overrides):
+    """ln C for 11 classes of pixels; for regression the error of the mean is r2 = 0."""
+    words = tried(tmp_path / "t", *overrides)
+    said = details(tmp_path / "t")
+    assert words == "ready to train", said
+    start = r"^mse [\d.e-]+, r2 -?[\d.]+; that of the mean is 0$"
+    if overrides is UNET:
+        start = r"^the negative log likelihood at the start is [23]\.\d+, ln C is 2\.398$"
+    assert re.match(start, said["loss at start"])
+    metric = "mean_iou" if overrides is UNET else "r2"
+    assert re.match(rf"^{metric} (0\.9|1\.0)\d+ on \d+ training", said["overfits"])
+    assert "chance" in said["generalises"]
+
+
+def test_what_cannot_learn_is_not_ready(tmp_path):
+    words = tried(tmp_path / "t", "init=zeros")
+    idle = "layers.1.weight, layers.1.bias, layers.3.weight"
+    hint = "job=diagnose shows where it is lost"
+    assert words == f"not ready: no gradient comes to {idle}; {hint}"
+    _, checks = verdict(tmp_path / "t")
+    assert checks["loss at start"]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [[], ["optimizer=sgd"], ["nonfinite=skip", "max_skips=0"], [*UNET], [*BOX, "optimizer=sgd"]],
+    ids=["adam", "sgd", "skip", "mask", "regression"],
+)
+def test_a_rate_too_large_is_named(tmp_path, overrides):
+    words = tried(tmp_path / "t", *overrides, "optimizer.lr=100")
+    too_high = r"optimizer\.lr=100 is too high: the loss went from [\d.]+ to \d\S*e\+\d+"
+    assert re.match(f"^not ready: {too_high}(, then it was not finite)?$", words), words
+
+
+def test_a_rate_that_kills_every_unit_is_named(tmp_path):
+    """No gradient where there was one."""
+    settings = ["model=simple_cnn", "optimizer=sgd", "optimizer.lr=2", "job.batches=20"]
+    words = tried(tmp_path / "t", *settings)
+    said = "after a few steps no gradient comes to conv1.weight"
+    assert words == f"not ready: optimizer.lr=2 is too high: {said}"
+
+
+def test_a_rate_that_takes_longer_to_explode(tmp_path):
+    """Five steps do not show it."""
+    settings = ["model=simple_cnn", "optimizer=sgd", "optimizer.lr=2", "job.overfit_steps=50"]
+    words = tried(tmp_path / "t", *settings)
+    assert re.match(r"^not ready: optimizer.lr=2 is too high: the loss went from 2\.3 to \d", words)
+    assert read_json(tmp_path / "t" / "result.json")["checks"][-1]["name"] == "overfits"
+
+
+def test_a_rate_too_small_to_learn_anything(tmp_path):
+    words = tried(tmp_path / "t", "optimizer.lr=1e-9", "job.overfit_steps=20")
+    said = r"the loss does not fall on 64 training examples: ([\d.]+) at first, \1 after 20 steps"
+    assert re.match(f"^not ready: {said}; nor are they learned with optimizer.lr=1e-10$", words)
+
+
+def test_a_rate_that_is_slow_is_no_fault(tmp_path):
+    assert tried(tmp_path / "t", "optimizer.lr=1e-4") == "ready to train"
+    said = r"the loss falls from [\d.]+ to [\d.]+; with optimizer.lr=0.001 they are learned in \d+"
+    assert re.search(said, details(tmp_path / "t")["overfits"])
+
+
+def test_where_a_lower_rate_would_do(tmp_path):
+    """At 0.5 the loss stays; no step of the first five makes it explode."""
+    settings = ["model=simple_cnn", "optimizer=sgd", "optimizer.lr=0.5", "job.overfit_steps=200"]
+    words = tried(tmp_path / "t", *settings)
+    assert words.startswith("not ready: the loss does not fall on 64 training examples: 2.3")
+    assert "; with optimizer.lr=0.05 they are learned in " in words
+
+
+def test_a_loss_that_is_never_finite_is_a_finding(tmp_path, users):
+    loss = users(lambda outputs, labels: F.cross_entropy(outputs, labels) * float("nan"))
+    words = tried(tmp_path / "t", *loss)
+    some = r"the loss of examples \[0, \d+, \d+, \d+, \d+\] is not finite"
+    step = "the loss or its gradient is not finite at the first step"
+    assert re.match(f"^not ready: {some}; {step}$", words), words
+
+
+def test_what_is_not_finite_at_any_rate_is_not_blamed_on_it(tmp_path, users):
+    """A gradient that is infinite from the second batch on."""
+    calls = []
+
+    def loss(outputs, labels):
+        calls.append(1)
+        late = torch.is_grad_enabled() and sum(calls) > 40
+        return F.cross_entropy(outputs, labels, reduction="none") * (torch.nan if late else 1)
+
+    words = tried(tmp_path / "t", *users(loss), "job.batches=100")
+    said = "the loss is not finite after some steps, at a hundredth of optimizer.lr=0.001 too"
+    assert words == f"not ready: {said}"
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda outputs, labels: -outputs.log_softmax(1).amax(1),  # sure of whatever it says
+        lambda outputs, labels: F.cross_entropy(outputs, labels, label_smoothing=1.0),
+    ],
+    ids=["entropy", "smoothing"],
+)
+def test_a_loss_that_ignores_the_labels(tmp_path, users, loss):
+    words = tried(tmp_path / "t", *users(loss))
+    assert words == "not ready: the loss does not depend on the labels"
+
+
+def test_a_loss_of_another_task_is_refused_in_one_line(tmp_path):
+    with pytest.raises(ConfigError, match=r"^loss=mse is not for class labels; take loss=\S+$"):
+        train(tmp_path / "t", *FAST, "loss=mse")
+    assert not (tmp_path / "t").exists()
+
+
+def test_random_training_labels(tmp_path):
+    """Nine of ten wrong, evenly over the others, say nothing of the image."""
+    words = tried(tmp_path / "t", "dataset.label_noise=0.9")
+    said = r"accuracy 0\.[01]\d is chance \(0\.[01]\d\), training accuracy 0\.[5-9]\d"
+    split = "(val|unseen training)"
+    assert re.match(f"^not ready: labels do not go with the images: {split} {said}$", words), words
+
+
+@pytest.fixture
+def shuffled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The labels of the digits in another order than the images, in all splits."""
+    load = Digits.load
+
+    def wrong(self):
+        raw = load(self)
+        order = torch.randperm(len(raw.train.labels), generator=torch.Generator().manual_seed(0))
+        return replace(raw, train=replace(raw.train, labels=raw.train.labels[order]))
+
+    monkeypatch.setattr(Digits, "load", wrong)
+
+
+@pytest.mark.usefixtures("shuffled")
+def test_labels_shuffled_against_the_images(tmp_path):
+    words = tried(tmp_path / "t")
+    assert words.startswith("not ready: labels do not go with the images: ")
+    assert details(tmp_path / "t")["overfits"].startswith("accuracy 1.000 on 64")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["dataset.label_noise=0.7"],  # seven of ten wrong
+        ["dataset.imbalance=50"],
+        ["dataset.subset=80"],
+        ["dataset.val_fraction=0"],
+    ],
+    ids=lambda overrides: overrides[0],
+)
+def test_what_is_hard_is_not_called_broken(tmp_path, overrides):
+    assert tried(tmp_path / "t", *overrides) == "ready to train", details(tmp_path / "t")
+
+
+@pytest.mark.usefixtures("shuffled")
+def test_too_few_examples_to_tell(tmp_path):
+    """Of two classes with 29 validation examples nothing is claimed."""
+    settings = ["dataset.classes=[3,8]", "job.generalise_steps=100"]
+    assert tried(tmp_path / "t", *settings) == "ready to train"
+    said = details(tmp_path / "t")["generalises"]
+    assert said.startswith("not known, too little to tell by: val accuracy 0.")
+
+
+def test_no_test_image_is_read(tmp_path):
+    class Untouchable:
+        shape = (1, 8, 8)
+
+        def __len__(self):
+            return 1797
+
+        def read(self, ids):
+            pytest.fail("test images were read")
+
+    run = make_run(tmp_path, "device=cpu", "model=mlp")
+    run.data = replace(run.data, test=replace(run.data.test, images=Untouchable()))
+    assert Trial(batches=5)(run)["verdict"] == "ready to train"
+
+
+def test_a_signal_ends_it(tmp_path):
+    run = make_run(tmp_path, "device=cpu", "model=mlp")
+    run.signals.number = 15
+    with pytest.raises(Interrupted):
+        Trial(batches=5)(run)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_numbers_with_a_prefix():
+    assert [scaled(v) for v in (0, 999, 9472, 1.5e6, 9.9e11, 2e18)] == [
+        *("0 ", "999 ", "9.47 k", "1.5 M", "990 G", "2e+03 P")
+    ]

@@ -1,0 +1,171 @@
+"""When other examples are known better than by chance, and what is said of it."""
+
+import copy
+
+import pytest
+import torch
+from support import make_run
+from torch import nn
+
+from trainer.job.trial.first_steps import evenly
+from trainer.job.trial.overfit import (
+    Generalisation,
+    Memorisation,
+    ask,
+    check_generalises,
+    conclusion,
+)
+
+OWN = Generalisation("training", "accuracy", 1.0, 0.1, 0.01, 1)
+
+
+@pytest.mark.parametrize(("number", "ids"), [(4, [0, 2, 5, 7]), (10, list(range(10))), (99, None)])
+def test_evenly(noise, number, ids):
+    """Of a split that is sorted by class the first rows would be of one class."""
+    split = evenly(noise(examples=10), number)
+    assert split.ids.tolist() == (list(range(10)) if ids is None else ids)
+
+
+@pytest.mark.parametrize(
+    ("value", "spread", "sign", "known"),
+    [
+        (0.131, 0.01, 1, True),  # 3.1 deviations over a chance of 0.1
+        (0.129, 0.01, 1, False),
+        (0.069, 0.01, 1, False),  # worse than chance
+        (0.069, 0.01, -1, True),  # an error that is lower
+        (0.5, 0.0, 1, False),  # any target is as good
+        (0.1 + 1e-8, 1e-9, 1, False),  # rounding
+    ],
+)
+def test_known_is_three_deviations_from_chance(value, spread, sign, known):
+    assert Generalisation("val", "accuracy", value, 0.1, spread, sign).known is known
+
+
+@pytest.mark.parametrize(
+    ("answers", "own", "fine", "said"),
+    [
+        (
+            [(0.80, 0.02), (0.75, 0.02)],
+            None,
+            True,
+            "val accuracy 0.80, chance 0.10; unseen training accuracy 0.75, chance 0.10",
+        ),
+        (
+            [(0.11, 0.02), (0.12, 0.02)],
+            OWN,
+            False,
+            "labels do not go with the images: val accuracy 0.11 is chance (0.10), "
+            "training accuracy 1.00",
+        ),
+        (
+            [(0.80, 0.02), (0.12, 0.02)],
+            OWN,
+            False,
+            "labels do not go with the images: unseen training accuracy 0.12 is chance (0.10), "
+            "training accuracy 1.00",
+        ),
+        (  # 5 deviations are more than a fifth of the gain on the training examples, 0.9
+            [(0.11, 0.04)],
+            OWN,
+            True,
+            "not known, too little to tell by: val accuracy 0.11, chance 0.10; "
+            "training accuracy 1.00",
+        ),
+        ([(0.80, 0.02), (0.12, 0.04)], OWN, True, None),
+        (  # not even the training examples are known
+            [(0.11, 0.004)],
+            Generalisation("training", "accuracy", 0.12, 0.1, 0.01, 1),
+            True,
+            "not known, too little to tell by: val accuracy 0.11, chance 0.10; "
+            "training accuracy 0.12",
+        ),
+        ([], None, True, "not known, too little to tell by: there are no others"),
+    ],
+)
+def test_conclusion(answers, own, fine, said):
+    names = "val", "unseen training"
+    made = [
+        Generalisation(name, "accuracy", value, 0.1, spread, 1)
+        for name, (value, spread) in zip(names, answers, strict=False)
+    ]
+    check = conclusion(made, own)
+    assert (check.fine, said is None or check.detail == said) == (fine, True), check.detail
+
+
+class Fixed(nn.Module):
+    """Always the logits of class 3, or those of the right class of the images in order."""
+
+    def __init__(self, labels: torch.Tensor | None = None):
+        super().__init__()
+        self.labels = labels
+        self.at = 0
+
+    def forward(self, images):
+        labels = torch.full((len(images),), 3)
+        if self.labels is not None:
+            labels = self.labels[self.at : self.at + len(images)]
+            self.at += len(images)
+        return nn.functional.one_hot(labels, 10) * 9.0
+
+
+def test_chance_is_what_comes_of_shuffled_targets(tmp_path):
+    """All right: 1, and under shuffled targets Σ p_c². Always class 3: its part either way."""
+    run = make_run(tmp_path, "device=cpu", "model=mlp")
+    val = run.data.val
+    labels = val.labels[val.ids]
+    parts = labels.bincount() / len(labels)
+    run.model, run.forward.model = Fixed(labels), Fixed(labels)
+    right = ask(run, val, "val")
+    assert right is not None
+    assert right.value == 1
+    assert right.chance == pytest.approx((parts**2).sum().item(), abs=0.02)
+    assert right.spread == pytest.approx((0.09 / len(labels)) ** 0.5, rel=0.4)
+    assert right.known
+    run.forward.model = Fixed()
+    constant = ask(run, val, "val")
+    assert constant is not None
+    assert constant.value == pytest.approx(parts[3].item())
+    assert constant.chance == pytest.approx(parts[3].item())
+    assert not constant.known
+    assert ask(run, evenly(val, 1), "val") is None
+
+
+def test_the_rate_of_a_lesson_is_the_optimizer_s_after_it_was_eased_in(tmp_path):
+    run = make_run(tmp_path, "device=cpu", "model=mlp", "optimizer.lr=0.4", "batch_size=4")
+    lesson = Memorisation(run, evenly(run.data.train, 64), 100, 0.1)
+    assert lesson.rate == "optimizer.lr=0.04"
+    group = lesson.step.guard.optimizer.param_groups[0]
+    lesson.epoch()
+    assert lesson.taken == 16
+    assert group["lr"] == pytest.approx(0.04 * 16 / 20)
+    lesson.epoch()
+    assert group["lr"] == pytest.approx(0.04)
+
+
+def test_rows_of_a_lesson_are_in_random_order(tmp_path):
+    """Sorted by class, a batch would be of one class."""
+    run = make_run(tmp_path, "device=cpu", "model=mlp")
+    few = evenly(run.data.train, 64)
+    lesson = Memorisation(run, few, 100)
+    assert lesson.few.ids.sort().values.equal(few.ids)
+    assert not lesson.few.ids.equal(few.ids)
+
+
+def test_what_was_learned_is_not_asked_for(tmp_path, monkeypatch):
+    """Nor are the examples that a second lesson trains on."""
+    asked = {}
+
+    def ask(run, split, name):
+        asked[name] = split.ids
+        return OWN
+
+    monkeypatch.setattr("trainer.job.trial.overfit.ask", ask)
+    run = make_run(tmp_path, "device=cpu", "model=mlp")
+    initial = copy.deepcopy(run.model.state_dict())
+    learned = evenly(run.data.train, 64)
+    check_generalises(run, initial, learned, 500, 10)
+    unseen = asked["unseen training"]
+    assert not torch.isin(unseen, learned.ids).any()
+    assert not torch.isin(unseen, evenly(run.data.train, 500).ids).any()
+    assert len(unseen) > 700
+    assert asked["val"].equal(run.data.val.ids)

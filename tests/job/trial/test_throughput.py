@@ -1,0 +1,68 @@
+"""FLOPs by hand; what a card could do is known by its whole name or not at all."""
+
+import pytest
+import torch
+from support import make_run
+
+from trainer.job.trial.throughput import flops, measure, peak
+from trainer.report.log import Log
+from trainer.run.assemble import make_fit
+from trainer.training.reporter import Reporter
+
+LINEARS = 2 * (64 * 2 * 2 * 128 + 128 * 10)
+CONVOLUTIONS = 2 * (8 * 8 * 32 * 9 + 4 * 4 * 64 * 32 * 9)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "number"),
+    [
+        (["model=mlp", "model.hidden=[100,50]"], 2 * (64 * 100 + 100 * 50 + 50 * 10)),
+        (["model=simple_cnn"], CONVOLUTIONS + LINEARS),
+    ],
+)
+def test_flops_of_an_image(tmp_path, overrides, number):
+    """2 · in · out of a linear layer; 2 · pixels · out · in · 9 of a convolution."""
+    run = make_run(tmp_path, "device=cpu", *overrides)
+    assert flops(run) == number
+    assert run.model.training, "the mode is as it was"
+
+
+@pytest.mark.parametrize(
+    ("card", "precision", "most"),
+    [
+        ("NVIDIA A100-SXM4-80GB", "bf16", 312e12),
+        ("NVIDIA A100-SXM4-80GB", "fp32", 156e12),
+        ("NVIDIA A100-SXM4-80GB MIG 1g.10gb", "bf16", None),
+        ("NVIDIA L4", "fp16", 121e12),
+        ("NVIDIA L40", "fp16", None),
+    ],
+)
+def test_the_peak_of_a_card(tmp_path, monkeypatch, card, precision, most):
+    run = make_run(tmp_path, "device=cpu", f"precision={precision}")
+    assert peak(run) is None, "on a CPU"
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: card)
+    run.device = torch.device("cuda")
+    assert peak(run) == most
+
+
+@pytest.mark.parametrize(
+    ("overrides", "passes"), [([], 3), (["mining=ohem_two_pass", "mining.keep=0.25"], 1.75)]
+)
+def test_weights_stay_and_passes_are_counted(tmp_path, monkeypatch, overrides, passes):
+    """A backward pass is two forward ones; scoring passes are counted too: 1 + 3 · 0.25."""
+    ticks = iter(range(100))
+    monkeypatch.setattr(
+        "trainer.job.trial.throughput.time.perf_counter", lambda: float(next(ticks))
+    )
+    run = make_run(tmp_path, "device=cpu", "model=mlp", "optimizer=sgd", *overrides)
+    log = Log(tmp_path, pytest.fail)
+    fit = make_fit(run, Reporter(log, run.console, run.data, 1))
+    before = {key: value.clone() for key, value in run.model.state_dict().items()}
+    speed = measure(run, fit, 8)
+    log.close()
+    after = run.model.state_dict()
+    assert all(after[key].equal(value) for key, value in before.items())
+    assert speed["images_per_second"] == 5 * 32  # 5 batches in a second that the clock made up
+    assert speed["flops_per_second"] == passes * 5 * 32 * flops(run)
+    assert speed["epoch_seconds"] == len(run.data.train) / (5 * 32) + 1
+    assert speed["utilisation"] is None

@@ -1,0 +1,215 @@
+"""job=tune on the digits: a small search, its journal, its end, and what it is spared."""
+
+import csv
+import json
+import shlex
+import signal
+
+import pytest
+from support import CONF, config_of, read_json, train
+
+from trainer.cli.execute import execute
+from trainer.core.errors import ConfigError
+from trainer.early_stopping.none import NoEarlyStopping
+from trainer.job.tune.space import Choice, Numbers, space_of
+from trainer.job.tune.trial import PruningStopper
+
+optuna = pytest.importorskip("optuna")
+
+SPACE = 'job.space={optimizer.lr:"log(1e-4,1e-1)",mining:"none,ohem"}'
+TINY = ("epochs=1", "dataset.subset=200", "batch_size=64")
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    """They take longer than so small a run."""
+    monkeypatch.setattr("trainer.job.train.show", lambda *_: None)
+
+
+def table(folder) -> list[dict[str, str]]:
+    """The rows of trials.csv."""
+    return list(csv.DictReader((folder / "trials.csv").read_text().splitlines()))
+
+
+def tune(folder, *overrides: str) -> int:
+    return train(folder, "job=tune", "job.trials=3", *TINY, *overrides)
+
+
+def test_the_space_is_hydras_sweep_syntax():
+    space = space_of(
+        {
+            "optimizer": {"lr": "log(1e-4, 1e-1)"},
+            "batch_size": "log(16,256)",
+            "mining": "choice(none,ohem)",
+            "mixer": ["none", "mixup"],
+            "epochs": "range(2,9,3)",
+            "model.dropout": "interval(0,0.5)",
+            "clip": 1,
+        }
+    )
+    assert space == {
+        "optimizer.lr": Numbers(1e-4, 1e-1, log=True),
+        "batch_size": Numbers(16, 256, log=True),
+        "mining": Choice(("none", "ohem")),
+        "mixer": Choice(("none", "mixup")),
+        "epochs": Numbers(2, 8, step=3),
+        "model.dropout": Numbers(0.0, 0.5),
+        "clip": Choice(("1",)),
+    }
+    assert space["optimizer.lr"].first == "0.0001"
+
+
+@pytest.mark.parametrize("text", ["log(0,1)", "interval(1,0)", "interval(0", "glob(*)", "log(a,b)"])
+def test_what_is_no_space_is_named(text):
+    with pytest.raises(ConfigError, match=r"job\.space\.optimizer\.lr"):
+        space_of({"optimizer.lr": text})
+
+
+def test_the_numbers_that_are_drawn():
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    trial = study.ask()
+    assert 16 <= int(Numbers(16, 256, log=True).suggest(trial, "a")) <= 256
+    assert int(Numbers(2, 8, step=3).suggest(trial, "b")) in (2, 5, 8)
+    drawn = Numbers(1e-4, 1e-1, log=True).suggest(trial, "c")
+    assert 1e-4 <= float(drawn) <= 1e-1
+    assert len(drawn.replace("e-0", "").replace(".", "").lstrip("0")) <= 5, "four digits"
+
+
+def test_a_search(tmp_path, capsys):
+    assert tune(tmp_path / "a", SPACE, "quiet=false") == 0
+    said = capsys.readouterr().out
+    result = read_json(tmp_path / "a" / "result.json")
+    rows = table(tmp_path / "a")
+    assert [row["trial"] for row in rows] == ["0", "1", "2"]
+    assert {row["mining"] for row in rows} <= {"none", "ohem"}
+    done = [row for row in rows if row["state"] == "finished"]
+    assert result["trial"] == int(max(done, key=lambda row: float(row["value"]))["trial"])
+    assert result["command"] in said
+    # A trial is a run of its own, and the line that is printed is what it was.
+    folder = tmp_path / "a" / f"trial-{result['trial']:03}"
+    assert read_json(folder / "status.json")["state"] == "finished"
+    assert read_json(folder / "result.json")["val"]["accuracy"] == result["value"]
+    line = shlex.split(result["command"])[3:]
+    assert execute(config_of(*line, "quiet=true"), tmp_path / "b", line, [str(CONF)]) == 0
+    assert read_json(tmp_path / "b" / "result.json")["val"]["accuracy"] == result["value"]
+
+
+def test_one_that_was_interrupted_goes_on_to_the_same_end(tmp_path, monkeypatch):
+    """In the middle of a trial: that trial is gone on with, and the others are the same."""
+    assert tune(tmp_path / "whole", SPACE, "epochs=2", "job.trials=2") == 0
+
+    own = PruningStopper.update
+
+    def interrupted(self, metrics):
+        if calls and calls.pop() == 0:
+            signal.raise_signal(signal.SIGINT)
+        return own(self, metrics)
+
+    calls = [0, 1, 2]  # the third validation, the first of the second trial
+    monkeypatch.setattr(PruningStopper, "update", interrupted)
+    folder = tmp_path / "parts"
+    assert tune(folder, SPACE, "epochs=2", "job.trials=2") == 130
+    assert read_json(folder / "status.json")["state"] == "preempted"
+    monkeypatch.undo()
+    with (folder / "study.journal").open("a") as journal:
+        journal.write('{"half": ')  # as one killed while it wrote leaves it
+    assert tune(folder, SPACE, "epochs=2", "job.trials=2", "resume=auto") == 0
+    columns = ("trial", "state", "value", "validations", "optimizer.lr", "mining")
+    whole, parts = (
+        [[row[column] for column in columns] for row in table(tmp_path / name)]
+        for name in ("whole", "parts")
+    )
+    assert whole == parts
+    assert [row[3] for row in parts] == ["2", "2"]
+    lines = (folder / "trial-001" / "metrics.jsonl").read_text().splitlines()
+    seen = [json.loads(line) for line in lines]
+    assert [line["epoch"] for line in seen if line["split"] == "val"] == [0, 1], "each once"
+
+
+def test_a_trial_that_ended_before_the_study_was_told_counts(tmp_path, monkeypatch):
+    def killed(*_):
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(optuna.study.Study, "tell", killed)
+    assert tune(tmp_path, SPACE, "job.trials=1") == 1
+    monkeypatch.undo()
+    assert tune(tmp_path, SPACE, "job.trials=1", "resume=auto") == 0
+    held = read_json(tmp_path / "trial-000" / "result.json")
+    assert read_json(tmp_path / "result.json")["value"] == held["val"]["accuracy"]
+
+
+def test_another_search_does_not_go_on_in_its_folder(tmp_path, capsys):
+    assert tune(tmp_path / "a", SPACE, "job.trials=1") == 0
+    status = read_json(tmp_path / "a" / "status.json")
+    (tmp_path / "a" / "status.json").write_text(json.dumps(status | {"state": "preempted"}))
+    other = SPACE.replace("1e-1", "1e-2")
+    assert tune(tmp_path / "a", other, "job.trials=2", "resume=auto") == 2
+    assert "job.space.optimizer.lr: log(1e-4,1e-1) → log(1e-4,1e-2)" in capsys.readouterr().err
+
+
+def test_a_trial_that_fails_is_noted_and_the_search_goes_on(tmp_path):
+    """A setting that is in order when it is read, and fails as the run begins."""
+    assert (
+        tune(tmp_path / "a", 'job.space={schedule:"constant,cosine",batch_size:"64,100000"}') == 0
+    )
+    space = 'job.space={clip:"null,1.0",schedule:"constant,rubbish"}'
+    assert tune(tmp_path / "b", space, "job.trials=6") == 0
+    rows = table(tmp_path / "b")
+    states = {row["schedule"]: (row["state"], row["error"]) for row in rows}
+    assert states["constant"] == ("finished", "")
+    assert states["rubbish"][0] == "failed"
+    assert "rubbish" in states["rubbish"][1]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ([], "job.space must name a setting"),
+        (['job.space={optimizer.lrr:"1,2"}'], "lrr"),
+        ([SPACE, "job.metric=val/acuracy"], "job.metric=val/acuracy is no metric of this run"),
+        ([SPACE, "job.trials=0"], "job.trials"),
+        (['job.space={mining:"rubbish"}'], "rubbish"),
+    ],
+)
+def test_what_is_wrong_is_told_before_the_first_trial(tmp_path, overrides, told):
+    with pytest.raises(Exception, match=told):
+        assert tune(tmp_path / "a", *overrides) == 0, read_error(tmp_path / "a")
+    assert not (tmp_path / "a" / "trial-000").exists()
+
+
+def read_error(folder) -> str:
+    return read_json(folder / "status.json")["error"]
+
+
+def test_the_judge_ends_a_run_early_but_not_after_its_last_epoch():
+    values = []
+
+    def judge(step: int, value: float) -> bool:
+        values.append((step, value))
+        return step >= 1
+
+    watch = PruningStopper(NoEarlyStopping(), "val/accuracy", judge, epochs=3)
+    assert not watch.update({"val/accuracy": 0.7})
+    assert watch.update({"val/accuracy": 0.6})
+    assert watch.pruned
+    assert values == [(0, 0.7), (1, 0.7)], "the best so far"
+    last = PruningStopper(NoEarlyStopping(), "val/loss", lambda step, value: step >= 1, epochs=2)
+    assert not last.update({"val/loss": 0.7})
+    assert not last.update({"val/loss": 0.6})
+    assert (last.pruned, last.best) == (False, 0.6)
+
+
+def test_a_bad_trial_is_pruned_and_counts_as_no_best(tmp_path, monkeypatch):
+    monkeypatch.setattr(optuna.pruners.NopPruner, "prune", lambda *_: True)
+    space = 'job.space={optimizer.lr:"log(1e-3,1e-2)"}'
+    assert tune(tmp_path / "a", space, "job.pruner=none", "epochs=2", "job.trials=1") == 1
+    assert "none of the 1 trials finished" in read_error(tmp_path / "a")
+    assert read_json(tmp_path / "a" / "trial-000" / "result.json")["epochs"] == 1
+
+
+def test_without_optuna_it_names_the_extra(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    from trainer.job.tune.job import Tune
+
+    with pytest.raises(ValueError, match=r"pip install 'trainer\[tune\]'"):
+        Tune()

@@ -1,0 +1,145 @@
+"""Parts that do not go together: one line, exit code 2, before the first update."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from support import CONF, config_of, make_run, train
+from torch import nn
+
+from trainer.cli import launch
+from trainer.core.errors import ConfigError
+
+Refusal = Callable[..., str]
+CANVAS = ("dataset=digits_canvas", "dataset.examples=40", "dataset.size=16", "dataset.digits=1")
+MASKS = (*CANVAS, "model=unet", "model.width=4", "model.depth=1")
+KINDS = {
+    "canvas": CANVAS,
+    "masks": MASKS,
+    "boxes": (*CANVAS, "task=regression", "dataset.target=box", "loss=mse", "model=mlp"),
+    "images": (*MASKS, "task=regression", "dataset.target=clean", "loss=mse"),
+}
+
+
+def overrides_of(command: str) -> list[str]:
+    """The words of a command, whose first may be a kind of target."""
+    return [override for word in command.split() for override in KINDS.get(word, (word,))]
+
+
+@pytest.fixture
+def refusal(tmp_path, capsys, monkeypatch) -> Refusal:
+    """The one line that a command which may not train leaves on stderr."""
+    monkeypatch.setattr(
+        "trainer.training.nonfinite.Guard.update", lambda *_: pytest.fail("it trained")
+    )
+
+    def run(*arguments: str) -> str:
+        overrides = [*arguments, "device=cpu", "quiet=true", "steps=2", "batch_size=16"]
+        config = OmegaConf.create(config_of(*overrides))
+        code = launch.launch(config, tmp_path / "run", overrides, [str(CONF)])
+        said = capsys.readouterr()
+        assert (code, said.out, said.err.count("\n")) == (2, "", 1), said.err
+        return said.err.strip()
+
+    return run
+
+
+OF_THE_LABELS = {  # refused when the data opens: no folder is left
+    "task=segmentation": "task=segmentation is not for class labels; take task=classification",
+    "task=regression": "task=regression is not for class labels; take task=classification",
+    "masks task=regression": "task=regression is not for mask labels; take task=segmentation",
+    "masks task=classification": "task=classification is not for mask labels; take task=segmenta",
+    "boxes task=segmentation": "task=segmentation is not for vector labels; take task=regression",
+    "loss=mse": "loss=mse is not for class labels; take loss=cross_entropy",
+    "loss=dice": "loss=dice is not for class labels; take loss=cross_entropy",
+    "masks loss=l1": "loss=l1 is not for mask labels; take loss=cross_entropy",
+    "boxes loss=cross_entropy": "loss=cross_entropy is not for vector labels; take loss=mse",
+    "boxes loss=sobolev": "loss=sobolev is not for vector labels; take loss=mse",
+    "images loss=focal": "loss=focal is not for image labels; take loss=mse",
+    "masks mixer=mixup": "mixer=mixup has no meaning for a mask target, only for: class, vector, ",
+    "boxes mixer=cutmix": "mixer=cutmix has no meaning for a vector target, only for: class, mask",
+    "masks postprocess=platt": "postprocess=platt is not for mask labels; take postprocess=none",
+    "boxes postprocess=isotonic": "postprocess=isotonic is not for vector labels; take postproces",
+    "boxes mining=hard_negative": "mining=hard_negative is not for vector labels; take mining=ohem",
+    "images mining=misclassified": "mining=misclassified is not for image labels; take mining=ohem",
+    "masks mining=ohem mining.rank_by=excess": "mining.rank_by=excess needs class labels, these ar",
+    "boxes mining=importance": "mining=importance ranks by el2n, which is not for vector labels; "
+    "take mining.score=loss or error",
+    "boxes mining=ohem mining.threshold=0.5": "mining=ohem ranks by confidence, which is not for "
+    "vector labels; take mining.threshold=null",
+    "images mining=ohem mining.score=margin": "mining=ohem ranks by margin, which is not for image",
+    "masks loss=dice loss.batch=true mining=random": "loss=dice with loss.batch=true needs mining="
+    "none, got random",
+    "masks loss=dice_cross_entropy loss.batch=true mixer=cutmix": "loss=dice_cross_entropy with lo"
+    "ss.batch=true needs mixer=none, got cutmix",
+    "masks loss=dice loss.batch=true accumulate=2": "loss=dice with loss.batch=true needs accumula"
+    "te=1, got 2",
+}
+
+
+@pytest.mark.parametrize(("command", "line"), OF_THE_LABELS.items(), ids=list(OF_THE_LABELS))
+def test_what_is_not_for_the_labels_is_refused(refusal, tmp_path, command, line):
+    assert refusal(*overrides_of(command)).startswith(line)
+    assert not (tmp_path / "run").exists()
+
+
+OF_THE_REST = {
+    "masks loss=dice mining=ohem": "mining=ohem picks pixels, and loss=dice has one value for an i",
+    "masks loss=dice_cross_entropy mining=hard_negative": "mining=hard_negative picks pixels, and ",
+    "canvas model=simple_cnn": "model=simple_cnn gives [11] for an image, task=segmentation wants "
+    "[11, 16, 16]; take model=unet",
+    "canvas task=regression dataset.target=clean loss=mse model=mlp": "model=mlp gives [1] for an "
+    "image, task=regression wants [1, 16, 16]; take model=unet",
+    "model=unet": "model=unet gives [10, 8, 8] for an image, task=classification wants [10]",
+    "boxes model=unet": "model=unet gives [4, 16, 16] for an image, task=regression wants [4]",
+    "masks augmentation=[rand_augment]": "augmentation=rand_augment",
+    "images augmentation=[trivial_augment]": "augmentation=trivial_augment",
+    "masks augmentation=[augmix]": "augmentation=augmix",
+}
+
+
+@pytest.mark.parametrize(("command", "line"), OF_THE_REST.items(), ids=list(OF_THE_REST))
+def test_what_does_not_go_with_the_rest_is_refused(refusal, command, line):
+    assert refusal(*overrides_of(command)).startswith(line)
+
+
+GO_TOGETHER = [
+    "masks loss=dice loss.batch=true",
+    "masks loss=dice mining=ohem_two_pass accumulate=2",
+    "masks loss=dice mining=selective_backprop mining.score=error mining.warmup_epochs=0",
+    "masks mining=hard_negative mixer=cutmix augmentation=[horizontal_flip]",
+    "masks loss=dice mining=hard_negative mining.mode=bootstrap",
+    "boxes mining=importance mining.score=loss mixer=mixup",
+    "images mining=ohem mining.score=error augmentation=[rotate]",
+]
+
+
+@pytest.mark.parametrize("command", GO_TOGETHER)
+def test_what_goes_together_trains(tmp_path, command):
+    assert train(tmp_path / "run", *overrides_of(command), "batch_size=8") == 0
+
+
+class Fragile(nn.Module):
+    """A model that some images break."""
+
+    head = "layer"
+
+    def __init__(self, *, shape: tuple[int, int, int], outputs: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(7, outputs)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layer(images.flatten(1))
+
+
+def test_a_model_that_fails_on_an_image_is_one_line(tmp_path):
+    run = make_run(tmp_path, "device=cpu")
+    run.config["model"] = {"_target_": f"{__name__}.Fragile"}
+    with pytest.raises(ConfigError, match=r"fails on an image of \[1, 8, 8\]: .*mat1 and mat2"):
+        _ = run.model
+
+
+def test_the_modes_of_a_model_are_left_as_they_are(tmp_path):
+    run = make_run(tmp_path, *MASKS, "device=cpu")
+    assert all(module.training for module in run.model.modules())

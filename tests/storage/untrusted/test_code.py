@@ -1,0 +1,101 @@
+"""Functions by import path are code too; what is known and where it is looked for."""
+
+from pathlib import Path
+
+import pytest
+from hostile import changed, evaluate
+from support import make_run, node_of
+
+from trainer.__main__ import CONF
+from trainer.config import build
+from trainer.core.errors import CheckpointError
+from trainer.storage.saved_run import check_code, known_code, named_code
+
+PACKAGE = CONF.parent / "trainer"
+
+
+@pytest.mark.parametrize(
+    ("group", "node"),
+    [
+        ("loss", node_of("loss", "function")),
+        ("schedule", node_of("schedule", "lambda")),
+        ("schedule", node_of("schedule", "multiplicative")),
+        ("schedule", node_of("schedule", "adjust")),
+    ],
+    ids=["loss", "lambda", "multiplicative", "adjust"],
+)
+def test_a_function_by_import_path_is_code_too(copy, tmp_path, bait, marker, capsys, group, node):
+    where = f"run={copy}"
+    changed(copy, lambda config: config.update({group: node}))
+    assert evaluate(tmp_path / "as the tree has it", where) == 0
+    hostile = node | {"function": "owned_by_import.function"}
+    path = changed(copy, lambda config: config.update({group: hostile}))
+    assert evaluate(tmp_path / "e", where) == CheckpointError.exit_code
+    said = f"{path}: {group}.function='owned_by_import.function' is no code of this config tree; "
+    assert capsys.readouterr().err.startswith(said)
+    assert not marker.exists()
+
+
+def test_the_command_line_may_name_it_again(copy, tmp_path, monkeypatch):
+    """A loss of one's own, by its import path."""
+    source = (
+        "import torch\n\n\ndef mine(o, y):\n    return torch.nn.functional.cross_entropy(o, y)\n"
+    )
+    (tmp_path / "own_function.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    node = node_of("loss", "function") | {"function": "own_function.mine"}
+    changed(copy, lambda config: config.update({"loss": node}))
+    assert evaluate(tmp_path / "e", f"run={copy}") == CheckpointError.exit_code
+    named = ["loss=function", "loss.function=own_function.mine"]
+    assert evaluate(tmp_path / "f", f"run={copy}", *named) == 0
+
+
+def test_every_import_path_is_in_a_setting_that_is_looked_at():
+    """What calls `imported` gives a setting whose last part is in CODE; nothing else imports."""
+    calls = 0
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text()
+        if "import_module(" in text:
+            assert path.name in ("build.py", "launch.py", "pool.py"), "there is one way in"
+        for line in text.splitlines():
+            if "imported(" in line and "def imported" not in line:
+                calls += 1
+                assert any(f'.{name}"' in line for name in build.CODE), f"{path}: {line}"
+    assert calls == 3
+
+
+def test_only_code_that_files_name_is_known(tmp_path):
+    (tmp_path / "group").mkdir()
+    text = (
+        "_target_: mine.A\n"
+        "function:  'mine.b' # function: not.this\n"
+        "# _target_: not.that\n"
+        "inner: {_target_: mine.C, my_function: not.it}\n"
+        "other: mine.D\n"
+    )
+    (tmp_path / "group" / "x.yaml").write_text(text)
+    (tmp_path / "group" / "y.yaml").write_bytes(b"\xff\n_target_: mine.E\n")
+    run = make_run(tmp_path / "r")
+    tree = known_code(run)
+    run.sources = [str(CONF), str(tmp_path)]
+    assert known_code(run) - tree == {"mine.A", "mine.b", "mine.C", "mine.E"}
+    assert {"trainer.loss.cross_entropy.CrossEntropy", "torch.optim.NAdam"} <= tree
+    assert not any(name.split(".")[0] not in ("trainer", "torch") for name in tree)
+
+
+def test_named_code_is_found_in_every_container():
+    config = {
+        "a": [{"b": ({"_target_": "x"},)}],
+        "function": 3,
+        "c": {"function": {"_target_": "y"}},
+    }
+    assert dict(named_code(config)) == {
+        "a.0.b.0._target_": "x",
+        "function": 3,
+        "c.function": {"_target_": "y"},
+        "c.function._target_": "y",
+    }
+    with pytest.raises(CheckpointError, match=r"x: function=3 is no code"):
+        check_code({"function": 3}, {"x"}, Path("x"))
+    with pytest.raises(CheckpointError, match=r"x: a\._target_=\['x'\] is no code"):
+        check_code({"a": {"_target_": ["x"]}}, {"x"}, Path("x"))

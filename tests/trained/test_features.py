@@ -1,0 +1,47 @@
+"""Features of a finished run's model, and SMOTE by them."""
+
+import pytest
+import torch
+from support import make_run, read_json, train
+from torch import nn
+
+from trainer.core.errors import ConfigError
+from trainer.storage import checkpoint
+from trainer.trained.features import encode
+
+SMALL = ("model=mlp", "device=cpu", "dataset.val_fraction=0.8", "batch_size=64", "epochs=1")
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reference") / "run"
+    assert train(folder, *SMALL, "model.hidden=[24]") == 0
+    return folder
+
+
+def test_they_are_what_the_last_layer_takes(reference, tmp_path):
+    """So the last layer makes the model's outputs of them; in the order of the split's ids."""
+    run = make_run(tmp_path, *SMALL, "model.hidden=[7]", "eval_batch_size=50")
+    split = run.data.train
+    features = encode(run, str(reference), split)
+    assert features.shape == (len(split), 24)
+    theirs = make_run(reference, *SMALL, "model.hidden=[24]")
+    best = checkpoint.at(
+        reference / "checkpoints", read_json(reference / "result.json")["best_step"]
+    )
+    theirs.model.load_state_dict(checkpoint.load(best).model)
+    feed = theirs.loader.open(theirs.data.train, theirs.device)
+    outputs = [out for _, out in theirs.evaluator.passes(feed, split.ids, lambda: None)]
+    *_, last = (module for module in theirs.model.modules() if isinstance(module, nn.Linear))
+    torch.testing.assert_close(last(features).detach(), torch.cat(outputs))
+
+
+def test_smote_finds_neighbours_by_them(reference, tmp_path):
+    settings = ["sampler=smote", "sampler.space=feature", "sampler.k=3", *SMALL]
+    assert train(tmp_path / "run", *settings, f"sampler.reference={reference}") == 0
+
+
+def test_what_is_no_run_is_named(tmp_path):
+    run = make_run(tmp_path, *SMALL)
+    with pytest.raises(ConfigError, match=r"sampler\.reference=nowhere: no run there"):
+        encode(run, "nowhere", run.data.train)

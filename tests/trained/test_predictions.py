@@ -1,0 +1,319 @@
+"""Runs read back: postprocessing, several as one, views."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from support import config_of, make_run, read_json, train
+
+from trainer.__main__ import CONF
+from trainer.cli.execute import execute
+from trainer.core.errors import ConfigError, DataError
+from trainer.storage import checkpoint
+from trainer.training.evaluate import Evaluator
+
+TRAINED = ("epochs=2", "dataset.val_fraction=0.3", "model.hidden=[32]")
+
+
+def trained(folder: Path, *overrides: str) -> Path:
+    assert train(folder, *TRAINED, *overrides) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> Path:
+    return trained(tmp_path_factory.mktemp("runs") / "plain")
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory) -> Path:
+    """The same run, with a temperature."""
+    return trained(tmp_path_factory.mktemp("runs") / "calibrated", "postprocess=temperature")
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory) -> list[Path]:
+    """Two more of the same seed, and so of the same split, and one of another seed."""
+    folder = tmp_path_factory.mktemp("runs")
+    settings = (("optimizer.lr=3e-3",), ("model.hidden=[16]",), ("seed=1",))
+    return [trained(folder / str(i), *more) for i, more in enumerate(settings)]
+
+
+def job(name: str, folder: Path, *overrides: str) -> dict:
+    arguments = [f"job={name}", "quiet=true", *overrides]
+    assert execute(config_of(*arguments), folder, arguments, [str(CONF)]) == 0
+    return read_json(folder / "result.json")
+
+
+def evaluate(folder: Path, *overrides: str) -> dict:
+    return job("evaluate", folder, *overrides)
+
+
+def refused(folder: Path, *overrides: str) -> int:
+    arguments = ["job=evaluate", "quiet=true", *overrides]
+    return execute(config_of(*arguments), folder, arguments, [str(CONF)])
+
+
+def logits_of(folder: Path, split: str, tmp_path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Outputs of a run's best checkpoint and labels, without evaluator or job."""
+    config = read_json(next((folder / "checkpoints").iterdir()) / "config.json")
+    hidden, seed = config["model"]["hidden"], config["seed"]
+    overrides = ["model=mlp", f"model.hidden={hidden}", f"seed={seed}", "device=cpu"]
+    run = make_run(tmp_path, *overrides, "dataset.val_fraction=0.3")
+    best = read_json(folder / "result.json")["best_step"]
+    run.model.load_state_dict(checkpoint.load(checkpoint.at(folder / "checkpoints", best)).model)
+    run.model.eval()
+    held = getattr(run.data, split)
+    pixels = held.images.read(held.ids.tolist()).float() / 255
+    mean, std = (torch.tensor(x)[:, None, None] for x in (run.data.mean, run.data.std))
+    with torch.no_grad():
+        return run.model((pixels - mean) / std), held.labels[held.ids]
+
+
+def test_training_reports_before_and_after(plain, calibrated):
+    """Before is the run without; the same weights, since postprocessing comes after training."""
+    was, now = (read_json(folder / "result.json") for folder in (plain, calibrated))
+    for split in ("val", "test"):
+        assert now[f"{split}_before"] == was[split]
+        assert f"{split}_before" not in was
+        assert now[split]["accuracy"] == was[split]["accuracy"]
+        assert {"nll", "ece", "brier"} <= set(now[split])
+    assert now["val"]["nll"] < was["val"]["nll"]
+    assert not (plain / "postprocess.json").exists()
+    log = [json.loads(line) for line in (calibrated / "metrics.jsonl").read_text().splitlines()]
+    (test,) = [line for line in log if line["split"] == "test"]
+    assert test["nll"] == now["test"]["nll"]
+
+
+@pytest.mark.parametrize(("postprocess", "judged"), [("none", 0), ("temperature", 2)])
+def test_no_split_is_passed_through_twice_at_the_end(tmp_path, monkeypatch, postprocess, judged):
+    """Once each after the epoch's validation; postprocessing takes the outputs that are there."""
+    calls = {"__call__": 0, "judge": 0}
+
+    def counted(name):
+        plain = getattr(Evaluator, name)
+
+        def call(*args, **more):
+            calls[name] += 1
+            return plain(*args, **more)
+
+        monkeypatch.setattr(Evaluator, name, call)
+
+    for name in calls:
+        counted(name)
+    assert train(tmp_path / "r", "epochs=1", f"postprocess={postprocess}") == 0
+    assert calls == {"__call__": 3, "judge": judged}
+
+
+def test_views_of_numbers_are_refused(tmp_path, capsys):
+    settings = ("dataset=digits_canvas", "dataset.target=box", "dataset.digits=1", "loss=mse")
+    more = ("task=regression", "dataset.examples=40", "epochs=1", "postprocess=none")
+    assert trained(tmp_path / "r", *settings, *more)
+    capsys.readouterr()
+    assert refused(tmp_path / "e", f"run={tmp_path / 'r'}", "job.tta=flip") == ConfigError.exit_code
+    error = capsys.readouterr().err
+    assert error == "job.tta is for class probabilities, vector labels have none\n"
+
+
+def test_the_temperature_is_of_val_and_not_of_test(calibrated, tmp_path):
+    held = read_json(calibrated / "postprocess.json")
+    t = held["fitted"]["temperature"]
+    assert held["of"] == f"step-{read_json(calibrated / 'result.json')['best_step']}"
+    for split, flat in (("val", True), ("test", False)):
+        logits, labels = logits_of(calibrated, split, tmp_path)
+        log_t = torch.tensor(t, dtype=torch.float64).log().requires_grad_()
+        loss = F.cross_entropy(logits.double() / log_t.exp(), labels)
+        loss.backward()
+        assert (abs(log_t.grad.item()) < 1e-6) is flat
+        found = read_json(calibrated / "result.json")[split]["nll"]
+        assert found == pytest.approx(loss.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_what_was_fitted_is_applied_again(calibrated, tmp_path, split):
+    was = read_json(calibrated / "result.json")
+    found = evaluate(tmp_path / "e", f"run={calibrated}", f"split={split}")
+    assert found[split] == pytest.approx(was[split])
+    assert found[f"{split}_before"] == pytest.approx(was[f"{split}_before"])
+    assert not (tmp_path / "e" / "postprocess.json").exists(), "nothing was fitted"
+    raw = evaluate(tmp_path / "r", f"run={calibrated}", f"split={split}", "postprocess=none")
+    assert raw[split] == pytest.approx(was[f"{split}_before"])
+
+
+def test_a_run_without_is_postprocessed_afterwards(plain, calibrated, tmp_path):
+    found = evaluate(tmp_path / "e", f"run={plain}", "postprocess=temperature")
+    was = read_json(calibrated / "result.json")
+    assert found["test"] == pytest.approx(was["test"])
+    t = [read_json(f / "postprocess.json")["fitted"] for f in (tmp_path / "e", calibrated)]
+    assert t[0]["temperature"] == pytest.approx(t[1]["temperature"])
+
+
+def test_another_checkpoint_has_a_temperature_of_its_own(calibrated, tmp_path):
+    steps = checkpoint.steps(calibrated / "checkpoints")
+    best = read_json(calibrated / "result.json")["best_step"]
+    (other,) = [step for step in steps if step != best]
+    evaluate(tmp_path / "e", f"run={calibrated / 'checkpoints' / f'step-{other}'}")
+    held = read_json(tmp_path / "e" / "postprocess.json")
+    assert held["of"] == f"step-{other}"
+    own = read_json(calibrated / "postprocess.json")
+    assert held["fitted"] != own["fitted"]
+
+
+@pytest.mark.parametrize("name", ["platt", "isotonic", "prior_correction", "threshold"])
+def test_each_works_after_training(plain, tmp_path, name):
+    found = evaluate(tmp_path / "e", f"run={plain}", f"postprocess={name}")
+    assert found["test_before"]["accuracy"] == read_json(plain / "result.json")["test"]["accuracy"]
+    assert found["test"]["accuracy"] > 0.5
+    assert ("f1" in found["test"]) == (name == "threshold")
+
+
+def test_it_is_never_fitted_on_what_was_trained_on(plain, tmp_path, capsys):
+    code = refused(tmp_path / "e", f"run={plain}", "postprocess=temperature", "seed=5")
+    assert code == ConfigError.exit_code
+    error = capsys.readouterr().err
+    assert error.startswith(f"postprocess is fitted on val, of which {plain} was trained on")
+
+
+def test_postprocessing_without_val_is_refused_before_training(tmp_path):
+    with pytest.raises(ConfigError, match="no validation split for postprocess"):
+        train(tmp_path / "r", "postprocess=temperature", "dataset.val_fraction=0")
+    arguments = ["postprocess=prior_correction", "dataset.val_fraction=0", "epochs=1"]
+    assert train(tmp_path / "p", *arguments) == 0
+    assert "test_before" in read_json(tmp_path / "p" / "result.json")
+
+
+def test_several_runs_are_the_mean_of_their_probabilities(plain, others, tmp_path):
+    """Of other seeds, too: all have the same test split."""
+    runs = [plain, *others]
+    found = evaluate(tmp_path / "e", f"runs=[{','.join(map(str, runs))}]")
+    every = [logits_of(folder, "test", tmp_path) for folder in runs]
+    labels = every[0][1]
+    p = torch.stack([logits.softmax(1) for logits, _ in every]).mean(0)
+    assert found["test"]["nll"] == pytest.approx(F.nll_loss(p.log(), labels).item(), rel=1e-5)
+    accuracy = (p.argmax(1) == labels).double().mean().item()
+    assert found["test"]["accuracy"] == pytest.approx(accuracy)
+    assert list(found["members"]) == [str(folder) for folder in runs]
+    for folder in runs:
+        own = read_json(folder / "result.json")["test"]
+        assert found["members"][str(folder)] == pytest.approx(own)
+    assert len(found["checkpoint"]) == 4
+    mean = np.mean([member["nll"] for member in found["members"].values()])
+    assert found["test"]["nll"] < mean
+
+
+def test_predictions_of_several(plain, others, tmp_path):
+    found = job("predict", tmp_path / "p", f"runs=[{plain},{others[2]}]")
+    with Path(found["predictions"]).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    every = [logits_of(folder, "test", tmp_path)[0] for folder in (plain, others[2])]
+    p = torch.stack([logits.softmax(1) for logits in every]).mean(0)
+    told = [[float(row[f"p_{c}"]) for c in range(10)] for row in rows]
+    np.testing.assert_allclose(told, p.numpy(), rtol=1e-4, atol=1e-7)
+
+
+def test_each_of_several_has_its_own_postprocessing(plain, calibrated, tmp_path):
+    found = evaluate(tmp_path / "e", f"runs=[{plain},{calibrated}]")
+    was = read_json(calibrated / "result.json")["test"]
+    assert found["members"][str(calibrated)] == pytest.approx(was)
+    t = read_json(calibrated / "postprocess.json")["fitted"]["temperature"]
+    logits, labels = logits_of(plain, "test", tmp_path)
+    p = (logits.softmax(1) + (logits / t).softmax(1)) / 2
+    assert found["test"]["nll"] == pytest.approx(F.nll_loss(p.log(), labels).item(), rel=1e-5)
+
+
+def test_what_the_command_line_gives_is_fitted_to_their_mean(plain, others, tmp_path):
+    runs = [plain, *others[:2]]
+    arguments = [f"runs=[{','.join(map(str, runs))}]", "postprocess=temperature"]
+    found = evaluate(tmp_path / "e", *arguments)
+    t = read_json(tmp_path / "e" / "postprocess.json")["fitted"]["temperature"]
+    every = [logits_of(folder, "val", tmp_path) for folder in runs]
+    log_p = torch.stack([logits.softmax(1) for logits, _ in every]).mean(0).log().double()
+    log_t = torch.tensor(t, dtype=torch.float64).log().requires_grad_()
+    F.cross_entropy(log_p / log_t.exp(), every[0][1]).backward()
+    assert abs(log_t.grad.item()) < 1e-6
+    assert found["test_before"]["accuracy"] == found["test"]["accuracy"]
+    assert found["test_before"] == pytest.approx(evaluate(tmp_path / "p", arguments[0])["test"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("split=val",), "have other examples in val; give the dataset settings and the seed"),
+        (("postprocess=temperature",), "have other examples in val"),
+        (("run=somewhere",), "give run, one run, or runs"),
+        (("postprocess=temperature", "seed=0"), "postprocess is fitted on val, of which"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(plain, others, tmp_path, capsys, overrides, message):
+    code = refused(tmp_path / "e", f"runs=[{plain},{others[2]}]", *overrides)
+    assert code == ConfigError.exit_code
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_runs_with_other_classes_are_refused(plain, tmp_path, capsys):
+    more = trained(tmp_path / "more", "dataset.threshold_class=true", "epochs=1")
+    assert refused(tmp_path / "e", f"runs=[{plain},{more}]") == ConfigError.exit_code
+    assert capsys.readouterr().err == f"runs: {plain} and {more} have other classes\n"
+    few = trained(tmp_path / "few", "dataset.classes=[0,1]", "epochs=1")  # another length of test
+    assert refused(tmp_path / "f", f"runs=[{plain},{few}]") == ConfigError.exit_code
+    assert capsys.readouterr().err == f"runs: {plain} and {few} have other classes\n"
+    assert refused(tmp_path / "n", f"runs=[{plain},{tmp_path}]") == ConfigError.exit_code
+    assert f"runs={tmp_path}: no run there" in capsys.readouterr().err
+
+
+def test_a_split_of_several_may_be_asked_for(plain, others, tmp_path):
+    """With one seed for all; what any was trained on is seen."""
+    found = job("predict", tmp_path / "p", f"runs=[{plain},{others[2]}]", "split=val", "seed=0")
+    with Path(found["predictions"]).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    ids = {}
+    for seed in (0, 1):
+        data = make_run(tmp_path, f"seed={seed}", "dataset.val_fraction=0.3").data
+        ids[seed] = set(data.val.ids.tolist()), set(data.train.ids.tolist())
+    assert {int(row["id"]) for row in rows} == ids[0][0]
+    seen = {int(row["id"]) for row in rows if row["seen"] == "1"}
+    assert seen == ids[0][0] & ids[1][1]
+
+
+@pytest.mark.parametrize("tta", ["flip", "shift", "[flip,shift]"])
+def test_views_are_averaged(plain, tmp_path, tta):
+    from trainer.trained.tta import TestTimeAugmentation
+
+    found = evaluate(tmp_path / "e", f"run={plain}", f"job.tta={tta}")
+    run = make_run(tmp_path, "model=mlp", "model.hidden=[32]", "dataset.val_fraction=0.3")
+    best = read_json(plain / "result.json")["best_step"]
+    run.model.load_state_dict(checkpoint.load(checkpoint.at(plain / "checkpoints", best)).model)
+    test = run.data.test
+    images = run.forward.standardise(run.forward.unit(test.images.read(test.ids.tolist())))
+    with torch.no_grad():
+        log_p = TestTimeAugmentation(
+            run.model.eval(), [name for name in ("flip", "shift") if name in tta]
+        )(images)
+    expected = F.nll_loss(log_p, test.labels[test.ids]).item()
+    assert found["test"]["nll"] == pytest.approx(expected, rel=1e-5)
+    assert found["test"]["nll"] != pytest.approx(
+        read_json(plain / "result.json")["test"]["nll"], rel=1e-3
+    )
+
+
+def test_with_views_it_is_fitted_anew(calibrated, tmp_path):
+    evaluate(tmp_path / "e", f"run={calibrated}", "job.tta=shift")
+    held = read_json(tmp_path / "e" / "postprocess.json")
+    assert held["of"].endswith(" shift")
+    assert held["fitted"] != read_json(calibrated / "postprocess.json")["fitted"]
+
+
+def test_an_unknown_view_is_one_line(plain, tmp_path):
+    with pytest.raises(ConfigError, match=r"job\.tta must be none, flip or shift or a list"):
+        refused(tmp_path / "e", f"run={plain}", "job.tta=rotate")
+
+
+def test_an_empty_split_is_a_data_error(plain, tmp_path):
+    arguments = [f"run={plain}", "split=val", "dataset.val_fraction=0"]
+    assert refused(tmp_path / "e", *arguments) == DataError.exit_code

@@ -1,0 +1,62 @@
+"""Test-time augmentation: which views there are, and the mean of their probabilities."""
+
+import pytest
+import torch
+from torch import nn
+
+from trainer.trained.tta import TestTimeAugmentation, moved
+
+
+class Pixels(nn.Module):
+    """The first three pixels of the first row as logits, or all pixels as a mask of two classes."""
+
+    def __init__(self, *, mask: bool = False) -> None:
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.cat([images, 0 * images], 1) if self.mask else images[:, 0, 0, :3]
+
+
+def test_flip_by_hand():
+    """Rows 0, 0, ln 4 and its mirror image: (1, 1, 4)/6 and (4, 1, 1)/6."""
+    images = torch.tensor([0.0, 0.0, 4.0]).clamp(min=1).log().expand(1, 1, 3, 3)
+    found = TestTimeAugmentation(Pixels(), ["flip"])(images)
+    torch.testing.assert_close(found.exp(), torch.tensor([[5.0, 2.0, 5.0]]) / 12)
+
+
+def test_moved_by_hand():
+    image = torch.tensor([[[[1.0, 2], [3, 4]]]])
+    assert moved(image, 0, 1)[0, 0].tolist() == [[1, 1], [3, 3]]
+    assert moved(image, 0, -1)[0, 0].tolist() == [[2, 2], [4, 4]]
+    assert moved(image, 1, 0)[0, 0].tolist() == [[1, 2], [1, 2]]
+    assert moved(image, -1, 0)[0, 0].tolist() == [[3, 4], [3, 4]]
+    assert moved(image, 0, 0) is image
+    large = torch.arange(64.0).expand(1, 1, 64, 64)
+    assert moved(large, 0, 1)[0, 0, 0, :4].tolist() == [0, 0, 0, 1]  # a 32nd of the side
+
+
+@pytest.mark.parametrize(
+    ("names", "number"), [([], 1), (["flip"], 2), (["shift"], 5), (["flip", "shift"], 10)]
+)
+def test_the_views(names, number):
+    """The mean over plain, moved and mirrored images, each seen once."""
+    seen = []
+    model = Pixels()
+    model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    images = torch.rand(4, 1, 5, 6, generator=torch.Generator().manual_seed(0))
+    found = TestTimeAugmentation(model, names)(images)
+    assert len({tuple(image.flatten().tolist()) for image in seen}) == len(seen) == number
+    assert torch.equal(seen[0], images)
+    mean = torch.stack([image[:, 0, 0, :3].softmax(1) for image in seen]).mean(0)
+    torch.testing.assert_close(found.exp(), mean)
+    torch.testing.assert_close(found.exp().sum(1), torch.ones(4))
+
+
+def test_masks_are_moved_back():
+    """A model that answers pixel by pixel says the same in each view, but for the edge."""
+    images = torch.rand(2, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    plain = Pixels(mask=True)(images).log_softmax(1)
+    found = TestTimeAugmentation(Pixels(mask=True), ["flip", "shift"])(images)
+    torch.testing.assert_close(found[..., 1:-1, 1:-1], plain[..., 1:-1, 1:-1])
+    assert not torch.allclose(found[..., 0, :], plain[..., 0, :])

@@ -1,0 +1,94 @@
+"""The train step waits for no GPU: it reads no value of a tensor on the device.
+
+On PyTorch's `meta` device tensors have shapes and no values, so that whatever would copy one to the
+CPU, or meet one that lies there, raises. The optimizer is left out: its fused form has no `meta`.
+"""
+
+import pytest
+import torch
+from hydra.utils import get_class
+from support import make_run, node_of, options
+
+from trainer.core.batch import Batch
+from trainer.core.duration import Clock
+from trainer.core.seed import StepId
+from trainer.loss import Loss
+from trainer.run.assemble import make_step
+from trainer.run.run import Run
+from trainer.training.step import Step
+
+ROWS = 16
+META = torch.device("meta")
+MASKS = ("dataset=digits_canvas", "task=segmentation", "model=unet", "model.width=4")
+READS_ONCE = ("hard_negative", "rho")  # before the first step: the labels, a reference
+CHOICES: dict[str, tuple[str, ...]] = {
+    "in chunks": ("accumulate=2", "mining=ohem", "mixer=cutmix"),
+    "clipped and averaged": ("clip=1.0", "ema=0.9"),
+    "sam": ("sam=0.05", "accumulate=2"),
+    "batch norm": ("model=resnet_cifar", "model.depth=8", "model.width=2"),
+    "augmented": ("augmentation=standard", "mixer=chain"),
+    "excess": ("mixer=mixup", "mining=ohem", "mining.rank_by=excess"),
+    "masks": (*MASKS, "mining=ohem", "augmentation=[horizontal_flip,rotate]", "mixer=cutmix"),
+    "dice": (*MASKS, "loss=dice_cross_entropy"),
+}
+
+
+def for_classes(name: str) -> bool:
+    loss = get_class(node_of("loss", name)["_target_"])
+    assert issubclass(loss, Loss)
+    return "class" in loss.targets
+
+
+COMPONENTS = [
+    *(("loss", name) for name in options("loss") if for_classes(name)),
+    *(("mining", name) for name in options("mining") if name not in READS_ONCE),
+    *(("mixer", name) for name in options("mixer")),
+]
+
+
+@pytest.fixture
+def on_meta(tmp_path, monkeypatch):
+    """Makes the run and the step of some settings as on a GPU, on the device without values."""
+
+    def make(*overrides: str, **groups: str) -> tuple[Run, Step]:
+        run = make_run(tmp_path / "run", "device=cpu", "model=mlp", *overrides, **groups)
+        assert len(run.data.train)  # read before the device is another
+        monkeypatch.setattr(run, "device", META)
+        monkeypatch.setattr("trainer.run.assemble.reads_each_step", lambda *_, **__: False)
+        step = make_step(run, Clock(10.0, 100.0))
+        monkeypatch.setattr(step.guard.optimizer, "step", lambda: None)
+        return run, step
+
+    return make
+
+
+def take(run: Run, step: Step) -> None:
+    """Two steps, of the fourth epoch, so that every miner's warmup is over."""
+    labels = run.data.train.labels[:ROWS, None].long().to(META)
+    images = torch.empty(ROWS, *run.data.shape, dtype=torch.uint8, device=META)
+    ids, one = torch.arange(ROWS, device=META), torch.ones(ROWS, device=META)
+    for number in range(2):
+        batch = Batch(images, labels, one[:, None], ids[:, None], one, one)
+        step(batch, StepId(0, 3, number), number * ROWS)
+
+
+@pytest.mark.parametrize(("group", "option"), COMPONENTS)
+def test_of_every_component(on_meta, group, option):
+    run, step = on_meta(**{group: option})
+    take(run, step)
+    assert step.cost.backward > 0
+    assert step.guard.trained()[0].grad.device == META
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_of_settings_together(on_meta, choice):
+    run, step = on_meta(*CHOICES[choice])
+    take(run, step)
+    assert step.cost.backward > 0
+
+
+def test_what_reads_a_value_is_found(on_meta):
+    run, step = on_meta()
+    step.guard.deferred = False
+    with pytest.raises(RuntimeError, match="cannot be called on meta tensors"):
+        take(run, step)

@@ -1,0 +1,40 @@
+"""Boxes of random area and aspect ratio, as torchvision draws them: the first of ten that fits."""
+
+from math import log
+
+from torch import Tensor
+
+from trainer.core.seed import ExampleRandom
+
+TRIES = 10
+
+
+def sides(
+    draws: ExampleRandom, area: int, scale: tuple[float, float], ratio: tuple[float, float]
+) -> tuple[Tensor, Tensor]:
+    """Two sides [B, TRIES] int64, the first `ratio` times the second, their area a part `scale`."""
+    parts, ratios = draws.uniforms(2 * TRIES).split(TRIES, dim=1)
+    boxes = area * (scale[0] + (scale[1] - scale[0]) * parts)
+    ratios = (log(ratio[0]) + (log(ratio[1]) - log(ratio[0])) * ratios).exp()
+    return (boxes * ratios).sqrt().round().long(), (boxes / ratios).sqrt().round().long()
+
+
+def first(fits: Tensor, *values: Tensor) -> list[Tensor]:
+    """Of values [B, TRIES] those [B] of the first try that fits; of the first one if none does."""
+    at = fits.int().argmax(1, keepdim=True)
+    return [value.gather(1, at).squeeze(1) for value in values]
+
+
+def place(draws: ExampleRandom, room: Tensor) -> Tensor:
+    """[B] int64, uniform on 0, ..., room [B]."""
+    return (draws.uniform() * (room + 1)).long()
+
+
+def central(size: tuple[int, int], ratio: tuple[float, float]) -> tuple[int, int]:
+    """Height and width of the largest central box whose aspect ratio is within `ratio`."""
+    height, width = size
+    if width / height < ratio[0]:
+        return round(width / ratio[0]), width
+    if width / height > ratio[1]:
+        return height, round(height * ratio[1])
+    return size

@@ -1,0 +1,59 @@
+"""What the published policies have in common: operations drawn for each image."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from trainer.augmentation.base import Augmentation
+from trainer.augmentation.shared.operation import OPERATIONS, SIGNED, magnitudes, operate
+from trainer.core.option import option_of
+from trainer.core.ranges import within
+from trainer.core.seed import ExampleRandom
+
+Interpolation = Literal["nearest", "bilinear"]
+
+FOURTEEN = tuple(name for name in OPERATIONS if name != "Invert")  # of Rand- and TrivialAugment
+IS_SIGNED = torch.tensor([name in SIGNED for name in OPERATIONS])
+
+
+class Policy(Augmentation):
+    """Base of `auto_augment`, `rand_augment`, `trivial_augment` and `augmix`.
+
+    Only some of the operations move pixels, and AugMix blends what they moved: masks and images
+    that are targets cannot come along, and are refused.
+    """
+
+    def __init__(self, *, interpolation: Interpolation, fill: float) -> None:
+        self.name = option_of(self)
+        within(f"augmentation.{self.name}.fill", fill, "[0, 1]")
+        self.nearest = interpolation == "nearest"
+        self.fill = fill
+
+    def apply(
+        self, images: Tensor, operation: Tensor, magnitude: Tensor, negative: Tensor
+    ) -> Tensor:
+        """Change images [B, C, H, W]; the rest [B] is on the CPU; `negative` turns the sign."""
+        signed = torch.where(IS_SIGNED[operation] & negative, -magnitude, magnitude)
+        return operate(images, operation, signed, nearest=self.nearest, fill=self.fill)
+
+    def with_target(
+        self, images: Tensor, target: Tensor, draws: ExampleRandom, *, fill: float
+    ) -> tuple[Tensor, Tensor]:
+        """Raises ValueError: the target cannot be moved along."""
+        raise ValueError(
+            f"augmentation={self.name} moves pixels of the images alone, so it has no meaning for "
+            "masks or images as targets; take rotate, affine, shift or color_jitter"
+        )
+
+
+def places(names: tuple[str, ...]) -> Tensor:
+    """Where the names are in OPERATIONS."""
+    return torch.tensor([OPERATIONS.index(name) for name in names])
+
+
+def standard(bins: int, images: Tensor) -> Tensor:
+    """Magnitudes [operations, bins] of AutoAugment and RandAugment for images of a size."""
+    height, width = images.shape[-2:]
+    shift = 150 / 331 * height, 150 / 331 * width
+    return magnitudes(bins, shear=0.3, shift=shift, degrees=30, factor=0.9, bits=(8, 4))

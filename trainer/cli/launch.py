@@ -1,0 +1,109 @@
+"""From a composed config to a run: what can be refused without torch is refused here.
+
+A process of a parallel launcher imports this module and nothing else, so that what the config files
+refer to is registered on import.
+"""
+
+import atexit
+import errno
+import gc
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from trainer.cli.folders import remove_if_empty
+from trainer.config.compose import CONF, WRONG_CONFIG, check_choices, checked, register
+from trainer.core.errors import TrainerError
+from trainer.distributed import torchrun
+
+exit_codes: list[int] = []  # of the jobs of this process
+
+
+def task(config: DictConfig) -> int:
+    """One job. Returns its exit code; a signal ends the whole sweep."""
+    about = HydraConfig.get()
+    overrides = OmegaConf.to_container(about.overrides.task, resolve=False)
+    sources = [source.path for source in about.runtime.config_sources if source.schema == "file"]
+    folder = Path(about.runtime.output_dir)
+    code = launch(config, folder, [str(override) for override in overrides or ()], sources)
+    exit_codes.append(code)
+    if code > 128:
+        sys.exit(code)
+    return code
+
+
+def launch(config: DictConfig, folder: Path, overrides: list[str], sources: list[str]) -> int:
+    """Run one job and return its exit code; an error is one line on stderr."""
+    try:
+        check_choices(overrides)
+        settings = checked(config)
+        torchrun.check(settings)
+        import_torch()
+        from trainer.cli.execute import execute
+
+        return execute(settings, folder, overrides, sources)
+    except Exception as error:
+        code = refuse(error, overrides, debug=config.get("debug") is True)
+        remove_if_empty(folder)
+        if world := joined_world():
+            world.leave(code, agreed=False)
+        return code
+    finally:
+        remove_if_empty(folder)
+
+
+def joined_world() -> Any:
+    """The module of the processes that have joined, None for one alone; no torch for its sake."""
+    world = sys.modules.get("trainer.distributed.world")
+    return world if world is not None and world.joined else None
+
+
+def import_torch() -> None:
+    """Import torch and the parts in four fifths of the time.
+
+    What an import makes lives to the end of the process, so looking for garbage among it is in
+    vain: the collector is off meanwhile, and leaves it alone afterwards.
+    """
+    if "trainer.run.run" in sys.modules:
+        return  # what the jobs before this one left is garbage
+    gc.disable()
+    try:
+        importlib.import_module("trainer.run.run")
+        gc.freeze()
+        atexit.register(gc.unfreeze)  # or libraries report leaks at the end
+    finally:
+        gc.enable()
+
+
+def refuse(error: Exception, overrides: Sequence[str], *, debug: bool) -> int:
+    """Say in one line on stderr why there is no run. Returns the exit code."""
+    from trainer.config.explain import explain
+
+    if debug:
+        traceback.print_exception(error)
+    code, text = exit_code_of(error), explain(error, overrides, CONF)
+    if world := joined_world():
+        code, text, speaks = world.current().verdict(error, code, text)
+        sys.stderr.write(f"{text}\n" * speaks)
+    else:
+        sys.stderr.write(f"{torchrun.let_the_first_speak()}{text}\n")
+    return code
+
+
+def exit_code_of(error: Exception) -> int:
+    """2 for whatever the config is to blame for, 6 for a full disk, 1 for what nobody foresaw."""
+    if isinstance(error, TrainerError):
+        return error.exit_code
+    if isinstance(error, WRONG_CONFIG):
+        return 2
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    return 6 if full else 1
+
+
+register()

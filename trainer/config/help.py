@@ -1,0 +1,32 @@
+"""What `--help` lists: each group with its options, the default first."""
+
+import shutil
+from textwrap import wrap
+
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+from trainer.config.schema import GROUPS
+
+
+def choices(*, _root_: DictConfig) -> str:
+    """The table of groups and options, as wide as the terminal."""
+    chosen = _root_.hydra.runtime.choices
+    groups = (*GROUPS, "experiment", "sweep")
+    # What a group that takes several options has chosen is known by the names in its node alone.
+    first = {group: [chosen.get(group) or ""] for group in groups}
+    first["augmentation"] = list(_root_.augmentation)
+    return "\n".join(row(group, options(group, first[group])) for group in groups)
+
+
+def options(group: str, first: list[str]) -> list[str]:
+    """A group's options, those in `first` before the others."""
+    names = GlobalHydra.instance().config_loader().get_group_options(group)
+    return sorted(names, key=lambda name: (name not in first, name))
+
+
+def row(group: str, names: list[str]) -> str:
+    """A line of the table, folded under its second column."""
+    width = min(shutil.get_terminal_size().columns, 100)
+    text = " ".join(names) or "-"
+    return "\n".join(wrap(text, width, initial_indent=f"  {group:<16}", subsequent_indent=" " * 18))

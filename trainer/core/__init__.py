@@ -1,0 +1,1 @@
+"""What every room speaks: batches, plans, durations, random numbers, errors."""

@@ -1,0 +1,21 @@
+"""Comparing metrics by their name: losses and errors are better when low. Calibration error."""
+
+import math
+from typing import Literal
+
+Mode = Literal["min", "max"]
+LOW_IS_BETTER = ("loss", "error", "nll", "ece", "brier", "mse", "mae")
+
+
+def direction(monitor: str) -> Mode:
+    """`min` for `val/loss` and its like, `max` for all else."""
+    return "min" if monitor.endswith(LOW_IS_BETTER) else "max"
+
+
+def better(value: float, best: float | None, mode: Mode, min_delta: float = 0.0) -> bool:
+    """Whether a value improves on the best by more than `min_delta`. NaN never does."""
+    if math.isnan(value):
+        return False
+    if best is None:
+        return True
+    return value < best - min_delta if mode == "min" else value > best + min_delta

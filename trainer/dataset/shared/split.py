@@ -1,0 +1,92 @@
+"""Images by number, and splits: lists of the numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.core.errors import DataError
+from trainer.mixer import Target
+
+
+class Images(Protocol):
+    """M images of one shape, held in memory or decoded on demand."""
+
+    shape: tuple[int, int, int]  # C, H, W
+
+    def __len__(self) -> int:
+        """M."""
+        ...
+
+    def read(self, ids: Sequence[int]) -> Tensor:
+        """The images `ids` as uint8 [len(ids), C, H, W] on the CPU."""
+        ...
+
+
+class Pixels:
+    """Images that are held as one uint8 tensor [M, C, H, W]."""
+
+    def __init__(self, pixels: Tensor) -> None:
+        self.pixels = pixels
+        self.shape: tuple[int, int, int] = tuple(pixels.shape[1:])  # pyright: ignore
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def read(self, ids: Sequence[int]) -> Tensor:
+        """The images `ids` as uint8 [len(ids), C, H, W]."""
+        return self.pixels[torch.as_tensor(ids, dtype=torch.int64)]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some rows of a source. A row's number in the source is the dataset id of its example."""
+
+    images: Images
+    labels: Tensor  # [M, ...] of the whole source
+    ids: Tensor  # [n] the rows that belong to the split
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def target(self) -> Target:
+        """What a label is: a class id [M], a mask [M, H, W], numbers [M] or [M, D], an image.
+
+        Raises DataError for labels [M, ...] of another type or shape.
+        """
+        kinds: dict[int, Target] = {1: "class", 3: "mask"}
+        if self.labels.is_floating_point():
+            kinds = {1: "vector", 2: "vector", 4: "image"}
+        if self.labels.ndim not in kinds:
+            kind, shape = self.labels.dtype, list(self.labels.shape)
+            raise DataError(f"labels must be classes, masks, vectors or images, got {kind} {shape}")
+        return kinds[self.labels.ndim]
+
+    @property
+    def classed(self) -> bool:
+        """Whether the labels are class ids: one integer for each example."""
+        return self.target == "class"
+
+
+def divide(split: Split, fraction: float, rng: np.random.Generator) -> tuple[Split, Split]:
+    """Cut a stratified `fraction` off: (the part, the rest), ids in ascending order.
+
+    Each class gives its own share, rounded so that the part has the right size as a whole. By one
+    generator, what f cuts off is what 1 − f leaves.
+    """
+    if fraction > 0.5:
+        rest, part = divide(split, round(1 - fraction, 12), rng)
+        return part, rest
+    strata = split.labels[split.ids].numpy() if split.classed else np.zeros(len(split))
+    order = rng.permutation(len(strata))
+    order = order[np.argsort(strata[order], kind="stable")]
+    # Every 1/fraction-th row of the list sorted by class: proportions hold to within one row.
+    marks = np.floor(np.arange(len(order) + 1) * fraction + 0.5)
+    taken = np.zeros(len(order), bool)
+    taken[order] = np.diff(marks) > 0
+    mask = torch.from_numpy(taken)
+    return replace(split, ids=split.ids[mask]), replace(split, ids=split.ids[~mask])

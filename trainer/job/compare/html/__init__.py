@@ -1,0 +1,1 @@
+"""The page that job=compare writes: one file that stands alone."""

@@ -1,0 +1,149 @@
+"""Does it help, and by how much: groups of runs that differ in more than their seed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+
+from trainer import history
+from trainer.core.errors import ConfigError, TrainerError
+from trainer.core.ranges import within
+from trainer.job.base import Job
+from trainer.job.compare import hparams, sentences
+from trainer.job.compare.comparison import Comparison, compare
+from trainer.job.compare.disagreements import Disagreement, disagree, records_of, thumbnails
+from trainer.job.compare.export import as_json, markdown, runs_csv, table_csv
+from trainer.job.compare.html.page import page
+from trainer.job.compare.runs import find, read
+from trainer.job.compare.significance import Correction
+from trainer.job.compare.tables import brief
+from trainer.report.console import table
+from trainer.storage.saved_run import SavedRun, listed
+
+if TYPE_CHECKING:
+    from trainer.dataset import Data
+    from trainer.job.compare.tables import TextTable
+    from trainer.run.run import Run
+
+Found = list[Disagreement]
+
+
+class Compare(Job):
+    """Reads `runs`; writes `compare.md`, `.csv`, `.json` and `.html`, `runs.csv`, `tensorboard/`.
+
+    `metric`, `<split>/<name>`, is compared in the end, the same of val at equal cost. `baseline`
+    names a group by settings, `mining=none`, or an option, `none`; null takes the one with the most
+    options that are none, else the first. `ignore` are settings that make no group. `published` is
+    the interval that the difference has to lie in to count as replicated; of one group its value.
+    """
+
+    def __init__(
+        self,
+        *,
+        metric: str | None = None,
+        baseline: str | None = None,
+        target: float | None = None,
+        correction: Correction = "holm",
+        ignore: list[str] | None = None,
+        examples: int = 12,
+        published: list[float] | None = None,
+    ) -> None:
+        within("job.examples", examples, "[0, 1000]")
+        if published is not None and not (len(published) == 2 and published[0] <= published[1]):
+            raise ValueError(
+                f"job.published={published}: give the lowest and the highest, [0.005,0.011]"
+            )
+        self.metric = metric
+        self.baseline = baseline
+        self.target = target
+        self.correction: Correction = correction
+        self.ignore = ignore or []
+        self.examples = examples
+        self.published = None if published is None else (published[0], published[1])
+
+    def __call__(self, run: Run) -> dict[str, Any]:
+        """Read, compare, say, write."""
+        paths = listed(run.config["runs"])
+        if not paths:
+            raise ConfigError("runs must be given: a sweep's folder, or a list of run folders")
+        of = compare(
+            [read(folder) for folder in find(paths)],
+            interval=run.interval,
+            metric=self.metric,
+            baseline=self.baseline,
+            target=self.target,
+            correction=self.correction,
+            ignore=self.ignore,
+            published=self.published,
+        )
+        self.say(run, of)
+        self.write(run, of)
+        folder = run.folder.path
+        run.console.say(f"page          {folder / 'compare.html'}")
+        run.console.say(f"HParams       tensorboard --logdir {folder / 'tensorboard'}")
+        told = sentences.verdicts(of, of.final)
+        replicated = {one.label: one.passed for one in of.replicas}
+        return {
+            "metric": of.metric,
+            "baseline": of.baseline.label,
+            "verdicts": told,
+            **({"replicated": replicated} if replicated else {}),
+        }
+
+    def say(self, run: Run, of: Comparison) -> None:
+        """The tables and the sentences."""
+        for sheet in brief(of):
+            run.console.say(shown(sheet))
+        for note in sentences.notes(of):
+            run.console.warn(note)
+        for line in sentences.verdicts(of, of.final) + sentences.replications(of):
+            run.console.say(escape(line))
+
+    def write(self, run: Run, of: Comparison) -> None:
+        """The files."""
+        folder = run.folder.path
+        found = self.disagreements(of)
+        data, missing = self.data(run, of, found)
+        names = () if data is None else data.classes
+        ids = sorted({e.id for one in found for e in (*one.gained, *one.lost)})
+        images = {} if data is None else thumbnails(data, ids)
+        texts = {
+            "compare.md": markdown(of),
+            "compare.csv": table_csv(of),
+            "runs.csv": runs_csv(of),
+            "compare.json": json.dumps(as_json(of), indent=2, ensure_ascii=False),
+            "compare.html": page(of, found, names, images, missing),
+        }
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        hparams.write(of, folder / "tensorboard")
+
+    def disagreements(self, of: Comparison) -> Found:
+        """Of each group with the baseline, where both have difficulty stores."""
+        if not self.examples:
+            return []
+        base = records_of(of.baseline)
+        others = (one for one in of.groups if one is not of.baseline)
+        found = (disagree(one.label, records_of(one), base, self.examples) for one in others)
+        return [one for one in found if one is not None]
+
+    def data(self, run: Run, of: Comparison, found: Found) -> tuple[Data | None, str]:
+        """The data set that the examples are of, or why it cannot be shown."""
+        if not any((*one.gained, *one.lost) for one in found):
+            return None, ""
+        try:
+            source = SavedRun.at(str(of.baseline.runs[0].folder), "runs")
+            data = run.like(source).data
+            held = history.open(source.folder)
+            held.check(data.train.ids.numpy(), data.train.labels.numpy())
+        except (TrainerError, OSError, ValueError) as error:
+            return None, f"without their images: {error}"
+        return data, ""
+
+
+def shown(sheet: TextTable) -> Any:
+    """A table for the console, in which nothing is markup."""
+    rows = [[escape(cell) for cell in row] for row in sheet.rows]
+    return table(escape(sheet.title), [escape(name) for name in sheet.columns], rows)

@@ -1,0 +1,5 @@
+"""The learning-rate range test."""
+
+from trainer.job.find_lr.job import FindLr
+
+__all__ = ["FindLr"]

@@ -1,0 +1,215 @@
+"""Learning rate range test (Smith 2017, https://arxiv.org/abs/1506.01186, section 3.3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from trainer.core.duration import Clock
+from trainer.core.errors import NonFiniteError
+from trainer.core.plan import Plan
+from trainer.core.ranges import within
+from trainer.core.seed import StepId
+from trainer.job.base import Job
+from trainer.job.find_lr.curve import Curve
+from trainer.optimizer.shared.groups import base_lr
+from trainer.report.console import table
+from trainer.report.log import Log
+from trainer.run.assemble import make_fit
+from trainer.schedule import Schedule
+from trainer.training.learning_rate import LearningRate
+from trainer.training.reporter import Reporter
+from trainer.training.rollback import rolled_back
+from trainer.warmup.none import NoWarmup
+
+if TYPE_CHECKING:
+    from trainer.core.batch import Batch
+    from trainer.run.run import Run
+    from trainer.training.fit import Fit
+
+Mode = Literal["exponential", "linear"]
+MARGIN = 10  # the suggestion is so many times smaller than the rate of the lowest loss
+
+
+class FindLr(Job):
+    """Takes the run's own train steps at a rate that rises from `start` to `end`.
+
+    After each step the loss is that of a fixed part of the validation split (of the training split
+    where there is none), at most `eval_batch_size` examples, in eval mode but for batch norm, which
+    takes the statistics of the batch: its running ones have yet to settle. The rate at the lowest
+    smoothed loss is the last before it rises: the suggestion is a tenth of it. Model and optimizer
+    end as they began. Writes `find_lr.csv` and `find_lr.png`.
+    """
+
+    needs_data = True
+
+    def __init__(
+        self,
+        *,
+        start: float = 1e-7,
+        end: float = 10.0,
+        steps: int = 100,
+        mode: Mode = "exponential",
+        beta: float = 0.8,
+        diverge: float = 4.0,
+    ) -> None:
+        within("job.start", start, "(0, inf)")
+        within("job.end", end, "(0, inf)")
+        if end <= start:
+            raise ValueError(f"job.end must be above job.start={start:g}, got {end:g}")
+        within("job.steps", steps, "[2, inf)")
+        within("job.beta", beta, "[0, 1)")
+        within("job.diverge", diverge, "(1, inf)")
+        self.ramp = Ramp(start, end, steps, mode)
+        self.curve = Curve(beta=beta, diverge=diverge)
+
+    def __call__(self, run: Run) -> dict[str, Any]:
+        """Raise the rate, then suggest one."""
+        log = Log(run.folder.path, run.console.warn)
+        try:
+            fit = make_fit(run, Reporter(log, run.console, run.data, run.epochs))
+            with rolled_back(fit):
+                ended = self.climb(run, fit)
+            pixels = self.curve.picture(log_scale=self.ramp.mode == "exponential")
+            Image.fromarray(pixels).save(run.folder.path / "find_lr.png")
+            log.show("image", "find_lr", pixels, 0)
+        finally:
+            log.close()
+        self.curve.write(run.folder.path / "find_lr.csv")
+        return self.conclude(run, ended)
+
+    def climb(self, run: Run, fit: Fit) -> str:
+        """Step after step at a higher rate; what ended it."""
+        ramp, optimizer = self.ramp, fit.step.guard.optimizer
+        rate = LearningRate(ramp, NoWarmup(), base_lr(optimizer), Clock(1, ramp.steps))
+        measure = loss_of(run, fit)
+        run.console.start(ramp.steps, 0)
+        try:
+            for batch, step_id, first_row in batches(fit, ramp.steps):
+                run.signals.check()
+                lr = rate.apply(optimizer, step_id.step)
+                fit.step(batch, step_id, first_row)
+                fit.step.guard.read()
+                loss = measure()
+                if not math.isfinite(loss):
+                    return "the loss was not finite"
+                self.curve.add(lr, loss)
+                run.console.advance(step_id.step + 1, f"loss {loss:.4f}")
+                if self.curve.diverged:
+                    return "the loss diverged"
+        except NonFiniteError as error:
+            return str(error)
+        finally:
+            run.console.stop()
+        return "the end of the range"
+
+    def conclude(self, run: Run, ended: str) -> dict[str, Any]:
+        """Show the curve, and the rates that it speaks for."""
+        curve, say = self.curve, run.console.say
+        split = "val" if len(run.data.val) else "train"
+        say(table(f"learning rate and loss on {split}", ["lr", "loss", "smoothed"], curve.rows()))
+        say(f"ended at      lr {curve.lrs[-1]:.2g}: {ended}" if curve.lrs else f"ended: {ended}")
+        lowest, steepest = curve.lowest(), curve.steepest()
+        suggestion = None if lowest is None else rounded(curve.lrs[lowest] / MARGIN)
+        override = None if suggestion is None else f"optimizer.lr={suggestion:g}"
+        if lowest is None or steepest is None:
+            run.console.warn(
+                "no suggestion: the loss never fell by 1 %; try another job.start or job.end"
+            )
+        else:
+            say(f"lowest        lr {curve.lrs[lowest]:.2g}: a tenth of it is {suggestion:g}")
+            say(f"steepest      lr {curve.lrs[steepest]:.2g}")
+            if lowest == len(curve.lrs) - 1:
+                run.console.warn("the loss was still falling at the end; raise job.end")
+            say(f"suggestion    {override}")
+        say(f"run folder    {run.folder.path}")
+        return {
+            "suggestion": suggestion,
+            "override": override,
+            "lowest": None if lowest is None else curve.lrs[lowest],
+            "steepest": None if steepest is None else curve.lrs[steepest],
+            "ended": ended,
+            "split": split,
+            "curve": {"lr": curve.lrs, "loss": curve.losses, "smoothed": curve.smoothed},
+        }
+
+
+class Ramp(Schedule):
+    """The rate of step t of n: start·(end/start)^(t/(n − 1)), or `linear` from start to end."""
+
+    def __init__(self, start: float, end: float, steps: int, mode: Mode) -> None:
+        self.start = start
+        self.end = end
+        self.steps = steps
+        self.mode = mode
+
+    def lr(self, t: float, base: float) -> float:
+        """Whatever the optimizer's own."""
+        share = t / (self.steps - 1)
+        if self.mode == "linear":
+            return self.start + (self.end - self.start) * share
+        return self.start * (self.end / self.start) ** share
+
+
+def batches(fit: Fit, steps: int) -> Iterator[tuple[Batch, StepId, int]]:
+    """The batches of the first steps of the run, with their moments and first rows."""
+    epoch = step = 0
+    while step < steps:
+        fit.planner.refresh(epoch, fit.scan)
+        plan = fit.planner.plan(epoch)
+        bounds = plan.bounds.tolist()
+        for i, batch in enumerate(islice(fit.train_feed.batches(plan), steps - step)):
+            yield batch, StepId(fit.seed, epoch, step), bounds[i]
+            step += 1
+        epoch += 1
+
+
+def loss_of(run: Run, fit: Fit) -> Callable[[], float]:
+    """What measures the loss of the model as it stands."""
+    held_out = len(fit.data.val) > 0
+    split, feed = (fit.data.val, fit.val_feed) if held_out else (fit.data.train, fit.train_feed)
+    number = min(run.config["eval_batch_size"], len(split))
+    ids = split.ids[torch.arange(number) * len(split) // number]
+    batch = next(iter(feed.batches(Plan.of(ids, number))))
+    images = run.forward.inputs(batch.images)
+
+    def measure() -> float:
+        with batch_statistics(fit.model), torch.no_grad():
+            records = fit.evaluator.records(run.forward(images), batch.labels[:, 0])
+        return (records["total_loss"].sum() / records["count"].sum()).item()
+
+    return measure
+
+
+@contextmanager
+def batch_statistics(model: nn.Module) -> Iterator[None]:
+    """The model in eval mode but for BatchNorm, which takes the batch's statistics and keeps none.
+
+    Those in eval mode already, frozen ones, take theirs.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
+    tracked = [module.track_running_stats for module in norms]
+    model.eval()
+    for module in norms:
+        module.training, module.track_running_stats = True, False
+    try:
+        yield
+    finally:
+        for module, tracks in zip(norms, tracked, strict=True):
+            module.track_running_stats = tracks
+        for module, training in modes:
+            module.training = training
+
+
+def rounded(lr: float) -> float:
+    """To the two digits that are worth typing."""
+    return float(f"{lr:.2g}")

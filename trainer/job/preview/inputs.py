@@ -1,0 +1,188 @@
+"""What a run would train on: its first images with their targets, and how many there are of each.
+
+`inputs.png` shows them augmented and mixed, with class labels and shares below. Masks are laid over
+their images, a colour for each class; an image that is a target stands beside its own.
+"""
+
+from __future__ import annotations
+
+import csv
+from colorsys import hsv_to_rgb
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from trainer.core.forward import Forward
+from trainer.core.plan import Plan, class_counts
+from trainer.core.seed import ExampleRandom, StepId
+from trainer.report.images import COLUMNS, LINE, thumbnails
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trainer.core.batch import Batch
+    from trainer.run.run import Run
+
+NUMBER = 32  # pictures in the grid
+OPACITY = 0.6  # of a mask over its image
+TURN = 0.618034  # of the circle of hues from one class to the next: the golden section
+SHADES = (0.9, 1.0), (0.9, 0.65), (0.45, 1.0)  # saturation and value of the classes in turn
+IGNORED = 128  # the grey of pixels that have no class
+SWATCH = 120  # pixels of a class in the legend
+COUNTED_AT_ONCE = 1000  # masks
+
+
+def write_inputs(run: Run, plan: Plan) -> None:
+    """`inputs.png` and `inputs.csv`: the first images of the first epoch, as a model sees them."""
+    batch = first_batch(run, plan)
+    target = run.data.target
+    batch = batch.rows(slice(NUMBER // 2 if target in ("mask", "image") else NUMBER))
+    names = run.data.classes
+    images = bytes_of(batch.images)
+    captions = captions_of(batch, names)
+    if target == "mask":
+        colours = palette(names)
+        masks = batch.labels[:, 0].cpu().numpy()
+        images, captions = pairs(images, overlay(images, masks, colours), captions)
+        sheet = np.concatenate([thumbnails(images, captions), legend(names, colours, len(images))])
+    elif target == "image":
+        images, captions = pairs(images, bytes_of(batch.labels[:, 0]), captions)
+        sheet = thumbnails(images, captions)
+    else:
+        sheet = thumbnails(images, captions)
+    Image.fromarray(sheet).save(run.folder.path / "inputs.png")
+    write_table(run.folder.path / "inputs.csv", batch, names)
+
+
+def first_batch(run: Run, plan: Plan) -> Batch:
+    """The first batch of the first epoch, augmented and mixed; its pixels are in [0, 1]."""
+    batch = next(iter(run.loader.open(run.data.train, run.device).batches(plan)))
+    images = Forward.unit(batch.images)
+    draws = ExampleRandom(run.config["seed"], 0, torch.arange(len(images)), images.device)
+    fill = float(run.task.ignore_index or 0)
+    for augmentation in run.augmentation:
+        augmentation.prepare(run.data.train)
+        if batch.labels.ndim < 4:
+            images = augmentation(images, draws)
+        else:
+            moved = batch.labels.flatten(1, -3)  # masks [B, 1, H, W] or images [B, C, H, W]
+            images, moved = augmentation.with_target(images, moved, draws, fill=fill)
+            batch = replace(batch, labels=moved.view_as(batch.labels))
+    return run.mixer(batch.with_images(images), StepId(run.config["seed"], 0, 0))
+
+
+def bytes_of(images: Tensor) -> np.ndarray:
+    """Images [N, C, H, W] in [0, 1] as uint8 [N, 3, H, W]."""
+    pixels = images.detach().cpu().clamp(0, 1).mul(255).round().byte()
+    return (pixels if pixels.shape[1] == 3 else pixels[:, :1].expand(-1, 3, -1, -1)).numpy()
+
+
+def captions_of(batch: Batch, names: tuple[str, ...]) -> list[list[str]]:
+    """Lines for each image: its classes with their shares, or its numbers, and what is its own."""
+    captions = []
+    for labels, shares in zip(batch.labels, batch.shares.tolist(), strict=True):
+        own = [] if shares[0] == 1 else [f"its own: {shares[0]:.0%}"]
+        if labels.ndim == 1 and not labels.is_floating_point():
+            parts = zip(labels.tolist(), shares, strict=True)
+            captions.append([f"{names[y]}: {share:.0%}" for y, share in parts if share > 0])
+        elif labels.ndim <= 2:
+            values = [f"{value:.2f}" for value in labels.flatten().tolist()[:4]]
+            captions.append([" ".join(values[:2]), " ".join(values[2:]), *own])
+        else:
+            captions.append(own)
+    return captions
+
+
+def pairs(
+    images: np.ndarray, others: np.ndarray, captions: list[list[str]]
+) -> tuple[np.ndarray, list[list[str]]]:
+    """Each image and then its other one; the captions stay with the images."""
+    both = np.stack([images, others], 1).reshape(-1, *images.shape[1:])
+    return both, [lines for caption in captions for lines in (caption, [])]
+
+
+def palette(names: tuple[str, ...]) -> np.ndarray:
+    """A colour of each class, uint8 [C, 3]; a first class `background` is black."""
+    colours = [hsv_to_rgb(i * TURN % 1, *SHADES[i % len(SHADES)]) for i in range(len(names))]
+    made = np.round(np.array(colours) * 255).astype(np.uint8)
+    if names[0] == "background":
+        made[0] = 0
+    return made
+
+
+def overlay(images: np.ndarray, masks: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Masks [N, H, W] over images uint8 [N, 3, H, W]; pixels of no class are grey."""
+    known = masks < len(colours)
+    tint = colours[np.where(known, masks, 0)].transpose(0, 3, 1, 2)
+    mixed = (1 - OPACITY) * images + OPACITY * tint
+    return np.where(known[:, None], mixed.round(), IGNORED).astype(np.uint8)
+
+
+def legend(names: tuple[str, ...], colours: np.ndarray, cells: int) -> np.ndarray:
+    """The colours with their classes, as wide as a sheet of so many thumbnails; [H, W, 3]."""
+    width = min(COLUMNS, cells) * 100
+    columns = max(1, width // SWATCH)
+    entries = [*zip(names, colours.tolist(), strict=True), ("no class", [IGNORED] * 3)]
+    rows = -(-len(entries) // columns)
+    sheet = Image.new("RGB", (width, rows * (LINE + 4) + 4), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, (name, colour) in enumerate(entries):
+        left, top = i % columns * SWATCH + 4, i // columns * (LINE + 4) + 2
+        draw.rectangle((left, top, left + LINE, top + LINE), fill=tuple(colour), outline="black")
+        text = name[:15].encode("latin-1", "replace").decode("latin-1")  # PIL's own font
+        draw.text((left + LINE + 4, top), text, fill="black")
+    return np.asarray(sheet)
+
+
+def write_table(path: Path, batch: Batch, names: tuple[str, ...]) -> None:
+    """A line for each part of each image: label, share, dataset id.
+
+    The label of a mask is the classes in it, that of a vector its numbers; an image has none.
+    """
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "label", "share", "id"])
+        for i, labels in enumerate(batch.labels):
+            for k, label in enumerate(labels[: batch.shares.shape[1]]):
+                share, example = float(batch.shares[i, k]), int(batch.index[i, k])
+                writer.writerow([i, described(label, names), f"{share:.4f}", example])
+
+
+def described(label: Tensor, names: tuple[str, ...]) -> str:
+    """A label in words."""
+    if label.ndim == 3:
+        return ""
+    if label.is_floating_point():
+        return " ".join(f"{value:g}" for value in label.flatten().tolist())
+    return ", ".join(names[c] for c in label.unique().tolist() if c < len(names))
+
+
+def write_counts(run: Run, plan: Plan) -> None:
+    """`classes.csv`: examples, or of masks pixels, of each class in the split and in an epoch."""
+    data = run.data
+    labels, names = data.train.labels, data.classes
+    if not names:
+        return
+    if data.target == "mask":
+        head = "pixels", "pixels in an epoch"
+        drawn = pixel_counts(plan.ids[:, 0], labels, len(names))
+    else:
+        head = "examples", "rows in an epoch"
+        drawn = class_counts(plan, labels, len(names))
+    with (run.folder.path / "classes.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["class", *head])
+        for name, held, rows in zip(names, data.class_counts(), drawn, strict=True):
+            writer.writerow([name, int(held), f"{float(rows):.10g}"])
+
+
+def pixel_counts(ids: Tensor, masks: Tensor, classes: int) -> Tensor:
+    """[C] pixels of each class in the masks [M, H, W] of the rows ids [R]; no class is left out."""
+    counts = torch.zeros(classes, dtype=torch.int64)
+    for part in ids.split(COUNTED_AT_ONCE):
+        counts += masks[part].flatten().bincount(minlength=classes)[:classes]
+    return counts

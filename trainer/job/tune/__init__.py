@@ -1,0 +1,5 @@
+"""Optuna search over overrides."""
+
+from trainer.job.tune.job import Tune
+
+__all__ = ["Tune"]

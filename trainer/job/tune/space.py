@@ -1,0 +1,124 @@
+"""A search space in Hydra's sweep syntax: what each setting may be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.errors import HydraException
+
+from trainer.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+LOG = re.compile(r"\s*log\(([^,()]+),([^,()]+)\)\s*")
+WHOLE = re.compile(r"\s*\d+\s*")
+DIGITS = 4  # of a number that is drawn
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some values, as they are typed."""
+
+    values: tuple[str, ...]
+
+    @property
+    def first(self) -> str:
+        """A value that there is for sure."""
+        return self.values[0]
+
+    def suggest(self, trial: Trial, name: str) -> str:
+        """What a trial is to take."""
+        return trial.suggest_categorical(name, self.values)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers from low to high; with `step` every so many, with `log` evenly in their log."""
+
+    low: float
+    high: float
+    step: float | None = None
+    log: bool = False
+
+    @property
+    def first(self) -> str:
+        """The lowest."""
+        return format_number(self.low)
+
+    def suggest(self, trial: Trial, name: str) -> str:
+        """What a trial is to take."""
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            step = 1 if self.step is None else int(self.step)
+            return str(trial.suggest_int(name, self.low, self.high, step=step, log=self.log))
+        return format_number(
+            trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
+        )
+
+
+Space = dict[str, Choice | Numbers]
+
+
+def format_number(value: float) -> str:
+    """A number as on the command line, to four digits."""
+    return str(value) if isinstance(value, int) else f"{value:.{DIGITS}g}"
+
+
+def space_of(node: Mapping[str, Any] | None) -> Space:
+    """The space of `job.space`. Raises ConfigError where there is none, or it cannot be read."""
+    found = {name: values_of(name, text) for name, text in flat(node or {})}
+    if not found:
+        raise ConfigError(
+            "job.space must name a setting and its values, such as "
+            "'job.space={optimizer.lr:\"log(1e-4,1e-1)\"}'"
+        )
+    return found
+
+
+def flat(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Settings by dotted name."""
+    found: list[tuple[str, Any]] = []
+    for key, value in node.items():
+        name = f"{prefix}{key}"
+        found += flat(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
+    return found
+
+
+def values_of(name: str, text: Any) -> Choice | Numbers:
+    """What a setting may be, by Hydra's grammar and `log(low,high)`."""
+    if isinstance(text, (list, tuple)):
+        text = ",".join(map(str, text))
+    log = LOG.fullmatch(str(text))
+    if log:
+        whole = all(WHOLE.fullmatch(end) for end in log.groups())
+        text = f"{'int(' * whole}interval({log[1]},{log[2]}){')' * whole}"
+    try:
+        override = OverridesParser.create().parse_override(f"{name}={text}")
+        return read(override, log=log is not None)
+    except (HydraException, ValueError) as error:
+        raise ConfigError(
+            f"job.space.{name}={text}: give values as in a sweep, such as a,b,c, range(1,5), "
+            f"interval(0,1) or log(1e-4,1e-1)"
+        ) from error
+
+
+def read(override: Override, *, log: bool) -> Choice | Numbers:
+    """What an override of a sweep stands for. Raises ValueError where that is nothing."""
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        low, high = value.start, value.end
+        if low is None or high is None or low >= high or (log and low <= 0):
+            raise ValueError(f"{low} to {high}")
+        return Numbers(low, high, log=log)
+    values = list(override.sweep_string_iterator()) if override.is_sweep_override() else []
+    if isinstance(value, RangeSweep) and len(values) > 1:
+        numbers = [float(one) if "." in one else int(one) for one in values]
+        return Numbers(numbers[0], numbers[-1], step=numbers[1] - numbers[0])
+    if not values:
+        values = [override.get_value_element_as_str()]
+    return Choice(tuple(values))

@@ -1,0 +1,37 @@
+"""Ranks: how hard each example of a batch is, by the miner's `score`."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainer.core.batch import Batch
+from trainer.loss import contract
+from trainer.mining.base import Miner
+from trainer.task.base import Task
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """Turns outputs and losses into ranks [B] or [B, H, W], higher for harder."""
+
+    task: Task
+    miner: Miner
+
+    @torch.no_grad()
+    def __call__(self, outputs: Tensor, losses: Tensor, batch: Batch) -> Tensor:
+        """Ranks of a batch from its outputs [B, C, ...] and losses [B] or [B, H, W]."""
+        if self.miner.score == "loss":
+            losses = losses.detach()
+            return losses - entropy(batch) if self.miner.rank_by == "excess" else losses
+        return contract(lambda labels: self.task.score(self.miner.score, outputs, labels), batch)
+
+
+def entropy(batch: Batch) -> Tensor:
+    """−Σ share log share over the classes: the least cross entropy a mixed target allows, [B].
+
+    Parts of one class are one share of it.
+    """
+    same = (batch.labels[:, :, None] == batch.labels[:, None, :]).float()  # [B, K, K]
+    merged = torch.einsum("bkj,bj->bk", same, batch.shares)
+    return -torch.xlogy(batch.shares, merged).sum(1)

@@ -1,0 +1,14 @@
+"""The blocks that a model is built of, from input to output."""
+
+from collections.abc import Iterator
+
+from torch import nn
+
+
+def blocks(module: nn.Module) -> Iterator[nn.Module]:
+    """The children, those in containers one by one."""
+    for child in module.children():
+        if isinstance(child, (nn.Sequential, nn.ModuleList)):
+            yield from blocks(child)
+        else:
+            yield child

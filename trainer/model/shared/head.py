@@ -1,0 +1,26 @@
+"""The head: the last layer, which makes the outputs. All before it is the backbone."""
+
+from torch import nn
+
+from trainer.core.errors import ConfigError
+from trainer.init.base import LAYERS
+
+
+def head_of(model: nn.Module) -> str:
+    """Dotted name of a model's last layer.
+
+    It is the model's attribute `head` where that is a name, otherwise the linear or convolution
+    layer that is defined last. Raises ConfigError where there is none.
+    """
+    name = getattr(model, "head", None)
+    if isinstance(name, str):
+        return name
+    layers = [name for name, module in model.named_modules() if isinstance(module, LAYERS)]
+    if not layers:
+        raise ConfigError(f"model: {type(model).__name__} has no linear or convolution layer")
+    return layers[-1]
+
+
+def inside(name: str, module: str) -> bool:
+    """Whether a dotted name is that of a module or of something in it."""
+    return name == module or name.startswith(f"{module}.")

@@ -1,0 +1,79 @@
+"""Learning rates by part: discriminative fine-tuning (Howard and Ruder 2018), section 3.2.
+
+https://arxiv.org/abs/1801.06146
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from trainer.model.shared.blocks import blocks
+from trainer.model.shared.head import head_of
+from trainer.model.shared.library import Library
+from trainer.optimizer.shared.groups import base_lr
+
+
+def scale_parts(
+    optimizer: Optimizer, model: nn.Module, *, head_lr_factor: float, layer_decay: float
+) -> None:
+    """Give each layer i of L the rate lr · layer_decay^(L − 1 − i), the head's times a factor.
+
+    A group of the optimizer becomes one for each rate, all else alike. Its `lr_scale` is the rate
+    as a factor on the optimizer's own, which `trainer.training.learning_rate` keeps.
+    """
+    if head_lr_factor == layer_decay == 1:
+        return
+    layers = layers_of(model)
+    scales = {
+        id(p): layer_decay ** (len(layers) - 1 - i) for i, layer in enumerate(layers) for p in layer
+    }
+    scales |= {id(p): head_lr_factor for p in model.get_submodule(head_of(model)).parameters()}
+    groups = [part for group in optimizer.param_groups for part in split(group, scales)]
+    for group in groups:
+        group["lr_scale"] = group["lr"] / base_lr(optimizer)
+    optimizer.param_groups[:] = groups
+
+
+def split(group: dict[str, Any], scales: dict[int, float]) -> Iterator[dict[str, Any]]:
+    """A group's parameters by their scales, in the order of these."""
+    held = [scales.get(id(p), 1.0) for p in group["params"]]
+    for scale in dict.fromkeys(held):
+        parameters = [p for p, own in zip(group["params"], held, strict=True) if own == scale]
+        yield group | {"params": parameters, "lr": group["lr"] * scale}
+
+
+def layers_of(model: nn.Module) -> list[list[nn.Parameter]]:
+    """The parameters by layer, from the input on, the head in the last: for timm's models as there.
+
+    Otherwise a layer is a child of the model, or a child of such a `Sequential` or `ModuleList`,
+    in the order of their definition. What has only vectors, as norms do, belongs to the layer
+    before; what the model itself holds, such as position embeddings, to the first.
+    """
+    head = list(model.get_submodule(head_of(model)).parameters())
+    model = model.network if isinstance(model, Library) else model
+    if hasattr(model, "group_matcher"):
+        return layers_of_timm(model)
+    seen = {id(p) for p in head}
+    layers: list[list[nn.Parameter]] = []
+    first = [p for p in model.parameters(recurse=False) if id(p) not in seen]
+    for block in blocks(model):
+        parameters = [p for p in block.parameters() if id(p) not in seen]
+        seen.update(map(id, parameters))
+        if not parameters:
+            continue
+        if layers and all(p.ndim <= 1 for p in parameters):
+            layers[-1] += parameters
+        else:
+            layers.append([*first, *parameters])
+            first = []
+    return [*layers, head]
+
+
+def layers_of_timm(model: Any) -> list[list[nn.Parameter]]:
+    """The parameters by layer, as timm's own layer-wise decay takes them."""
+    from timm.models import group_parameters
+
+    names = group_parameters(model, model.group_matcher(coarse=False))
+    return [[model.get_parameter(name) for name in names[i]] for i in sorted(names)]

@@ -1,0 +1,1 @@
+"""One run: its components, its checks, its status."""

@@ -1,0 +1,67 @@
+"""The memory that steps take: its peak, what there is, and the errors that say it is full."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+GROUP = Path("/sys/fs/cgroup")  # of a container, version 2
+TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3  # of mallopt(3)
+LARGEST_KEPT = 2**30  # bytes: what is larger is mapped and returned as before
+SIGNS = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # in errors of other types
+
+
+def reset_peak(device: torch.device) -> None:
+    """Let the peak that `Run.peak_memory` gives begin anew; where it cannot, it only grows."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # proc(5): the peak resident set
+
+
+def free(device: torch.device) -> None:
+    """Give back what nothing refers to any more."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def available() -> float:
+    """Bytes of the host's memory that can be had without swapping."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        fields = dict(line.split(":") for line in lines)
+        host = float(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        host = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with suppress(OSError, ValueError):  # no limit is the word max
+        limit, used = ((GROUP / f"memory.{name}").read_text() for name in ("max", "current"))
+        return min(host, float(limit) - float(used))
+    return host
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that memory is full."""
+    named = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    return named or any(sign in str(error) for sign in SIGNS)
+
+
+def keep_freed_memory() -> bool:
+    """Keep freed blocks below 1 GB in the process. Returns whether the C library can.
+
+    A step frees and asks for the same tens of MB over and over. glibc maps blocks above its
+    threshold (at most 32 MB) anew each time and returns the free end of the heap to the system, so
+    that every pass pays for page faults: with batch 256 a quarter of `simple_cnn`'s step.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False  # another C library, with settings of its own
+    settings = {MMAP_THRESHOLD: LARGEST_KEPT, TRIM_THRESHOLD: LARGEST_KEPT, TOP_PAD: 2**26}
+    return all(mallopt(which, value) for which, value in settings.items())

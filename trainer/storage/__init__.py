@@ -1,0 +1,1 @@
+"""What lies on disk: written atomically, read back as untrusted data."""

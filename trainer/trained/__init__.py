@@ -1,0 +1,1 @@
+"""Finished runs restored: weights, features, teachers, predictions."""

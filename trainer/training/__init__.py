@@ -1,0 +1,1 @@
+"""Epochs over steps over one batch."""

@@ -1,0 +1,86 @@
+"""The learning rate in force: the warmup, then the schedule, on the optimizer's groups."""
+
+import math
+from typing import Any
+
+from torch.optim import Optimizer
+
+from trainer.core.duration import Clock, reached
+from trainer.core.errors import ConfigError
+from trainer.optimizer.shared.groups import base_lr
+from trainer.schedule import Schedule
+from trainer.warmup import Warmup
+
+
+class LearningRate:
+    """After a warmup of W steps the schedule reads t − W. `base` is the optimizer's own rate.
+
+    Lengths are checked against the run once, here. A warmup whose end is not known leaves the
+    schedule bound to the whole run; when it ends, the schedule is bound to what remains.
+    """
+
+    def __init__(self, schedule: Schedule, warmup: Warmup, base: float, clock: Clock) -> None:
+        self.schedule = schedule
+        self.warmup = warmup
+        self.base = base
+        self.clock = clock
+        warmup.bind(clock)
+        warmup.check(clock)
+        schedule.check(self.bind())
+
+    def bind(self) -> Clock:
+        """Bind the schedule to what the warmup leaves of the run, as far as that is known."""
+        length = self.warmup.length
+        rest = self.clock if math.isinf(length) else self.clock.after(length)
+        self.schedule.bind(rest)
+        return rest
+
+    def lr(self, t: float) -> float:
+        """The rate at step t of a group whose own is `base`."""
+        if not reached(t, self.warmup.length):
+            return self.warmup.lr(t, self.schedule.lr(0.0, self.base))
+        return self.schedule.lr(max(t - self.warmup.length, 0.0), self.base)
+
+    def apply(self, optimizer: Optimizer, t: float) -> float:
+        """Set each group's rate, keeping its ratio to the optimizer's; returns the latter's."""
+        lr, own = self.lr(t), base_lr(optimizer)
+        for group in optimizer.param_groups:
+            group["lr"] = lr * group.setdefault("lr_scale", group["lr"] / own)
+        momentum = self.schedule.momentum(max(t - self.warmup.length, 0.0))
+        if momentum is not None:
+            set_momentum(optimizer, momentum)
+        return lr
+
+    def observe(self, metrics: dict[str, float], t: float) -> None:
+        """Hand the metrics of an epoch that ended at step t to both."""
+        self.observe_training(metrics, t)
+        self.schedule.observe(metrics, t - self.warmup.length)
+
+    def observe_training(self, metrics: dict[str, float], t: float) -> None:
+        """Hand the training metrics at step t to the warmup, which they may end."""
+        before = self.warmup.length
+        self.warmup.observe(metrics, t)
+        if self.warmup.length != before:
+            self.bind()
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of both."""
+        return {"schedule": self.schedule.state_dict(), "warmup": self.warmup.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take it back."""
+        self.warmup.load_state_dict(state["warmup"])
+        self.bind()
+        self.schedule.load_state_dict(state["schedule"])
+
+
+def set_momentum(optimizer: Optimizer, momentum: float) -> None:
+    """Set the momentum, or β₁, of each group. Raises ConfigError where there is none."""
+    for group in optimizer.param_groups:
+        if "betas" in group:
+            group["betas"] = (momentum, *group["betas"][1:])
+        elif group.get("momentum"):
+            group["momentum"] = momentum
+        else:
+            kind = type(optimizer).__name__
+            raise ConfigError(f"schedule.cycle_momentum=true: {kind} has no momentum here")

@@ -1,0 +1,140 @@
+"""Lets an update through only when the loss and the gradients are finite and something counts.
+
+On the CPU the numbers are read at each step. On a GPU nothing is read inside the step: a sticky
+flag on the device masks the updates (the fused optimizers take it as `found_inf`) until `read` is
+called. Either way weights, optimizer and buffers stay as they were before the first bad step.
+"""
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from trainer.core.errors import NonFiniteError
+from trainer.core.plan import Plan
+
+Policy = Literal["raise", "skip"]
+
+
+class NonFiniteGuard:
+    """Checks each update of one optimizer and of the buffers that a forward pass changes."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        buffers: list[Tensor],
+        *,
+        policy: Policy = "raise",
+        max_skips: int = 3,
+        deferred: bool = False,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> None:
+        self.optimizer = optimizer
+        self.scaler = scaler or torch.amp.GradScaler(enabled=False)
+        self.buffers = buffers
+        self.before = [buffer.clone() for buffer in buffers]  # as they were at the last start
+        self.policy = policy
+        self.max_skips = max_skips
+        self.deferred = deferred
+        self.in_a_row = 0
+        device = optimizer.param_groups[0]["params"][0].device
+        self.flag = torch.zeros((), device=device)  # 1 from the first bad step on
+        self.bad_step = torch.full((), -1, device=device, dtype=torch.long)
+
+    def start(self) -> None:
+        """Begin a step: no gradients yet, and the buffers kept as they are."""
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+        if self.buffers:
+            torch._foreach_copy_(self.before, self.buffers)
+
+    def restore(self) -> None:
+        """Put the buffers back as they were at the snapshot."""
+        if self.buffers:
+            torch._foreach_copy_(self.buffers, self.before)
+
+    def update(self, loss: Tensor, norm: Tensor, denominator: Tensor, step: int) -> bool:
+        """Take the optimizer's step if all is well; whether it was taken as far as is known.
+
+        Raises NonFiniteError under `raise`, or after more than `max_skips` bad steps in a row.
+        """
+        if self.deferred:
+            return self.masked_update(loss, norm, denominator, step)
+        # Under fp16 an infinite gradient is the scaler's to handle: it skips and scales down.
+        bad_gradient = not (math.isfinite(norm.item()) or self.scaler.is_enabled())
+        if bad_gradient or not math.isfinite(loss.item()):
+            self.restore()
+            self.scaler.update()  # or the next step's gradients cannot be unscaled
+            self.count_skip(step, "gradient" if math.isfinite(loss.item()) else "loss")
+            return False
+        self.in_a_row = 0
+        counts = denominator.item() != 0
+        if counts:
+            self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return counts
+
+    def count_skip(self, step: int, what: str) -> None:
+        """Raise unless this bad step may be skipped."""
+        self.in_a_row += 1
+        if self.policy == "raise":
+            raise NonFiniteError(f"the {what} is not finite at step {step}")
+        if self.in_a_row > self.max_skips:
+            raise NonFiniteError(
+                f"the {what} is not finite at step {step}, the {self.in_a_row}th in a row "
+                f"(max_skips={self.max_skips})"
+            )
+
+    def masked_update(self, loss: Tensor, norm: Tensor, denominator: Tensor, step: int) -> bool:
+        """The same on the device. Under `skip` the flag is not sticky."""
+        bad = ~(torch.isfinite(loss) & torch.isfinite(norm))
+        first = bad & (self.bad_step < 0)
+        self.bad_step = torch.where(first, step, self.bad_step)
+        masked = bad if self.policy == "skip" else bad | (self.bad_step >= 0)
+        self.flag = torch.where(masked, self.flag + 1, 0.0)  # masked steps in a row
+        for buffer, before in zip(self.buffers, self.before, strict=True):
+            buffer.copy_(torch.where(masked, before, buffer))
+        self.optimizer.found_inf = (masked | (denominator == 0)).float()  # pyright: ignore
+        self.optimizer.step()
+        return True
+
+    def read(self) -> None:
+        """Read the flag back: once every so many steps. Raises NonFiniteError."""
+        if not self.deferred:
+            return
+        in_a_row, step = int(self.flag.item()), int(self.bad_step.item())
+        if self.policy == "raise" and step >= 0:
+            raise NonFiniteError(f"the loss or the gradient is not finite at step {step}", step)
+        if in_a_row > self.max_skips:
+            raise NonFiniteError(
+                f"the loss or the gradient is not finite in {in_a_row} steps in a row "
+                f"(max_skips={self.max_skips}), first at step {step}",
+                step,
+            )
+        self.bad_step.fill_(-1)
+
+    def trained(self) -> list[nn.Parameter]:
+        """The parameters that have a gradient."""
+        groups = self.optimizer.param_groups
+        return [p for group in groups for p in group["params"] if p.grad is not None]
+
+    def gradients(self) -> tuple[Tensor, list[Tensor]]:
+        """The 2-norm of all gradients together, and the gradients, unscaled."""
+        self.scaler.unscale_(self.optimizer)
+        gradients: list[Any] = [p.grad for p in self.trained()]
+        return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))), gradients
+
+
+def located(error: NonFiniteError, plan: Plan, begin: int, epoch: int) -> NonFiniteError:
+    """The error with the epoch and the examples of its step, where only the step is known.
+
+    `begin` is the step at which the epoch with this plan began.
+    """
+    if error.step is None:
+        return error
+    first, last = plan.bounds[error.step - begin :][:2].tolist()
+    ids = plan.ids[first:last].unique().tolist()
+    return NonFiniteError(f"{error}, epoch {epoch}, among the examples {ids}")

@@ -1,0 +1,272 @@
+"""The one train step: an effective batch in, one update out."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from trainer.augmentation import Augmentation
+from trainer.core.batch import Batch, only
+from trainer.core.errors import NonFiniteError
+from trainer.core.forward import Forward
+from trainer.core.plan import Plan
+from trainer.core.seed import ExampleRandom, Purpose, StepId, seed_torch
+from trainer.distill import Distiller
+from trainer.loss import Loss, contract, spread
+from trainer.mining import Miner
+from trainer.mining.shared.ranker import Ranker
+from trainer.mixer import Mixer
+from trainer.training.meter import Meter
+from trainer.training.nonfinite import NonFiniteGuard
+from trainer.training.sam import ascended
+from trainer.training.weight_average import Average
+
+TINY = 1e-30  # keeps 0 / 0 away where nothing counts; that step is then not taken
+NOTHING = torch.zeros(())
+
+
+@dataclass
+class Learned:
+    """What the passes of a step leave behind, beside the gradient."""
+
+    total: Tensor = NOTHING  # the loss
+    denominator: Tensor = NOTHING  # Σ count
+    chunks: list[tuple[Batch, Batch]] = field(default_factory=list)  # plain, and weighed
+    seen: list[tuple[Batch, Tensor, Tensor]] = field(default_factory=list)  # outputs and losses
+
+
+@dataclass
+class Cost:
+    """What a run has spent, in examples."""
+
+    forward: int = 0  # through a forward pass, scoring passes included
+    backward: int = 0  # through a backward pass, masked ones included
+
+
+class Step:
+    """One optimizer step. The reduction is Σ weight·ℓ / Σ count over the effective batch.
+
+    With `accumulate` above 1 the batch goes through in chunks. Where the miner or the loss depends
+    on all of it, a scoring pass without gradient comes first.
+    """
+
+    def __init__(
+        self,
+        *,
+        forward: Forward,
+        augmentation: list[Augmentation],
+        mixer: Mixer,
+        loss: Loss,
+        miner: Miner,
+        ranker: Ranker,
+        distiller: Distiller,
+        guard: NonFiniteGuard,
+        meter: Meter,
+        average: Average,
+        accumulate: int = 1,
+        clip: float | None = None,
+        sam: float | None = None,
+    ) -> None:
+        self.forward = forward
+        self.augmentation = augmentation
+        self.mixer = mixer
+        self.loss = loss
+        self.miner = miner
+        self.ranker = ranker
+        self.distiller = distiller
+        self.guard = guard
+        self.meter = meter
+        self.average = average
+        self.accumulate = accumulate
+        self.clip = clip
+        self.sam = sam
+        self.cost = Cost()
+        self.norm = torch.zeros(())  # of the last step's gradient, before clipping
+
+    def __call__(self, batch: Batch, step_id: StepId, first_row: int) -> None:
+        """Train on a batch whose rows stand at `first_row` and after in the epoch's plan."""
+        self.guard.start()
+        self.seed(step_id)
+        batch = self.prepare(batch, step_id, first_row)
+        mining = step_id.epoch >= self.miner.warmup_epochs
+        if mining:
+            batch = self.select(batch, step_id)
+        learned = self.learn(batch, step_id, mining=mining)
+        if self.sam is not None:
+            self.learn_nearby(learned, step_id, self.sam)
+        if self.update(learned, step_id):
+            self.average.after_step()
+            self.observe(learned, step_id)
+
+    def share(self, plan: Plan, first: StepId) -> Plan:
+        """The rows of an epoch's plan that this process fetches; `first` is when it begins."""
+        return plan
+
+    def seed(self, step_id: StepId) -> None:
+        """Seed what the model draws in a step, dropout for one."""
+        seed_torch(self.forward.device, step_id.seed, Purpose.STEP, step_id.step)
+
+    def select(self, batch: Batch, step_id: StepId) -> Batch:
+        """The rows that the miner chooses."""
+        return self.miner.select(batch, self.rank, step_id)
+
+    def observe(self, learned: Learned, step_id: StepId) -> None:
+        """Let the meter and the miner see a step that was taken."""
+        for plain, outputs, losses in learned.seen:
+            self.meter.add(plain, outputs, losses)
+            if self.miner.observes:
+                self.miner.observe(plain, self.ranker(outputs, losses, plain))
+
+    def learn(self, batch: Batch, step_id: StepId, *, mining: bool) -> Learned:
+        """Forward and backward, chunk by chunk: the gradient of Σ weight·ℓ / Σ count."""
+        pooled = self.loss.batchwise or (mining and self.miner.pooled)
+        weighed, denominator = batch, None
+        learned, parts = Learned(), []
+        if pooled and self.accumulate > 1:
+            weighed = self.weigh(*self.score(batch), batch, step_id, mining=mining)
+        pairs = zip(batch.chunks(self.accumulate), weighed.chunks(self.accumulate), strict=True)
+        for plain, chunk in pairs:
+            outputs = self.forward(plain.images)
+            losses = self.contract(outputs, plain)
+            learned.seen.append((plain, outputs.detach(), losses.detach()))
+            if pooled and self.accumulate == 1:
+                weighed = self.weigh(outputs, losses, plain, step_id, mining=mining)
+            held = weighed if self.accumulate == 1 else chunk
+            if denominator is None:
+                denominator = learned.denominator = self.count(weighed)
+            learned.chunks.append((plain, held))
+            parts.append(self.backward(outputs, losses, plain, held, denominator))
+        learned.total = sum(parts[1:], parts[0])
+        self.spend(len(batch))
+        return learned
+
+    def count(self, batch: Batch) -> Tensor:
+        """Σ count of an effective batch."""
+        if self.loss.uniform and batch.labels.ndim == 2:
+            return batch.count.sum()
+        counts = contract(self.loss.denominator, batch)
+        return (spread(batch.count, counts) * counts).sum()
+
+    def learn_nearby(self, learned: Learned, step_id: StepId, radius: float) -> None:
+        """Put the gradient at the worst place near the weights in place of theirs.
+
+        The same rows with the same weights and dropout, and nothing is observed.
+        """
+        norm, _ = self.guard.gradients()
+        parameters = self.guard.trained()
+        self.seed(step_id)
+        with ascended(self.forward.model, parameters, norm, radius):
+            for plain, held in learned.chunks:
+                outputs = self.forward(plain.images)
+                losses = self.contract(outputs, plain)
+                self.backward(outputs, losses, plain, held, learned.denominator)
+        self.spend(sum(len(plain) for plain, _ in learned.chunks))
+
+    def backward(
+        self, outputs: Tensor, losses: Tensor, plain: Batch, held: Batch, denominator: Tensor
+    ) -> Tensor:
+        """Add the gradient of a chunk's part of the loss; the part, detached.
+
+        The sum is linear in the losses, so it need not be part of the graph.
+        """
+        losses = self.loss.reweigh(losses, outputs, held)
+        losses = self.distiller(plain.images, outputs, losses)
+        share = (spread(held.weight, losses) / denominator.clamp(min=TINY)).expand_as(losses)
+        losses.backward(self.guard.scaler.scale(share))
+        return torch.dot(share.flatten(), losses.detach().flatten())
+
+    def spend(self, examples: int, *, backward: bool = True) -> None:
+        """Count examples that went forward, and backward."""
+        self.cost.forward += examples
+        self.cost.backward += examples * backward
+
+    def prepare(self, batch: Batch, step_id: StepId, first_row: int) -> Batch:
+        """Augment, standardise, mix; pixels to be ignored have weight and count 0."""
+        if self.augmentation:
+            images = self.forward.unit(batch.images)
+            draws = ExampleRandom(
+                step_id.seed, step_id.epoch, self.places(batch, first_row), images.device
+            )
+            for augmentation in self.augmentation:
+                if batch.labels.ndim < 4:  # no mask or image
+                    images = augmentation(images, draws)
+                else:
+                    images, batch = self.move(augmentation, images, batch, draws)
+            images = self.forward.standardise(images)
+        else:
+            images = self.forward.inputs(batch.images)
+        batch = self.mix(batch.with_images(images), step_id)
+        if self.loss.ignores:
+            return only(batch, batch.labels[:, 0] != self.loss.ignore_index)
+        return batch
+
+    def places(self, batch: Batch, first_row: int) -> Tensor:
+        """Where the rows [B] stand in the epoch's plan."""
+        return torch.arange(first_row, first_row + len(batch))
+
+    def mix(self, batch: Batch, step_id: StepId) -> Batch:
+        """The batch as the mixer makes it."""
+        return self.mixer(batch, step_id)
+
+    def move(
+        self, augmentation: Augmentation, images: Tensor, batch: Batch, draws: ExampleRandom
+    ) -> tuple[Tensor, Batch]:
+        """Augment images and the masks [B, 1, H, W] or images [B, 1, C, H, W] that they go with."""
+        target = batch.labels.flatten(1, -3)  # [B, 1 or C, H, W]
+        fill = float(self.loss.ignore_index or 0)
+        images, target = augmentation.with_target(images, target, draws, fill=fill)
+        return images, replace(batch, labels=target.view_as(batch.labels))
+
+    def contract(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The share-weighted loss of each image, [B] or [B, H, W]."""
+        return contract(lambda labels: self.loss(outputs, labels), batch)
+
+    def score(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Outputs and losses of prepared images by a read-only pass, chunk by chunk."""
+        with self.forward.read_only():
+            parts = [self.forward(chunk.images) for chunk in batch.chunks(self.accumulate)]
+            self.spend(len(batch), backward=False)
+            outputs = torch.cat(parts)
+            return outputs, self.contract(outputs, batch)
+
+    def rank(self, batch: Batch) -> Tensor:
+        """Ranks of prepared images by a read-only pass."""
+        return self.ranker(*self.score(batch), batch)
+
+    @torch.no_grad()
+    def weigh(
+        self, outputs: Tensor, losses: Tensor, batch: Batch, step_id: StepId, *, mining: bool
+    ) -> Batch:
+        """Let the loss, then the miner, see the whole effective batch."""
+        outputs, losses = outputs.detach(), losses.detach()
+        self.loss.survey(losses, outputs, batch)
+        if not (mining and self.miner.pooled):
+            return batch
+        losses = self.loss.reweigh(losses, outputs, batch)
+        return self.miner.weigh(self.ranker(outputs, losses, batch), batch, step_id)
+
+    def update(self, learned: Learned, step_id: StepId) -> bool:
+        """Clip, check, update; whether the step was taken."""
+        self.norm, gradients = self.guard.gradients()
+        if self.clip is not None:
+            torch._foreach_mul_(gradients, (self.clip / (self.norm + 1e-6)).clamp(max=1.0))
+        try:
+            return self.guard.update(learned.total, self.norm, learned.denominator, step_id.step)
+        except NonFiniteError as error:
+            ids = self.not_finite(learned) or "all of the batch"
+            raise NonFiniteError(f"{error}, epoch {step_id.epoch}, examples {ids}") from None
+
+    def not_finite(self, learned: Learned) -> list[int]:
+        """Dataset ids of the rows whose image is not finite; if there are none, whose loss is not.
+
+        Under BatchNorm one such image takes the losses of its whole batch with it.
+        """
+        images = [(batch, batch.images) for batch, _, _ in learned.seen]
+        losses = [(batch, values) for batch, _, values in learned.seen]
+        return not_finite(images) or not_finite(losses)
+
+
+def not_finite(pairs: list[tuple[Batch, Tensor]]) -> list[int]:
+    """Dataset ids of the rows of batches whose values [B, ...] are not all finite."""
+    bad = [b.index[~torch.isfinite(values.reshape(len(b), -1)).all(1)] for b, values in pairs]
+    return torch.cat(bad).unique().tolist()
