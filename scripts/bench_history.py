@@ -31,11 +31,11 @@ from omegaconf import OmegaConf
 
 from trainer import history
 from trainer.__main__ import CONF, register
+from trainer.cli.execute import make_run
 from trainer.core.duration import Clock
 from trainer.core.seed import StepId
 from trainer.history.store import DifficultyStore
 from trainer.report.console import Console
-from trainer.run.assemble import make_step
 from trainer.run.run import Run
 from trainer.storage.run_folder import RunFolder
 from trainer.task.classification import Classification
@@ -65,7 +65,7 @@ class TimedStore(DifficultyStore):
         self.seconds += time.perf_counter() - began
 
 
-def make_run(root: str, folder: Path) -> Run:
+def mnist_run(root: str, folder: Path) -> Run:
     """The parts of the run that is measured."""
     register()
     overrides = ["dataset=mnist", f"dataset.root={root}", "model=simple_cnn", "batch_size=64"]
@@ -73,7 +73,7 @@ def make_run(root: str, folder: Path) -> Run:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = OmegaConf.to_container(compose("config", overrides), resolve=True)
     console = Console(quiet=True)
-    return Run(config, RunFolder(folder), console, overrides, [str(CONF)])  # pyright: ignore
+    return make_run(config, RunFolder(folder), console, overrides, [str(CONF)])  # pyright: ignore
 
 
 class Trainer:
@@ -81,7 +81,7 @@ class Trainer:
 
     def __init__(self, run: Run) -> None:
         full = run.full_steps
-        self.step = make_step(run, Clock(full, run.config["epochs"] * full))
+        self.step = run.assemble_step(Clock(full, run.config["epochs"] * full)).step
         self.plan = run.planner.plan(0)
         self.bounds = self.plan.bounds.tolist()
         self.feed = run.loader.open(run.data.train, run.device)
@@ -210,7 +210,7 @@ def main() -> None:
     print(json.dumps(about))
     print("figures are medians [quartiles]\n\nMNIST, simple_cnn, batch 64")
     with tempfile.TemporaryDirectory() as folder:
-        run = make_run(settings.root, Path(folder))
+        run = mnist_run(settings.root, Path(folder))
         training(run, settings.pairs)
         parts(run)
         print(f"\n{IMAGENET:,} examples")

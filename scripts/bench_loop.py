@@ -42,11 +42,11 @@ from torchvision.datasets import MNIST
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from trainer.__main__ import CONF, register
+from trainer.cli.execute import make_run
 from trainer.report.console import Console
 from trainer.report.log import Log
-from trainer.run.assemble import make_fit
+from trainer.run.assemble import assemble
 from trainer.run.memory import keep_freed_memory
-from trainer.run.run import Run
 from trainer.storage.run_folder import RunFolder
 from trainer.training.reporter import Reporter
 
@@ -209,10 +209,12 @@ class Trainer(Rival):
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = OmegaConf.to_container(compose("config", overrides), resolve=True)
         console = Console(quiet=True)
-        run = Run(config, RunFolder(self.folder), console, overrides, [str(CONF)])  # pyright: ignore
+        run = make_run(config, RunFolder(self.folder), console, overrides, [str(CONF)])  # pyright: ignore
         run.folder.path.mkdir()
         log = Log(run.folder.path, run.console.warn)
-        self.fit = make_fit(run, Reporter(log, run.console, run.data, run.epochs))
+        self.fit = assemble(
+            run, run.folder, Reporter(log, run.console, run.data, run.epochs), run.signals
+        )
 
     def epoch(self) -> None:
         """Train an epoch."""

@@ -35,6 +35,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from trainer.__main__ import CONF, register
+from trainer.cli.execute import make_run
 from trainer.core.plan import Plan
 from trainer.core.seed import StepId
 from trainer.dataset import Data, Split
@@ -47,9 +48,8 @@ from trainer.mining.infobatch import InfoBatch
 from trainer.mining.self_paced import SelfPaced
 from trainer.report.console import Console
 from trainer.report.log import Log
-from trainer.run.assemble import make_fit
+from trainer.run.assemble import assemble
 from trainer.run.memory import keep_freed_memory
-from trainer.run.run import Run
 from trainer.sampler import Sampler
 from trainer.sampler.class_balanced import ClassBalanced
 from trainer.sampler.repeated_augmentation import RepeatedAugmentation
@@ -91,10 +91,15 @@ def made(examples: int, folder: Path) -> Fit:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = OmegaConf.to_container(compose("config", overrides), resolve=True)
     console = Console(quiet=True)
-    run = Run(config, RunFolder(folder), console, overrides, [str(CONF)])  # pyright: ignore
+    run = make_run(config, RunFolder(folder), console, overrides, [str(CONF)])  # pyright: ignore
     run.data = simulated(examples)
     folder.mkdir()
-    return make_fit(run, Reporter(Log(folder, console.warn), console, run.data, run.epochs))
+    return assemble(
+        run,
+        run.folder,
+        Reporter(Log(folder, console.warn), console, run.data, run.epochs),
+        run.signals,
+    )
 
 
 def measured(examples: int, repeats: int) -> Result:

@@ -17,6 +17,7 @@ from torchvision.datasets import ImageFolder as Folder
 from torchvision.transforms import PILToTensor
 
 from trainer.__main__ import CONF, register
+from trainer.cli.execute import make_run
 from trainer.core.plan import Plan
 from trainer.dataset.image_folder import ImageFolder
 from trainer.loader.memory import pixels_of
@@ -24,9 +25,8 @@ from trainer.loader.stream import Stream
 from trainer.model.resnet_cifar import ResnetCifar
 from trainer.report.console import Console
 from trainer.report.log import Log
-from trainer.run.assemble import make_fit
+from trainer.run.assemble import assemble
 from trainer.run.memory import keep_freed_memory
-from trainer.run.run import Run
 from trainer.storage.run_folder import RunFolder
 from trainer.training.reporter import Reporter
 
@@ -268,10 +268,12 @@ class Trainer(Rival):
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = OmegaConf.to_container(compose("config", overrides), resolve=True)
         console = Console(quiet=True)
-        run = Run(config, RunFolder(folder / "run"), console, overrides, [str(CONF)])  # pyright: ignore
+        run = make_run(config, RunFolder(folder / "run"), console, overrides, [str(CONF)])  # pyright: ignore
         run.folder.path.mkdir()
         log = Log(run.folder.path, run.console.warn)
-        self.fit = make_fit(run, Reporter(log, run.console, run.data, run.epochs))
+        self.fit = assemble(
+            run, run.folder, Reporter(log, run.console, run.data, run.epochs), run.signals
+        )
 
     def epoch(self) -> int:
         """Train an epoch."""

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
+from trainer.core.signals import Signals
 from trainer.job.base import Job
-from trainer.run.run import Run
+from trainer.storage.run_folder import RunFolder
 
 
 class Act(Job):
@@ -22,50 +23,51 @@ class Act(Job):
         if self.act_out is None:
             raise ValueError(f"job.act must be something that it can do, got {act}")
 
-    def __call__(self, run: Run) -> dict[str, Any]:
+    def __call__(self, *, folder: RunFolder, signals: Signals, seed: int) -> dict[str, Any]:
         assert self.act_out is not None
-        self.act_out(run)
+        self.folder, self.signals, self.seed = folder, signals, seed
+        self.act_out()
         return {"test": {"accuracy": 0.5, "threads": torch.get_num_threads()}}
 
-    def do_finish(self, run: Run) -> None:
+    def do_finish(self) -> None:
         """Nothing, well."""
 
-    def do_raise(self, run: Run) -> None:
+    def do_raise(self) -> None:
         raise RuntimeError("oops")
 
-    def do_exit(self, run: Run) -> None:
+    def do_exit(self) -> None:
         print("now I go")  # noqa: T201
         sys.exit(3)
 
-    def do_leave(self, run: Run) -> None:
+    def do_leave(self) -> None:
         os._exit(0)
 
-    def do_kill(self, run: Run) -> None:
+    def do_kill(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def do_once(self, run: Run) -> None:
+    def do_once(self) -> None:
         """Fail, but not the second time in a folder."""
-        tried = run.folder.path / "tried"
+        tried = self.folder.path / "tried"
         if not tried.exists():
             tried.touch()
             raise RuntimeError("once")
 
-    def do_wait(self, run: Run) -> None:
+    def do_wait(self) -> None:
         """Until a signal comes, or the file `go`."""
         while not Path("go").exists():
-            if run.signals.number is not None:
+            if self.signals.agreed_signal() is not None:
                 time.sleep(0.5)  # as for a long step
-            run.signals.check()
+            self.signals.check()
             time.sleep(0.01)
 
-    def do_deaf(self, run: Run) -> None:
+    def do_deaf(self) -> None:
         """Hear no signal."""
         time.sleep(240)
 
-    def do_meet(self, run: Run) -> None:
+    def do_meet(self) -> None:
         """Wait for another job that does the same, and note the GPU."""
         gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
-        Path(f"met-{run.config['seed']}-{gpu}").touch()
+        Path(f"met-{self.seed}-{gpu}").touch()
         until = time.monotonic() + 120
         while len(list(Path().glob("met-*"))) < 2:
             assert time.monotonic() < until, "the other job is not there"

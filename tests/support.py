@@ -13,10 +13,11 @@ from torture_parts.hashing import sha256
 
 from trainer.__main__ import CONF, register
 from trainer.cli.execute import execute
+from trainer.cli.execute import make_run as new_run
 from trainer.core.errors import Interrupted
 from trainer.report.console import Console
 from trainer.report.log import Log
-from trainer.run.assemble import make_fit
+from trainer.run.assemble import assemble
 from trainer.run.run import Run
 from trainer.storage import checkpoint
 from trainer.storage.run_folder import RunFolder
@@ -52,10 +53,15 @@ def node_of(group: str, option: str) -> dict[str, Any]:
     return config_of(f"{group}={option}")[group]
 
 
-def make_run(folder: Path, *overrides: str, **groups: str) -> Run:
-    """The parts of a run; `groups` names options that are composed once and cached."""
+def make_run(
+    folder: Path, *overrides: str, options: dict[str, Any] | None = None, **groups: str
+) -> Run:
+    """A run; `groups` names options that are composed once and cached, `options` are Run's."""
     config = config_of(*overrides) | {group: node_of(group, o) for group, o in groups.items()}
-    return Run(config, RunFolder(folder), Console(quiet=True), list(overrides), [str(CONF)])
+    console = Console(quiet=True)
+    return new_run(
+        config, RunFolder(folder), console, list(overrides), [str(CONF)], **(options or {})
+    )
 
 
 def train(folder: Path, *overrides: str) -> int:
@@ -76,8 +82,8 @@ def events(folder: Path) -> list[dict[str, Any]]:
 
 def digest(fit: Fit) -> str:
     """One SHA-256 over weights and their average, buffers, optimizer and miner state."""
-    state = {name: part.state_dict() for name, part in fit.stateful().items()}
-    averaged = {"averaged": fit.step.average.weights(), **fit.step.average.state_dict()}
+    state = fit.state()
+    averaged = {"averaged": fit.average.weights(), **state["average"]}
     own = {name: state[name] for name in ("optimizer", "loss", "rate", "miner", "history")}
     return sha256({**fit.model.state_dict()}, averaged, own)
 
@@ -88,8 +94,7 @@ class Stop:
     def __init__(self, after: int | None) -> None:
         self.left = after
 
-    @property
-    def number(self) -> int | None:
+    def agreed_signal(self) -> int | None:
         if self.left is None:
             return None
         self.left -= 1
@@ -112,9 +117,9 @@ def fitted(folder: Path, *overrides: str, stop_after: int | None = None) -> Fit:
         resumed_at=held and held.state["progress"]["step"],
         offset=held.state["log"] if held else 0,
     )
-    fit = make_fit(run, Reporter(log, run.console, run.data, 2))
+    fit = assemble(run, run.folder, Reporter(log, run.console, run.data, 2), run.signals)
     if held is not None:
-        fit.load(held)
+        fit.load(held.model, held.state)
     try:
         fit()
     finally:

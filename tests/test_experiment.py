@@ -35,7 +35,7 @@ WIDE = "trainer.model.wide_resnet.WideResnet"
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take longer than three steps."""
-    monkeypatch.setattr("trainer.job.train.show", lambda *_: None)
+    monkeypatch.setattr("trainer.job.train.Ending.show_pictures", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from support import make_run, read_json, train
 from trainer.core.duration import Clock
 from trainer.core.errors import NonFiniteError
 from trainer.core.seed import StepId
-from trainer.run.assemble import make_step
 
 pytestmark = pytest.mark.gpu
 
@@ -23,7 +22,7 @@ CHOICES = {
 def test_the_step_does_not_wait(tmp_path, choice):
     """PyTorch raises where the CPU would wait; the first steps still allocate and are let be."""
     run = make_run(tmp_path / "run", "device=cuda", "model=simple_cnn", *CHOICES[choice])
-    step = make_step(run, Clock(10.0, 100.0))
+    step = run.assemble_step(Clock(10.0, 100.0)).step
     assert step.guard.deferred
     batches = run.loader.open(run.data.train, run.device).batches(run.planner.plan(0))
     try:
@@ -55,7 +54,7 @@ def test_every_precision_learns(tmp_path, precision):
 def test_a_step_that_is_not_finite_changes_nothing(tmp_path):
     """The flag on the device keeps the weights as they were, until it is read."""
     run = make_run(tmp_path / "run", "device=cuda", "model=mlp")
-    step = make_step(run, Clock(10.0, 100.0))
+    step = run.assemble_step(Clock(10.0, 100.0)).step
     batch = next(run.loader.open(run.data.train, run.device).batches(run.planner.plan(0)))
     step(batch, StepId(0, 0, 0), 0)
     before = [p.detach().clone() for p in run.model.parameters()]

@@ -15,7 +15,7 @@ from support import make_run, node_of, options
 
 from trainer.config.build import locate
 from trainer.report.log import Log
-from trainer.run.assemble import make_fit
+from trainer.run.assemble import assemble
 from trainer.run.run import Run
 from trainer.training.reporter import Reporter
 
@@ -42,7 +42,7 @@ def two_epochs(run: Run) -> float:
     """Train on 128 digits for two epochs; how far the weights moved."""
     log = Log(run.folder.path, pytest.fail)
     try:
-        fit = make_fit(run, Reporter(log, run.console, run.data, 2))
+        fit = assemble(run, run.folder, Reporter(log, run.console, run.data, 2), run.signals)
         before = [p.detach().clone() for p in run.model.parameters()]
         fit()
     finally:

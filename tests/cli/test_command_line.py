@@ -17,7 +17,6 @@ import trainer
 import trainer.run
 from trainer.__main__ import CONF, main
 from trainer.cli import folders as hydra_folders
-from trainer.cli import launch
 from trainer.config import compose
 from trainer.config.schema import GROUPS
 

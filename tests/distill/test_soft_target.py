@@ -17,7 +17,7 @@ from trainer.dataset import Data
 from trainer.distill.shared.teacher import Teacher
 from trainer.distill.soft_target import SoftTarget
 from trainer.report.log import Log
-from trainer.run.assemble import make_fit
+from trainer.run.assemble import assemble
 from trainer.storage import checkpoint
 from trainer.training.reporter import Reporter
 
@@ -43,9 +43,10 @@ def forward_of(model: nn.Module, mean: float = 0.0, std: float = 1.0) -> Forward
 
 def distiller(*models: nn.Module, **settings) -> SoftTarget:
     """A distiller whose teachers are given, on the student's standardisation."""
-    held = {str(i): Teacher(forward_of(model), str(i)) for i, model in enumerate(models)}
-    made = SoftTarget(lambda name: lambda: held[name], teacher=list(held), **settings)
-    made.teachers = list(held.values())
+    teachers = [Teacher(forward_of(model), str(i)) for i, model in enumerate(models)]
+    names = [teacher.about for teacher in teachers]
+    made = SoftTarget(lambda *_: None, teacher=names, **settings)
+    made.teachers = teachers
     return made
 
 
@@ -222,7 +223,7 @@ def test_the_first_step_learns_what_the_teacher_says(teacher, tmp_path):
         return seen["blended"]
 
     log = Log(tmp_path, pytest.fail)
-    fit = make_fit(run, Reporter(log, run.console, run.data, 1))
+    fit = assemble(run, run.folder, Reporter(log, run.console, run.data, 1), run.signals)
     fit.step.distiller = watch
     fit.step(next(iter(fit.train_feed.batches(run.planner.plan(0)))), StepId(0, 0, 0), 0)
     log.close()

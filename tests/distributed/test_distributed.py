@@ -22,6 +22,7 @@ from support import config_of, events, make_run, read_json
 
 from trainer import history
 from trainer.__main__ import main
+from trainer.config.processes import check_processes
 from trainer.core.errors import ConfigError, DataError
 from trainer.distributed import torchrun
 from trainer.distributed.parts import NoFolder
@@ -90,15 +91,16 @@ PLACE = dict(zip(NEEDED, ("1", "2", "1", "2", "127.0.0.1", "1"), strict=True))
 def run_in(world: World, folder: Path, *overrides: str) -> dict[str, Any]:
     """Train as one of the processes of a world; what goes into result.json."""
     folder.mkdir(exist_ok=True)
-    run = make_run(folder, *COMMON, *overrides)
+    run = make_run(folder, *COMMON, *overrides, options={"world": world})
     run.console = Console(quiet=True, silent=True)
     run.folder = (RunFolder if world.is_main else NoFolder)(folder)
-    run.enter(world)
     for module in run.model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eval()  # statistics of a batch are each process's own
-    with mock.patch("trainer.job.train.show"):  # its pictures take longer than the training
-        return run.job(run)
+    with mock.patch(
+        "trainer.job.train.Ending.show_pictures"
+    ):  # its pictures take longer than the training
+        return run.do()
 
 
 def start(work: Callable[..., Any], *arguments: Any, size: int = 2) -> list[Any]:
@@ -135,7 +137,7 @@ def end(processes: list[Any]) -> list[int]:
 
 def train_all(folder: Path, scenarios: dict[str, tuple[str, ...]], strategy: str) -> None:
     """Every scenario, one after the other, in one world."""
-    world = join({"strategy": strategy, "device": "cpu"})
+    world = join(strategy, "cpu")
     for name, overrides in scenarios.items():
         result = run_in(world, folder / name, *overrides)
         if world.is_main:
@@ -181,7 +183,7 @@ def cli(folder: Path, *arguments: str) -> None:
         os.dup2(errors.fileno(), 2)
     sys.stderr = os.fdopen(2, "w", buffering=1)
     sys.argv = ["trainer", "model=mlp", "device=cpu", "quiet=true", *arguments]
-    with mock.patch("trainer.job.train.show"):
+    with mock.patch("trainer.job.train.Ending.show_pictures"):
         main()
 
 
@@ -312,13 +314,13 @@ def test_gone_on_with_by_another_number(two, tmp_path, strategy):
         ({"WORLD_SIZE": "2"}, {}, "WORLD_SIZE is set, but not RANK, LOCAL_RANK"),
         (PLACE, {"strategy": "single"}, "torchrun has started 2 processes; take auto"),
         (PLACE, {"device": "cuda:1"}, "device=cuda:1 is one device for 2 processes"),
-        (PLACE, {"batch_size": 1}, "batch_size=1 is less than a row for each of 2 processes"),
-        (PLACE, {"strategy": "fsdp", "ema": 0.9}, "ema=0.9 does not go with strategy=fsdp"),
-        (PLACE, {"strategy": "fsdp", "compile": True}, "compile=true does not go with"),
+        (PLACE, {"batch_size": 1}, "batch_size=1 is less than one row for each of 2 processes"),
+        (PLACE, {"strategy": "fsdp", "ema": 0.9}, "ema=0.9 does not work with strategy=fsdp"),
+        (PLACE, {"strategy": "fsdp", "compile": True}, "compile=true does not work with"),
         (
             PLACE,
             {"strategy": "fsdp", "finetune": {"freeze": "backbone"}},
-            "finetune.freeze=backbone does not go with strategy=fsdp",
+            "finetune.freeze=backbone does not work with strategy=fsdp",
         ),
     ],
 )
@@ -328,7 +330,8 @@ def test_refused_before_torch(monkeypatch, environment, settings, message):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=re.escape(message)):
-        torchrun.check(config_of() | settings)
+        here = torchrun.place()
+        check_processes(config_of() | settings, here.size, started=here.started)
 
 
 def test_a_sweep_starts_its_own_processes(monkeypatch):

@@ -9,11 +9,8 @@ from support import make_run
 
 from trainer.history.analysis import DataMap, Forgetting
 from trainer.history.pictures import data_map, forgetting
-from trainer.job.train import show
+from trainer.job.train import Ending
 from trainer.report.images import COLUMNS, LINE, SIDE, thumbnails
-from trainer.report.log import Log
-from trainer.run.assemble import make_fit
-from trainer.training.reporter import Reporter
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 28, 14), (3, 200, 300), (1, 1, 500)])
@@ -56,11 +53,11 @@ def shown(tmp_path: Path, *overrides: str) -> tuple[set[str], str]:
     overrides = ("epochs=2", "model=mlp", "device=cpu", "dataset.subset=200", *overrides)
     run = make_run(tmp_path, *overrides)
     run.console.open(tmp_path / "train.log")
-    log = Log(tmp_path, pytest.fail)
-    report = Reporter(log, run.console, run.data, 2)
-    make_fit(run, report)()
-    show(run, report, 14)
-    log.close()
+    fit = run.assemble()
+    fit()
+    folder, console = run.folder, run.console
+    Ending(fit, run.open_feed, run.postprocess, {}, folder, console, run.world).show_pictures()
+    run.log.close()
     run.console.close()
     for path in (tmp_path / "examples").glob("*.png"):
         with Image.open(path) as image:

@@ -1,22 +1,20 @@
-"""What the tests of the finders share."""
+"""What the tests of the LR and batch-size finders share."""
 
 import pytest
 from support import digest
 
-from trainer.job.find_batch_size import job as find_batch_size
-from trainer.job.find_lr import job as find_lr
+from trainer.run.run import Run
 
 
 @pytest.fixture
 def fits(monkeypatch) -> list:
-    """The fits that a finder makes, each with what it was like before the first step."""
-    made, make_fit = [], find_lr.make_fit
+    """The training loops that a job assembles, each with the digest of its first state."""
+    made, assemble = [], Run.assemble
 
-    def make(run, report):
-        fit = make_fit(run, report)
+    def make(run, **options):
+        fit = assemble(run, **options)
         made.append((fit, digest(fit)))
         return fit
 
-    for module in (find_lr, find_batch_size):
-        monkeypatch.setattr(module, "make_fit", make)
+    monkeypatch.setattr(Run, "assemble", make)
     return made

@@ -13,7 +13,6 @@ from trainer.core.plan import Plan
 from trainer.core.seed import StepId
 from trainer.loss.cross_entropy import CrossEntropy
 from trainer.loss.function import Function
-from trainer.run.assemble import make_step
 
 RNG = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(6, 5, generator=RNG)
@@ -217,7 +216,7 @@ def test_trains_as_the_loss_itself(tmp_path, mixer, mining):
     for loss in ("function", "cross_entropy"):
         overrides = [f"loss={loss}", f"mixer={mixer}", f"mining={mining}", "model=mlp"]
         run = make_run(tmp_path / loss, *overrides, "accumulate=3", "device=cpu")
-        step = make_step(run, Clock(3, 3))
+        step = run.assemble_step(Clock(3, 3)).step
         feed = run.loader.open(run.data.train, run.device)
         for i, batch in enumerate(feed.batches(Plan.of(run.data.train.ids[:60], 20))):
             step(batch, StepId(0, 0, i), 20 * i)

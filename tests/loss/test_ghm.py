@@ -10,7 +10,6 @@ from trainer.core.duration import Clock
 from trainer.core.plan import Plan
 from trainer.core.seed import StepId
 from trainer.loss.ghm import Ghm
-from trainer.run.assemble import make_step
 
 RNG = torch.Generator().manual_seed(0)
 LOGITS = 3 * torch.randn(3, 16, 5, generator=RNG)  # of three batches
@@ -181,7 +180,7 @@ def three_steps(folder, accumulate: int, mixer: str) -> tuple[list[torch.Tensor]
     overrides = ["loss=ghm", "loss.momentum=0.75", "optimizer=sgd", "optimizer.lr=1", "device=cpu"]
     overrides += ["model=mlp", f"mixer={mixer}", f"accumulate={accumulate}"]
     run = make_run(folder, *overrides)
-    step = make_step(run, Clock(3, 3))
+    step = run.assemble_step(Clock(3, 3)).step
     feed = run.loader.open(run.data.train, run.device)
     for i, batch in enumerate(feed.batches(Plan.of(run.data.train.ids[:60], 20))):
         step(batch, StepId(0, 0, i), 20 * i)
@@ -202,7 +201,7 @@ def test_accumulation_equals_the_large_batch(tmp_path, mixer):
 def test_a_skipped_step_leaves_the_density(tmp_path, accumulate):
     overrides = ["loss=ghm", "model=mlp", "nonfinite=skip", "device=cpu"]
     run = make_run(tmp_path, *overrides, f"accumulate={accumulate}")
-    step = make_step(run, Clock(3, 3))
+    step = run.assemble_step(Clock(3, 3)).step
     feed = run.loader.open(run.data.train, run.device)
     first, second = feed.batches(Plan.of(run.data.train.ids[:40], 20))
     step(first, StepId(0, 0, 0), 0)

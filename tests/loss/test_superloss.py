@@ -13,7 +13,6 @@ from trainer.core.duration import Clock
 from trainer.core.plan import Plan
 from trainer.core.seed import StepId
 from trainer.loss.superloss import SuperLoss, lambert_w
-from trainer.run.assemble import make_step
 
 RNG = torch.Generator().manual_seed(0)
 LOGITS = 3 * torch.randn(12, 5, generator=RNG, dtype=torch.float64)
@@ -158,7 +157,7 @@ def three_steps(folder, accumulate: int, mixer: str) -> tuple[list[torch.Tensor]
     overrides = ["loss=superloss", "loss.tau=mean", "optimizer=sgd", "model=mlp", "device=cpu"]
     overrides += [f"mixer={mixer}", f"accumulate={accumulate}"]
     run = make_run(folder, *overrides)
-    step = make_step(run, Clock(3, 3))
+    step = run.assemble_step(Clock(3, 3)).step
     feed = run.loader.open(run.data.train, run.device)
     for i, batch in enumerate(feed.batches(Plan.of(run.data.train.ids[:60], 20))):
         step(batch, StepId(0, 0, i), 20 * i)
@@ -185,7 +184,7 @@ def test_log_c_needs_no_scoring_pass():
 def test_a_skipped_step_leaves_the_mean(tmp_path, accumulate):
     overrides = ["loss=superloss", "loss.tau=mean", "model=mlp", "nonfinite=skip", "device=cpu"]
     run = make_run(tmp_path, *overrides, f"accumulate={accumulate}")
-    step = make_step(run, Clock(3, 3))
+    step = run.assemble_step(Clock(3, 3)).step
     feed = run.loader.open(run.data.train, run.device)
     first, second = feed.batches(Plan.of(run.data.train.ids[:40], 20))
     step(first, StepId(0, 0, 0), 0)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from support import CONF, config_of, node_of, options
 from torch import Tensor, nn
 
+from trainer.cli.execute import make_run as new_run
 from trainer.core.batch import Batch
 from trainer.core.duration import Clock
 from trainer.core.errors import ConfigError
@@ -19,7 +20,7 @@ from trainer.mining.hard_negative import HardNegative
 from trainer.mining.ohem import Ohem
 from trainer.report.console import Console
 from trainer.report.log import Log
-from trainer.run.assemble import make_fit, make_step
+from trainer.run.assemble import assemble
 from trainer.run.run import Run
 from trainer.storage.run_folder import RunFolder
 from trainer.training.reporter import Reporter
@@ -54,7 +55,7 @@ def run_of(folder: Path, kind: str, *overrides: str, **nodes: dict[str, Any]) ->
     """The parts of a run on a kind of target."""
     folder.mkdir(exist_ok=True)
     config = config_of(*CANVAS, *QUICK, *KINDS[kind], *overrides) | nodes
-    return Run(config, RunFolder(folder), Console(quiet=True), [], [str(CONF)])
+    return new_run(config, RunFolder(folder), Console(quiet=True), [], [str(CONF)])
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_every_option_steps_or_is_refused(tmp_path, reference, kind, mining):
         return
     log = Log(tmp_path, pytest.fail)
     try:
-        fit = make_fit(run, Reporter(log, run.console, run.data, 3))
+        fit = assemble(run, run.folder, Reporter(log, run.console, run.data, 3), run.signals)
         before = [p.detach().clone() for p in run.model.parameters()]
         fit()
     finally:
@@ -104,7 +105,7 @@ def stepping(folder: Path, miner: Miner, accumulate: int = 1) -> tuple[Step, Bat
     run = run_of(folder, "mask", *sgd, model=plain)
     run.data.train.labels.masked_fill_(ignored(), 255)
     run.__dict__["miner"] = miner
-    step = make_step(run, Clock(1, 10))
+    step = run.assemble_step(Clock(1, 10)).step
     feed = run.loader.open(run.data.train, run.device)
     return step, next(iter(feed.batches(run.planner.plan(0))))
 

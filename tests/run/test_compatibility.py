@@ -46,29 +46,29 @@ def refusal(tmp_path, capsys, monkeypatch) -> Refusal:
 
 
 OF_THE_LABELS = {  # refused when the data opens: no folder is left
-    "task=segmentation": "task=segmentation is not for class labels; take task=classification",
-    "task=regression": "task=regression is not for class labels; take task=classification",
-    "masks task=regression": "task=regression is not for mask labels; take task=segmentation",
-    "masks task=classification": "task=classification is not for mask labels; take task=segmenta",
-    "boxes task=segmentation": "task=segmentation is not for vector labels; take task=regression",
-    "loss=mse": "loss=mse is not for class labels; take loss=cross_entropy",
-    "loss=dice": "loss=dice is not for class labels; take loss=cross_entropy",
-    "masks loss=l1": "loss=l1 is not for mask labels; take loss=cross_entropy",
-    "boxes loss=cross_entropy": "loss=cross_entropy is not for vector labels; take loss=mse",
-    "boxes loss=sobolev": "loss=sobolev is not for vector labels; take loss=mse",
-    "images loss=focal": "loss=focal is not for image labels; take loss=mse",
+    "task=segmentation": "task=segmentation does not support class labels; take task=classification",
+    "task=regression": "task=regression does not support class labels; take task=classification",
+    "masks task=regression": "task=regression does not support mask labels; take task=segmentation",
+    "masks task=classification": "task=classification does not support mask labels; take task=segmenta",
+    "boxes task=segmentation": "task=segmentation does not support vector labels; take task=regression",
+    "loss=mse": "loss=mse does not support class labels; take loss=cross_entropy",
+    "loss=dice": "loss=dice does not support class labels; take loss=cross_entropy",
+    "masks loss=l1": "loss=l1 does not support mask labels; take loss=cross_entropy",
+    "boxes loss=cross_entropy": "loss=cross_entropy does not support vector labels; take loss=mse",
+    "boxes loss=sobolev": "loss=sobolev does not support vector labels; take loss=mse",
+    "images loss=focal": "loss=focal does not support image labels; take loss=mse",
     "masks mixer=mixup": "mixer=mixup has no meaning for a mask target, only for: class, vector, ",
     "boxes mixer=cutmix": "mixer=cutmix has no meaning for a vector target, only for: class, mask",
-    "masks postprocess=platt": "postprocess=platt is not for mask labels; take postprocess=none",
-    "boxes postprocess=isotonic": "postprocess=isotonic is not for vector labels; take postproces",
-    "boxes mining=hard_negative": "mining=hard_negative is not for vector labels; take mining=ohem",
-    "images mining=misclassified": "mining=misclassified is not for image labels; take mining=ohem",
-    "masks mining=ohem mining.rank_by=excess": "mining.rank_by=excess needs class labels, these ar",
-    "boxes mining=importance": "mining=importance ranks by el2n, which is not for vector labels; "
+    "masks postprocess=platt": "postprocess=platt does not support mask labels; take postprocess=none",
+    "boxes postprocess=isotonic": "postprocess=isotonic does not support vector labels; take postproces",
+    "boxes mining=hard_negative": "mining=hard_negative does not support vector labels; take mining=ohem",
+    "images mining=misclassified": "mining=misclassified does not support image labels; take mining=ohem",
+    "masks mining=ohem mining.rank_by=excess": "mining.rank_by=excess needs class labels, not mask",
+    "boxes mining=importance": "mining=importance ranks by el2n, which vector labels do not have; "
     "take mining.score=loss or error",
-    "boxes mining=ohem mining.threshold=0.5": "mining=ohem ranks by confidence, which is not for "
-    "vector labels; take mining.threshold=null",
-    "images mining=ohem mining.score=margin": "mining=ohem ranks by margin, which is not for image",
+    "boxes mining=ohem mining.threshold=0.5": "mining=ohem ranks by confidence, which vector "
+    "labels do not have; take mining.threshold=null",
+    "images mining=ohem mining.score=margin": "mining=ohem ranks by margin, which image labels",
     "masks loss=dice loss.batch=true mining=random": "loss=dice with loss.batch=true needs mining="
     "none, got random",
     "masks loss=dice_cross_entropy loss.batch=true mixer=cutmix": "loss=dice_cross_entropy with lo"
@@ -85,14 +85,14 @@ def test_what_is_not_for_the_labels_is_refused(refusal, tmp_path, command, line)
 
 
 OF_THE_REST = {
-    "masks loss=dice mining=ohem": "mining=ohem picks pixels, and loss=dice has one value for an i",
-    "masks loss=dice_cross_entropy mining=hard_negative": "mining=hard_negative picks pixels, and ",
-    "canvas model=simple_cnn": "model=simple_cnn gives [11] for an image, task=segmentation wants "
+    "masks loss=dice mining=ohem": "mining=ohem selects pixels, but loss=dice has one value per i",
+    "masks loss=dice_cross_entropy mining=hard_negative": "mining=hard_negative selects pixels, ",
+    "canvas model=simple_cnn": "model=simple_cnn returns [11] per image, task=segmentation needs "
     "[11, 16, 16]; take model=unet",
-    "canvas task=regression dataset.target=clean loss=mse model=mlp": "model=mlp gives [1] for an "
-    "image, task=regression wants [1, 16, 16]; take model=unet",
-    "model=unet": "model=unet gives [10, 8, 8] for an image, task=classification wants [10]",
-    "boxes model=unet": "model=unet gives [4, 16, 16] for an image, task=regression wants [4]",
+    "canvas task=regression dataset.target=clean loss=mse model=mlp": "model=mlp returns [1] per "
+    "image, task=regression needs [1, 16, 16]; take model=unet",
+    "model=unet": "model=unet returns [10, 8, 8] per image, task=classification needs [10]",
+    "boxes model=unet": "model=unet returns [4, 16, 16] per image, task=regression needs [4]",
     "masks augmentation=[rand_augment]": "augmentation=rand_augment",
     "images augmentation=[trivial_augment]": "augmentation=trivial_augment",
     "masks augmentation=[augmix]": "augmentation=augmix",

@@ -6,8 +6,8 @@ import pytest
 from support import make_run, train
 
 from trainer.core.errors import ConfigError
-from trainer.run.monitors import check_monitors, names
-from trainer.training.fit import named
+from trainer.run.monitors import metric_names
+from trainer.training.fit import by_split
 
 TASKS = {
     "classification": ["model=mlp"],
@@ -45,23 +45,24 @@ def test_the_names_are_those_of_an_epochs_end(
 
     monkeypatch.setattr(NoEarlyStopping, "update", update)
     assert train(tmp_path / "run", *overrides, "epochs=1") == 0
-    assert names(make_run(tmp_path / "r", *overrides)) == seen
-    assert named("train", {"loss": 0.0}).keys() <= set(seen)
+    run = make_run(tmp_path / "r", *overrides)
+    assert metric_names(run.task, run.data) == seen
+    assert by_split("train", {"loss": 0.0}).keys() <= set(seen)
 
 
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["checkpoint.monitor=val/acc"], "checkpoint.monitor=val/acc is no metric of this run. "
+        (["checkpoint.monitor=val/acc"], "checkpoint.monitor=val/acc is not a metric of this run. "
          "Did you mean val/accuracy? Metrics: train/loss, "),
-        (["checkpoint.monitor=val_loss"], "checkpoint.monitor=val_loss is no metric of this run. "
+        (["checkpoint.monitor=val_loss"], "checkpoint.monitor=val_loss is not a metric of this run. "
          "Did you mean val/loss? "),
-        (["checkpoint.monitor=train/acuracy"], "checkpoint.monitor=train/acuracy is no metric of "
+        (["checkpoint.monitor=train/acuracy"], "checkpoint.monitor=train/acuracy is not a metric of "
          "this run. Did you mean train/accuracy? "),
         (["early_stopping=patience", "early_stopping.monitor=val/iou"],
-         "early_stopping.monitor=val/iou is no metric of this run. "),
+         "early_stopping.monitor=val/iou is not a metric of this run. "),
         (["schedule=plateau", "schedule.monitor=val/los"],
-         "schedule.monitor=val/los is no metric of this run. Did you mean val/loss? "),
+         "schedule.monitor=val/los is not a metric of this run. Did you mean val/loss? "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
@@ -75,4 +76,6 @@ def test_an_unknown_one_is_refused_before_there_is_a_folder(
 
 
 def test_without_val_what_the_best_are_chosen_by_is_not_asked_for(tmp_path: Path) -> None:
-    check_monitors(make_run(tmp_path, "checkpoint.monitor=val/x", "dataset.val_fraction=0"))
+    run = make_run(tmp_path, "checkpoint.monitor=val/x", "dataset.val_fraction=0")
+    run.check()
+    assert not any(name.startswith("val/") for name in metric_names(run.task, run.data))

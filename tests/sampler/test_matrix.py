@@ -8,7 +8,7 @@ from support import make_run, options
 
 from trainer.history.store import DifficultyStore
 from trainer.report.log import Log
-from trainer.run.assemble import make_fit
+from trainer.run.assemble import assemble
 from trainer.training.reporter import Reporter
 
 MINERS = ("none", "hard_example", "infobatch", "ohem")
@@ -34,7 +34,7 @@ def test_steps(tmp_path, settings, sampler, mining):
     overrides += [f"accumulate={1 if mining == 'none' else 3}", "mixer=mixup"]
     run = make_run(tmp_path, *overrides, mining=mining)
     log = Log(tmp_path, pytest.fail)
-    fit = make_fit(run, Reporter(log, run.console, run.data, 2))
+    fit = assemble(run, run.folder, Reporter(log, run.console, run.data, 2), run.signals)
     before = [p.detach().clone() for p in run.model.parameters()]
     fit()
     log.close()

@@ -7,7 +7,6 @@ from torch import nn
 
 from trainer.core.errors import ConfigError
 from trainer.storage import checkpoint
-from trainer.trained.features import encode
 
 SMALL = ("model=mlp", "device=cpu", "dataset.val_fraction=0.8", "batch_size=64", "epochs=1")
 
@@ -23,7 +22,7 @@ def test_they_are_what_the_last_layer_takes(reference, tmp_path):
     """So the last layer makes the model's outputs of them; in the order of the split's ids."""
     run = make_run(tmp_path, *SMALL, "model.hidden=[7]", "eval_batch_size=50")
     split = run.data.train
-    features = encode(run, str(reference), split)
+    features = run.restore(str(reference), "sampler.reference").features(split)
     assert features.shape == (len(split), 24)
     theirs = make_run(reference, *SMALL, "model.hidden=[24]")
     best = checkpoint.at(
@@ -44,4 +43,4 @@ def test_smote_finds_neighbours_by_them(reference, tmp_path):
 def test_what_is_no_run_is_named(tmp_path):
     run = make_run(tmp_path, *SMALL)
     with pytest.raises(ConfigError, match=r"sampler\.reference=nowhere: no run there"):
-        encode(run, "nowhere", run.data.train)
+        run.restore("nowhere", "sampler.reference")

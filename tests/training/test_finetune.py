@@ -14,12 +14,15 @@ from trainer.init.zeros import Zeros
 from trainer.model.mlp import Mlp
 from trainer.model.resnet_cifar import ResnetCifar
 from trainer.storage import checkpoint
-from trainer.trained.restore import restored
-from trainer.training.finetune import Freeze, begin, frozen_modules
+from trainer.training.finetune import Freeze, frozen_modules, initialise
 
 NET = ("model=resnet_cifar", "model.depth=8", "model.width=4")
-PLAIN = {"source": None, "freeze": "none", "unfreeze": None}
 CLOCK = Clock(steps_per_epoch=7, total=14)
+
+
+def never(*_: str) -> None:
+    """Nothing is to be restored."""
+    pytest.fail("nothing is to be restored")
 
 
 def net(**settings):
@@ -84,17 +87,17 @@ def test_a_deeper_source_is_refused(source, tmp_path):
 
 def test_the_scheme_leaves_pretrained_weights_alone():
     model = net()
-    made = begin(model, Zeros(), PLAIN, pretrained=True, warn=pytest.fail)
+    made = initialise(model, Zeros(), source=None, pretrained=True, restore=never)
     assert made == {"fc"}
     assert model.conv.weight.any()
     assert not model.fc.weight.any()
-    assert begin(model, Zeros(), PLAIN, pretrained=False, warn=pytest.fail) is None
+    assert initialise(model, Zeros(), source=None, pretrained=False, restore=never) is None
     assert not model.conv.weight.any()
 
 
 def test_pretrained_and_a_source_contradict_each_other():
     with pytest.raises(ConfigError, match=r"finetune\.source=x needs model\.pretrained=false"):
-        begin(net(), Zeros(), PLAIN | {"source": "x"}, pretrained=True, warn=pytest.fail)
+        initialise(net(), Zeros(), source="x", pretrained=True, restore=never)
 
 
 def test_what_backbone_and_until_freeze():
@@ -117,7 +120,7 @@ def test_parameters_that_a_module_itself_holds_are_frozen_with_what_is_in_it():
     """As position embeddings are, which come first; the module that holds them trains on."""
     model = nn.Sequential(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), nn.Linear(2, 2))
     model[0].register_parameter("positions", nn.Parameter(torch.zeros(2)))
-    Freeze(model, PLAIN | {"freeze": "until:0.0"}, CLOCK)
+    Freeze(model, "until:0.0", None, CLOCK)
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
     assert trained == ["0.1.weight", "0.1.bias", "1.weight", "1.bias"]
     modes = {name: module.training for name, module in model.named_modules()}
@@ -174,7 +177,7 @@ def test_without_eval_mode_the_statistics_would_move():
     moved = []
     for mistaken in (False, True):
         model = net()
-        Freeze(model, PLAIN | {"freeze": "backbone"}, CLOCK)
+        Freeze(model, "backbone", None, CLOCK)
         if mistaken:
             model.train()
         before = model.bn.running_mean.clone()
@@ -185,14 +188,14 @@ def test_without_eval_mode_the_statistics_would_move():
 
 def test_dropout_is_off_in_what_is_frozen_alone():
     model = Mlp(shape=(1, 2, 2), outputs=3, hidden=[5, 5], dropout=0.5)
-    Freeze(model, PLAIN | {"freeze": "until:layers.3"}, CLOCK)
+    Freeze(model, "until:layers.3", None, CLOCK)
     assert [layer.training for layer in model.layers] == [False] * 4 + [True] * 4
 
 
 def test_it_thaws_when_it_is_due_and_not_before():
     model = net()
     model.conv.weight.requires_grad_(False)  # by its owner's choice: not ours to undo
-    freeze = Freeze(model, PLAIN | {"freeze": "backbone", "unfreeze": "1.5ep"}, CLOCK)
+    freeze = Freeze(model, "backbone", "1.5ep", CLOCK)
     for t, frozen in [(0.0, True), (10.4, True), (10.5, False), (13.0, False)]:
         freeze(t)
         assert model.bn.weight.requires_grad is not frozen
@@ -239,23 +242,21 @@ def test_a_finished_run_needs_its_source_no_more(source, tmp_path):
     assert read_json(run / "result.json")["epochs"] == 2
     reading = ["job=evaluate", f"run={run}", "device=cpu", "quiet=true"]
     assert execute(config_of(*reading), tmp_path / "evaluation", reading, [str(CONF)]) == 0
-    other = restored(make_run(tmp_path / "new", "device=cpu"), str(run), "distill.teacher")
+    other = make_run(tmp_path / "new", "device=cpu").restore(str(run), "distill.teacher")
     assert torch.equal(other.model.conv.weight, best(run).model["conv.weight"])
 
 
 def test_restored_shares_the_data_of_the_same_data_set(source, tmp_path):
     same = make_run(tmp_path, "device=cpu", "dataset.val_fraction=0.8", "seed=7")
     other = make_run(tmp_path, "device=cpu", "dataset.val_fraction=0.7", "seed=7")
-    assert restored(same, str(source), "x").data is same.data
-    assert restored(other, str(source), "x").data is not other.data
+    assert same.restore(str(source), "x").components.data is same.data
+    assert other.restore(str(source), "x").components.data is not other.data
     with pytest.raises(ConfigError, match=r"^distill\.teacher=nowhere: no run there"):
-        restored(same, "nowhere", "distill.teacher")
-    with pytest.raises(ConfigError, match=r"^distill\.teacher must be given"):
-        restored(same, None, "distill.teacher")
+        same.restore("nowhere", "distill.teacher")
 
 
-def test_a_rehearsal_does_not_call_what_is_frozen_idle(tmp_path):
+def test_a_dry_run_does_not_call_what_is_frozen_idle(tmp_path):
     settings = ["job=trial", *NET, "finetune.freeze=until:stage1", "job.overfit_steps=5"]
     assert train(tmp_path / "run", *settings) == 0
     checks = {c["name"]: c for c in read_json(tmp_path / "run" / "result.json")["checks"]}
-    assert checks["gradients"]["fine"]
+    assert checks["gradients"]["passed"]

@@ -36,7 +36,7 @@ def batch_of(labels: torch.Tensor, shares: list[float] | None = None, first: int
 
 def add(meter: Meter, batch: Batch, outputs: torch.Tensor) -> torch.Tensor:
     losses = meter.loss(outputs, batch.labels[:, 0])
-    meter.add(batch, outputs, losses)
+    meter.add(batch, outputs, losses, 0)
     return losses
 
 
@@ -111,12 +111,12 @@ def test_much_is_flushed_early_to_the_same_sums(tmp_path, monkeypatch):
     late, early = (made(tmp_path / n, Segmentation(), CrossEntropy()) for n in ("a", "b"))
     held = []
     for limit, meter in ((2**28, late), (2 * 8 * (6 * 4 + 8), early)):
-        monkeypatch.setattr(module, "MOST_HELD", limit)
+        monkeypatch.setattr(module, "MOST_PENDING", limit)
         for first in (0, 2, 4, 6):
             add(meter, batch_of(MASKS, first=first), LOGITS + first)
             held.append(len(meter.pending))
         meter.flush()
-        assert meter.held == 0
+        assert meter.bytes == 0
     assert held == [1, 2, 3, 4, 1, 2, 0, 1]
     assert early.take_epoch() == pytest.approx(late.take_epoch())
     for name, row in late.store.rows.items():

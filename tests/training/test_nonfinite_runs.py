@@ -15,7 +15,7 @@ from trainer.core.batch import Batch
 from trainer.core.errors import NonFiniteError
 from trainer.core.seed import StepId
 from trainer.report.log import Log
-from trainer.run.assemble import make_fit
+from trainer.run.assemble import assemble
 from trainer.storage import checkpoint
 from trainer.training.fit import Fit
 from trainer.training.reporter import Reporter
@@ -97,7 +97,7 @@ def opened(folder: Path, *overrides: str) -> Iterator[Fit]:
     run = make_run(folder, *SMALL, *overrides)
     log = Log(folder, pytest.fail)
     try:
-        yield make_fit(run, Reporter(log, run.console, run.data, 2))
+        yield assemble(run, run.folder, Reporter(log, run.console, run.data, 2), run.signals)
     finally:
         log.close()
 
@@ -127,7 +127,7 @@ def test_skip_leaves_every_state_as_it_was(tmp_path, poison, variant):
         plan = fit.planner.plan(0)
         bounds = plan.bounds.tolist()
         for i, batch in enumerate(fit.train_feed.batches(plan)):
-            fit.rate.apply(fit.step.guard.optimizer, float(i))
+            fit.learning_rate.apply(fit.step.guard.optimizer, float(i))
             fit.step.meter.flush()
             before = digest(fit)
             fit.step(batch, StepId(0, 0, i), bounds[i])

@@ -14,7 +14,6 @@ from trainer.core.duration import Clock
 from trainer.core.seed import Purpose, StepId, seed_torch
 from trainer.mining.base import Miner
 from trainer.mining.ohem import Ohem
-from trainer.run.assemble import make_step
 from trainer.training.sam import ascended
 from trainer.training.step import Step
 
@@ -30,7 +29,7 @@ UNET = (*CANVAS, "model=unet", "model.width=4", "model.depth=1", "model.dropout=
 def stepping(folder, *overrides) -> tuple[Step, Batch]:
     """A step as the config makes it, and the first batch."""
     run = make_run(folder, *SGD, f"sam={RADIUS}", *overrides)
-    step = make_step(run, Clock(10, 100))
+    step = run.assemble_step(Clock(10, 100)).step
     feed = run.loader.open(run.data.train, run.device)
     return step, next(iter(feed.batches(run.planner.plan(0))))
 

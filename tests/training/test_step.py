@@ -31,6 +31,7 @@ from trainer.mixer.none import NoMixer
 from trainer.task.classification import Classification
 from trainer.training.meter import Meter
 from trainer.training.nonfinite import NonFiniteGuard
+from trainer.training.progress import Cost
 from trainer.training.step import Step
 from trainer.training.weight_average import Average
 
@@ -72,6 +73,7 @@ def make_step(
         guard=NonFiniteGuard(optimizer, buffers, **guard_options),
         meter=Meter(task, loss, DifficultyStore(tmp_path, 100, task.fields, CPU)),
         average=Average(model),
+        cost=Cost(),
         **options,
     )
 

@@ -13,7 +13,6 @@ from trainer.core.batch import Batch
 from trainer.core.duration import Clock
 from trainer.core.seed import StepId
 from trainer.loss import Loss
-from trainer.run.assemble import make_step
 from trainer.run.run import Run
 from trainer.training.step import Step
 
@@ -55,7 +54,7 @@ def on_meta(tmp_path, monkeypatch):
         assert len(run.data.train)  # read before the device is another
         monkeypatch.setattr(run, "device", META)
         monkeypatch.setattr("trainer.run.assemble.reads_each_step", lambda *_, **__: False)
-        step = make_step(run, Clock(10.0, 100.0))
+        step = run.assemble_step(Clock(10.0, 100.0)).step
         monkeypatch.setattr(step.guard.optimizer, "step", lambda: None)
         return run, step
 

@@ -13,7 +13,6 @@ from torch.optim.swa_utils import update_bn
 from trainer.core.duration import Clock
 from trainer.core.errors import Interrupted
 from trainer.core.seed import StepId
-from trainer.run.assemble import make_step
 from trainer.storage import checkpoint
 from trainer.training.fit import Fit
 from trainer.training.weight_average import Average, Averaged, Ema, Swa, average_of, cumulative
@@ -155,12 +154,18 @@ def options_of(average: Averaged) -> dict:
     return {"start": "0st", "clock": Clock(1, 9)}
 
 
-def test_what_was_saved_is_taken_back(average):
+def load(average: Average, weights: dict, state: dict) -> None:
+    """As a checkpoint is loaded: the weights into the model, then the average's state."""
+    average.model.load_state_dict(weights)
+    average.load_state_dict(state)
+
+
+def test_what_was_saved_is_restored(average):
     model = moved(average)
     weights, state = copy.deepcopy(average.weights()), copy.deepcopy(average.state_dict())
     again = type(average)(tied(), **options_of(average))
     moved(again)
-    again.load(weights, state)
+    load(again, weights, state)
     assert same(again.model.state_dict(), model.state_dict())
     assert same(again.weights(), weights)
     for one in (average, again):  # and both go on alike
@@ -174,14 +179,14 @@ def test_another_average_may_be_asked_for_on_the_way(average):
     model = moved(average)
     weights, state = average.weights(), average.state_dict()
     plain = Average(tied())
-    plain.load(weights, state)
+    load(plain, weights, state)
     assert same(plain.model.state_dict(), model.state_dict()), "what is trained, not the average"
     begun = type(average)(tied(), **options_of(average))
-    begun.load(plain.weights(), plain.state_dict())
+    load(begun, plain.weights(), plain.state_dict())
     assert same(begun.weights(), model.state_dict())
     assert begun.number == 0
     mean = Swa(tied(), "0st", Clock(1, 9))
-    mean.load(weights, {key: state[key] for key in ("trained", "number")})
+    load(mean, weights, {key: state[key] for key in ("trained", "number")})
     assert mean.number == 0, "the updates in a moving average are no number of epochs"
 
 
@@ -318,7 +323,7 @@ def test_stopped_anywhere_and_resumed_is_identical(tmp_path, variant):
 @pytest.mark.parametrize("average", ["ema=0.9", "swa=0ep"])
 def test_a_bad_step_is_not_in_the_average(tmp_path, average):
     run = make_run(tmp_path, "model=mlp", "device=cpu", "nonfinite=skip", average)
-    step = make_step(run, Clock(1, 10))
+    step = run.assemble_step(Clock(1, 10)).step
     feed = run.loader.open(run.data.train, run.device)
     batches = feed.batches(run.planner.plan(0))
     step(next(batches), StepId(0, 0, 0), 0)

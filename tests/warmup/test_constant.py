@@ -111,7 +111,7 @@ def rates_of(folder) -> list[float]:
 def test_in_a_run_the_schedule_begins_where_the_error_is_low_enough(tmp_path):
     """The cosine, read at t − W over the steps after W, at each of them."""
     fit = fitted(tmp_path, *RUN)
-    length = fit.rate.warmup.length
+    length = fit.learning_rate.warmup.length
     assert length in range(2, 14, 2)  # within the first epoch of 14 steps
     rates, total = rates_of(tmp_path), fit.clock.total
     for t, lr in enumerate(rates):

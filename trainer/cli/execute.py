@@ -1,10 +1,13 @@
-"""Runs the job that a config names."""
+"""Runs the job that a config names: the config is unpacked here, once."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from trainer.cli.folders import remove_if_empty
+from trainer.cli.trials import TrialRunner
 from trainer.config.import_path import retarget
 from trainer.core.errors import ConfigError
 from trainer.distributed.parts import NoFolder
@@ -14,6 +17,9 @@ from trainer.run.memory import keep_freed_memory
 from trainer.run.run import Run
 from trainer.storage.run_folder import RunFolder
 from trainer.storage.untrusted import check_tree
+from trainer.trained.predictions import predict
+from trainer.trained.restore import restorer
+from trainer.trained.saved_data import saved_data
 
 
 def execute(config: dict[str, Any], folder: Path, overrides: list[str], sources: list[str]) -> int:
@@ -22,19 +28,16 @@ def execute(config: dict[str, Any], folder: Path, overrides: list[str], sources:
     retarget(config, overrides)
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
-    world = join(config)
+    world = join(config["strategy"], config["device"])
     console = Console(quiet=config["quiet"], silent=not world.is_main)
     resumed = resume_folder(config["resume"])
     owned = (RunFolder if world.is_main else NoFolder)(world.broadcast(resumed or folder))
-    run = Run(config, owned, console, overrides, sources)
-    run.enter(world)
+    run = make_run(config, owned, console, overrides, sources, world=world)
     with world.main_first():
         run.check()
     if config["resume"] is not None and world.is_main:
         check_tree(run.folder.path)
     if resumed is not None:
-        from trainer.cli.folders import remove_if_empty
-
         remove_if_empty(folder)
     try:
         run.folder.claim(fresh=config["resume"] is None)
@@ -46,8 +49,38 @@ def execute(config: dict[str, Any], folder: Path, overrides: list[str], sources:
         run.folder.release()
 
 
+def make_run(
+    config: dict[str, Any],
+    folder: RunFolder,
+    console: Console,
+    overrides: list[str],
+    sources: list[str],
+    **options: Any,
+) -> Run:
+    """A run with the services that a job may ask for: see `trainer.run.job`.
+
+    `predict(tta)` evaluates the finished runs that are named, `saved_data(reference, setting)`
+    opens the data that one was trained on, `trials` trains with some settings more.
+    """
+    services: dict[str, Any] = {}
+    run = Run(
+        config,
+        folder,
+        console,
+        overrides=overrides,
+        sources=sources,
+        restorer=restorer,
+        services=services,
+        **options,
+    )
+    services["predict"] = partial(predict, run)
+    services["saved_data"] = partial(saved_data, run)
+    services["trials"] = TrialRunner(run, make_run)
+    return run
+
+
 def resume_folder(resume: str | None) -> Path | None:
-    """The run folder that `resume` names by its path or a checkpoint's."""
+    """The run folder that `resume` names by its own path or by a checkpoint's."""
     if resume in (None, "auto"):
         return None
     path = Path(resume)

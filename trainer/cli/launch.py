@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainer.cli.folders import remove_if_empty
 from trainer.config.compose import CONF, WRONG_CONFIG, check_choices, checked, register
+from trainer.config.processes import check_processes
 from trainer.core.errors import TrainerError
 from trainer.distributed import torchrun
 
@@ -43,7 +44,8 @@ def launch(config: DictConfig, folder: Path, overrides: list[str], sources: list
     try:
         check_choices(overrides)
         settings = checked(config)
-        torchrun.check(settings)
+        here = torchrun.place()
+        check_processes(settings, here.size, started=here.started)
         import_torch()
         from trainer.cli.execute import execute
 

@@ -23,6 +23,7 @@ class Forward:
         channels_last: bool = False,
     ) -> None:
         self.model = model
+        self.precision, self.channels_last = precision, channels_last
         self.device = device
         self.mean = torch.tensor(mean, device=device)[:, None, None]  # pixels in [0, 1]
         self.std = torch.tensor(std, device=device)[:, None, None]
@@ -30,6 +31,17 @@ class Forward:
         self.scale = 1 / (self.std * 255)
         self.dtype = AUTOCAST.get(precision)
         self.format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def of(self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> "Forward":
+        """Another model with its own standardisation, in this one's precision and on its device."""
+        return Forward(
+            model,
+            mean=mean,
+            std=std,
+            device=self.device,
+            precision=self.precision,
+            channels_last=self.channels_last,
+        )
 
     def __call__(self, images: Tensor) -> Tensor:
         """Standardised images [B, C, H, W] → outputs [B, ...] in float32."""

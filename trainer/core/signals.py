@@ -15,14 +15,12 @@ class Signals:
         self.received: int | None = None
         self.previous: dict[int, object] = {}
 
-    @property
-    def number(self) -> int | None:
-        """The signal that ends the run."""
-        return self.received
+    def agreed_signal(self) -> int | None:
+        """The signal that ends the run, None while it goes on.
 
-    @number.setter
-    def number(self, number: int | None) -> None:
-        self.received = number
+        With several processes this is a collective: all must call it at the same step.
+        """
+        return self.received
 
     def __enter__(self) -> "Signals":
         if threading.current_thread() is threading.main_thread():
@@ -41,6 +39,7 @@ class Signals:
         self.received = number
 
     def check(self) -> None:
-        """Raise Interrupted if a signal came."""
-        if self.number is not None:
-            raise Interrupted(self.number)
+        """Raise Interrupted if a signal has arrived."""
+        number = self.agreed_signal()
+        if number is not None:
+            raise Interrupted(number)

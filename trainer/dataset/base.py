@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from trainer.core.batch import Target
 from trainer.core.errors import ConfigError, DataError
 from trainer.core.ranges import within
 from trainer.core.seed import Purpose, generator
@@ -13,7 +14,6 @@ from trainer.dataset.shared import degrade
 from trainer.dataset.shared.check_labels import check_labels
 from trainer.dataset.shared.class_subset import chosen, restrict
 from trainer.dataset.shared.split import Images, Pixels, Split, divide
-from trainer.mixer import Target
 
 __all__ = ["Data", "Dataset", "Images", "Pixels", "Raw", "Split", "channel_statistics", "divide"]
 

@@ -2,6 +2,5 @@
 
 from trainer.distill.base import Distiller
 from trainer.distill.shared.teacher import Teacher
-from trainer.trained.teachers import find
 
-__all__ = ["Distiller", "Teacher", "find"]
+__all__ = ["Distiller", "Teacher"]

@@ -4,7 +4,6 @@
 changes.
 """
 
-from collections.abc import Callable
 from typing import Literal
 
 import torch.nn.functional as F
@@ -15,7 +14,8 @@ from trainer.core.probability import log_mean
 from trainer.core.ranges import within
 from trainer.dataset import Data
 from trainer.distill.base import Distiller
-from trainer.distill.shared.teacher import Teacher
+from trainer.distill.shared.teacher import Teacher, teacher_loader
+from trainer.storage.restored import Restore
 
 
 class SoftTarget(Distiller):
@@ -24,12 +24,12 @@ class SoftTarget(Distiller):
     `teacher` is a run folder or a checkpoint, `torchvision:<name>` or `timm:<name>`, or a list of
     such. Of several the probabilities at the temperature are averaged. `mode` sum is L + T²·KL,
     without α. Class weights are on the loss alone; the sum of both is over the sum of the weights.
-    `restore` checks one reference and gives what loads it.
+    `restore` loads a finished run.
     """
 
     def __init__(
         self,
-        restore: Callable[[str], Callable[[], Teacher]],
+        restore: Restore,
         *,
         teacher: str | list[str] | None = None,
         temperature: float = 4.0,
@@ -43,14 +43,15 @@ class SoftTarget(Distiller):
         self.temperature = temperature
         self.alpha = alpha
         self.mode = mode
-        self.sources = [restore(t) for t in ([teacher] if isinstance(teacher, str) else teacher)]
+        references = [teacher] if isinstance(teacher, str) else teacher
+        self.loaders = [teacher_loader(reference, restore) for reference in references]
         self.teachers: list[Teacher] = []
 
     def prepare(self, student: Forward, data: Data) -> None:
-        """Load the teachers. Raises ValueError where one does not go with the student's data."""
+        """Load the teachers. Raises ValueError where one does not fit the student's data."""
         if not data.classes:
-            raise ValueError("distill=soft_target needs classes, this task has none")
-        self.teachers = [load() for load in self.sources]
+            raise ValueError("distill=soft_target needs class labels, this task has none")
+        self.teachers = [load(student, data) for load in self.loaders]
         for teacher in self.teachers:
             teacher.bind(student, data)
 

@@ -69,7 +69,7 @@ def part_of(whole: Tensor, like: DTensor) -> DTensor:
 class ShardedGuard(NonFiniteGuard):
     """A guard whose optimizer has the process's parts of the weights."""
 
-    def __init__(self, world: World, optimizer: Optimizer, buffers: list[Tensor], **settings: Any):
+    def __init__(self, world: World, optimizer: Optimizer, buffers: list[Tensor], **options: Any):
         self.world = world
         self.whole: list[Any] = []  # the model's parameters, DTensors
         self.parts: list[Tensor] = []
@@ -83,8 +83,8 @@ class ShardedGuard(NonFiniteGuard):
                 optimizer.state[part] = {name: local(value) for name, value in held.items()}
         optimizer.register_state_dict_post_hook(self.on_state(self.gathered))
         optimizer.register_load_state_dict_pre_hook(self.on_state(self.parted))
-        settings["deferred"] = False  # fused kernels of parts take no mask
-        super().__init__(optimizer, buffers, **settings)
+        options["deferred"] = False  # fused kernels of parts take no mask
+        super().__init__(optimizer, buffers, **options)
 
     def start(self) -> None:
         """Begin a step: no gradients yet."""
@@ -98,7 +98,7 @@ class ShardedGuard(NonFiniteGuard):
             part.grad = None if whole.grad is None else whole.grad.to_local()
         norm, gradients = super().gradients()
         square = norm.square()
-        self.world.total([square])
+        self.world.all_reduce([square])
         return square.sqrt(), gradients
 
     def on_state(self, change: Callable[[Tensor, int], Tensor]) -> Callable[..., dict[str, Any]]:

@@ -29,16 +29,11 @@ class SharedSignals(Signals):
         self.world = world
         self.agreed: int | None = None
 
-    @property
-    def number(self) -> int | None:
-        """The signal that some process has received; all must ask at the same time."""
+    def agreed_signal(self) -> int | None:
+        """The signal that any process has received. A collective: all must call it together."""
         if self.agreed is None:
             self.agreed = self.world.highest(self.received or 0) or None
         return self.agreed
-
-    @number.setter
-    def number(self, number: int | None) -> None:
-        self.received = number
 
     def __exit__(self, *_: object) -> None:
         """From here on a process ends by itself: torchrun signals those that are not the first."""
@@ -63,9 +58,9 @@ class SharedEvaluator(Evaluator):
         rank = self.world.rank
         own = ids[ends[rank] : ends[rank + 1]]
         filled = torch.cat([own, ids[:1].expand(each - len(own))])
-        held = super().values(feed, filled, poll, of)
-        whole = self.world.rows([value[: len(own)] for value in held.values()], sizes)
-        return dict(zip(held, whole, strict=True))
+        values = super().values(feed, filled, poll, of)
+        whole = self.world.gather_rows([value[: len(own)] for value in values.values()], sizes)
+        return dict(zip(values, whole, strict=True))
 
     def __call__(
         self, feed: Feed, split: Split, *, poll: Callable[[], None] = lambda: None
@@ -73,48 +68,6 @@ class SharedEvaluator(Evaluator):
         """Evaluate a split; the metrics are rank 0's to the last bit."""
         made = super().__call__(feed, split, poll=poll)
         return replace(made, metrics=self.world.broadcast(made.metrics))
-
-
-class SharedMeter(Meter):
-    """Sums of the process's own rows, added up when they are asked for."""
-
-    def __init__(self, world: World, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.world = world
-
-    def take_interval(self) -> dict[str, float]:
-        """Metrics of all processes since the last event."""
-        self.interval = self.of_all(self.interval)
-        return super().take_interval()
-
-    def take_epoch(self) -> dict[str, float]:
-        """Metrics of all processes of the whole epoch."""
-        self.epoch = self.of_all(self.epoch)
-        return super().take_epoch()
-
-    def so_far(self) -> dict[str, float]:
-        """Metrics of all processes since the epoch began."""
-        own, self.epoch = self.epoch, self.of_all(self.epoch)
-        metrics, self.epoch = super().so_far(), own
-        return metrics
-
-    def of_all(self, own: Sums) -> Sums:
-        """The sums of all processes."""
-        added: Sums = {}
-        for sums in self.world.all(own):
-            for name, (total, number) in sums.items():
-                held = added.setdefault(name, [0.0, 0.0])
-                held[0] += total
-                held[1] += number
-        return added
-
-    def state_dict(self) -> dict[str, Any]:
-        """The sums of all processes."""
-        return {"interval": self.of_all(self.interval), "epoch": self.of_all(self.epoch)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Rank 0 takes them back."""
-        super().load_state_dict(state if self.world.is_main else {"interval": {}, "epoch": {}})
 
 
 class SharedStore(DifficultyStore):
@@ -130,7 +83,7 @@ class SharedStore(DifficultyStore):
         self.seen = torch.full((self.size,), -1, device=self.device)  # the step of each record
 
     def note(self, batch: Batch, step: int) -> None:
-        """Remember when the rows that are one example alone were seen."""
+        """Remember the step at which rows that are a single example were seen."""
         _, ids = batch.dominant()
         at = torch.where(batch.shares.amax(1) == 1, step, -1)
         self.seen.scatter_reduce_(0, ids, at, "amax")
@@ -139,7 +92,7 @@ class SharedStore(DifficultyStore):
         """Give every process the last records of all: of one step, those of the highest rank."""
         names, sizes = list(self.rows), [1] * self.world.size
         own = [self.seen, *self.rows.values()]
-        seen, *rows = self.world.rows([row[None] for row in own], sizes)
+        seen, *rows = self.world.gather_rows([row[None] for row in own], sizes)
         ranks = torch.arange(len(seen), device=seen.device)[:, None]
         last = (seen * len(seen) + ranks).argmax(0, keepdim=True)
         self.rows = {n: row.gather(0, last)[0] for n, row in zip(names, rows, strict=True)}
@@ -163,6 +116,55 @@ class SharedStore(DifficultyStore):
         return super().state_dict()
 
 
+class SharedMeter(Meter):
+    """Sums of the process's own rows, added up when they are asked for."""
+
+    store: SharedStore
+
+    def __init__(self, world: World, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.world = world
+
+    def add(self, batch: Batch, outputs: Tensor, losses: Tensor, step: int) -> None:
+        """Keep them, and note the step for the store, which keeps the last record of an example."""
+        super().add(batch, outputs, losses, step)
+        self.store.note(batch, step)
+
+    def take_interval(self) -> dict[str, float]:
+        """Metrics of all processes since the last event."""
+        self.interval = self.of_all(self.interval)
+        return super().take_interval()
+
+    def take_epoch(self) -> dict[str, float]:
+        """Metrics of all processes of the whole epoch."""
+        self.epoch = self.of_all(self.epoch)
+        return super().take_epoch()
+
+    def so_far(self) -> dict[str, float]:
+        """Metrics of all processes since the epoch began."""
+        own, self.epoch = self.epoch, self.of_all(self.epoch)
+        metrics, self.epoch = super().so_far(), own
+        return metrics
+
+    def of_all(self, own: Sums) -> Sums:
+        """The sums of all processes."""
+        added: Sums = {}
+        for sums in self.world.gather_objects(own):
+            for name, (total, number) in sums.items():
+                sum_and_count = added.setdefault(name, [0.0, 0.0])
+                sum_and_count[0] += total
+                sum_and_count[1] += number
+        return added
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums of all processes."""
+        return {"interval": self.of_all(self.interval), "epoch": self.of_all(self.epoch)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Rank 0 takes them back."""
+        super().load_state_dict(state if self.world.is_main else {"interval": {}, "epoch": {}})
+
+
 class NoFolder(RunFolder):
     """Of a process that does not write: the folder is another's."""
 
@@ -184,9 +186,8 @@ class NoLog(Log):
     def __init__(self) -> None:
         """Nothing is opened."""
 
-    @property
-    def offset(self) -> int:
-        """None is written."""
+    def state_dict(self) -> int:
+        """Nothing is written."""
         return 0
 
     def metrics(self, split: str, **event: Any) -> None:

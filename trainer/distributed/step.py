@@ -1,14 +1,14 @@
-"""The train step of several processes: one global batch, of which each has some rows.
+"""The train step of several processes: each has some rows of one global batch.
 
-Every process knows the whole plan and draws the whole batch's mixing; it fetches its own rows and
-those that these are mixed with, which are augmented by their own places in the plan. What depends
-on the whole batch (a miner, a loss, the denominator, the finiteness of the loss) is decided from
-gathered numbers, the same in every process. Gradients are summed, as the denominator is.
+Every process knows the whole plan and draws the mixing of the whole batch. It fetches its own rows
+and their mixing partners, which are augmented by their own places in the plan. What depends on the
+whole batch (miner, loss, denominator, finiteness) is decided from gathered numbers, the same in
+every process. Gradients and the denominator are summed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -22,46 +22,35 @@ from trainer.core.seed import Purpose, StepId, seed_torch
 from trainer.distributed.world import World
 from trainer.mining import Miner
 from trainer.mining.base import of_examples
-from trainer.mixer.base import Drawing
-from trainer.training.step import Learned, Step
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one process has of a batch."""
-
-    sizes: list[int]  # rows of each process
-    fetched: Tensor  # [f] places in the batch: own rows, then others that they are mixed with
-    rows: int  # that are its own; where there is none, one is fetched all the same
-    drawing: Drawing  # of its own rows, the partners by where they are among the fetched
+from trainer.training.step import Learned, Part, Step
 
 
 class ParallelStep(Step):
-    """The step of one of the processes of a world."""
+    """The step of one of several processes. Each hook is handed the process's part of the batch."""
 
     def __init__(self, world: World, image: tuple[int, int], **parts: Any) -> None:
         super().__init__(**parts)
         self.world = world
         self.image = image  # height and width
-        self.store: Any = self.meter.store  # a SharedStore
-        self.parts: dict[int, Part] = {}  # of the epoch's batches, by their first rows
         modules = self.forward.model.modules()
         norms = [module for module in modules if isinstance(module, _BatchNorm)]
         statistics = [value for norm in norms for value in (norm.running_mean, norm.running_var)]
         self.statistics = [value for value in statistics if value is not None]
 
-    def share(self, plan: Plan, first: StepId) -> Plan:
-        """The rows that this process fetches: a step of it for each of the plan's."""
-        self.parts = {
-            row: self.part_of(end - row, replace(first, step=first.step + i))
-            for i, (row, end) in enumerate(pairwise(plan.bounds.tolist()))
-        }
-        at = torch.cat([row + part.fetched for row, part in self.parts.items()])
-        ends = [0, *accumulate(len(part.fetched) for part in self.parts.values())]
-        return replace(plan.rows(at, 1), bounds=torch.tensor(ends))
+    def divide(self, plan: Plan, first: StepId) -> tuple[Plan, Sequence[Part | None]]:
+        """The rows that this process fetches, one step for each of the plan's, and its parts."""
+        bounds = plan.bounds.tolist()
+        parts = [
+            self.part_of(end - row, replace(first, step=first.step + i))
+            for i, (row, end) in enumerate(pairwise(bounds))
+        ]
+        pairs = zip(bounds[:-1], parts, strict=True)
+        at = torch.cat([row + part.fetched for row, part in pairs])
+        ends = [0, *accumulate(len(part.fetched) for part in parts)]
+        return replace(plan.rows(at, 1), bounds=torch.tensor(ends)), parts
 
     def part_of(self, size: int, step_id: StepId) -> Part:
-        """What the process has of a batch of so many rows."""
+        """The process's part of a batch of `size` rows."""
         ends = spans(size, self.world.size)
         sizes = [b - a for a, b in pairwise(ends)]
         first, last = ends[self.world.rank], ends[self.world.rank + 1]
@@ -77,131 +66,140 @@ class ParallelStep(Step):
         return Part(sizes, fetched, last - first, drawing)
 
     def seed(self, step_id: StepId) -> None:
-        """Seed what the model draws: dropout for one is not the same in each process."""
+        """Seed what the model draws in a step; dropout differs between processes."""
         rank = [self.world.rank] if self.world.rank else []
         seed_torch(self.forward.device, step_id.seed, Purpose.STEP, step_id.step, *rank)
 
-    def prepare(self, batch: Batch, step_id: StepId, first_row: int) -> Batch:
-        """Augment, standardise, mix: from the rows that were fetched to the process's own."""
-        self.part = self.parts[first_row]
-        self.sizes = self.part.sizes
-        batch = super().prepare(batch, step_id, first_row)
-        self.spare = batch.rows(slice(0, 1))
-        self.own = batch.rows(slice(0, self.part.rows))
-        return self.own
+    def places(self, batch: Batch, first_row: int, part: Part | None) -> Tensor:
+        """The fetched rows' places in the epoch's plan."""
+        return first_row + given(part).fetched
 
-    def places(self, batch: Batch, first_row: int) -> Tensor:
-        """Where the fetched rows stand in the epoch's plan."""
-        return first_row + self.part.fetched
-
-    def mix(self, batch: Batch, step_id: StepId) -> Batch:
-        """The process's own rows, mixed with those that they would be in the whole batch."""
-        drawing = self.part.drawing.to(batch.images.device)
-        own = batch.rows(slice(0, max(1, self.part.rows)))
+    def mix(self, batch: Batch, step_id: StepId, part: Part | None) -> Batch:
+        """The process's rows, mixed with their partners of the whole batch."""
+        drawing = given(part).drawing.to(batch.images.device)
+        own = batch.rows(slice(0, max(1, given(part).rows)))
         if not drawing.partners:
             return own
         return self.mixer.mix([own, *map(batch.rows, drawing.partners)], drawing)
 
-    def select(self, batch: Batch, step_id: StepId) -> Batch:
-        """The rows that the miner chooses of the whole batch, as far as they are the process's."""
+    def own(self, batch: Batch, part: Part | None) -> tuple[Batch, Part | None]:
+        """The prepared rows that are this process's, maybe none; one is kept as the spare."""
+        part = given(part)
+        return batch.rows(slice(0, part.rows)), replace(part, spare=batch.rows(slice(0, 1)))
+
+    def select(self, batch: Batch, step_id: StepId, part: Part | None) -> tuple[Batch, Part | None]:
+        """The rows that the miner selects from the whole batch, as far as this process has them."""
+        part = given(part)
         if type(self.miner).select is Miner.select:
-            return batch
-        whole, _ = self.whole(batch)
+            return batch, part
+        whole, _ = self.whole(batch, part)
 
         def rank(_: Batch) -> Tensor:
-            return self.world.rows([self.rank(batch)], self.sizes)[0]
+            scores = self.ranker(*self.score(batch, part), batch)
+            return self.world.gather_rows([scores], part.sizes)[0]
 
         picked = self.miner.select(whole, rank, step_id)
-        ends = torch.tensor(self.sizes, device=picked.images.device).cumsum(0)
+        ends = torch.tensor(part.sizes, device=picked.images.device).cumsum(0)
         owner = torch.bucketize(picked.images, ends, right=True)
-        held = picked.rows(owner == self.world.rank)
-        at = held.images - sum(self.sizes[: self.world.rank])
-        self.sizes = owner.bincount(minlength=self.world.size).tolist()
-        self.own = held.with_images(batch.images[at])
-        return self.own
+        mine = picked.rows(owner == self.world.rank)
+        at = mine.images - self.rows_of(part).start
+        sizes = owner.bincount(minlength=self.world.size).tolist()
+        return mine.with_images(batch.images[at]), replace(part, sizes=sizes)
 
-    def whole(self, batch: Batch, *further: Tensor) -> tuple[Batch, list[Tensor]]:
-        """The rows of all processes, and further values [n, ...] of theirs.
+    def whole(self, batch: Batch, part: Part, *further: Tensor) -> tuple[Batch, list[Tensor]]:
+        """The rows of all processes, and further values [n, ...] of each.
 
-        In place of the images are the rows' places, 0, 1, ...
+        The images are replaced by the rows' places, 0, 1, ...
         """
         fields = [batch.labels, batch.shares, batch.index, batch.weight, batch.count]
-        parts = self.world.rows([*fields, *further], self.sizes)
-        places = torch.arange(len(parts[0]), device=parts[0].device)
-        return Batch(places, *parts[:5]), parts[5:]
+        values = self.world.gather_rows([*fields, *further], part.sizes)
+        places = torch.arange(len(values[0]), device=values[0].device)
+        return Batch(places, *values[:5]), values[5:]
 
-    @property
-    def rows(self) -> slice:
-        """Where the process's own rows are among all."""
-        first = sum(self.sizes[: self.world.rank])
-        return slice(first, first + self.sizes[self.world.rank])
+    def rows_of(self, part: Part) -> slice:
+        """Where this process's rows are among those of all."""
+        first = sum(part.sizes[: self.world.rank])
+        return slice(first, first + part.sizes[self.world.rank])
 
     @torch.no_grad()
     def weigh(
-        self, outputs: Tensor, losses: Tensor, batch: Batch, step_id: StepId, *, mining: bool
+        self,
+        outputs: Tensor,
+        losses: Tensor,
+        batch: Batch,
+        step_id: StepId,
+        part: Part | None = None,
+        *,
+        mining: bool,
     ) -> Batch:
-        """Let the loss, then the miner, see the whole effective batch."""
+        """Show the loss, then the miner, the whole effective batch."""
+        part = given(part)
         outputs, losses = outputs.detach(), losses.detach()
         if self.loss.batchwise:
-            whole, (every_loss, every_output) = self.whole(batch, losses, outputs)
+            whole, (every_loss, every_output) = self.whole(batch, part, losses, outputs)
             self.loss.survey(every_loss, every_output, whole)
         if not (mining and self.miner.pooled):
             return batch
         ranks = self.ranker(outputs, self.loss.reweigh(losses, outputs, batch), batch)
-        whole, (ranks,) = self.whole(batch, ranks)
+        whole, (ranks,) = self.whole(batch, part, ranks)
         weighed = self.miner.weigh(ranks, whole, step_id)
-        return replace(batch, weight=weighed.weight[self.rows], count=weighed.count[self.rows])
+        own = self.rows_of(part)
+        return replace(batch, weight=weighed.weight[own], count=weighed.count[own])
 
     def count(self, batch: Batch) -> Tensor:
         """Σ count of the whole effective batch."""
         count = super().count(batch)
-        self.world.total([count])
+        self.world.all_reduce([count])
         return count
 
-    def learn(self, batch: Batch, step_id: StepId, *, mining: bool) -> Learned:
-        """Forward and backward over the process's own rows, if there are some."""
+    def learn(
+        self, batch: Batch, step_id: StepId, part: Part | None = None, *, mining: bool
+    ) -> Learned:
+        """Forward and backward over this process's rows, if there are any."""
+        part = given(part)
         if len(batch):
-            learned = super().learn(batch, step_id, mining=mining)
+            learned = super().learn(batch, step_id, part, mining=mining)
         else:
-            learned = self.learn_nothing(batch, step_id, mining=mining)
+            learned = self.learn_nothing(batch, step_id, part, mining=mining)
         for _ in range(self.passes_left(batch)):
-            self.backward_nothing(self.forward_spare())
+            self.backward_nothing(self.forward_spare(part))
         return learned
 
-    def learn_nothing(self, batch: Batch, step_id: StepId, *, mining: bool) -> Learned:
-        """Take part in what the others do: every process runs backward."""
+    def learn_nothing(self, batch: Batch, step_id: StepId, part: Part, *, mining: bool) -> Learned:
+        """Join the others' collectives without own rows: every rank runs backward."""
         pooled = self.loss.batchwise or (mining and self.miner.pooled)
         if pooled and self.accumulate > 1:
-            batch = self.weigh(*self.score(batch), batch, step_id, mining=mining)
-        outputs = self.forward_spare()
+            batch = self.weigh(*self.score(batch, part), batch, step_id, part, mining=mining)
+        outputs = self.forward_spare(part)
         if pooled and self.accumulate == 1:
-            losses = self.contract(outputs, self.spare)
-            batch = self.weigh(outputs[:0], losses[:0], batch, step_id, mining=mining)
+            losses = self.contract(outputs, spare_of(part))
+            batch = self.weigh(outputs[:0], losses[:0], batch, step_id, part, mining=mining)
         denominator = self.count(batch)
         self.backward_nothing(outputs)
-        self.spend(0)
+        self.spend(0, part)
         return Learned(torch.zeros((), device=self.forward.device), denominator)
 
-    def forward_spare(self) -> Tensor:
-        """The outputs of one row; it leaves no trace in BatchNorm's statistics."""
+    def forward_spare(self, part: Part) -> Tensor:
+        """The outputs of the spare row, without a trace in BatchNorm's statistics."""
         with evaluating(self.forward.model):
-            return self.forward(self.spare.images)
+            return self.forward(spare_of(part).images)
 
     def backward_nothing(self, outputs: Tensor) -> None:
         """A backward pass whose gradients are 0."""
         outputs.backward(torch.zeros_like(outputs))
 
-    def score(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def score(self, batch: Batch, part: Part | None = None) -> tuple[Tensor, Tensor]:
         """Outputs and losses of prepared images by a read-only pass."""
+        part = given(part)
         with torch.no_grad():
             if len(batch):
-                outputs, losses = super().score(batch)
+                outputs, losses = super().score(batch, part)
             else:
-                whole = self.forward_spare()
-                outputs, losses = whole[:0], self.contract(whole, self.spare)[:0]
-                self.spend(0, backward=False)
+                whole = self.forward_spare(part)
+                outputs, losses = whole[:0], self.contract(whole, spare_of(part))[:0]
+                self.spend(0, part, backward=False)
             for _ in range(self.passes_left(batch)):
-                self.forward_spare()
+                self.forward_spare(part)
         return outputs, losses
 
     def passes_left(self, batch: Batch) -> int:
@@ -214,10 +212,12 @@ class ParallelStep(Step):
         chunk = max(1, -(-len(batch) // self.accumulate))
         return self.accumulate - max(1, -(-len(batch) // chunk))
 
-    def learn_nearby(self, learned: Learned, step_id: StepId, radius: float) -> None:
-        """Put the gradient at the worst place near the weights in place of theirs."""
+    def learn_nearby(
+        self, learned: Learned, step_id: StepId, part: Part | None, radius: float
+    ) -> None:
+        """Replace the gradient by that of the highest loss within a radius of the weights (SAM)."""
         self.reduce([])
-        super().learn_nearby(learned, step_id, radius)
+        super().learn_nearby(learned, step_id, part, radius)
 
     def update(self, learned: Learned, step_id: StepId) -> bool:
         """Sum over the processes, clip, check, update; running statistics become their means."""
@@ -237,32 +237,45 @@ class ParallelStep(Step):
         given = [p.grad is not None for p in parameters]
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         there = torch.tensor(given, dtype=torch.float32, device=self.forward.device)
-        self.world.total([*gradients, there, *further])
+        self.world.all_reduce([*gradients, there, *further])
         if not all(given):
             for p, gradient, number in zip(parameters, gradients, there.tolist(), strict=True):
                 p.grad = gradient if number else None
 
-    def spend(self, examples: int, *, backward: bool = True) -> None:
+    def spend(self, examples: int, part: Part | None, *, backward: bool = True) -> None:
         """Count the examples of all processes."""
-        super().spend(sum(self.sizes), backward=backward)
+        super().spend(sum(given(part).sizes), part, backward=backward)
 
-    def observe(self, learned: Learned, step_id: StepId) -> None:
-        """Let the meter see the process's own rows, the miner those of all."""
+    def observe(self, learned: Learned, step_id: StepId, batch: Batch, part: Part | None) -> None:
+        """Show the meter this process's rows, and the miner those of all."""
         for plain, outputs, losses in learned.seen:
-            self.meter.add(plain, outputs, losses)
-            self.store.note(plain, step_id.step)
+            self.meter.add(plain, outputs, losses, step_id.step)
         if type(self.miner).observe is Miner.observe:
             return
         seen = [of_examples(self.ranker(o, losses, b)) for b, o, losses in learned.seen]
         ranks = torch.cat([torch.zeros(0, device=self.forward.device), *seen])
-        labels = self.own.labels if self.own.labels.ndim < 4 else self.own.index
-        whole, (ranks,) = self.whole(replace(self.own, labels=labels), ranks)
+        labels = batch.labels if batch.labels.ndim < 4 else batch.index
+        whole, (ranks,) = self.whole(replace(batch, labels=labels), given(part), ranks)
         self.miner.observe(whole, ranks)
 
     def not_finite(self, learned: Learned) -> list[int]:
         """Dataset ids of the rows of all processes whose loss is not finite."""
         own = super().not_finite(learned) if learned.seen else []
-        return sorted({i for ids in self.world.all(own) for i in ids})
+        return sorted({i for ids in self.world.gather_objects(own) for i in ids})
+
+
+def given(part: Part | None) -> Part:
+    """The part that a step of several processes is always called with."""
+    if part is None:
+        raise ValueError("a step of several processes needs this process's part of the batch")
+    return part
+
+
+def spare_of(part: Part) -> Batch:
+    """The prepared row of a part that is kept for passes without own rows."""
+    if part.spare is None:
+        raise ValueError("the part has no spare row before its batch is prepared")
+    return part.spare
 
 
 def spans(size: int, number: int) -> list[int]:

@@ -7,7 +7,6 @@ upon the run folder of rank 0, which alone writes and speaks.
 import os
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from trainer.core.errors import ConfigError
 
@@ -49,52 +48,6 @@ def check_sweep(arguments: list[str]) -> None:
     """Raise ConfigError for a sweep in several processes."""
     if place().size > 1 and {"-m", "--multirun"} & set(arguments):
         raise ConfigError("-m: a sweep starts processes of its own; start it without torchrun")
-
-
-def check(settings: dict[str, Any]) -> None:
-    """Raise ConfigError for settings that do not go with the number of processes."""
-    here = place()
-    strategy, size = settings["strategy"], here.size
-    if not here.started:
-        if strategy in ("ddp", "fsdp"):
-            todo = f"torchrun --nproc-per-node 2 -m trainer strategy={strategy} ..."
-            raise ConfigError(f"strategy={strategy} needs torchrun: {todo}")
-        return
-    if size > 1:
-        check_several(settings, size)
-    if strategy == "fsdp":
-        check_sharded(settings)
-
-
-def check_several(settings: dict[str, Any], size: int) -> None:
-    """Raise ConfigError for what one process can do, and `size` processes cannot."""
-    if settings["strategy"] == "single":
-        raise ConfigError(f"strategy=single, but torchrun has started {size} processes; take auto")
-    if settings["device"].startswith(("cuda:", "mps")):
-        wanted = f"device={settings['device']} is one device for {size} processes"
-        raise ConfigError(f"{wanted}; take device=cuda, each process has a GPU of its own, or cpu")
-    batch = settings["batch_size"]
-    if batch != "all" and batch < size:
-        raise ConfigError(f"batch_size={batch} is less than a row for each of {size} processes")
-
-
-def check_sharded(settings: dict[str, Any]) -> None:
-    """Raise ConfigError for what sharded weights do not go with."""
-    plain = {
-        "precision": settings["precision"] != "fp16",
-        "compile": not settings["compile"],
-        "channels_last": not settings["channels_last"],
-        "ema": settings["ema"] is None,
-        "swa": settings["swa"] is None,
-        "sam": settings["sam"] is None,
-        "finetune.freeze": settings["finetune"]["freeze"] == "none",
-    }
-    for name, fine in plain.items():
-        if not fine:
-            node = settings["finetune"] if "." in name else settings
-            value = str(node[name.rpartition(".")[2]])
-            value = value.lower() if value == "True" else value
-            raise ConfigError(f"{name}={value} does not go with strategy=fsdp; take strategy=ddp")
 
 
 def own_arguments(arguments: list[str]) -> list[str]:

@@ -21,6 +21,7 @@ from trainer.core.errors import ConfigError, Interrupted, NonFiniteError
 from trainer.distributed import torchrun
 
 T = TypeVar("T")
+Shard = Callable[[nn.Module, torch.device, int], None]  # of a model, among so many processes
 
 BUCKET = 2**26  # bytes that are summed at once
 LOST = "another process of the run has ended"
@@ -36,10 +37,10 @@ class World:
     rank, size, is_main, sharded, alone = 0, 1, True, False, True
     last_words: Callable[[int, str], None]
 
-    def total(self, tensors: list[Tensor]) -> None:
+    def all_reduce(self, tensors: list[Tensor]) -> None:
         """Put the sum over the processes in place of each tensor."""
 
-    def rows(self, parts: list[Tensor], sizes: list[int]) -> list[Tensor]:
+    def gather_rows(self, parts: list[Tensor], sizes: list[int]) -> list[Tensor]:
         """Each tensor [n, ...] with the rows of all processes, `sizes` of each, in order."""
         return parts
 
@@ -47,7 +48,7 @@ class World:
         """What rank 0 has, in every process."""
         return value
 
-    def all(self, value: T) -> list[T]:
+    def gather_objects(self, value: T) -> list[T]:
         """What each process has, in order."""
         return [value]
 
@@ -71,8 +72,8 @@ class World:
         """Whether all processes come to an error together."""
         return True
 
-    def place(self, model: nn.Module) -> nn.Module:
-        """The model as the processes hold it."""
+    def place(self, model: nn.Module, shard: Shard | None = None) -> nn.Module:
+        """The model as the processes hold it; `shard` splits its weights among them."""
         return model
 
 
@@ -99,7 +100,7 @@ class Group(World):
         self.last_words: Callable[[int, str], None] = lambda *_: None
         threading.Thread(target=self.listen, daemon=True).start()
 
-    def total(self, tensors: list[Tensor]) -> None:
+    def all_reduce(self, tensors: list[Tensor]) -> None:
         """Put the sum over the processes in place of each tensor."""
         for bucket in buckets(tensors):
             flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
@@ -108,7 +109,7 @@ class Group(World):
             pairs = zip(sums, bucket, strict=True)
             torch._foreach_copy_(bucket, [part.view(tensor.shape) for part, tensor in pairs])
 
-    def rows(self, parts: list[Tensor], sizes: list[int]) -> list[Tensor]:
+    def gather_rows(self, parts: list[Tensor], sizes: list[int]) -> list[Tensor]:
         """Each tensor [n, ...] with the rows of all processes, `sizes` of each, in order.
 
         They travel side by side as bytes, so that one message does.
@@ -132,7 +133,7 @@ class Group(World):
         dist.broadcast_object_list(held, src=0, device=torch.device("cpu"))
         return held[0]
 
-    def all(self, value: T) -> list[T]:
+    def gather_objects(self, value: T) -> list[T]:
         """What each process has, in order."""
         held: list[Any] = [None] * self.size
         dist.all_gather_object(held, value)
@@ -158,13 +159,11 @@ class Group(World):
             yield
             self.wait()
 
-    def place(self, model: nn.Module) -> nn.Module:
-        """The model, every process with rank 0's weights; sharded where that is asked for."""
+    def place(self, model: nn.Module, shard: Shard | None = None) -> nn.Module:
+        """The model with rank 0's weights in every process, then split by `shard`, if given."""
         for tensor in model.state_dict().values():
             dist.broadcast(tensor, src=0)
-        if self.sharded:
-            from trainer.distributed.fsdp import shard
-
+        if shard is not None:
             shard(model, self.device, self.size)
         return model
 
@@ -238,13 +237,13 @@ def current() -> World:
     return joined[0] if joined else ALONE
 
 
-def join(settings: dict[str, Any]) -> World:
+def join(strategy: str, device: str) -> World:
     """Join the other processes, where torchrun has started some."""
     here = torchrun.place()
-    sharded = settings["strategy"] == "fsdp"
+    sharded = strategy == "fsdp"
     if joined or not (here.size > 1 or (here.started and sharded)):
         return current()
-    joined.append(Group(here, settings["device"], sharded=sharded))
+    joined.append(Group(here, device, sharded=sharded))
     return joined[0]
 
 

@@ -16,14 +16,16 @@ from trainer.history.analysis import By, History, Suspects
 from trainer.history.pictures import pictures
 from trainer.job.base import Job
 from trainer.report.console import table
-from trainer.storage.saved_run import SavedRun
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from rich.table import Table
+
     from trainer.dataset import Data
-    from trainer.run.run import Run
+    from trainer.report.console import Console
+    from trainer.storage.run_folder import RunFolder
 
 Row = dict[str, str]
 
@@ -31,9 +33,10 @@ Row = dict[str, str]
 class Examples(Job):
     """Reads the difficulty store of `run`; writes `hardest.csv`, `suspects.csv` and pictures.
 
-    Hard is a high mean loss in the `last` epochs. Labels are suspected by their AUM or their mean
-    loss (`by`), up to `cutoff`: null takes it from the threshold class, where there is one. The
-    tables show `number` examples, the files `rows` or all the suspects.
+    Hard means a high mean loss over the `last` epochs. Labels are suspected by their AUM (area
+    under the margin: the mean over the epochs of the label's logit minus the largest other one) or
+    by their mean loss (`by`), up to `cutoff`; null takes it from the threshold class, if there is
+    one. The tables show `number` examples, the files `rows`, or all suspects.
     """
 
     def __init__(
@@ -54,41 +57,49 @@ class Examples(Job):
         self.by: By = by
         self.cutoff = cutoff
 
-    def __call__(self, run: Run) -> dict[str, Any]:
+    def __call__(
+        self,
+        *,
+        saved: str | None,
+        saved_data: Callable[[str | None, str], tuple[Path, Data]],
+        folder: RunFolder,
+        console: Console,
+    ) -> dict[str, Any]:
         """Rank, print, write."""
-        source = SavedRun.at(run.config["run"])
-        held = history.open(source.folder)
-        data = run.like(source).data
-        held.check(data.train.ids.numpy(), data.train.labels.numpy())
-        made = pictures(held, data, self.last)
+        source, data = saved_data(saved, "run")
+        store = history.open(source)
+        store.check(data.train.ids.numpy(), data.train.labels.numpy())
+        made = pictures(store, data, self.last)
         if not made:
-            raise DataError(f"{source.folder} has no record of an example that was not mixed")
+            raise DataError(f"{source} has no record of an example that was not mixed")
         for name, pixels in made.items():
-            Image.fromarray(pixels).save(run.folder.path / f"{name}.png")
-        values = measures(held, self.last)
-        rows = rows_of(held, data, values, held.hardest(self.rows, self.last))
-        self.write(run, "hardest", f"hardest of {source.folder}", "loss", rows)
-        result: dict[str, Any] = {"examples": len(held.ids), "epochs": held.epochs}
-        if "logit_margin" in held.fields:
-            suspects = held.suspects(self.by, self.cutoff)
+            Image.fromarray(pixels).save(folder.path / f"{name}.png")
+        values = measures(store, self.last)
+        rows = rows_of(store, data, values, store.hardest(self.rows, self.last))
+        console.say(self.table_of(rows, f"hardest of {source}", hidden="loss"))
+        write_csv(folder.path / "hardest.csv", rows)
+        result: dict[str, Any] = {"examples": len(store.ids), "epochs": store.epochs}
+        if "logit_margin" in store.fields:
+            suspects = store.suspects(self.by, self.cutoff)
             ids = suspects.ids[: max(self.rows, suspects.flagged)]
+            rows = rows_of(store, data, values, ids)
             title = f"suspected label errors, by {self.by}"
-            self.write(run, "suspects", title, "last_loss", rows_of(held, data, values, ids))
+            console.say(self.table_of(rows, title, hidden="last_loss"))
+            write_csv(folder.path / "suspects.csv", rows)
             result["suspects"] = self.summary(suspects)
-            run.console.say(sentence(result["suspects"]))
-        run.console.say(f"run folder    {run.folder.path}")
+            console.say(sentence(result["suspects"]))
+        console.say(f"run folder    {folder.path}")
         return result
 
-    def write(self, run: Run, name: str, title: str, hidden: str, rows: list[Row]) -> None:
-        """The first rows as a table, without what is too wide for it, and `<name>.csv`."""
+    def table_of(self, rows: list[Row], title: str, *, hidden: str) -> Table:
+        """The first rows for the console, without the columns that are too wide for it."""
         wide = (hidden, "forgotten", "path")
         shown = [column for column in rows[0] if column not in wide] if rows else ["rank"]
         cells = [[row[column] for column in shown] for row in rows[: self.number]]
-        run.console.say(table(title, shown, cells))
-        write_csv(run.folder.path / f"{name}.csv", rows)
+        return table(title, shown, cells)
 
     def summary(self, suspects: Suspects) -> dict[str, Any]:
-        """What result.json says of the suspects; null where the true labels are not known."""
+        """The suspects for result.json; null where the true labels are not known."""
         precision, recall = suspects.precision_recall(suspects.flagged)
         numbers = {
             "precision": precision,
@@ -115,28 +126,30 @@ def sentence(summary: dict[str, Any]) -> str:
     return line
 
 
-def measures(held: History, last: int) -> dict[str, np.ndarray]:
+def measures(store: History, last: int) -> dict[str, np.ndarray]:
     """Numbers [n] of each example by column; those that the task records."""
-    columns = {"loss": held.mean("loss"), "last_loss": held.mean("loss", last)}
+    columns = {"loss": store.mean("loss"), "last_loss": store.mean("loss", last)}
     for column, field in {"p_y": "confidence", "aum": "logit_margin"}.items():
-        if field in held.fields:
-            columns[column] = held.mean(field)
+        if field in store.fields:
+            columns[column] = store.mean(field)
     return columns
 
 
-def rows_of(held: History, data: Data, values: dict[str, np.ndarray], ids: np.ndarray) -> list[Row]:
+def rows_of(
+    store: History, data: Data, values: dict[str, np.ndarray], ids: np.ndarray
+) -> list[Row]:
     """A row for each of the examples ids [k], every value as text."""
-    places = held.places(ids)
+    places = store.places(ids)
     columns: dict[str, Sequence[str]] = {
         "rank": [str(rank + 1) for rank in range(len(ids))],
         "id": [str(i) for i in ids],
     }
-    if held.labels is not None and "prediction" in held.fields:
-        forgetting = held.forgetting()
-        columns["label"] = names(data, held.labels[ids])
-        if held.true_labels is not None:
-            columns["true_label"] = names(data, held.true_labels[ids])
-        columns["prediction"] = names(data, held.latest("prediction")[places])
+    if store.labels is not None and "prediction" in store.fields:
+        forgetting = store.forgetting()
+        columns["label"] = names(data, store.labels[ids])
+        if store.true_labels is not None:
+            columns["true_label"] = names(data, store.true_labels[ids])
+        columns["prediction"] = names(data, store.latest("prediction")[places])
         columns["forgotten"] = [
             str(forgetting.events[place]) if forgetting.learned[place] else "unlearned"
             for place in places

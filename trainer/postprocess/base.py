@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
+from trainer.core.batch import Target
 from trainer.core.errors import CheckpointError
-from trainer.mixer import Target
 from trainer.storage.run_folder import write_json
 from trainer.storage.untrusted import read_json
 

@@ -30,10 +30,12 @@ class Log:
             shutil.rmtree(folder / "tensorboard", ignore_errors=True)
         self.stream = EventStream(folder / "tensorboard", resumed_at=resumed_at)
 
-    @property
-    def offset(self) -> int:
-        """Bytes of metrics.jsonl so far."""
+    def state_dict(self) -> int:
+        """Bytes of metrics.jsonl so far: a resumed run cuts it off there."""
         return self.file.tell()
+
+    def load_state_dict(self, offset: int) -> None:
+        """The file was cut off when it was opened, before the first line of the resumed run."""
 
     def metrics(
         self,

@@ -1,124 +1,182 @@
-"""Puts a training run together."""
+"""Puts a training run together: what the loop is made of, in the order in which it is built."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch.optim import Optimizer
 
 from trainer.core.duration import Clock, Every
 from trainer.distributed.variants import step_parts
+from trainer.history.store import DifficultyStore
 from trainer.mining.shared.ranker import Ranker
 from trainer.optimizer.shared.groups import base_lr
-from trainer.optimizer.shared.layer_rates import scale_parts
 from trainer.run.compatibility import check_pixels
 from trainer.training.checkpointer import Checkpointer
 from trainer.training.finetune import Freeze
 from trainer.training.fit import Fit
 from trainer.training.learning_rate import LearningRate
-from trainer.training.reporter import Reporter
+from trainer.training.meter import Meter
+from trainer.training.nonfinite import NonFiniteGuard
+from trainer.training.progress import Progress
 from trainer.training.step import Step
-from trainer.training.weight_average import average_of
+from trainer.training.weight_average import Average, average_of
 
 if TYPE_CHECKING:
-    from trainer.run.run import Run
+    from trainer.augmentation import Augmentation
+    from trainer.core.signals import Signals
+    from trainer.mining import Miner
+    from trainer.mixer import Mixer
+    from trainer.run.components import Components
+    from trainer.storage.run_folder import RunFolder
+    from trainer.training.reporter import Reporter
+
+NO_LIMIT = 2**62  # steps in a row that may be skipped
 
 
-def make_fit(run: Run, report: Reporter) -> Fit:
-    """Put the parts together."""
+@dataclass(frozen=True)
+class StepAssembly:
+    """A train step and the parts that it is handed."""
+
+    step: Step
+    optimizer: Optimizer
+    guard: NonFiniteGuard
+    store: DifficultyStore
+    meter: Meter
+    average: Average
+    progress: Progress
+
+
+def assemble(
+    run: Components,
+    folder: RunFolder,
+    reporter: Reporter,
+    signals: Signals,
+    *,
+    miner: Miner | None = None,
+    tolerant: bool = False,
+) -> Fit:
+    """The training loop of a run, at its first step.
+
+    `miner` replaces the run's own. A `tolerant` one skips every non-finite step.
+    """
     config, data = run.config, run.data
-    with run.world.main_first():  # the first process of a machine decodes for its others
-        train_feed, val_feed = (run.loader.open(s, run.device) for s in (data.train, data.val))
-    full = run.full_steps
-    clock = Clock(full, config["steps"] or config["epochs"] * full)
-    step = make_step(run, clock)
-    step.average.check(clock)
-    optimizer = step.guard.optimizer
+    with run.world.main_first():  # one process of a machine decodes for the others
+        train_feed, val_feed = run.open_feed(data.train), run.open_feed(data.val)
+    clock = Clock(run.full_steps, config["steps"] or config["epochs"] * run.full_steps)
+    made = assemble_step(run, folder, clock, miner=miner, tolerant=tolerant)
+    made.average.check(clock)
     return Fit(
-        seed=config["seed"],
+        seed=run.seed,
         epochs=run.epochs,
         max_steps=config["steps"],
         clock=clock,
-        model=run.model,
         data=data,
         train_feed=train_feed,
         val_feed=val_feed,
-        planner=run.planner,
-        step=step,
-        rate=LearningRate(run.schedule, run.warmup, base_lr(optimizer), clock),
-        freeze=Freeze(run.model, config["finetune"], clock),  # after the optimizer took them all
+        planner=run.planner_for(miner or run.miner),
+        model=run.model,
+        loss=run.ready_loss,
+        miner=miner or run.miner,
+        optimizer=made.optimizer,
+        guard=made.guard,
+        store=made.store,
+        meter=made.meter,
+        average=made.average,
+        step=made.step,
+        learning_rate=LearningRate(run.schedule, run.warmup, base_lr(made.optimizer), clock),
+        freeze=Freeze(  # after the optimizer was given every parameter
+            run.model, config["finetune"]["freeze"], config["finetune"]["unfreeze"], clock
+        ),
         evaluator=run.evaluator,
         early_stopping=run.early_stopping,
-        saver=Checkpointer(
-            run.folder,
-            config,
-            Every(config["checkpoint"]["every"], clock, "checkpoint.every"),
-            keep=config["checkpoint"]["keep"],
-            writes=run.world.is_main,
-            **best_by(run),
-        ),
-        report=report,
+        checkpointer=checkpointer(run, folder, clock),
+        reporter=reporter,
         log_every=Every(config["log"]["every"], clock, "log.every"),
-        signals=run.signals,
+        signals=signals,
+        progress=made.progress,
     )
 
 
-def best_by(run: Run) -> dict[str, Any]:
-    """The metric that the best weights are chosen by, and whether low or high is better."""
-    monitor = run.config["checkpoint"]["monitor"]
-    if run.early_stopping.best_by is None:
-        return {"monitor": monitor}
-    own, mode = run.early_stopping.best_by
-    if own != monitor:
-        run.console.say(f"the best weights: by early_stopping.monitor={own}, not {monitor}")
-    return {"monitor": own, "mode": mode}
-
-
-def make_step(run: Run, clock: Clock) -> Step:
-    """The train step with its optimizer."""
-    config, make = run.config, step_parts(run.world, run.data.shape[1:])
-    optimizer = run.make("optimizer", Optimizer, model=run.model, params=run.model.parameters())
-    scales = {name: config["finetune"][name] for name in ("head_lr_factor", "layer_decay")}
-    scale_parts(optimizer, run.model, **scales)
+def assemble_step(
+    run: Components,
+    folder: RunFolder,
+    clock: Clock,
+    *,
+    miner: Miner | None = None,
+    mixer: Mixer | None = None,
+    augmentation: list[Augmentation] | None = None,
+    tolerant: bool = False,
+) -> StepAssembly:
+    """The train step of a run with a new optimizer; what is given replaces the run's own."""
+    config, train = run.config, run.data.train
+    make = step_parts(run.world, run.data.shape[1:])
+    miner, mixer = miner or run.miner, mixer or run.mixer
+    augmentation = run.augmentation if augmentation is None else augmentation
+    optimizer = run.make_optimizer(run.model)
     half = config["precision"] == "fp16"
-    fused = bool(optimizer.param_groups[0].get("fused"))
     guard = make.guard(
         optimizer,
         [*run.model.buffers(), *run.ready_loss.buffers()],
-        policy=config["nonfinite"],
-        max_skips=config["max_skips"],
-        deferred=not reads_each_step(run, fused=fused, half=half),
+        policy="skip" if tolerant else config["nonfinite"],
+        max_skips=NO_LIMIT if tolerant else config["max_skips"],
+        deferred=not reads_each_step(run, optimizer, half=half),
         scaler=torch.amp.GradScaler(run.device.type, enabled=half),
     )
-    folder = run.folder.path / "examples"
-    train = run.data.train
-    store = make.store(folder, len(train.labels), run.task.fields, run.device)
+    store = make.store(folder.path / "examples", len(train.labels), run.task.fields, run.device)
     store.describe(**run.data.described())
-    run.miner.prepare(train.labels.to(run.device))
-    check_pixels(run, run.data)
-    run.mixer.bind_clock(clock)
-    for augmentation in run.augmentation:
-        augmentation.prepare(train)
+    miner.prepare(train.labels.to(run.device))
+    check_pixels(run.data.target, run.ready_loss, miner)
+    mixer.bind_clock(clock)
+    for each in augmentation:
+        each.prepare(train)
     run.distiller.prepare(run.forward, run.data)
-    return make.step(
+    meter = make.meter(run.task, run.ready_loss, store)
+    average = average_of(run.model, config["ema"], config["swa"], clock)
+    progress = Progress()
+    step = make.step(
         forward=run.forward,
-        augmentation=run.augmentation,
-        mixer=run.mixer,
+        augmentation=augmentation,
+        mixer=mixer,
         loss=run.ready_loss,
-        miner=run.miner,
-        ranker=Ranker(run.task, run.miner),
+        miner=miner,
+        ranker=Ranker(run.task, miner),
         distiller=run.distiller,
         guard=guard,
-        meter=make.meter(run.task, run.ready_loss, store),
-        average=average_of(run.model, config["ema"], config["swa"], clock),
+        meter=meter,
+        average=average,
+        cost=progress.cost,
         accumulate=config["accumulate"],
         clip=config["clip"],
         sam=config["sam"],
     )
+    return StepAssembly(step, optimizer, guard, store, meter, average, progress)
 
 
-def reads_each_step(run: Run, *, fused: bool, half: bool) -> bool:
+def checkpointer(run: Components, folder: RunFolder, clock: Clock) -> Checkpointer:
+    """What writes the checkpoints, the best ones by early stopping's monitor where it has one."""
+    settings, best_by = run.config["checkpoint"], run.early_stopping.best_by
+    monitor, mode = best_by or (settings["monitor"], None)
+    if monitor != settings["monitor"]:
+        run.console.say(
+            f"best weights by early_stopping.monitor={monitor}, "
+            f"not checkpoint.monitor={settings['monitor']}"
+        )
+    return Checkpointer(
+        folder,
+        run.config,
+        Every(settings["every"], clock, "checkpoint.every"),
+        keep=settings["keep"],
+        writes=run.world.is_main,
+        monitor=monitor,
+        mode=mode,
+    )
+
+
+def reads_each_step(run: Components, optimizer: Optimizer, *, half: bool) -> bool:
     """Whether the guard waits for each step: under `skip` nothing else may see a bad one."""
+    fused = bool(optimizer.param_groups[0].get("fused"))
     on_gpu = run.device.type == "cuda" and fused and not half
     return not on_gpu or run.config["nonfinite"] == "skip"

@@ -1,4 +1,4 @@
-"""Parts that do not go together are refused before a run begins, in one line each."""
+"""Components that do not fit together are refused before a run begins, in one line each."""
 
 from __future__ import annotations
 
@@ -14,86 +14,93 @@ from trainer.mining.none import NoMiner
 from trainer.mixer.none import NoMixer
 
 if TYPE_CHECKING:
+    from trainer.core.batch import Target
     from trainer.dataset import Data
-    from trainer.run.components import Components
+    from trainer.loss import Loss
+    from trainer.mining import Miner
+    from trainer.mixer import Mixer
+    from trainer.postprocess import Postprocess
+    from trainer.task import Task
 
 TASKS = {"class": "classification", "mask": "segmentation"}
 
 
-def check_target(parts: Components, data: Data) -> None:
-    """Raise ConfigError where a part has no meaning for the labels."""
+def check_target(
+    data: Data, *, task: Task, loss: Loss, miner: Miner, mixer: Mixer, postprocess: Postprocess
+) -> None:
+    """Raise ConfigError for a component that has no meaning for the data's kind of label."""
     target = data.target
     fitting = {
-        "task": (parts.task, TASKS.get(target, "regression")),
-        "loss": (parts.loss, "cross_entropy" if target in TASKS else "mse"),
-        "mining": (parts.miner, "ohem"),
-        "postprocess": (parts.postprocess, "none"),
+        "task": (task, TASKS.get(target, "regression")),
+        "loss": (loss, "cross_entropy" if target in TASKS else "mse"),
+        "mining": (miner, "ohem"),
+        "postprocess": (postprocess, "none"),
     }
-    for group, (part, todo) in fitting.items():
-        if target not in part.targets:
-            wrong = f"{group}={option_of(part)} is not for {target} labels"
+    for group, (component, todo) in fitting.items():
+        if target not in component.targets:
+            wrong = f"{group}={option_of(component)} does not support {target} labels"
             raise ConfigError(f"{wrong}; take {group}={todo}")
-    parts.mixer.bind(target)
+    mixer.bind(target)
     if target == "mask":
         for split in (data.train, data.val, data.test):
-            check_masks(split, len(data.classes), parts.task.ignore_index)
-    check_score(parts, target)
-    if parts.loss.whole_batch:
-        check_whole_batch(parts)
+            check_masks(split, len(data.classes), task.ignore_index)
 
 
-def check_score(parts: Components, target: str) -> None:
-    """Raise ConfigError where the labels have not what the miner ranks by."""
-    miner, known = parts.miner, ("loss", *parts.task.scores)
+def check_score(target: Target, task: Task, miner: Miner, *, score_given: bool) -> None:
+    """Raise ConfigError where the labels lack what the miner ranks by.
+
+    `score_given`: the miner's score is `mining.score`, not implied by another setting.
+    """
+    known = ("loss", *task.scores)
     if target != "class" and miner.rank_by == "excess":
-        raise ConfigError(f"mining.rank_by=excess needs class labels, these are {target}s")
+        raise ConfigError(f"mining.rank_by=excess needs class labels, not {target} labels")
     if miner.score not in known:
-        asked = parts.config["mining"].get("score") == miner.score
-        todo = f"mining.score={' or '.join(known)}" if asked else "mining.threshold=null"
-        wrong = (
-            f"mining={option_of(miner)} ranks by {miner.score}, which is not for {target} labels"
-        )
-        raise ConfigError(f"{wrong}; take {todo}")
+        todo = f"mining.score={' or '.join(known)}" if score_given else "mining.threshold=null"
+        wrong = f"mining={option_of(miner)} ranks by {miner.score}"
+        raise ConfigError(f"{wrong}, which {target} labels do not have; take {todo}")
 
 
-def check_whole_batch(parts: Components) -> None:
-    """Raise ConfigError where a loss that is one ratio for the batch cannot be."""
-    needs = f"loss={option_of(parts.loss)} with loss.batch=true needs"
-    if not isinstance(parts.miner, NoMiner):
-        raise ConfigError(f"{needs} mining=none, got {option_of(parts.miner)}")
-    if not isinstance(parts.mixer, NoMixer):
-        raise ConfigError(f"{needs} mixer=none, got {option_of(parts.mixer)}")
-    if parts.config["accumulate"] > 1:
-        raise ConfigError(f"{needs} accumulate=1, got {parts.config['accumulate']}")
-    if parts.world.size > 1:
-        raise ConfigError(f"{needs} one process, got {parts.world.size}; start it without torchrun")
+def check_whole_batch(
+    loss: Loss, miner: Miner, mixer: Mixer, *, accumulate: int, processes: int
+) -> None:
+    """Raise ConfigError where a loss that is one ratio over the batch cannot be computed."""
+    if not loss.whole_batch:
+        return
+    needs = f"loss={option_of(loss)} with loss.batch=true needs"
+    if not isinstance(miner, NoMiner):
+        raise ConfigError(f"{needs} mining=none, got {option_of(miner)}")
+    if not isinstance(mixer, NoMixer):
+        raise ConfigError(f"{needs} mixer=none, got {option_of(mixer)}")
+    if accumulate > 1:
+        raise ConfigError(f"{needs} accumulate=1, got {accumulate}")
+    if processes > 1:
+        raise ConfigError(f"{needs} one process, got {processes}; start it without torchrun")
 
 
-def check_pixels(parts: Components, data: Data) -> None:
-    """Raise ConfigError where a miner picks pixels of a loss that has one value for an image."""
-    loss, miner = parts.ready_loss, parts.miner
-    if data.target == "mask" and miner.per_pixel and not loss.pixelwise:
+def check_pixels(target: Target, loss: Loss, miner: Miner) -> None:
+    """Raise ConfigError where a miner selects pixels of a loss with one value per image."""
+    if target == "mask" and miner.per_pixel and not loss.pixelwise:
         raise ConfigError(
-            f"mining={option_of(miner)} picks pixels, and loss={option_of(loss)} has one value "
-            "for an image; take a loss for each pixel, such as cross_entropy"
+            f"mining={option_of(miner)} selects pixels, but loss={option_of(loss)} has one value "
+            "per image; take a loss per pixel, such as cross_entropy"
         )
 
 
 @torch.no_grad()
-def check_outputs(parts: Components, model: nn.Module, data: Data) -> None:
-    """Raise ConfigError where a model's outputs are not shaped as the task's."""
+def check_outputs(model: nn.Module, task: Task, data: Data) -> None:
+    """Raise ConfigError where a model's outputs do not have the shape that the task needs."""
     modes = [(module, module.training) for module in model.modules()]
     try:
-        given = model.eval()(torch.zeros(1, *data.shape)).shape[1:]
+        shape = model.eval()(torch.zeros(1, *data.shape)).shape[1:]
     except RuntimeError as error:
         about = f"model={option_of(model)} fails on an image of {list(data.shape)}"
         raise ConfigError(f"{about}: {str(error).splitlines()[0]}") from error
     for module, training in modes:
         module.training = training
-    wanted = parts.task.shape(data)
-    if tuple(given) != tuple(wanted):
-        todo = "; take model=unet" if len(wanted) == 3 and len(given) == 1 else ""
+    wanted = task.shape(data)
+    if tuple(shape) != tuple(wanted):
+        todo = "; take model=unet" if len(wanted) == 3 and len(shape) == 1 else ""
         raise ConfigError(
-            f"model={option_of(model)} gives {list(given)} for an image, "
-            f"task={option_of(parts.task)} wants {list(wanted)}{todo}"
+            f"model={option_of(model)} returns {list(shape)} per image, "
+            f"task={option_of(task)} needs {list(wanted)}{todo}"
         )

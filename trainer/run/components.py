@@ -1,12 +1,14 @@
-"""The parts of a run, each built from its node of the config when it is first asked for."""
+"""The components of a run, each built from its node of the config when it is first asked for."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from trainer.augmentation import Augmentation
 from trainer.augmentation.none import NoAugmentation
@@ -17,47 +19,107 @@ from trainer.core.forward import Forward
 from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, seed_torch
 from trainer.dataset import Data, Dataset, Split
-from trainer.distill import Distiller, Teacher
+from trainer.distill import Distiller
 from trainer.distributed.parts import SharedEvaluator
+from trainer.distributed.variants import shard_of
 from trainer.distributed.world import ALONE, World
 from trainer.early_stopping import EarlyStopping
 from trainer.init import Init
-from trainer.job.base import Job
-from trainer.loader import Loader
+from trainer.loader import Feed, Loader
 from trainer.loss import Loss
 from trainer.mining import Miner
 from trainer.mixer import Mixer
+from trainer.optimizer.shared.layer_rates import scale_parts
 from trainer.postprocess import Postprocess
 from trainer.report.console import Console
-from trainer.run.compatibility import check_outputs, check_target
+from trainer.run import settings
+from trainer.run.compatibility import check_outputs, check_score, check_target, check_whole_batch
 from trainer.sampler import Sampler
 from trainer.schedule import Schedule
+from trainer.storage.restored import Restore
+from trainer.storage.saved_run import HARMLESS, known_code
 from trainer.task import Task
 from trainer.training.evaluate import Evaluator
-from trainer.training.finetune import begin
+from trainer.training.finetune import initialise
 from trainer.training.planner import Planner
 from trainer.warmup import Warmup
 
 T = TypeVar("T")
+Restorer = Callable[["Components"], Restore]
+Stopper = Callable[[EarlyStopping], EarlyStopping]
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation of each channel
 
 
-class Components(ABC):
-    """A factory that makes one of each."""
+class Components:
+    """Builds one of each, on demand. Nothing that was built is replaced afterwards."""
 
-    world: World = ALONE  # the processes that train it together
-    restores = False  # whether a checkpoint's weights replace those that the model begins with
+    def __init__(
+        self,
+        config: dict[str, Any],
+        console: Console,
+        *,
+        overrides: Sequence[str] = (),
+        sources: Sequence[str] = (),
+        world: World = ALONE,
+        restorer: Restorer,
+        stopper: Stopper = lambda own: own,
+        opened: dict[str, Data] | None = None,
+        statistics: Statistics | None = None,
+        from_checkpoint: bool = False,
+    ) -> None:
+        """Take the resolved settings.
 
-    def __init__(self, config: dict[str, Any], console: Console) -> None:
+        `overrides` are the command line's, `sources` the config folders. `restorer` makes what
+        loads other runs, `stopper` wraps early stopping. `opened` are data sets that are open
+        already, by their settings.
+        `statistics` replace the data's own. `from_checkpoint`: a checkpoint's weights follow, so
+        the model needs none.
+        """
         self.config = config
         self.console = console
+        self.overrides = list(overrides)
+        self.sources = list(sources)
+        self.world = world
+        self.restorer = restorer
+        self.restore = restorer(self)
+        self.stopper = stopper
+        self.opened = {} if opened is None else opened
+        self.statistics = statistics
+        self.follows_checkpoint = from_checkpoint
 
-    @abstractmethod
-    def encode(self, reference: str, split: Split) -> Tensor:
-        """Features [n, d] of a split's examples by the model of a reference run."""
+    @property
+    def from_checkpoint(self) -> bool:
+        """Whether a checkpoint's weights follow, so that the model needs none."""
+        return self.follows_checkpoint
 
-    @abstractmethod
-    def teacher(self, reference: str) -> Callable[[], Teacher]:
-        """What loads the model that a reference names, to learn from."""
+    def of_saved(self, saved: dict[str, Any], *, asked: bool, **changes: Any) -> "Components":
+        """The components of a finished run with the settings `saved`, its weights to follow.
+
+        They are those it was trained with, on this run's device; where `asked`, but for what this
+        run's command line says.
+        """
+        if asked:
+            config = settings.as_asked(self.config, saved, self.overrides)
+        else:
+            config = settings.as_trained(self.config, saved)
+        return Components(
+            config,
+            self.console,
+            overrides=self.overrides if asked else (),
+            sources=self.sources,
+            restorer=self.restorer,
+            opened=self.opened,
+            from_checkpoint=True,
+            **changes,
+        )
+
+    @property
+    def known_code(self) -> set[str]:
+        """The import paths that another run's config may name."""
+        return known_code(self.sources, self.config)
+
+    def poll(self) -> None:
+        """Raise Interrupted where a signal has asked the run to stop."""
 
     def make(self, group: str, kind: type[T], **given: Any) -> T:
         """Build the component of a group. Raises ConfigError for what is not a `kind`."""
@@ -68,30 +130,25 @@ class Components(ABC):
 
     @cached_property
     def device(self) -> torch.device:
-        """The device of the run. Raises ConfigError where it is absent."""
+        """The device of the run. Raises ConfigError where it is not available."""
         name = self.config["device"]
         if name == "auto":
             mps = torch.backends.mps.is_available()
             mps = mps and self.world.alone
             return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
         device = torch.device(name)
-        there = {
+        available = {
             "cpu": lambda: True,
             "mps": torch.backends.mps.is_available,
             "cuda": lambda: (device.index or 0) < torch.cuda.device_count(),
         }
-        if not there[device.type]():
-            raise ConfigError(f"device={name}: there is no such device here; device=cpu works")
+        if not available[device.type]():
+            raise ConfigError(f"device={name} is not available on this machine; take device=cpu")
         return device
 
     @cached_property
-    def job(self) -> Job:
-        """What is to be done."""
-        return self.make("job", Job)
-
-    @cached_property
     def task(self) -> Task:
-        """Meaning of outputs and labels."""
+        """The meaning of outputs and labels."""
         return self.make("task", Task)
 
     @cached_property
@@ -101,54 +158,94 @@ class Components(ABC):
 
     @cached_property
     def data(self) -> Data:
-        """The data set, read and split."""
-        data = self.dataset.open(self.config["seed"])
-        sources = {id(split.images): split.images for split in (data.train, data.val, data.test)}
-        skipped = [path for images in sources.values() for path in getattr(images, "skipped", ())]
-        if skipped:
-            self.console.warn(f"{len(skipped)} images cannot be read: {', '.join(skipped)}")
-        asking = [
-            group
-            for group in ("early_stopping", "schedule", "postprocess")
-            if getattr(self, group).needs_val
-        ]
-        if asking and not len(data.val):
-            groups = " and ".join(asking)
-            raise ConfigError(f"dataset.val_fraction=0 leaves no validation split for {groups}")
-        check_target(self, data)
+        """The data set, read, split, and checked against the other components."""
+        data = self.open_data()
+        if self.statistics is not None:
+            data = replace(data, mean=self.statistics[0], std=self.statistics[1])
+        self.check_val(data)
+        check_target(
+            data,
+            task=self.task,
+            loss=self.loss,
+            miner=self.miner,
+            mixer=self.mixer,
+            postprocess=self.postprocess,
+        )
+        score = self.config["mining"].get("score")
+        check_score(data.target, self.task, self.miner, score_given=score == self.miner.score)
+        check_whole_batch(
+            self.loss,
+            self.miner,
+            self.mixer,
+            accumulate=self.config["accumulate"],
+            processes=self.world.size,
+        )
         if data.target == "class":
             self.postprocess.prepare(data.class_counts())
         return data
+
+    def open_data(self) -> Data:
+        """Read the data set, once for all components with the same settings and seed."""
+        node = {key: v for key, v in self.config["dataset"].items() if key not in HARMLESS}
+        key = json.dumps([node, self.seed], sort_keys=True)
+        if key not in self.opened:
+            data = self.opened[key] = self.dataset.open(self.seed)
+            images = {id(s.images): s.images for s in (data.train, data.val, data.test)}
+            skipped = [path for i in images.values() for path in getattr(i, "skipped", ())]
+            if skipped:
+                self.console.warn(f"{len(skipped)} images cannot be read: {', '.join(skipped)}")
+        return self.opened[key]
+
+    def reads_like(self, other: "Components") -> bool:
+        """Whether both read the same data set, though perhaps split otherwise."""
+        return settings.same_source(self.config, other.config)
+
+    def check_val(self, data: Data) -> None:
+        """Raise ConfigError where components need a validation split and there is none."""
+        parts = {
+            "early_stopping": self.early_stopping,
+            "schedule": self.schedule,
+            "postprocess": self.postprocess,
+        }
+        asking = [group for group, part in parts.items() if part.needs_val]
+        if asking and not len(data.val):
+            groups = " and ".join(asking)
+            raise ConfigError(f"dataset.val_fraction=0 leaves no validation split for {groups}")
 
     @cached_property
     def loader(self) -> Loader:
         """How plans become batches."""
         return self.make("loader", Loader)
 
+    def open_feed(self, split: Split) -> Feed:
+        """What yields the batches of a split, on the device."""
+        return self.loader.open(split, self.device)
+
     @cached_property
     def init(self) -> Init:
-        """How weights begin."""
+        """The initialisation scheme."""
         return self.make("init", Init)
 
     @cached_property
     def model(self) -> nn.Module:
         """The model, initialised, on the device."""
-        seed_torch(torch.device("cpu"), self.config["seed"], Purpose.INIT)
+        seed_torch(torch.device("cpu"), self.seed, Purpose.INIT)
         node = dict(self.config["model"])
-        if self.restores and "pretrained" in node:
+        if self.from_checkpoint and "pretrained" in node:
             node["pretrained"] = False  # nothing is to be fetched
         outputs = self.task.outputs(self.data)
         model = build(node, "model", nn.Module, shape=self.data.shape, outputs=outputs)
-        check_outputs(self, model, self.data)
-        if not self.restores:
-            pretrained = bool(node.get("pretrained"))
-            finetune, warn = self.config["finetune"], self.console.warn
-            made = begin(model, self.init, finetune, pretrained=pretrained, warn=warn)
+        check_outputs(model, self.task, self.data)
+        if not self.from_checkpoint:
+            source, pretrained = self.config["finetune"]["source"], bool(node.get("pretrained"))
+            initialised = initialise(
+                model, self.init, source=source, pretrained=pretrained, restore=self.restore
+            )
             if self.init.batch:
-                self.init.calibrate(model, self.sample(self.init.batch), made)
+                self.init.calibrate(model, self.sample(self.init.batch), initialised)
         if self.config["channels_last"]:
             model = model.to(memory_format=torch.channels_last)  # pyright: ignore
-        return self.world.place(model.to(self.device))
+        return self.world.place(model.to(self.device), shard_of(self.world))
 
     def sample(self, number: int) -> Tensor:
         """Training images [n, C, H, W], evenly from the split, standardised, on the CPU."""
@@ -161,8 +258,12 @@ class Components(ABC):
     def forward(self) -> Forward:
         """The model in the run's precision, compiled where asked for."""
         compiled = torch.compile(self.model) if self.config["compile"] else self.model
+        return self.forward_of(compiled)  # pyright: ignore
+
+    def forward_of(self, model: nn.Module) -> Forward:
+        """Any model with the run's precision, device and standardisation."""
         return Forward(
-            compiled,  # pyright: ignore
+            model,
             mean=self.data.mean,
             std=self.data.std,
             device=self.device,
@@ -170,31 +271,42 @@ class Components(ABC):
             channels_last=self.config["channels_last"],
         )
 
+    def plain_optimizer(self, model: nn.Module) -> Optimizer:
+        """A new optimizer for all parameters of a model, any model."""
+        return self.make("optimizer", Optimizer, model=model, params=model.parameters())
+
+    def make_optimizer(self, model: nn.Module) -> Optimizer:
+        """The same for a model of the group, with the learning rates of its parts."""
+        made = self.plain_optimizer(model)
+        scales = {name: self.config["finetune"][name] for name in ("head_lr_factor", "layer_decay")}
+        scale_parts(made, model, **scales)
+        return made
+
     @cached_property
     def augmentation(self) -> list[Augmentation]:
-        """The augmentations, in order; none of the null object."""
+        """The augmentations in order, without the null object."""
         nodes = self.config["augmentation"]
         made = (build(node, f"augmentation.{name}", Augmentation) for name, node in nodes.items())
         return [each for each in made if not isinstance(each, NoAugmentation)]
 
     @cached_property
     def mixer(self) -> Mixer:
-        """How images are blended."""
+        """How images are mixed."""
         return self.make("mixer", Mixer)
 
     @cached_property
     def sampler(self) -> Sampler:
         """The rows of an epoch."""
-        return self.make("sampler", Sampler, encode=self.encode)
+        return self.make("sampler", Sampler, restore=self.restore)
 
     @cached_property
     def loss(self) -> Loss:
-        """The loss, without what it needs of the data."""
+        """The loss, not yet prepared with the data."""
         return self.make("loss", Loss)
 
     @cached_property
     def ready_loss(self) -> Loss:
-        """The loss, on the device, with what it needs of the data."""
+        """The loss on the device, prepared with the data."""
         self.loss.ignore_index = self.task.ignore_index
         self.loss.prepare(self.data.class_counts())
         return self.loss.to(self.device)
@@ -206,23 +318,23 @@ class Components(ABC):
 
     @cached_property
     def distiller(self) -> Distiller:
-        """What a teacher adds."""
-        return self.make("distill", Distiller, restore=self.teacher)
+        """What a teacher adds to the loss."""
+        return self.make("distill", Distiller, restore=self.restore)
 
     @cached_property
     def schedule(self) -> Schedule:
         """The learning rate over time."""
-        return self.make("schedule", Schedule, seed=self.config["seed"])
+        return self.make("schedule", Schedule, seed=self.seed)
 
     @cached_property
     def warmup(self) -> Warmup:
-        """How the learning rate begins."""
+        """The learning rate at the start."""
         return self.make("warmup", Warmup)
 
     @cached_property
     def early_stopping(self) -> EarlyStopping:
         """When to stop."""
-        return self.make("early_stopping", EarlyStopping)
+        return self.stopper(self.make("early_stopping", EarlyStopping))
 
     @cached_property
     def postprocess(self) -> Postprocess:
@@ -231,23 +343,31 @@ class Components(ABC):
 
     @cached_property
     def interval(self) -> Interval:
-        """How far a mean of runs may be off."""
+        """The confidence interval of a mean over runs."""
         return self.make("compare", Interval)
 
     @cached_property
     def evaluator(self) -> Evaluator:
-        """Metrics of a split."""
-        parts = self.forward, self.task, self.ready_loss, self.config["eval_batch_size"]
+        """Computes the metrics of a split."""
+        return self.evaluator_of(self.forward)
+
+    def evaluator_of(self, forward: Forward) -> Evaluator:
+        """The same for another forward pass."""
+        parts = forward, self.task, self.ready_loss, self.eval_batch_size
         return Evaluator(*parts) if self.world.alone else SharedEvaluator(self.world, *parts)
 
     @cached_property
     def planner(self) -> Planner:
         """The plans of the epochs."""
+        return self.planner_for(self.miner)
+
+    def planner_for(self, miner: Miner) -> Planner:
+        """The plans of the epochs with a given miner."""
         return Planner(
             self.data.train,
             self.sampler,
-            self.miner,
-            seed=self.config["seed"],
+            miner,
+            seed=self.seed,
             batch_size=self.batch_size,
             epochs=self.epochs,
             warn=self.console.warn,
@@ -259,8 +379,13 @@ class Components(ABC):
         return Plan.of(self.data.train.ids, self.batch_size).steps
 
     @property
+    def seed(self) -> int:
+        """The seed of everything random."""
+        return self.config["seed"]
+
+    @property
     def epochs(self) -> int:
-        """Epochs of the run; where `steps` ends it, those that full ones would make."""
+        """Epochs of the run; where `steps` ends it, the full epochs that these come to."""
         steps = self.config["steps"]
         return self.config["epochs"] if steps is None else -(-steps // self.full_steps)
 
@@ -269,3 +394,13 @@ class Components(ABC):
         """Rows of a batch."""
         size = self.config["batch_size"]
         return len(self.data.train) if size == "all" else size
+
+    @property
+    def eval_batch_size(self) -> int:
+        """Examples of a batch in evaluation."""
+        return self.config["eval_batch_size"]
+
+    @property
+    def postprocess_settings(self) -> dict[str, Any]:
+        """The postprocessing's node of the config, by which what it fitted is recognised."""
+        return self.config["postprocess"]

@@ -1,10 +1,11 @@
-"""The memory that steps take: its peak, what there is, and the errors that say it is full."""
+"""Memory: the peak, what is available, the errors that say it is full, the allocator."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import os
+import resource
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +18,7 @@ SIGNS = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # in errors 
 
 
 def reset_peak(device: torch.device) -> None:
-    """Let the peak that `Run.peak_memory` gives begin anew; where it cannot, it only grows."""
+    """Reset the peak that `peak` returns, where the system can; otherwise it only grows."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:
@@ -25,15 +26,22 @@ def reset_peak(device: torch.device) -> None:
             Path("/proc/self/clear_refs").write_text("5")  # proc(5): the peak resident set
 
 
+def peak(device: torch.device) -> int:
+    """Peak memory in bytes: of the GPU if that is the device, otherwise of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def free(device: torch.device) -> None:
-    """Give back what nothing refers to any more."""
+    """Release what nothing refers to any more."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
 
 def available() -> float:
-    """Bytes of the host's memory that can be had without swapping."""
+    """Bytes of host memory available without swapping, within the container's limit."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         fields = dict(line.split(":") for line in lines)

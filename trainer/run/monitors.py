@@ -1,8 +1,8 @@
-"""What may be monitored: the metrics at an epoch's end, by name, before there are any."""
+"""The metrics at an epoch's end, by name, before there are any: what may be monitored."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -10,44 +10,53 @@ from trainer.config.suggest import closest
 from trainer.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from trainer.run.components import Components
+    from collections.abc import Mapping
 
-FEW = 2  # examples whose labels are judged
+    from trainer.dataset import Data
+    from trainer.task import Task
+
+FEW = 2  # examples, whose labels show which metrics there are
 
 
-def check_monitors(parts: Components) -> None:
-    """Raise ConfigError for a monitor that is no metric of this run."""
-    known = names(parts)
-    asked = {"checkpoint": parts.config["checkpoint"]["monitor"]} if len(parts.data.val) else {}
-    for group in ("early_stopping", "schedule"):
-        monitor = getattr(getattr(parts, group), "monitor", None)
+def monitored(checkpoint: str, components: Mapping[str, Any], data: Data) -> dict[str, str]:
+    """The monitors by config group: checkpoint's where there is a val split, and components'."""
+    asked = {"checkpoint": checkpoint} if len(data.val) else {}
+    for group, component in components.items():
+        monitor = getattr(component, "monitor", None)
         if isinstance(monitor, str):
             asked[group] = monitor
+    return asked
+
+
+def check_monitors(asked: Mapping[str, str], task: Task, data: Data) -> None:
+    """Raise ConfigError for a monitor that is not a metric of the run."""
+    known = metric_names(task, data)
     for group, monitor in asked.items():
         if monitor not in known:
-            close = closest(monitor, [name for name in known if like(name, monitor)], 0.5)
+            same_split = [name for name in known if may_mean(name, monitor)]
+            close = closest(monitor, same_split, 0.5)
             hint = f" Did you mean {close[0]}?" if close else ""
             raise ConfigError(
-                f"{group}.monitor={monitor} is no metric of this run.{hint} "
+                f"{group}.monitor={monitor} is not a metric of this run.{hint} "
                 f"Metrics: {', '.join(known)}"
             )
 
 
-def names(parts: Components) -> list[str]:
+def metric_names(task: Task, data: Data) -> list[str]:
     """The metrics of the training split, and of val where there is one."""
-    task, val = parts.task, parts.data.val
+    val = data.val
     found = [f"train/{name}" for name in ("loss", *task.tracked)]
     if not len(val):
         return found
     labels = val.labels[val.ids[:FEW]]
     if labels.is_floating_point() and labels.ndim == 1:
         labels = labels[:, None]
-    outputs = torch.zeros(len(labels), *task.shape(parts.data))
+    outputs = torch.zeros(len(labels), *task.shape(data))
     records = task.records(outputs, labels if labels.is_floating_point() else labels.long())
     return [*found, *(f"val/{name}" for name in ("loss", *task.metrics(records)))]
 
 
-def like(name: str, monitor: str) -> bool:
-    """Whether a metric is of the split that a monitor names; any is where it names none."""
+def may_mean(name: str, monitor: str) -> bool:
+    """Whether a metric is of the split that a monitor names; any is, where it names none."""
     split = monitor.partition("/")[0]
     return split not in ("train", "val") or name.startswith(f"{split}/")

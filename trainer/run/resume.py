@@ -1,45 +1,24 @@
-"""Going on from a checkpoint that may be of another run, or of nobody's."""
+"""Resuming from a checkpoint, which may belong to another run, or be untrusted data."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from trainer.config.flatten import flat
+from trainer.config.renamed import with_current_names
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.storage import checkpoint
-from trainer.storage.saved_run import check_code, known_code
-from trainer.training.fit import Fit
+from trainer.storage.saved_run import check_code
 
 if TYPE_CHECKING:
-    from trainer.run.run import Run
+    from pathlib import Path
 
-if TYPE_CHECKING:
-    from trainer.run.run import Run
+    from trainer.distributed.world import World
+    from trainer.report.console import Console
     from trainer.storage.checkpoint import Checkpoint
     from trainer.training.fit import Fit
 
 UNFIT = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of a state
-
-
-def check(run: Run, held: Checkpoint) -> None:
-    """Raise CheckpointError where it tells no step, or names code that is not known here."""
-    progress, log = (held.state.get(name) for name in ("progress", "log"))
-    if not (isinstance(progress, dict) and "step" in progress and isinstance(log, int)):
-        raise CheckpointError(f"{held.path} does not fit this run: it tells no step")
-    check_code(held.config, known_code(run), held.path / "config.json")
-
-
-def take_back(fit: Fit, held: Checkpoint) -> None:
-    """Go on from a checkpoint. Raises CheckpointError where it is not of such a run."""
-    try:
-        fit.load(held)
-    except UNFIT as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise CheckpointError(
-            f"{held.path} does not fit this run: {type(error).__name__}: {reason}"
-        ) from error
-
-
 MAY_DIFFER = (
     "compare",
     "epochs",
@@ -56,28 +35,52 @@ MAY_DIFFER = (
 )
 
 
-def resume(run: Run) -> checkpoint.Checkpoint | None:
-    """The checkpoint to go on from, None to begin anew."""
-    if run.config["resume"] is None:
-        return None
-    held = None
-    if run.world.is_main:
-        held = checkpoint.latest(run.folder.checkpoints, run.console.warn)
-    held = run.world.broadcast(held)
-    if held is not None:
-        check(run, held)
-        compare_configs(run, held.config)
-    return held
+def checkpoint_to_resume(
+    folder: Path, config: dict[str, Any], known_code: set[str], console: Console, world: World
+) -> Checkpoint | None:
+    """The latest checkpoint of a folder, None where there is none.
+
+    Raises CheckpointError for one that is damaged or names unknown code, and ConfigError where its
+    config differs from `config` in more than it may.
+    """
+    found = checkpoint.latest(folder, console.warn) if world.is_main else None
+    found = world.broadcast(found)
+    if found is not None:
+        check_progress(found)
+        before = with_current_names(found.config)
+        check_code(before, known_code, found.path / "config.json")
+        compare_configs(before, config, console)
+    return found
 
 
-def compare_configs(run: Run, before: dict[str, Any]) -> None:
-    """Say what differs from the checkpoint's config; refuse what must not."""
-    was, now = dict(flat(before)), dict(flat(run.config))
+def check_progress(found: Checkpoint) -> None:
+    """Raise CheckpointError for a checkpoint that records no step."""
+    progress, log = (found.state.get(name) for name in ("progress", "log"))
+    if not (isinstance(progress, dict) and "step" in progress and isinstance(log, int)):
+        raise CheckpointError(f"{found.path} does not fit this run: it records no step")
+
+
+def compare_configs(before: dict[str, Any], config: dict[str, Any], console: Console) -> None:
+    """Report what differs from the checkpoint's config; refuse what must not differ."""
+    was, now = dict(flat(before)), dict(flat(config))
     differing = [key for key in {**was, **now} if was.get(key) != now.get(key)]
-    allowed = (*MAY_DIFFER, *run.config["resume_allow"])
+    allowed = (*MAY_DIFFER, *config["resume_allow"])
     for key in differing:
         change = f"{key}: {was.get(key)} → {now.get(key)}"
         if not key.startswith(allowed):
-            raise ConfigError(f"resume: {change} is not the run's; resume_allow=[{key}] allows it")
+            raise ConfigError(
+                f"resume: {change} differs from the run's; resume_allow=[{key}] allows it"
+            )
         if not key.startswith("resume"):
-            run.console.say(f"changed since the checkpoint: {change}")
+            console.say(f"changed since the checkpoint: {change}")
+
+
+def restore(fit: Fit, found: Checkpoint) -> None:
+    """Load a checkpoint. Raises CheckpointError where it does not fit the run."""
+    try:
+        fit.load(found.model, found.state)
+    except UNFIT as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise CheckpointError(
+            f"{found.path} does not fit this run: {type(error).__name__}: {reason}"
+        ) from error

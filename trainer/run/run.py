@@ -1,81 +1,110 @@
-"""Hands the parts of a run to its job; writes its result and its status."""
+"""One run: hands its job what it asks for; writes its result and its status."""
 
 import hashlib
 import json
 import platform
-import resource
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
 import yaml
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import nn
 
 import trainer
 from trainer.config.build import check
+from trainer.core.duration import Clock
 from trainer.core.errors import ConfigError, Interrupted, OutOfMemoryError, TrainerError, complain
 from trainer.core.option import option_of
 from trainer.core.signals import Signals
-from trainer.dataset import Split
-from trainer.distill import Teacher, find
-from trainer.distributed.parts import SharedSignals
-from trainer.distributed.world import World, leave
-from trainer.report.console import Console
+from trainer.distributed.parts import NoLog, SharedSignals
+from trainer.distributed.world import leave
+from trainer.mining import Miner
+from trainer.report.log import Log
+from trainer.run import memory
+from trainer.run.assemble import StepAssembly, assemble, assemble_step
 from trainer.run.components import Components
-from trainer.run.memory import is_full
-from trainer.run.monitors import check_monitors
+from trainer.run.inputs import Inputs
+from trainer.run.job import Job, values_for
+from trainer.run.monitors import check_monitors, monitored
+from trainer.run.resume import checkpoint_to_resume, restore
+from trainer.storage.checkpoint import Checkpoint
 from trainer.storage.run_folder import RunFolder, write_json
-from trainer.storage.saved_run import SavedRun, known_code
-from trainer.trained.features import encode
+from trainer.storage.saved_run import listed
+from trainer.training.fit import Fit
+from trainer.training.reporter import Reporter
+
+NEED_NO_DATA = [
+    "device",
+    "task",
+    "dataset",
+    "loader",
+    "init",
+    "augmentation",
+    "mixer",
+    "sampler",
+    "loss",
+    "miner",
+    "distiller",
+    "schedule",
+    "warmup",
+    "early_stopping",
+    "postprocess",
+    "interval",
+]
 
 
 class Run(Components):
-    """One run: its parts, its folder, its signals."""
+    """One run: components, a job, a folder, signals.
+
+    `services` are functions that a job may ask for by name beside the run's own values.
+    """
 
     def __init__(
         self,
         config: dict[str, Any],
         folder: RunFolder,
-        console: Console,
-        overrides: list[str],
-        sources: list[str],
+        *arguments: Any,
+        services: Mapping[str, Callable[..., Any]] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(config, console)
+        super().__init__(config, *arguments, **options)
         self.folder = folder
-        self.overrides = overrides
-        self.sources = sources
-        self.signals = Signals()
+        self.services = {} if services is None else services
+        if self.world.alone:
+            self.signals = Signals()
+        else:
+            self.signals = SharedSignals(self.world)
+            self.world.last_words = lambda code, text: folder.write_status("failed", code, text)
 
-    def enter(self, world: World) -> None:
-        """Run as one of the processes of a world."""
-        self.world = world
-        if not world.alone:
-            self.signals = SharedSignals(world)
-            world.last_words = lambda code, text: self.folder.write_status("failed", code, text)
+    @cached_property
+    def job(self) -> Job:
+        """What is to be done."""
+        return self.make("job", Job)
 
     def check(self) -> None:
-        """Build every part that needs no data, so that a bad setting is refused before it opens."""
-        names = (
-            "device job task dataset loader init augmentation mixer sampler loss miner distiller"
-        )
-        for part in f"{names} schedule warmup early_stopping postprocess interval".split():
-            getattr(self, part)
+        """Build every component that needs no data, to refuse bad settings before it is read."""
+        job = self.job
+        for name in NEED_NO_DATA:
+            getattr(self, name)
         self.schedule.prepare()
         check(self.config["model"], "model", "shape", "outputs")  # its ranges need the shape
         self.check_optimizer()
-        if not (self.world.alone or self.job.parallel):
-            job = option_of(self.job)
-            raise ConfigError(f"job={job} runs in one process; start it without torchrun")
-        if self.job.needs_data:
-            check_monitors(self)  # opens the data: one that is absent leaves no folder
+        if not (self.world.alone or job.parallel):
+            raise ConfigError(
+                f"job={option_of(job)} runs in one process; start it without torchrun"
+            )
+        if job.needs_data:  # read now, so that a missing data set leaves no folder
+            monitors = {group: getattr(self, group) for group in ("early_stopping", "schedule")}
+            wanted = monitored(self.config["checkpoint"]["monitor"], monitors, self.data)
+            check_monitors(wanted, self.task, self.data)
 
     def check_optimizer(self) -> None:
-        """Take a step with it: some of torch's need a closure, or sparse gradients."""
+        """Try one step: some of torch's optimizers need a closure, or sparse gradients."""
         probe = torch.nn.utils.skip_init(nn.Linear, 2, 2)  # draws no random number
-        optimizer = self.make("optimizer", Optimizer, model=probe, params=probe.parameters())
+        optimizer = self.plain_optimizer(probe)
         for parameter in probe.parameters():
             parameter.grad = torch.zeros_like(parameter)
         try:
@@ -85,7 +114,7 @@ class Run(Components):
             raise ConfigError(f"optimizer._target_={target} cannot train here: {error}") from error
 
     def start(self) -> int:
-        """Do the job, with the status of the folder kept."""
+        """Do the job and keep the folder's status. Returns the exit code."""
         if self.world.broadcast(self.folder.status.get("state")) == "finished":
             self.console.say(f"{self.folder.path} is finished")
             return 0
@@ -97,7 +126,7 @@ class Run(Components):
         began = time.perf_counter()
         try:
             with self.signals:
-                result = self.job(self)
+                result = self.do()
         except Exception as error:
             return self.fail(error)
         result |= self.about(time.perf_counter() - began)
@@ -106,10 +135,22 @@ class Run(Components):
         self.folder.write_status("finished", 0)
         return 0
 
+    def poll(self) -> None:
+        """Raise Interrupted where a signal has asked the run to stop."""
+        self.signals.check()
+
+    def do(self) -> dict[str, Any]:
+        """The job's result."""
+        try:
+            return self.job(**values_for(self.job, self, self.services))
+        finally:
+            if "log" in vars(self):
+                self.log.close()
+
     def fail(self, error: Exception) -> int:
-        """Write the failed status and one line; returns the exit code."""
+        """Write the failed status and print one line. Returns the exit code."""
         self.console.stop()
-        if is_full(error) and not isinstance(error, TrainerError):
+        if memory.is_full(error) and not isinstance(error, TrainerError):
             sizes = (f"{name}={self.config[name]}" for name in ("batch_size", "eval_batch_size"))
             error = OutOfMemoryError(
                 f"out of memory on {self.device} with {' and '.join(sizes)}; "
@@ -132,11 +173,11 @@ class Run(Components):
         return code
 
     def about(self, seconds: float) -> dict[str, Any]:
-        """What every result says of its run."""
+        """What every result.json records about its run."""
         text = json.dumps(self.config, sort_keys=True)
         return {
             "seconds": seconds,
-            "peak_memory_bytes": self.peak_memory(),
+            "peak_memory_bytes": memory.peak(self.device),
             "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
             "device": str(self.device),
             "threads": torch.get_num_threads(),
@@ -148,33 +189,111 @@ class Run(Components):
             },
         }
 
-    def peak_memory(self) -> int:
-        """Bytes: of the GPU where there is one, otherwise of the process."""
-        if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.device)
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # What a job may ask for, beside the components.
 
-    def encode(self, reference: str, split: Split) -> Tensor:
-        """Features [n, d] of a split's examples by the model of a reference run."""
-        return encode(self, reference, split)
+    @cached_property
+    def resumed(self) -> Checkpoint | None:
+        """The checkpoint that the run resumes from, None for a new one."""
+        if not self.job.resumes or self.config["resume"] is None:
+            return None
+        return checkpoint_to_resume(
+            self.folder.checkpoints,
+            self.config,
+            self.known_code,
+            self.console,
+            self.world,
+        )
 
-    def teacher(self, reference: str) -> Callable[[], Teacher]:
-        """What loads the model that a reference names, to learn from."""
-        return find(self, reference)
+    @property
+    def from_checkpoint(self) -> bool:
+        """Whether a checkpoint's weights follow, so that the model needs none."""
+        return self.resumed is not None
 
-    def like(self, source: SavedRun) -> "Run":
-        """The parts of another run: its settings, but for those that the command line gives."""
-        config = self.config | source.config(known_code(self))
-        for override in self.overrides:
-            key = override.lstrip("+~").split("=", 1)[0].split("@")[0]
-            if key in ("experiment", "sweep"):
-                continue  # a run is what it was, whatever it began as
-            node, held, *parts = config, self.config, *key.split(".")
-            for part in parts[:-1]:
-                node, held = node[part], held[part]
-            node[parts[-1]] = held[parts[-1]]
-        for name in ("device", "threads", "run", "split", "job"):
-            config[name] = self.config[name]
-        other = Run(config, self.folder, self.console, self.overrides, self.sources)
-        other.restores = True
-        return other
+    @cached_property
+    def log(self) -> Log:
+        """metrics.jsonl and TensorBoard. Closed when the job ends."""
+        if not self.world.is_main:
+            return NoLog()
+        state = None if self.resumed is None else self.resumed.state
+        return Log(
+            self.folder.path,
+            self.console.warn,
+            resumed_at=None if state is None else state["progress"]["step"],
+            offset=0 if state is None else state["log"],
+        )
+
+    @cached_property
+    def reporter(self) -> Reporter:
+        """Writes the log and the console during training."""
+        return Reporter(self.log, self.console, self.data, self.epochs)
+
+    @cached_property
+    def fit(self) -> Fit:
+        """The training loop, resumed from a checkpoint where there is one."""
+        fit = self.assemble()
+        if self.resumed is not None:
+            restore(fit, self.resumed)
+            self.console.say(f"resuming from {self.resumed.path}")
+        return fit
+
+    def assemble(self, *, miner: Miner | None = None, tolerant: bool = False) -> Fit:
+        """Another training loop over the same model: see `trainer.run.assemble`."""
+        parts = self.folder, self.reporter, self.signals
+        return assemble(self, *parts, miner=miner, tolerant=tolerant)
+
+    def assemble_step(self, clock: Clock, **options: Any) -> StepAssembly:
+        """A train step over the same model: see `trainer.run.assemble`."""
+        return assemble_step(self, self.folder, clock, **options)
+
+    def inputs(self) -> Inputs:
+        """What the batches are made of. Opens the data set."""
+        return Inputs(
+            self.data,
+            self.planner,
+            self.full_steps,
+            self.open_feed,
+            self.augmentation,
+            self.mixer,
+            self.task,
+            self.seed,
+        )
+
+    @property
+    def most_epochs(self) -> int:
+        """The setting `epochs`, whatever `steps` says."""
+        return self.config["epochs"]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings, to be shown."""
+        return self.config
+
+    @property
+    def split(self) -> str:
+        """The split that a job reads."""
+        return self.config["split"]
+
+    @property
+    def steps(self) -> int | None:
+        """The steps that end the run, None where its epochs do."""
+        return self.config["steps"]
+
+    @property
+    def precision(self) -> str:
+        """fp32, bf16 or fp16."""
+        return self.config["precision"]
+
+    @property
+    def thaws(self) -> bool:
+        """Whether a frozen part of the model joins the training later."""
+        return self.config["finetune"]["unfreeze"] is not None
+
+    @property
+    def saved(self) -> str | None:
+        """The setting `run`: the folder of a finished run, or a checkpoint of it."""
+        return self.config["run"]
+
+    @property
+    def several_saved(self) -> list[str]:
+        """The setting `runs`, as a list."""
+        return listed(self.config["runs"])

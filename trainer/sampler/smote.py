@@ -5,7 +5,6 @@ Small classes get new examples, each between an example and one of its nearest n
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +18,7 @@ from trainer.core.errors import DataError
 from trainer.core.ranges import within
 from trainer.dataset import Split
 from trainer.sampler.base import PreparedSampler, by_class, shuffled
+from trainer.storage.restored import Restore
 
 if TYPE_CHECKING:
     from trainer.sampler.shared.smote_pairs import Pairs
@@ -45,7 +45,7 @@ class Smote(PreparedSampler):
 
     def __init__(
         self,
-        encode: Callable[[str, Split], Tensor] | None = None,
+        restore: Restore | None = None,
         *,
         k: int = 5,
         space: Literal["pixel", "feature"] = "pixel",
@@ -58,7 +58,7 @@ class Smote(PreparedSampler):
             raise ValueError(f"sampler.reference={reference} needs sampler.space=feature")
         if find_spec("imblearn") is None:
             raise ValueError("sampler=smote needs imbalanced-learn: pip install 'trainer[smote]'")
-        self.encode = encode
+        self.restore = restore
         self.k = k
         self.reference = reference
 
@@ -106,9 +106,9 @@ class Smote(PreparedSampler):
             return torch.cat([split.images.read(ids.tolist()).flatten(1) for ids in parts]).float()
         if Path(self.reference).suffix == ".npy":
             return from_file(Path(self.reference), split)
-        if self.encode is None:
+        if self.restore is None:
             raise ValueError(f"sampler.reference must be a .npy file, got {self.reference}")
-        return self.encode(self.reference, split)
+        return self.restore(self.reference, "sampler.reference").features(split)
 
 
 def pairs_of(k: int, seed: int = 0) -> Pairs:

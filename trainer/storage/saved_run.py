@@ -8,24 +8,22 @@ themselves, and torch's optimizers. Nothing is fetched on its word.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import yaml
 
 from trainer.config.build import CODE
+from trainer.config.renamed import with_current_names
 from trainer.config.schema import GROUPS
 from trainer.config.yaml_limits import LOADER, unfold
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.storage import checkpoint
 from trainer.storage.checkpoint import Checkpoint
 from trainer.storage.untrusted import check_tree, read_text
-
-if TYPE_CHECKING:
-    from trainer.run.run import Run
 
 HARMLESS = {"download": False, "cache": "auto"}  # what would write where another's config says
 NAMED = re.compile(rf"^[^#\n]*?\b(?:{'|'.join(CODE)}):\s*['\"]?([\w.]+)", re.MULTILINE)
@@ -61,7 +59,7 @@ class SavedRun:
     def config(self, known: set[str]) -> dict[str, Any]:
         """The run's settings. Raises CheckpointError for code that is not known."""
         path = self.folder / "config.yaml"
-        config = parsed(path)
+        config = with_current_names(parsed(path))
         check_code(config, known, path)
         node = config.get("dataset", {})
         node |= {name: value for name, value in HARMLESS.items() if name in node}
@@ -93,8 +91,8 @@ def parsed(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise CheckpointError(f"{path} is not a config")
     for group in GROUPS:
-        if not isinstance(config.get(group, {}), dict):
-            raise CheckpointError(f"{path}: {group} must be a mapping, got {config[group]!r:.80}")
+        if not isinstance(node := config.get(group, {}), dict):
+            raise CheckpointError(f"{path}: {group} must be a mapping, got {node!r:.80}")
     return config
 
 
@@ -125,12 +123,12 @@ def named_code(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from named_code(value, f"{prefix}{i}.")
 
 
-def known_code(run: Run) -> set[str]:
-    """What the YAML files below the config folders name, and this run, and torch's optimizers.
+def known_code(sources: Iterable[str], config: Mapping[str, Any]) -> set[str]:
+    """The import paths named by the YAML files below `sources`, by `config`, and torch.optim's.
 
-    A run's own config is the command line's, or has been refused or found to name known code.
+    `config` is the command line's, or has already been checked to name known code only.
     """
-    files = (path for source in run.sources for path in Path(source).rglob("*.yaml"))
+    files = (path for source in sources for path in Path(source).rglob("*.yaml"))
     named = {name for path in files for name in NAMED.findall(path.read_text(errors="replace"))}
-    named |= {name for _, name in named_code(run.config) if isinstance(name, str)}
+    named |= {name for _, name in named_code(config) if isinstance(name, str)}
     return named | {f"torch.optim.{name}" for name in torch.optim.__all__}

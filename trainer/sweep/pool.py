@@ -38,8 +38,9 @@ class SweepSignals(Signals):
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Remember it."""
-        self.killing = self.killing or (self.number is not None and number == signal.SIGINT)
-        self.number = self.number or number
+        again = self.received is not None and number == signal.SIGINT
+        self.killing = self.killing or again
+        self.received = self.received or number
 
 
 @dataclass
@@ -80,13 +81,17 @@ class Pool:
         with self.signals, JobsTable(self.manifest, quiet=quiet) as self.table:
             if fork and self.waiting:
                 warm_up(gpus=bool(self.gpus))
-            while self.running or (self.waiting and self.signals.number is None):
+            while self.running or (self.waiting and self.signals.agreed_signal() is None):
                 self.turn()
-        return self.signals.number
+        return self.signals.agreed_signal()
 
     def turn(self) -> None:
         """Start what there is room for, wait a moment, see what has ended."""
-        while self.waiting and len(self.running) < self.n_jobs and self.signals.number is None:
+        while (
+            self.waiting
+            and len(self.running) < self.n_jobs
+            and self.signals.agreed_signal() is None
+        ):
             self.start(self.waiting.popleft())
         wait([one.process.sentinel for one in self.running], timeout=POLL)
         for one in list(self.running):
@@ -146,7 +151,7 @@ class Pool:
             kill(one)  # the workers of its loader
         self.changed(job)
         again = job.attempts <= self.retries and job.exit_code not in FAIL_AGAIN
-        if again and not job.done and self.signals.number is None:
+        if again and not job.done and self.signals.agreed_signal() is None:
             self.waiting.append(job)
 
     def changed(self, job: Job) -> None:
@@ -159,9 +164,9 @@ class Pool:
         for one in self.running:
             if self.signals.killing:
                 kill(one)
-            elif self.signals.number is not None and not one.told:
+            elif (number := self.signals.agreed_signal()) is not None and not one.told:
                 one.told = True
-                os.kill(one.process.pid or 0, self.signals.number)
+                os.kill(one.process.pid or 0, number)
 
 
 def warm_up(*, gpus: bool) -> None:

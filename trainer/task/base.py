@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from trainer.core.batch import Target
 from trainer.dataset import Data
-from trainer.mixer import Target
 
 
 class Task(ABC):

@@ -1,10 +1,8 @@
-"""Fine-tuning: where a model's weights begin, which part stays as it is, and until when."""
+"""Fine-tuning: a model's first weights, which part of it is frozen, and until when."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
 
 from torch import nn
 
@@ -13,56 +11,47 @@ from trainer.core.errors import ConfigError, nearest
 from trainer.init import Init
 from trainer.model.shared.head import head_of, inside
 from trainer.model.shared.pretrained import load_backbone
-from trainer.storage.saved_run import SavedRun
-
-Settings = Mapping[str, Any]
+from trainer.storage.restored import Restore
 
 
-def begin(
-    model: nn.Module,
-    init: Init,
-    settings: Settings,
-    *,
-    pretrained: bool,
-    warn: Callable[[str], None],
+def initialise(
+    model: nn.Module, init: Init, *, source: str | None, pretrained: bool, restore: Restore
 ) -> set[str] | None:
-    """Give a new model its first weights: the scheme's, or a finished run's, which `source` names.
+    """Give a new model its first weights: the init scheme's, or those of the finished run `source`.
 
-    Where the weights are given, or the model is pretrained, the scheme makes the head alone.
-    Returns the modules that the scheme made, None for all.
+    With a source, or a pretrained model, the scheme initialises the head alone. Returns the names
+    of the modules that the scheme initialised, None for all.
     """
-    source = settings["source"]
     if source is not None:
         if pretrained:
             raise ConfigError(f"finetune.source={source} needs model.pretrained=false")
-        held = SavedRun.at(source, "finetune.source").checkpoint(warn)
-        load_backbone(model, held.model, head_of(model), f"finetune.source={source}")
+        weights = restore(source, "finetune.source").weights
+        load_backbone(model, weights, head_of(model), f"finetune.source={source}")
     only = {head_of(model)} if pretrained or source is not None else None
     init(model, only=only)
     return only
 
 
 class Freeze:
-    """Keeps a part of a model as it is: without gradient, so that no optimizer moves it.
+    """Freezes a part of a model: no gradient, so that no optimizer moves it.
 
-    Its modules are in eval mode, so that batch norm keeps its statistics, too. `unfreeze` is when
-    it joins the training; what is frozen is a function of the time alone.
+    Its modules are in eval mode, so that BatchNorm keeps its statistics too. At `unfreeze`, a
+    duration, it joins the training; what is frozen is a function of the step alone.
     """
 
-    def __init__(self, model: nn.Module, settings: Settings, clock: Clock) -> None:
-        owners = frozen_modules(model, settings["freeze"])
+    def __init__(self, model: nn.Module, freeze: str, unfreeze: str | None, clock: Clock) -> None:
+        owners = frozen_modules(model, freeze)
         self.parameters = [
             p for owner in owners for p in owner.parameters(recurse=False) if p.requires_grad
         ]
         whole = {id(module) for module in owners}
         self.modules = [m for m in owners if m.training and {id(c) for c in m.modules()} <= whole]
-        unfreeze = settings["unfreeze"]
         self.until = math.inf if unfreeze is None else clock.steps(unfreeze)
         self.active = False
         self(0.0)
 
     def __call__(self, t: float) -> None:
-        """Freeze or unfreeze at step t, by the schedules' clock."""
+        """Freeze or unfreeze at step t of the schedule's clock."""
         active = t < self.until
         if active == self.active:
             return
@@ -76,8 +65,8 @@ class Freeze:
 def frozen_modules(model: nn.Module, freeze: str) -> list[nn.Module]:
     """The modules whose own parameters are frozen, in the order of their definition.
 
-    `backbone` is all but the head, `until:<module>` all up to a module and with it. Raises
-    ConfigError for an unknown module, or one that leaves nothing to train.
+    `backbone` is all but the head, `until:<module>` everything up to and including a module.
+    Raises ConfigError for an unknown module, or one that leaves nothing to train.
     """
     if freeze == "none":
         return []

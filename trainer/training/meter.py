@@ -1,4 +1,4 @@
-"""What the training passes showed: kept on the device, turned into numbers now and then."""
+"""Training metrics: outputs stay on the device and become numbers every `log.every`."""
 
 from collections import defaultdict
 from typing import Any
@@ -13,14 +13,14 @@ from trainer.task import Task
 
 Sums = dict[str, list[float]]  # metric → [sum, count]
 NO_IMAGES = torch.empty(0)  # images are not kept: 50 batches of them would fill a GPU
-MOST_HELD = 2**28  # bytes; more, as large masks and their outputs are, is not left waiting
+MOST_PENDING = 2**28  # bytes; more, such as large masks and their outputs, is flushed at once
 
 
 class Meter:
-    """Collects outputs and losses; `flush` makes metrics of them and feeds the difficulty store.
+    """Collects outputs and losses; `flush` turns them into metrics and feeds the difficulty store.
 
-    The mean is over the rows of the plan: those that a miner adds (count 0) are left out, those
-    that it masks later are not. So training metrics compare between miners.
+    Means are over the rows of the plan: rows that a miner adds (count 0) are left out, rows that it
+    masks later are not, so that training metrics compare between miners.
     """
 
     def __init__(self, task: Task, loss: Loss, store: DifficultyStore) -> None:
@@ -28,16 +28,16 @@ class Meter:
         self.loss = loss
         self.store = store
         self.pending: list[tuple[Batch, Tensor, Tensor]] = []
-        self.held = 0  # bytes of them
+        self.bytes = 0  # of the pending
         self.interval: Sums = {}  # since the last event
         self.epoch: Sums = {}  # since the epoch began
 
-    def add(self, batch: Batch, outputs: Tensor, losses: Tensor) -> None:
-        """Keep what a training pass showed, detached; nothing is computed until much is held."""
+    def add(self, batch: Batch, outputs: Tensor, losses: Tensor, step: int) -> None:
+        """Keep the outputs and losses of a training pass, detached, until the next flush."""
         self.pending.append((batch.with_images(NO_IMAGES), outputs, losses))
         parts = (batch.labels, batch.weight, batch.count, outputs, losses)
-        self.held += sum(part.nbytes for part in parts)
-        if self.held > MOST_HELD:
+        self.bytes += sum(part.nbytes for part in parts)
+        if self.bytes > MOST_PENDING:
             self.flush()
 
     def flush(self) -> None:
@@ -45,16 +45,20 @@ class Meter:
         by_labels: dict[int, list[tuple[Batch, Tensor, Tensor]]] = defaultdict(list)
         for item in self.pending:
             by_labels[item[0].labels.shape[1]].append(item)
-        self.pending, self.held = [], 0
+        self.drop_pending()
         for items in by_labels.values():
             for name, (total, number) in self.sums(items).items():
                 for sums in (self.interval, self.epoch):
-                    held = sums.setdefault(name, [0.0, 0.0])
-                    held[0] += total
-                    held[1] += number
+                    sum_and_count = sums.setdefault(name, [0.0, 0.0])
+                    sum_and_count[0] += total
+                    sum_and_count[1] += number
+
+    def drop_pending(self) -> None:
+        """Discard what has been added since the last flush."""
+        self.pending, self.bytes = [], 0
 
     def sums(self, items: list[tuple[Batch, Tensor, Tensor]]) -> dict[str, tuple[float, float]]:
-        """Sum and count of each metric over batches of one K."""
+        """Sum and count of each metric over batches with the same K."""
         batch = columns([item[0] for item in items])
         outputs = torch.cat([item[1] for item in items])
         losses = torch.cat([item[2] for item in items])
@@ -78,7 +82,7 @@ class Meter:
         return sums
 
     def record(self, batch: Batch, records: dict[str, Tensor]) -> None:
-        """Record the rows that no mixer touched: where it blends targets, K stays 1."""
+        """Record the rows that no mixer touched (where it blends targets, K stays 1)."""
         ids, whole = batch.index[:, 0], batch.shares[:, 0] == 1
         if not whole.any():
             return
@@ -88,7 +92,7 @@ class Meter:
         self.store.add(ids, records)
 
     def record_whole(self, batch: Batch, outputs: Tensor, losses: Tensor) -> None:
-        """Of rows that may blend, record those that are one example alone (SMOTE's originals)."""
+        """Record those of possibly blended rows that are a single example (SMOTE's originals)."""
         whole = batch.shares.amax(1) == 1
         if not whole.any():
             return
@@ -97,12 +101,12 @@ class Meter:
         self.store.add(ids[whole], {"loss": losses[whole], **records})
 
     def take_interval(self) -> dict[str, float]:
-        """Metrics since the last event, as of the last flush; the next interval begins."""
+        """Metrics since the last event, as of the last flush. Starts the next interval."""
         metrics, self.interval = means(self.interval), {}
         return metrics
 
     def take_epoch(self) -> dict[str, float]:
-        """Metrics of the whole epoch, as of the last flush; the next begins."""
+        """Metrics of the whole epoch, as of the last flush. Starts the next epoch."""
         metrics, self.epoch = means(self.epoch), {}
         return metrics
 
@@ -115,18 +119,18 @@ class Meter:
         return {"interval": self.interval, "epoch": self.epoch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take them back."""
+        """Restore the sums."""
         self.interval, self.epoch = state["interval"], state["epoch"]
 
 
 def columns(batches: list[Batch]) -> Batch:
-    """The batches as one, without their images."""
+    """The batches concatenated, without their images."""
     names = ("labels", "shares", "index", "weight", "count")
     return Batch(NO_IMAGES, *(torch.cat([getattr(b, name) for b in batches]) for name in names))
 
 
 def of_rows(losses: Tensor, planned: Tensor) -> Tensor:
-    """Losses [B], or of pixels [B, H, W] the mean over those that count."""
+    """Losses [B] of losses [B], or of pixels [B, H, W]: the mean over those that count."""
     if losses.ndim == 1:
         return losses
     planned = spread(planned, losses).expand_as(losses)
@@ -135,7 +139,7 @@ def of_rows(losses: Tensor, planned: Tensor) -> Tensor:
 
 
 def sums_of(values: Tensor, counts: Tensor, planned: Tensor) -> tuple[float, float]:
-    """Sums of values and of counts over the planned rows."""
+    """Sums of values and counts, both [B] or [B, H, W], over the planned rows."""
     return (values * planned).sum().item(), (counts * planned).sum().item()
 
 

@@ -116,6 +116,14 @@ class NonFiniteGuard:
             )
         self.bad_step.fill_(-1)
 
+    def scaled(self, gradient: Tensor) -> Tensor:
+        """The gradient of the loss times fp16's loss scale, as it is without one."""
+        return self.scaler.scale(gradient)
+
+    def reset_scaler(self, device: torch.device) -> None:
+        """Start fp16's loss scaling over, after a step that was cut short."""
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.scaler.is_enabled())
+
     def trained(self) -> list[nn.Parameter]:
         """The parameters that have a gradient."""
         groups = self.optimizer.param_groups

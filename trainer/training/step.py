@@ -1,5 +1,6 @@
 """The one train step: an effective batch in, one update out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -16,8 +17,10 @@ from trainer.loss import Loss, contract, spread
 from trainer.mining import Miner
 from trainer.mining.shared.ranker import Ranker
 from trainer.mixer import Mixer
+from trainer.mixer.base import Drawing
 from trainer.training.meter import Meter
 from trainer.training.nonfinite import NonFiniteGuard
+from trainer.training.progress import Cost
 from trainer.training.sam import ascended
 from trainer.training.weight_average import Average
 
@@ -35,12 +38,15 @@ class Learned:
     seen: list[tuple[Batch, Tensor, Tensor]] = field(default_factory=list)  # outputs and losses
 
 
-@dataclass
-class Cost:
-    """What a run has spent, in examples."""
+@dataclass(frozen=True)
+class Part:
+    """The rows of a batch that one of several processes has."""
 
-    forward: int = 0  # through a forward pass, scoring passes included
-    backward: int = 0  # through a backward pass, masked ones included
+    sizes: list[int]  # rows of each process
+    fetched: Tensor  # [f] places in the batch: own rows, then the partners they are mixed with
+    rows: int  # that are its own; a process without any still fetches one
+    drawing: Drawing  # of its own rows, the partners as places among the fetched
+    spare: Batch | None = None  # one prepared row, for passes that only keep step with the others
 
 
 class Step:
@@ -63,6 +69,7 @@ class Step:
         guard: NonFiniteGuard,
         meter: Meter,
         average: Average,
+        cost: Cost,
         accumulate: int = 1,
         clip: float | None = None,
         sam: float | None = None,
@@ -80,64 +87,79 @@ class Step:
         self.accumulate = accumulate
         self.clip = clip
         self.sam = sam
-        self.cost = Cost()
+        self.cost = cost
         self.norm = torch.zeros(())  # of the last step's gradient, before clipping
 
-    def __call__(self, batch: Batch, step_id: StepId, first_row: int) -> None:
-        """Train on a batch whose rows stand at `first_row` and after in the epoch's plan."""
+    def __call__(
+        self, batch: Batch, step_id: StepId, first_row: int, part: Part | None = None
+    ) -> None:
+        """Train on one batch: the rows of the epoch's plan from `first_row` on.
+
+        `part` says which of them are this process's, where there are several.
+        """
         self.guard.start()
         self.seed(step_id)
-        batch = self.prepare(batch, step_id, first_row)
+        batch = self.prepare(batch, step_id, first_row, part)
+        batch, part = self.own(batch, part)
         mining = step_id.epoch >= self.miner.warmup_epochs
         if mining:
-            batch = self.select(batch, step_id)
-        learned = self.learn(batch, step_id, mining=mining)
+            batch, part = self.select(batch, step_id, part)
+        learned = self.learn(batch, step_id, part, mining=mining)
         if self.sam is not None:
-            self.learn_nearby(learned, step_id, self.sam)
+            self.learn_nearby(learned, step_id, part, self.sam)
         if self.update(learned, step_id):
             self.average.after_step()
-            self.observe(learned, step_id)
+            self.observe(learned, step_id, batch, part)
 
-    def share(self, plan: Plan, first: StepId) -> Plan:
-        """The rows of an epoch's plan that this process fetches; `first` is when it begins."""
-        return plan
+    def divide(self, plan: Plan, first: StepId) -> tuple[Plan, Sequence[Part | None]]:
+        """The rows of an epoch's plan that this process fetches, and its part of each batch.
+
+        `first` identifies the epoch's first step.
+        """
+        return plan, [None] * plan.steps
+
+    def own(self, batch: Batch, part: Part | None) -> tuple[Batch, Part | None]:
+        """The prepared rows that are this process's."""
+        return batch, part
 
     def seed(self, step_id: StepId) -> None:
         """Seed what the model draws in a step, dropout for one."""
         seed_torch(self.forward.device, step_id.seed, Purpose.STEP, step_id.step)
 
-    def select(self, batch: Batch, step_id: StepId) -> Batch:
-        """The rows that the miner chooses."""
-        return self.miner.select(batch, self.rank, step_id)
+    def select(self, batch: Batch, step_id: StepId, part: Part | None) -> tuple[Batch, Part | None]:
+        """The rows that the miner selects."""
+        return self.miner.select(batch, self.rank, step_id), part
 
-    def observe(self, learned: Learned, step_id: StepId) -> None:
-        """Let the meter and the miner see a step that was taken."""
+    def observe(self, learned: Learned, step_id: StepId, batch: Batch, part: Part | None) -> None:
+        """Show the meter and the miner a step that was taken."""
         for plain, outputs, losses in learned.seen:
-            self.meter.add(plain, outputs, losses)
+            self.meter.add(plain, outputs, losses, step_id.step)
             if self.miner.observes:
                 self.miner.observe(plain, self.ranker(outputs, losses, plain))
 
-    def learn(self, batch: Batch, step_id: StepId, *, mining: bool) -> Learned:
+    def learn(
+        self, batch: Batch, step_id: StepId, part: Part | None = None, *, mining: bool
+    ) -> Learned:
         """Forward and backward, chunk by chunk: the gradient of Σ weight·ℓ / Σ count."""
         pooled = self.loss.batchwise or (mining and self.miner.pooled)
         weighed, denominator = batch, None
-        learned, parts = Learned(), []
+        learned, totals = Learned(), []
         if pooled and self.accumulate > 1:
-            weighed = self.weigh(*self.score(batch), batch, step_id, mining=mining)
+            weighed = self.weigh(*self.score(batch, part), batch, step_id, part, mining=mining)
         pairs = zip(batch.chunks(self.accumulate), weighed.chunks(self.accumulate), strict=True)
-        for plain, chunk in pairs:
+        for plain, scored in pairs:
             outputs = self.forward(plain.images)
             losses = self.contract(outputs, plain)
             learned.seen.append((plain, outputs.detach(), losses.detach()))
             if pooled and self.accumulate == 1:
-                weighed = self.weigh(outputs, losses, plain, step_id, mining=mining)
-            held = weighed if self.accumulate == 1 else chunk
+                weighed = self.weigh(outputs, losses, plain, step_id, part, mining=mining)
+            chunk = weighed if self.accumulate == 1 else scored
             if denominator is None:
                 denominator = learned.denominator = self.count(weighed)
-            learned.chunks.append((plain, held))
-            parts.append(self.backward(outputs, losses, plain, held, denominator))
-        learned.total = sum(parts[1:], parts[0])
-        self.spend(len(batch))
+            learned.chunks.append((plain, chunk))
+            totals.append(self.backward(outputs, losses, plain, chunk, denominator))
+        learned.total = sum(totals[1:], totals[0])
+        self.spend(len(batch), part)
         return learned
 
     def count(self, batch: Batch) -> Tensor:
@@ -147,45 +169,48 @@ class Step:
         counts = contract(self.loss.denominator, batch)
         return (spread(batch.count, counts) * counts).sum()
 
-    def learn_nearby(self, learned: Learned, step_id: StepId, radius: float) -> None:
-        """Put the gradient at the worst place near the weights in place of theirs.
+    def learn_nearby(
+        self, learned: Learned, step_id: StepId, part: Part | None, radius: float
+    ) -> None:
+        """Replace the gradient by that of the highest loss within a radius of the weights (SAM).
 
-        The same rows with the same weights and dropout, and nothing is observed.
+        Same rows, same weights of the rows, same dropout; nothing is observed.
         """
         norm, _ = self.guard.gradients()
         parameters = self.guard.trained()
         self.seed(step_id)
         with ascended(self.forward.model, parameters, norm, radius):
-            for plain, held in learned.chunks:
+            for plain, chunk in learned.chunks:
                 outputs = self.forward(plain.images)
                 losses = self.contract(outputs, plain)
-                self.backward(outputs, losses, plain, held, learned.denominator)
-        self.spend(sum(len(plain) for plain, _ in learned.chunks))
+                self.backward(outputs, losses, plain, chunk, learned.denominator)
+        self.spend(sum(len(plain) for plain, _ in learned.chunks), part)
 
     def backward(
-        self, outputs: Tensor, losses: Tensor, plain: Batch, held: Batch, denominator: Tensor
+        self, outputs: Tensor, losses: Tensor, plain: Batch, weighed: Batch, denominator: Tensor
     ) -> Tensor:
-        """Add the gradient of a chunk's part of the loss; the part, detached.
+        """Add the gradient of a chunk's part of the loss. Returns that part, detached.
 
         The sum is linear in the losses, so it need not be part of the graph.
         """
-        losses = self.loss.reweigh(losses, outputs, held)
+        losses = self.loss.reweigh(losses, outputs, weighed)
         losses = self.distiller(plain.images, outputs, losses)
-        share = (spread(held.weight, losses) / denominator.clamp(min=TINY)).expand_as(losses)
-        losses.backward(self.guard.scaler.scale(share))
+        share = (spread(weighed.weight, losses) / denominator.clamp(min=TINY)).expand_as(losses)
+        losses.backward(self.guard.scaled(share))
         return torch.dot(share.flatten(), losses.detach().flatten())
 
-    def spend(self, examples: int, *, backward: bool = True) -> None:
-        """Count examples that went forward, and backward."""
-        self.cost.forward += examples
-        self.cost.backward += examples * backward
+    def spend(self, examples: int, part: Part | None, *, backward: bool = True) -> None:
+        """Count the examples of all processes that went forward, and backward."""
+        self.cost.add(examples, backward=backward)
 
-    def prepare(self, batch: Batch, step_id: StepId, first_row: int) -> Batch:
-        """Augment, standardise, mix; pixels to be ignored have weight and count 0."""
+    def prepare(
+        self, batch: Batch, step_id: StepId, first_row: int, part: Part | None = None
+    ) -> Batch:
+        """Augment, standardise, mix; ignored pixels get weight and count 0."""
         if self.augmentation:
             images = self.forward.unit(batch.images)
             draws = ExampleRandom(
-                step_id.seed, step_id.epoch, self.places(batch, first_row), images.device
+                step_id.seed, step_id.epoch, self.places(batch, first_row, part), images.device
             )
             for augmentation in self.augmentation:
                 if batch.labels.ndim < 4:  # no mask or image
@@ -195,17 +220,17 @@ class Step:
             images = self.forward.standardise(images)
         else:
             images = self.forward.inputs(batch.images)
-        batch = self.mix(batch.with_images(images), step_id)
+        batch = self.mix(batch.with_images(images), step_id, part)
         if self.loss.ignores:
             return only(batch, batch.labels[:, 0] != self.loss.ignore_index)
         return batch
 
-    def places(self, batch: Batch, first_row: int) -> Tensor:
-        """Where the rows [B] stand in the epoch's plan."""
+    def places(self, batch: Batch, first_row: int, part: Part | None) -> Tensor:
+        """The rows' places [B] in the epoch's plan."""
         return torch.arange(first_row, first_row + len(batch))
 
-    def mix(self, batch: Batch, step_id: StepId) -> Batch:
-        """The batch as the mixer makes it."""
+    def mix(self, batch: Batch, step_id: StepId, part: Part | None) -> Batch:
+        """The mixed batch."""
         return self.mixer(batch, step_id)
 
     def move(
@@ -221,23 +246,30 @@ class Step:
         """The share-weighted loss of each image, [B] or [B, H, W]."""
         return contract(lambda labels: self.loss(outputs, labels), batch)
 
-    def score(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def score(self, batch: Batch, part: Part | None = None) -> tuple[Tensor, Tensor]:
         """Outputs and losses of prepared images by a read-only pass, chunk by chunk."""
         with self.forward.read_only():
             parts = [self.forward(chunk.images) for chunk in batch.chunks(self.accumulate)]
-            self.spend(len(batch), backward=False)
+            self.spend(len(batch), part, backward=False)
             outputs = torch.cat(parts)
             return outputs, self.contract(outputs, batch)
 
     def rank(self, batch: Batch) -> Tensor:
-        """Ranks of prepared images by a read-only pass."""
+        """Ranks [B] of prepared images by a read-only pass."""
         return self.ranker(*self.score(batch), batch)
 
     @torch.no_grad()
     def weigh(
-        self, outputs: Tensor, losses: Tensor, batch: Batch, step_id: StepId, *, mining: bool
+        self,
+        outputs: Tensor,
+        losses: Tensor,
+        batch: Batch,
+        step_id: StepId,
+        part: Part | None = None,
+        *,
+        mining: bool,
     ) -> Batch:
-        """Let the loss, then the miner, see the whole effective batch."""
+        """Show the loss, then the miner, the whole effective batch."""
         outputs, losses = outputs.detach(), losses.detach()
         self.loss.survey(losses, outputs, batch)
         if not (mining and self.miner.pooled):
@@ -246,7 +278,7 @@ class Step:
         return self.miner.weigh(self.ranker(outputs, losses, batch), batch, step_id)
 
     def update(self, learned: Learned, step_id: StepId) -> bool:
-        """Clip, check, update; whether the step was taken."""
+        """Clip, check, update. Returns whether the step was taken."""
         self.norm, gradients = self.guard.gradients()
         if self.clip is not None:
             torch._foreach_mul_(gradients, (self.clip / (self.norm + 1e-6)).clamp(max=1.0))

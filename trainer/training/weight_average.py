@@ -48,9 +48,10 @@ class Average:
         """What the checkpoint keeps beside them."""
         return {}
 
-    def load(self, weights: State, state: dict[str, Any]) -> None:
-        """Take back what `weights` and `state_dict` gave, of whatever average they are."""
-        self.model.load_state_dict(state.get("trained", weights))
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore any average's state; the model already has the checkpoint's weights."""
+        if "trained" in state:
+            self.model.load_state_dict(state["trained"])
 
 
 class Averaged(Average):
@@ -99,11 +100,11 @@ class Averaged(Average):
         return {"trained": self.state_of(trained), "number": self.number}
 
     @torch.no_grad()
-    def load(self, weights: State, state: dict[str, Any]) -> None:
-        """Take both sets back; what had no average begins it at its weights."""
-        super().load(weights, state)
-        for name, i in self.names.items():
-            self.other[i].copy_(weights[name])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore both sets; a checkpoint without an average starts one at its weights."""
+        for own, other in zip(self.own, self.other, strict=True):
+            other.copy_(own)
+        super().load_state_dict(state)
         self.number = state.get("number", 0)
 
     @torch.no_grad()
@@ -172,9 +173,9 @@ class Swa(Averaged):
         """As of every average, and when it last took weights."""
         return {**super().state_dict(), "last": self.last}
 
-    def load(self, weights: State, state: dict[str, Any]) -> None:
-        """Take it back."""
-        super().load(weights, state)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore it."""
+        super().load_state_dict(state)
         self.last = state.get("last", -1.0)
         if "last" not in state:
             self.number = 0  # of another average

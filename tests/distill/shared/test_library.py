@@ -8,7 +8,7 @@ from torchvision import models
 import trainer.model.torchvision
 from trainer.core.errors import ConfigError
 from trainer.distill.shared import library
-from trainer.trained.teachers import find
+from trainer.distill.shared.teacher import teacher_loader
 
 timm = pytest.importorskip("timm")
 NETWORKS = {"torchvision": "mobilenet_v3_small", "timm": "test_resnet"}
@@ -33,7 +33,7 @@ def test_it_answers_as_the_network_does(name, tmp_path):
     """To grey images as to ones of three equal channels, on the statistics of ImageNet."""
     reference, network = weights_of(name, tmp_path)
     run = make_run(tmp_path, "device=cpu", "model=mlp")
-    teacher = find(run, reference)()
+    teacher = teacher_loader(reference, run.restore)(run.forward, run.data)
     teacher.bind(run.forward, run.data)
     pixels = torch.rand(2, *run.data.shape, generator=torch.Generator().manual_seed(0))
     found = teacher((pixels - run.forward.mean) / run.forward.std)
@@ -56,7 +56,7 @@ def test_weights_of_other_classes_are_refused(name, tmp_path):
     reference, _ = weights_of(name, tmp_path, classes=7)
     run = make_run(tmp_path, "device=cpu", "model=mlp")
     with pytest.raises(ValueError, match=rf"distill\.teacher={reference}: .* is \[7") as refused:
-        find(run, reference)()
+        teacher_loader(reference, run.restore)(run.forward, run.data)
     assert "\n" not in str(refused.value)
 
 
@@ -81,7 +81,7 @@ def test_weights_that_cannot_be_fetched_are_one_line(tmp_path, monkeypatch):
     run = make_run(tmp_path, "device=cpu", "model=mlp")
     message = "distill.teacher=torchvision:resnet18: the weights of resnet18 are not here and"
     with pytest.raises(ValueError, match=message) as refused:
-        find(run, "torchvision:resnet18")()
+        teacher_loader("torchvision:resnet18", run.restore)(run.forward, run.data)
     assert "model.pretrained" not in str(refused.value)
     assert str(refused.value).endswith("; torchvision:resnet18:FILE takes those of a file")
 

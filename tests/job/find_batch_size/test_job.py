@@ -36,7 +36,7 @@ def stepped(monkeypatch) -> list[int]:
     """The rows of each step."""
     rows: list[int] = []
 
-    def step(self, batch, step_id, first_row):
+    def step(self, batch, step_id, first_row, part=None):
         rows.append(len(batch))
         STEP(self, batch, step_id, first_row)
 
@@ -47,7 +47,7 @@ def stepped(monkeypatch) -> list[int]:
 def fill(monkeypatch, above: int, error: type[Exception] | None = torch.OutOfMemoryError) -> None:
     """Let a step of more rows fill the memory once its update is made; None: the real error."""
 
-    def step(self, batch, step_id, first_row):
+    def step(self, batch, step_id, first_row, part=None):
         STEP(self, batch, step_id, first_row)
         if len(batch) > above:
             if error is None:
@@ -59,7 +59,7 @@ def fill(monkeypatch, above: int, error: type[Exception] | None = torch.OutOfMem
 
 def search(folder, *overrides: str):
     run = make_run(folder, *SMALL, *JOB, *overrides)
-    return run, run.job(run)
+    return run, run.do()
 
 
 def tried(result) -> list[int]:
@@ -296,15 +296,17 @@ def test_everything_is_as_it_was(tmp_path, fits, choice):
 
 
 def test_without_the_restoring_it_would_not_be(tmp_path, fits, monkeypatch):
-    monkeypatch.setattr(job, "untouched", nullcontext)
+    monkeypatch.setattr(job, "rolled_back", nullcontext)
     search(tmp_path, "job.largest=16")
     assert digest(fits[0][0]) != fits[0][1]
 
 
 def test_a_signal_stops_it_and_all_is_as_it_was(tmp_path, fits):
     class Third:
-        number = None
         polls = 0
+
+        def agreed_signal(self) -> None:
+            return None
 
         def check(self) -> None:
             self.polls += 1
@@ -314,7 +316,7 @@ def test_a_signal_stops_it_and_all_is_as_it_was(tmp_path, fits):
     run = make_run(tmp_path, *SMALL, *JOB)
     run.signals = Third()
     with pytest.raises(Interrupted):
-        run.job(run)
+        run.do()
     assert digest(fits[0][0]) == fits[0][1]
 
 

@@ -35,7 +35,7 @@ def no_picture(monkeypatch) -> None:
 
 def search(folder, *overrides: str):
     run = make_run(folder, *SMALL, *JOB, *overrides)
-    return run, run.job(run)
+    return run, run.do()
 
 
 def test_the_rate_rises_by_equal_factors_or_by_equal_parts():
@@ -139,7 +139,7 @@ def test_everything_is_as_it_was(tmp_path, fits, choice):
 
 
 def test_without_the_restoring_it_would_not_be(tmp_path, fits, monkeypatch):
-    monkeypatch.setattr(job, "untouched", nullcontext)
+    monkeypatch.setattr(job, "rolled_back", nullcontext)
     search(tmp_path)
     assert digest(fits[0][0]) != fits[0][1]
 
@@ -148,7 +148,7 @@ def test_the_steps_are_those_of_the_run(tmp_path, monkeypatch):
     """Order, moments and rates: those of the parts keep their ratio, the schedule has no say."""
     seen, call = [], Step.__call__
 
-    def step(self, batch, step_id, first_row):
+    def step(self, batch, step_id, first_row, part=None):
         rates = [group["lr"] for group in self.guard.optimizer.param_groups]
         seen.append((batch.index[:, 0].clone(), step_id, first_row, rates))
         call(self, batch, step_id, first_row)
@@ -182,7 +182,7 @@ def judged(folder, monkeypatch, *overrides: str):
     monkeypatch.setattr(
         run.loader, "open", lambda split, device: (splits.append(split), opened(split, device))[1]
     )
-    return run, run.job(run), seen, splits
+    return run, run.do(), seen, splits
 
 
 def test_the_loss_is_of_val_and_never_of_test(tmp_path, monkeypatch):
@@ -248,8 +248,10 @@ def test_a_curve_that_still_falls_says_so(tmp_path, capsys):
 
 def test_a_signal_stops_it_and_all_is_as_it_was(tmp_path, fits):
     class Third:
-        number = signal.SIGTERM
         polls = 0
+
+        def agreed_signal(self) -> int:
+            return signal.SIGTERM
 
         def check(self) -> None:
             self.polls += 1
@@ -259,7 +261,7 @@ def test_a_signal_stops_it_and_all_is_as_it_was(tmp_path, fits):
     run = make_run(tmp_path, *SMALL, *JOB, "mining=hard_example", "mining.warmup_epochs=0")
     run.signals = Third()
     with pytest.raises(Interrupted):
-        run.job(run)
+        run.do()
     fit, before = fits[0]
     assert digest(fit) == before
     assert not (tmp_path / "checkpoints").exists()

@@ -14,7 +14,6 @@ from trainer.core.duration import Clock
 from trainer.core.seed import StepId
 from trainer.job.preview.inputs import first_batch, overlay, palette, pixel_counts, write_counts
 from trainer.job.preview.inputs import write_inputs as write
-from trainer.run.assemble import make_step
 
 CANVAS = ("dataset=digits_canvas", "dataset.examples=80", "dataset.digits=1", "model=unet")
 MASK = CANVAS
@@ -52,7 +51,7 @@ def test_the_first_batch_is_that_of_the_first_step(tmp_path, overrides):
     plan = run.planner.plan(0)
     shown = first_batch(run, plan)
     stored = next(iter(run.loader.open(run.data.train, run.device).batches(plan)))
-    seen = make_step(run, Clock(1, 10)).prepare(stored, StepId(0, 0, 0), 0)
+    seen = run.assemble_step(Clock(1, 10)).step.prepare(stored, StepId(0, 0, 0), 0)
     torch.testing.assert_close(run.forward.standardise(shown.images.clone()), seen.images)
     assert shown.labels.equal(seen.labels)
     assert shown.shares.equal(seen.shares)

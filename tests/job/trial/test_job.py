@@ -12,7 +12,7 @@ from support import make_run, options, read_json, train
 
 from trainer.core.errors import ConfigError, Interrupted
 from trainer.dataset.digits import Digits
-from trainer.job.trial.job import Trial, scaled
+from trainer.job.trial.job import scaled
 
 FAST = ("job=trial", "job.batches=5", "model=mlp")
 CANVAS = ("dataset=digits_canvas", "dataset.size=16", "dataset.digits=1", "dataset.examples=300")
@@ -181,7 +181,7 @@ def test_random_training_labels(tmp_path):
     words = tried(tmp_path / "t", "dataset.label_noise=0.9")
     said = r"accuracy 0\.[01]\d is chance \(0\.[01]\d\), training accuracy 0\.[5-9]\d"
     split = "(val|unseen training)"
-    assert re.match(f"^not ready: labels do not go with the images: {split} {said}$", words), words
+    assert re.match(f"^not ready: labels do not match the images: {split} {said}$", words), words
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def shuffled(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("shuffled")
 def test_labels_shuffled_against_the_images(tmp_path):
     words = tried(tmp_path / "t")
-    assert words.startswith("not ready: labels do not go with the images: ")
+    assert words.startswith("not ready: labels do not match the images: ")
     assert details(tmp_path / "t")["overfits"].startswith("accuracy 1.000 on 64")
 
 
@@ -224,7 +224,7 @@ def test_too_few_examples_to_tell(tmp_path):
     settings = ["dataset.classes=[3,8]", "job.generalise_steps=100"]
     assert tried(tmp_path / "t", *settings) == "ready to train"
     said = details(tmp_path / "t")["generalises"]
-    assert said.startswith("not known, too little to tell by: val accuracy 0.")
+    assert said.startswith("unknown, too few examples to tell: val accuracy 0.")
 
 
 def test_no_test_image_is_read(tmp_path):
@@ -237,16 +237,16 @@ def test_no_test_image_is_read(tmp_path):
         def read(self, ids):
             pytest.fail("test images were read")
 
-    run = make_run(tmp_path, "device=cpu", "model=mlp")
+    run = make_run(tmp_path, "device=cpu", "model=mlp", "job=trial", "job.batches=5")
     run.data = replace(run.data, test=replace(run.data.test, images=Untouchable()))
-    assert Trial(batches=5)(run)["verdict"] == "ready to train"
+    assert run.do()["verdict"] == "ready to train"
 
 
 def test_a_signal_ends_it(tmp_path):
-    run = make_run(tmp_path, "device=cpu", "model=mlp")
-    run.signals.number = 15
+    run = make_run(tmp_path, "device=cpu", "model=mlp", "job=trial", "job.batches=5")
+    run.signals.received = 15
     with pytest.raises(Interrupted):
-        Trial(batches=5)(run)
+        run.do()
     assert not (tmp_path / "checkpoints").exists()
 
 

@@ -1,4 +1,4 @@
-"""When other examples are known better than by chance, and what is said of it."""
+"""When results on other examples are clearly better than chance, and what is reported."""
 
 import copy
 
@@ -11,9 +11,9 @@ from trainer.job.trial.first_steps import evenly
 from trainer.job.trial.overfit import (
     Generalisation,
     Memorisation,
-    ask,
     check_generalises,
     conclusion,
+    generalisation,
 )
 
 OWN = Generalisation("training", "accuracy", 1.0, 0.1, 0.01, 1)
@@ -54,21 +54,21 @@ def test_known_is_three_deviations_from_chance(value, spread, sign, known):
             [(0.11, 0.02), (0.12, 0.02)],
             OWN,
             False,
-            "labels do not go with the images: val accuracy 0.11 is chance (0.10), "
+            "labels do not match the images: val accuracy 0.11 is chance (0.10), "
             "training accuracy 1.00",
         ),
         (
             [(0.80, 0.02), (0.12, 0.02)],
             OWN,
             False,
-            "labels do not go with the images: unseen training accuracy 0.12 is chance (0.10), "
+            "labels do not match the images: unseen training accuracy 0.12 is chance (0.10), "
             "training accuracy 1.00",
         ),
         (  # 5 deviations are more than a fifth of the gain on the training examples, 0.9
             [(0.11, 0.04)],
             OWN,
             True,
-            "not known, too little to tell by: val accuracy 0.11, chance 0.10; "
+            "unknown, too few examples to tell: val accuracy 0.11, chance 0.10; "
             "training accuracy 1.00",
         ),
         ([(0.80, 0.02), (0.12, 0.04)], OWN, True, None),
@@ -76,10 +76,10 @@ def test_known_is_three_deviations_from_chance(value, spread, sign, known):
             [(0.11, 0.004)],
             Generalisation("training", "accuracy", 0.12, 0.1, 0.01, 1),
             True,
-            "not known, too little to tell by: val accuracy 0.11, chance 0.10; "
+            "unknown, too few examples to tell: val accuracy 0.11, chance 0.10; "
             "training accuracy 0.12",
         ),
-        ([], None, True, "not known, too little to tell by: there are no others"),
+        ([], None, True, "unknown, too few examples to tell: there are no other examples"),
     ],
 )
 def test_conclusion(answers, own, fine, said):
@@ -89,7 +89,7 @@ def test_conclusion(answers, own, fine, said):
         for name, (value, spread) in zip(names, answers, strict=False)
     ]
     check = conclusion(made, own)
-    assert (check.fine, said is None or check.detail == said) == (fine, True), check.detail
+    assert (check.passed, said is None or check.detail == said) == (fine, True), check.detail
 
 
 class Fixed(nn.Module):
@@ -108,51 +108,52 @@ class Fixed(nn.Module):
         return nn.functional.one_hot(labels, 10) * 9.0
 
 
-def test_chance_is_what_comes_of_shuffled_targets(tmp_path):
+def test_chance_is_what_comes_of_shuffled_targets(tmp_path, subject_of):
     """All right: 1, and under shuffled targets Σ p_c². Always class 3: its part either way."""
     run = make_run(tmp_path, "device=cpu", "model=mlp")
     val = run.data.val
     labels = val.labels[val.ids]
     parts = labels.bincount() / len(labels)
     run.model, run.forward.model = Fixed(labels), Fixed(labels)
-    right = ask(run, val, "val")
+    of = subject_of(run)
+    right = generalisation(of, val, "val")
     assert right is not None
     assert right.value == 1
     assert right.chance == pytest.approx((parts**2).sum().item(), abs=0.02)
     assert right.spread == pytest.approx((0.09 / len(labels)) ** 0.5, rel=0.4)
     assert right.known
     run.forward.model = Fixed()
-    constant = ask(run, val, "val")
+    constant = generalisation(of, val, "val")
     assert constant is not None
     assert constant.value == pytest.approx(parts[3].item())
     assert constant.chance == pytest.approx(parts[3].item())
     assert not constant.known
-    assert ask(run, evenly(val, 1), "val") is None
+    assert generalisation(of, evenly(val, 1), "val") is None
 
 
-def test_the_rate_of_a_lesson_is_the_optimizer_s_after_it_was_eased_in(tmp_path):
+def test_the_rate_rises_to_the_optimizer_s_own(tmp_path, subject_of):
     run = make_run(tmp_path, "device=cpu", "model=mlp", "optimizer.lr=0.4", "batch_size=4")
-    lesson = Memorisation(run, evenly(run.data.train, 64), 100, 0.1)
-    assert lesson.rate == "optimizer.lr=0.04"
-    group = lesson.step.guard.optimizer.param_groups[0]
-    lesson.epoch()
-    assert lesson.taken == 16
+    training = Memorisation(subject_of(run), evenly(run.data.train, 64), 100, 0.1)
+    assert training.rate == "optimizer.lr=0.04"
+    group = training.made.optimizer.param_groups[0]
+    training.epoch()
+    assert training.taken == 16
     assert group["lr"] == pytest.approx(0.04 * 16 / 20)
-    lesson.epoch()
+    training.epoch()
     assert group["lr"] == pytest.approx(0.04)
 
 
-def test_rows_of_a_lesson_are_in_random_order(tmp_path):
+def test_rows_are_in_random_order(tmp_path, subject_of):
     """Sorted by class, a batch would be of one class."""
     run = make_run(tmp_path, "device=cpu", "model=mlp")
     few = evenly(run.data.train, 64)
-    lesson = Memorisation(run, few, 100)
-    assert lesson.few.ids.sort().values.equal(few.ids)
-    assert not lesson.few.ids.equal(few.ids)
+    training = Memorisation(subject_of(run), few, 100)
+    assert training.few.ids.sort().values.equal(few.ids)
+    assert not training.few.ids.equal(few.ids)
 
 
 def test_what_was_learned_is_not_asked_for(tmp_path, monkeypatch):
-    """Nor are the examples that a second lesson trains on."""
+    """Nor are the examples that a second training trains on."""
     asked = {}
 
     def ask(run, split, name):

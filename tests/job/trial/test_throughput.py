@@ -5,9 +5,6 @@ import torch
 from support import make_run
 
 from trainer.job.trial.throughput import flops, measure, peak
-from trainer.report.log import Log
-from trainer.run.assemble import make_fit
-from trainer.training.reporter import Reporter
 
 LINEARS = 2 * (64 * 2 * 2 * 128 + 128 * 10)
 CONVOLUTIONS = 2 * (8 * 8 * 32 * 9 + 4 * 4 * 64 * 32 * 9)
@@ -23,7 +20,9 @@ CONVOLUTIONS = 2 * (8 * 8 * 32 * 9 + 4 * 4 * 64 * 32 * 9)
 def test_flops_of_an_image(tmp_path, overrides, number):
     """2 · in · out of a linear layer; 2 · pixels · out · in · 9 of a convolution."""
     run = make_run(tmp_path, "device=cpu", *overrides)
-    assert flops(run) == number
+    fit = run.assemble()
+    assert flops(fit, run.sample(1)) == number
+    run.log.close()
     assert run.model.training, "the mode is as it was"
 
 
@@ -37,12 +36,10 @@ def test_flops_of_an_image(tmp_path, overrides, number):
         ("NVIDIA L40", "fp16", None),
     ],
 )
-def test_the_peak_of_a_card(tmp_path, monkeypatch, card, precision, most):
-    run = make_run(tmp_path, "device=cpu", f"precision={precision}")
-    assert peak(run) is None, "on a CPU"
+def test_the_peak_of_a_card(monkeypatch, card, precision, most):
+    assert peak(torch.device("cpu"), precision) is None
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: card)
-    run.device = torch.device("cuda")
-    assert peak(run) == most
+    assert peak(torch.device("cuda"), precision) == most
 
 
 @pytest.mark.parametrize(
@@ -55,14 +52,13 @@ def test_weights_stay_and_passes_are_counted(tmp_path, monkeypatch, overrides, p
         "trainer.job.trial.throughput.time.perf_counter", lambda: float(next(ticks))
     )
     run = make_run(tmp_path, "device=cpu", "model=mlp", "optimizer=sgd", *overrides)
-    log = Log(tmp_path, pytest.fail)
-    fit = make_fit(run, Reporter(log, run.console, run.data, 1))
+    fit = run.assemble()
     before = {key: value.clone() for key, value in run.model.state_dict().items()}
-    speed = measure(run, fit, 8)
-    log.close()
+    speed = measure(fit, 8, run.sample(1), run.device, "fp32")
+    run.log.close()
     after = run.model.state_dict()
     assert all(after[key].equal(value) for key, value in before.items())
     assert speed["images_per_second"] == 5 * 32  # 5 batches in a second that the clock made up
-    assert speed["flops_per_second"] == passes * 5 * 32 * flops(run)
+    assert speed["flops_per_second"] == passes * 5 * 32 * flops(fit, run.sample(1))
     assert speed["epoch_seconds"] == len(run.data.train) / (5 * 32) + 1
     assert speed["utilisation"] is None

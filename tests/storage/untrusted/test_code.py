@@ -9,7 +9,7 @@ from support import make_run, node_of
 from trainer.__main__ import CONF
 from trainer.config import build
 from trainer.core.errors import CheckpointError
-from trainer.storage.saved_run import check_code, known_code, named_code
+from trainer.storage.saved_run import check_code, named_code
 
 PACKAGE = CONF.parent / "trainer"
 
@@ -76,9 +76,9 @@ def test_only_code_that_files_name_is_known(tmp_path):
     (tmp_path / "group" / "x.yaml").write_text(text)
     (tmp_path / "group" / "y.yaml").write_bytes(b"\xff\n_target_: mine.E\n")
     run = make_run(tmp_path / "r")
-    tree = known_code(run)
+    tree = run.known_code
     run.sources = [str(CONF), str(tmp_path)]
-    assert known_code(run) - tree == {"mine.A", "mine.b", "mine.C", "mine.E"}
+    assert run.known_code - tree == {"mine.A", "mine.b", "mine.C", "mine.E"}
     assert {"trainer.loss.cross_entropy.CrossEntropy", "torch.optim.NAdam"} <= tree
     assert not any(name.split(".")[0] not in ("trainer", "torch") for name in tree)
 

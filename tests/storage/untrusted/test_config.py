@@ -11,7 +11,7 @@ from support import make_run, node_of, train
 
 from trainer.core.errors import CheckpointError, DataError
 from trainer.storage import checkpoint, untrusted
-from trainer.storage.saved_run import HARMLESS, SavedRun, known_code, parsed
+from trainer.storage.saved_run import HARMLESS, SavedRun, parsed
 
 TARGETS = (
     "os.system",
@@ -78,7 +78,7 @@ def nested(target: str, how: str) -> tuple[str, Callable[[dict[str, Any]], None]
 
 @pytest.mark.parametrize("how", ["group", "settings", "list", "reference", "name"])
 def test_a_hostile_target_is_named_and_not_imported(copy, tmp_path, how):
-    known = known_code(make_run(tmp_path / "r", "job=evaluate"))
+    known = make_run(tmp_path / "r", "job=evaluate").known_code
     config = (copy / "config.yaml").read_text()
     before = set(sys.modules)
     for target in TARGETS:
@@ -164,7 +164,7 @@ def test_nothing_is_fetched_or_kept_on_its_word(copy, tmp_path, capsys):
     root, cache = tmp_path / "root", tmp_path / "cache"
     node = node_of("dataset", "mnist") | {"root": str(root), "download": True, "cache": str(cache)}
     changed(copy, lambda config: config.update({"dataset": node}))
-    held = SavedRun.at(str(copy)).config(known_code(make_run(tmp_path / "r")))
+    held = SavedRun.at(str(copy)).config(make_run(tmp_path / "r").known_code)
     assert {name: held["dataset"][name] for name in HARMLESS} == HARMLESS
     del node["cache"]
     changed(copy, lambda config: config.update({"dataset": node}))

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainer.core.batch import Target
 from trainer.core.errors import DataError
-from trainer.mixer import Target
 
 
 class Images(Protocol):

@@ -1,17 +1,22 @@
-"""Teachers: trained models that answer and do not change."""
+"""Teachers: trained models that are evaluated and never change."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from trainer.core.forward import Forward
+from trainer.distill.shared import library
 
 if TYPE_CHECKING:
     from trainer.dataset import Data
+    from trainer.storage.restored import Restore
 
+Loader = Callable[["Forward", "Data"], "Teacher"]  # the student and its data → its teacher
 REFUSALS = (RuntimeError, AssertionError, ValueError)  # of a network, for a size of image
 
 
@@ -30,9 +35,9 @@ class Teacher:
         self.shift = torch.zeros(())
 
     def bind(self, student: Forward, data: Data) -> None:
-        """Take the student's standardisation.
+        """Adapt to the student's standardisation.
 
-        Raises ValueError where the teacher has other classes or does not take the images.
+        Raises ValueError where the teacher has other classes or cannot process the images.
         """
         own, channels = self.forward, data.shape[0]
         if channels not in (1, len(own.mean)):  # a grey image is given as one of any channels
@@ -58,3 +63,24 @@ class Teacher:
         if self.scale is not None:
             images = images * self.scale + self.shift
         return self.forward(images)
+
+
+def teacher_loader(reference: str, restore: Restore) -> Loader:
+    """What loads the teacher that a reference names, in the student's precision.
+
+    Raises ConfigError or ValueError where there is no such run or library model.
+    """
+    if library.check(reference):
+        return partial(from_library, reference)
+    run = restore(reference, "distill.teacher")  # refused here, before any data is read
+
+    def load(student: Forward, _: Data) -> Teacher:
+        return Teacher(student.of(run.model, run.mean, run.std), reference, run.classes)
+
+    return load
+
+
+def from_library(reference: str, student: Forward, data: Data) -> Teacher:
+    """A network of a library."""
+    model, mean, std = library.load(reference, data.shape, len(data.classes))
+    return Teacher(student.of(model.to(student.device), mean, std), reference)

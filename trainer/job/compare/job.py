@@ -20,12 +20,18 @@ from trainer.job.compare.runs import find, read
 from trainer.job.compare.significance import Correction
 from trainer.job.compare.tables import brief
 from trainer.report.console import table
-from trainer.storage.saved_run import SavedRun, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from trainer.compare import Interval
     from trainer.dataset import Data
     from trainer.job.compare.tables import TextTable
-    from trainer.run.run import Run
+    from trainer.report.console import Console
+    from trainer.storage.run_folder import RunFolder
+
+    SavedData = Callable[[str | None, str], tuple[Path, Data]]
 
 Found = list[Disagreement]
 
@@ -63,14 +69,22 @@ class Compare(Job):
         self.examples = examples
         self.published = None if published is None else (published[0], published[1])
 
-    def __call__(self, run: Run) -> dict[str, Any]:
-        """Read, compare, say, write."""
-        paths = listed(run.config["runs"])
+    def __call__(
+        self,
+        *,
+        several_saved: list[str],
+        interval: Interval,
+        saved_data: SavedData,
+        folder: RunFolder,
+        console: Console,
+    ) -> dict[str, Any]:
+        """Read, compare, print, write."""
+        paths = several_saved
         if not paths:
             raise ConfigError("runs must be given: a sweep's folder, or a list of run folders")
         of = compare(
             [read(folder) for folder in find(paths)],
-            interval=run.interval,
+            interval=interval,
             metric=self.metric,
             baseline=self.baseline,
             target=self.target,
@@ -78,11 +92,10 @@ class Compare(Job):
             ignore=self.ignore,
             published=self.published,
         )
-        self.say(run, of)
-        self.write(run, of)
-        folder = run.folder.path
-        run.console.say(f"page          {folder / 'compare.html'}")
-        run.console.say(f"HParams       tensorboard --logdir {folder / 'tensorboard'}")
+        self.say(console, of)
+        self.write(folder.path, of, saved_data)
+        console.say(f"page          {folder.path / 'compare.html'}")
+        console.say(f"HParams       tensorboard --logdir {folder.path / 'tensorboard'}")
         told = sentences.verdicts(of, of.final)
         replicated = {one.label: one.passed for one in of.replicas}
         return {
@@ -92,20 +105,19 @@ class Compare(Job):
             **({"replicated": replicated} if replicated else {}),
         }
 
-    def say(self, run: Run, of: Comparison) -> None:
+    def say(self, console: Console, of: Comparison) -> None:
         """The tables and the sentences."""
         for sheet in brief(of):
-            run.console.say(shown(sheet))
+            console.say(shown(sheet))
         for note in sentences.notes(of):
-            run.console.warn(note)
+            console.warn(note)
         for line in sentences.verdicts(of, of.final) + sentences.replications(of):
-            run.console.say(escape(line))
+            console.say(escape(line))
 
-    def write(self, run: Run, of: Comparison) -> None:
-        """The files."""
-        folder = run.folder.path
+    def write(self, folder: Path, of: Comparison, saved_data: SavedData) -> None:
+        """Write the files."""
         found = self.disagreements(of)
-        data, missing = self.data(run, of, found)
+        data, missing = self.data(saved_data, of, found)
         names = () if data is None else data.classes
         ids = sorted({e.id for one in found for e in (*one.gained, *one.lost)})
         images = {} if data is None else thumbnails(data, ids)
@@ -129,15 +141,14 @@ class Compare(Job):
         found = (disagree(one.label, records_of(one), base, self.examples) for one in others)
         return [one for one in found if one is not None]
 
-    def data(self, run: Run, of: Comparison, found: Found) -> tuple[Data | None, str]:
+    def data(self, saved_data: SavedData, of: Comparison, found: Found) -> tuple[Data | None, str]:
         """The data set that the examples are of, or why it cannot be shown."""
         if not any((*one.gained, *one.lost) for one in found):
             return None, ""
         try:
-            source = SavedRun.at(str(of.baseline.runs[0].folder), "runs")
-            data = run.like(source).data
-            held = history.open(source.folder)
-            held.check(data.train.ids.numpy(), data.train.labels.numpy())
+            folder, data = saved_data(str(of.baseline.runs[0].folder), "runs")
+            store = history.open(folder)
+            store.check(data.train.ids.numpy(), data.train.labels.numpy())
         except (TrainerError, OSError, ValueError) as error:
             return None, f"without their images: {error}"
         return data, ""

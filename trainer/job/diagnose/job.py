@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +20,22 @@ from trainer.core.seed import Purpose, seed_torch
 from trainer.dataset import Split
 from trainer.job.base import Job
 from trainer.job.diagnose.findings import Finding, Limits, findings
-from trainer.job.diagnose.probe import LayerStats, Probe, add_updates, observe, twins
+from trainer.job.diagnose.probe import LayerStats, add_updates, observe, twins
 from trainer.model.shared.head import head_of
-from trainer.optimizer.shared.layer_rates import scale_parts
 from trainer.report.console import table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import nn
+
     from trainer.core.batch import Batch
-    from trainer.run.run import Run
+    from trainer.dataset import Data
+    from trainer.init import Init
+    from trainer.loader import Feed
+    from trainer.loss import Loss
+    from trainer.report.console import Console
+    from trainer.storage.run_folder import RunFolder
 
 SHOWN = 8  # findings on the console; all are in result.json
 NAMED = 40  # layers that the picture names
@@ -42,12 +48,12 @@ NUMBERS = {
 
 
 class Diagnose(Job):
-    """One forward and backward pass, in training mode and float32, of a copy: nothing changes.
+    """One forward and backward pass of a copy of the model, in training mode and float32.
 
     The loss is the run's without augmentation, mixing, mining and distillation. Activations or
     gradients vanish or explode where those of the first layer and those before the head differ by
-    more than `ratio`; more than the part `dead` of a layer's units being dead is a fault too.
-    Writes `diagnose.csv` and `diagnose.png`.
+    more than a factor of `ratio`. A layer with more than the share `dead` of dead units is a
+    finding too. Writes `diagnose.csv` and `diagnose.png`.
     """
 
     needs_data = True
@@ -59,47 +65,50 @@ class Diagnose(Job):
         self.examples = examples
         self.limits = Limits(ratio, dead)
 
-    def __call__(self, run: Run) -> dict[str, Any]:
+    def __call__(
+        self,
+        *,
+        model: nn.Module,
+        make_optimizer: Callable[[nn.Module], Optimizer],
+        ready_loss: Loss,
+        data: Data,
+        open_feed: Callable[[Split], Feed],
+        device: torch.device,
+        seed: int,
+        init: Init,
+        folder: RunFolder,
+        console: Console,
+    ) -> dict[str, Any]:
         """Measure, find, show."""
-        head = head_of(run.model)
-        probe, same, loss = examine(run, head, self.examples)
+        head = head_of(model)
+        copied = copy.deepcopy(model).train()
+        optimizer = make_optimizer(copied)
+        batch = sample(data.train, open_feed, self.examples)
+        seed_torch(device, seed, Purpose.STEP, 0)
+        forward = Forward(copied, mean=data.mean, std=data.std, device=device)
+        probe, loss = observe(forward, head, ready_loss, batch)
+        same = twins(copied, head)
+        add_updates(probe.rows, copied, optimizer)
         rows, found = probe.rows, findings(probe, same, head, self.limits)
-        write_rows(run.folder.path / "diagnose.csv", rows)
-        write_picture(run.folder.path / "diagnose.png", rows)
-        scheme = option_of(run.init)
-        show(run, rows, [f"{scheme}: {finding.text}" for finding in found])
+        write_rows(folder.path / "diagnose.csv", rows)
+        write_picture(folder.path / "diagnose.png", rows)
+        scheme = option_of(init)
+        show(console, folder.path, rows, [f"{scheme}: {finding.text}" for finding in found])
         kinds = ", ".join(dict.fromkeys(finding.kind for finding in found))
         verdict = f"not healthy: {scheme}: {kinds}" if kinds else "healthy"
-        run.console.say(f"verdict: {verdict}")
+        console.say(f"verdict: {verdict}")
         return {"verdict": verdict, "findings": described(scheme, found), "loss": finite(loss)}
 
 
-def examine(run: Run, head: str, examples: int) -> tuple[Probe, dict[str, tuple[int, int]], float]:
-    """What a copy of the model does, its units that are the same, and the loss."""
-    batch = sample(run, examples)
-    config, data, device = run.config, run.data, run.device
-    model = copy.deepcopy(run.model).train()
-    optimizer = run.make("optimizer", Optimizer, model=model, params=model.parameters())
-    scales = {key: config["finetune"][key] for key in ("head_lr_factor", "layer_decay")}
-    scale_parts(optimizer, model, **scales)
-    seed_torch(device, config["seed"], Purpose.STEP, 0)
-    forward = Forward(model, mean=data.mean, std=data.std, device=device)
-    probe, loss = observe(forward, head, run.ready_loss, batch)
-    same = twins(model, head)
-    add_updates(probe.rows, model, optimizer)
-    return probe, same, loss
-
-
-def sample(run: Run, number: int) -> Batch:
+def sample(train: Split, open_feed: Callable[[Split], Feed], number: int) -> Batch:
     """A batch of training examples, evenly from the split."""
-    train = run.data.train
     number = min(number, len(train))
     few = Split(train.images, train.labels, train.ids[torch.arange(number) * len(train) // number])
-    return next(iter(run.loader.open(few, run.device).batches(Plan.of(few.ids, number))))
+    return next(iter(open_feed(few).batches(Plan.of(few.ids, number))))
 
 
-def show(run: Run, rows: Sequence[LayerStats], texts: Sequence[str]) -> None:
-    """The table and the first findings."""
+def show(console: Console, folder: Path, rows: Sequence[LayerStats], texts: Sequence[str]) -> None:
+    """Print the table and the first findings."""
     cells = [
         [
             f"  {row.kind}" if row.active else row.layer,
@@ -108,30 +117,30 @@ def show(run: Run, rows: Sequence[LayerStats], texts: Sequence[str]) -> None:
         ]
         for row in rows
     ]
-    run.console.say(table("diagnose", [*COLUMNS, *NUMBERS.values()], cells))
+    console.say(table("diagnose", [*COLUMNS, *NUMBERS.values()], cells))
     for text in texts[:SHOWN]:
-        run.console.say(text)
+        console.say(text)
     if len(texts) > SHOWN:
-        run.console.say(f"and {len(texts) - SHOWN} more, in {run.folder.path}/result.json")
+        console.say(f"and {len(texts) - SHOWN} more, in {folder}/result.json")
 
 
 def number(value: float) -> str:
-    """A number for the table; nothing where it is unknown."""
+    """A number for the table; empty where it is unknown."""
     return "" if math.isnan(value) else f"{value:.2g}"
 
 
 def described(scheme: str, found: Sequence[Finding]) -> list[dict[str, str]]:
-    """The findings for result.json, which name the scheme."""
+    """The findings for result.json, with the name of the scheme."""
     return [asdict(finding) | {"text": f"{scheme}: {finding.text}"} for finding in found]
 
 
 def finite(value: float) -> float | None:
-    """The value, None where JSON has no number for it."""
+    """The value, None where it is not finite: JSON has no number for it."""
     return value if math.isfinite(value) else None
 
 
 def write_rows(path: Path, rows: Sequence[LayerStats]) -> None:
-    """A line for each row; what is unknown is left empty."""
+    """Write a line for each row; unknown values are left empty."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([key.name for key in fields(LayerStats)])
@@ -140,7 +149,7 @@ def write_rows(path: Path, rows: Sequence[LayerStats]) -> None:
 
 
 def write_picture(path: Path, rows: Sequence[LayerStats]) -> None:
-    """Deviation of the outputs and norm of their gradients by layer, on a logarithmic scale."""
+    """Plot the outputs' deviation and their gradients' norm by layer, on a logarithmic scale."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

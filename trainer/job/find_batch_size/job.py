@@ -19,14 +19,12 @@ from trainer.core.seed import Purpose, StepId, generator
 from trainer.job.base import Job
 from trainer.job.find_batch_size.sizes import KNEE, Size, cells, knee, picture, predicted, write
 from trainer.report.console import table
-from trainer.report.log import Log
 from trainer.run import memory
-from trainer.run.assemble import make_fit
-from trainer.training.reporter import Reporter
 from trainer.training.rollback import forget, rolled_back
 
 if TYPE_CHECKING:
-    from trainer.run.run import Run
+    from trainer.report.console import Console
+    from trainer.storage.run_folder import RunFolder
     from trainer.training.fit import Fit
 
 SHORTEST, LONGEST = 0.5, 5.0  # seconds that a size is timed, within a step of it
@@ -34,13 +32,14 @@ NEAR = 8  # the search ends within an eighth of the largest that fits
 
 
 class FindBatchSize(Job):
-    """Takes some of the run's own train steps at each size, doubled from `start` on.
+    """Takes some of the run's own train steps at each size, doubling from `start` on.
 
-    What does not fit ends the doubling, and the largest that does is searched for between. On a GPU
-    that is what runs out of memory. On the CPU, and where `memory_gb` is given, a size is not tried
-    whose memory, by the line through the two before, would be more. The steps are those of an epoch
-    in which mining is active, at rate 0; model and optimizer end as they began. The suggestion is
-    the knee: the smallest size with 95 % of the best speed. Writes `find_batch_size.csv` and a PNG.
+    The first size that does not fit ends the doubling; the largest that does is found by bisection.
+    On a GPU a size does not fit when it runs out of memory. On the CPU, and where `memory_gb` is
+    given, a size is not tried if its memory, extrapolated linearly from the two before, exceeds the
+    limit. The steps are those of an epoch in which mining is active, at learning rate 0; model and
+    optimizer end as they began. The suggestion is the knee: the smallest size with 95 % of the best
+    speed. Writes `find_batch_size.csv` and a PNG.
     """
 
     needs_data = True
@@ -67,97 +66,96 @@ class FindBatchSize(Job):
         self.repeats = repeats
         self.memory_gb = memory_gb
 
-    def __call__(self, run: Run) -> dict[str, Any]:
+    def __call__(
+        self, *, fit: Fit, thaws: bool, device: torch.device, folder: RunFolder, console: Console
+    ) -> dict[str, Any]:
         """Try the sizes, then suggest one."""
-        log = Log(run.folder.path, run.console.warn)
-        try:
-            fit = make_fit(run, Reporter(log, run.console, run.data, run.epochs))
-            with rolled_back(fit):
-                sizes, limit = self.search(run, fit)
-            pixels = picture(sizes)
-            Image.fromarray(pixels).save(run.folder.path / "find_batch_size.png")
-            log.show("image", "find_batch_size", pixels, 0)
-        finally:
-            log.close()
-        write(run.folder.path / "find_batch_size.csv", sizes)
-        return conclude(run, sizes, limit)
+        with rolled_back(fit):
+            if thaws:
+                fit.freeze(math.inf)  # the most memory that the run will need
+            sizes, limit = self.search(fit, device, console)
+        pixels = picture(sizes)
+        Image.fromarray(pixels).save(folder.path / "find_batch_size.png")
+        fit.reporter.log.show("image", "find_batch_size", pixels, 0)
+        write(folder.path / "find_batch_size.csv", sizes)
+        result = conclude(console, sizes, limit)
+        console.say(f"run folder    {folder.path}")
+        return result
 
-    def search(self, run: Run, fit: Fit) -> tuple[list[Size], str]:
-        """What each size showed, in ascending order, and what the largest is limited by."""
-        for group in fit.step.guard.optimizer.param_groups:
-            group["lr"] = 0.0  # an update costs the same, and steps at one size change no other's
-        if run.config["finetune"]["unfreeze"] is not None:
-            fit.freeze(math.inf)  # the most that the run will need
-        epoch = len(run.sampler.rows(run.data.train, generator(fit.seed, Purpose.PLAN, 0))[0])
+    def search(self, fit: Fit, device: torch.device, console: Console) -> tuple[list[Size], str]:
+        """The measurements in ascending order of size, and what limits the largest."""
+        for group in fit.optimizer.param_groups:
+            group["lr"] = 0.0  # an update costs the same, and one size's steps affect no other's
+        rows = fit.planner.sampler.rows(fit.data.train, generator(fit.seed, Purpose.PLAN, 0))
+        epoch = len(rows[0])
         largest = min(epoch, self.largest or epoch)
-        memory.reset_peak(run.device)
-        before, budget = run.peak_memory(), self.budget(run)
+        memory.reset_peak(device)
+        before, budget = memory.peak(device), self.budget(device)
         sizes: list[Size] = []
 
         def fits(rows: int) -> bool:
             within_budget = predicted(rows, sizes, before) - before <= budget
-            size = self.attempt(run, fit, rows) if within_budget else None
+            size = self.attempt(fit, device, rows) if within_budget else None
             if size is not None:
                 sizes.append(size)
-                run.console.advance(rows, f"{size.images_per_second:,.0f} images/s")
+                console.advance(rows, f"{size.images_per_second:,.0f} images/s")
             return size is not None
 
-        run.console.start(largest, 0)
+        console.start(largest, 0)
         found = largest_fitting(fits, min(self.start, largest), largest)
-        run.console.stop()
+        console.stop()
         if not found:
             raise OutOfMemoryError(
-                f"job.start={self.start} does not fit into the memory of {run.device}; lower it, "
+                f"job.start={self.start} does not fit into the memory of {device}; lower it, "
                 "or raise accumulate"
             )
         if found < largest:
             return sizes, "memory"
         return sizes, "job.largest" if found < epoch else "the rows of an epoch"
 
-    def budget(self, run: Run) -> float:
-        """Bytes that the steps may take."""
+    def budget(self, device: torch.device) -> float:
+        """The bytes that the steps may take."""
         if self.memory_gb is not None:
             return self.memory_gb * 1e9
-        return memory.available() / 2 if run.device.type == "cpu" else math.inf
+        return memory.available() / 2 if device.type == "cpu" else math.inf
 
-    def attempt(self, run: Run, fit: Fit, rows: int) -> Size | None:
-        """Some steps at a size; None where the memory does not suffice."""
+    def attempt(self, fit: Fit, device: torch.device, rows: int) -> Size | None:
+        """Measure some steps at a size. Returns None where they run out of memory."""
         try:
-            return self.measure(run, fit, rows)
+            return self.measure(fit, device, rows)
         except (RuntimeError, MemoryError) as error:
             if not memory.is_full(error):
                 raise
-        # Only here is the traceback gone, and with it what the step held.
-        guard = fit.step.guard
-        guard.scaler = torch.amp.GradScaler(run.device.type, enabled=guard.scaler.is_enabled())
+        # Only here is the traceback gone, and with it what the step referred to.
+        fit.guard.reset_scaler(device)
         forget(fit)
-        memory.free(run.device)
+        memory.free(device)
         return None
 
-    def measure(self, run: Run, fit: Fit, rows: int) -> Size:
-        """Some steps at a size."""
-        epoch = fit.step.miner.warmup_epochs
+    def measure(self, fit: Fit, device: torch.device, rows: int) -> Size:
+        """Measure some steps at a size."""
+        epoch = fit.miner.warmup_epochs
         planner = replace(fit.planner, batch_size=rows)
-        planner.refresh(epoch, lambda ids: torch.zeros(len(ids)))  # whose turn it is matters not
+        planner.refresh(epoch, lambda ids: torch.zeros(len(ids)))  # the order does not matter
         plan = repeated(planner.plan(epoch), self.untimed + self.repeats)
-        memory.reset_peak(run.device)
-        seconds = self.timed(run, fit, plan)
+        memory.reset_peak(device)
+        seconds = self.timed(fit, device, plan)
         while sum(seconds) < SHORTEST:
-            seconds += self.timed(run, fit, plan)
-        fit.step.guard.read()
-        fit.step.meter.flush()
+            seconds += self.timed(fit, device, plan)
+        fit.guard.read()
+        fit.meter.flush()
         median = statistics.median(seconds)
-        return Size(rows, int(plan.bounds[1]) / median, median, run.peak_memory())
+        return Size(rows, int(plan.bounds[1]) / median, median, memory.peak(device))
 
-    def timed(self, run: Run, fit: Fit, plan: Plan) -> list[float]:
-        """Seconds that each of the plan's steps takes, but for those that are not timed."""
-        epoch, bounds = fit.step.miner.warmup_epochs, plan.bounds.tolist()
+    def timed(self, fit: Fit, device: torch.device, plan: Plan) -> list[float]:
+        """Seconds of each of the plan's steps, without the untimed first ones."""
+        epoch, bounds = fit.miner.warmup_epochs, plan.bounds.tolist()
         seconds: list[float] = []
         since = time.perf_counter()
         for i, batch in enumerate(fit.train_feed.batches(plan)):
-            run.signals.check()
+            fit.signals.check()
             fit.step(batch, StepId(fit.seed, epoch, i), bounds[i])
-            wait(run.device)
+            wait(device)
             now = time.perf_counter()
             if i >= self.untimed:
                 seconds.append(now - since)
@@ -168,7 +166,7 @@ class FindBatchSize(Job):
 
 
 def largest_fitting(fits: Callable[[int], bool], start: int, largest: int) -> int:
-    """The largest size that fits, within an eighth of it; 0 where `start` does not."""
+    """The largest size that fits, to within an eighth; 0 where `start` does not."""
     low, high = 0, start
     while fits(high):
         if high == largest:
@@ -181,7 +179,7 @@ def largest_fitting(fits: Callable[[int], bool], start: int, largest: int) -> in
 
 
 def repeated(plan: Plan, steps: int) -> Plan:
-    """So many steps, of the plan's fullest ones in turn."""
+    """A plan of `steps` steps, cycling through the fullest ones of `plan`."""
     widths = plan.bounds.diff()
     width = int(widths.max())
     full = (widths == width).nonzero()[:, 0]
@@ -190,21 +188,22 @@ def repeated(plan: Plan, steps: int) -> Plan:
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done what it was asked for."""
+    """Wait until the device has finished its queue."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 
 
-def conclude(run: Run, sizes: list[Size], limit: str) -> dict[str, Any]:
+def conclude(console: Console, sizes: list[Size], limit: str) -> dict[str, Any]:
     """Show the sizes and the suggestion."""
     columns = ["batch_size", "images/s", "ms a step", "peak memory, MiB"]
     size, largest = knee(sizes).batch_size, sizes[-1].batch_size
     override = f"batch_size={size}"
-    run.console.say(table("speed and memory by batch size", columns, cells(sizes)))
-    run.console.say(f"largest       {largest}, limited by {limit}")
-    run.console.say(f"knee          {size}: the smallest with {100 * KNEE:.0f} % of the best speed")
-    run.console.say(f"suggestion    {override}; it may want another rate: job=find_lr {override}")
-    run.console.say(f"run folder    {run.folder.path}")
+    console.say(table("speed and memory by batch size", columns, cells(sizes)))
+    console.say(f"largest       {largest}, limited by {limit}")
+    console.say(f"knee          {size}: the smallest with {100 * KNEE:.0f} % of the best speed")
+    console.say(
+        f"suggestion    {override}; it may need another learning rate: job=find_lr {override}"
+    )
     return {
         "suggestion": size,
         "override": override,

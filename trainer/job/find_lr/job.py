@@ -22,17 +22,15 @@ from trainer.job.base import Job
 from trainer.job.find_lr.curve import Curve
 from trainer.optimizer.shared.groups import base_lr
 from trainer.report.console import table
-from trainer.report.log import Log
-from trainer.run.assemble import make_fit
 from trainer.schedule import Schedule
 from trainer.training.learning_rate import LearningRate
-from trainer.training.reporter import Reporter
 from trainer.training.rollback import rolled_back
 from trainer.warmup.none import NoWarmup
 
 if TYPE_CHECKING:
     from trainer.core.batch import Batch
-    from trainer.run.run import Run
+    from trainer.report.console import Console
+    from trainer.storage.run_folder import RunFolder
     from trainer.training.fit import Fit
 
 Mode = Literal["exponential", "linear"]
@@ -40,13 +38,13 @@ MARGIN = 10  # the suggestion is so many times smaller than the rate of the lowe
 
 
 class FindLr(Job):
-    """Takes the run's own train steps at a rate that rises from `start` to `end`.
+    """Takes the run's own train steps at a learning rate that rises from `start` to `end`.
 
-    After each step the loss is that of a fixed part of the validation split (of the training split
-    where there is none), at most `eval_batch_size` examples, in eval mode but for batch norm, which
-    takes the statistics of the batch: its running ones have yet to settle. The rate at the lowest
-    smoothed loss is the last before it rises: the suggestion is a tenth of it. Model and optimizer
-    end as they began. Writes `find_lr.csv` and `find_lr.png`.
+    After each step the loss is measured on a fixed part of the validation split (of the training
+    split where there is none), at most `eval_batch_size` examples, in eval mode; only BatchNorm
+    uses the batch's statistics, as its running ones have yet to settle. The suggestion is a tenth
+    of the rate at the lowest smoothed loss. Model and optimizer end as they began. Writes
+    `find_lr.csv` and `find_lr.png`.
     """
 
     needs_data = True
@@ -71,66 +69,64 @@ class FindLr(Job):
         self.ramp = Ramp(start, end, steps, mode)
         self.curve = Curve(beta=beta, diverge=diverge)
 
-    def __call__(self, run: Run) -> dict[str, Any]:
+    def __call__(
+        self, *, fit: Fit, eval_batch_size: int, folder: RunFolder, console: Console
+    ) -> dict[str, Any]:
         """Raise the rate, then suggest one."""
-        log = Log(run.folder.path, run.console.warn)
-        try:
-            fit = make_fit(run, Reporter(log, run.console, run.data, run.epochs))
-            with rolled_back(fit):
-                ended = self.climb(run, fit)
-            pixels = self.curve.picture(log_scale=self.ramp.mode == "exponential")
-            Image.fromarray(pixels).save(run.folder.path / "find_lr.png")
-            log.show("image", "find_lr", pixels, 0)
-        finally:
-            log.close()
-        self.curve.write(run.folder.path / "find_lr.csv")
-        return self.conclude(run, ended)
+        with rolled_back(fit):
+            ended = self.climb(fit, eval_batch_size, console)
+        pixels = self.curve.picture(log_scale=self.ramp.mode == "exponential")
+        Image.fromarray(pixels).save(folder.path / "find_lr.png")
+        fit.reporter.log.show("image", "find_lr", pixels, 0)
+        self.curve.write(folder.path / "find_lr.csv")
+        split = "val" if len(fit.data.val) else "train"
+        result = self.conclude(console, split, ended)
+        console.say(f"run folder    {folder.path}")
+        return result
 
-    def climb(self, run: Run, fit: Fit) -> str:
-        """Step after step at a higher rate; what ended it."""
-        ramp, optimizer = self.ramp, fit.step.guard.optimizer
-        rate = LearningRate(ramp, NoWarmup(), base_lr(optimizer), Clock(1, ramp.steps))
-        measure = loss_of(run, fit)
-        run.console.start(ramp.steps, 0)
+    def climb(self, fit: Fit, eval_batch_size: int, console: Console) -> str:
+        """Take step after step at a higher rate. Returns what ended it."""
+        ramp = self.ramp
+        rate = LearningRate(ramp, NoWarmup(), base_lr(fit.optimizer), Clock(1, ramp.steps))
+        measure = loss_of(fit, eval_batch_size)
+        console.start(ramp.steps, 0)
         try:
             for batch, step_id, first_row in batches(fit, ramp.steps):
-                run.signals.check()
-                lr = rate.apply(optimizer, step_id.step)
+                fit.signals.check()
+                lr = rate.apply(fit.optimizer, step_id.step)
                 fit.step(batch, step_id, first_row)
-                fit.step.guard.read()
+                fit.guard.read()
                 loss = measure()
                 if not math.isfinite(loss):
                     return "the loss was not finite"
                 self.curve.add(lr, loss)
-                run.console.advance(step_id.step + 1, f"loss {loss:.4f}")
+                console.advance(step_id.step + 1, f"loss {loss:.4f}")
                 if self.curve.diverged:
                     return "the loss diverged"
         except NonFiniteError as error:
             return str(error)
         finally:
-            run.console.stop()
+            console.stop()
         return "the end of the range"
 
-    def conclude(self, run: Run, ended: str) -> dict[str, Any]:
-        """Show the curve, and the rates that it speaks for."""
-        curve, say = self.curve, run.console.say
-        split = "val" if len(run.data.val) else "train"
+    def conclude(self, console: Console, split: str, ended: str) -> dict[str, Any]:
+        """Show the curve, and the rates that it suggests."""
+        curve, say = self.curve, console.say
         say(table(f"learning rate and loss on {split}", ["lr", "loss", "smoothed"], curve.rows()))
         say(f"ended at      lr {curve.lrs[-1]:.2g}: {ended}" if curve.lrs else f"ended: {ended}")
         lowest, steepest = curve.lowest(), curve.steepest()
         suggestion = None if lowest is None else rounded(curve.lrs[lowest] / MARGIN)
         override = None if suggestion is None else f"optimizer.lr={suggestion:g}"
         if lowest is None or steepest is None:
-            run.console.warn(
+            console.warn(
                 "no suggestion: the loss never fell by 1 %; try another job.start or job.end"
             )
         else:
             say(f"lowest        lr {curve.lrs[lowest]:.2g}: a tenth of it is {suggestion:g}")
             say(f"steepest      lr {curve.lrs[steepest]:.2g}")
             if lowest == len(curve.lrs) - 1:
-                run.console.warn("the loss was still falling at the end; raise job.end")
+                console.warn("the loss was still falling at the end; raise job.end")
             say(f"suggestion    {override}")
-        say(f"run folder    {run.folder.path}")
         return {
             "suggestion": suggestion,
             "override": override,
@@ -152,7 +148,7 @@ class Ramp(Schedule):
         self.mode = mode
 
     def lr(self, t: float, base: float) -> float:
-        """Whatever the optimizer's own."""
+        """The rate at step t; the optimizer's own rate `base` plays no part."""
         share = t / (self.steps - 1)
         if self.mode == "linear":
             return self.start + (self.end - self.start) * share
@@ -160,7 +156,7 @@ class Ramp(Schedule):
 
 
 def batches(fit: Fit, steps: int) -> Iterator[tuple[Batch, StepId, int]]:
-    """The batches of the first steps of the run, with their moments and first rows."""
+    """The batches of the run's first steps, with their step ids and first rows."""
     epoch = step = 0
     while step < steps:
         fit.planner.refresh(epoch, fit.scan)
@@ -172,18 +168,19 @@ def batches(fit: Fit, steps: int) -> Iterator[tuple[Batch, StepId, int]]:
         epoch += 1
 
 
-def loss_of(run: Run, fit: Fit) -> Callable[[], float]:
-    """What measures the loss of the model as it stands."""
+def loss_of(fit: Fit, eval_batch_size: int) -> Callable[[], float]:
+    """What measures the current model's loss on a fixed part of the validation split."""
     held_out = len(fit.data.val) > 0
     split, feed = (fit.data.val, fit.val_feed) if held_out else (fit.data.train, fit.train_feed)
-    number = min(run.config["eval_batch_size"], len(split))
+    number = min(eval_batch_size, len(split))
     ids = split.ids[torch.arange(number) * len(split) // number]
     batch = next(iter(feed.batches(Plan.of(ids, number))))
-    images = run.forward.inputs(batch.images)
+    forward = fit.step.forward
+    images = forward.inputs(batch.images)
 
     def measure() -> float:
         with batch_statistics(fit.model), torch.no_grad():
-            records = fit.evaluator.records(run.forward(images), batch.labels[:, 0])
+            records = fit.evaluator.records(forward(images), batch.labels[:, 0])
         return (records["total_loss"].sum() / records["count"].sum()).item()
 
     return measure
@@ -191,9 +188,9 @@ def loss_of(run: Run, fit: Fit) -> Callable[[], float]:
 
 @contextmanager
 def batch_statistics(model: nn.Module) -> Iterator[None]:
-    """The model in eval mode but for BatchNorm, which takes the batch's statistics and keeps none.
+    """The model in eval mode, but BatchNorm uses the batch's statistics and updates none.
 
-    Those in eval mode already, frozen ones, take theirs.
+    Modules already in eval mode, frozen ones, keep using their own.
     """
     modes = [(module, module.training) for module in model.modules()]
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
@@ -211,5 +208,5 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
 
 
 def rounded(lr: float) -> float:
-    """To the two digits that are worth typing."""
+    """Rounded to two significant digits."""
     return float(f"{lr:.2g}")

@@ -1,7 +1,7 @@
-"""What a run would train on: its first images with their targets, and how many there are of each.
+"""What a run would train on: its first images with their targets, and the class counts.
 
-`inputs.png` shows them augmented and mixed, with class labels and shares below. Masks are laid over
-their images, a colour for each class; an image that is a target stands beside its own.
+`inputs.png` shows the images augmented and mixed, with class labels and shares below. Masks are
+drawn over their images, a colour for each class; a target image is shown beside its input.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trainer.core.batch import Batch
-    from trainer.run.run import Run
+    from trainer.dataset import Data
+    from trainer.run.inputs import Inputs
 
 NUMBER = 32  # pictures in the grid
 OPACITY = 0.6  # of a mask over its image
@@ -36,12 +37,12 @@ SWATCH = 120  # pixels of a class in the legend
 COUNTED_AT_ONCE = 1000  # masks
 
 
-def write_inputs(run: Run, plan: Plan) -> None:
-    """`inputs.png` and `inputs.csv`: the first images of the first epoch, as a model sees them."""
-    batch = first_batch(run, plan)
-    target = run.data.target
+def write_inputs(folder: Path, inputs: Inputs, plan: Plan) -> None:
+    """Write `inputs.png` and `inputs.csv`: the first images as the model sees them."""
+    batch = first_batch(inputs, plan)
+    target = inputs.data.target
     batch = batch.rows(slice(NUMBER // 2 if target in ("mask", "image") else NUMBER))
-    names = run.data.classes
+    names = inputs.data.classes
     images = bytes_of(batch.images)
     captions = captions_of(batch, names)
     if target == "mask":
@@ -54,25 +55,25 @@ def write_inputs(run: Run, plan: Plan) -> None:
         sheet = thumbnails(images, captions)
     else:
         sheet = thumbnails(images, captions)
-    Image.fromarray(sheet).save(run.folder.path / "inputs.png")
-    write_table(run.folder.path / "inputs.csv", batch, names)
+    Image.fromarray(sheet).save(folder / "inputs.png")
+    write_table(folder / "inputs.csv", batch, names)
 
 
-def first_batch(run: Run, plan: Plan) -> Batch:
-    """The first batch of the first epoch, augmented and mixed; its pixels are in [0, 1]."""
-    batch = next(iter(run.loader.open(run.data.train, run.device).batches(plan)))
+def first_batch(inputs: Inputs, plan: Plan) -> Batch:
+    """The first batch of the first epoch, augmented and mixed, pixels in [0, 1]."""
+    batch = next(iter(inputs.open_feed(inputs.data.train).batches(plan)))
     images = Forward.unit(batch.images)
-    draws = ExampleRandom(run.config["seed"], 0, torch.arange(len(images)), images.device)
-    fill = float(run.task.ignore_index or 0)
-    for augmentation in run.augmentation:
-        augmentation.prepare(run.data.train)
+    draws = ExampleRandom(inputs.seed, 0, torch.arange(len(images)), images.device)
+    fill = float(inputs.task.ignore_index or 0)
+    for augmentation in inputs.augmentation:
+        augmentation.prepare(inputs.data.train)
         if batch.labels.ndim < 4:
             images = augmentation(images, draws)
         else:
             moved = batch.labels.flatten(1, -3)  # masks [B, 1, H, W] or images [B, C, H, W]
             images, moved = augmentation.with_target(images, moved, draws, fill=fill)
             batch = replace(batch, labels=moved.view_as(batch.labels))
-    return run.mixer(batch.with_images(images), StepId(run.config["seed"], 0, 0))
+    return inputs.mixer(batch.with_images(images), StepId(inputs.seed, 0, 0))
 
 
 def bytes_of(images: Tensor) -> np.ndarray:
@@ -82,7 +83,7 @@ def bytes_of(images: Tensor) -> np.ndarray:
 
 
 def captions_of(batch: Batch, names: tuple[str, ...]) -> list[list[str]]:
-    """Lines for each image: its classes with their shares, or its numbers, and what is its own."""
+    """Lines for each image: its classes with their shares, or its numbers, and its own share."""
     captions = []
     for labels, shares in zip(batch.labels, batch.shares.tolist(), strict=True):
         own = [] if shares[0] == 1 else [f"its own: {shares[0]:.0%}"]
@@ -100,13 +101,13 @@ def captions_of(batch: Batch, names: tuple[str, ...]) -> list[list[str]]:
 def pairs(
     images: np.ndarray, others: np.ndarray, captions: list[list[str]]
 ) -> tuple[np.ndarray, list[list[str]]]:
-    """Each image and then its other one; the captions stay with the images."""
+    """Interleave images [N, 3, H, W] with `others`; the captions stay with the images."""
     both = np.stack([images, others], 1).reshape(-1, *images.shape[1:])
     return both, [lines for caption in captions for lines in (caption, [])]
 
 
 def palette(names: tuple[str, ...]) -> np.ndarray:
-    """A colour of each class, uint8 [C, 3]; a first class `background` is black."""
+    """A colour for each class, uint8 [C, 3]; a first class `background` is black."""
     colours = [hsv_to_rgb(i * TURN % 1, *SHADES[i % len(SHADES)]) for i in range(len(names))]
     made = np.round(np.array(colours) * 255).astype(np.uint8)
     if names[0] == "background":
@@ -115,7 +116,7 @@ def palette(names: tuple[str, ...]) -> np.ndarray:
 
 
 def overlay(images: np.ndarray, masks: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Masks [N, H, W] over images uint8 [N, 3, H, W]; pixels of no class are grey."""
+    """Draw masks [N, H, W] over images uint8 [N, 3, H, W]; pixels without a class are grey."""
     known = masks < len(colours)
     tint = colours[np.where(known, masks, 0)].transpose(0, 3, 1, 2)
     mixed = (1 - OPACITY) * images + OPACITY * tint
@@ -123,7 +124,7 @@ def overlay(images: np.ndarray, masks: np.ndarray, colours: np.ndarray) -> np.nd
 
 
 def legend(names: tuple[str, ...], colours: np.ndarray, cells: int) -> np.ndarray:
-    """The colours with their classes, as wide as a sheet of so many thumbnails; [H, W, 3]."""
+    """The legend of class colours, as wide as a sheet of `cells` thumbnails; uint8 [H, W, 3]."""
     width = min(COLUMNS, cells) * 100
     columns = max(1, width // SWATCH)
     entries = [*zip(names, colours.tolist(), strict=True), ("no class", [IGNORED] * 3)]
@@ -139,7 +140,7 @@ def legend(names: tuple[str, ...], colours: np.ndarray, cells: int) -> np.ndarra
 
 
 def write_table(path: Path, batch: Batch, names: tuple[str, ...]) -> None:
-    """A line for each part of each image: label, share, dataset id.
+    """Write a line for each part of each image: label, share, dataset id.
 
     The label of a mask is the classes in it, that of a vector its numbers; an image has none.
     """
@@ -161,9 +162,8 @@ def described(label: Tensor, names: tuple[str, ...]) -> str:
     return ", ".join(names[c] for c in label.unique().tolist() if c < len(names))
 
 
-def write_counts(run: Run, plan: Plan) -> None:
-    """`classes.csv`: examples, or of masks pixels, of each class in the split and in an epoch."""
-    data = run.data
+def write_counts(folder: Path, data: Data, plan: Plan) -> None:
+    """Write `classes.csv`: examples (of masks: pixels) per class in the split and in an epoch."""
     labels, names = data.train.labels, data.classes
     if not names:
         return
@@ -173,15 +173,15 @@ def write_counts(run: Run, plan: Plan) -> None:
     else:
         head = "examples", "rows in an epoch"
         drawn = class_counts(plan, labels, len(names))
-    with (run.folder.path / "classes.csv").open("w", newline="") as file:
+    with (folder / "classes.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["class", *head])
-        for name, held, rows in zip(names, data.class_counts(), drawn, strict=True):
-            writer.writerow([name, int(held), f"{float(rows):.10g}"])
+        for name, count, rows in zip(names, data.class_counts(), drawn, strict=True):
+            writer.writerow([name, int(count), f"{float(rows):.10g}"])
 
 
 def pixel_counts(ids: Tensor, masks: Tensor, classes: int) -> Tensor:
-    """[C] pixels of each class in the masks [M, H, W] of the rows ids [R]; no class is left out."""
+    """Pixels [C] of each class in the masks [M, H, W] of the rows ids [R]."""
     counts = torch.zeros(classes, dtype=torch.int64)
     for part in ids.split(COUNTED_AT_ONCE):
         counts += masks[part].flatten().bincount(minlength=classes)[:classes]

@@ -1,15 +1,15 @@
-"""What a run would do, without training: the learning rate, the inputs, the classes."""
+"""What a run would do, without training: learning rate, inputs, class counts."""
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from torch.nn.utils import skip_init
-from torch.optim import Optimizer
 
 from trainer.core.duration import Clock
 from trainer.core.ranges import within
@@ -21,15 +21,21 @@ from trainer.training.learning_rate import LearningRate
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trainer.run.run import Run
+    from torch.optim import Optimizer
+
+    from trainer.report.console import Console
+    from trainer.run.inputs import Inputs
+    from trainer.schedule import Schedule
+    from trainer.storage.run_folder import RunFolder
+    from trainer.warmup import Warmup
 
 
 class Preview(Job):
-    """The learning rate and, unless `steps` gives the length without data, the inputs.
+    """Shows the learning rate and, unless `steps` gives the length without data, the inputs.
 
     `steps` is the job's, otherwise the run's; without data an epoch is `steps / epochs`. Writes
-    `lr.csv`, `lr.png`, `inputs.png` (augmented and mixed, the shares in `inputs.csv`) and, where
-    there are classes, `classes.csv`.
+    `lr.csv`, `lr.png`, `inputs.png` (augmented and mixed images, their shares in `inputs.csv`) and,
+    for class labels, `classes.csv`.
     """
 
     def __init__(self, *, steps: int | None = None) -> None:
@@ -37,32 +43,51 @@ class Preview(Job):
             within("job.steps", steps, "[1, inf)")
         self.steps = steps
 
-    def __call__(self, run: Run) -> dict[str, Any]:
+    def __call__(
+        self,
+        *,
+        schedule: Schedule,
+        warmup: Warmup,
+        plain_optimizer: Callable[[nn.Module], Optimizer],
+        inputs: Callable[[], Inputs],
+        steps: int | None,
+        most_epochs: int,
+        folder: RunFolder,
+        console: Console,
+    ) -> dict[str, Any]:
         """Preview the learning rate, then the data."""
-        steps, epochs = self.steps or run.config["steps"], run.config["epochs"]
+        steps, epochs = self.steps or steps, most_epochs
+        optimizer = plain_optimizer(skip_init(nn.Linear, 2, 2))
+        curve = partial(rates_of, schedule, warmup, base_lr(optimizer), console)
         if steps is None:
-            plan, full = run.planner.plan(0), run.full_steps
+            data = inputs()
+            plan, full = data.planner.plan(0), data.full_steps
             own = full / plan.steps  # steps of a full epoch that one of the sampler's is worth
             times = [epoch * full + i * own for epoch in range(epochs) for i in range(plan.steps)]
-            rates = rates_of(run, Clock(full, epochs * full), times)
-            write_inputs(run, plan)
-            write_counts(run, plan)
+            rates = curve(Clock(full, epochs * full), times)
+            write_inputs(folder.path, data, plan)
+            write_counts(folder.path, data.data, plan)
         else:
-            rates = rates_of(run, Clock(steps / epochs, steps), range(steps))
-        write_curve(run.folder.path, rates)
-        run.console.say(f"preview       {run.folder.path}")
+            rates = curve(Clock(steps / epochs, steps), range(steps))
+        write_curve(folder.path, rates)
+        console.say(f"preview       {folder.path}")
         return {"steps": len(rates), "lr_first": rates[0], "lr_last": rates[-1]}
 
 
-def rates_of(run: Run, clock: Clock, times: Iterable[float]) -> list[float]:
-    """The rate in force at each step, by the clock's time of it."""
-    probe = skip_init(nn.Linear, 2, 2)
-    optimizer = run.make("optimizer", Optimizer, model=probe, params=probe.parameters())
-    rate = LearningRate(run.schedule, run.warmup, base_lr(optimizer), clock)
-    if math.isinf(run.warmup.length):
-        run.console.warn("the curve is the warmup's: the training error ends it, or warmup.steps")
-    elif run.schedule.needs_val:
-        run.console.warn("the curve is flat: only the metrics of a run lower the rate")
+def rates_of(
+    schedule: Schedule,
+    warmup: Warmup,
+    base: float,
+    console: Console,
+    clock: Clock,
+    times: Iterable[float],
+) -> list[float]:
+    """The learning rate at each of the `times`, which are steps of the schedule's clock."""
+    rate = LearningRate(schedule, warmup, base, clock)
+    if math.isinf(warmup.length):
+        console.warn("the curve is the warmup's: the training error or warmup.steps ends it")
+    elif schedule.needs_val:
+        console.warn("the curve is flat: only the metrics of a run lower the rate")
     return [rate.lr(t) for t in times]
 
 

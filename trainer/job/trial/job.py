@@ -1,4 +1,4 @@
-"""The small-scale rehearsal: what would go wrong in a long run, found in seconds."""
+"""A dry run: finds in seconds what would go wrong in a long run."""
 
 from __future__ import annotations
 
@@ -8,16 +8,35 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.core.ranges import within
 from trainer.job.base import Job
-from trainer.job.trial.first_steps import Check, FirstSteps, check_labels, check_start, evenly
+from trainer.job.trial.first_steps import (
+    Check,
+    CountedMiner,
+    FirstSteps,
+    Subject,
+    check_labels,
+    check_start,
+    evenly,
+)
 from trainer.job.trial.overfit import check_generalises, check_overfit
 from trainer.job.trial.throughput import UNTIMED, measure
 from trainer.report.console import table
-from trainer.report.log import Log
-from trainer.run.assemble import make_fit
-from trainer.training.reporter import Reporter
+from trainer.run import memory
 
 if TYPE_CHECKING:
-    from trainer.run.run import Run
+    from collections.abc import Callable
+
+    import torch
+    from torch import Tensor, nn
+
+    from trainer.dataset import Data, Split
+    from trainer.loader import Feed
+    from trainer.loss import Loss
+    from trainer.mining import Miner
+    from trainer.report.console import Console
+    from trainer.run.assemble import StepAssembly
+    from trainer.task import Task
+    from trainer.training.evaluate import Evaluator
+    from trainer.training.fit import Fit
 
 UNITS = ("", "k", "M", "G", "T", "P")  # of 1000 each
 
@@ -25,9 +44,9 @@ UNITS = ("", "k", "M", "G", "T", "P")  # of 1000 each
 class Trial(Job):
     """Runs a few batches through everything and says whether a long run is worth its time.
 
-    `overfit` examples must be learned by heart in `overfit_steps`. Then other examples must be
-    known better than by chance, if need be after training on `generalise` of them for at most
-    `generalise_steps`. Test examples are not read.
+    The model must overfit `overfit` examples in `overfit_steps`, and then do better than chance on
+    other examples, if need be after training on `generalise` of them for at most
+    `generalise_steps`. The test split is not read.
     """
 
     needs_data = True
@@ -52,56 +71,84 @@ class Trial(Job):
         self.generalise = generalise
         self.generalise_steps = generalise_steps
 
-    def __call__(self, run: Run) -> dict[str, Any]:
-        """Check, measure, and end with a verdict."""
-        log = Log(run.folder.path, run.console.warn)
-        try:
-            fit = make_fit(run, Reporter(log, run.console, run.data, run.epochs))
-            initial = copy.deepcopy(run.model.state_dict())
-            checks = [check_start(run), check_labels(run)]
-            steps = FirstSteps(run, fit, self.batches, initial)
-            checks += steps.checks()
-            steps.again()
-            speed = measure(run, fit, self.batches)
-            steps.again()
-            if all(check.fine for check in checks):
-                checks += self.lessons(run, initial)
-        finally:
-            log.close()
-        return self.conclude(run, checks, speed)
-
-    def lessons(self, run: Run, initial: dict[str, Any]) -> list[Check]:
-        """What can be learned, and where that can be done, what it is worth."""
-        few = evenly(run.data.train, self.overfit)
-        check = check_overfit(run, initial, few, self.overfit_steps)
-        if not check.fine:
-            return [check]
-        limits = self.generalise, self.generalise_steps
-        return [check, check_generalises(run, initial, few, *limits)]
-
-    def conclude(
-        self, run: Run, checks: list[Check], speed: dict[str, float | None]
+    def __call__(
+        self,
+        *,
+        model: nn.Module,
+        data: Data,
+        task: Task,
+        ready_loss: Loss,
+        miner: Miner,
+        evaluator: Evaluator,
+        open_feed: Callable[[Split], Feed],
+        assemble: Callable[..., Fit],
+        assemble_step: Callable[..., StepAssembly],
+        sample: Callable[[int], Tensor],
+        device: torch.device,
+        batch_size: int,
+        seed: int,
+        precision: str,
+        poll: Callable[[], None],
+        console: Console,
     ) -> dict[str, Any]:
-        """Show the findings and the verdict."""
-        rows = [[c.name, "fine" if c.fine else "NOT FINE", c.detail] for c in checks]
-        rows += described(speed, run.peak_memory())
-        run.console.say(table("trial", ["check", "", "finding"], rows))
-        bad = [check.detail for check in checks if not check.fine]
-        verdict = f"not ready: {'; '.join(bad)}" if bad else "ready to train"
-        run.console.say(f"verdict: {verdict}")
-        return {"verdict": verdict, "checks": [asdict(check) for check in checks], **speed}
+        """Check, measure, and end with a verdict."""
+        counted = CountedMiner(miner)
+        fit = assemble(miner=counted, tolerant=True)
+        of = Subject(
+            model,
+            copy.deepcopy(model.state_dict()),
+            data,
+            task,
+            ready_loss,
+            evaluator,
+            open_feed,
+            device,
+            batch_size,
+            seed,
+            poll,
+            assemble_step,
+        )
+        checks = [check_start(of), check_labels(of)]
+        checks += FirstSteps(of, fit, counted, self.batches).checks()
+        of.reset()
+        speed = measure(fit, self.batches, sample(1), device, precision)
+        of.reset()
+        if all(check.passed for check in checks):
+            checks += self.check_learning(of)
+        return conclude(console, checks, speed, memory.peak(device))
+
+    def check_learning(self, of: Subject) -> list[Check]:
+        """Whether the model can overfit and, if so, whether it generalises."""
+        few = evenly(of.data.train, self.overfit)
+        check = check_overfit(of, few, self.overfit_steps)
+        if not check.passed:
+            return [check]
+        return [check, check_generalises(of, few, self.generalise, self.generalise_steps)]
+
+
+def conclude(
+    console: Console, checks: list[Check], speed: dict[str, float | None], memory: int
+) -> dict[str, Any]:
+    """Show the findings and the verdict."""
+    rows = [[c.name, "passed" if c.passed else "FAILED", c.detail] for c in checks]
+    rows += described(speed, memory)
+    console.say(table("trial", ["check", "", "finding"], rows))
+    bad = [check.detail for check in checks if not check.passed]
+    verdict = f"not ready: {'; '.join(bad)}" if bad else "ready to train"
+    console.say(f"verdict: {verdict}")
+    return {"verdict": verdict, "checks": [asdict(check) for check in checks], **speed}
 
 
 def described(speed: dict[str, float | None], memory: int) -> list[list[str]]:
-    """The rows of the table that say how fast it is."""
+    """The table's rows about speed and memory."""
     images, epoch, total, own, reached, utilisation = speed.values()
-    used = "" if utilisation is None else f", {utilisation:.0%} of the card's"
+    used = "" if utilisation is None else f", {utilisation:.0%} of the card's peak"
     return [
         ["speed", "", f"{images:,.0f} images/s"],
-        ["time", "", f"{epoch:.1f} s an epoch"],
+        ["time", "", f"{epoch:.1f} s per epoch"],
         ["whole run", "", f"{total:.0f} s"],
         ["peak memory", "", f"{memory / 2**20:,.0f} MiB"],
-        ["model", "", f"{scaled(own)}FLOP forward for an image"],
+        ["model", "", f"{scaled(own)}FLOP forward per image"],
         ["compute", "", f"{scaled(reached)}FLOP/s{used}"],
     ]
 

@@ -1,8 +1,9 @@
-"""Whether a few examples can be learned by heart, and whether others profit from it."""
+"""Whether the model can overfit a few examples, and whether what it learns generalises."""
+
+from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,14 +12,10 @@ from trainer.core.duration import Clock
 from trainer.core.plan import Plan
 from trainer.core.seed import StepId
 from trainer.dataset import Split
-from trainer.job.trial.first_steps import GROWTH, MOST_OUTPUTS, Check, evenly, tolerant
+from trainer.job.trial.first_steps import GROWTH, MOST_OUTPUTS, Check, Subject, evenly
 from trainer.mining.none import NoMiner
 from trainer.mixer.none import NoMixer
 from trainer.optimizer.shared.groups import base_lr
-from trainer.run.assemble import make_step
-
-if TYPE_CHECKING:
-    from trainer.run.run import Run
 
 EASING = 20  # first steps, in which the learning rate rises to the optimizer's own
 PAUSE = 1.1  # times the steps taken at the last evaluation, after which the next one is
@@ -33,46 +30,47 @@ METRICS = {"class": "accuracy", "mask": "mean_iou", "vector": "r2", "image": "r2
 
 
 class Memorisation:
-    """Trains on a few examples, unaugmented, unmixed and unmined, at most for some steps.
+    """Trains on a few examples, unaugmented, unmixed and unmined, for a limited number of steps.
 
-    The learning rate is the optimizer's own times `factor`.
+    The learning rate is the optimizer's own times `factor`. Non-finite steps are skipped.
     """
 
-    def __init__(self, run: "Run", few: Split, most: int, factor: float = 1.0) -> None:
-        run.miner, run.mixer, run.augmentation = NoMiner(), NoMixer(), []
-        self.run = run
-        self.step = tolerant(make_step(run, Clock(1, most)))
-        optimizer = self.step.guard.optimizer
+    def __init__(self, of: Subject, few: Split, most: int, factor: float = 1.0) -> None:
+        self.of = of
+        self.made = of.new_step(
+            Clock(1, most), miner=NoMiner(), mixer=NoMixer(), augmentation=[], tolerant=True
+        )
+        optimizer = self.made.optimizer
         self.rates = [factor * group["lr"] for group in optimizer.param_groups]
         self.rate = f"optimizer.lr={factor * base_lr(optimizer):g}"
         self.most = most
         self.taken = 0
-        rng = torch.Generator().manual_seed(run.config["seed"])
-        order = torch.randperm(len(few), generator=rng)  # a batch of one class would teach nothing
+        rng = torch.Generator().manual_seed(of.seed)
+        order = torch.randperm(len(few), generator=rng)  # a batch of one class teaches nothing
         self.few = replace(few, ids=few.ids[order])
-        self.feed = run.loader.open(self.few, run.device)
+        self.feed = of.open_feed(self.few)
 
     def epoch(self) -> None:
         """Train on each of the examples once."""
-        size = min(self.run.batch_size, len(self.few))
+        size = min(self.of.batch_size, len(self.few))
         for batch in self.feed.batches(Plan.of(self.few.ids, size)):
             part = min(1.0, (self.taken + 1) / EASING)
-            groups = self.step.guard.optimizer.param_groups
+            groups = self.made.optimizer.param_groups
             for group, rate in zip(groups, self.rates, strict=True):
                 group["lr"] = part * rate
-            self.step(batch, StepId(self.run.config["seed"], 0, self.taken), 0)
+            self.made.step(batch, StepId(self.of.seed, 0, self.taken), 0)
             self.taken += 1
-            self.run.signals.check()
-        self.step.meter.flush()
+            self.of.poll()
+        self.made.meter.flush()
 
     def judge(self) -> dict[str, float]:
-        """Metrics of the examples."""
-        return self.run.evaluator(self.feed, self.few, poll=self.run.signals.check).metrics
+        """The metrics of the examples."""
+        return self.of.evaluator(self.feed, self.few, poll=self.of.poll).metrics
 
     def learn(self) -> tuple[dict[str, float], dict[str, float]]:
-        """Train until the examples are learned by heart: their metrics before and after."""
+        """Train until the examples are memorised. Returns their metrics before and after."""
         before = after = self.judge()
-        while not (self.over or self.run.task.learned(after)):
+        while not (self.over or self.of.task.learned(after)):
             due = self.taken * PAUSE
             while self.taken <= due and not self.over:
                 self.epoch()
@@ -81,35 +79,35 @@ class Memorisation:
 
     @property
     def over(self) -> bool:
-        """Whether no step is left."""
+        """Whether all steps are taken."""
         return self.taken >= self.most
 
 
-def check_overfit(run: "Run", initial: dict[str, Any], few: Split, most: int) -> Check:
-    """A few examples must be learned by heart; if they are not, another rate is tried.
+def check_overfit(of: Subject, few: Split, most: int) -> Check:
+    """Check that the model can memorise a few examples; if it does not, try another rate.
 
-    A rate that learns, but too slowly for so few steps, is no fault.
+    A rate that learns, but too slowly for so few steps, passes.
     """
-    lesson = Memorisation(run, few, most)
-    before, after = lesson.learn()
-    name = METRICS[run.data.target]
+    first = Memorisation(of, few, most)
+    before, after = first.learn()
+    name = METRICS[of.data.target]
     examples = f"{len(few)} training examples"
-    text = f"{name} {after[name]:.3f} on {examples} after {lesson.taken} steps"
-    if run.task.learned(after):
+    text = f"{name} {after[name]:.3f} on {examples} after {first.taken} steps"
+    if of.task.learned(after):
         return Check("overfits", True, text)
     begin, end = before["loss"], after["loss"]
     if not end <= GROWTH * abs(begin):
-        text = f"{lesson.rate} is too high: the loss went from {begin:.2g} to {end:.2g}"
+        text = f"{first.rate} is too high: the loss went from {begin:.2g} to {end:.2g}"
         return Check("overfits", False, text)
     falls = end < begin - FALL * abs(begin)
     if falls:
         text = f"{text}; the loss falls from {begin:.3g} to {end:.3g}"
     else:
-        change = f"{begin:.3g} at first, {end:.3g} after {lesson.taken} steps"
+        change = f"{begin:.3g} at first, {end:.3g} after {first.taken} steps"
         text = f"the loss does not fall on {examples}: {change}"
-    run.model.load_state_dict(initial)
-    other = Memorisation(run, few, most, RAISED if falls else LOWERED)
-    learned = run.task.learned(other.learn()[1])
+    of.reset()
+    other = Memorisation(of, few, most, RAISED if falls else LOWERED)
+    learned = of.task.learned(other.learn()[1])
     if learned:
         text = f"{text}; with {other.rate} they are learned in {other.taken} steps"
     else:
@@ -130,21 +128,21 @@ class Generalisation:
 
     @property
     def gain(self) -> float:
-        """How much better than chance."""
+        """How much better than chance it is."""
         return self.sign * (self.value - self.chance)
 
     @property
     def varied(self) -> bool:
-        """Whether it makes a difference, beyond rounding, which target an example has."""
+        """Whether an example's target makes a difference beyond rounding."""
         return self.spread > ROUNDING * abs(self.chance)
 
     @property
     def known(self) -> bool:
-        """Whether it is better than chance beyond doubt."""
+        """Whether it is clearly better than chance."""
         return self.varied and self.gain > DEVIATIONS * self.spread
 
     def would_show(self, gain: float) -> bool:
-        """Whether a gain would have been known."""
+        """Whether a gain of this size would have been detected."""
         return self.varied and (DEVIATIONS + 2) * self.spread < gain
 
     def shown(self, value: float) -> str:
@@ -156,28 +154,28 @@ class Generalisation:
 
 
 @torch.no_grad()
-def ask(run: "Run", split: Split, name: str) -> Generalisation | None:
-    """How the model does on a split beside chance; None where the split is too small to say.
+def generalisation(of: Subject, split: Split, name: str) -> Generalisation | None:
+    """The model's metric on a split, against chance; None where the split is too small to tell.
 
-    Under shuffled targets the outputs say nothing of them, and what is left is what comes of
-    predicting each class, or value, as often as the model does.
+    With shuffled targets the outputs carry no information about them: what is left is the result
+    of predicting each class, or value, as often as the model does.
     """
-    size = min(ASKED, max(8, MOST_OUTPUTS // 4 // math.prod(run.task.shape(run.data))))
+    size = min(ASKED, max(8, MOST_OUTPUTS // 4 // math.prod(of.task.shape(of.data))))
     some = evenly(split, size)
     if len(some) < 2:
         return None
-    feed = run.loader.open(some, run.device)
+    feed = of.open_feed(some)
     passes = [
         (batch.labels[:, 0], outputs)
-        for batch, outputs in run.evaluator.passes(feed, some.ids, run.signals.check)
+        for batch, outputs in of.evaluator.passes(feed, some.ids, of.poll)
     ]
     labels, outputs = (torch.cat(part) for part in zip(*passes, strict=True))
-    metric, field = next(iter(run.task.tracked.items()))
+    metric, field = next(iter(of.task.tracked.items()))
 
     def value(labels: Tensor) -> float:
-        return run.task.records(outputs, labels)[field].double().mean().item()
+        return of.task.records(outputs, labels)[field].double().mean().item()
 
-    rng = torch.Generator().manual_seed(run.config["seed"])
+    rng = torch.Generator().manual_seed(of.seed)
     orders = [torch.randperm(len(some), generator=rng) for _ in range(SHUFFLES)]
     shuffled = torch.tensor(
         [value(labels[order.to(labels.device)]) for order in orders], dtype=torch.float64
@@ -187,51 +185,50 @@ def ask(run: "Run", split: Split, name: str) -> Generalisation | None:
     return Generalisation(name, metric, value(labels), mean, spread, sign)
 
 
-def check_generalises(
-    run: "Run", initial: dict[str, Any], learned: Split, number: int, most: int
-) -> Check:
-    """What was learned by heart must be of use for other examples: those of val, and of training.
+def check_generalises(of: Subject, learned: Split, number: int, most: int) -> Check:
+    """Check that what is learned carries over to other examples, of val and of training.
 
-    The model that learned some is asked first. Where it is not known to be better than chance, a
-    new one is trained on `number` examples, and asked now and then.
+    The model that memorised `learned` is evaluated first. Unless it is clearly better than chance,
+    the model is trained anew on `number` examples, and evaluated now and then.
     """
-    train = run.data.train
+    train = of.data.train
     few = evenly(train, min(number, max(1, 3 * len(train) // 4)))
     seen = torch.isin(train.ids, torch.cat([few.ids, learned.ids]))
-    splits = {"val": run.data.val, "unseen training": replace(train, ids=train.ids[~seen])}
+    splits = {"val": of.data.val, "unseen training": replace(train, ids=train.ids[~seen])}
 
     def asked() -> list[Generalisation]:
-        answers = (ask(run, split, name) for name, split in splits.items())
+        answers = (generalisation(of, split, name) for name, split in splits.items())
         return [answer for answer in answers if answer is not None]
 
     answers = asked()
     if all(answer.known for answer in answers):
         return conclusion(answers, None)
-    run.model.load_state_dict(initial)
-    lesson = Memorisation(run, few, most)
+    of.reset()
+    training = Memorisation(of, few, most)
     due = 1
-    while not (lesson.over or all(answer.known for answer in answers)):
+    while not (training.over or all(answer.known for answer in answers)):
         for _ in range(due):
-            if not lesson.over:
-                lesson.epoch()
-        if run.task.learned(lesson.judge()):
-            lesson.most = lesson.taken
+            if not training.over:
+                training.epoch()
+        if of.task.learned(training.judge()):
+            training.most = training.taken
         answers, due = asked(), 2 * due
-    return conclusion(answers, ask(run, few, "training"))
+    return conclusion(answers, generalisation(of, few, "training"))
 
 
 def conclusion(answers: list[Generalisation], own: Generalisation | None) -> Check:
-    """What the answers of other examples say, beside that of those trained on.
+    """The finding from other examples' results and those of the training examples, `own`.
 
-    Labels are wrong only where the training examples are known and the others could have been.
+    Labels are wrong only where the training examples are above chance and the others, had they
+    been too, would have been detected.
     """
     gain = LEAST_GAIN * own.gain if own is not None and own.known else 0.0
     for answer in answers:
         if not answer.known and answer.would_show(gain):
             text = f"{answer} is chance ({answer.shown(answer.chance)}), {own}"
-            return Check("generalises", False, f"labels do not go with the images: {text}")
-    told = "; ".join(f"{answer}, chance {answer.shown(answer.chance)}" for answer in answers)
+            return Check("generalises", False, f"labels do not match the images: {text}")
+    results = "; ".join(f"{answer}, chance {answer.shown(answer.chance)}" for answer in answers)
     if any(answer.known for answer in answers):
-        return Check("generalises", True, told)
-    told = f"{told}; {own}" if answers else "there are no others"
-    return Check("generalises", True, f"not known, too little to tell by: {told}")
+        return Check("generalises", True, results)
+    results = f"{results}; {own}" if answers else "there are no other examples"
+    return Check("generalises", True, f"unknown, too few examples to tell: {results}")

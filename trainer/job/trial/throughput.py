@@ -1,17 +1,19 @@
-"""How fast a run trains, what it will take, and how much of the hardware it uses."""
+"""How fast a run trains, how long it will take, and how much of the hardware it uses."""
+
+from __future__ import annotations
 
 import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainer.core.seed import StepId
-from trainer.training.fit import Fit
 
 if TYPE_CHECKING:
-    from trainer.run.run import Run
+    from trainer.training.fit import Fit
 
 UNTIMED = 3  # first batches, slower than the rest
 BACKWARD = 2  # FLOPs of a backward pass over those of a forward pass
@@ -33,16 +35,18 @@ PEAKS = {
 }
 
 
-def measure(run: "Run", fit: Fit, batches: int) -> dict[str, float | None]:
-    """Images and FLOP/s of training steps that leave the weights as they are, and the run's time.
+def measure(
+    fit: Fit, batches: int, image: Tensor, device: torch.device, precision: str
+) -> dict[str, float | None]:
+    """Images per second and FLOP/s of training steps at learning rate 0, and the run's time.
 
-    FLOPs are those of matrix products and convolutions, a multiplication and an addition being
-    two. The utilisation is of the card's peak at the run's precision, None where it is not known.
+    `image` [1, C, H, W] is one input. FLOPs are those of matrix products and convolutions, a
+    multiplication and an addition counting as two. The utilisation is relative to the card's peak
+    at the run's precision, None where that is not known.
     """
-    optimizer = fit.step.guard.optimizer
-    for group in optimizer.param_groups:
+    for group in fit.optimizer.param_groups:
         group["lr"] = 0.0
-    plan, cost = fit.planner.plan(0), fit.step.cost
+    plan, cost = fit.planner.plan(0), fit.progress.cost
     bounds, rows, since = plan.bounds.tolist(), 0, time.perf_counter()
     passes = cost.forward + BACKWARD * cost.backward
     for i, batch in enumerate(islice(fit.train_feed.batches(plan), batches)):
@@ -52,13 +56,13 @@ def measure(run: "Run", fit: Fit, batches: int) -> dict[str, float | None]:
             passes = cost.forward + BACKWARD * cost.backward
         fit.step(batch, StepId(fit.seed, 0, i), bounds[i])
         rows += len(batch)
-        run.signals.check()
+        fit.signals.check()
     fit.step.norm.item()
     seconds = time.perf_counter() - since
     passes = cost.forward + BACKWARD * cost.backward - passes
-    epoch = len(plan) * seconds / rows + time_of_validation(run, fit)
-    own = flops(run)
-    reached, most = own * passes / seconds, peak(run)
+    epoch = len(plan) * seconds / rows + time_of_validation(fit)
+    own = flops(fit, image.to(device))
+    reached, most = own * passes / seconds, peak(device, precision)
     return {
         "images_per_second": rows / seconds,
         "epoch_seconds": epoch,
@@ -69,25 +73,24 @@ def measure(run: "Run", fit: Fit, batches: int) -> dict[str, float | None]:
     }
 
 
-def time_of_validation(run: "Run", fit: Fit) -> float:
+def time_of_validation(fit: Fit) -> float:
     """Seconds that the validation split takes."""
     since = time.perf_counter()
-    if len(run.data.val):
-        run.evaluator(fit.val_feed, run.data.val, poll=run.signals.check)
+    if len(fit.data.val):
+        fit.evaluator(fit.val_feed, fit.data.val, poll=fit.signals.check)
     return time.perf_counter() - since
 
 
-def flops(run: "Run") -> float:
-    """FLOPs of a forward pass of one image."""
-    image = run.sample(1).to(run.device)
-    with run.forward.read_only(), FlopCounterMode(display=False) as counter:
-        run.model(image)
+def flops(fit: Fit, image: Tensor) -> float:
+    """FLOPs of a forward pass of one image [1, C, H, W]."""
+    with fit.step.forward.read_only(), FlopCounterMode(display=False) as counter:
+        fit.model(image)
     return float(counter.get_total_flops())
 
 
-def peak(run: "Run") -> float | None:
-    """The most FLOP/s of the run's card at its precision, where both are known."""
-    if run.device.type != "cuda":
+def peak(device: torch.device, precision: str) -> float | None:
+    """The peak FLOP/s of the card at a precision, None where it is not known."""
+    if device.type != "cuda":
         return None
-    known = PEAKS.get(torch.cuda.get_device_name(run.device))
-    return None if known is None else known[run.config["precision"] == "fp32"]
+    known = PEAKS.get(torch.cuda.get_device_name(device))
+    return None if known is None else known[precision == "fp32"]

@@ -6,35 +6,52 @@ import csv
 import importlib.util
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from trainer.core.errors import ConfigError, TrainerError
 from trainer.core.metric import direction
 from trainer.core.ranges import within
 from trainer.job.base import Job
 from trainer.job.tune.space import Space, flat, space_of
-from trainer.job.tune.trial import TrialRunner
-from trainer.run.monitors import names
+from trainer.job.tune.trial import PruningStopper
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.study import Study
     from optuna.trial import FrozenTrial, Trial
 
-    from trainer.run.run import Run
+    from trainer.core.signals import Signals
+    from trainer.early_stopping import EarlyStopping
+    from trainer.report.console import Console
+    from trainer.storage.run_folder import RunFolder
+
+
+class TrialRunner(Protocol):
+    """Trains with the search's own command line and some settings more."""
+
+    line: list[str]
+
+    def metrics(self, settings: Sequence[str], folder: Path) -> list[str]:
+        """The metrics of such a run. Raises what is wrong with its settings."""
+        ...
+
+    def __call__(self, settings: Sequence[str], folder: Path, stopper: Any) -> str:
+        """Train. Returns what went wrong, empty where nothing did."""
+        ...
+
 
 JOURNAL = "study.journal"
 NAME = "tune"  # of the study; Hyperband draws by it
 
 
 class Tune(Job):
-    """Trains with settings drawn from `space`, better ones as it goes, and says which were best.
+    """Trains with settings drawn from `space` and reports the best.
 
     The sampler is the tree-structured Parzen estimator, seeded by the run's seed and the number of
-    the trial, so that a search that goes on draws what it would have drawn. A trial is worth its
-    best `metric` of all validations. One that fails is noted and the search goes on. Writes
+    the trial, so that a resumed search draws what it would have drawn. A trial scores its best
+    `metric` over all validations. A failed one is recorded and the search goes on. Writes
     `trials.csv` and Optuna's journal, `study.journal`.
     """
 
@@ -57,56 +74,65 @@ class Tune(Job):
         self.metric = metric
         self.pruner = pruner
 
-    def __call__(self, run: Run) -> dict[str, Any]:
-        """Try, then say what was best."""
-        attempts = TrialRunner(run, self.metric)
-        self.check(run, attempts)
-        study = self.open(run)
-        while (trial := self.next(study, run.config["seed"])) is not None:
-            run.signals.check()
-            self.attempt(run, study, trial, attempts)
-        return self.conclude(run, study, attempts)
+    def __call__(
+        self,
+        *,
+        trials: TrialRunner,
+        folder: RunFolder,
+        console: Console,
+        signals: Signals,
+        seed: int,
+        epochs: int,
+    ) -> dict[str, Any]:
+        """Run the trials that are left, then report the best."""
+        self.check(trials, folder.path)
+        study = self.open(folder.path, seed, epochs, trials.line)
+        while (trial := self.next(study, seed)) is not None:
+            signals.check()
+            self.attempt(study, trial, trials, folder.path)
+            write_trials(folder.path / "trials.csv", list(self.space), study.trials)
+            console.say(self.line_of(study.trials[trial.number]))
+        return self.conclude(study, trials.line, folder.path, console)
 
-    def check(self, run: Run, attempts: TrialRunner) -> None:
+    def check(self, trials: TrialRunner, folder: Path) -> None:
         """Raise what is wrong with the first value of each setting taken together."""
         if not self.space:
             space_of(None)
         first = [f"{name}={values.first}" for name, values in self.space.items()]
-        known = names(attempts.make(first, run.folder.path / "trial"))
+        known = trials.metrics(first, folder / "trial")
         if self.metric not in known:
             raise ConfigError(
-                f"job.metric={self.metric} is no metric of this run. Metrics: {', '.join(known)}"
+                f"job.metric={self.metric} is not a metric of this run. Metrics: {', '.join(known)}"
             )
 
-    def open(self, run: Run) -> Study:
-        """The study of the run folder, begun or gone on with."""
+    def open(self, folder: Path, seed: int, epochs: int, line: list[str]) -> Study:
+        """The study of the run folder, new or resumed."""
         import optuna
         from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        path = run.folder.path / JOURNAL
+        path = folder / JOURNAL
         mend(path)
         study = optuna.create_study(
             storage=optuna.storages.JournalStorage(JournalFileBackend(str(path))),
             study_name=NAME,
             direction="minimize" if direction(self.metric) == "min" else "maximize",
-            pruner=self.make_pruner(run.epochs),
+            pruner=self.make_pruner(epochs),
             load_if_exists=True,
         )
-        about = self.about | {
-            "seed": run.config["seed"],
-            "line": TrialRunner(run, self.metric).line,
-        }
+        about = self.about | {"seed": seed, "line": line}
         before = study.user_attrs.get("about", about)
         for key in {**before, **about}:
             if before.get(key) != about.get(key):
                 change = f"{before.get(key)} → {about.get(key)}"
-                raise ConfigError(f"resume: {key}: {change} is not the search's; begin another one")
+                raise ConfigError(
+                    f"resume: {key}: {change} differs from the search's; start another one"
+                )
         study.set_user_attr("about", about)
         return study
 
     def make_pruner(self, epochs: int) -> BasePruner:
-        """What ends trials early."""
+        """The pruner, which ends trials early."""
         from optuna import pruners
 
         if self.pruner == "hyperband":
@@ -114,7 +140,7 @@ class Tune(Job):
         return pruners.MedianPruner() if self.pruner == "median" else pruners.NopPruner()
 
     def next(self, study: Study, seed: int) -> Trial | None:
-        """The trial that was interrupted, a new one, or none where there were enough."""
+        """The interrupted trial, otherwise a new one, None when all have run."""
         from optuna.samplers import TPESampler
         from optuna.trial import Trial, TrialState
 
@@ -125,82 +151,86 @@ class Tune(Job):
             return Trial(study, running[0]._trial_id)
         return study.ask() if number < self.trials else None
 
-    def attempt(self, run: Run, study: Study, trial: Trial, attempts: TrialRunner) -> None:
-        """Train with what the trial draws, and tell the study how it went."""
+    def attempt(self, study: Study, trial: Trial, trials: TrialRunner, folder: Path) -> None:
+        """Train with the settings that the trial draws, and report the result to the study."""
         from optuna.trial import TrialState
 
         settings = [f"{name}={one.suggest(trial, name)}" for name, one in self.space.items()]
         trial.set_user_attr("settings", settings)
         reported = study.get_trials(deepcopy=False)[trial.number].intermediate_values.keys()
+        stoppers: list[PruningStopper] = []
 
         def judge(step: int, value: float) -> bool:
             if step not in reported:
                 trial.report(value, step)
             return trial.should_prune()
 
-        error, watch = attempts(settings, folder_of(run, trial.number), judge)
-        if watch is None or watch.best is None or error:
+        def stopper(own: EarlyStopping, epochs: Callable[[], int]) -> EarlyStopping:
+            stoppers.append(PruningStopper(own, self.metric, judge, epochs))
+            return stoppers[-1]
+
+        error = trials(settings, folder_of(folder, trial.number), stopper)
+        stopped = stoppers[-1] if stoppers else None
+        if stopped is None or stopped.best is None or error:
             trial.set_user_attr("error", error or f"no validation had a finite {self.metric}")
             study.tell(trial, state=TrialState.FAIL)
-        elif watch.pruned:
+        elif stopped.pruned:
             study.tell(trial, state=TrialState.PRUNED)
         else:
-            study.tell(trial, watch.best)
-        self.write(run.folder.path / "trials.csv", study.trials)
-        run.console.say(self.told(study.trials[trial.number]))
+            study.tell(trial, stopped.best)
 
-    def told(self, trial: FrozenTrial) -> str:
+    def line_of(self, trial: FrozenTrial) -> str:
         """A line about a trial that has ended."""
         value = "" if trial.value is None else f"  {self.metric} {trial.value:.4f}"
         settings = " ".join(trial.user_attrs["settings"])
         return f"trial {trial.number}/{self.trials}  {state_of(trial)}{value}  {settings}"
 
-    def write(self, path: Path, trials: Sequence[FrozenTrial]) -> None:
-        """The table of all trials."""
-        head = ["trial", "state", "value", "validations", "seconds", *self.space, "error"]
-        with path.open("w", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(head)
-            for one in trials:
-                settings = one.user_attrs.get("settings", [""] * len(self.space))
-                values = [setting.partition("=")[2] for setting in settings]
-                seconds = f"{one.duration.total_seconds():.1f}" if one.duration else ""
-                seen = len(one.intermediate_values)
-                error = one.user_attrs.get("error", "")
-                table.writerow(
-                    [one.number, state_of(one), one.value, seen, seconds, *values, error]
-                )
-
-    def conclude(self, run: Run, study: Study, attempts: TrialRunner) -> dict[str, Any]:
-        """Say and return the best. Raises TrainerError where no trial came to its end."""
+    def conclude(
+        self, study: Study, line: list[str], folder: Path, console: Console
+    ) -> dict[str, Any]:
+        """Print and return the best trial. Raises TrainerError where none finished."""
         trials = study.trials
         counts = Counter(state_of(one) for one in trials)
         if not counts["finished"]:
-            error = next(
-                (one.user_attrs["error"] for one in trials if "error" in one.user_attrs), ""
-            )
-            raise TrainerError(f"none of the {len(trials)} trials finished; the first: {error}")
+            errors = (one.user_attrs["error"] for one in trials if "error" in one.user_attrs)
+            first = next(errors, "")
+            raise TrainerError(f"none of the {len(trials)} trials finished; the first: {first}")
         best = study.best_trial
         settings = best.user_attrs["settings"]
-        line = shlex.join(["python", "-m", "trainer", *attempts.line, *settings])
-        folder = folder_of(run, best.number)
-        counted = ", ".join(f"{number} {state}" for state, number in counts.items())
-        run.console.say(f"{len(trials)} trials: {counted}; {run.folder.path / 'trials.csv'}")
-        run.console.say(f"best: trial {best.number}, {self.metric} {best.value:.4f}; {folder}")
-        run.console.say(line)
+        command = shlex.join(["python", "-m", "trainer", *line, *settings])
+        number_of = ", ".join(f"{number} {state}" for state, number in counts.items())
+        console.say(f"{len(trials)} trials: {number_of}; {folder / 'trials.csv'}")
+        where = folder_of(folder, best.number)
+        console.say(f"best: trial {best.number}, {self.metric} {best.value:.4f}; {where}")
+        console.say(command)
         return {
             "metric": self.metric,
             "value": best.value,
             "trial": best.number,
             "settings": settings,
-            "command": line,
+            "command": command,
             "trials": dict(counts),
         }
 
 
-def folder_of(run: Run, number: int) -> Path:
+def write_trials(path: Path, space: Sequence[str], trials: Sequence[FrozenTrial]) -> None:
+    """The table of all trials, a column for each setting of the space."""
+    head = ["trial", "state", "value", "validations", "seconds", *space, "error"]
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(head)
+        for one in trials:
+            settings = one.user_attrs.get("settings", [""] * len(space))
+            values = [setting.partition("=")[2] for setting in settings]
+            seconds = f"{one.duration.total_seconds():.1f}" if one.duration else ""
+            seen = len(one.intermediate_values)
+            error = one.user_attrs.get("error", "")
+            table.writerow([one.number, state_of(one), one.value, seen, seconds, *values, error])
+
+
+def folder_of(folder: Path, number: int) -> Path:
     """The run folder of a trial."""
-    return run.folder.path / f"trial-{number:03}"
+    return folder / f"trial-{number:03}"
 
 
 def state_of(trial: FrozenTrial) -> str:
@@ -210,9 +240,9 @@ def state_of(trial: FrozenTrial) -> str:
 
 
 def mend(path: Path) -> None:
-    """Take away what a process that was killed while it wrote has left: half a line, and a lock.
+    """Remove what a process that was killed while writing left: half a line, and a lock.
 
-    Nobody else has the file: the run folder is this process's own.
+    Nobody else writes the file: this process owns the run folder.
     """
     path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
     if path.is_file():

@@ -1,0 +1,31 @@
+"""What the tests of the dry run share."""
+
+import copy
+
+import pytest
+
+from trainer.job.trial.first_steps import Subject
+from trainer.run.run import Run
+
+
+@pytest.fixture
+def subject_of():
+    """Makes what is tried out of a run."""
+
+    def make(run: Run) -> Subject:
+        return Subject(
+            run.model,
+            copy.deepcopy(run.model.state_dict()),
+            run.data,
+            run.task,
+            run.ready_loss,
+            run.evaluator,
+            run.open_feed,
+            run.device,
+            run.batch_size,
+            run.seed,
+            run.poll,
+            run.assemble_step,
+        )
+
+    return make

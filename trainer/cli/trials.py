@@ -1,0 +1,114 @@
+"""Training runs of a search: its own command line with some settings more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from trainer.config.compose import CONF, WRONG_CONFIG, checked
+from trainer.config.explain import explain
+from trainer.config.import_path import retarget
+from trainer.core.errors import Interrupted, TrainerError, complain
+from trainer.report.console import Console
+from trainer.run.monitors import metric_names
+from trainer.storage import checkpoint
+from trainer.storage.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from trainer.early_stopping import EarlyStopping
+    from trainer.run.run import Run
+
+TRAIN = {"_target_": "trainer.job.train.Train"}
+NOT_OF_A_TRIAL = (  # first parts of settings
+    "job",
+    "resume",
+    "resume_allow",
+    "run",
+    "runs",
+    "quiet",
+)
+
+# The run's own early stopping and its number of epochs → the one that ends the trial.
+MakeStopper = Callable[["EarlyStopping", Callable[[], int]], "EarlyStopping"]
+
+
+class TrialRunner:
+    """Makes and starts training runs of the outer run's command line."""
+
+    def __init__(self, outer: Run, make_run: Callable[..., Run]) -> None:
+        self.outer = outer
+        self.make_run = make_run
+        self.line = [o for o in outer.overrides if first_part(o) not in NOT_OF_A_TRIAL]
+
+    def metrics(self, settings: Sequence[str], folder: Path) -> list[str]:
+        """The metrics of such a run. Raises what is wrong with its settings."""
+        run = self.make(settings, folder, None)
+        return metric_names(run.task, run.data)
+
+    def make(self, settings: Sequence[str], folder: Path, stopper: MakeStopper | None) -> Run:
+        """The run of a trial, checked. It resumes what the folder holds."""
+        outer, overrides = self.outer, [*self.line, *settings]
+        with hydra(outer.sources):
+            config = checked(compose("config", overrides))
+        owned = RunFolder(folder)
+        resume = "auto" if owned.status else None
+        config |= {"job": TRAIN, "resume": resume, "quiet": True}
+        retarget(config, overrides)
+        stop = {} if stopper is None else {"stopper": lambda own: stopper(own, lambda: run.epochs)}
+        run = self.make_run(
+            config,
+            owned,
+            Console(quiet=True),
+            overrides,
+            outer.sources,
+            opened=outer.opened,
+            **stop,
+        )
+        run.check()
+        return run
+
+    def __call__(self, settings: Sequence[str], folder: Path, stopper: MakeStopper) -> str:
+        """Train. Returns what went wrong, empty where nothing did.
+
+        Raises Interrupted where a signal stopped it.
+        """
+        try:
+            run = self.make(settings, folder, stopper)
+            run.folder.claim(fresh=not run.folder.status)
+        except (TrainerError, *WRONG_CONFIG) as error:
+            text = explain(error, settings, CONF)
+            complain(text)
+            return text
+        finished = run.folder.status.get("state") == "finished"
+        try:
+            code = run.start()
+        finally:
+            run.console.close()
+            run.folder.release()
+        if code > 128:
+            raise Interrupted(code - 128)
+        if code == 0 and finished:  # it ended before, but the search was not told
+            found = checkpoint.latest(run.folder.checkpoints, complain)
+            if found is not None:
+                run.early_stopping.load_state_dict(found.state["early_stopping"])
+        return "" if code == 0 else str(run.folder.status.get("error"))
+
+
+def first_part(override: str) -> str:
+    """The group, or the part before the first dot, of a setting."""
+    return override.lstrip("+~").partition("=")[0].partition("@")[0].partition(".")[0]
+
+
+@contextmanager
+def hydra(sources: Sequence[str]) -> Iterator[None]:
+    """Compose with the Hydra that the program runs under, or with one for the config folder."""
+    if GlobalHydra.instance().is_initialized():
+        yield
+        return
+    with initialize_config_dir(str(Path(sources[0]).absolute()), version_base="1.3"):
+        yield

@@ -1,0 +1,44 @@
+"""What a job is: a component that is handed values of a run by name."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from trainer.core.errors import ConfigError
+from trainer.core.option import option_of
+
+
+class Job(ABC):
+    """What a run does. The parameters of `__call__` name the values of the run that it needs.
+
+    For instance `def __call__(self, *, data: Data, console: Console) -> dict[str, Any]`. A value is
+    built when a job asks for it: `data` opens the data set, `fit` assembles the training loop. See
+    `Run` and `Components` for their names.
+    """
+
+    parallel = False  # whether several processes can do it together
+    needs_data = False  # whether there is nothing to do without the run's own data set
+    resumes = False  # whether `resume` makes it load a checkpoint
+
+    @abstractmethod
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Do it. The return value goes into result.json."""
+
+
+def values_for(job: Job, run: object, services: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
+    """The values of a run that a job's parameters name. Raises ConfigError for an unknown name."""
+    values: dict[str, Any] = {}
+    for name in inspect.signature(job.__call__).parameters:
+        if name in services:
+            values[name] = services[name]
+        elif (not name.startswith("_") and hasattr(type(run), name)) or name in vars(run):
+            values[name] = getattr(run, name)
+        else:
+            raise ConfigError(
+                f"job={option_of(job)} asks for {name}, which a run does not have; "
+                "see trainer.run.job.Job"
+            )
+    return values

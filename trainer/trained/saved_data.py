@@ -1,0 +1,23 @@
+"""The data that a finished run was trained on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainer.storage.saved_run import SavedRun
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trainer.dataset import Data
+    from trainer.run.components import Components
+
+
+def saved_data(outer: Components, reference: str | None, setting: str) -> tuple[Path, Data]:
+    """The folder of the run that `setting` names, and its data, but for what the command line says.
+
+    Raises ConfigError where there is no run, CheckpointError where its config is refused.
+    """
+    source = SavedRun.at(reference, setting)
+    config = source.config(outer.known_code)
+    return source.folder, outer.of_saved(config, asked=True).data
