@@ -25,7 +25,7 @@ def test_parse(text: str, value: float, unit: str) -> None:
 
 @pytest.mark.parametrize("text", ["5", "ep", "-1ep", "5 epochs", "5eps", "1e999st", "", "5ep5st"])
 def test_parse_refuses_what_is_no_length_and_names_the_setting(text: str) -> None:
-    with pytest.raises(ValueError, match=r"schedule\.decay_steps must be a length") as caught:
+    with pytest.raises(ValueError, match=r"schedule\.decay_steps must be a duration") as caught:
         parse(text, "schedule.decay_steps")
     assert repr(text) in str(caught.value)
 

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 import torch
 
-from trainer.core.plan import AT_ONCE, Plan, cut
+from trainer.core.plan import AT_ONCE, Plan, batch_bounds
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from trainer.core.plan import AT_ONCE, Plan, cut
     ],
 )
 def test_cut(rows: int, batch_size: int, bounds: list[int]) -> None:
-    assert cut(rows, batch_size).tolist() == bounds
+    assert batch_bounds(rows, batch_size).tolist() == bounds
 
 
 def test_cut_of_a_slow_loop() -> None:
@@ -30,21 +30,23 @@ def test_cut_of_a_slow_loop() -> None:
         bounds = [*range(0, rows, batch_size), rows]
         if len(bounds) > 2 and bounds[-1] - bounds[-2] == 1 and batch_size > 1:
             del bounds[-2]
-        assert cut(rows, batch_size).tolist() == bounds
+        assert batch_bounds(rows, batch_size).tolist() == bounds
 
 
 @pytest.mark.parametrize(
     ("start", "ids"), [(0, [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]), (2, [[8, 9]]), (3, [])]
 )
 def test_pieces_are_the_rows_of_the_steps(start: int, ids: list[list[int]]) -> None:
-    assert [piece.ids[:, 0].tolist() for piece in Plan.of(torch.arange(10), 4).pieces(start)] == ids
+    assert [
+        piece.ids[:, 0].tolist() for piece in Plan.of(torch.arange(10), 4).step_rows(start)
+    ] == ids
 
 
 @pytest.mark.parametrize("start", [0, 1, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 2 * AT_ONCE + 3])
 def test_pieces_of_more_steps_than_are_cut_at_once(start: int) -> None:
     rows = 4 * (2 * AT_ONCE + 5) + 2
     plan = Plan.of(torch.randperm(rows), 4).weighted(torch.arange(rows).float())
-    for step, piece in enumerate(plan.pieces(start), start):
+    for step, piece in enumerate(plan.step_rows(start), start):
         at = slice(4 * step, 4 * step + 4)
         for name in ("ids", "shares", "weight", "count"):
             assert torch.equal(getattr(piece, name), getattr(plan, name)[at])

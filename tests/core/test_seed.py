@@ -181,7 +181,7 @@ def test_many_at_once_are_uniform_and_normal_and_independent() -> None:
     draws = ExampleRandom(0, 0, torch.arange(1000))
     uniforms, normals = draws.uniforms(101), draws.normals(101)
     assert uniforms.shape == normals.shape == (1000, 101)
-    assert draws.drawn == 2
+    assert draws.calls == 2
     assert stats.kstest(uniforms.flatten().double().numpy(), "uniform").pvalue > 0.01
     assert uniforms.min() >= 0
     assert uniforms.max() < 1

@@ -116,7 +116,7 @@ def test_the_latest_record() -> None:
 
 def test_places_are_those_of_the_ids() -> None:
     read = held(ids=[7, 2, 9, 0], loss=np.zeros((1, 10)))
-    assert read.places(np.array([0, 7, 9])).tolist() == [3, 0, 2]
+    assert read.positions_of(np.array([0, 7, 9])).tolist() == [3, 0, 2]
 
 
 def test_suspects_by_hand() -> None:
@@ -200,11 +200,11 @@ def test_what_is_not_recorded_is_a_data_error() -> None:
 def test_a_store_that_does_not_fit_is_refused() -> None:
     read = held([0, 1, 1, 0], ids=[0, 2], loss=np.zeros((1, 4)))
     labels = np.array([0, 1, 1, 0])
-    read.check(np.array([0, 2]), labels)
-    read.check(np.array([0, 2]), np.array([0, 0, 1, 1]))  # of no training example
+    read.check_split(np.array([0, 2]), labels)
+    read.check_split(np.array([0, 2]), np.array([0, 0, 1, 1]))  # of no training example
     for ids, others in (([0, 1, 2], labels), ([0, 2], labels[:3])):
-        with pytest.raises(DataError, match="is of 2 of 4 examples"):
-            read.check(np.array(ids), others)
+        with pytest.raises(DataError, match="records 2 of 4 examples"):
+            read.check_split(np.array(ids), others)
     for ids, others in (([0, 1], labels), ([0, 2], 1 - labels)):
         with pytest.raises(DataError, match="other examples or labels"):
-            read.check(np.array(ids), others)
+            read.check_split(np.array(ids), others)

@@ -49,6 +49,6 @@ def test_what_is_read_back_does_the_same(name, many, tmp_path):
 def test_a_damaged_file_is_one_line(tmp_path, text):
     (tmp_path / "postprocess.json").write_text(text)
     with pytest.raises(
-        CheckpointError, match=r"postprocess\.json (cannot be read|holds no mapping)"
+        CheckpointError, match=r"postprocess\.json (cannot be read|does not contain a mapping)"
     ):
         Temperature().load(tmp_path, {}, "")

@@ -59,7 +59,7 @@ class Examples(Job):
         source = SavedRun.at(run.config["run"])
         held = history.open(source.folder)
         data = run.like(source).data
-        held.check(data.train.ids.numpy(), data.train.labels.numpy())
+        held.check_split(data.train.ids.numpy(), data.train.labels.numpy())
         made = pictures(held, data, self.last)
         if not made:
             raise DataError(f"{source.folder} has no record of an example that was not mixed")
@@ -126,7 +126,7 @@ def measures(held: History, last: int) -> dict[str, np.ndarray]:
 
 def rows_of(held: History, data: Data, values: dict[str, np.ndarray], ids: np.ndarray) -> list[Row]:
     """A row for each of the examples ids [k], every value as text."""
-    places = held.places(ids)
+    places = held.positions_of(ids)
     columns: dict[str, Sequence[str]] = {
         "rank": [str(rank + 1) for rank in range(len(ids))],
         "id": [str(i) for i in ids],

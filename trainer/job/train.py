@@ -113,7 +113,7 @@ def load_best(run: Run, fit: Fit) -> int:
     weights = None
     if run.world.is_main:
         try:
-            weights = checkpoint.load(checkpoint.at(run.folder.checkpoints, step)).model
+            weights = checkpoint.load(checkpoint.step_folder(run.folder.checkpoints, step)).model
         except CheckpointError as error:
             run.console.warn(f"{error}; testing the last weights instead")
     weights = run.world.broadcast(weights)

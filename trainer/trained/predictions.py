@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainer.core.errors import ConfigError
 from trainer.core.probability import log_mean
-from trainer.storage.saved_run import SavedRun, listed
+from trainer.storage.saved_run import SavedRun, as_list
 from trainer.trained.trained_run import Known, TrainedRun
 from trainer.trained.tta import View
 from trainer.training.evaluate import Evaluation
@@ -68,7 +68,7 @@ def predict(run: Run, tta: View | list[View]) -> Predictions:
 
 def sources(run: Run) -> list[SavedRun]:
     """The runs that are named. Raises ConfigError where there are none."""
-    one, several = run.config["run"], listed(run.config["runs"])
+    one, several = run.config["run"], as_list(run.config["runs"])
     if one is not None and several:
         raise ConfigError("give run, one run, or runs, several as one, but not both")
     return [SavedRun.at(path, "runs") for path in several] or [SavedRun.at(one)]

@@ -134,9 +134,9 @@ def overlapping() -> bytes:
 
 ARCHIVES = {
     "compressed": (lambda: archive(set_to(compress_type=zipfile.ZIP_DEFLATED)), "a compressed ent"),
-    "up": (lambda: archive(set_to(filename="x/../../../up")), "an entry outside of it"),
-    "absolute": (lambda: archive(set_to(filename="/etc/up")), "an entry outside of it"),
-    "link": (lambda: archive(set_to(external_attr=0o120777 << 16)), "a link in it"),
+    "up": (lambda: archive(set_to(filename="x/../../../up")), "an entry outside itself"),
+    "absolute": (lambda: archive(set_to(filename="/etc/up")), "an entry outside itself"),
+    "link": (lambda: archive(set_to(external_attr=0o120777 << 16)), "contains a link"),
     "overlapping": (overlapping, "entries that overlap"),
     "no zip at all": (lambda: b"PK\x03\x04" + bytes(100), "cannot be read"),
 }
@@ -159,5 +159,5 @@ def test_what_torch_saves_passes(tmp_path):
 
 def test_a_state_that_is_no_mapping_is_refused(copy):
     forge(only_checkpoint(copy), "state.pt", saved([1, 2]))
-    with pytest.raises(CheckpointError, match="holds no mapping"):
+    with pytest.raises(CheckpointError, match="does not contain a mapping"):
         checkpoint.load(only_checkpoint(copy))

@@ -31,7 +31,7 @@ def test_a_function_by_import_path_is_code_too(copy, tmp_path, bait, marker, cap
     hostile = node | {"function": "owned_by_import.function"}
     path = changed(copy, lambda config: config.update({group: hostile}))
     assert evaluate(tmp_path / "e", where) == CheckpointError.exit_code
-    said = f"{path}: {group}.function='owned_by_import.function' is no code of this config tree; "
+    said = f"{path}: {group}.function='owned_by_import.function' is not code"
     assert capsys.readouterr().err.startswith(said)
     assert not marker.exists()
 
@@ -95,7 +95,7 @@ def test_named_code_is_found_in_every_container():
         "c.function": {"_target_": "y"},
         "c.function._target_": "y",
     }
-    with pytest.raises(CheckpointError, match=r"x: function=3 is no code"):
+    with pytest.raises(CheckpointError, match=r"x: function=3 is not code"):
         check_code({"function": 3}, {"x"}, Path("x"))
-    with pytest.raises(CheckpointError, match=r"x: a\._target_=\['x'\] is no code"):
+    with pytest.raises(CheckpointError, match=r"x: a\._target_=\['x'\] is not code"):
         check_code({"a": {"_target_": ["x"]}}, {"x"}, Path("x"))

@@ -11,7 +11,7 @@ from support import make_run, node_of, train
 
 from trainer.core.errors import CheckpointError, DataError
 from trainer.storage import checkpoint, untrusted
-from trainer.storage.saved_run import HARMLESS, SavedRun, known_code, parsed
+from trainer.storage.saved_run import HARMLESS, SavedRun, known_code, read_config
 
 TARGETS = (
     "os.system",
@@ -143,7 +143,7 @@ def test_a_config_that_is_none_is_refused(tmp_path, bait, marker, text, message)
     path = tmp_path / "config.yaml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(CheckpointError, match=message) as caught:
-        parsed(path)
+        read_config(path)
     assert str(path) in str(caught.value)
     assert not marker.exists()
 
@@ -181,7 +181,7 @@ def test_a_checkpoints_config_is_looked_at_before_a_run_goes_on(copy, bait, mark
     (copy / "status.json").write_text('{"state": "preempted"}')
     settings = ["model.hidden=[16]", "postprocess=temperature", "epochs=2", "resume=auto"]
     assert train(copy, *settings, "resume_allow=[loss]") == CheckpointError.exit_code
-    said = f"{path / 'config.json'}: loss._target_='owned_by_import.function' is no code"
+    said = f"{path / 'config.json'}: loss._target_='owned_by_import.function' is not code"
     assert capsys.readouterr().err.startswith(said)
     assert not marker.exists()
 

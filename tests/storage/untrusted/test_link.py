@@ -71,7 +71,7 @@ def test_the_folder_itself_may_be_a_link(copy, tmp_path):
 def test_a_pipe_is_not_waited_for(copy):
     (copy / "config.yaml").unlink()
     os.mkfifo(copy / "metrics.fifo")
-    with pytest.raises(CheckpointError, match="is no file"):
+    with pytest.raises(CheckpointError, match="is not a regular file"):
         untrusted.check_tree(copy)
 
 

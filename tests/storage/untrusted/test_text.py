@@ -19,7 +19,7 @@ from trainer.storage.run_folder import RunFolder
 NOT_JSON = {
     "too large": ("{" + " " * untrusted.LARGEST + "}", "larger than 1,048,576 bytes"),
     "deep": ("[" * 100_000, "cannot be read"),
-    "no mapping": ("[1]", "holds no mapping"),
+    "no mapping": ("[1]", "does not contain a mapping"),
     "no JSON": ("{", "cannot be read"),
     "no text": ("\ud800", "cannot be read"),
 }
@@ -51,7 +51,7 @@ def test_a_status_is_read_within_limits(copy, tmp_path):
     for text, said in (("[1]", "unreadable"), ("", "unreadable"), ('{"state": "x"}', "x")):
         status.write_text(text)
         assert RunFolder(copy).status["state"] == said
-    with pytest.raises(ConfigError, match=r"already holds a run \(x\)"):
+    with pytest.raises(ConfigError, match=r"already contains a run \(x\)"):
         RunFolder(copy).claim(fresh=True)
     status.write_text(" " * (untrusted.LARGEST + 1))
     with pytest.raises(CheckpointError, match="larger than"):
@@ -108,7 +108,7 @@ STORES: dict[str, Callable[[Path], tuple[str, bytes]]] = {
 def test_a_hostile_store_is_refused(copy, marker, make):
     name, data = make(marker)
     (copy / "examples" / name).write_bytes(data)
-    with pytest.raises(DataError, match="examples holds no difficulty store"):
+    with pytest.raises(DataError, match="examples has no readable difficulty store"):
         history.open(copy)
     assert not marker.exists()
 

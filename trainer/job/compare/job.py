@@ -20,7 +20,7 @@ from trainer.job.compare.runs import find, read
 from trainer.job.compare.significance import Correction
 from trainer.job.compare.tables import brief
 from trainer.report.console import table
-from trainer.storage.saved_run import SavedRun, listed
+from trainer.storage.saved_run import SavedRun, as_list
 
 if TYPE_CHECKING:
     from trainer.dataset import Data
@@ -65,7 +65,7 @@ class Compare(Job):
 
     def __call__(self, run: Run) -> dict[str, Any]:
         """Read, compare, say, write."""
-        paths = listed(run.config["runs"])
+        paths = as_list(run.config["runs"])
         if not paths:
             raise ConfigError("runs must be given: a sweep's folder, or a list of run folders")
         of = compare(
@@ -137,7 +137,7 @@ class Compare(Job):
             source = SavedRun.at(str(of.baseline.runs[0].folder), "runs")
             data = run.like(source).data
             held = history.open(source.folder)
-            held.check(data.train.ids.numpy(), data.train.labels.numpy())
+            held.check_split(data.train.ids.numpy(), data.train.labels.numpy())
         except (TrainerError, OSError, ValueError) as error:
             return None, f"without their images: {error}"
         return data, ""
