@@ -13,8 +13,6 @@ from trainer.core.errors import CheckpointError
 from trainer.storage.saved_run import SavedRun, check_code, known_code, named_code
 
 PACKAGE = CONF.parent / "trainer"
-
-
 FUNCTIONS = [
     ("loss", node_of("loss", "function")),
     ("schedule", node_of("schedule", "lambda")),
