@@ -124,7 +124,7 @@ def wait_for_save(child: Child, number: int) -> None:
 
 def digest(folder: Path) -> str:
     """One SHA-256 over what a run has come to, as its last checkpoint says."""
-    held = checkpoint.load(checkpoint.at(folder / "checkpoints", steps(folder)[0]))
+    held = checkpoint.load(checkpoint.step_folder(folder / "checkpoints", steps(folder)[0]))
     return sha256(held.model, {name: held.state[name] for name in HASHED})
 
 

@@ -39,7 +39,7 @@ def harmed(what: str, run: Path, number: int, harm: Harm, rng: random.Random) ->
     """Each must be found, and the checkpoint before it taken with one warning that names both."""
     outcome = Outcome(f"{what} in the latest checkpoint")
     folder = run / "checkpoints"
-    newest, before = (checkpoint.at(folder, step) for step in steps(run)[:2])
+    newest, before = (checkpoint.step_folder(folder, step) for step in steps(run)[:2])
     files = sorted(newest.iterdir())
     for _ in range(number):
         file = rng.choice(files)
@@ -59,7 +59,7 @@ def all_damaged(run: Path) -> Outcome:
     """Exit 5 with each reason, and no silent start from nothing."""
     outcome = Outcome("all checkpoints damaged", 1)
     (run / "status.json").unlink()  # or it is finished
-    paths = [checkpoint.at(run / "checkpoints", step) for step in steps(run)]
+    paths = [checkpoint.step_folder(run / "checkpoints", step) for step in steps(run)]
     for path in paths:
         state = path / "state.pt"
         state.write_bytes(state.read_bytes()[:-1])

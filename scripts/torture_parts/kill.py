@@ -110,7 +110,7 @@ def unreadable(folder: Path) -> str:
     if not steps(folder):
         return ""
     try:
-        checkpoint.load(checkpoint.at(folder / "checkpoints", steps(folder)[0]))
+        checkpoint.load(checkpoint.step_folder(folder / "checkpoints", steps(folder)[0]))
     except CheckpointError as error:
         return str(error)
     return ""

@@ -101,11 +101,13 @@ REFUSED = {
     "ema=1": "ema must be in (0, 1), got 1\n",
     "sam=0": "sam must be in (0, inf), got 0\n",
     "sam=-0.1": "sam must be in (0, inf), got -0.1\n",
-    "swa=abc": "swa must be a length such as 5ep, 400st or 0.1run, got abc\n",
+    "swa=abc": "swa must be a duration such as 5ep, 400st or 0.1run, got abc\n",
     "precision=fp17": "precision must be one of fp32, bf16, fp16, got fp17. Did you mean fp16?\n",
     "device=gpu": "device must be auto, cpu, cuda, cuda:N or mps, got gpu. Did you mean cuda?\n",
-    "checkpoint.every=3": "checkpoint.every must be a length such as 5ep, 400st or 0.1run, got 3\n",
-    "log.every=abc": "log.every must be a length such as 5ep, 400st or 0.1run, got abc\n",
+    "checkpoint.every=3": (
+        "checkpoint.every must be a duration such as 5ep, 400st or 0.1run, got 3\n"
+    ),
+    "log.every=abc": "log.every must be a duration such as 5ep, 400st or 0.1run, got abc\n",
     "log.every=0st": "log.every must be above 0, got 0st\n",
     # syntax
     "a==": "a==: special characters need quotes: 'a=\"=\"'\n",

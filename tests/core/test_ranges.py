@@ -17,7 +17,7 @@ from trainer.core.ranges import within
         (-3, "(-inf, 0]"),
     ],
 )
-def test_what_lies_within(value: float, interval: str) -> None:
+def test_values_inside(value: float, interval: str) -> None:
     within("a.b", value, interval)
     with pytest.raises(ValueError, match=r"a\.b"):
         within("a.b", [5.0, float("nan")], interval)
@@ -36,7 +36,7 @@ def test_what_lies_within(value: float, interval: str) -> None:
         ((0.5, 2.0), "[0, 1)"),
     ],
 )
-def test_what_lies_outside_is_named(value: float, interval: str) -> None:
+def test_values_outside_are_named(value: float, interval: str) -> None:
     with pytest.raises(ValueError, match="must be in") as caught:
         within("optimizer.lr", value, interval)
     assert str(caught.value) == f"optimizer.lr must be in {interval}, got {value}"

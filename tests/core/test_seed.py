@@ -71,7 +71,7 @@ def test_seed_torch_seeds_the_default_generator() -> None:
     assert not torch.equal(got, torch.rand(4))
 
 
-def test_moment_is_a_function_of_seed_step_and_purpose_but_not_of_the_epoch() -> None:
+def test_a_step_id_depends_on_seed_step_and_purpose_but_not_on_the_epoch() -> None:
     def number(seed: int, epoch: int, step: int, purpose: Purpose) -> int:
         return int(StepId(seed, epoch, step).generator(purpose).integers(2**63))
 
@@ -85,23 +85,23 @@ def test_moment_is_a_function_of_seed_step_and_purpose_but_not_of_the_epoch() ->
     assert base not in others
 
 
-def test_draws_equal_a_loop_over_python_integers() -> None:
+def test_uniform_equals_a_loop_over_python_integers() -> None:
     """int64 multiplication wraps and shifts are logical: the same bits as unsigned arithmetic."""
     positions = [0, 1, 2, 59_999, 2**40 + 3]
-    draws = ExampleRandom(11, 4, torch.tensor(positions))
+    random = ExampleRandom(11, 4, torch.tensor(positions))
     base = derive(11, Purpose.AUGMENT, 4)
     for call in range(1, 6):
         expected = []
         for position in positions:
             key = finalise((position * GOLDEN + base) % 2**64)
             expected.append((finalise((key + derive(call)) % 2**64) >> 40) / 2**24)
-        assert draws.uniform().tolist() == expected
+        assert random.uniform().tolist() == expected
 
 
-def test_draws_do_not_depend_on_who_else_is_in_the_batch() -> None:
+def test_numbers_do_not_depend_on_the_rest_of_the_batch() -> None:
     def numbers(positions: torch.Tensor) -> torch.Tensor:
-        draws = ExampleRandom(0, 3, positions)
-        columns = draws.uniform(), draws.integer(0, 9), draws.normal(), draws.chance(0.3)
+        random = ExampleRandom(0, 3, positions)
+        columns = random.uniform(), random.integer(0, 9), random.normal(), random.chance(0.3)
         return torch.stack([column.double() for column in columns], 1)
 
     whole = numbers(torch.arange(12))
@@ -112,7 +112,7 @@ def test_draws_do_not_depend_on_who_else_is_in_the_batch() -> None:
 
 
 @pytest.mark.parametrize(("seed", "epoch", "shift"), [(1, 0, 0), (0, 1, 0), (0, 0, 1)])
-def test_draws_change_with_seed_epoch_and_position(seed: int, epoch: int, shift: int) -> None:
+def test_numbers_change_with_seed_epoch_and_position(seed: int, epoch: int, shift: int) -> None:
     positions = torch.arange(100)
     same = (
         ExampleRandom(0, 0, positions).uniform()
@@ -122,8 +122,8 @@ def test_draws_change_with_seed_epoch_and_position(seed: int, epoch: int, shift:
 
 
 def test_uniform_is_uniform() -> None:
-    draws = ExampleRandom(0, 0, torch.arange(MANY))
-    first, second = draws.uniform(), draws.uniform()
+    random = ExampleRandom(0, 0, torch.arange(MANY))
+    first, second = random.uniform(), random.uniform()
     for numbers in (first, second):
         assert stats.kstest(numbers.double().numpy(), "uniform").pvalue > 0.01
         assert numbers.min() >= 0
@@ -151,10 +151,10 @@ def test_integer_takes_every_value_equally_often_and_never_the_bound() -> None:
 
 
 def test_chance_has_its_probability() -> None:
-    draws = ExampleRandom(0, 0, torch.arange(MANY))
-    assert abs(draws.chance(0.2).float().mean() - 0.2) < 0.005
-    assert not draws.chance(0.0).any()
-    assert draws.chance(1.0).all()
+    random = ExampleRandom(0, 0, torch.arange(MANY))
+    assert abs(random.chance(0.2).float().mean() - 0.2) < 0.005
+    assert not random.chance(0.0).any()
+    assert random.chance(1.0).all()
 
 
 def test_normal_is_standard_normal() -> None:
@@ -166,22 +166,22 @@ def test_normal_is_standard_normal() -> None:
 
 def test_uniforms_equal_a_loop_over_python_integers() -> None:
     """Each 64-bit number of a row's SplitMix64 makes two numbers: its lower half is the first."""
-    draws = ExampleRandom(11, 4, torch.tensor([7]))
-    draws.uniform()
+    random = ExampleRandom(11, 4, torch.tensor([7]))
+    random.uniform()
     state = finalise(
         (finalise((7 * GOLDEN + derive(11, Purpose.AUGMENT, 4)) % 2**64) + derive(2)) % 2**64
     )
     words = [finalise((state + i * GOLDEN) % 2**64) for i in range(2)]
     halves = [word >> shift & 0xFFFFFFFF for word in words for shift in (0, 32)]
     expected = [((half ^ 0x80000000) >> 8) / 2**24 for half in halves]  # signed, from the middle
-    assert draws.uniforms(3)[0].tolist() == expected[:3]
+    assert random.uniforms(3)[0].tolist() == expected[:3]
 
 
 def test_many_at_once_are_uniform_and_normal_and_independent() -> None:
-    draws = ExampleRandom(0, 0, torch.arange(1000))
-    uniforms, normals = draws.uniforms(101), draws.normals(101)
+    random = ExampleRandom(0, 0, torch.arange(1000))
+    uniforms, normals = random.uniforms(101), random.normals(101)
     assert uniforms.shape == normals.shape == (1000, 101)
-    assert draws.drawn == 2
+    assert random.calls == 2
     assert stats.kstest(uniforms.flatten().double().numpy(), "uniform").pvalue > 0.01
     assert uniforms.min() >= 0
     assert uniforms.max() < 1
@@ -192,23 +192,23 @@ def test_many_at_once_are_uniform_and_normal_and_independent() -> None:
         assert np.abs(between - np.eye(7)).max() < 0.12  # 1 / √n is 0.03
 
 
-def test_many_at_once_do_not_depend_on_who_else_is_in_the_batch() -> None:
+def test_many_at_once_do_not_depend_on_the_rest_of_the_batch() -> None:
     whole = ExampleRandom(0, 3, torch.arange(12)).normals(5)
     parts = [ExampleRandom(0, 3, part).normals(5) for part in torch.arange(12).split(5)]
     assert torch.equal(whole, torch.cat(parts))
     assert not torch.equal(whole, ExampleRandom(0, 4, torch.arange(12)).normals(5))
 
 
-def test_the_stream_on_the_host_is_a_further_one_of_every_row():
-    """Known without the device: here the positions lie on the CPU, the numbers anywhere."""
-    draws, again = (ExampleRandom(1, 2, torch.arange(50)) for _ in range(2))
-    host, second = draws.on_host(), draws.on_host()
+def test_the_stream_on_the_host_is_independent() -> None:
+    """Its numbers are on the CPU wherever those of the main stream are."""
+    random, again = (ExampleRandom(1, 2, torch.arange(50)) for _ in range(2))
+    host, second = random.on_host(), random.on_host()
     assert torch.equal(host.uniform(), again.on_host().uniform())
     drawn = [
         host.uniform(),
         second.uniform(),
-        draws.uniform(),
-        ExampleRandom(1, 2, draws.positions).uniform(),
+        random.uniform(),
+        ExampleRandom(1, 2, random.positions).uniform(),
     ]
     assert len({row.numpy().tobytes() for row in drawn}) == 4
     part = ExampleRandom(1, 2, torch.arange(20, 30)).on_host()

@@ -229,7 +229,7 @@ def test_the_first_step_learns_what_the_teacher_says(teacher, tmp_path):
     log.close()
     other = make_run(tmp_path, "model=simple_cnn", "seed=7", "device=cpu")
     best = read_json(teacher / "result.json")["best_step"]
-    held = checkpoint.load(checkpoint.at(teacher / "checkpoints", best))
+    held = checkpoint.load(checkpoint.step_folder(teacher / "checkpoints", best))
     other.model.load_state_dict(held.model)
     other.model.eval()
     pixels = seen["images"] * run.forward.std + run.forward.mean

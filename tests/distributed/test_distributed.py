@@ -222,7 +222,7 @@ def test_a_signal_to_one_stops_all(tmp_path):
     assert read_json(tmp_path / "run" / "status.json")["state"] == "preempted"
     checkpoints = tmp_path / "run" / "checkpoints"
     (step,) = checkpoint.steps(checkpoints)
-    held = checkpoint.load(checkpoint.at(checkpoints, step))
+    held = checkpoint.load(checkpoint.step_folder(checkpoints, step))
     assert held.state["progress"]["step"] == step
     assert [text.count("\n") for text in said(tmp_path)] == [1, 0]
 
@@ -329,8 +329,8 @@ def test_refused_before_torch(monkeypatch, environment, settings, message):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    here = torchrun.place()
     with pytest.raises(ConfigError, match=re.escape(message)):
-        here = torchrun.place()
         check_processes(config_of() | settings, here.size, started=here.started)
 
 

@@ -132,7 +132,7 @@ def test_no_store_is_one_line(
     bare.mkdir()
     (bare / "config.yaml").write_text((noisy / "config.yaml").read_text())
     assert examples(tmp_path / "e", f"run={bare}") == DataError.exit_code
-    assert "holds no difficulty store" in capsys.readouterr().err
+    assert "no readable difficulty store" in capsys.readouterr().err
     assert examples(tmp_path / "f") == ConfigError.exit_code
 
 

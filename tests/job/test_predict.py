@@ -40,7 +40,7 @@ def test_a_row_for_each_example(trained, tmp_path):
     run = make_run(tmp_path / "r", "model=mlp", "seed=3", "device=cpu")
     result = read_json(tmp_path / "p" / "result.json")
     step = read_json(trained / "result.json")["best_step"]
-    best = checkpoint.load(checkpoint.at(trained / "checkpoints", step))
+    best = checkpoint.load(checkpoint.step_folder(trained / "checkpoints", step))
     run.model.load_state_dict(best.model)
     run.model.eval()
     test: Split = run.data.test

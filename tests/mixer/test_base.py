@@ -181,7 +181,7 @@ def test_targets_without_a_meaning_are_refused(mixer: Mixer, targets: str) -> No
 def test_bad_settings_are_named() -> None:
     with pytest.raises(ValueError, match=r"mixer\.probability must be in \[0, 1\], got 1\.5"):
         Cutmix(probability=1.5)
-    with pytest.raises(ValueError, match=r"mixer\.until must be a length such as .*, got '3'"):
+    with pytest.raises(ValueError, match=r"mixer\.until must be a duration such as .*, got '3'"):
         Ricap(until="3")
 
 

@@ -77,7 +77,7 @@ def test_mixers_are_built_from_the_command_line() -> None:
         ("alpha", 0, "mixer.mixers.mixup.alpha must be in (0, inf), got 0.0"),
         ("alpha", "x", "mixer.mixers.mixup.alpha must be a number, got x"),
         ("alpa", 1, "mixer.mixers.mixup.alpa: Mixup has no such setting."),
-        ("until", "3", "mixer.mixers.mixup.until must be a length such as"),
+        ("until", "3", "mixer.mixers.mixup.until must be a duration such as"),
     ],
 )
 def test_settings_of_the_mixers_are_named(key: str, value, line: str) -> None:

@@ -1,4 +1,4 @@
-"""Outputs of a model that is too sure of itself."""
+"""Outputs of an overconfident model."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ def drawn(number: int, classes: int, seed: int) -> Case:
 
 @pytest.fixture
 def overconfident() -> Callable[[int, int, int], Case]:
-    """Makes outputs and labels of a number of examples and classes from a seed."""
+    """A function of (examples, classes, seed) that returns outputs and labels."""
     return drawn
 
 

@@ -1,4 +1,4 @@
-"""What is fitted is kept with the run and read back."""
+"""What is fitted is saved with the run and restored."""
 
 import json
 
@@ -13,7 +13,7 @@ from trainer.postprocess.prior_correction import PriorCorrection
 from trainer.postprocess.temperature import Temperature
 from trainer.postprocess.threshold import Threshold
 
-MADE = {
+FITTED = {
     "temperature": Temperature,
     "platt": Platt,
     "isotonic": Isotonic,
@@ -22,14 +22,14 @@ MADE = {
 }
 
 
-def test_all_are_here():
-    assert {*MADE, "none"} == set(options("postprocess"))
+def test_every_option_is_tested():
+    assert {*FITTED, "none"} == set(options("postprocess"))
 
 
-@pytest.mark.parametrize("name", MADE)
-def test_what_is_read_back_does_the_same(name, many, tmp_path):
+@pytest.mark.parametrize("name", FITTED)
+def test_a_restored_fit_gives_the_same_outputs(name, many, tmp_path):
     outputs, labels = many
-    first, again = MADE[name](), MADE[name]()
+    first, again = FITTED[name](), FITTED[name]()
     first.prepare(labels.bincount(minlength=5))
     first.fit(outputs, labels)
     assert not again.load(tmp_path, {"a": 1}, "step-3")
@@ -37,18 +37,18 @@ def test_what_is_read_back_does_the_same(name, many, tmp_path):
     assert not again.load(tmp_path, {"a": 2}, "step-3"), "other settings"
     assert not again.load(tmp_path, {"a": 1}, "step-4"), "another checkpoint"
     assert again.load(tmp_path, {"a": 1}, "step-3")
-    found = first(outputs)
-    assert found.dtype == outputs.dtype
-    assert torch.equal(found, again(outputs))
-    assert torch.isfinite(found).all()
+    corrected = first(outputs)
+    assert corrected.dtype == outputs.dtype
+    assert torch.equal(corrected, again(outputs))
+    assert torch.isfinite(corrected).all()
 
 
 @pytest.mark.parametrize(
     "text", ["{", "[]", "{}", json.dumps({"settings": {}, "of": "", "fitted": 3})]
 )
-def test_a_damaged_file_is_one_line(tmp_path, text):
+def test_a_damaged_file_is_a_checkpoint_error(tmp_path, text):
     (tmp_path / "postprocess.json").write_text(text)
     with pytest.raises(
-        CheckpointError, match=r"postprocess\.json (cannot be read|holds no mapping)"
+        CheckpointError, match=r"postprocess\.json (cannot be read|does not contain a mapping)"
     ):
         Temperature().load(tmp_path, {}, "")

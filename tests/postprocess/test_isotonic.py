@@ -15,7 +15,7 @@ def fitted(outputs, labels) -> Isotonic:
 
 
 def test_by_hand():
-    """1, 3, 2, 4 at 0, 1, 2, 3: the middle two become 2.5, with a level part between them."""
+    """1, 3, 2, 4 at 0, 1, 2, 3: the middle two become 2.5, with a flat part between them."""
     points, values = isotonic(np.array([2.0, 0, 1, 3]), np.array([2.0, 1, 3, 4]))
     assert points.tolist() == [0, 1, 2, 3]
     assert values.tolist() == [1, 2.5, 2.5, 4]
@@ -24,7 +24,7 @@ def test_by_hand():
 
 
 @pytest.mark.parametrize("digits", [1, 2, 15])  # with ties, and without
-def test_it_is_scikit_learns(digits):
+def test_against_scikit_learn(digits):
     rng = np.random.default_rng(0)
     x = rng.random(500).round(digits)
     y = (rng.random(500) < x).astype(float)
@@ -40,7 +40,7 @@ def test_each_class_against_the_rest(many):
     """Renormalised, and one example's worth of even probability: no loss is infinite."""
     outputs, labels = many
     p = outputs.double().softmax(1).numpy()
-    risen = np.stack(
+    mapped = np.stack(
         [
             IsotonicRegression(out_of_bounds="clip")
             .fit(p[:, c], labels.numpy() == c)
@@ -49,14 +49,14 @@ def test_each_class_against_the_rest(many):
         ],
         1,
     )
-    assert (risen == 0).any()
-    expected = (2000 * risen / risen.sum(1, keepdims=True) + 1 / 5) / 2001
+    assert (mapped == 0).any()
+    expected = (2000 * mapped / mapped.sum(1, keepdims=True) + 1 / 5) / 2001
     found = fitted(outputs, labels)(outputs.double())
     np.testing.assert_allclose(found.exp().numpy(), expected, rtol=1e-9)
     assert torch.isfinite(found).all()
 
 
-def test_every_function_zero_is_an_even_guess():
+def test_uniform_where_every_function_is_zero():
     outputs, labels = torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]), torch.tensor([2, 2])
     made = fitted(outputs, labels)
     made.fitted["values"] = [[0.0] * len(values) for values in made.fitted["values"]]
@@ -64,7 +64,7 @@ def test_every_function_zero_is_an_even_guess():
 
 
 def test_it_calibrates(many, overconfident):
-    """Log likelihood per example, on the examples it was fitted on and on others."""
+    """The loss on examples that it was not fitted on falls by a quarter."""
     outputs, labels = overconfident(4000, 5, 9)
     made = fitted(*many)
     before = torch.nn.functional.cross_entropy(outputs, labels)

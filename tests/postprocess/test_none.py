@@ -1,4 +1,4 @@
-"""Nothing happens."""
+"""No postprocessing changes nothing."""
 
 import torch
 

@@ -14,7 +14,7 @@ from trainer.postprocess.platt import Platt, fit_sigmoids, log_odds
 
 
 class Scores(ClassifierMixin, BaseEstimator):
-    """A classifier whose decision function is what it is given."""
+    """A classifier that returns its input as the decision function."""
 
     def fit(self, x, y):
         self.classes_ = np.unique(y)
@@ -50,12 +50,12 @@ def test_by_hand():
 
 
 @pytest.mark.parametrize("classes", ["many", "binary"])
-def test_it_is_scikit_learns(classes, request):
+def test_against_scikit_learn(classes, request):
     """One against the rest with Platt's targets, renormalised; two classes have one sigmoid."""
     outputs, labels = request.getfixturevalue(classes)
     scores = log_odds(outputs.double()).numpy()
-    held = FrozenEstimator(Scores().fit(scores, labels.numpy()))
-    reference = CalibratedClassifierCV(held, method="sigmoid").fit(scores, labels.numpy())
+    classifier = FrozenEstimator(Scores().fit(scores, labels.numpy()))
+    reference = CalibratedClassifierCV(classifier, method="sigmoid").fit(scores, labels.numpy())
     p = fitted(outputs, labels)(outputs.double()).exp().numpy()
     np.testing.assert_allclose(p, reference.predict_proba(scores), atol=2e-4)
 
@@ -88,7 +88,7 @@ def test_two_classes_have_one_sigmoid(binary):
 
 
 def test_a_separated_class_has_a_slope_with_platts_targets():
-    """Without them it grows as far as the rounds go."""
+    """Without them the slope grows until the rounds run out."""
     outputs, labels = torch.tensor([[5.0, 0.0], [0.0, 5.0]]), torch.tensor([0, 1])
     smooth, hard = fitted(outputs, labels), fitted(outputs, labels, smooth=False)
     assert smooth(outputs)[0, 0].exp().item() == pytest.approx(2 / 3)  # (1 + 1) / (1 + 2)
@@ -96,7 +96,7 @@ def test_a_separated_class_has_a_slope_with_platts_targets():
     assert torch.isfinite(hard(outputs)).all()
 
 
-def test_a_class_that_val_has_not(many):
+def test_a_class_absent_from_val(many):
     outputs, labels = many
     p = fitted(outputs[labels != 2], labels[labels != 2])(outputs).exp()
     assert p[:, 2].mean() < 1e-3

@@ -25,7 +25,7 @@ def test_by_hand():
 
 
 def test_the_gradient_is_zero(many):
-    """A few steps of gradient descent, as circulate, stop before it."""
+    """The usual 50 steps of LBFGS at a small rate stop short of it."""
     outputs, labels = many
     log_t = torch.tensor(fitted(outputs, labels), dtype=torch.float64).log().requires_grad_()
     F.cross_entropy(outputs.double() / log_t.exp(), labels).backward()
@@ -71,7 +71,7 @@ def test_predictions_stay(many):
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 60.0])
 def test_the_scale_of_the_outputs_does_not_matter(many, scale):
-    """T follows it, from a start far away too."""
+    """T scales with it, even if the optimum is far from the start."""
     outputs, labels = many
     t = fitted(outputs * scale, labels)
     assert t == pytest.approx(fitted(outputs, labels) * scale, rel=1e-5)

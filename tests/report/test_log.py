@@ -1,4 +1,4 @@
-"""metrics.jsonl and the event stream hold what the contract says, and stop no run."""
+"""metrics.jsonl and TensorBoard: their contents, resuming, and a full disk."""
 
 import json
 
@@ -14,7 +14,7 @@ from trainer.report.log import Log
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
-    overrides = ["optimizer=adamw", "mixer=mixup", "augmentation=light", "epochs=3"]
+    overrides = ["optimizer=adamw", "mixer=mixup", "augmentation=light"]
     assert train(folder, *overrides) == 0
     return folder
 
@@ -88,14 +88,14 @@ def test_each_step_once(run_folder):
     assert keys[-1][0] == "test"
 
 
-def test_not_finite_is_null(tmp_path):
+def test_nan_is_null(tmp_path):
     log = Log(tmp_path, pytest.fail)
     log.metrics("train", epoch=0, step=1, values={"loss": float("nan")})
     log.close()
     assert json.loads((tmp_path / "metrics.jsonl").read_text())["loss"] is None
 
 
-def test_a_resumed_log_forgets_what_comes_again(tmp_path):
+def test_a_resumed_log_drops_the_steps_that_are_repeated(tmp_path):
     log = Log(tmp_path, pytest.fail)
     log.metrics("train", epoch=0, step=1, values={"loss": 1.0})
     offset = log.offset
@@ -109,8 +109,8 @@ def test_a_resumed_log_forgets_what_comes_again(tmp_path):
     assert [(e.step, e.value) for e in accumulator.Scalars("train/loss")] == [(1, 1.0), (2, 3.0)]
 
 
-def test_a_log_begun_anew_forgets_all(tmp_path):
-    """A run that was killed before its first checkpoint has logged steps that are taken again."""
+def test_a_restarted_log_drops_everything(tmp_path):
+    """A run killed before its first checkpoint repeats the steps it has logged."""
     for _ in range(2):
         log = Log(tmp_path, pytest.fail)
         log.metrics("train", epoch=0, step=1, values={"loss": 1.0})

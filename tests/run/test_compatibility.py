@@ -46,11 +46,11 @@ def refusal(tmp_path, capsys, monkeypatch) -> Refusal:
 
 
 OF_THE_LABELS = {  # refused when the data opens: no folder is left
-    "task=segmentation": "task=segmentation does not support class labels; take task=classification",
+    "task=segmentation": "task=segmentation does not support class labels; take task=classificati",
     "task=regression": "task=regression does not support class labels; take task=classification",
     "masks task=regression": "task=regression does not support mask labels; take task=segmentation",
-    "masks task=classification": "task=classification does not support mask labels; take task=segmenta",
-    "boxes task=segmentation": "task=segmentation does not support vector labels; take task=regression",
+    "masks task=classification": "task=classification does not support mask labels; take task=seg",
+    "boxes task=segmentation": "task=segmentation does not support vector labels; take task=regre",
     "loss=mse": "loss=mse does not support class labels; take loss=cross_entropy",
     "loss=dice": "loss=dice does not support class labels; take loss=cross_entropy",
     "masks loss=l1": "loss=l1 does not support mask labels; take loss=cross_entropy",
@@ -59,10 +59,10 @@ OF_THE_LABELS = {  # refused when the data opens: no folder is left
     "images loss=focal": "loss=focal does not support image labels; take loss=mse",
     "masks mixer=mixup": "mixer=mixup has no meaning for a mask target, only for: class, vector, ",
     "boxes mixer=cutmix": "mixer=cutmix has no meaning for a vector target, only for: class, mask",
-    "masks postprocess=platt": "postprocess=platt does not support mask labels; take postprocess=none",
-    "boxes postprocess=isotonic": "postprocess=isotonic does not support vector labels; take postproces",
-    "boxes mining=hard_negative": "mining=hard_negative does not support vector labels; take mining=ohem",
-    "images mining=misclassified": "mining=misclassified does not support image labels; take mining=ohem",
+    "masks postprocess=platt": "postprocess=platt does not support mask labels; take postprocess=",
+    "boxes postprocess=isotonic": "postprocess=isotonic does not support vector labels; take post",
+    "boxes mining=hard_negative": "mining=hard_negative does not support vector labels; take mini",
+    "images mining=misclassified": "mining=misclassified does not support image labels; take mini",
     "masks mining=ohem mining.rank_by=excess": "mining.rank_by=excess needs class labels, not mask",
     "boxes mining=importance": "mining=importance ranks by el2n, which vector labels do not have; "
     "take mining.score=loss or error",

@@ -86,7 +86,7 @@ def test_it_is_read_once(uneven, tmp_path):
 
 
 def test_runs_that_do_not_fit_are_refused(uneven, tmp_path):
-    with pytest.raises(DataError, match="holds no difficulty store"):
+    with pytest.raises(DataError, match="no readable difficulty store"):
         kept(uneven, reference=str(tmp_path / "nowhere"))
     reference = recorded(tmp_path / "empty", uneven)
     with pytest.raises(DataError, match=r"no difficulty store|no losses on record"):

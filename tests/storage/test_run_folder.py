@@ -1,4 +1,4 @@
-"""A run folder has one owner, and a dead owner's is free."""
+"""A run folder has one owner at a time, and is free once the owner is dead."""
 
 import os
 import signal
@@ -10,8 +10,8 @@ from trainer.core.errors import BusyError
 from trainer.storage.run_folder import RunFolder
 
 
-def test_a_dead_owners_folder_is_free_though_its_workers_live(tmp_path):
-    """A loader's workers are forks of the owner: they must not keep its lock."""
+def test_a_dead_owners_folder_is_free_while_its_workers_live(tmp_path):
+    """A loader's workers are forked from the owner: they must not keep its lock."""
     told, tell = os.pipe()
     owner = os.fork()
     if not owner:

@@ -25,7 +25,7 @@ def test_they_are_what_the_last_layer_takes(reference, tmp_path):
     features = run.restore(str(reference), "sampler.reference").features(split)
     assert features.shape == (len(split), 24)
     theirs = make_run(reference, *SMALL, "model.hidden=[24]")
-    best = checkpoint.at(
+    best = checkpoint.step_folder(
         reference / "checkpoints", read_json(reference / "result.json")["best_step"]
     )
     theirs.model.load_state_dict(checkpoint.load(best).model)

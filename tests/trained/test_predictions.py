@@ -65,7 +65,9 @@ def logits_of(folder: Path, split: str, tmp_path: Path) -> tuple[torch.Tensor, t
     overrides = ["model=mlp", f"model.hidden={hidden}", f"seed={seed}", "device=cpu"]
     run = make_run(tmp_path, *overrides, "dataset.val_fraction=0.3")
     best = read_json(folder / "result.json")["best_step"]
-    run.model.load_state_dict(checkpoint.load(checkpoint.at(folder / "checkpoints", best)).model)
+    run.model.load_state_dict(
+        checkpoint.load(checkpoint.step_folder(folder / "checkpoints", best)).model
+    )
     run.model.eval()
     held = getattr(run.data, split)
     pixels = held.images.read(held.ids.tolist()).float() / 255
@@ -288,7 +290,9 @@ def test_views_are_averaged(plain, tmp_path, tta):
     found = evaluate(tmp_path / "e", f"run={plain}", f"job.tta={tta}")
     run = make_run(tmp_path, "model=mlp", "model.hidden=[32]", "dataset.val_fraction=0.3")
     best = read_json(plain / "result.json")["best_step"]
-    run.model.load_state_dict(checkpoint.load(checkpoint.at(plain / "checkpoints", best)).model)
+    run.model.load_state_dict(
+        checkpoint.load(checkpoint.step_folder(plain / "checkpoints", best)).model
+    )
     test = run.data.test
     images = run.forward.standardise(run.forward.unit(test.images.read(test.ids.tolist())))
     with torch.no_grad():

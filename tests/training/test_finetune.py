@@ -41,7 +41,7 @@ def source(tmp_path_factory):
 
 def best(folder):
     step = read_json(folder / "result.json")["best_step"]
-    return checkpoint.load(checkpoint.at(folder / "checkpoints", step))
+    return checkpoint.load(checkpoint.step_folder(folder / "checkpoints", step))
 
 
 def test_all_but_the_head_is_the_sources(source, tmp_path):
@@ -148,7 +148,7 @@ def test_a_module_that_cannot_be_the_last_frozen_one(freeze, message):
             "finetune.freeze must be .* got backbon. Did you mean backbone",
         ),
         ("finetune.unfreeze=1ep", "finetune.unfreeze=1ep needs finetune.freeze"),
-        ("finetune.unfreeze=soon", "finetune.unfreeze must be a length"),
+        ("finetune.unfreeze=soon", "finetune.unfreeze must be a duration"),
         ("finetune.head_lr_factor=0", r"finetune.head_lr_factor must be in \(0, inf\)"),
         ("finetune.layer_decay=1.5", r"finetune.layer_decay must be in \(0, 1\]"),
     ],

@@ -101,7 +101,7 @@ def test_a_whole_run_through_the_folder(tmp_path):
         min(line["loss"] for line in events(folder) if line["split"] == "val")
     )
     before = (folder / "metrics.jsonl").read_bytes()
-    with pytest.raises(Exception, match="already holds a run"):
+    with pytest.raises(Exception, match="already contains a run"):
         train(folder)
     assert train(folder, "resume=auto", "early_stopping=patience") == 0
     assert (folder / "metrics.jsonl").read_bytes() == before

@@ -265,7 +265,9 @@ def mean_of_ends(folder, *overrides) -> dict[str, Tensor]:
     """The mean of the weights at the ends of the epochs, from the checkpoints of a plain run."""
     fitted(folder, *overrides, "checkpoint.keep=9")
     steps = checkpoint.steps(folder / "checkpoints")
-    models = [checkpoint.load(checkpoint.at(folder / "checkpoints", s)).model for s in steps]
+    models = [
+        checkpoint.load(checkpoint.step_folder(folder / "checkpoints", s)).model for s in steps
+    ]
     return {name: torch.stack([m[name] for m in models]).mean(0) for name in models[0]}
 
 
@@ -282,7 +284,7 @@ def test_the_checkpoint_holds_the_average_and_the_test_takes_it(tmp_path, averag
     settings = ("epochs=3", "dataset.val_fraction=0.3", average)
     assert train(folder, *settings) == 0
     result = read_json(folder / "result.json")
-    held = checkpoint.load(checkpoint.at(folder / "checkpoints", result["best_step"]))
+    held = checkpoint.load(checkpoint.step_folder(folder / "checkpoints", result["best_step"]))
     file = safetensors.torch.load_file(held.path / "model.safetensors")
     assert not same(file, held.state["average"]["trained"])
     run = make_run(tmp_path / "again", "model=mlp", "device=cpu", *settings)

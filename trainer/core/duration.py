@@ -1,35 +1,35 @@
-"""Lengths in any unit: `5ep` epochs, `400st` optimizer steps, `0.1run` a share of the run."""
+"""Durations in any unit: `5ep` epochs, `400st` optimizer steps, `0.1run` a fraction of the run."""
 
 import math
 import re
 from dataclasses import dataclass
 
 PATTERN = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e-?[0-9]+)?)\s*(ep|st|run)\s*")
-ROUNDING = 1e-9  # 0.07run of 100 steps is 7.000000000000001 of them
+ROUNDING = 1e-9  # relative: 0.07run of 100 steps comes out as 7.000000000000001
 
 
 @dataclass(frozen=True)
 class Clock:
-    """How long a run is, or what is left of it, in steps of a full epoch."""
+    """Converts durations to optimizer steps, for a whole run or for the rest of one."""
 
-    steps_per_epoch: float
-    total: float
-    before: float = 0.0  # steps of the run that are not in `total`
+    steps_per_epoch: float  # of a full epoch
+    total: float  # steps that `1run` stands for
+    before: float = 0.0  # steps of the run that precede those in `total`
 
-    def steps(self, length: str) -> float:
-        """The length in steps."""
-        value, unit = parse(length)
+    def steps(self, duration: str) -> float:
+        """Convert a duration to steps, not rounded. Raises ValueError if it cannot be parsed."""
+        value, unit = parse(duration)
         return value * {"ep": self.steps_per_epoch, "st": 1.0, "run": self.total}[unit]
 
     def after(self, start: float) -> "Clock":
-        """The clock of what remains after `start` steps."""
+        """Return the clock of the steps that remain after the first `start`."""
         start = min(start, self.total)
         return Clock(self.steps_per_epoch, self.total - start, self.before + start)
 
     def require(self, setting: str, steps: float, *, inside: bool = False) -> None:
-        """Raise ValueError unless so many steps fit; `inside`: with some of the run after them.
+        """Raise ValueError unless `steps` fit into the run; with `inside`, unless some are left.
 
-        `setting` is the setting with its value.
+        `setting` is quoted in the message and includes the value: `warmup.steps=2ep`.
         """
         fits = not reached(steps, self.total) if inside else reached(self.total, steps)
         if not fits:
@@ -42,69 +42,72 @@ class Clock:
 
 
 class Every:
-    """When something is due that happens every so often.
+    """Says when something periodic is due.
 
-    Epochs are counted as they end, however many steps a miner leaves them; other lengths in steps.
+    Whole epochs are counted as epochs end, however many steps a miner leaves them. Any other
+    period is rounded to steps, at least 1. Raises ValueError unless the period is above 0.
     """
 
-    def __init__(self, length: str, clock: Clock, setting: str) -> None:
-        value, unit = positive(length, setting)
+    def __init__(self, duration: str, clock: Clock, setting: str) -> None:
+        value, unit = positive(duration, setting)
         by_epoch = unit == "ep" and value == int(value)
         self.epochs = int(value) if by_epoch else 0
-        self.steps = 0 if by_epoch else max(1, round(clock.steps(length)))
+        self.steps = 0 if by_epoch else max(1, round(clock.steps(duration)))
 
     def after_step(self, step: int) -> bool:
-        """Whether it is due after `step` steps."""
+        """Whether it is due once `step` steps of the run are done."""
         return bool(self.steps) and step % self.steps == 0
 
     def after_epoch(self, epochs: int) -> bool:
-        """Whether it is due after `epochs` epochs."""
+        """Whether it is due once `epochs` epochs are done."""
         return bool(self.epochs) and epochs % self.epochs == 0
 
 
 class Until:
-    """When something ends that lasts for a length from the start of the run.
+    """Says when something that lasts from the start of the run is over.
 
-    `st` counts steps. Other lengths of an epoch or more end as an epoch does, however many steps a
-    miner leaves it.
+    `st` counts steps. Any other duration of an epoch or more ends with an epoch, however many
+    steps a miner leaves it.
     """
 
-    def __init__(self, length: str, clock: Clock) -> None:
-        self.steps = round(clock.steps(length), 6)
+    def __init__(self, duration: str, clock: Clock) -> None:
+        self.steps = round(clock.steps(duration), 6)
         self.epochs = round(self.steps / clock.steps_per_epoch, 6)
-        self.by_epoch = parse(length)[1] != "st" and self.epochs >= 1
+        self.by_epoch = parse(duration)[1] != "st" and self.epochs >= 1
 
     def passed(self, epoch: int, step: int) -> bool:
-        """Whether it is over in an epoch, after `step` steps of the run."""
+        """Whether it is over in epoch `epoch`, once `step` steps of the run are done."""
         return epoch >= self.epochs if self.by_epoch else step >= self.steps
 
 
-def parse(length: str, setting: str = "a length") -> tuple[float, str]:
-    """Value and unit of a length. Raises ValueError that names the setting."""
-    match = PATTERN.fullmatch(str(length))
+def parse(duration: str, setting: str = "a duration") -> tuple[float, str]:
+    """Split a duration into its value and its unit. Raises ValueError that names the setting."""
+    match = PATTERN.fullmatch(str(duration))
     if match is None or not math.isfinite(float(match[1])):
-        raise ValueError(f"{setting} must be a length such as 5ep, 400st or 0.1run, got {length!r}")
+        raise ValueError(
+            f"{setting} must be a duration such as 5ep, 400st or 0.1run, got {duration!r}"
+        )
     return float(match[1]), match[2]
 
 
-def positive(length: str, setting: str) -> tuple[float, str]:
-    """Value and unit of a length above 0. Raises ValueError that names the setting."""
-    value, unit = parse(length, setting)
+def positive(duration: str, setting: str) -> tuple[float, str]:
+    """Parse a duration that must be above 0. Raises ValueError that names the setting."""
+    value, unit = parse(duration, setting)
     if value <= 0:
-        raise ValueError(f"{setting} must be above 0, got {length}")
+        raise ValueError(f"{setting} must be above 0, got {duration}")
     return value, unit
 
 
 def whole(number: float) -> int:
-    """The number rounded down; one that rounding left just under an integer is that integer."""
+    """Round down, except that a number rounding left just below an integer counts as it."""
     return math.floor(number + ROUNDING)
 
 
 def reached(t: float, mark: float) -> bool:
-    """Whether step t is at a mark or past it, but for rounding."""
+    """Whether `t` is at `mark` or past it, up to rounding."""
     return t >= mark * (1 - ROUNDING)
 
 
-def ratio(t: float, length: float) -> float:
-    """What share of a length t is; of a length of 0, 0 at t = 0 and 1 after."""
-    return t / length if length else float(t > 0)
+def ratio(t: float, duration: float) -> float:
+    """Return t / duration. A duration of 0 is over at once: 0 at t = 0, then 1."""
+    return t / duration if duration else float(t > 0)

@@ -1,4 +1,4 @@
-"""From stored pixels to outputs: what training and evaluation share."""
+"""From stored pixels to outputs, the same way in training and in evaluation."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,7 +10,10 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Forward:
-    """A model in the run's precision, with the standardisation of its inputs."""
+    """A model with its input standardisation, run in the precision of the run.
+
+    `mean` and `std` [C] are of pixels in [0, 1]. Stored pixels are 0 to 255.
+    """
 
     def __init__(
         self,
@@ -25,9 +28,9 @@ class Forward:
         self.model = model
         self.precision, self.channels_last = precision, channels_last
         self.device = device
-        self.mean = torch.tensor(mean, device=device)[:, None, None]  # pixels in [0, 1]
+        self.mean = torch.tensor(mean, device=device)[:, None, None]
         self.std = torch.tensor(std, device=device)[:, None, None]
-        self.zero = self.mean * 255  # of stored pixels
+        self.zero = self.mean * 255  # mean of stored pixels
         self.scale = 1 / (self.std * 255)
         self.dtype = AUTOCAST.get(precision)
         self.format = torch.channels_last if channels_last else torch.contiguous_format
@@ -44,32 +47,32 @@ class Forward:
         )
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Standardised images [B, C, H, W] → outputs [B, ...] in float32."""
+        """Apply the model to standardised images [B, C, H, W]; outputs [B, ...] in float32."""
         with self.autocast():
             return self.model(images.contiguous(memory_format=self.format)).float()
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Mixed precision, or nothing."""
+        """Return the autocast context of the precision; a null context for fp32."""
         if self.dtype is None:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
 
     def inputs(self, images: Tensor) -> Tensor:
-        """Stored pixels, 0 to 255, to mean 0 and deviation 1: `unit` and `standardise` in one."""
+        """Standardise stored pixels [B, C, H, W]: `unit` and `standardise` in one pass."""
         return torch.sub(images, self.zero).mul_(self.scale)
 
     @staticmethod
     def unit(images: Tensor) -> Tensor:
-        """Stored pixels, 0 to 255, to float32 in [0, 1]."""
+        """Scale stored pixels [B, C, H, W] to float32 in [0, 1]."""
         return images.float().mul_(1 / 255)
 
     def standardise(self, images: Tensor) -> Tensor:
-        """Pixels in [0, 1] to mean 0 and deviation 1 in each channel, in place."""
+        """Bring pixels [B, C, H, W] in [0, 1] to mean 0 and deviation 1 per channel, in place."""
         return images.sub_(self.mean).div_(self.std)
 
     @contextmanager
     def read_only(self) -> Iterator[None]:
-        """Eval mode without gradient; afterwards each module is in the mode it was in."""
+        """Evaluation mode without gradients; every module's own mode is restored afterwards."""
         modes = [(module, module.training) for module in self.model.modules()]
         self.model.eval()
         try:

@@ -1,4 +1,4 @@
-"""Comparing metrics by their name: losses and errors are better when low. Calibration error."""
+"""Comparing values of a metric: its name says whether low or high is better."""
 
 import math
 from typing import Literal
@@ -8,12 +8,12 @@ LOW_IS_BETTER = ("loss", "error", "nll", "ece", "brier", "mse", "mae")
 
 
 def direction(monitor: str) -> Mode:
-    """`min` for `val/loss` and its like, `max` for all else."""
+    """Return `min` for losses and errors, such as `val/loss`, and `max` for all else."""
     return "min" if monitor.endswith(LOW_IS_BETTER) else "max"
 
 
 def better(value: float, best: float | None, mode: Mode, min_delta: float = 0.0) -> bool:
-    """Whether a value improves on the best by more than `min_delta`. NaN never does."""
+    """Whether `value` improves on `best` by more than `min_delta`. NaN never does."""
     if math.isnan(value):
         return False
     if best is None:

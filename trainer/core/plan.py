@@ -6,22 +6,22 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-AT_ONCE = 256  # steps that are cut together: cheaper than one by one, and small in memory
+AT_ONCE = 256  # steps split together: cheaper than one by one, and small in memory
 
 
 @dataclass(slots=True)
 class StepRows:
-    """What a plan says of the rows of one step."""
+    """The rows of one step: B rows, each a training example or a blend of K of them."""
 
-    ids: Tensor  # [B, K]
-    shares: Tensor  # [B, K]
-    weight: Tensor  # [B]
-    count: Tensor  # [B]
+    ids: Tensor  # [B, K] dataset ids
+    shares: Tensor  # [B, K] rows sum to 1
+    weight: Tensor  # [B] factor on the loss
+    count: Tensor  # [B] what the row adds to the denominator
 
 
 @dataclass(frozen=True)
 class Plan:
-    """R rows in order. A row is a training example, or a blend of K of them (SMOTE)."""
+    """An epoch: R rows in order. A row is a training example, or a blend of K of them (SMOTE)."""
 
     ids: Tensor  # [R, K] dataset ids
     shares: Tensor  # [R, K] rows sum to 1
@@ -31,11 +31,11 @@ class Plan:
 
     @classmethod
     def of(cls, ids: Tensor, batch_size: int, shares: Tensor | None = None) -> "Plan":
-        """A plan over ids [R] or [R, K], each with weight and count 1."""
+        """Make a plan of ids [R] or [R, K] and shares [R, K], each row with weight and count 1."""
         ids = ids[:, None] if ids.ndim == 1 else ids
         ones = torch.ones(1).expand(len(ids))  # a view: no memory for each row
         shares = ones[:, None] if shares is None else shares
-        return cls(ids, shares, ones, ones, cut(len(ids), batch_size))
+        return cls(ids, shares, ones, ones, batch_bounds(len(ids), batch_size))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -45,8 +45,8 @@ class Plan:
         """Number of optimizer steps in the epoch."""
         return len(self.bounds) - 1
 
-    def pieces(self, start: int = 0) -> Iterator[StepRows]:
-        """The rows of each step, from step `start` on, as views."""
+    def step_rows(self, start: int = 0) -> Iterator[StepRows]:
+        """Yield the rows of each step from step `start` on, as views of the plan."""
         parts = self.ids, self.shares, self.weight, self.count
         for step in range(start, self.steps, AT_ONCE):
             bounds = self.bounds[step : step + AT_ONCE + 1]
@@ -54,32 +54,33 @@ class Plan:
             yield from map(StepRows, *(part[rows].split(sizes) for part in parts))
 
     def rows(self, at: Tensor, batch_size: int) -> "Plan":
-        """The plan of the rows `at` [r], cut anew."""
-        ids, shares, weight, count = (  # a fifth of the time that indexing takes
+        """Return the plan of the rows at positions `at` [r], split into batches again."""
+        ids, shares, weight, count = (  # takes a fifth of the time of indexing
             part.index_select(0, at) for part in (self.ids, self.shares, self.weight, self.count)
         )
-        return Plan(ids, shares, weight, count, cut(len(at), batch_size))
+        return Plan(ids, shares, weight, count, batch_bounds(len(at), batch_size))
 
     def weighted(self, factor: Tensor) -> "Plan":
-        """The plan with each row's weight multiplied by factor [R]; counts stay."""
+        """Return the plan with the weights multiplied by `factor` [R] and the same counts."""
         return replace(self, weight=self.weight * factor)
 
     def with_added(self, extra: Tensor, weight: float) -> "Plan":
-        """Each step of b rows gets `len(extra) / S` rows more: L(batch) + weight * L(extra).
+        """Return the plan with rows for `extra` added: the loss is L(batch) + weight · L(extra).
 
-        extra [E] ids, handed out in order to the S steps in proportion to their rows. Added rows
-        have count 0 and weight `weight * b / e`, so that they add `weight` times their own mean.
+        The ids `extra` [E] go in order to the S steps, in proportion to the rows of each. The e
+        rows added to a step of b rows have count 0 and weight `weight * b / e`, so that they add
+        `weight` times their own mean loss.
         """
         own = self.bounds.diff()
         ends = (self.bounds * len(extra)).div(max(len(self), 1), rounding_mode="floor")
         added = ends.diff()
-        # Each step's own rows stay first, the added come behind them.
+        # Each step's own rows stay first, the added ones follow.
         own_at = torch.arange(len(self)) + ends[:-1].repeat_interleave(own)
         extra_at = torch.arange(len(extra)) + self.bounds[1:].repeat_interleave(added)
 
         def merged(own: Tensor, extra: Tensor) -> Tensor:
-            made = own.new_empty(len(own) + len(extra), *own.shape[1:])
-            return made.index_copy_(0, own_at, own).index_copy_(0, extra_at, extra)
+            rows = own.new_empty(len(own) + len(extra), *own.shape[1:])
+            return rows.index_copy_(0, own_at, own).index_copy_(0, extra_at, extra)
 
         each = weight * own / added.clamp(min=1)
         extra_ids = extra[:, None].expand(-1, self.ids.shape[1])
@@ -94,17 +95,17 @@ class Plan:
         )
 
     def to(self, device: torch.device) -> "Plan":
-        """The plan with its rows on the device; the bounds stay on the CPU."""
+        """Return the plan with its rows on `device`; the bounds stay on the CPU."""
         ids, shares, weight, count = (
             part.to(device) for part in (self.ids, self.shares, self.weight, self.count)
         )
         return Plan(ids, shares, weight, count, self.bounds)
 
 
-def cut(rows: int, batch_size: int) -> Tensor:
-    """Bounds [S + 1] of the batches of an epoch.
+def batch_bounds(rows: int, batch_size: int) -> Tensor:
+    """Return the bounds [S + 1] that split an epoch of `rows` rows into S batches.
 
-    A last batch of one row joins the batch before it: BatchNorm has no variance of one example.
+    A last batch of one row joins the one before: BatchNorm has no variance of one example.
     """
     last = rows % batch_size
     steps = rows // batch_size + (last > 0)
@@ -116,7 +117,10 @@ def cut(rows: int, batch_size: int) -> Tensor:
 
 
 def class_counts(plan: Plan, labels: Tensor, classes: int) -> Tensor:
-    """[C] rows of each class in an epoch, from labels [M] by id: a blend counts by its shares."""
+    """Count the rows of each class [C] in an epoch, given labels [M] by dataset id.
+
+    A blend counts for each of its classes by its share.
+    """
     counts = torch.zeros(classes, dtype=torch.float64)
     shares = plan.shares.expand(plan.ids.shape).double()
     return counts.index_add_(0, labels[plan.ids].flatten(), shares.flatten())

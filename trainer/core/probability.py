@@ -1,4 +1,4 @@
-"""Several predictions as one: the mean of their probabilities."""
+"""Averaging predictions: ensembles and test-time augmentation take the mean probability."""
 
 import math
 from collections.abc import Sequence
@@ -8,5 +8,5 @@ from torch import Tensor
 
 
 def log_mean(log_p: Sequence[Tensor]) -> Tensor:
-    """Log of the mean of probabilities that are given as logs, each [N, C, ...]."""
+    """Return the log of the mean probability [N, C, ...], from log probabilities [N, C, ...]."""
     return torch.stack(list(log_p)).logsumexp(0) - math.log(len(log_p))

@@ -1,8 +1,7 @@
-"""Every random number is a function of (seed, purpose, epoch, step, example): nothing to save.
+"""Random numbers as pure functions of (seed, purpose, epoch, step, example): no state to save.
 
-The mixing function is SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number
-generators"); `ExampleRandom` is the same function over tensors, one
-counter-based stream per example.
+Seeds are derived by SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
+generators"). `ExampleRandom` is the same function over tensors: a counter-based stream per example.
 """
 
 from dataclasses import dataclass
@@ -13,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MASK = 2**64 - 1
-GOLDEN = 0x9E3779B97F4A7C15
+MASK = 2**64 - 1  # of unsigned 64-bit arithmetic
+GOLDEN = 0x9E3779B97F4A7C15  # SplitMix64's increment: 2⁶⁴ / φ
 
 
 class Purpose(IntEnum):
-    """What a stream of random numbers is for; streams of different purposes never meet."""
+    """What random numbers are used for. Different purposes have independent streams."""
 
     SPLIT = 1
     INIT = 2
@@ -29,11 +28,11 @@ class Purpose(IntEnum):
     AUGMENT = 7
     MINE = 8
     SCHEDULE = 9
-    TWIST = 10
+    DEGRADE = 10
 
 
 def derive(*parts: int) -> int:
-    """A 64-bit seed that is a function of the parts and of their order."""
+    """Return a 64-bit seed that depends on every part and on their order."""
     state = 0
     for part in parts:
         state = (state ^ (part & MASK)) + GOLDEN & MASK
@@ -44,12 +43,15 @@ def derive(*parts: int) -> int:
 
 
 def generator(*parts: int) -> np.random.Generator:
-    """A NumPy generator seeded by the parts."""
+    """Return a NumPy generator seeded by `derive(*parts)`."""
     return np.random.Generator(np.random.PCG64(derive(*parts)))
 
 
 def seed_torch(device: torch.device, *parts: int) -> None:
-    """Seed the device's default generator (dropout, init), quicker than torch.manual_seed."""
+    """Seed the default generators that dropout and initialisation use on `device`.
+
+    Faster than torch.manual_seed, which seeds those of every device.
+    """
     seed = derive(*parts)
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
@@ -58,11 +60,12 @@ def seed_torch(device: torch.device, *parts: int) -> None:
 
 
 class ExampleRandom:
-    """Random numbers for a batch, each row's a function of (seed, epoch, position) alone.
+    """Random numbers for the examples of a batch: one independent stream per row.
 
-    `positions` [B] are the rows' places in the plan of the epoch, so that a repeated example is
-    augmented anew and a row's numbers do not depend on who else is in its batch. Each call takes
-    the next numbers of every row's stream. They lie on `device`, or where the positions do.
+    A row's stream depends on (seed, epoch, position) alone, not on the rest of its batch.
+    `positions` [B] are the rows' positions in the epoch's plan, so a repeated example is augmented
+    differently each time. Every call takes the next numbers of all B streams; they are returned on
+    `device`, by default that of the positions.
     """
 
     def __init__(
@@ -71,81 +74,90 @@ class ExampleRandom:
         self.base = signed(derive(seed, Purpose.AUGMENT, epoch))
         self.positions = positions
         self.device = device or positions.device
-        self.drawn = 0
+        self.calls = 0
 
     @cached_property
     def keys(self) -> Tensor:
-        """[B] int64, one stream each."""
+        """The keys [B] int64 of the streams."""
         positions = self.positions.to(self.device, torch.int64, non_blocking=True)
         return mix(positions * signed(GOLDEN) + self.base)
 
     def on_host(self) -> "ExampleRandom":
-        """A further stream of every row, on the CPU.
+        """Return a further, independent stream of every row, on the CPU.
 
-        Where the positions are there too, what it gives is known without waiting for a GPU.
+        If the positions are on the CPU too, its numbers are known without waiting for a GPU.
         """
-        self.drawn += 1
+        self.calls += 1
         host = ExampleRandom(0, 0, self.positions.cpu())
-        host.base = signed(derive(self.base, self.drawn))
+        host.base = signed(derive(self.base, self.calls))
         return host
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """[B] float32, uniform on [low, high); other bounds than 0 and 1 may round up to high."""
-        self.drawn += 1
-        bits = mix(self.keys + signed(derive(self.drawn)))
+        """Return [B] float32, uniform on [low, high).
+
+        Bounds other than 0 and 1 may round up to `high`.
+        """
+        self.calls += 1
+        bits = mix(self.keys + signed(derive(self.calls)))
         return shift_right(bits, 40).float() * ((high - low) / 2**24) + low
 
     def integer(self, low: int, high: int) -> Tensor:
-        """[B] int64, uniform on low, ..., high - 1."""
+        """Return [B] int64, uniform on low, ..., high - 1."""
         return (self.uniform() * (high - low)).long() + low
 
     def chance(self, probability: float) -> Tensor:
-        """[B] bool, true with the probability."""
+        """Return [B] bool, true with the given probability."""
         return self.uniform() < probability
 
     def normal(self) -> Tensor:
-        """[B] float32, standard normal (Box and Muller 1958)."""
+        """Return [B] float32, standard normal (Box and Muller 1958)."""
         radius = (-2 * (1 - self.uniform()).log()).sqrt()
         return radius * (2 * torch.pi * self.uniform()).cos()
 
     def uniforms(self, number: int) -> Tensor:
-        """[B, number] float32, uniform on [0, 1): `number` of them of each row at once."""
-        return (self.words(number, torch.int32) >> 8).float().mul_(1 / 2**24).add_(0.5)
+        """Return [B, number] float32, uniform on [0, 1): many numbers per row at once."""
+        return (self.random_bits(number, torch.int32) >> 8).float().mul_(1 / 2**24).add_(0.5)
 
     def normals(self, number: int) -> Tensor:
-        """[B, number] float32, standard normal, for pixels: of 16 random bits, at most ±4.33."""
-        words = self.words(number, torch.int16)
-        at = words.view(torch.uint16).int().flatten()
-        return quantiles(words.device).index_select(0, at).view(words.shape)
+        """Return [B, number] float32, standard normal: for pixels.
 
-    def words(self, number: int, kind: torch.dtype) -> Tensor:
-        """[B, number] random signed integers of a type, cut from each row's own SplitMix64."""
-        self.drawn += 1
-        stream = mix(self.keys + signed(derive(self.drawn)))
-        count = -(-number * kind.itemsize // 8)
+        Each number is a quantile picked by 16 random bits, so none is beyond ±4.33.
+        """
+        bits = self.random_bits(number, torch.int16)
+        at = bits.view(torch.uint16).int().flatten()
+        return normal_quantiles(bits.device).index_select(0, at).view(bits.shape)
+
+    def random_bits(self, number: int, dtype: torch.dtype) -> Tensor:
+        """Return [B, number] uniformly random integers of a signed dtype, of 64 bits at most.
+
+        The 64-bit outputs of each row's own SplitMix64 are split into integers of that size.
+        """
+        self.calls += 1
+        stream = mix(self.keys + signed(derive(self.calls)))
+        count = -(-number * dtype.itemsize // 8)
         steps = torch.arange(count, device=stream.device) * signed(GOLDEN)
-        return mix(stream[:, None] + steps).view(kind)[:, :number]
+        return mix(stream[:, None] + steps).view(dtype)[:, :number]
 
 
 @cache
-def quantiles(device: torch.device) -> Tensor:
-    """The standard normal's quantiles [2¹⁶] at (k + ½) / 2¹⁶, computed once."""
+def normal_quantiles(device: torch.device) -> Tensor:
+    """Return the standard normal's quantiles [2¹⁶] at (k + ½) / 2¹⁶, computed once per device."""
     at = (torch.arange(2**16, dtype=torch.float64, device=device) + 0.5) / 2**16
     return torch.special.ndtri(at).float()
 
 
 def signed(value: int) -> int:
-    """The 64-bit pattern as torch's signed int64 takes it."""
+    """Reinterpret an unsigned 64-bit integer as signed, for torch.int64."""
     return value - 2**64 if value >= 2**63 else value
 
 
 def shift_right(x: Tensor, bits: int) -> Tensor:
-    """Logical shift of int64."""
+    """Shift int64 of any shape right, filling with zeros (`>>` copies the sign bit)."""
     return (x >> bits).bitwise_and_(2 ** (64 - bits) - 1)
 
 
 def mix(x: Tensor) -> Tensor:
-    """SplitMix64's finalizer on int64, wrapping."""
+    """Apply SplitMix64's finaliser to int64 of any shape, with wrap-around."""
     x = (x ^ shift_right(x, 30)).mul_(signed(0xBF58476D1CE4E5B9))
     x.bitwise_xor_(shift_right(x, 27)).mul_(signed(0x94D049BB133111EB))
     return x.bitwise_xor_(shift_right(x, 31))
@@ -153,12 +165,12 @@ def mix(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class StepId:
-    """Where in the run a step is: what its random numbers are a function of."""
+    """Identifies a training step of a run, and so the random numbers that it uses."""
 
     seed: int
     epoch: int
-    step: int
+    step: int  # of the run, not of the epoch
 
     def generator(self, purpose: Purpose) -> np.random.Generator:
-        """The generator of this step for one purpose."""
+        """Return the step's generator for a purpose, a function of seed and step, not of epoch."""
         return generator(self.seed, purpose, self.step)

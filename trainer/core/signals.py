@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT set a flag that is read at each step's end. A second SIGINT acts at once."""
+"""SIGTERM and SIGINT set a flag that is checked after each step. A second SIGINT exits at once."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from trainer.core.errors import Interrupted
 
 
 class Signals:
-    """Holds the two signals while a run is on; does nothing outside the main thread."""
+    """Context manager that handles both signals during a run; a no-op outside the main thread."""
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -33,7 +33,7 @@ class Signals:
             signal.signal(number, handler)  # pyright: ignore
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """Remember the signal; the second SIGINT ends the process with what is on the disk."""
+        """Remember the signal; a second SIGINT exits without saving anything."""
         if number == signal.SIGINT and self.received == signal.SIGINT:
             os._exit(128 + number)
         self.received = number

@@ -1,4 +1,4 @@
-"""The difficulty store: a record per training example and epoch; `open(run)` reads it."""
+"""The difficulty store: a record of every training example in every epoch; `open(run)` reads it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ __all__ = ["open"]
 
 
 def __getattr__(name: str) -> Any:
-    """`open`, imported when it is first used: the store needs torch."""
+    """Import `open` on first use: the store needs torch, which is slow to import."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from trainer.history import store

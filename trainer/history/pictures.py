@@ -1,4 +1,8 @@
-"""Pictures of the difficulty store: the hardest examples, the data map, what was forgotten."""
+"""Pictures of the difficulty store: the hardest examples, the data map, forgetting.
+
+The data map (Swayamdipta et al. 2020) plots the mean over the epochs of p_y, the probability that
+the model gives to an example's label, against its spread.
+"""
 
 from __future__ import annotations
 
@@ -7,42 +11,44 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.report.images import thumbnails
-from trainer.report.plots import axes_of, drawn
+from trainer.report.plots import new_axes, render
 
 if TYPE_CHECKING:
     from trainer.dataset import Data
     from trainer.history.analysis import DataMap, Forgetting, History
 
 NUMBER = 32  # thumbnails
-POINTS = 100_000  # of the data map; of more examples every so many is shown
+POINTS = 100_000  # points of the data map; of more examples, every k-th is shown
+TICKS = 15  # numbers below the histogram
 
 
-def pictures(held: History, data: Data, last: int = 5) -> dict[str, np.ndarray]:
-    """`hardest`, `data_map` and `forgetting` as uint8 [H, W, 3]; those that the records allow.
+def pictures(history: History, data: Data, last: int = 5) -> dict[str, np.ndarray]:
+    """Draw `hardest`, `data_map` and `forgetting`, as far as the records allow; uint8 [H, W, 3].
 
-    Hard is a high mean loss in the `last` epochs. Without a single record there are none.
+    The hardest examples have the highest mean loss in the `last` epochs. Without a single record
+    the result is empty.
     """
-    hardest = held.hardest(NUMBER, last)
+    hardest = history.hardest(NUMBER, last)
     if not len(hardest):
         return {}
     images = data.train.images.read(hardest.tolist()).numpy()
-    made = {"hardest": thumbnails(images, captions(held, data, hardest, last))}
-    if {"confidence", "correct"} <= held.fields.keys():
-        made["data_map"] = data_map(held.data_map())
-    if "correct" in held.fields:
-        seen = ~np.isnan(held.latest("correct"))
-        made["forgetting"] = forgetting(held.forgetting(), seen)
-    return made
+    drawn = {"hardest": thumbnails(images, captions(history, data, hardest, last))}
+    if {"confidence", "correct"} <= history.fields.keys():
+        drawn["data_map"] = data_map(history.data_map())
+    if "correct" in history.fields:
+        seen = ~np.isnan(history.latest("correct"))
+        drawn["forgetting"] = forgetting(history.forgetting(), seen)
+    return drawn
 
 
-def captions(held: History, data: Data, ids: np.ndarray, last: int) -> list[list[str]]:
-    """Lines for each example: label and latest prediction where there are classes, loss, id."""
-    places = held.places(ids)
-    losses = held.mean("loss", last)[places]
+def captions(history: History, data: Data, ids: np.ndarray, last: int) -> list[list[str]]:
+    """Return the lines for each of the ids [k]: loss and id; of a classifier, two classes first."""
+    positions = history.positions_of(ids)
+    losses = history.mean("loss", last)[positions]
     lines = [[f"loss {loss:.2f}", f"id {i}"] for loss, i in zip(losses, ids, strict=True)]
-    if held.labels is None or "prediction" not in held.fields:
+    if history.labels is None or "prediction" not in history.fields:
         return lines
-    labels, predictions = held.labels[ids], held.latest("prediction")[places]
+    labels, predictions = history.labels[ids], history.latest("prediction")[positions]
     names = data.classes
     return [
         [f"label {names[int(y)]}", f"seen as {names[int(p)]}", *rest]
@@ -50,34 +56,40 @@ def captions(held: History, data: Data, ids: np.ndarray, last: int) -> list[list
     ]
 
 
-def data_map(of: DataMap) -> np.ndarray:
-    """A point for each example: hard to learn below, easy above, ambiguous on the right."""
+def data_map(dynamics: DataMap) -> np.ndarray:
+    """Plot a point per example: easy ones at the top, hard at the bottom, ambiguous on the right.
+
+    Colours are correctness. Returns uint8 [H, W, 3].
+    """
     from matplotlib import colormaps
 
-    seen = np.flatnonzero(~np.isnan(of.mean))
-    at = seen[:: 1 + len(seen) // POINTS]
-    level = np.round(of.correctness[at], 1)
-    axes = axes_of("spread of p_y over the epochs", "mean of p_y over the epochs")
-    for part in np.unique(level)[::-1]:  # one colour at a time is twice as fast as a scatter
-        some = at[level == part]
-        colour = colormaps["viridis"](float(part))
-        axes.plot(of.spread[some], of.mean[some], ".", ms=3, color=colour, label=f"{part:.1f}")
+    seen = np.flatnonzero(~np.isnan(dynamics.mean))
+    shown = seen[:: 1 + len(seen) // POINTS]
+    level = np.round(dynamics.correctness[shown], 1)
+    axes = new_axes("spread of p_y over the epochs", "mean of p_y over the epochs")
+    for part in np.unique(level)[::-1]:  # one plot per colour is twice as fast as a scatter
+        points = shown[level == part]
+        x, y = dynamics.spread[points], dynamics.mean[points]
+        axes.plot(x, y, ".", ms=3, color=colormaps["viridis"](float(part)), label=f"{part:.1f}")
     axes.set_ylim(-0.02, 1.02)
-    axes.set_title(f"{len(at):,} of {len(seen):,} examples" if len(at) < len(seen) else "")
-    if len(at):
+    axes.set_title(f"{len(shown):,} of {len(seen):,} examples" if len(shown) < len(seen) else "")
+    if len(shown):
         axes.figure.legend(title="correct", loc="outside right upper")
-    return drawn(axes)
+    return render(axes)
 
 
-def forgetting(of: Forgetting, seen: np.ndarray) -> np.ndarray:
-    """How many of the examples seen [n] were forgotten how often; those never learned apart."""
-    counts = np.bincount(of.events[seen & of.learned], minlength=1)
-    never = int((seen & ~of.learned).sum())
-    axes = axes_of("times forgotten", "examples")
-    axes.bar(np.arange(len(counts)), counts)
-    axes.bar([len(counts)], [never], color="tab:red", label=f"never learned: {never:,}")
-    ticks = range(0, len(counts), 1 + len(counts) // 15)
-    axes.set_xticks([*ticks, len(counts)], [*map(str, ticks), "never\nlearned"])
+def forgetting(counts: Forgetting, seen: np.ndarray) -> np.ndarray:
+    """Plot how many of the examples `seen` [n] were forgotten how often; uint8 [H, W, 3].
+
+    Examples that were never learned have a bar of their own.
+    """
+    examples = np.bincount(counts.events[seen & counts.learned], minlength=1)
+    never = int((seen & ~counts.learned).sum())
+    axes = new_axes("times forgotten", "examples")
+    axes.bar(np.arange(len(examples)), examples)
+    axes.bar([len(examples)], [never], color="tab:red", label=f"never learned: {never:,}")
+    ticks = range(0, len(examples), 1 + len(examples) // TICKS)
+    axes.set_xticks([*ticks, len(examples)], [*map(str, ticks), "never\nlearned"])
     axes.set_yscale("symlog", linthresh=1)
     axes.legend()
-    return drawn(axes)
+    return render(axes)

@@ -1,7 +1,13 @@
-"""The difficulty store: one record per training example and epoch, by dataset id.
+"""The difficulty store: a record of every training example in every epoch, by dataset id.
 
-On the device during the epoch; one row per epoch is appended to each file of `examples/`:
-`<field>.bin` is an array [epochs, M] of the type that `meta.json` names. `open(run)` reads it.
+The records of the current epoch are on the device. At its end they are appended to the files of
+`examples/` in the run folder: `<field>.bin` is an array [epochs, M], its dtype in `meta.json`, M
+being the size of the data source. `open(run)` reads them.
+
+The fields of a classifier, p_y being the probability of the label y: `confidence` is p_y; `correct`
+is 1 if the prediction is y; `logit_margin` is z_y − max z_other, whose mean over the epochs is the
+AUM (area under the margin, Pleiss et al. 2020, https://arxiv.org/abs/2001.10528); `el2n` is the
+length of p − onehot(y) (Paul et al. 2021, https://arxiv.org/abs/2107.07075).
 """
 
 import json
@@ -17,7 +23,8 @@ from trainer.history.analysis import UNSEEN, History
 from trainer.storage.untrusted import check_file, read_json
 
 FLOATS = ("loss", "confidence", "logit_margin", "el2n", "iou", "absolute_error")
-UNFIT = (
+DTYPES = dict.fromkeys(FLOATS, "float16") | {"correct": "uint8", "prediction": "int16"}
+UNREADABLE = (  # what a damaged or hostile folder raises
     CheckpointError,
     OSError,
     ValueError,
@@ -26,16 +33,14 @@ UNFIT = (
     OverflowError,
     ZeroDivisionError,
 )
-DTYPES = dict.fromkeys(FLOATS, "float16") | {"correct": "uint8", "prediction": "int16"}
 
 
 class DifficultyStore:
-    """Records of the epoch that runs, and the files of those before it.
+    """Collects the records of the current epoch, and appends them to the files of earlier ones.
 
-    The last record of an example in an epoch stands. Rows that blend several examples are skipped,
-    so every record is of the example's own image (augmented, not mixed). `logit_margin` is the
-    label's logit − the largest other; with `confidence`, p_y, it gives the margin of the
-    probabilities: p_y (1 − exp(−logit_margin)).
+    If an example is seen twice in an epoch, the later record counts. Rows that blend several
+    examples are skipped, so that every record is of the example's own image (augmented, not
+    mixed). The margin of the probabilities is not stored: it is p_y (1 − exp(−logit_margin)).
     """
 
     def __init__(
@@ -49,33 +54,35 @@ class DifficultyStore:
         self.clear()
 
     def clear(self) -> None:
-        """Begin an epoch: nothing seen."""
+        """Start an epoch with nothing seen."""
         self.rows = {name: self.blank(name) for name in self.dtypes}
 
     def blank(self, name: str) -> Tensor:
-        """A row [M] of a field with nothing seen."""
+        """Return a row [M] of a field with nothing seen."""
         dtype = self.dtypes[name]
-        kind = getattr(torch, dtype)
-        return torch.full((self.size,), UNSEEN[dtype], dtype=kind, device=self.device)
+        return torch.full(
+            (self.size,), UNSEEN[dtype], dtype=getattr(torch, dtype), device=self.device
+        )
 
     def add(self, ids: Tensor, records: dict[str, Tensor]) -> None:
-        """Record values [n] of the examples ids [n], in the order they were seen."""
-        if (
-            self.device.type == "cpu"
-        ):  # NumPy's last of repeated ids stands, in an eighth of the time
+        """Record values [n] of each field for examples `ids` [n], in the order they were seen."""
+        if self.device.type == "cpu":  # NumPy keeps the last of repeated ids, eight times as fast
             for name, row in self.rows.items():
                 row.numpy()[ids.numpy()] = records[name].to(row.dtype).numpy()
             return
         order = ids.argsort(stable=True)
         grouped = ids[order]
         last = order[torch.cat([grouped[1:] != grouped[:-1], grouped.new_ones(1).bool()])]
-        at = ids[last]  # each id once: index_put_ with repeats has no fixed order on a GPU
+        once = ids[last]  # without repeats: the order of index_put_ is not defined on a GPU
         for name, row in self.rows.items():
-            values = records[name][last]
-            row[at] = values.to(row.dtype)
+            row[once] = records[name][last].to(row.dtype)
 
     def describe(self, **arrays: Tensor) -> None:
-        """Write what stays the same: the types; ids of the split, labels by id, and so on."""
+        """Write what does not change: `meta.json`, and each array to `<name>.npy`.
+
+        `ids` [n] of the training split is required; `labels` and `true_labels` [M] and the ids
+        `threshold` [t] of the threshold class are optional.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, values in arrays.items():
             np.save(self.folder / f"{name}.npy", values.cpu().numpy())
@@ -83,85 +90,103 @@ class DifficultyStore:
         (self.folder / "meta.json").write_text(json.dumps(meta, indent=2))
 
     def flush(self, epoch: int) -> None:
-        """Write the epoch's row to each file, over any later rows, and begin the next.
+        """Append the row of epoch `epoch` to each file and start the next epoch.
 
-        Earlier epochs that a file lacks are unseen. Raises DiskError when it cannot be written.
+        Rows of this or a later epoch are overwritten; earlier rows that are missing are filled in
+        as unseen. Raises DiskError if a file cannot be written.
         """
         try:
             for name, row in self.rows.items():
                 with (self.folder / f"{name}.bin").open("ab") as file:
-                    held = min(file.tell() // row.nbytes, epoch)
-                    file.truncate(held * row.nbytes)
-                    for values in [*[self.blank(name)] * (epoch - held), row]:
+                    kept = min(file.tell() // row.nbytes, epoch)
+                    file.truncate(kept * row.nbytes)
+                    for values in [*[self.blank(name)] * (epoch - kept), row]:
                         file.write(values.cpu().numpy().tobytes())
         except OSError as error:
             raise DiskError(f"{self.folder} cannot be written: {error}") from error
         self.clear()
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows of the epoch that runs."""
+        """Return the rows [M] of the current epoch by field, on the CPU."""
         return {name: row.cpu() for name, row in self.rows.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take them back. Raises DataError where they are of a data set of another size."""
+        """Restore the rows of an epoch. Raises DataError if the data set had another size."""
         sizes = {len(row) for row in state.values()}
         if sizes != {self.size}:
             raise DataError(
                 f"the checkpoint has records of {max(sizes)} examples, the data set has {self.size}"
+                "; use the dataset settings of the run"
             )
         self.rows = {name: row.to(self.device) for name, row in state.items()}
 
 
 def open(run: str | Path) -> History:  # noqa: A001  (read as history.open)
-    """The difficulty store of a run folder. Raises DataError where there is none that is whole.
+    """Open the difficulty store of a run folder. Raises DataError if it is absent or damaged.
 
-    >>> from trainer import history
-    >>> held = history.open("outputs/2026-11-22/10-15-00-3f2a")
-    >>> held["loss"].shape  # epochs, training examples in the order of held.ids
+    >>> import trainer
+    >>> history = trainer.history.open("outputs/2026-11-22/10-15-00-3f2a")
+    >>> history["loss"].shape  # epochs, training examples in the order of history.ids
     (30, 1294)
-    >>> held.hardest(3)  # dataset ids, by the mean loss of the last epochs
+    >>> history.hardest(3)  # dataset ids, by the mean loss of the last epochs
     array([1658,  905,   37])
-    >>> held.suspects().ids[:20]  # most likely to be labelled wrongly, by AUM
-    >>> held.data_map().spread, held.forgetting().events, held.aum()  # [1294] each
+    >>> history.suspects().ids[:20]  # most likely to be labelled wrongly, by AUM
+    >>> history.data_map().spread, history.forgetting().events, history.aum()  # [1294] each
     """
     folder = Path(run) / "examples"
     try:
         meta = read_json(folder / "meta.json")
         dtypes = {name: DTYPES[name] for name in meta["fields"]}
         size = int(meta["examples"])
-        fields = mapped(folder, dtypes, size)
-        ids = array(folder / "ids.npy", size, places=True)
+        fields = map_fields(folder, dtypes, size)
+        ids = load_ids(folder / "ids.npy", size)
         if ids is None:
-            raise ValueError("it has no ids.npy")
-        threshold = array(folder / "threshold.npy", size, places=True)
-        labels, true_labels = (array(folder / f"{n}.npy", size) for n in ("labels", "true_labels"))
-    except UNFIT as error:
-        raise DataError(f"{folder} holds no difficulty store: {error}") from error
+            raise ValueError("ids.npy is missing")
+        threshold = load_ids(folder / "threshold.npy", size)
+        labels = load_labels(folder / "labels.npy", size)
+        true_labels = load_labels(folder / "true_labels.npy", size)
+    except UNREADABLE as error:
+        raise DataError(f"{folder} has no readable difficulty store: {error}") from error
     return History(ids, fields, labels, true_labels, threshold)
 
 
-def array(path: Path, size: int, *, places: bool = False) -> np.ndarray | None:
-    """A file's numbers, None where there is none: `places` below size [n], or one for each [M].
+def load_ids(path: Path, size: int) -> np.ndarray | None:
+    """Load dataset ids [n] in [0, size); None if there is no file. Raises ValueError."""
+    ids = load_numbers(path, "iu")
+    if ids is not None and not ((ids >= 0) & (ids < size)).all():
+        raise ValueError(f"{path.name} has ids outside [0, {size})")
+    return ids
 
-    Raises ValueError for anything else. It is mapped first: a header that tells more than the file
-    holds is refused without room being made for it.
+
+def load_labels(path: Path, size: int) -> np.ndarray | None:
+    """Load numbers [M], one for each of `size` examples; None if there is no file.
+
+    Raises ValueError for any other array.
+    """
+    labels = load_numbers(path, "iuf")
+    if labels is not None and len(labels) != size:
+        raise ValueError(f"{path.name} has {len(labels)} numbers for {size} examples")
+    return labels
+
+
+def load_numbers(path: Path, kinds: str) -> np.ndarray | None:
+    """Load a vector whose dtype is of one of NumPy's `kinds`; None if there is no file.
+
+    The file is mapped first: a header that claims more than the file holds is refused before any
+    memory is allocated. Raises ValueError for any other array, CheckpointError for a link.
     """
     if not path.exists():
         return None
     check_file(path)
-    with np.errstate(over="ignore"):  # of a size that no file has
-        values = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
-    if values.ndim != 1 or values.dtype.kind not in ("iu" if places else "iuf"):
-        raise ValueError(f"{path.name} holds {values.dtype}s of shape {list(values.shape)}")
-    if places and not ((values >= 0) & (values < size)).all():
-        raise ValueError(f"{path.name} is not of its {size} examples")
-    if not places and len(values) != size:
-        raise ValueError(f"{path.name} is not of its {size} examples")
-    return values
+    with np.errstate(over="ignore"):  # a header may claim a size that overflows
+        numbers = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    if numbers.ndim != 1 or numbers.dtype.kind not in kinds:
+        raise ValueError(f"{path.name} holds {numbers.dtype}s of shape {list(numbers.shape)}")
+    return numbers
 
 
-def mapped(folder: Path, dtypes: dict[str, str], size: int) -> dict[str, np.ndarray]:
-    """Each field's file as an array [epochs, M]; the epochs that all of them hold."""
+def map_fields(folder: Path, dtypes: dict[str, str], size: int) -> dict[str, np.ndarray]:
+    """Map each field's file as an array [epochs, M], of the epochs that all files contain."""
     paths = {name: folder / f"{name}.bin" for name in dtypes}
     for path in paths.values():
         check_file(path)

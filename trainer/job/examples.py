@@ -68,7 +68,7 @@ class Examples(Job):
         """Rank, print, write."""
         source, data = saved_data(saved, "run")
         store = history.open(source)
-        store.check(data.train.ids.numpy(), data.train.labels.numpy())
+        store.check_split(data.train.ids.numpy(), data.train.labels.numpy())
         made = pictures(store, data, self.last)
         if not made:
             raise DataError(f"{source} has no record of an example that was not mixed")
@@ -139,7 +139,7 @@ def rows_of(
     store: History, data: Data, values: dict[str, np.ndarray], ids: np.ndarray
 ) -> list[Row]:
     """A row for each of the examples ids [k], every value as text."""
-    places = store.places(ids)
+    places = store.positions_of(ids)
     columns: dict[str, Sequence[str]] = {
         "rank": [str(rank + 1) for rank in range(len(ids))],
         "id": [str(i) for i in ids],

@@ -108,7 +108,9 @@ class Ending:
             return fit.progress.step
         if self.world.is_main:
             try:
-                weights = checkpoint.load(checkpoint.at(self.folder.checkpoints, step)).model
+                weights = checkpoint.load(
+                    checkpoint.step_folder(self.folder.checkpoints, step)
+                ).model
             except CheckpointError as error:
                 self.console.warn(f"{error}; testing the last weights instead")
         weights = self.world.broadcast(weights)

@@ -47,7 +47,7 @@ class MemoryFeed(Feed):
     def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
         """The plan's batches from step `start` on."""
         plan = plan.to(self.device)
-        for piece in plan.pieces(start):
+        for piece in plan.step_rows(start):
             parts = [self.pixels.index_select(0, ids) for ids in piece.ids.unbind(1)]
             yield batch_of(interpolate(parts, piece.shares), self.labels[piece.ids], piece)
 

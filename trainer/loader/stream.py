@@ -62,7 +62,7 @@ class Steps:
         self.start = 0
 
     def __iter__(self) -> Iterator[list[list[int]]]:
-        return (piece.ids.T.tolist() for piece in self.plan.pieces(self.start))
+        return (piece.ids.T.tolist() for piece in self.plan.step_rows(self.start))
 
     def __len__(self) -> int:
         return self.plan.steps - self.start
@@ -91,7 +91,7 @@ class StreamFeed(Feed):
     def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
         """The plan's batches from step `start` on."""
         self.steps.plan, self.steps.start = plan, start
-        pieces, held = plan.pieces(start), plan.to(self.device).pieces(start)
+        pieces, held = plan.step_rows(start), plan.to(self.device).step_rows(start)
         for here, piece, read in zip(pieces, held, watched(self.loader), strict=True):
             if isinstance(read, str):
                 raise DataError(read)

@@ -1,4 +1,4 @@
-"""Postprocessing: what is fitted on val after training and applied to the outputs."""
+"""Postprocessing: fitted on the validation outputs after training, applied to all outputs."""
 
 from trainer.postprocess.base import Postprocess
 

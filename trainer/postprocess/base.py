@@ -1,4 +1,4 @@
-"""What postprocessing does, and where what it has fitted is kept."""
+"""The contract of postprocessing, and the file that keeps what was fitted."""
 
 from __future__ import annotations
 
@@ -20,24 +20,23 @@ if TYPE_CHECKING:
     from trainer.training.evaluate import Evaluation, Evaluator
 
 FILE = "postprocess.json"  # in the run folder
-LARGEST = 2**26  # bytes of it: isotonic keeps a step function for each class
+LARGEST = 2**26  # bytes of that file: isotonic keeps a function per class
 
 
 class Postprocess(ABC):
-    """Fitted on the outputs of the validation split, applied to those of any split.
+    """A correction of outputs: fitted on the validation split, applied to every split.
 
-    `fitted` holds what `fit` found as plain numbers and lists: it is saved with the run, and what
-    is read back takes its place.
+    `fit` leaves its result in `fitted`, as plain numbers and lists that are saved with the run.
     """
 
-    targets: ClassVar[tuple[Target, ...]] = ("class",)  # what it has a meaning for
-    needs_val = True  # whether it is fitted on a validation split
+    targets: ClassVar[tuple[Target, ...]] = ("class",)  # the kinds of label it applies to
+    needs_val = True  # whether `fit` must be called
 
     def __init__(self) -> None:
         self.fitted: dict[str, Any] = {}
 
     def prepare(self, class_counts: Tensor) -> None:
-        """Take what is needed of the training split: examples of each class [C]."""
+        """Set up from the number of training examples per class, [C]."""
 
     @abstractmethod
     def fit(self, outputs: Tensor, labels: Tensor) -> None:
@@ -45,45 +44,45 @@ class Postprocess(ABC):
 
     @abstractmethod
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Outputs [N, C] to outputs [N, C]."""
+        """Return the corrected outputs [N, C] of outputs [N, C]."""
 
     def learn(self, data: Data, val: Evaluation | None) -> None:
-        """Prepare and fit with the data of a run and what its model does on val, where there is."""
+        """Prepare from the data of a run, then fit to its evaluation on val, if there is one."""
         self.prepare(data.class_counts())
         if val is not None:
             self.fit(val.outputs, val.records["label"])
 
     def measure(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
-        """Metrics of a split beside the task's: what `fit` has tuned."""
+        """Return the metrics that `fit` tunes, for outputs [N, C] and labels [N] of a split."""
         return {}
 
     def results(self, name: str, plain: Evaluation, evaluator: Evaluator) -> dict[str, Evaluation]:
-        """A split before and after, by `<name>_before` and `<name>`."""
+        """Return the evaluations of a split: `<name>_before` correction and `<name>` after."""
         labels, device = plain.records["label"], evaluator.forward.device
         after = evaluator.judge(plain.ids, self(plain.outputs).to(device), labels.to(device))
-        found = {f"{name}_before": plain, name: after}
+        evaluations = {f"{name}_before": plain, name: after}
         return {
             key: replace(value, metrics=value.metrics | self.measure(value.outputs, labels))
-            for key, value in found.items()
+            for key, value in evaluations.items()
         }
 
     def save(self, folder: Path, settings: Any, of: str) -> None:
-        """Write what was fitted with some settings to the outputs of something: `step-120`."""
-        held = {"settings": settings, "of": of, "fitted": self.fitted}
-        write_json(folder / FILE, held)
+        """Save `fitted`, with its settings and the model `of` which the outputs are: `step-120`."""
+        record = {"settings": settings, "of": of, "fitted": self.fitted}
+        write_json(folder / FILE, record)
 
     def load(self, folder: Path, settings: Any, of: str) -> bool:
-        """Take it back; whether it was there, with these settings, to those outputs.
+        """Restore `fitted` if it was saved with these settings and for this model; whether it was.
 
-        Raises CheckpointError where the file cannot be read.
+        Raises CheckpointError if the file cannot be read.
         """
         path = folder / FILE
         if not path.is_file():
             return False
         try:
-            held = read_json(path, LARGEST)
-            same = held["settings"] == settings and held["of"] == of
-            fitted = dict(held["fitted"])
+            record = read_json(path, LARGEST)
+            same = record["settings"] == settings and record["of"] == of
+            fitted = dict(record["fitted"])
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} cannot be read: {error!r}") from error
         if same:

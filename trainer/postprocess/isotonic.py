@@ -11,18 +11,18 @@ from trainer.postprocess.base import Postprocess
 
 
 class Isotonic(Postprocess):
-    """A rising function of each class's probability against the rest, then renormalised.
+    """Maps each class's probability by a non-decreasing function, then renormalises.
 
-    It is linear between the fitted points and level outside them, as scikit-learn's. One example's
-    worth of probability is spread evenly over the classes, (N p + 1/C) / (N + 1) for N validation
-    examples, since the fitted functions reach 0 and an infinite loss. Flat parts make ties, so
-    predictions may change; a few hundred validation examples a class are needed.
+    The functions are linear between the fitted points and constant outside them, like
+    scikit-learn's. They reach 0, where the loss would be infinite, so one example's worth of
+    probability is spread evenly over the classes: (N p + 1/C) / (N + 1) for N validation examples.
+    Flat parts make ties, so predictions may change; val should have a few hundred examples a class.
     """
 
     def fit(self, outputs: Tensor, labels: Tensor) -> None:
-        """Fit all classes, in float64."""
-        p, labels_ = outputs.double().softmax(1).numpy(), labels.numpy()
-        fits = [isotonic(p[:, c], (labels_ == c).astype(float)) for c in range(p.shape[1])]
+        """Fit a function per class to outputs [N, C] and labels [N], in float64."""
+        p, y = outputs.double().softmax(1).numpy(), labels.numpy()
+        fits = [isotonic(p[:, c], (y == c).astype(float)) for c in range(p.shape[1])]
         self.fitted = {
             "examples": len(labels),
             "p": [points.tolist() for points, _ in fits],
@@ -30,31 +30,32 @@ class Isotonic(Postprocess):
         }
 
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Log probabilities."""
+        """Return the log of the calibrated probabilities [N, C]."""
         p = outputs.double().softmax(1).cpu().numpy()
         knots = zip(p.T, self.fitted["p"], self.fitted["values"], strict=True)
-        risen = torch.from_numpy(np.stack([np.interp(*args) for args in knots], 1))
-        total = risen.sum(1, keepdim=True)
+        mapped = torch.from_numpy(np.stack([np.interp(*args) for args in knots], 1))
+        total = mapped.sum(1, keepdim=True)
         even = 1 / p.shape[1]
-        risen = torch.where(total > 0, risen / total.clamp(min=1e-300), even)
+        mapped = torch.where(total > 0, mapped / total.clamp(min=1e-300), even)
         number = self.fitted["examples"]
-        return ((number * risen + even) / (number + 1)).log().to(outputs)
+        return ((number * mapped + even) / (number + 1)).log().to(outputs)
 
 
 def isotonic(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points and values of the rising function of x [N] nearest to y [N] in squares.
+    """Fit the non-decreasing function of x [N] closest to y [N] in least squares.
 
-    Equal x are one point with their mean. Inside a level part only its two ends are given.
+    Returns its points [K] and its values [K] there. Equal x are one point, with the mean of their
+    y; of a flat part only the two ends are kept.
     """
-    points, at, counts = np.unique(x, return_inverse=True, return_counts=True)
-    means = np.bincount(at, weights=y) / counts
-    blocks: list[tuple[float, int, int]] = []  # mean, weight, points
+    points, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+    means = np.bincount(inverse, weights=y) / counts
+    blocks: list[tuple[float, int, int]] = []  # mean, examples, points
     for point in zip(means.tolist(), counts.tolist(), strict=True):
         mean, weight, size = *point, 1
         while blocks and blocks[-1][0] >= mean:
-            before, heft, length = blocks.pop()
-            mean = (before * heft + mean * weight) / (heft + weight)
-            weight, size = weight + heft, size + length
+            last_mean, last_weight, last_size = blocks.pop()
+            mean = (last_mean * last_weight + mean * weight) / (last_weight + weight)
+            weight, size = weight + last_weight, size + last_size
         blocks.append((mean, weight, size))
     values = np.repeat([block[0] for block in blocks], [block[2] for block in blocks])
     ends = np.ones(len(points), bool)

@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
 
 class NoPostprocess(Postprocess):
-    """Outputs stay as the model gives them."""
+    """Leaves the outputs unchanged."""
 
     targets = ("class", "mask", "vector", "image")
     needs_val = False
 
     def fit(self, outputs: Tensor, labels: Tensor) -> None:
-        """Nothing is fitted."""
+        """Do nothing."""
 
     def __call__(self, outputs: Tensor) -> Tensor:
-        """The outputs themselves."""
+        """Return the outputs themselves."""
         return outputs
 
     def learn(self, data: Data, val: Evaluation | None) -> None:
-        """Nothing is fitted."""
+        """Do nothing."""
 
     def results(self, name: str, plain: Evaluation, evaluator: Evaluator) -> dict[str, Evaluation]:
-        """The evaluation as it is."""
+        """Return the plain evaluation only."""
         return {name: plain}
 
     def save(self, folder: Path, settings: Any, of: str) -> None:
-        """Nothing is kept."""
+        """Do nothing: there is nothing to save."""
 
     def load(self, folder: Path, settings: Any, of: str) -> bool:
-        """There is never anything to fit."""
+        """Return True: there is never anything to fit."""
         return True

@@ -1,8 +1,9 @@
 """Platt scaling (Platt 1999, "Probabilistic outputs for support vector machines"), section 2.1.
 
-A class against the rest has the score f = log p − log(1 − p) and becomes σ(a·f + b), fitted by
-maximum likelihood on val. Platt's targets are (N₊ + 1)/(N₊ + 2) for the N₊ examples of the class
-and 1/(N₋ + 2) for the N₋ others: with 1 and 0 the slope of a class that val separates has no end.
+Each class against the rest has the score f = log p − log(1 − p) and gets the probability
+σ(a·f + b), fitted by maximum likelihood on val. Platt's targets are (N₊ + 1)/(N₊ + 2) for the N₊
+examples of the class and 1/(N₋ + 2) for the N₋ others: with targets of 1 and 0, the slope of a
+class that val separates perfectly would grow without bound.
 """
 
 import torch
@@ -18,10 +19,10 @@ RIDGE = 1e-12  # keeps a Hessian of equal scores invertible
 
 
 class Platt(Postprocess):
-    """A slope and an intercept for each class against the rest; probabilities are renormalised.
+    """Fits a slope and an intercept per class against the rest, then renormalises.
 
-    Two classes have opposite scores, so theirs is the one sigmoid of the paper. With more, the
-    prediction may change. `smooth` false takes 1 and 0 as targets.
+    With two classes the scores are opposite, which is the single sigmoid of the paper; with more,
+    predictions may change. `smooth=False` uses targets of 1 and 0 instead of Platt's.
     """
 
     def __init__(self, *, smooth: bool = True) -> None:
@@ -29,7 +30,7 @@ class Platt(Postprocess):
         self.smooth = smooth
 
     def fit(self, outputs: Tensor, labels: Tensor) -> None:
-        """Fit all classes, in float64."""
+        """Fit every class to outputs [N, C] and labels [N], in float64."""
         targets = F.one_hot(labels, outputs.shape[1]).double()
         if self.smooth:
             positives = targets.sum(0)
@@ -39,28 +40,29 @@ class Platt(Postprocess):
         self.fitted = {"slope": slope.tolist(), "intercept": intercept.tolist()}
 
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Log probabilities."""
+        """Return the log of the calibrated probabilities [N, C]."""
         slope, intercept = (
             torch.tensor(self.fitted[name], dtype=torch.float64, device=outputs.device)
             for name in ("slope", "intercept")
         )
         log_p = F.logsigmoid(slope * log_odds(outputs.double()) + intercept)
-        return log_p.log_softmax(1).to(outputs.dtype)  # of logs: divided by their sum
+        return log_p.log_softmax(1).to(outputs.dtype)  # in logs: divided by their sum
 
 
 def log_odds(outputs: Tensor) -> Tensor:
-    """Log odds of each class against the rest, [N, C]; exact too where p rounds to 1."""
-    top, at = outputs.max(1, keepdim=True)
-    rest = outputs.scatter(1, at, -torch.inf).logsumexp(1, keepdim=True)
+    """Return the log odds [N, C] of each class against the rest; exact even where p rounds to 1."""
+    top, largest = outputs.max(1, keepdim=True)
+    rest = outputs.scatter(1, largest, -torch.inf).logsumexp(1, keepdim=True)
     log_p = outputs.log_softmax(1)
-    others = log_p - torch.log1p(-log_p.exp().scatter(1, at, 0.0))
-    return others.scatter(1, at, top - rest)
+    others = log_p - torch.log1p(-log_p.exp().scatter(1, largest, 0.0))
+    return others.scatter(1, largest, top - rest)
 
 
 def fit_sigmoids(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Slopes and intercepts [C] of least cross entropy: Newton's method, steps halved if need be.
+    """Return the slopes [C] and intercepts [C] of the least cross entropy, by Newton's method.
 
-    Scores and targets are [N, C], each column a problem of its own (Lin, Lin and Weng 2007).
+    Scores and targets are [N, C]; each column is a problem of its own. A step is halved until the
+    cross entropy falls (Lin, Lin and Weng 2007, "A note on Platt's probabilistic outputs").
     """
     a, b = torch.ones_like(scores[0]), torch.zeros_like(scores[0])
     for _ in range(ROUNDS):
@@ -80,7 +82,7 @@ def fit_sigmoids(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 def descend(
     scores: Tensor, targets: Tensor, start: tuple[Tensor, Tensor], step: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """The start less the step, halved in each column until its cross entropy is no larger."""
+    """Take a step [C] from `start`, halved per column until the cross entropy does not rise."""
 
     def value(a: Tensor, b: Tensor) -> Tensor:
         logits = a * scores + b

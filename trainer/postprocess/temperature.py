@@ -1,8 +1,8 @@
 """Temperature scaling (Guo et al. 2017, https://arxiv.org/abs/1706.04599), section 4.2.
 
-Outputs become z / T with the T that has the least negative log likelihood on val. That is convex in
-β = 1/T: its derivative is the mean of E_p[z] − z_y, the second one the mean of Var_p[z], where p is
-softmax(β z).
+Outputs become z / T, with the T of the least negative log likelihood on val. It is convex in
+β = 1/T: the first derivative is the mean of E_p[z] − z_y, the second the mean of Var_p[z], where
+p = softmax(β z).
 """
 
 import math
@@ -18,25 +18,28 @@ TOLERANCE = 1e-12  # of β, relative
 
 
 class Temperature(Postprocess):
-    """One temperature for all classes: no prediction changes.
+    """Divides the outputs by one temperature for all classes, which changes no prediction.
 
-    Where the best temperature would be 0, since every validation example is right, it stays 1;
-    where outputs are worse than a guess it ends at a million.
+    If every validation example is right, the best temperature would be 0: it stays 1. If outputs
+    are worse than guessing, it ends at a million.
     """
 
     def fit(self, outputs: Tensor, labels: Tensor) -> None:
-        """Find T to the last digits, in float64."""
+        """Find T for outputs [N, C] and labels [N] to the last digits, in float64."""
         right = (outputs.argmax(1) == labels).all()
         beta = 1.0 if right else best_beta(outputs.double(), labels)
         self.fitted = {"temperature": 1 / beta}
 
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Outputs over T."""
+        """Return the outputs [N, C] divided by T."""
         return outputs / self.fitted["temperature"]
 
 
 def best_beta(outputs: Tensor, labels: Tensor) -> float:
-    """The root of the derivative, by Newton's method inside a bracket that is halved otherwise."""
+    """Find the root of the derivative by Newton's method, with bisection outside the bracket.
+
+    Outputs are [N, C] in float64, labels [N].
+    """
     low, high = RANGE
     beta = 1.0
     for _ in range(ROUNDS):
@@ -51,7 +54,7 @@ def best_beta(outputs: Tensor, labels: Tensor) -> float:
 
 
 def derivatives(beta: float, outputs: Tensor, labels: Tensor) -> tuple[float, float]:
-    """First and second derivative of the negative log likelihood by β."""
+    """Return the first and second derivative by β of the mean negative log likelihood."""
     p = (beta * outputs).softmax(1)
     centred = outputs - outputs.gather(1, labels[:, None])
     mean = (p * centred).sum(1)

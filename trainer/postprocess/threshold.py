@@ -1,7 +1,7 @@
 """Decision thresholds tuned on val (for F1: Lipton et al. 2014, https://arxiv.org/abs/1402.1892).
 
 The prediction becomes argmax p_c / t_c: outputs are shifted by −log t_c. With two classes that is
-p_1 > t for one threshold t on p_1, the other class having 1 − t.
+p_1 > t for a threshold t on p_1, the other class having 1 − t.
 """
 
 import math
@@ -16,19 +16,20 @@ from trainer.postprocess.base import Postprocess
 from trainer.report.images import confusion_matrix
 
 LOG_2 = math.log(2)
-TOLERANCE = 1e-9  # of a total cost: what rounding alone can save
+TOLERANCE = 1e-9  # of a total cost: smaller savings are rounding
 Objective = Literal["f1", "recall_at_precision", "cost"]
 
 
 class Threshold(Postprocess):
-    """One threshold, for the class `positive` against the rest, or `per_class` one for each.
+    """Tunes a threshold for the class `positive` against the rest, or, `per_class`, one for each.
 
-    `objective`: `f1`, `recall_at_precision` (the largest recall of those with at least `precision`;
-    where none has, the most precise) or `cost` (the least Σ cost_matrix[label][prediction]).
-    One threshold is on σ(z_positive − the largest other z), which is p_1 of two classes. Per class,
-    t_c is on p_c against the rest; for the cost, classes take turns until none can lower it, which
-    is exact in each turn. A threshold lies midway (in logs) between the scores that it parts. It
-    moves predictions: what is left of the probabilities is not to be read as such.
+    `objective` is `f1`, `recall_at_precision` (the largest recall at a precision of at least
+    `precision`, or the largest precision if none reaches it) or `cost` (the least
+    Σ cost_matrix[label][prediction]). A single threshold is on σ(z_positive − max z_other), which
+    is p_1 of two classes. Per class, t_c is on p_c against the rest; for the cost, the classes are
+    tuned in turn, each exactly, until none lowers the cost. A threshold is midway, in logs,
+    between the scores that it separates. The shifted outputs are for predictions only: their
+    softmax is no longer a probability.
     """
 
     def __init__(
@@ -44,7 +45,10 @@ class Threshold(Postprocess):
         within("postprocess.positive", positive, "[0, inf)")
         within("postprocess.precision", precision, "(0, 1]")
         if (objective == "cost") != (cost_matrix is not None):
-            raise ValueError("postprocess.cost_matrix goes with postprocess.objective=cost alone")
+            raise ValueError(
+                f"postprocess.cost_matrix is for postprocess.objective=cost, and required by it; "
+                f"got objective {objective} and cost_matrix {cost_matrix}"
+            )
         self.objective: Objective = objective
         self.per_class = per_class
         self.positive = positive
@@ -52,7 +56,7 @@ class Threshold(Postprocess):
         self.cost_matrix = cost_matrix
 
     def prepare(self, class_counts: Tensor) -> None:
-        """Raise ValueError where a setting does not go with the number of classes."""
+        """Raise ValueError unless the settings fit the number of classes in class_counts [C]."""
         number = len(class_counts)
         if self.positive >= number:
             raise ValueError(
@@ -60,10 +64,15 @@ class Threshold(Postprocess):
             )
         costs = self.cost_matrix
         if costs is not None and {len(costs), *map(len, costs)} != {number}:
-            raise ValueError(f"postprocess.cost_matrix must be {number} lists of {number} numbers")
+            raise ValueError(
+                f"postprocess.cost_matrix must be {number} lists of {number} numbers, got {costs}"
+            )
 
     def fit(self, outputs: Tensor, labels: Tensor) -> None:
-        """Tune the thresholds, in float64. A class that val has not is not moved, or has 1/2."""
+        """Tune the thresholds on outputs [N, C] and labels [N], in float64.
+
+        A class that is absent from val is not shifted; per class, its threshold is 1/2.
+        """
         log_p = outputs.double().log_softmax(1)
         classes = list(range(log_p.shape[1])) if self.per_class else [self.positive]
         if self.cost_matrix is not None:
@@ -80,11 +89,14 @@ class Threshold(Postprocess):
         self.fitted = {"shift": (0 - cuts).tolist(), "threshold": thresholds[classes].tolist()}
 
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Shifted outputs."""
+        """Return the shifted outputs [N, C]."""
         return outputs + outputs.new_tensor(self.fitted["shift"])
 
     def cut(self, scores: Tensor, positive: Tensor, absent: float) -> float:
-        """The threshold on log scores [N] that is best for what is `positive` [N]."""
+        """Return the best threshold on log scores [N] for the examples `positive` [N].
+
+        If none is positive it is `absent`.
+        """
         total = positive.sum()
         if not total:
             return absent
@@ -100,25 +112,26 @@ class Threshold(Postprocess):
         return best_cut(scores, values, none=-1.0)
 
     def costs(self) -> Tensor:
-        """[C, C] by label and prediction."""
+        """Return the cost matrix [C, C], by label and prediction."""
         return torch.tensor(self.cost_matrix, dtype=torch.float64)
 
     def measure(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
-        """What is tuned: of the positive class, or the mean over classes where each has its own."""
+        """Return the objective on outputs [N, C]: of `positive`, or the mean over the classes."""
         number = outputs.shape[1]
         matrix = confusion_matrix(labels, outputs.argmax(1), number).double()
         if self.cost_matrix is not None:
             return {"cost": ((matrix * self.costs()).sum() / len(labels)).item()}
-        hits, true, told = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
-        found = {"f1": 2 * hits / (true + told).clamp(min=1)}
+        hits, actual, predicted = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+        metrics = {"f1": 2 * hits / (actual + predicted).clamp(min=1)}
         if self.objective != "f1":
-            found = {"precision": hits / told.clamp(min=1), "recall": hits / true.clamp(min=1)}
+            precision, recall = hits / predicted.clamp(min=1), hits / actual.clamp(min=1)
+            metrics = {"precision": precision, "recall": recall}
         classes = slice(None) if self.per_class else slice(self.positive, self.positive + 1)
-        return {name: values[classes].mean().item() for name, values in found.items()}
+        return {name: values[classes].mean().item() for name, values in metrics.items()}
 
 
 def lead(log_p: Tensor, c: int) -> tuple[Tensor, Tensor]:
-    """How far class c is above the best other one, and which that is, both [N]."""
+    """Return the lead [N] of class c over the best other class, and that class [N]."""
     others = log_p.clone()
     others[:, c] = -torch.inf
     best, rival = others.max(1)
@@ -126,22 +139,25 @@ def lead(log_p: Tensor, c: int) -> tuple[Tensor, Tensor]:
 
 
 def best_cut(scores: Tensor, values: Callable[[Tensor], Tensor], none: float) -> float:
-    """The threshold on scores [N] with the highest value; of equal ones the highest threshold.
+    """Return the threshold on scores [N] of the highest value, the highest such threshold.
 
-    `values` gives [N], the value of taking the first 1, ..., N in the order it is handed; `none` is
-    the value of taking none.
+    Given an order [N] of the examples, `values` returns the value [N] of accepting the first
+    1, ..., N of them; `none` is the value of accepting none.
     """
     order = scores.argsort(descending=True, stable=True)
     ranked = scores[order]
-    edges = torch.cat([ranked[:1] + 2, ranked, ranked[-1:] - 2])  # none or all: a margin of 1
+    edges = torch.cat([ranked[:1] + 2, ranked, ranked[-1:] - 2])  # 1 beyond the ends: none or all
     value = torch.cat([torch.tensor([none], dtype=torch.float64), values(order)])
-    value[edges[:-1] == edges[1:]] = -torch.inf  # equal scores are not parted
-    at = int(value.argmax())
-    return ((edges[at] + edges[at + 1]) / 2).item()
+    value[edges[:-1] == edges[1:]] = -torch.inf  # equal scores cannot be separated
+    best = int(value.argmax())
+    return ((edges[best] + edges[best + 1]) / 2).item()
 
 
 def cheapest(log_p: Tensor, labels: Tensor, costs: Tensor, classes: list[int]) -> Tensor:
-    """Log thresholds [C] of a low total cost: those of `classes` are lowered in turns."""
+    """Return log thresholds [C] of a low total cost, by tuning those of `classes` in turn.
+
+    `log_p` is [N, C], `labels` [N], `costs` [C, C] by label and prediction.
+    """
     cuts = torch.zeros(log_p.shape[1], dtype=torch.float64)
 
     def total(cuts: Tensor) -> float:

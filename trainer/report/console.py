@@ -1,4 +1,4 @@
-"""What a person sees: a live display on a terminal, plain lines elsewhere, all in train.log."""
+"""Output for people: a progress bar on a terminal, plain lines elsewhere, all in train.log."""
 
 import time
 from pathlib import Path
@@ -16,13 +16,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
-REFRESH = 0.1  # seconds
+REFRESH = 0.1  # seconds between updates of the progress bar
 
 
 class Console:
-    """Prints to the terminal unless `quiet`, and to a log file once there is one.
+    """Prints to the terminal unless `quiet`, and to a log file once one is open.
 
-    A `silent` one, of a process that is not the first, does not even warn.
+    `silent` suppresses warnings too: for all processes but the first.
     """
 
     def __init__(self, *, quiet: bool = False, silent: bool = False) -> None:
@@ -34,32 +34,32 @@ class Console:
         self.note = ""
 
     def open(self, path: Path) -> None:
-        """Write what is said from now on to a file too."""
+        """Append everything from now on to the file at `path` as well."""
         self.file = path.open("a")
 
-    def say(self, what: RenderableType) -> None:
+    def say(self, content: RenderableType) -> None:
         """Print a line or a table."""
-        self.screen.print(what)
-        self.record(what)
+        self.screen.print(content)
+        self.record(content)
 
     def warn(self, text: str) -> None:
-        """Print a warning, `quiet` or not."""
+        """Print a warning to stderr, even if `quiet`."""
         self.errors.print(f"warning: {text}", markup=False)
         self.record(f"warning: {text}")
 
-    def record(self, what: RenderableType) -> None:
-        """Write to the log file alone; a full disk does not stop the run."""
+    def record(self, content: RenderableType) -> None:
+        """Write to the log file only. An error turns the file off with a warning."""
         if self.file is None:
             return
         try:
-            RichConsole(file=self.file, width=100, highlight=False, soft_wrap=True).print(what)
+            RichConsole(file=self.file, width=100, highlight=False, soft_wrap=True).print(content)
             self.file.flush()
         except OSError as error:
             self.file = None
-            self.warn(f"train.log is no longer written: {error}")
+            self.warn(f"no longer writing train.log: {error}")
 
     def start(self, total: int, done: int) -> None:
-        """Show the progress of a run of `total` steps, on a terminal."""
+        """Show a progress bar of `total` steps, `done` of them finished. Needs a terminal."""
         if not self.screen.is_terminal or self.screen.quiet:
             return
         self.progress = Progress(
@@ -77,7 +77,7 @@ class Console:
         self.progress.start()
 
     def advance(self, step: int, note: str = "") -> None:
-        """Move the display to a step; redrawn ten times a second at most."""
+        """Move the bar to `step`, with a note beside it; redraws ten times a second at most."""
         if self.progress is None or (not note and time.monotonic() - self.refreshed < REFRESH):
             return
         self.refreshed = time.monotonic()
@@ -86,13 +86,13 @@ class Console:
         self.progress.refresh()
 
     def stop(self) -> None:
-        """End the display."""
+        """Remove the progress bar."""
         if self.progress is not None:
             self.progress.stop()
             self.progress = None
 
     def close(self) -> None:
-        """End the display and close the file."""
+        """Remove the progress bar and close the file."""
         self.stop()
         if self.file is not None:
             self.file.close()
@@ -100,10 +100,10 @@ class Console:
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
-    """A table; the first column is left-aligned, the others right."""
-    made = Table(title=title, title_justify="left")
+    """Make a table with the first column left-aligned and the others right-aligned."""
+    result = Table(title=title, title_justify="left")
     for i, name in enumerate(columns):
-        made.add_column(name, justify="right" if i else "left")
+        result.add_column(name, justify="right" if i else "left")
     for row in rows:
-        made.add_row(*row)
-    return made
+        result.add_row(*row)
+    return result

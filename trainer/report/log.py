@@ -1,4 +1,4 @@
-"""What a run logs: metrics.jsonl and TensorBoard. A log that cannot be written stops no run."""
+"""The metrics of a run, in metrics.jsonl and TensorBoard. A failed write never stops the run."""
 
 import json
 import math
@@ -11,7 +11,12 @@ from trainer.report.tensorboard import EventStream
 
 
 class Log:
-    """Metrics by split and step, to the file and to the event stream."""
+    """Writes metrics by split and step to metrics.jsonl and to the event stream.
+
+    A resumed run passes the step `resumed_at` and the `offset` at which its checkpoint was saved:
+    lines beyond that many bytes are of steps that will be repeated, and are cut off. When a file
+    cannot be written, `warn` is called once and the run goes on without it.
+    """
 
     def __init__(
         self,
@@ -25,8 +30,8 @@ class Log:
         self.broken: set[str] = set()
         path = folder / "metrics.jsonl"
         self.file = path.open("a")
-        self.file.truncate(min(offset, path.stat().st_size))  # steps that will be taken again
-        if resumed_at is None:  # of a run that was killed before its first checkpoint
+        self.file.truncate(min(offset, path.stat().st_size))
+        if resumed_at is None:  # a run killed before its first checkpoint may have left some
             shutil.rmtree(folder / "tensorboard", ignore_errors=True)
         self.stream = EventStream(folder / "tensorboard", resumed_at=resumed_at)
 
@@ -46,9 +51,9 @@ class Log:
         values: Mapping[str, float],
         extra: Mapping[str, float] | None = None,
     ) -> None:
-        """One event: a line, and a scalar `<split>/<name>` for each value.
+        """Log an event: a line of JSON, and a scalar `<split>/<name>` per value.
 
-        `extra` values have tags of their own.
+        The scalars of `extra` are tagged by their names alone.
         """
         extra = extra or {}
         line = {"split": split, "epoch": epoch, "step": step, **extra, **values}
@@ -57,7 +62,7 @@ class Log:
         self.show("scalars", scalars, step)
 
     def write_line(self, line: dict[str, Any]) -> None:
-        """Append to metrics.jsonl; what is not finite becomes null."""
+        """Append a line to metrics.jsonl. JSON has no NaN or infinity: they become null."""
         finite = {
             k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()
         }
@@ -65,22 +70,22 @@ class Log:
         self.file.flush()
 
     def show(self, kind: str, *arguments: Any, **options: Any) -> None:
-        """Call a method of the event stream by name."""
+        """Call the event stream's method `kind`: scalars, image, histogram, text or hparams."""
         self.attempt("tensorboard", getattr(self.stream, kind), *arguments, **options)
 
     def attempt(
-        self, what: str, call: Callable[..., None], *arguments: Any, **options: Any
+        self, target: str, write: Callable[..., None], *arguments: Any, **options: Any
     ) -> None:
-        """Call, and after a failure to write warn once and go without."""
-        if what in self.broken:
+        """Call `write`; after an OSError warn once and write nothing more to that target."""
+        if target in self.broken:
             return
         try:
-            call(*arguments, **options)
+            write(*arguments, **options)
         except OSError as error:
-            self.broken.add(what)
-            self.warn(f"{what} is no longer written: {error}")
+            self.broken.add(target)
+            self.warn(f"no longer writing {target}: {error}")
 
     def close(self) -> None:
-        """Close both."""
+        """Close metrics.jsonl and the event stream."""
         self.attempt("metrics.jsonl", self.file.close)
         self.attempt("tensorboard", self.stream.close)

@@ -1,4 +1,4 @@
-"""Figures drawn without a display."""
+"""Plots drawn by matplotlib without a display, returned as pixels."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def axes_of(x: str, y: str) -> Axes:
-    """Axes of a figure that is drawn without a display."""
+def new_axes(x: str, y: str) -> Axes:
+    """Return the axes of a new figure of 768 × 576 pixels, with `x` and `y` as axis labels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.8), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)  # the figure keeps it: no pyplot, so no display and no global state
     return figure.add_subplot(xlabel=x, ylabel=y)
 
 
-def drawn(axes: Axes) -> np.ndarray:
-    """The figure of the axes as uint8 [H, W, 3]."""
+def render(axes: Axes) -> np.ndarray:
+    """Draw the figure of the axes; uint8 [H, W, 3]."""
     canvas = axes.figure.canvas
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # pyright: ignore

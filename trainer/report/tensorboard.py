@@ -1,4 +1,4 @@
-"""TensorBoard's event stream, by tensorboard's own writer: no torch.utils.tensorboard (1.5 s)."""
+"""TensorBoard events by tensorboard's own writer; importing torch.utils.tensorboard takes 1.5 s."""
 
 # pyright: reportAttributeAccessIssue=false
 
@@ -21,11 +21,11 @@ HISTOGRAM_BINS = 64
 
 
 class EventStream:
-    """One event file, written by a thread of its own. Steps are optimizer steps."""
+    """An event file, written by a thread of its own. Steps are optimizer steps."""
 
     def __init__(self, folder: Path, *, resumed_at: int | None = None) -> None:
         self.writer = EventFileWriter(str(folder))
-        if resumed_at is not None:  # readers drop what an earlier file holds after this step
+        if resumed_at is not None:  # readers drop later steps of the earlier files
             event = Event(wall_time=time.time(), step=resumed_at + 1, file_version="brain.Event:2")
             self.writer.add_event(event)
             start = SessionLog(status=SessionLog.SessionStatus.START)
@@ -34,13 +34,13 @@ class EventStream:
             )
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Numbers by tag."""
+        """Add a scalar for each tag."""
         self.add(
             Summary(value=[Summary.Value(tag=t, simple_value=v) for t, v in values.items()]), step
         )
 
     def image(self, tag: str, pixels: np.ndarray, step: int) -> None:
-        """A picture, uint8 [H, W] or [H, W, 3]."""
+        """Add an image, uint8 [H, W] or [H, W, 3]."""
         buffer = BytesIO()
         Image.fromarray(pixels).save(buffer, "PNG")
         image = Summary.Image(
@@ -52,7 +52,7 @@ class EventStream:
         self.add(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
     def histogram(self, tag: str, values: np.ndarray, step: int) -> None:
-        """The distribution of finite values of any shape."""
+        """Add a histogram of an array's finite values, of any shape; nothing if there are none."""
         values = values[np.isfinite(values)].astype(np.float64)
         if not values.size:
             return
@@ -69,7 +69,7 @@ class EventStream:
         self.add(Summary(value=[Summary.Value(tag=tag, histo=histogram)]), step)
 
     def text(self, tag: str, markdown: str, step: int = 0) -> None:
-        """A text, rendered as Markdown."""
+        """Add a text that TensorBoard renders as Markdown."""
         plugin = SummaryMetadata.PluginData(plugin_name="text")
         tensor = TensorProto(
             dtype=DT_STRING,
@@ -80,9 +80,9 @@ class EventStream:
         self.add(Summary(value=[value]), step)
 
     def hparams(self, settings: Mapping[str, Any], metrics: list[str]) -> None:
-        """A row of the HParams tab: settings, and the tags of the final metrics.
+        """Add a row to the HParams tab: the settings, and the tags of the final metrics.
 
-        The session is written into this stream, so that the tab shows the run and no sub-run.
+        The session goes into this stream, so that the tab shows the run itself and no sub-run.
         """
         from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
         from tensorboard.plugins.hparams.summary_v2 import (
@@ -107,9 +107,9 @@ class EventStream:
         self.add(Summary(value=[value]), 0)
 
     def add(self, summary: Summary, step: int) -> None:
-        """Queue a summary."""
+        """Queue a summary for the writer's thread."""
         self.writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
     def close(self) -> None:
-        """Write what is queued and close the file."""
+        """Write what is queued, then close the file."""
         self.writer.close()

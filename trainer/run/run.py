@@ -32,7 +32,7 @@ from trainer.run.monitors import check_monitors, monitored
 from trainer.run.resume import checkpoint_to_resume, restore
 from trainer.storage.checkpoint import Checkpoint
 from trainer.storage.run_folder import RunFolder, write_json
-from trainer.storage.saved_run import listed
+from trainer.storage.saved_run import as_list
 from trainer.training.fit import Fit
 from trainer.training.reporter import Reporter
 
@@ -296,4 +296,4 @@ class Run(Components):
     @property
     def several_saved(self) -> list[str]:
         """The setting `runs`, as a list."""
-        return listed(self.config["runs"])
+        return as_list(self.config["runs"])

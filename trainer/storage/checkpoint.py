@@ -1,8 +1,8 @@
-"""Checkpoints: a folder that is either whole or not there, and is never trusted unread.
+"""Checkpoints: folders that are written atomically and verified before they are read.
 
-`step-<n>/` holds `model.safetensors`, `state.pt`, `config.json` and `manifest.json` with the size
-and SHA-256 of the others. It is written beside as `.tmp-*`, synced, and renamed once. The latest
-checkpoint is the highest step that verifies: there is no pointer file to be wrong.
+`step-<n>/` contains `model.safetensors`, `state.pt`, `config.json`, and `manifest.json` with the
+size and SHA-256 of the others. It is written as `.tmp-*`, synced, and renamed once. The latest
+checkpoint is the one of the highest step that verifies: there is no pointer file to go stale.
 """
 
 import errno
@@ -26,21 +26,21 @@ from trainer.storage.untrusted import check_archive, check_file, read_json
 
 FILES = ("model.safetensors", "state.pt", "config.json")
 NAME = re.compile(r"step-(\d+)(\.old)?")
-SPARE = 2**20  # bytes free below which a failed write is put down to a full disk
+SPARE = 2**20  # bytes: with less than this free, a failed write is blamed on a full disk
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds."""
+    """The contents of a checkpoint."""
 
-    path: Path
-    model: dict[str, Tensor]
-    state: dict[str, Any]
-    config: dict[str, Any]
+    path: Path  # of its folder
+    model: dict[str, Tensor]  # weights and buffers, on the CPU
+    state: dict[str, Any]  # of optimizer, miner, progress, ...
+    config: dict[str, Any]  # settings of the run
 
 
-class Hashing:
-    """A file that hashes what is written to it."""
+class HashingFile:
+    """A binary file that hashes and counts the bytes written to it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -48,56 +48,59 @@ class Hashing:
         self.size = 0
 
     def write(self, data: bytes | memoryview) -> int:
-        """Write and hash."""
+        """Write and hash `data`; the number of bytes written."""
         self.hash.update(data)
         self.size += len(data)
         return self.file.write(data)
 
     def flush(self) -> None:
-        """Flush the file."""
+        """Flush the underlying file."""
         self.file.flush()
 
 
 def save(
     folder: Path, step: int, model: dict[str, Tensor], state: dict[str, Any], config: dict[str, Any]
 ) -> Path:
-    """Write `folder/step-<n>`, replacing one of the same step. Raises DiskError when it is full."""
+    """Write the checkpoint `folder/step-<n>` and return its path; one of the same step is replaced.
+
+    Raises DiskError if the disk is full: the previous checkpoint is then intact.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{step}"
     work = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder))
-    writers: dict[str, Callable[[Hashing], Any]] = {
-        "model.safetensors": lambda file: file.write(safetensors.torch.save(plain(model))),
+    writers: dict[str, Callable[[HashingFile], Any]] = {
+        "model.safetensors": lambda file: file.write(safetensors.torch.save(untied(model))),
         "state.pt": lambda file: torch.save(state, file),  # pyright: ignore
         "config.json": lambda file: file.write(json.dumps(config, indent=2).encode()),
     }
     try:
-        manifest = {name: write(work / name, writers[name]) for name in FILES}
+        manifest = {name: write_file(work / name, writers[name]) for name in FILES}
         body = json.dumps(manifest, indent=2).encode()
-        write(work / "manifest.json", lambda file: file.write(body))
-        sync(work)
-        if target.exists():  # the same step again, after a stop in its validation
-            target.rename(old(target))
+        write_file(work / "manifest.json", lambda file: file.write(body))
+        sync_folder(work)
+        if target.exists():  # the same step again, after a stop during its validation
+            target.rename(replaced(target))
         work.rename(target)
-        sync(folder)
+        sync_folder(folder)
     except (OSError, RuntimeError) as error:
         shutil.rmtree(work, ignore_errors=True)
         raise disk_error(error, folder) from error
-    sweep(folder)
+    remove_leftovers(folder)
     return target
 
 
-def write(path: Path, writer: Callable[[Hashing], Any]) -> dict[str, Any]:
-    """Write a file to the disk; its size and hash."""
+def write_file(path: Path, writer: Callable[[HashingFile], Any]) -> dict[str, Any]:
+    """Write and sync a file; its size in bytes and SHA-256, as the manifest has them."""
     with path.open("wb") as file:
-        hashing = Hashing(file)
+        hashing = HashingFile(file)
         writer(hashing)
         file.flush()
         os.fsync(file.fileno())
     return {"size": hashing.size, "sha256": hashing.hash.hexdigest()}
 
 
-def plain(model: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on the CPU, each with memory of its own (tied weights are written twice)."""
+def untied(model: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors on the CPU, each with its own memory: tied weights are written twice."""
     seen: set[int] = set()
     tensors = {}
     for name, value in model.items():
@@ -108,8 +111,8 @@ def plain(model: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def sync(folder: Path) -> None:
-    """Bring a folder's entries to the disk."""
+def sync_folder(folder: Path) -> None:
+    """Flush the entries of a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -118,89 +121,92 @@ def sync(folder: Path) -> None:
 
 
 def disk_error(error: Exception, folder: Path) -> Exception:
-    """DiskError where the disk is full (torch hides the reason); otherwise the error itself."""
+    """Return a DiskError if the disk is full (torch hides the reason), otherwise the error."""
     known = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if known or (not isinstance(error, OSError) and shutil.disk_usage(folder).free < SPARE):
-        return DiskError(f"disk full: no room for a checkpoint in {folder}; the last one stands")
+        return DiskError(
+            f"disk full: no room for a checkpoint in {folder}; the previous one is intact"
+        )
     return error
 
 
-def old(path: Path) -> Path:
-    """Where a checkpoint stands while another of its step takes its place."""
+def replaced(path: Path) -> Path:
+    """Return the name that a checkpoint has while another of its step replaces it."""
     return path.with_name(f"{path.name}.old")
 
 
-def sweep(folder: Path) -> None:
-    """Remove what interrupted saves left, and what has been replaced."""
-    replaced = [path for path in folder.glob("step-*.old") if path.with_suffix("").is_dir()]
-    for path in [*folder.glob(".tmp-*"), *replaced]:
+def remove_leftovers(folder: Path) -> None:
+    """Remove the folders of interrupted saves and of replaced checkpoints."""
+    outdated = [path for path in folder.glob("step-*.old") if path.with_suffix("").is_dir()]
+    for path in [*folder.glob(".tmp-*"), *outdated]:
         shutil.rmtree(path, ignore_errors=True)
 
 
 def prune(folder: Path, keep: int, protected: set[int]) -> None:
-    """Remove all but the newest `keep` checkpoints and the protected steps."""
+    """Remove all checkpoints except the newest `keep` and those of the protected steps."""
     for step in steps(folder)[keep:]:
         if step not in protected:
-            shutil.rmtree(at(folder, step), ignore_errors=True)
+            shutil.rmtree(step_folder(folder, step), ignore_errors=True)
 
 
 def steps(folder: Path) -> list[int]:
-    """Steps that have a checkpoint, verified or not, newest first."""
+    """List the steps that have a checkpoint, verified or not, newest first."""
     if not folder.is_dir():
         return []
     found = (NAME.fullmatch(path.name) for path in folder.iterdir())
     return sorted({int(match[1]) for match in found if match}, reverse=True)
 
 
-def at(folder: Path, step: int) -> Path:
-    """The checkpoint of a step; the replaced one where its successor never came."""
+def step_folder(folder: Path, step: int) -> Path:
+    """Return the folder of a step's checkpoint; the replaced one if its successor is missing."""
     path = folder / f"step-{step}"
-    return path if path.is_dir() else old(path)
+    return path if path.is_dir() else replaced(path)
 
 
 def verify(path: Path) -> None:
-    """Raise CheckpointError, with the reason, unless every file is as the manifest says."""
+    """Raise CheckpointError, with the reason, unless every file matches the manifest."""
     if path.is_symlink():
-        raise CheckpointError(f"{path} is a link")
+        raise CheckpointError(f"{path} is a link; copy the checkpoint itself")
     try:
         manifest = read_json(path / "manifest.json")
         for name in FILES:
             file = path / name
             check_file(file)
             if file.stat().st_size != manifest[name]["size"]:
-                raise CheckpointError(f"{file} does not have the size its manifest says")
+                raise CheckpointError(f"{file} is damaged: its size does not match its manifest")
             with file.open("rb") as opened:
                 digest = hashlib.file_digest(opened, "sha256").hexdigest()
             if digest != manifest[name]["sha256"]:
-                raise CheckpointError(f"{file} is damaged: its SHA-256 is not the manifest's")
+                raise CheckpointError(f"{file} is damaged: its SHA-256 does not match its manifest")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} cannot be read: {error!r}") from error
 
 
 def load(path: Path) -> Checkpoint:
-    """Verify and read one checkpoint. Nothing in it is executed."""
+    """Verify and read a checkpoint; nothing in it is executed. Raises CheckpointError."""
     verify(path)
     config = read_json(path / "config.json")
     check_archive(path / "state.pt")
     try:
         model = safetensors.torch.load_file(path / "model.safetensors")
         state = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a hostile file provokes
+    except Exception as error:  # a hostile file may provoke any
         raise CheckpointError(f"{path} cannot be read: {error!r}") from error
     if not isinstance(state, dict):
-        raise CheckpointError(f"{path / 'state.pt'} holds no mapping")
+        raise CheckpointError(f"{path / 'state.pt'} does not contain a mapping")
     return Checkpoint(path, model, state, config)
 
 
 def latest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
-    """The newest checkpoint that verifies, None where there is none at all.
+    """Load the newest checkpoint that verifies; None if the folder has no checkpoint.
 
-    Raises CheckpointError with each reason when there are some and all are damaged.
+    Each damaged one is reported by `warn`. Raises CheckpointError, with every reason, if all are
+    damaged.
     """
     reasons = []
     for step in steps(folder):
         try:
-            checkpoint = load(at(folder, step))
+            checkpoint = load(step_folder(folder, step))
         except CheckpointError as error:
             reasons.append(str(error))
             continue

@@ -1,4 +1,4 @@
-"""The run folder: one owner at a time, and a status that is always whole."""
+"""The run folder: locked by one process at a time, with a status that is written atomically."""
 
 import fcntl
 import json
@@ -11,12 +11,12 @@ from typing import IO, Any
 from trainer.core.errors import BusyError, CheckpointError, ConfigError
 from trainer.storage.untrusted import LARGEST, check_file, read_json
 
-LONGEST = 200  # characters of an owner
-owned: set[IO[str]] = set()  # locks of this process
+OWNER_LENGTH = 200  # characters read from a lock file
+locks: set[IO[str]] = set()  # that this process has
 
 
 class RunFolder:
-    """A folder that one process works in. `status.json` makes it a run."""
+    """A folder that one process at a time works in. With a `status.json` it contains a run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,15 +25,15 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Where the checkpoints are."""
+        """The folder of the checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def status(self) -> dict[str, Any]:
-        """What `status.json` says; empty where there is none.
+        """The contents of `status.json`; empty if there is none.
 
-        Raises CheckpointError for a link, or one that is too large. One that a crash has left in
-        pieces is that of a run to go on with.
+        A file that a crash left incomplete has the state `unreadable`: its run can be resumed.
+        Raises CheckpointError for a link or a file that is too large.
         """
         path = self.path / "status.json"
         if not os.path.lexists(path):
@@ -45,9 +45,9 @@ class RunFolder:
             return {"state": "unreadable"}
 
     def claim(self, *, fresh: bool) -> None:
-        """Take the folder. Raises BusyError while another process has it.
+        """Create and lock the folder. Raises BusyError if another process has locked it.
 
-        With `fresh`, raises ConfigError if it already holds a run.
+        With `fresh`, raises ConfigError if the folder already contains a run.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         lock = self.path / ".lock"
@@ -58,29 +58,29 @@ class RunFolder:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self.lock.seek(0)
-            owner = self.lock.read(LONGEST) or "another process"
+            owner = self.lock.read(OWNER_LENGTH) or "another process"
             self.release()
             raise BusyError(f"{self.path} is in use by {owner}") from error
         self.lock.truncate(0)
         self.lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         self.lock.flush()
-        owned.add(self.lock)
+        locks.add(self.lock)
         if fresh and self.status:
             self.release()
             raise ConfigError(
-                f"{self.path} already holds a run ({self.status.get('state')}); "
-                "resume=auto goes on with it, hydra.run.dir=... gives another folder"
+                f"{self.path} already contains a run ({self.status.get('state')}); "
+                "resume=auto continues it, hydra.run.dir=... selects another folder"
             )
 
     def release(self) -> None:
-        """Give the folder back."""
+        """Unlock the folder."""
         if self.lock is not None:
-            owned.discard(self.lock)
+            locks.discard(self.lock)
             self.lock.close()
             self.lock = None
 
     def write_status(self, state: str, exit_code: int | None = None, error: str = "") -> None:
-        """Write `status.json` atomically."""
+        """Write `status.json` atomically; any state but `running` is the end of the run."""
         done = state != "running"
         status = {
             "state": state,
@@ -94,13 +94,13 @@ class RunFolder:
         write_json(self.path / "status.json", status)
 
 
-def let_go() -> None:
-    """In a forked process: a loader's worker outlives an owner that is killed, by seconds."""
-    for lock in owned:
+def close_locks() -> None:
+    """Close inherited locks in a forked process: a worker may outlive a killed owner by seconds."""
+    for lock in locks:
         lock.close()
 
 
-os.register_at_fork(after_in_child=let_go)
+os.register_at_fork(after_in_child=close_locks)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -111,5 +111,5 @@ def write_json(path: Path, value: object) -> None:
 
 
 def now() -> str:
-    """The time, in UTC, to the second."""
+    """Return the current UTC time in ISO format, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

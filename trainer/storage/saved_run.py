@@ -1,8 +1,8 @@
-"""Runs read back: their config is data, never code of ours to follow blindly.
+"""Saved runs: their config is untrusted data.
 
-A run folder may come from anywhere. Its config is read as plain YAML, nothing in it is
-interpolated, and it may name only code that the config tree and the command line in use name
-themselves, and torch's optimizers. Nothing is fetched on its word.
+A run folder may come from anywhere. Its config is read as plain YAML without interpolation. It may
+name only code that the config folders or the command line in use name too, and torch's optimizers.
+Nothing is downloaded at its request.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from trainer.storage import checkpoint
 from trainer.storage.checkpoint import Checkpoint
 from trainer.storage.untrusted import check_tree, read_text
 
-HARMLESS = {"download": False, "cache": "auto"}  # what would write where another's config says
+HARMLESS = {"download": False, "cache": "auto"}  # instead of a saved config's own: these write
 NAMED = re.compile(rf"^[^#\n]*?\b(?:{'|'.join(CODE)}):\s*['\"]?([\w.]+)", re.MULTILINE)
 
 
@@ -34,24 +34,24 @@ class SavedRun:
     """A run folder, or one checkpoint of it."""
 
     folder: Path
-    step: Path | None  # the checkpoint asked for; None: the best one
+    step: Path | None  # the folder of the checkpoint asked for; None: the best one
 
     @classmethod
     def at(cls, path: str | None, setting: str = "run") -> SavedRun:
-        """The run at a path that a setting names.
+        """Find the run at a path, the value of `setting`: a run folder or one of its checkpoints.
 
-        Raises ConfigError where there is none, CheckpointError where there are links in it.
+        Raises ConfigError if there is no run, CheckpointError if the folder contains a link.
         """
         if path is None:
             raise ConfigError(
-                f"{setting} must be given: the folder of a trained run, or a checkpoint"
+                f"{setting} must be given: the folder of a trained run, or a checkpoint of it"
             )
         folder, step = Path(path), None
         if folder.parent.name == "checkpoints":
             folder, step = folder.parent.parent, folder
         if not (folder / "config.yaml").is_file():
             raise ConfigError(
-                f"{setting}={path}: no run there; give the folder that holds config.yaml"
+                f"{setting}={path}: no run there; give the folder that contains config.yaml"
             )
         check_tree(folder)
         return cls(folder, step)
@@ -59,27 +59,30 @@ class SavedRun:
     def config(self, known: set[str]) -> dict[str, Any]:
         """The run's settings. Raises CheckpointError for code that is not known."""
         path = self.folder / "config.yaml"
-        config = with_current_names(parsed(path))
+        config = with_current_names(read_config(path))
         check_code(config, known, path)
         node = config.get("dataset", {})
         node |= {name: value for name, value in HARMLESS.items() if name in node}
         return config
 
     def checkpoint(self, warn: Any) -> Checkpoint:
-        """The checkpoint asked for, otherwise the run's best, otherwise its last."""
+        """Load the checkpoint asked for, by default the run's best, or its last if none is best.
+
+        Raises CheckpointError if there is none that can be read.
+        """
         if self.step is not None:
             return checkpoint.load(self.step)
         last = checkpoint.latest(self.folder / "checkpoints", warn)
         if last is None:
-            raise CheckpointError(f"{self.folder} has no checkpoint")
+            raise CheckpointError(f"{self.folder} has no checkpoint; give a run that has trained")
         best = last.state.get("saver", {}).get("best_step")
         if not isinstance(best, int):
             return last
-        return checkpoint.load(checkpoint.at(self.folder / "checkpoints", best))
+        return checkpoint.load(checkpoint.step_folder(self.folder / "checkpoints", best))
 
 
-def parsed(path: Path) -> dict[str, Any]:
-    """The config in a file. Raises CheckpointError for one that is none."""
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the config in a YAML file. Raises CheckpointError if it is not one."""
     text = read_text(path)
     try:
         problem = unfold(text)
@@ -96,23 +99,23 @@ def parsed(path: Path) -> dict[str, Any]:
     return config
 
 
-def listed(runs: str | list[str]) -> list[str]:
-    """What the setting `runs` holds, as a list."""
+def as_list(runs: str | list[str]) -> list[str]:
+    """Return the value of the setting `runs`, one path or several, as a list."""
     return [runs] if isinstance(runs, str) else runs
 
 
 def check_code(config: dict[str, Any], known: set[str], path: Path) -> None:
-    """Raise CheckpointError for code that a config from a file names and that is not known."""
+    """Raise CheckpointError if the config in the file `path` names code that is not `known`."""
     for key, name in named_code(config):
         if not isinstance(name, str) or name not in known:
             raise CheckpointError(
-                f"{path}: {key}={name!r:.200} is no code of this config tree; "
-                "the same on the command line, or a YAML file in --config-dir, makes it known"
+                f"{path}: {key}={name!r:.200} is not code that this config tree names; to trust "
+                "it, set it on the command line or in a YAML file of --config-dir"
             )
 
 
 def named_code(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every import path in nested containers, with its dotted name."""
+    """Yield the dotted key and the value of every setting that names code, at any depth."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             if key in CODE:

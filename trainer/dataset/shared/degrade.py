@@ -28,7 +28,7 @@ def imbalance(split: Split, classes: int, factor: float, kind: Tail, seed: int) 
     """
     labels = split.labels[split.ids].numpy()
     counts = np.bincount(labels, minlength=classes)
-    order = generator(seed, Purpose.TWIST, IMBALANCE).permutation(len(labels))
+    order = generator(seed, Purpose.DEGRADE, IMBALANCE).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
     place = np.arange(len(order)) - (np.cumsum(counts) - counts)[labels[order]]
     keep = order[place < tail(counts, factor, kind)[labels[order]]]
@@ -57,7 +57,7 @@ def subset(split: Split, size: float, seed: int) -> Split:
     if size > len(split):
         raise DataError(f"dataset.subset={size}: the training split has {len(split)} examples")
     fraction = size if size < 1 else size / len(split)
-    return divide(split, fraction, generator(seed, Purpose.TWIST, SUBSET))[0]
+    return divide(split, fraction, generator(seed, Purpose.DEGRADE, SUBSET))[0]
 
 
 def label_noise(split: Split, classes: int, rate: float, kind: Noise, seed: int) -> Split:
@@ -66,7 +66,7 @@ def label_noise(split: Split, classes: int, rate: float, kind: Noise, seed: int)
     `symmetric`: one of the other C − 1 classes, each as likely. `pairwise`: c becomes c + 1, the
     last class the first.
     """
-    rng = generator(seed, Purpose.TWIST, NOISE)
+    rng = generator(seed, Purpose.DEGRADE, NOISE)
     number = int(rate * len(split) + 0.5)
     wrong = split.ids[torch.from_numpy(rng.permutation(len(split))[:number])]
     step = rng.integers(1, classes, number) if kind == "symmetric" else np.ones(number, np.int64)
@@ -82,7 +82,7 @@ def threshold_class(split: Split, classes: int, seed: int) -> Split:
     number = len(split) // (classes + 1)
     if not number:
         raise DataError(f"dataset.threshold_class needs more than {classes} training examples")
-    order = generator(seed, Purpose.TWIST, THRESHOLD).permutation(len(split))
+    order = generator(seed, Purpose.DEGRADE, THRESHOLD).permutation(len(split))
     chosen = split.ids[torch.from_numpy(order[:number])]
     return relabelled(split, chosen, torch.full((number,), classes))
 

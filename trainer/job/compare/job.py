@@ -148,7 +148,7 @@ class Compare(Job):
         try:
             folder, data = saved_data(str(of.baseline.runs[0].folder), "runs")
             store = history.open(folder)
-            store.check(data.train.ids.numpy(), data.train.labels.numpy())
+            store.check_split(data.train.ids.numpy(), data.train.labels.numpy())
         except (TrainerError, OSError, ValueError) as error:
             return None, f"without their images: {error}"
         return data, ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.core.errors import CheckpointError, ConfigError
-from trainer.storage.saved_run import parsed
+from trainer.storage.saved_run import read_config
 from trainer.storage.untrusted import read_json, read_text
 
 STATUS = "status.json"
@@ -95,7 +95,7 @@ def read(folder: Path) -> FinishedRun | SkippedRun:
     """A finished run of job=train; anything else with the reason why it takes no part."""
     try:
         status = read_json(folder / STATUS)
-        config = parsed(folder / "config.yaml")
+        config = read_config(folder / "config.yaml")
         job, seed = config.get("job", {}).get("_target_"), config.get("seed")
         if job != TRAINS:
             return SkippedRun(folder, f"not a training run: job={option(job)}")

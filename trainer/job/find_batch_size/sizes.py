@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.report.plots import axes_of, drawn
+from trainer.report.plots import new_axes, render
 
 KNEE = 0.95  # of the best speed
 
@@ -60,7 +60,7 @@ def write(path: Path, sizes: Sequence[Size]) -> None:
 def picture(sizes: Sequence[Size]) -> np.ndarray:
     """Speed, with its knee, and peak memory by size; uint8 [H, W, 3]."""
     numbers, best = [size.batch_size for size in sizes], knee(sizes)
-    axes = axes_of("batch size", "images/s")
+    axes = new_axes("batch size", "images/s")
     axes.plot(numbers, [size.images_per_second for size in sizes], "o-")
     axes.plot(best.batch_size, best.images_per_second, "D", label=f"knee: {best.batch_size}")
     axes.set_ylim(bottom=0)
@@ -71,4 +71,4 @@ def picture(sizes: Sequence[Size]) -> np.ndarray:
     right.plot(numbers, [size.memory_bytes / 2**20 for size in sizes], "x--", color="0.6")
     right.set_ylabel("peak memory, MiB (dashed)")
     right.set_ylim(bottom=0)
-    return drawn(axes)
+    return render(axes)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.report.plots import axes_of, drawn
+from trainer.report.plots import new_axes, render
 
 FALL = 0.01  # of the first loss: less is no descent
 SHOWN = 12  # rows of the table
@@ -67,7 +67,7 @@ class Curve:
 
     def picture(self, *, log_scale: bool) -> np.ndarray:
         """Both losses, and the rates that they speak for; uint8 [H, W, 3]."""
-        axes = axes_of("learning rate", "loss")
+        axes = new_axes("learning rate", "loss")
         axes.plot(self.lrs, self.losses, color="0.75", label="loss")
         axes.plot(self.lrs, self.smoothed, label="smoothed")
         for name, at in {"lowest": self.lowest(), "steepest": self.steepest()}.items():
@@ -79,4 +79,4 @@ class Curve:
         axes.set_xscale("log" if log_scale else "linear")
         axes.grid(alpha=0.3)
         axes.legend()
-        return drawn(axes)
+        return render(axes)
