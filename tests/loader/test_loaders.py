@@ -277,10 +277,10 @@ def test_stream_lists_ids_when_they_are_due() -> None:
     ids = torch.arange(1000)
     feed = Stream(workers=0).open(Split(Counting(), ids, ids), CPU)
     assert isinstance(feed, StreamFeed)
-    feed.steps.plan, feed.steps.start = Plan.of(ids, 4), 10
-    due = iter(feed.steps)
+    feed.sampler.plan, feed.sampler.start = Plan.of(ids, 4), 10
+    due = iter(feed.sampler)
     assert isinstance(due, Generator)
-    assert (next(due), len(feed.steps)) == ([[40, 41, 42, 43]], 240)
+    assert (next(due), len(feed.sampler)) == ([[40, 41, 42, 43]], 240)
 
 
 def test_stream_reads_what_the_plan_asks_for() -> None:
