@@ -42,7 +42,7 @@ def test_the_magnitudes_are_torchvisions(size: tuple[int, int], bins: int) -> No
 
 
 def test_sub_policies_and_probabilities(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each sub-policy is drawn alike, and its operations happen as often as they should."""
+    """Sub-policies are drawn uniformly, and their operations with the right probabilities."""
     seen: list[list[int]] = []
 
     def record(images, operation, magnitude, **_):
@@ -67,7 +67,7 @@ def test_sub_policies_and_probabilities(monkeypatch: pytest.MonkeyPatch) -> None
             assert counts[name] / number == pytest.approx(part, abs=0.015)  # deviation 0.0035
 
 
-def test_both_signs_come(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_signs_occur(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.Tensor] = []
 
     def record(images, operation, magnitude, **_):

@@ -1,5 +1,6 @@
 """Presets: their parts in order, and lists of them."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ STANDARD = ["random_crop", "horizontal_flip", "cutout"]
 STRONG = ["random_resized_crop", "horizontal_flip", "color_jitter", "cutout"]
 
 
+@cache
 def nodes(options: str) -> dict[str, Any]:
     return config_of(f"augmentation={options}")["augmentation"]
 
@@ -31,8 +33,8 @@ def test_parts_of_an_option_in_order(options: str, names: list[str]) -> None:
     assert list(nodes(options)) == names
 
 
-@pytest.mark.parametrize("size", [(8, 8), (32, 32), (48, 40)])
-@pytest.mark.parametrize("options", ["light", "standard", "strong"])
+@pytest.mark.parametrize("options", ["standard", "strong"])
+@pytest.mark.parametrize("size", [(8, 8), (48, 40)])
 def test_presets_fit_images_of_any_size(options: str, size: tuple[int, int], noise) -> None:
     images = noise(16, (3, *size)).images.read(range(16)) / 255
     draws = ExampleRandom(0, 0, torch.arange(16))

@@ -173,7 +173,8 @@ def test_no_tile_touches_another() -> None:
     assert abs(counts - 1000).max() < 130  # deviation 31
 
 
-def test_a_full_canvas_is_refused() -> None:
+def test_a_full_canvas_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.dataset.digits_canvas.TRIES", 50)
     with pytest.raises(ConfigError, match=r"dataset\.digits=17 .* dataset\.size=32"):
         opened(digits=17, examples=10)
 
@@ -184,13 +185,13 @@ def test_without_a_test_split() -> None:
 
 
 def test_a_subset_and_no_other_degradation() -> None:
-    data = opened(subset=100)
-    assert len(data.train) == 100
+    data = opened(subset=10, examples=50)
+    assert len(data.train) == 10
     for settings in ({"imbalance": 2.0}, {"label_noise": 0.1}, {"threshold_class": True}):
         with pytest.raises(ConfigError, match=f"dataset.{next(iter(settings))} needs a class"):
-            opened(**settings)
+            opened(examples=50, **settings)
     with pytest.raises(ConfigError, match=r"dataset\.classes needs a class label per image"):
-        opened(classes=[1, 2])
+        opened(classes=[1, 2], examples=50)
 
 
 @pytest.mark.parametrize(

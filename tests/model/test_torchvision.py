@@ -19,7 +19,6 @@ FAMILIES = {  # head, the side that images of 28x28 are resized to
     "densenet121": ("classifier", 32),
     "googlenet": ("fc", None),
     "inception_v3": ("fc", 96),
-    "maxvit_t": ("classifier.5", 224),
     "regnet_y_400mf": ("fc", None),
     "resnet18": ("fc", None),
     "squeezenet1_1": ("classifier.1", None),
@@ -44,7 +43,7 @@ def test_each_family(name):
     assert last
 
 
-@pytest.mark.parametrize("name", ["densenet121", "fcn_resnet50"])
+@pytest.mark.parametrize("name", ["squeezenet1_1", "fcn_resnet50"])
 def test_parameters_are_torchvisions(name):
     with torch.device("meta"):
         ours = Torchvision(shape=(3, 64, 64), outputs=7, name=name)
@@ -55,10 +54,10 @@ def test_parameters_are_torchvisions(name):
 
 
 def test_images_are_resized_only_if_need_be():
-    model = Torchvision(shape=(3, 64, 48), outputs=7)
+    model = Torchvision(shape=(3, 64, 48), outputs=7, name="squeezenet1_1")
     images = torch.randn(2, 3, 64, 48)
     assert torch.equal(model.eval()(images), model.network(images))
-    resized = Torchvision(shape=(3, 64, 48), outputs=7, size=96)
+    resized = Torchvision(shape=(3, 64, 48), outputs=7, name="squeezenet1_1", size=96)
     seen = []
     resized.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
     resized(images)
@@ -74,14 +73,15 @@ def test_masks_have_the_size_of_resized_images():
 
 def test_the_network_is_in_train_mode_and_its_statistics_are_fresh():
     """The test passes leave no trace."""
-    model = Torchvision(shape=(1, 28, 28), outputs=7)
+    model = Torchvision(shape=(1, 28, 28), outputs=7, name="mobilenet_v3_small")
     assert all(module.training for module in model.modules())
-    assert model.get_buffer("network.bn1.num_batches_tracked") == 0
+    assert model.get_buffer("network.features.0.1.num_batches_tracked") == 0
 
 
-@pytest.fixture
-def published(tmp_path):
-    """A file of weights for three channels and five classes."""
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A network, and a file with its weights, for three channels and five classes."""
+    tmp_path = tmp_path_factory.mktemp("published")
     torch.manual_seed(1)
     theirs = models.get_model("resnet18", weights=None, num_classes=5)
     for buffer in theirs.buffers():

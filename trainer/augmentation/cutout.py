@@ -11,8 +11,8 @@ from trainer.augmentation.shared.settings import check_length, to_pixels
 from trainer.core.errors import ConfigError
 from trainer.core.ranges import within
 from trainer.core.seed import ExampleRandom
-from trainer.dataset.base import channel_statistics
 from trainer.dataset.shared.split import Split
+from trainer.dataset.shared.statistics import channel_statistics
 
 GROUP = "augmentation.cutout"
 

@@ -1,4 +1,4 @@
-"""Mirror left and right."""
+"""Horizontal flip: mirror left and right."""
 
 import torch
 from torch import Tensor

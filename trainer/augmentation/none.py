@@ -1,4 +1,4 @@
-"""No augmentation."""
+"""The null object for no augmentation."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ from trainer.core.seed import ExampleRandom
 
 
 class NoAugmentation(Augmentation):
-    """Leaves images unchanged."""
+    """Leaves all images and targets unchanged."""
 
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
         """Return images [B, C, H, W] unchanged."""

@@ -11,8 +11,8 @@ from trainer.augmentation.base import Augmentation
 from trainer.core.errors import ConfigError
 from trainer.core.ranges import within
 from trainer.core.seed import ExampleRandom
-from trainer.dataset.base import STATISTICS_CHUNK, STATISTICS_SAMPLE
 from trainer.dataset.shared.split import Split
+from trainer.dataset.shared.statistics import STATISTICS_CHUNK, STATISTICS_SAMPLE
 
 GROUP = "augmentation.pca_jitter"
 

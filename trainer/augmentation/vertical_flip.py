@@ -1,4 +1,4 @@
-"""Mirror top and bottom."""
+"""Vertical flip: mirror top and bottom."""
 
 import torch
 from torch import Tensor

@@ -1,6 +1,5 @@
 """Data sets: a source of labelled images, and splits, each a list of its rows."""
 
-import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -14,11 +13,10 @@ from trainer.dataset.shared import degrade
 from trainer.dataset.shared.check_labels import check_labels
 from trainer.dataset.shared.class_subset import class_ids, keep_classes
 from trainer.dataset.shared.split import Images, Pixels, Split, divide
+from trainer.dataset.shared.statistics import channel_statistics
 
 __all__ = ["Data", "Dataset", "Images", "Pixels", "Raw", "Split", "channel_statistics", "divide"]
 
-STATISTICS_SAMPLE = 2000  # images that the channel statistics are computed from
-STATISTICS_CHUNK = 50  # of them in memory at once
 COUNTED_AT_ONCE = 1000  # masks in memory at once
 
 
@@ -54,7 +52,7 @@ class Data:
 
     @property
     def target(self) -> Target:
-        """What a label is."""
+        """The type of the labels."""
         return self.train.target
 
     def class_counts(self) -> Tensor:
@@ -201,30 +199,3 @@ def check_not_emptied(split: Split, before: Split, classes: tuple[str, ...], set
             names = ", ".join(classes[c] for c in lost)
             raise DataError(f"dataset.{setting} leaves no training examples of class {names}")
     return split
-
-
-def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel, pixels in [0, 1], from evenly spaced images."""
-    last = len(split) - 1
-    at = torch.linspace(0, last, min(len(split), STATISTICS_SAMPLE)).long().clamp(max=last)
-    ids = split.ids[at]
-    get_or_make = getattr(split.images, "get_or_make", None)
-    if get_or_make is None:
-        sums = channel_sums(split.images, ids)
-    else:
-        what = f"sums {hashlib.sha256(ids.numpy().tobytes()).hexdigest()}"
-        shape = (2, split.images.shape[0] * 8)
-        cached = get_or_make(what, shape, lambda: channel_sums(split.images, ids).view(torch.uint8))
-        sums = cached.view(torch.float64)
-    mean, square = sums / len(at)
-    std = (square - mean.square()).clamp(min=0).sqrt()
-    return tuple(mean.tolist()), tuple(std.clamp(min=1e-3).tolist())
-
-
-def channel_sums(images: Images, ids: Tensor) -> Tensor:
-    """Per channel, the sums over images of its mean and of its mean square: float64 [2, C]."""
-    total = torch.zeros(2, images.shape[0], dtype=torch.float64)
-    for part in ids.split(STATISTICS_CHUNK):
-        pixels = images.read(part.tolist()).double() / 255
-        total += torch.stack([p.mean((2, 3)).sum(0) for p in (pixels, pixels.square())])
-    return total

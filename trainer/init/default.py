@@ -12,7 +12,7 @@ class Default(Init):
         super().__init__()
 
     def fill(self, weight: Tensor) -> None:
-        """Keep the weight."""
+        """Leave a weight [out, in, ...] unchanged."""
 
     def __call__(self, model: nn.Module, only: set[str] | None = None) -> None:
         """Keep all weights and biases."""

@@ -80,7 +80,7 @@ def fetch(name: str, settings: dict[str, Any]) -> nn.Module:
     if url is None:
         raise ValueError(
             f"model.pretrained=true: timm has no weights of {name}; "
-            "set model.pretrained=FILE or model.pretrained=false"
+            "give model.pretrained=FILE or model.pretrained=false"
         )
     if not is_cached(config) and (reason := unreachable(url)) is not None:
         raise no_weights(name, url, reason)

@@ -25,7 +25,7 @@ def test_keep_classesion_by_hand() -> None:
 
 
 class Given(Dataset):
-    """A data set of what it is given."""
+    """A data set of given splits."""
 
     raw: Raw
 

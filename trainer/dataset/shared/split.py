@@ -54,7 +54,7 @@ class Split:
 
     @property
     def target(self) -> Target:
-        """What a label is: a class id [M], a mask [M, H, W], numbers [M] or [M, D], an image.
+        """The type of the labels: class ids [M], masks [M, H, W], numbers [M] or [M, D], or images.
 
         Raises DataError for labels [M, ...] of another type or shape.
         """

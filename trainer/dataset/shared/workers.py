@@ -28,7 +28,7 @@ TIMED_OUT = "DataLoader timed out"  # how torch's message begins
 
 
 class ReadLog:
-    """What each worker of one loader is reading: its pid, how many examples, and the first five.
+    """Records what each worker of a loader is reading: its pid, how many examples, the first five.
 
     The rows are shared memory, so they must exist before the workers are forked.
     """
@@ -100,7 +100,7 @@ class WatchedIterator(_MultiProcessingDataLoaderIter):
 
 
 class WatchedLoader(DataLoader[T]):
-    """A DataLoader for `watch_workers`."""
+    """A DataLoader whose iterators notice dead workers; see `watch_workers`."""
 
     def _get_iterator(self) -> Any:
         if self.num_workers == 0:

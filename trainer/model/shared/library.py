@@ -116,5 +116,5 @@ def no_weights(name: str, url: str, reason: object) -> ValueError:
     text = (str(reason).splitlines() or [type(reason).__name__])[0]
     return ValueError(
         f"model.pretrained=true: the weights of {name} are not cached and cannot be "
-        f"downloaded from {url} ({text}); set model.pretrained=FILE or model.pretrained=false"
+        f"downloaded from {url} ({text}); give model.pretrained=FILE or model.pretrained=false"
     )

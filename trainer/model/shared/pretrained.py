@@ -28,7 +28,7 @@ def read_state_dict(path: str) -> dict[str, Tensor]:
     file = Path(path)
     if not file.is_file():
         raise ValueError(
-            f"model.pretrained={path}: no such file; set true, false or an existing file"
+            f"model.pretrained={path}: no such file; give true, false or an existing file"
         )
     content: Any
     try:
@@ -42,7 +42,8 @@ def read_state_dict(path: str) -> dict[str, Tensor]:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a hostile file may raise anything
         raise CheckpointError(
-            f"model.pretrained={path} is not a file of plain tensors ({type(error).__name__})"
+            f"model.pretrained={path} is refused: not a file of plain tensors "
+            f"({type(error).__name__})"
         ) from error
     for key in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):

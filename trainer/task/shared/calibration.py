@@ -1,4 +1,4 @@
-"""Expected calibration error."""
+"""Expected calibration error of predicted probabilities."""
 
 import math
 
