@@ -8,7 +8,7 @@ from torchvision.transforms import AutoAugmentPolicy
 from trainer.augmentation.auto_augment import POLICIES, AutoAugment, parse
 from trainer.augmentation.shared import policy
 from trainer.augmentation.shared.operation import OPERATIONS, SIGNED
-from trainer.augmentation.shared.policy import standard
+from trainer.augmentation.shared.policy import standard_magnitudes
 from trainer.core.seed import ExampleRandom
 
 
@@ -24,7 +24,7 @@ def test_the_policies_are_torchvisions(name: str) -> None:
 def test_a_sub_policy_by_hand() -> None:
     """The first of the paper's table for ImageNet: Posterize 0.4 8, then Rotate 0.6 9."""
     assert parse(POLICIES["imagenet"])[0] == [("Posterize", 0.4, 8), ("Rotate", 0.6, 9)]
-    table = standard(10, torch.empty(1, 3, 331, 331))
+    table = standard_magnitudes(10, torch.empty(1, 3, 331, 331))
     assert table[OPERATIONS.index("Posterize"), 8] == 4
     assert table[OPERATIONS.index("Rotate"), 9] == 30
     assert table[OPERATIONS.index("TranslateX"), 9].item() == pytest.approx(150)
@@ -34,7 +34,7 @@ def test_a_sub_policy_by_hand() -> None:
 @pytest.mark.parametrize("bins", [10, 31, 9])
 def test_the_magnitudes_are_torchvisions(size: tuple[int, int], bins: int) -> None:
     space = Reference()._augmentation_space(bins, size)
-    table = standard(bins, torch.empty(1, 3, *size))
+    table = standard_magnitudes(bins, torch.empty(1, 3, *size))
     for name in OPERATIONS:
         values, signed = space.get(name, (torch.tensor(0.0), False))
         torch.testing.assert_close(table[OPERATIONS.index(name)], values.float().expand(bins))
@@ -42,7 +42,7 @@ def test_the_magnitudes_are_torchvisions(size: tuple[int, int], bins: int) -> No
 
 
 def test_sub_policies_and_probabilities(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each sub-policy is drawn alike, and its operations happen as often as they should."""
+    """Sub-policies are drawn uniformly, and their operations with the right probabilities."""
     seen: list[list[int]] = []
 
     def record(images, operation, magnitude, **_):
@@ -67,7 +67,7 @@ def test_sub_policies_and_probabilities(monkeypatch: pytest.MonkeyPatch) -> None
             assert counts[name] / number == pytest.approx(part, abs=0.015)  # deviation 0.0035
 
 
-def test_both_signs_come(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_signs_occur(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.Tensor] = []
 
     def record(images, operation, magnitude, **_):

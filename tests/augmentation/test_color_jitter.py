@@ -72,9 +72,9 @@ def test_a_number_is_about_one_and_not_below_zero(draws) -> None:
     assert factors == ((0.0, 2.5), (0.2, 0.4), (0.6, 1.4))
 
 
-def test_other_channels_are_refused(noise) -> None:
+def test_other_channels_are_an_error(noise) -> None:
     split = noise(shape=(4, 5, 5))
-    with pytest.raises(ConfigError, match="needs grey or RGB images, these have 4 channels"):
+    with pytest.raises(ConfigError, match="needs grey or RGB images, got 4 channels"):
         ColorJitter().prepare(split)
     ColorJitter().prepare(replace(split, images=Pixels(split.images.pixels[:, :3])))
 

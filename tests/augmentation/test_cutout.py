@@ -32,8 +32,8 @@ def test_an_even_length_equals_the_published_code(length, n_holes, pictures, dra
     got = black(length=length, n_holes=n_holes)(images, draws())
     centres = [(numbers.integer(0, 12), numbers.integer(0, 15)) for _ in range(n_holes)]
     for row, image in enumerate(images):
-        held = [(int(y[row]), int(x[row])) for y, x in centres]
-        mask = torch.from_numpy(published(held, length, 12, 15))
+        corners = [(int(y[row]), int(x[row])) for y, x in centres]
+        mask = torch.from_numpy(published(corners, length, 12, 15))
         assert torch.equal(got[row], image * mask)
 
 
@@ -95,14 +95,14 @@ def test_a_length_may_be_a_part_of_the_shorter_side(draws) -> None:
     assert holes(got).max(0).values.tolist() == [6, 6]
 
 
-def test_images_smaller_than_a_hole_are_refused(noise) -> None:
-    message = r"augmentation\.cutout\.length=16 is more than the images have, 6×5; 0.5 is half"
+def test_images_smaller_than_a_hole_are_an_error(noise) -> None:
+    message = r"augmentation\.cutout\.length=16 is larger than the images, 6×5; 0.5 is half"
     with pytest.raises(ConfigError, match=message):
         Cutout().prepare(noise())
     Cutout(length=5).prepare(noise())
 
 
-def test_a_call_without_means_is_refused(pictures, draws) -> None:
+def test_a_call_without_means_is_an_error(pictures, draws) -> None:
     with pytest.raises(RuntimeError, match="prepare"):
         Cutout()(pictures(), draws())
 

@@ -1,4 +1,4 @@
-"""What holds for every augmentation of one image: parameters of its own, targets, devices."""
+"""Properties that all augmentations share: own parameters per image, targets, devices."""
 
 from pathlib import Path
 
@@ -22,8 +22,8 @@ INTERPOLATED = {"affine", "random_resized_crop", "random_scale", "rotate", "scal
 
 
 @pytest.fixture
-def made(noise):
-    """Makes the augmentation as its YAML says, ready for images of 3 × 24 × 20."""
+def make_augmentation(noise):
+    """Builds an augmentation from its YAML, prepared for images of 3 × 24 × 20."""
 
     def make(name: str) -> Augmentation:
         node = yaml.safe_load((CONF / f"{name}.yaml").read_text())
@@ -39,18 +39,20 @@ def draws(images: int, first: int = 0, epoch: int = 0) -> ExampleRandom:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_image_has_parameters_of_its_own(name: str, made, pictures) -> None:
-    """One image 64 times, as torchvision's transforms of a batch would treat it all alike."""
+def test_each_image_has_parameters_of_its_own(name: str, make_augmentation, pictures) -> None:
+    """One image 64 times; torchvision's transforms would treat the whole batch alike."""
     images = pictures(1, 3, 24, 20).expand(64, -1, -1, -1)
-    here, later = (made(name)(images, draws(64, epoch=epoch)) for epoch in (0, 1))
+    here, later = (make_augmentation(name)(images, draws(64, epoch=epoch)) for epoch in (0, 1))
     different = len(here.flatten(1).unique(dim=0))
     assert different == 2 if "flip" in name else different > 15
     assert not torch.equal(here, later)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_image_does_not_depend_on_who_else_is_in_the_batch(name: str, made, pictures) -> None:
-    images, augmentation = pictures(24, 3, 24, 20), made(name)
+def test_an_image_does_not_depend_on_the_rest_of_its_batch(
+    name: str, make_augmentation, pictures
+) -> None:
+    images, augmentation = pictures(24, 3, 24, 20), make_augmentation(name)
     whole = augmentation(images, draws(24))
     parts = [augmentation(images[i : i + 7], draws(len(images[i : i + 7]), i)) for i in (0, 7, 14)]
     torch.testing.assert_close(whole[:21], torch.cat(parts), atol=1e-6, rtol=0)
@@ -59,9 +61,9 @@ def test_an_image_does_not_depend_on_who_else_is_in_the_batch(name: str, made, p
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", NAMES)
 def test_images_keep_their_shape_and_range_and_are_not_changed_in_place(
-    name: str, channels: int, made, pictures, noise
+    name: str, channels: int, make_augmentation, pictures, noise
 ) -> None:
-    images, augmentation = pictures(32, channels, 24, 20), made(name)
+    images, augmentation = pictures(32, channels, 24, 20), make_augmentation(name)
     if channels == 1:
         if name == "pca_jitter":
             pytest.skip("needs RGB")
@@ -72,14 +74,14 @@ def test_images_keep_their_shape_and_range_and_are_not_changed_in_place(
     assert got.min() >= 0
     assert got.max() <= 1 + 1e-6
     assert not torch.equal(got, images)
-    got.sub_(1)  # as the standardisation does
+    got.sub_(1)  # standardisation works in place
     assert torch.equal(images, before)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_read_back_from_a_gpu_nor_left_on_the_cpu(name: str, made) -> None:
-    """Fake CUDA tensors have no values to read, and refuse to meet tensors of another device."""
-    augmentation = made(name)
+def test_nothing_is_read_from_a_gpu_or_left_on_the_cpu(name: str, make_augmentation) -> None:
+    """Fake CUDA tensors have no values, and raise when combined with CPU tensors."""
+    augmentation = make_augmentation(name)
     with FakeTensorMode(allow_non_fake_inputs=True):
         images = torch.empty(8, 3, 24, 20, device="cuda")
         got = augmentation(images, ExampleRandom(1, 0, torch.arange(8, device="cuda")))
@@ -87,7 +89,7 @@ def test_nothing_is_read_back_from_a_gpu_nor_left_on_the_cpu(name: str, made) ->
 
 
 def blobs(images: int) -> Tensor:
-    """[B, 1, H, W] of 0 and 1: a disc of random place and radius in each."""
+    """Images [B, 1, H, W] of 0 and 1, each a disc with random centre and radius."""
     rng = torch.Generator().manual_seed(0)
     y, x, radius = (torch.rand(3, images, 1, 1, generator=rng) * 12 + 4).unbind(0)
     rows, columns = torch.arange(24.0)[:, None], torch.arange(20.0)
@@ -95,9 +97,9 @@ def blobs(images: int) -> Tensor:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_mask_that_equals_a_channel_moves_with_the_image(name: str, made) -> None:
-    """Wherever the moved image is not a blend of 0 and 1 it is the mask; 255 is what entered."""
-    augmentation, channel = made(name), blobs(64)
+def test_a_mask_that_equals_a_channel_moves_with_the_image(name: str, make_augmentation) -> None:
+    """Where the moved image is not a blend of 0 and 1 it equals the mask; 255 is what entered."""
+    augmentation, channel = make_augmentation(name), blobs(64)
     images, masks = channel.expand(-1, 3, -1, -1), channel.to(torch.uint8)
     got, target = augmentation.with_target(images, masks, draws(64), fill=255)
     assert torch.equal(got, augmentation(images, draws(64)))

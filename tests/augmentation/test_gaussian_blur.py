@@ -24,9 +24,9 @@ def test_by_hand(draws) -> None:
     assert got[0, 0, 1].tolist() == pytest.approx([0.5481372, 0.4518628, 0.5481372])  # mirrored
 
 
-def test_images_too_small_to_be_mirrored_are_refused(noise) -> None:
+def test_images_too_small_to_mirror_are_an_error(noise) -> None:
     GaussianBlur(kernel_size=9).prepare(noise(shape=(1, 6, 5)))
-    message = r"gaussian_blur\.kernel_size=11 is too large for images of 6×5: 9 at most"
+    message = r"gaussian_blur\.kernel_size=11 is too large for images of 6×5; use at most 9"
     with pytest.raises(ConfigError, match=message):
         GaussianBlur(kernel_size=11).prepare(noise(shape=(1, 6, 5)))
 

@@ -21,7 +21,7 @@ def test_pixels_channels_and_images_have_noise_of_their_own(draws) -> None:
     assert len(noise[:, 0, 0, 0].unique()) > 450
 
 
-def test_a_range_gives_each_image_its_own_deviation(draws) -> None:
+def test_with_a_range_each_image_has_its_own_sigma(draws) -> None:
     images = torch.full((300, 3, 16, 16), 0.5)
     noise = GaussianNoise(sigma=(0.01, 0.09))(images, draws(300)) - images
     want = draws(300).uniform(0.01, 0.09)

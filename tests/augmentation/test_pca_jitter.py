@@ -111,8 +111,8 @@ def test_at_most_2000_images_are_read(split: Split) -> None:
     assert images.read_ids == 2000
 
 
-def test_grey_images_are_refused_and_so_is_a_call_without_axes(noise, pictures, draws) -> None:
-    with pytest.raises(ConfigError, match=r"pca_jitter needs RGB images, these have 1 channel"):
+def test_grey_images_and_a_call_without_axes_are_errors(noise, pictures, draws) -> None:
+    with pytest.raises(ConfigError, match=r"pca_jitter needs RGB images, got 1 channel"):
         PcaJitter().prepare(noise(shape=(1, 5, 5)))
     with pytest.raises(RuntimeError, match="prepare"):
         PcaJitter()(pictures(), draws())
@@ -122,7 +122,7 @@ def test_grey_images_are_refused_and_so_is_a_call_without_axes(noise, pictures, 
     ("settings", "message"),
     [
         ({"sigma": -1.0}, "sigma must be in"),
-        ({"eigenvalues": (1.0, 1.0, 1.0)}, "eigenvalues and eigenvectors must be given both"),
+        ({"eigenvalues": (1.0, 1.0, 1.0)}, "eigenvalues and eigenvectors must both be given"),
         (
             {"eigenvalues": (1.0, 1.0, 1.0), "eigenvectors": [[1.0, 0.0], [0.0, 1.0]]},
             "eigenvectors must be 3 rows of 3",

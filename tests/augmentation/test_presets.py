@@ -1,5 +1,6 @@
-"""Presets: what they are made of, in which order, and that any list composes."""
+"""Presets: their parts in order, and lists of them."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ STANDARD = ["random_crop", "horizontal_flip", "cutout"]
 STRONG = ["random_resized_crop", "horizontal_flip", "color_jitter", "cutout"]
 
 
+@cache
 def nodes(options: str) -> dict[str, Any]:
     return config_of(f"augmentation={options}")["augmentation"]
 
@@ -21,21 +23,18 @@ def nodes(options: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        ("none", ["none"]),
-        ("light", ["random_crop"]),
         ("standard", STANDARD),
         ("strong", STRONG),
         ("[rotate,gaussian_noise]", ["rotate", "gaussian_noise"]),
-        ("[gaussian_noise,rotate]", ["gaussian_noise", "rotate"]),
         ("[standard,color_jitter]", [*STANDARD, "color_jitter"]),
     ],
 )
-def test_what_an_option_is_made_of_in_order(options: str, names: list[str]) -> None:
+def test_parts_of_an_option_in_order(options: str, names: list[str]) -> None:
     assert list(nodes(options)) == names
 
 
-@pytest.mark.parametrize("size", [(8, 8), (32, 32), (48, 40)])
-@pytest.mark.parametrize("options", ["light", "standard", "strong"])
+@pytest.mark.parametrize("options", ["standard", "strong"])
+@pytest.mark.parametrize("size", [(8, 8), (48, 40)])
 def test_presets_fit_images_of_any_size(options: str, size: tuple[int, int], noise) -> None:
     images = noise(16, (3, *size)).images.read(range(16)) / 255
     draws = ExampleRandom(0, 0, torch.arange(16))

@@ -55,7 +55,7 @@ def test_magnitudes_are_torchvisions(monkeypatch, magnitude: int) -> None:
 def test_by_hand() -> None:
     """Magnitude 9 of 30: 9 degrees, a factor of 1 ± 0.27."""
     space = Reference()._augmentation_space(31, (32, 32))
-    table = policy.standard(31, torch.empty(1, 1, 32, 32))[:, 9]
+    table = policy.standard_magnitudes(31, torch.empty(1, 1, 32, 32))[:, 9]
     assert table[OPERATIONS.index("Rotate")].item() == pytest.approx(9)
     assert table[OPERATIONS.index("Color")].item() == pytest.approx(0.27)
     assert table[OPERATIONS.index("Posterize")].item() == 7

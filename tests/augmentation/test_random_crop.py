@@ -28,7 +28,7 @@ def test_equals_torchvision_image_by_image(padding: int, shape: tuple[int, int, 
 
 
 def shifts(got: torch.Tensor, padding: int) -> list[tuple[int, int]]:
-    """Where the one bright pixel of each image went, from the middle."""
+    """Displacement of the bright pixel of each image from the centre."""
     at = got[:, 0].flatten(1).argmax(1)
     side = got.shape[-1]
     return [(int(i) // side - padding, int(i) % side - padding) for i in at]
@@ -53,7 +53,7 @@ def test_what_enters_is_black() -> None:
     assert kept.max() == 16
 
 
-def test_a_repeated_example_is_cut_anew_and_an_epoch_too() -> None:
+def test_repeats_and_epochs_have_their_own_crops() -> None:
     image = noise(1, 1, 8, 8).expand(50, -1, -1, -1)
     here = RandomCrop()(image, ExampleRandom(0, 0, torch.arange(50)))
     assert len({row.numpy().tobytes() for row in here}) > 30

@@ -23,7 +23,7 @@ def test_the_space_is_torchvisions_wide_one() -> None:
 
 
 def test_by_hand() -> None:
-    """The last bin: two bits are left, 135 degrees, 32 pixels whatever the image's size."""
+    """The last bin: two bits, 135 degrees, 32 pixels whatever the image's size."""
     last = TrivialAugment().table[:, 30]
     named = dict(zip(OPERATIONS, last.tolist(), strict=True))
     assert (named["Posterize"], named["Rotate"], named["TranslateY"]) == (2, 135, 32)

@@ -60,5 +60,5 @@ def test_some_of_its_classes_by_name(root: Path) -> None:
 
 def test_a_file_that_is_missing_is_a_data_error(root: Path) -> None:
     (root / "cifar-10-batches-py" / "data_batch_3").unlink()
-    with pytest.raises(DataError, match="CIFAR10 is not there or is damaged under"):
+    with pytest.raises(DataError, match="CIFAR10 is missing or damaged under"):
         Cifar10(root=str(root)).open(0)

@@ -11,7 +11,14 @@ from trainer.core.errors import ConfigError
 from trainer.core.seed import generator
 from trainer.dataset import Data
 from trainer.dataset.digits import Digits
-from trainer.dataset.digits_canvas import INK, DigitsCanvas, boxes, layout, noisy, pasted
+from trainer.dataset.digits_canvas import (
+    INK,
+    DigitsCanvas,
+    add_noise,
+    bounding_boxes,
+    layout,
+    paste,
+)
 
 
 def opened(seed: int = 0, **settings: Any) -> Data:
@@ -60,7 +67,7 @@ def test_a_mask_is_the_ink_of_the_digit_beneath(data: Data) -> None:
 def test_no_canvas_of_the_test_split_has_a_digit_of_the_others() -> None:
     """With a digit on each, in its corner of 8 × 8 pixels: none is on both sides."""
     data = opened(size=8, digits=1, noise=0.0)
-    held, rest = (
+    test_images, rest = (
         {data_image.numpy().tobytes() for data_image in split.images.read(range(number))}
         for split, number in ((data.test, 200), (data.train, 800))
     )
@@ -69,9 +76,9 @@ def test_no_canvas_of_the_test_split_has_a_digit_of_the_others() -> None:
         {x.numpy().tobytes() for x in plain.test.images.read(ids)}
         for ids in (plain.test.ids.tolist(), plain.train.ids.tolist() + plain.val.ids.tolist())
     )
-    assert held <= tested
+    assert test_images <= tested
     assert rest <= trained
-    assert not held & rest
+    assert not test_images & rest
 
 
 def test_digits_are_used_equally_often() -> None:
@@ -97,7 +104,7 @@ def test_boxes_by_hand() -> None:
     """Ink in rows 2 to 3, columns 1 to 4 of a tile at (10, 20): x 21 to 25, y 12 to 14."""
     ink = np.zeros((1, 8, 8), bool)
     ink[0, 2, 1], ink[0, 3, 4] = True, True
-    assert boxes(ink, np.array([[10, 20]])).tolist() == [[21, 12, 25, 14]]
+    assert bounding_boxes(ink, np.array([[10, 20]])).tolist() == [[21, 12, 25, 14]]
 
 
 def test_a_box_holds_the_ink_and_no_empty_edge() -> None:
@@ -129,16 +136,16 @@ def test_the_clean_canvas_is_the_canvas_without_noise(data: Data) -> None:
 
 def test_noise_by_hand() -> None:
     grey = np.full((1, 100, 100), 128, np.uint8)
-    assert noisy(grey, 0.0, np.random.default_rng(0)) is grey
-    made = noisy(grey, 0.1, np.random.default_rng(0)).astype(float)
+    assert add_noise(grey, 0.0, np.random.default_rng(0)) is grey
+    made = add_noise(grey, 0.1, np.random.default_rng(0)).astype(float)
     assert made.mean() == pytest.approx(128, abs=1)
     assert made.std() == pytest.approx(25.5, abs=0.6)
-    assert noisy(grey, 100.0, np.random.default_rng(0)).max() == 255
+    assert add_noise(grey, 100.0, np.random.default_rng(0)).max() == 255
 
 
 def test_pasting_by_hand() -> None:
     tiles = np.array([[[[1, 2]], [[3, 4]]]], np.uint8)  # two tiles of 1 × 2
-    assert pasted(tiles, np.array([[[0, 1], [2, 0]]]), 3).tolist() == [
+    assert paste(tiles, np.array([[[0, 1], [2, 0]]]), 3).tolist() == [
         [[0, 1, 2], [0, 0, 0], [3, 4, 0]]
     ]
 
@@ -166,8 +173,9 @@ def test_no_tile_touches_another() -> None:
     assert abs(counts - 1000).max() < 130  # deviation 31
 
 
-def test_a_full_canvas_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"dataset\.digits=17: no room .* dataset\.size=32"):
+def test_a_full_canvas_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.dataset.digits_canvas.TRIES", 50)
+    with pytest.raises(ConfigError, match=r"dataset\.digits=17 .* dataset\.size=32"):
         opened(digits=17, examples=10)
 
 
@@ -176,14 +184,14 @@ def test_without_a_test_split() -> None:
     assert (len(data.train), len(data.val), len(data.test)) == (45, 5, 0)
 
 
-def test_a_subset_and_no_other_twist() -> None:
-    data = opened(subset=100)
-    assert len(data.train) == 100
+def test_a_subset_and_no_other_degradation() -> None:
+    data = opened(subset=10, examples=50)
+    assert len(data.train) == 10
     for settings in ({"imbalance": 2.0}, {"label_noise": 0.1}, {"threshold_class": True}):
         with pytest.raises(ConfigError, match=f"dataset.{next(iter(settings))} needs a class"):
-            opened(**settings)
-    with pytest.raises(ConfigError, match=r"dataset\.classes needs a class for each image"):
-        opened(classes=[1, 2])
+            opened(examples=50, **settings)
+    with pytest.raises(ConfigError, match=r"dataset\.classes needs a class label per image"):
+        opened(classes=[1, 2], examples=50)
 
 
 @pytest.mark.parametrize(

@@ -25,12 +25,12 @@ def save(path: Path, image: Image.Image, **settings: Any) -> Path:
 
 
 def constant(path: Path, value: int, size: tuple[int, int] = (6, 4)) -> Path:
-    """A grey image of one value; size is (width, height)."""
+    """A uniform grey image; size is (width, height)."""
     return save(path, Image.new("L", size, value))
 
 
 def tree(root: Path, classes: dict[str, int], size: tuple[int, int] = (6, 4)) -> Path:
-    """Class folders with so many images, each of another value."""
+    """Class folders with `classes[name]` images, each of another grey level."""
     for i, (name, number) in enumerate(classes.items()):
         for j in range(number):
             constant(root / name / f"{j:03}.png", 10 * i + j, size)
@@ -82,12 +82,12 @@ def test_a_tree_with_train_and_test(tmp_path: Path) -> None:
     assert (len(data.train), len(data.val), len(data.test)) == (16, 4, 10)
 
 
-def test_a_tree_with_train_alone(tmp_path: Path) -> None:
+def test_a_tree_with_only_train(tmp_path: Path) -> None:
     data = opened(tree(tmp_path / "train", {"a": 10, "b": 10}).parent, val_fraction=0.25)
     assert (len(data.train), len(data.val), len(data.test)) == (12, 4, 4)
 
 
-def test_other_files_and_hidden_folders_are_left_alone(tmp_path: Path) -> None:
+def test_other_files_and_hidden_folders_are_ignored(tmp_path: Path) -> None:
     tree(tmp_path, {"a": 5, "b": 5, ".cache": 2})
     (tmp_path / "a" / "notes.txt").write_text("not an image")
     (tmp_path / "a" / "Thumbs.db").write_bytes(b"x")
@@ -122,11 +122,11 @@ def write_unknown_class(root: Path) -> None:
     [
         (write_nothing, "{root} has no class folders"),
         (write_empty_class, "class folder {root}/b has no images"),
-        (write_unknown_class, r"{root}/test has classes that are not trained on: ['c']"),
-        (lambda root: None, "no folder {root}; give the folder of the class folders"),
+        (write_unknown_class, r"{root}/test has classes without training images: ['c']"),
+        (lambda root: None, "no folder {root}; give the folder that contains the class folders"),
     ],
 )
-def test_trees_that_are_refused(
+def test_invalid_trees_are_errors(
     tmp_path: Path, write: Callable[[Path], None], message: str
 ) -> None:
     root = tmp_path / "data"
@@ -183,7 +183,7 @@ def test_bad_channels_are_named(channels: int) -> None:
         ImageFolder(channels=channels)
 
 
-# Modes: each image is one colour, and its RGB is known.
+# Modes: each image has one colour whose RGB is known.
 
 
 def sixteen(value: int) -> Image.Image:
@@ -242,7 +242,7 @@ def test_jpeg_in_cmyk(tmp_path: Path) -> None:
 
 
 def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
-    """What convert("RGB") makes white: a ramp to 65535 stays a ramp."""
+    """A ramp to 65535 stays a ramp; convert("RGB") would make it white."""
     ramp = np.linspace(0, 65535, 16).astype(np.uint16).reshape(4, 4)
     path = save(tmp_path / "x.png", Image.fromarray(ramp))
     assert decode(path, (1, 4, 4)).flatten().tolist() == [17 * i for i in range(16)]
@@ -252,7 +252,7 @@ def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
 
 
 def damaged_tree(root: Path, number: int, damage: dict[str, bytes | None]) -> Path:
-    """Two classes of so many images; files by name with these bytes, None: cut in half."""
+    """Two classes of `number` images; `damage` gives files other bytes, None: half their own."""
     tree(root, {"a": number, "b": number})
     for name, body in damage.items():
         whole = (root / name).read_bytes()
@@ -270,7 +270,7 @@ def test_raise_names_the_file(tmp_path: Path, body: bytes | None) -> None:
     assert "np.str_" not in str(caught.value)
 
 
-def test_raise_ends_the_run_at_the_first_file_too(tmp_path: Path) -> None:
+def test_raise_also_checks_the_first_file(tmp_path: Path) -> None:
     damaged_tree(tmp_path, 10, {"a/000.png": b"not an image"})
     with pytest.raises(DataError, match=r"000\.png"):
         opened(tmp_path)
@@ -278,7 +278,7 @@ def test_raise_ends_the_run_at_the_first_file_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("body", [b"not an image", None])
 def test_skip_leaves_out_and_lists_one_of_a_hundred(tmp_path: Path, body: bytes | None) -> None:
-    """The source has no row for the file: whoever reads all of it reads on."""
+    """The source has no row for the file, so reading all of it works."""
     damaged_tree(tmp_path, 50, {"b/004.png": body})
     split = ImageFolder(root=str(tmp_path), corrupt="skip").load().train
     assert isinstance(split.images, ImageFiles)
@@ -297,7 +297,7 @@ def test_skip_takes_the_size_of_the_first_that_can_be_read(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("number", "bad"), [(49, 1), (50, 2), (2, 1)])
-def test_skip_refuses_over_one_per_cent(tmp_path: Path, number: int, bad: int) -> None:
+def test_skip_allows_at_most_one_per_cent(tmp_path: Path, number: int, bad: int) -> None:
     damaged_tree(tmp_path, number, {f"b/{i:03}.png": b"" for i in range(bad)})
     with pytest.raises(DataError, match=f"{bad} of {2 * number} images cannot be read, such as"):
         opened(tmp_path, corrupt="skip")
@@ -312,7 +312,7 @@ def test_skip_of_a_sound_tree_changes_nothing(tmp_path: Path) -> None:
 
 
 def png(width: int, height: int) -> bytes:
-    """A PNG file's head that tells of so many pixels; the rest is missing."""
+    """A PNG header that declares width x height pixels; the rest is missing."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         sizes = (struct.pack(">I", number) for number in (len(body), zlib.crc32(name + body)))
@@ -323,15 +323,15 @@ def png(width: int, height: int) -> bytes:
 
 
 def test_a_decompression_bomb_is_damaged(tmp_path: Path) -> None:
-    """Of 40 GB that a head of 60 bytes tells of, none are made room for."""
+    """No memory is allocated for the 40 GB that its header of 60 bytes declares."""
     damaged_tree(tmp_path, 10, {"b/004.png": png(200_000, 65_000)})
     with pytest.raises(DataError, match=r"cannot read the image .*004\.png: .*decompression bomb"):
         ImageFolder(root=str(tmp_path)).load().train.images.read(range(20))
 
 
-def test_a_thread_of_an_image_is_damaged(tmp_path: Path) -> None:
+def test_an_extremely_elongated_image_is_damaged(tmp_path: Path) -> None:
     """Scaled to cover 64 x 64 it would have 4 million columns."""
     path = save(tmp_path / "thread.png", Image.new("L", (60_000, 1)))
-    with pytest.raises(DataError, match=r"thread\.png: of 60000x1 it is too long for 64x64"):
+    with pytest.raises(DataError, match=r"thread\.png: 60000x1 .* 64x64"):
         decode(path, (1, 64, 64))
     assert decode(path, (1, 1, 60_000)).shape == (1, 1, 60_000)

@@ -1,4 +1,4 @@
-"""MNIST: read, absent, damaged, not to be fetched. No test uses the network."""
+"""MNIST: read, missing, damaged, download failed. No test uses the network."""
 
 import struct
 from pathlib import Path
@@ -63,7 +63,7 @@ def test_absent_is_one_line_that_names_the_root(tmp_path: Path) -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>no such page</html>", b"\x00\x00\x08\x03\x00\x00"])
 def test_damaged_files_are_a_data_error(tiny_root: Path, body: bytes) -> None:
     (tiny_root / "MNIST" / "raw" / "train-images-idx3-ubyte").write_bytes(body)
-    with pytest.raises(DataError, match="MNIST is not there or is damaged under"):
+    with pytest.raises(DataError, match="MNIST is missing or damaged under"):
         Mnist(root=str(tiny_root)).open(0)
     assert (tiny_root / "MNIST" / "raw" / "train-images-idx3-ubyte").read_bytes() == body
 
@@ -89,7 +89,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_network")
 def test_a_failed_download_leaves_no_folder(tmp_path: Path) -> None:
     root = tmp_path / "no" / "data"
-    with pytest.raises(DataError, match="could not be fetched") as caught:
+    with pytest.raises(DataError, match="could not be downloaded") as caught:
         Mnist(root=str(root), download=True).open(0)
     assert f"dataset.root={root}" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -106,7 +106,7 @@ def test_a_failed_download_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_network")
-def test_nothing_is_fetched_where_it_is_there(tiny_root: Path) -> None:
+def test_existing_data_is_not_downloaded(tiny_root: Path) -> None:
     assert len(Mnist(root=str(tiny_root), download=True).open(0).test) == 10
 
 

@@ -44,10 +44,10 @@ def test_the_extra_part_is_trained_on_too(root: Path) -> None:
     assert data.train.labels[45] == label
 
 
-def test_only_the_parts_that_are_asked_for_must_be_there(root: Path) -> None:
+def test_only_the_requested_files_must_exist(root: Path) -> None:
     (root / "extra_32x32.mat").unlink()
     assert len(Svhn(root=str(root)).open(0).test) == 20
-    with pytest.raises(DataError, match="SVHN is not there"):
+    with pytest.raises(DataError, match="SVHN is missing"):
         Svhn(root=str(root), extra=True).open(0)
 
 

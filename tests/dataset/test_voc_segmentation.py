@@ -55,7 +55,7 @@ def test_the_border_is_counted_for_no_class(root: Path) -> None:
 
 
 def test_another_year_is_absent(root: Path) -> None:
-    with pytest.raises(DataError, match="VOCSegmentation is not there"):
+    with pytest.raises(DataError, match="VOCSegmentation is missing"):
         VocSegmentation(root=str(root), year=2007).open(0)
 
 

@@ -1,4 +1,4 @@
-"""A network with every kind of layer that an initialisation meets."""
+"""A network with every kind of layer that an initialisation handles."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from torch import nn
 
 @pytest.fixture
 def network() -> Callable[[], nn.Sequential]:
-    """Makes it, the same each time: linear 600 → 400, norms of their own, convolution 40 → 50."""
+    """Builds the same network each time: linear 600 → 400, norms, convolution 40 → 50."""
 
     def make() -> nn.Sequential:
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Which parameters an initialisation touches."""
+"""Which parameters an initialisation changes."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ class Twos(Init):
         weight.fill_(2)
 
 
-def test_weights_are_filled_biases_zero_norms_as_they_were(
+def test_weights_are_filled_biases_zero_norms_unchanged(
     network: Callable[[], nn.Sequential],
 ) -> None:
     model = network()
@@ -37,7 +37,7 @@ def test_every_convolution_is_filled(kind: type[nn.Module]) -> None:
     assert (layer.bias == 0).all()  # pyright: ignore
 
 
-def test_gradients_go_on_through_what_was_filled() -> None:
+def test_filled_weights_still_get_gradients() -> None:
     layer = nn.Linear(3, 1)
     Twos()(layer)
     layer(torch.ones(1, 3)).sum().backward()
@@ -46,7 +46,7 @@ def test_gradients_go_on_through_what_was_filled() -> None:
 
 
 def test_only_the_modules_named_are_filled() -> None:
-    """A module's name stands for all that is in it; another that begins alike is not meant."""
+    """A name includes everything inside the module, but not names with the same beginning."""
     model = nn.ModuleDict(
         {
             "head": nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2)),

@@ -8,7 +8,7 @@ from torch import nn
 from trainer.init.constant import Constant
 
 
-def test_weights_are_the_value_and_biases_their_own(network: Callable[[], nn.Sequential]) -> None:
+def test_weights_get_the_value_and_biases_theirs(network: Callable[[], nn.Sequential]) -> None:
     model = network()
     Constant(value=0.25, bias=0.5)(model)
     for layer in (model[0], model[3], model[5]):
@@ -17,8 +17,8 @@ def test_weights_are_the_value_and_biases_their_own(network: Callable[[], nn.Seq
     assert (model[1].weight == 0.7).all()
 
 
-def test_units_stay_the_same_in_training() -> None:
-    """The symmetry is never broken, though the gradient is not zero."""
+def test_units_stay_equal_in_training() -> None:
+    """The symmetry is never broken, although the gradient is not zero."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
     Constant(value=0.1)(model)

@@ -8,7 +8,7 @@ from torch import nn
 from trainer.init.default import Default
 
 
-def test_nothing_is_touched(network: Callable[[], nn.Sequential]) -> None:
+def test_nothing_changes(network: Callable[[], nn.Sequential]) -> None:
     model = network()
     Default()(model)
     untouched = network().state_dict()

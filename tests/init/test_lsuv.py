@@ -12,7 +12,7 @@ from trainer.init.orthogonal import Orthogonal
 
 
 class Backwards(nn.Module):
-    """Its layers run in another order than they are defined in, one of them twice."""
+    """Layers run in another order than they are defined, one of them twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Backwards(nn.Module):
 
 
 def outputs_of(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """What each layer makes when it first runs."""
+    """The first outputs of each layer."""
     made: dict[str, Tensor] = {}
     hooks = []
     for name, layer in model.named_modules():
@@ -49,7 +49,7 @@ def outputs_of(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
 
 @pytest.fixture
 def images() -> Tensor:
-    """Far from standardised: a first layer alone cannot be right by chance."""
+    """Far from standardised, so that no layer is right by chance."""
     return 3 + 5 * torch.randn(64, 2, 4, 4, generator=torch.Generator().manual_seed(0))
 
 
@@ -70,7 +70,7 @@ def test_every_output_has_variance_1(images: Tensor) -> None:
     assert all(torch.equal(after[name], before[name]) for name in left)
 
 
-def test_it_begins_orthogonal_and_keeps_the_direction(images: Tensor) -> None:
+def test_weights_are_scaled_orthogonal_matrices(images: Tensor) -> None:
     model, reference = Backwards(), Backwards()
     for init, made in ((Lsuv(), model), (Orthogonal(), reference)):
         torch.manual_seed(1)
@@ -81,7 +81,7 @@ def test_it_begins_orthogonal_and_keeps_the_direction(images: Tensor) -> None:
     assert torch.allclose(ratio, ratio[0, 0].expand_as(ratio))
 
 
-def test_modes_are_restored_and_hooks_taken_away(images: Tensor) -> None:
+def test_modes_are_restored_and_hooks_removed(images: Tensor) -> None:
     model = Backwards()
     model.norm.eval()
     Lsuv().calibrate(model, images)
@@ -89,7 +89,7 @@ def test_modes_are_restored_and_hooks_taken_away(images: Tensor) -> None:
     assert not any(layer._forward_hooks for layer in model.modules())
 
 
-def test_only_what_is_named_is_touched(images: Tensor) -> None:
+def test_only_named_modules_change(images: Tensor) -> None:
     model = Backwards()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     init = Lsuv()
@@ -100,7 +100,7 @@ def test_only_what_is_named_is_touched(images: Tensor) -> None:
     assert outputs_of(model, images)["last"].var().item() == pytest.approx(1, abs=0.1)
 
 
-def test_a_dead_layer_is_left_alone() -> None:
+def test_a_dead_layer_is_unchanged() -> None:
     layer = nn.Linear(3, 2)
     init = Lsuv()
     init(layer)
@@ -109,7 +109,7 @@ def test_a_dead_layer_is_left_alone() -> None:
     assert torch.equal(layer.weight, before)
 
 
-def test_a_run_calibrates_on_its_training_images_and_on_the_same_again(tmp_path: Path) -> None:
+def test_a_run_calibrates_on_its_training_images_reproducibly(tmp_path: Path) -> None:
     """Every pass with the images of the run, standardised, has variance 1; the seed decides."""
     overrides = ["model=simple_cnn", "init=lsuv", "init.batch=300", "init.tolerance=0.02"]
     run, again = (make_run(tmp_path, *overrides, "device=cpu") for _ in range(2))

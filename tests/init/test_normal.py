@@ -21,7 +21,7 @@ def test_moments(network: Callable[[], nn.Sequential], layer: int) -> None:
     assert kurtosis.item() == pytest.approx(3, abs=0.1)
 
 
-def test_a_deviation_of_5_is_no_mean_of_5() -> None:
+def test_std_5_is_not_mean_5() -> None:
     """`normal_(w, 5)` is N(5, 1)."""
     layer, mistaken = nn.Linear(300, 300), torch.empty(300, 300)
     torch.manual_seed(0)
@@ -34,6 +34,6 @@ def test_a_deviation_of_5_is_no_mean_of_5() -> None:
     assert torch.allclose(layer.weight, 5 * (mistaken - 5), atol=1e-4)
 
 
-def test_a_bad_deviation_is_named() -> None:
+def test_bad_std_is_named() -> None:
     with pytest.raises(ValueError, match=r"init\.std must be in \[0, inf\)"):
         Normal(std=-1.0)

@@ -18,7 +18,7 @@ def test_the_shorter_side_is_orthogonal(layer: nn.Linear | nn.Conv2d) -> None:
     assert torch.allclose(product, 2.25 * torch.eye(len(product)).double(), atol=1e-5)
 
 
-def test_a_square_one_keeps_lengths() -> None:
+def test_a_square_matrix_preserves_lengths() -> None:
     layer = nn.Linear(50, 50)
     Orthogonal()(layer)
     inputs = torch.randn(7, 50)
@@ -34,6 +34,6 @@ def test_equals_torch() -> None:
     assert torch.equal(layer.weight, reference)
 
 
-def test_a_bad_gain_is_named() -> None:
+def test_bad_gain_is_named() -> None:
     with pytest.raises(ValueError, match=r"init\.gain must be in \(0, inf\)"):
         Orthogonal(gain=0.0)

@@ -1,4 +1,4 @@
-"""A normal distribution, cut."""
+"""A truncated normal distribution."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from trainer.init.trunc_normal import TruncNormal
 
 @pytest.mark.parametrize(("cut", "left"), [(2.0, 0.8796), (1.0, 0.5396)])
 def test_bounds_and_deviation(cut: float, left: float) -> None:
-    """√(1 − 2c·φ(c) / (2Φ(c) − 1)) of the deviation is left: 0.8796 at c = 2."""
+    """The deviation shrinks by √(1 − 2c·φ(c) / (2Φ(c) − 1)): 0.8796 at c = 2."""
     layer = nn.Linear(400, 500)
     torch.manual_seed(0)
     TruncNormal(mean=0.1, std=0.5, cut=cut)(layer)
@@ -21,8 +21,8 @@ def test_bounds_and_deviation(cut: float, left: float) -> None:
     assert weight.mean().item() == pytest.approx(0.1, abs=0.005)
 
 
-def test_the_cut_is_in_deviations() -> None:
-    """torch's bounds of ±2 cut nothing from a deviation of 0.02."""
+def test_the_cut_is_in_standard_deviations() -> None:
+    """torch's default bounds of ±2 do not truncate a deviation of 0.02."""
     layer, mistaken = nn.Linear(300, 300), torch.empty(300, 300)
     torch.manual_seed(0)
     TruncNormal()(layer)

@@ -46,9 +46,9 @@ def test_shapes(shape: tuple[int, int, int], padding: int | str, pad: int, flat:
 @pytest.mark.parametrize(
     ("shape", "padding"), [((1, 8, 8), 0), ((1, 3, 3), "auto"), ((1, 28, 3), 1), ((1, 9, 28), 0)]
 )
-def test_a_map_that_vanishes_is_refused(shape: tuple[int, int, int], padding: int | str) -> None:
+def test_a_map_that_vanishes_is_an_error(shape: tuple[int, int, int], padding: int | str) -> None:
     with pytest.raises(
-        ValueError, match=rf"model\.padding={padding}: no map is left of {shape[1]}x"
+        ValueError, match=rf"model\.padding={padding} leaves nothing of {shape[1]}x"
     ):
         SimpleCnn(shape=shape, outputs=10, padding=padding)  # pyright: ignore
 

@@ -54,13 +54,15 @@ def test_without_a_network_it_fails_at_once(monkeypatch):
 
     monkeypatch.setattr("trainer.model.shared.pretrained.urlopen", refuse)
     since = time.perf_counter()
-    with pytest.raises(ValueError, match=r"^model\.pretrained=true: .*huggingface.* cannot be"):
+    with pytest.raises(
+        ValueError, match=r"^model\.pretrained=true: .*cannot be downloaded from .*huggingface"
+    ):
         Timm(shape=(3, 32, 32), outputs=7, name="test_resnet", pretrained=True)
     assert time.perf_counter() - since < 5
 
 
 def test_timms_own_weights_keep_no_head(monkeypatch):
-    """Not even where the classes are as many as theirs."""
+    """Not even if the number of classes is the same."""
     theirs = timm.create_model("test_resnet")
 
     def create(name, *, pretrained, **settings):
@@ -80,7 +82,7 @@ def test_timms_own_weights_keep_no_head(monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "resnet19"}, "model.name=resnet19 is no network of timm. Did you mean"),
+        ({"name": "resnet19"}, "model.name=resnet19 is not a timm network. Did you mean"),
         ({"name": "levit_128s"}, "has the heads head.linear and head_dist.linear"),
         ({"arguments": {"nope": 1}}, "model.arguments={'nope': 1}: .*nope"),
         ({"pretrained": "nowhere.pth"}, "model.pretrained=nowhere.pth: no such file"),

@@ -16,23 +16,13 @@ from trainer.optimizer.shared.layer_rates import layers_of
 
 FAMILIES = {  # head, the side that images of 28x28 are resized to
     "alexnet": ("classifier.6", 64),
-    "convnext_tiny": ("classifier.2", 32),
     "densenet121": ("classifier", 32),
-    "efficientnet_b0": ("classifier.1", None),
     "googlenet": ("fc", None),
     "inception_v3": ("fc", 96),
-    "maxvit_t": ("classifier.5", 224),
-    "mnasnet0_5": ("classifier.1", None),
-    "mobilenet_v2": ("classifier.1", None),
-    "mobilenet_v3_small": ("classifier.3", None),
     "regnet_y_400mf": ("fc", None),
     "resnet18": ("fc", None),
-    "shufflenet_v2_x0_5": ("fc", None),
     "squeezenet1_1": ("classifier.1", None),
-    "swin_t": ("head", None),
-    "vgg11": ("classifier.6", 32),
     "vit_b_32": ("heads.head", 224),
-    "deeplabv3_resnet50": ("classifier.4", None),
     "fcn_resnet50": ("classifier.4", None),
     "lraspp_mobilenet_v3_large": ("classifier", None),
 }
@@ -41,7 +31,7 @@ SEGMENTATION = [name for name in FAMILIES if name in models.list_models(module=m
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_each_family(name):
-    """Grey images of 28x28 go through; all but the first layer and the head are the library's."""
+    """Grey images of 28x28 are accepted, and the head has seven outputs."""
     with torch.device("cpu" if name.startswith("regnet") else "meta"):
         model = Torchvision(shape=(1, 28, 28), outputs=7, name=name)
         outputs = model(torch.zeros(2, 1, 28, 28))
@@ -53,7 +43,7 @@ def test_each_family(name):
     assert last
 
 
-@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "densenet121", "fcn_resnet50"])
+@pytest.mark.parametrize("name", ["squeezenet1_1", "fcn_resnet50"])
 def test_parameters_are_torchvisions(name):
     with torch.device("meta"):
         ours = Torchvision(shape=(3, 64, 64), outputs=7, name=name)
@@ -63,18 +53,18 @@ def test_parameters_are_torchvisions(name):
     assert {k: v.shape for k, v in ours.state_dict().items()} == shapes
 
 
-def test_images_are_left_alone_where_they_can_be():
-    model = Torchvision(shape=(3, 64, 48), outputs=7)
+def test_images_are_resized_only_if_need_be():
+    model = Torchvision(shape=(3, 64, 48), outputs=7, name="squeezenet1_1")
     images = torch.randn(2, 3, 64, 48)
     assert torch.equal(model.eval()(images), model.network(images))
-    resized = Torchvision(shape=(3, 64, 48), outputs=7, size=96)
+    resized = Torchvision(shape=(3, 64, 48), outputs=7, name="squeezenet1_1", size=96)
     seen = []
     resized.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
     resized(images)
     assert seen == [(2, 3, 96, 96)]
 
 
-def test_masks_have_the_size_of_the_images_where_these_are_resized():
+def test_masks_have_the_size_of_resized_images():
     model = Torchvision(
         shape=(1, 9, 7), outputs=3, name="lraspp_mobilenet_v3_large", size=32, pretrained=False
     )
@@ -82,15 +72,16 @@ def test_masks_have_the_size_of_the_images_where_these_are_resized():
 
 
 def test_the_network_is_in_train_mode_and_its_statistics_are_fresh():
-    """The trial passes must not leave a trace."""
-    model = Torchvision(shape=(1, 28, 28), outputs=7)
+    """The test passes leave no trace."""
+    model = Torchvision(shape=(1, 28, 28), outputs=7, name="mobilenet_v3_small")
     assert all(module.training for module in model.modules())
-    assert model.get_buffer("network.bn1.num_batches_tracked") == 0
+    assert model.get_buffer("network.features.0.1.num_batches_tracked") == 0
 
 
-@pytest.fixture
-def published(tmp_path):
-    """A file of weights for three channels and five classes."""
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A network, and a file with its weights, for three channels and five classes."""
+    tmp_path = tmp_path_factory.mktemp("published")
     torch.manual_seed(1)
     theirs = models.get_model("resnet18", weights=None, num_classes=5)
     for buffer in theirs.buffers():
@@ -113,7 +104,7 @@ def test_weights_of_a_file_with_other_classes_and_channels(published):
 
 
 def test_the_old_names_of_densenet(tmp_path):
-    """As its published files have them: `norm.1` for `norm1`."""
+    """Published files say `norm.1` for `norm1`."""
     theirs = models.get_model("densenet121", weights=None)
     old = {
         k.replace("norm1", "norm.1").replace("conv2", "conv.2") if "denselayer" in k else k: v
@@ -128,7 +119,7 @@ def test_the_old_names_of_densenet(tmp_path):
     assert torch.equal(ours.network.get_parameter(name), theirs.get_parameter(name))
 
 
-def test_auxiliary_heads_of_a_file_are_left_out(tmp_path):
+def test_auxiliary_heads_in_a_file_are_ignored(tmp_path):
     theirs = models.get_model(
         "fcn_resnet50", weights=None, weights_backbone=None, num_classes=21, aux_loss=True
     )
@@ -148,7 +139,7 @@ def test_weights_of_another_network_are_named(published):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """An empty cache for weights."""
+    """An empty cache of weights."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     return tmp_path / "hub"
 
@@ -177,13 +168,13 @@ def test_a_download_that_breaks_off_leaves_no_half_file(hub, monkeypatch):
 
     monkeypatch.setattr("trainer.model.torchvision.unreachable", lambda _: None)
     monkeypatch.setattr(torch.hub, "urlopen", lambda *_, **__: Breaking(b"x" * 5000))
-    with pytest.raises(ValueError, match=r"cannot be fetched \(timed out\)"):
+    with pytest.raises(ValueError, match=r"cannot be downloaded .* \(timed out\)"):
         Torchvision(shape=(3, 32, 32), outputs=7, pretrained=True)
     assert [path for path in hub.rglob("*") if path.is_file()] == []
 
 
 def test_weights_in_the_cache_need_no_network(hub, monkeypatch):
-    """The head is new all the same, though the classes are as many."""
+    """The head is new even though the number of classes is the same."""
     weights = models.ResNet18_Weights.DEFAULT
     theirs = models.get_model("resnet18", weights=None)
     cache = hub / "checkpoints"
@@ -198,10 +189,13 @@ def test_weights_in_the_cache_need_no_network(hub, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "resnet19"}, "model.name=resnet19 is no network of torchvision. Did you mean"),
-        ({"name": "fasterrcnn_resnet50_fpn"}, "model.name=fasterrcnn_resnet50_fpn is no network"),
+        ({"name": "resnet19"}, "model.name=resnet19 is not a torchvision network. Did you mean"),
+        (
+            {"name": "fasterrcnn_resnet50_fpn"},
+            "model.name=fasterrcnn_resnet50_fpn is not a torchvision network",
+        ),
         ({"size": 0}, "model.size must be in"),
-        ({"name": "vit_b_32", "size": 30}, "does not take images of 3x32x32 with model.size=30"),
+        ({"name": "vit_b_32", "size": 30}, "does not accept images of 3x32x32 with model.size=30"),
         ({"arguments": {"nope": 1}}, "model.arguments={'nope': 1}: .*nope"),
         ({"pretrained": "nowhere.pth"}, "model.pretrained=nowhere.pth: no such file"),
     ],

@@ -48,7 +48,7 @@ def test_outputs_have_the_size_of_the_images(size, depth):
 
 
 def test_an_odd_row_is_not_lost_on_the_way_down():
-    """A map of side 5 becomes one of 3, its last row that of the row alone; not one of 2."""
+    """Side 5 becomes 3, not 2; the last row is pooled on its own."""
     model = Unet(shape=(1, 5, 5), outputs=1, width=2, depth=1).eval()
     seen = []
     model.lowest.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -65,7 +65,7 @@ def test_bad_settings_are_named(setting, value):
 
 
 @pytest.mark.parametrize(("side", "width", "depth"), [(63, 12, 2), (64, 64, 4)])
-def test_auto_is_the_published_size_for_images_that_it_was_made_for(side, width, depth):
+def test_auto_is_the_published_size_for_large_images(side, width, depth):
     with torch.device("meta"):
         model = Unet(shape=(1, side, side), outputs=2)
     assert (model.last.in_channels, len(model.down)) == (width, depth)

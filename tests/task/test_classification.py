@@ -62,8 +62,8 @@ def test_the_metrics_against_torchmetrics():
     assert metrics["brier"] == pytest.approx(brier)
 
 
-def test_outputs_that_are_no_numbers_have_no_calibration():
-    """NaN has no bin: it once was an IndexError in place of exit code 4."""
+def test_nan_outputs_have_no_calibration_error():
+    """NaN has no bin. It once raised an IndexError instead of ending with exit code 4."""
     metrics = TASK.metrics(TASK.records(LOGITS.index_fill(0, torch.tensor(3), math.nan), LABELS))
     assert math.isnan(metrics["ece"])
     assert math.isnan(metrics["nll"])

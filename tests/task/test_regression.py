@@ -15,7 +15,7 @@ RNG = torch.Generator().manual_seed(0)
 
 
 def metrics_of(outputs: torch.Tensor, targets: torch.Tensor) -> dict[str, float]:
-    """By way of the records of two batches."""
+    """Metrics from the records of two batches."""
     parts = [TASK.records(outputs[rows], targets[rows]) for rows in (slice(0, 3), slice(3, None))]
     return TASK.metrics({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
 
@@ -46,7 +46,7 @@ def test_errors_against_torchmetrics(shape):
 
 
 def test_r2_of_large_targets_is_not_lost_in_rounding():
-    """Prices: the mean of squares less the square of the mean is off by more than the variance."""
+    """E[x²] − E[x]² in float32 would be off by more than the variance."""
     targets = 2e5 + 10 * torch.randn(50, 1, generator=RNG)
     outputs = targets + 3 * torch.randn(50, 1, generator=RNG)
     expected = R2Score()(outputs[:, 0].double(), targets[:, 0].double()).item()
@@ -63,7 +63,7 @@ def test_targets_of_one_value_explain_nothing():
 
 @dataclass(kw_only=True)
 class Ink(Dataset):
-    """The digits, each with how much of it is ink: one number for an image."""
+    """The digits, labelled with their mean grey level: one number per image."""
 
     def load(self) -> Raw:
         split = Digits().load().train
@@ -71,7 +71,7 @@ class Ink(Dataset):
         return Raw(Split(split.images, ink, split.ids), None, ())
 
 
-def test_a_number_for_each_image_is_learned(tmp_path):
+def test_one_number_per_image_is_learned(tmp_path):
     """Labels [M] against outputs [B, 1], through training, mining, mixing and the test."""
     node = {"_target_": f"{__name__}.Ink"}
     overrides = ("task=regression", "loss=mse", "mining=ohem", "mixer=mixup", "optimizer.lr=0.01")

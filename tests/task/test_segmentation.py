@@ -13,12 +13,12 @@ IGNORED = torch.rand(6, 7, 8, generator=RNG) < 0.2
 
 
 def logits_of(prediction: torch.Tensor, classes: int) -> torch.Tensor:
-    """Logits [B, C, H, W] that are largest for the classes [B, H, W]."""
+    """Logits [B, C, H, W] whose maximum is at the classes [B, H, W]."""
     return 3.0 * torch.nn.functional.one_hot(prediction, classes).movedim(-1, 1)
 
 
 def test_iou_by_hand():
-    """Class 0: 2 of 4 pixels, 1: 1 of 3, 2 is neither there nor predicted; 255 is in none."""
+    """Class 0: 2 of 4 pixels, 1: 1 of 3, 2 neither occurs nor is predicted; 255 is ignored."""
     labels = torch.tensor([[[0, 0, 1], [1, 0, 255]]])
     prediction = torch.tensor([[[0, 0, 1], [0, 1, 1]]])
     records = TASK.records(logits_of(prediction, 3), labels)
@@ -32,7 +32,7 @@ def test_iou_by_hand():
     assert metrics["mean_iou"] != pytest.approx(5 / 18), "an absent class is no class at 0"
 
 
-def test_a_split_is_summed_before_it_is_divided():
+def test_iou_sums_over_the_split_before_dividing():
     """One image has 1 of its 1 pixel right, the other 0 of 3: not a mean of two images."""
     labels = torch.tensor([[[0, 255, 255]], [[0, 0, 0]]])
     prediction = torch.tensor([[[0, 0, 0]], [[1, 1, 1]]])
@@ -41,7 +41,7 @@ def test_a_split_is_summed_before_it_is_divided():
     assert TASK.metrics(records) == {"accuracy": 1 / 4, "mean_iou": 1 / 8}  # 1/4 and 0/3
 
 
-def test_what_is_ignored_everywhere_is_neither_right_nor_wrong():
+def test_ignored_pixels_count_nowhere():
     labels = torch.full((1, 2, 2), 255)
     records = TASK.records(LOGITS[:1, :, :2, :2], labels)
     assert records["pixels"].tolist() == [0]
@@ -53,7 +53,7 @@ def test_what_is_ignored_everywhere_is_neither_right_nor_wrong():
 
 @pytest.mark.parametrize("classes", [5, 7], ids=["all occur", "two absent"])
 def test_against_torchmetrics(classes):
-    """Absent classes are left out of its mean too; batches are summed."""
+    """Its mean leaves out absent classes, too, and its batches are summed."""
     masks = MASKS.masked_fill(IGNORED, 255)
     logits = torch.cat([LOGITS, torch.full((6, classes - 5, 7, 8), -9.0)], 1)
     reference = MulticlassJaccardIndex(num_classes=classes, average="macro", ignore_index=255)

@@ -12,10 +12,10 @@ GROUP = "augmentation.affine"
 
 
 class Affine(Geometric):
-    """Each image by parameters of its own, about its middle; what enters is black.
+    """Random affine map about the centre of each image; what enters is black.
 
-    `degrees` are clockwise. `translate` are parts of the width and of the height, the shift is
-    rounded to whole pixels. `shear` are degrees along x, or along x and along y.
+    `degrees` are clockwise. `translate` is the largest shift as fractions of width and height,
+    rounded to whole pixels. `shear` is in degrees, along x or along x and y.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Affine(Geometric):
         self.shear_y = around(f"{GROUP}.shear", along_y or 0.0, 0, "(-90, 90)")
 
     def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Tensor:
-        """The inverse matrices [B, 2, 3] in pixels."""
+        """Draw inverse matrices [B, 2, 3], in pixels."""
         right = draws.uniform(-1, 1) * (self.translate[0] * size[1])
         down = draws.uniform(-1, 1) * (self.translate[1] * size[0])
         return affine_matrix(
@@ -48,5 +48,5 @@ class Affine(Geometric):
         )
 
     def move(self, images: Tensor, parameters: Tensor, *, nearest: bool, fill: float) -> Tensor:
-        """[B, C, H, W] to [B, C, H, W]."""
+        """Moved images [B, C, H, W]."""
         return warp(images, parameters, nearest=nearest, fill=fill)

@@ -1,29 +1,34 @@
 """AugMix (Hendrycks et al. 2020, https://arxiv.org/abs/1912.02781), alg. 1; as torchvision's.
 
-The paper's consistency loss between several mixes of an image is no part of it.
+Without the paper's consistency loss between several mixes of an image.
 """
 
 import torch
 from torch import Tensor
 
 from trainer.augmentation.shared.operation import OPERATIONS, magnitudes
-from trainer.augmentation.shared.policy import FOURTEEN, Interpolation, Policy, places
+from trainer.augmentation.shared.policy import FOURTEEN, Interpolation, Policy, indices
 from trainer.core.ranges import within
 from trainer.core.seed import ExampleRandom
 
 GROUP = "augmentation.augmix"
 BINS = 10
 DEPTHS = 3  # the deepest chain where the depth is drawn
-COLOURS = ("Brightness", "Color", "Contrast", "Sharpness")  # overlap with ImageNet-C's corruptions
-TRIES = 8  # each is accepted with a probability of 0.95 at least
-TINY = 2**-25  # in the place of the zero of 24 random bits
+COLOURS = (
+    "Brightness",
+    "Color",
+    "Contrast",
+    "Sharpness",
+)  # these overlap with the corruptions of ImageNet-C
+TRIES = 8  # each is accepted with a probability of at least 0.95
+TINY = 2**-25  # replaces a draw of 0 from 24 random bits
 
 
 class Augmix(Policy):
     """m·x + (1 − m)·Σ w_i·chain_i(x) with m ~ Beta(α, α) and w ~ Dirichlet(α, ..., α).
 
-    A chain is `chain_depth` operations in turn, −1: from one to three, at one of the first
-    `severity` of ten magnitudes each.
+    A chain applies `chain_depth` operations in turn (−1: one to three, drawn), each at one of the
+    first `severity` of ten magnitudes.
     """
 
     def __init__(
@@ -48,10 +53,10 @@ class Augmix(Policy):
         self.depth = chain_depth
         self.alpha = alpha
         names = [n for n in FOURTEEN if n != "Identity" and (all_ops or n not in COLOURS)]
-        self.choices = places(tuple(names))
+        self.choices = indices(tuple(names))
 
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
-        """[B, C, H, W] to [B, C, H, W]."""
+        """Augmented images [B, C, H, W]."""
         host = draws.on_host()
         own, others = dirichlet(host, self.alpha, 2).split(1, 1)
         weights = torch.cat([own, others * dirichlet(host, self.alpha, self.width)], 1)
@@ -63,7 +68,7 @@ class Augmix(Policy):
         return mixed.clamp_(0, 1)
 
     def chains(self, images: Tensor, host: ExampleRandom) -> Tensor:
-        """Images [width·B, C, H, W] after their operations."""
+        """Apply a random chain of operations to each of images [width·B, C, H, W]."""
         height, width = images.shape[-2:]
         shift = height / 3, width / 3
         table = magnitudes(BINS, shear=0.3, shift=shift, degrees=30, factor=0.9, bits=(4, 4))
@@ -78,21 +83,23 @@ class Augmix(Policy):
         return images
 
     def whole(self, host: ExampleRandom, number: int) -> Tensor:
-        """[width·B] int64, uniform on 0, ..., number - 1."""
+        """Random integers [width·B], uniform on 0, ..., number − 1."""
         return (host.uniforms(self.width) * number).long().T.flatten()
 
 
 def dirichlet(draws: ExampleRandom, alpha: float, number: int) -> Tensor:
-    """[B, number], each row from the symmetric Dirichlet distribution."""
+    """Samples [B, number] of the symmetric Dirichlet distribution."""
     parts = torch.stack([gamma(draws, alpha) for _ in range(number)], 1)
     return parts / parts.sum(1, keepdim=True)
 
 
 def gamma(draws: ExampleRandom, shape: float) -> Tensor:
-    """[B] from Gamma(shape, 1) (Marsaglia and Tsang 2000, "A simple method for generating gamma").
+    """Samples [B] of Gamma(shape, 1).
 
-    All tries are drawn at once, the first that is accepted is taken. A shape under 1 is made of one
-    above: Gamma(a) = Gamma(a + 1)·U^(1/a).
+    Marsaglia and Tsang 2000, "A simple method for generating gamma variables".
+
+    All tries are drawn at once and the first accepted one is used. For shapes below 1,
+    Gamma(a) = Gamma(a + 1)·U^(1/a).
     """
     d = (shape if shape >= 1 else shape + 1) - 1 / 3
     radius, turn, level = draws.uniforms(3 * TRIES).clamp_(min=TINY).chunk(3, 1)

@@ -1,7 +1,7 @@
 """AutoAugment (Cubuk et al. 2019, https://arxiv.org/abs/1805.09501), the learned policies.
 
-Of the appendix, as torchvision's: sub-policies of two operations, each with its probability and its
-magnitude, from 0 to 9.
+Those of the appendix, as in torchvision: sub-policies of two operations, each with its probability
+and its magnitude, 0 to 9.
 """
 
 from typing import Literal
@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation.shared.operation import OPERATIONS
-from trainer.augmentation.shared.policy import Interpolation, Policy, places, standard
+from trainer.augmentation.shared.policy import Interpolation, Policy, indices, standard_magnitudes
 from trainer.core.seed import ExampleRandom
 
 BINS = 10
 
-POLICIES = {  # name, probability, magnitude of the first; of the second; 25 to a policy
+POLICIES = {  # two of (name, probability, magnitude) per line; 25 lines each
     "imagenet": """
         Posterize 0.4 8, Rotate 0.6 9
         Solarize 0.6 5, AutoContrast 0.6 -
@@ -101,7 +101,7 @@ POLICIES = {  # name, probability, magnitude of the first; of the second; 25 to 
 
 
 class AutoAugment(Policy):
-    """Each image by one of the 25 sub-policies that were learned on a data set."""
+    """Applies to each image one of the 25 sub-policies learned on a data set, drawn at random."""
 
     def __init__(
         self,
@@ -113,19 +113,19 @@ class AutoAugment(Policy):
         super().__init__(interpolation=interpolation, fill=fill)
         turns = [turn for line in parse(POLICIES[policy]) for turn in line]
         names, probabilities, levels = zip(*turns, strict=True)
-        self.operation = places(names).view(-1, 2)  # [25, 2], as the others
+        self.operation = indices(names).view(-1, 2)  # [25, 2], like the next two
         self.probability = torch.tensor(probabilities).view(-1, 2)
         self.level = torch.tensor(levels).view(-1, 2)
 
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
-        """[B, C, H, W] to [B, C, H, W]."""
+        """Augmented images [B, C, H, W]."""
         host = draws.on_host()
-        chosen = host.integer(0, len(self.operation))
-        table = standard(BINS, images)
+        picked = host.integer(0, len(self.operation))
+        table = standard_magnitudes(BINS, images)
         nothing = OPERATIONS.index("Identity")
         for turn in range(2):
-            operation, level = self.operation[chosen, turn], self.level[chosen, turn]
-            happens = host.uniform() < self.probability[chosen, turn]
+            operation, level = self.operation[picked, turn], self.level[picked, turn]
+            happens = host.uniform() < self.probability[picked, turn]
             magnitude = table[operation, level]
             operation = torch.where(happens, operation, nothing)
             images = self.apply(images, operation, magnitude, host.chance(0.5))
@@ -133,6 +133,6 @@ class AutoAugment(Policy):
 
 
 def parse(text: str) -> list[list[tuple[str, float, int]]]:
-    """Name, probability and level of the two operations of each line; 0 where it has no level."""
+    """Name, probability and level of the two operations per line; a missing level is 0."""
     lines = [[turn.split() for turn in line.split(",")] for line in text.strip().splitlines()]
     return [[(n, float(p), 0 if m == "-" else int(m)) for n, p, m in line] for line in lines]

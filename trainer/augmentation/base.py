@@ -1,4 +1,4 @@
-"""What an augmentation does."""
+"""Augmentations: random changes of the images of a batch, each image with its own parameters."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -10,22 +10,22 @@ from trainer.dataset.shared.split import Split
 
 
 class Augmentation(ABC):
-    """Changes each image of a batch by parameters of its own."""
+    """Changes each image of a batch with random parameters of its own."""
 
     def prepare(self, split: Split) -> None:
-        """Take what is needed of the training split, before the first call.
+        """Compute what the augmentation needs from the training split, before the first call.
 
-        Raises ConfigError for images that the augmentation has no meaning for.
+        Raises ConfigError for images that it cannot be applied to.
         """
 
     @abstractmethod
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
-        """[B, C, H, W] float32 in [0, 1] to the same; parameters [B] come from `draws`."""
+        """Augment images [B, C, H, W], float32 in [0, 1], with parameters [B] from `draws`."""
 
     def with_target(
         self, images: Tensor, target: Tensor, draws: ExampleRandom, *, fill: float
     ) -> tuple[Tensor, Tensor]:
-        """Images, and the masks or images [B, C', H, W] that stand for their labels."""
+        """Augment images together with their target masks or images [B, C', H, W]."""
         return self(images, draws), target
 
 
@@ -34,21 +34,21 @@ class Geometric(Augmentation):
 
     @abstractmethod
     def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Any:
-        """Parameters [B] for images of height and width `size`."""
+        """Draw parameters [B] for images of height and width `size`."""
 
     @abstractmethod
     def move(self, images: Tensor, parameters: Any, *, nearest: bool, fill: float) -> Tensor:
-        """Move the pixels of [B, C, H, W]; `nearest` blends none; what enters is `fill`."""
+        """Move the pixels of [B, C, H, W]; `nearest` does not blend, `fill` is what enters."""
 
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
-        """Move the images; what enters is black."""
+        """Move the pixels of images [B, C, H, W]; what enters is black."""
         size = images.shape[-2], images.shape[-1]
         return self.move(images, self.draw(draws, size), nearest=False, fill=0.0)
 
     def with_target(
         self, images: Tensor, target: Tensor, draws: ExampleRandom, *, fill: float
     ) -> tuple[Tensor, Tensor]:
-        """Move images and targets alike; masks (integers) are not blended."""
+        """Move images and targets [B, C', H, W] alike; integer targets (masks) are not blended."""
         parameters = self.draw(draws, (images.shape[-2], images.shape[-1]))
         mask = not target.is_floating_point()
         moved = self.move(target.float(), parameters, nearest=mask, fill=fill)

@@ -1,4 +1,4 @@
-"""Change brightness, contrast, saturation and hue in random order: torchvision's `ColorJitter`."""
+"""Jitter brightness, contrast, saturation and hue in random order: torchvision's `ColorJitter`."""
 
 import torch
 from torch import Tensor
@@ -11,14 +11,14 @@ from trainer.core.seed import ExampleRandom
 from trainer.dataset.shared.split import Split
 
 GROUP = "augmentation.color_jitter"
-CONTRAST, SATURATION = 1, 2  # places in `factors`; 0 is brightness
+CONTRAST, SATURATION = 1, 2  # indices in `factors`; 0 is brightness
 
 
 class ColorJitter(Augmentation):
-    """Each image by factors, and in an order, of its own. A number v is a factor in 1 − v to 1 + v.
+    """Random factors in random order for each image; a setting v means 1 − v to 1 + v.
 
-    `hue` is a part of the colour circle, at most 0.5 either way. Grey images have no saturation and
-    no hue.
+    `hue` is a fraction of the colour circle, at most 0.5 either way. Grey images have no saturation
+    and no hue.
     """
 
     def __init__(
@@ -37,13 +37,13 @@ class ColorJitter(Augmentation):
         self.hue = around(f"{GROUP}.hue", hue, 0, "[-0.5, 0.5]")
 
     def prepare(self, split: Split) -> None:
-        """Refuse what is neither grey nor RGB."""
+        """Raise ConfigError for images that are neither grey nor RGB."""
         channels = split.images.shape[0]
         if channels not in (1, 3):
-            raise ConfigError(f"{GROUP} needs grey or RGB images, these have {channels} channels")
+            raise ConfigError(f"{GROUP} needs grey or RGB images, got {channels} channels")
 
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
-        """[B, C, H, W] to [B, C, H, W]."""
+        """Augmented images [B, C, H, W]."""
         factors = torch.stack([draws.uniform(*factor) for factor in self.factors], dim=1)
         order, early = draws.uniforms(3).argsort(1), draws.integer(0, 4)
         if images.shape[1] == 1 or self.hue == (0, 0):
@@ -52,10 +52,11 @@ class ColorJitter(Augmentation):
 
 
 def jitter(images: Tensor, factors: Tensor, order: Tensor, turn: Tensor, early: Tensor) -> Tensor:
-    """Adjust by `factors` [B, 3] in `order` [B, 3], after `early` [B] of them hue, by `turn` [B].
+    """Adjust images [B, C, H, W] by `factors` [B, 3] in `order` [B, 3] and their hue by `turn` [B].
 
-    Hue costs the most, so it is turned once for all images, and each of the others is applied where
-    it comes before, then where it comes after: a factor of 1 changes nothing.
+    Hue comes after the first `early` [B] of the three. It costs the most, so it is computed once
+    for all images; the others run before it and after it, with factor 1 where it is not their
+    place.
     """
     ordered = factors.gather(1, order)
     before = torch.arange(3, device=images.device) < early[:, None]
@@ -64,11 +65,11 @@ def jitter(images: Tensor, factors: Tensor, order: Tensor, turn: Tensor, early: 
 
 
 def adjust(images: Tensor, factors: Tensor, order: Tensor) -> Tensor:
-    """Three times, by factors [B, 3]: what `order` [B, 3] says, 0 being brightness."""
-    for factor, kind in zip(
+    """Adjust images [B, C, H, W] three times by factors [B, 3]; `order` [B, 3], 0 is brightness."""
+    for factor, operation in zip(
         factors.unbind(1), order[:, :, None, None, None].unbind(1), strict=True
     ):
         plain = grey(images)
-        mean = plain.mean((1, 2, 3), keepdim=True).where(kind == CONTRAST, 0.0)
-        images = blend(images, plain.where(kind == SATURATION, mean), factor)
+        mean = plain.mean((1, 2, 3), keepdim=True).where(operation == CONTRAST, 0.0)
+        images = blend(images, plain.where(operation == SATURATION, mean), factor)
     return images

@@ -7,23 +7,23 @@ from torch import Tensor
 
 from trainer.augmentation.base import Augmentation
 from trainer.augmentation.shared.kernel.geometry import rectangle
-from trainer.augmentation.shared.settings import check_pixels, pixels
+from trainer.augmentation.shared.settings import check_length, to_pixels
 from trainer.core.errors import ConfigError
 from trainer.core.ranges import within
 from trainer.core.seed import ExampleRandom
-from trainer.dataset.base import channel_statistics
 from trainer.dataset.shared.split import Split
+from trainer.dataset.shared.statistics import channel_statistics
 
 GROUP = "augmentation.cutout"
 
 
 class Cutout(Augmentation):
-    """`n_holes` squares in each image, their centre anywhere in it, clipped at the border.
+    """`n_holes` squares per image, centred anywhere in it and clipped at the border.
 
-    A hole covers rows y − ⌊length/2⌋ to y − ⌊length/2⌋ + length − 1: the published code for an even
-    length, and as long as it says for an odd one, of which that code leaves out a row and a column.
-    A `length` with a decimal point is a part of the shorter side. The paper fills with 0 after
-    standardisation, which is the channel's mean.
+    A hole covers rows y − ⌊length/2⌋ to y − ⌊length/2⌋ + length − 1. For even lengths this is the
+    published code; for odd ones that code loses a row and a column. A `length` with a decimal
+    point is a fraction of the shorter side. The paper fills with 0 after standardisation, which is
+    the channel's mean.
     """
 
     def __init__(
@@ -34,29 +34,31 @@ class Cutout(Augmentation):
         fill: Literal["mean", "black"] = "mean",
     ) -> None:
         within(f"{GROUP}.n_holes", n_holes, "[1, inf)")
-        check_pixels(f"{GROUP}.length", length)
+        check_length(f"{GROUP}.length", length)
         self.n_holes, self.length = n_holes, length
         self.mean = fill == "mean"
         self.value: Tensor | None = None if self.mean else torch.zeros(())
 
     def prepare(self, split: Split) -> None:
-        """Take the means of the channels. Raises ConfigError for images smaller than a hole."""
+        """Compute the channel means. Raises ConfigError for images smaller than a hole."""
         height, width = split.images.shape[1:]
         if self.length > min(height, width):
             raise ConfigError(
-                f"{GROUP}.length={self.length} is more than the images have, {height}×{width}; "
-                "0.5 is half of a side"
+                f"{GROUP}.length={self.length} is larger than the images, {height}×{width}; "
+                "0.5 is half the shorter side"
             )
         if self.mean:
             self.value = torch.tensor(channel_statistics(split)[0])[:, None, None]
 
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
-        """[B, C, H, W] to [B, C, H, W]."""
+        """Augmented images [B, C, H, W]."""
         if self.value is None:
-            raise RuntimeError(f"{GROUP}: prepare() comes before the first call")
+            raise RuntimeError(
+                f"{GROUP}.fill=mean needs the channel means: call prepare(split) first"
+            )
         self.value = self.value.to(images.device)
         height, width = images.shape[2:]
-        length = pixels(self.length, min(height, width))
+        length = to_pixels(self.length, min(height, width))
         for _ in range(self.n_holes):
             top = draws.integer(0, height) - length // 2
             left = draws.integer(0, width) - length // 2

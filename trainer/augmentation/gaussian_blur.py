@@ -1,4 +1,4 @@
-"""Blur: torchvision's `GaussianBlur`."""
+"""Gaussian blur: torchvision's `GaussianBlur`."""
 
 from torch import Tensor
 
@@ -14,7 +14,7 @@ GROUP = "augmentation.gaussian_blur"
 
 
 class GaussianBlur(Augmentation):
-    """Each image by a deviation of its own, in pixels. The border is mirrored."""
+    """Blurs each image with a random standard deviation `sigma` in pixels, mirroring the border."""
 
     def __init__(self, *, kernel_size: int = 5, sigma: Range = (0.1, 2.0)) -> None:
         within(f"{GROUP}.kernel_size", kernel_size, "[1, inf)")
@@ -24,14 +24,14 @@ class GaussianBlur(Augmentation):
         self.sigma = interval(f"{GROUP}.sigma", sigma, "(0, inf)")
 
     def prepare(self, split: Split) -> None:
-        """Refuse images that the border cannot be mirrored of."""
+        """Raise ConfigError for images too small to mirror their border."""
         most = 2 * min(split.images.shape[1:]) - 1
         if self.kernel_size > most:
             raise ConfigError(
                 f"{GROUP}.kernel_size={self.kernel_size} is too large for images of "
-                f"{split.images.shape[1]}×{split.images.shape[2]}: {most} at most"
+                f"{split.images.shape[1]}×{split.images.shape[2]}; use at most {most}"
             )
 
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
-        """[B, C, H, W] to [B, C, H, W]."""
+        """Augmented images [B, C, H, W]."""
         return gaussian_blur(images, draws.uniform(*self.sigma), self.kernel_size)

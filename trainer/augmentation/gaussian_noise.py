@@ -1,4 +1,4 @@
-"""Add normal noise to each pixel: torchvision's `GaussianNoise`."""
+"""Additive normal noise: torchvision's `GaussianNoise`."""
 
 import torch
 from torch import Tensor
@@ -9,16 +9,16 @@ from trainer.core.seed import ExampleRandom
 
 
 class GaussianNoise(Augmentation):
-    """Noise of deviation `sigma`, in each channel its own; what leaves [0, 1] is clipped.
+    """Adds independent noise to each pixel and channel, then clips to [0, 1].
 
-    Where `sigma` is [low, high], each image draws its own.
+    `sigma` is its standard deviation, or [low, high] to draw one per image.
     """
 
     def __init__(self, *, sigma: Range = 0.1) -> None:
         self.sigma = interval("augmentation.gaussian_noise.sigma", sigma, "[0, inf)")
 
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
-        """[B, C, H, W] to [B, C, H, W]."""
+        """Augmented images [B, C, H, W]."""
         sigma = draws.uniform(*self.sigma)[:, None, None, None]
         noise = draws.normals(images[0].numel()).reshape(images.shape)
         return torch.addcmul(images, noise, sigma, out=noise).clamp_(0, 1)

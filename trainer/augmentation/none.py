@@ -1,4 +1,4 @@
-"""No augmentation."""
+"""The null object for no augmentation."""
 
 from torch import Tensor
 
@@ -7,8 +7,8 @@ from trainer.core.seed import ExampleRandom
 
 
 class NoAugmentation(Augmentation):
-    """Images stay as they are."""
+    """Leaves all images and targets unchanged."""
 
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
-        """The images themselves."""
+        """Return images [B, C, H, W] unchanged."""
         return images

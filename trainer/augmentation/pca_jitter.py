@@ -1,7 +1,7 @@
 """Shift the colours along the data's principal axes (Krizhevsky et al. 2012, sec. 4.1).
 
-To each pixel Σ a_i λ_i v_i is added, a ~ N(0, σ²) for each image: λ are the eigenvalues, not their
-roots, and v the eigenvectors of the covariance of the training set's RGB values in [0, 1].
+Adds Σ a_i λ_i v_i to each pixel, with a ~ N(0, σ²) per image: λ are the eigenvalues, not their
+square roots, and v the eigenvectors of the covariance of the training set's RGB values in [0, 1].
 """
 
 import torch
@@ -11,18 +11,18 @@ from trainer.augmentation.base import Augmentation
 from trainer.core.errors import ConfigError
 from trainer.core.ranges import within
 from trainer.core.seed import ExampleRandom
-from trainer.dataset.base import STATISTICS_CHUNK, STATISTICS_SAMPLE
 from trainer.dataset.shared.split import Split
+from trainer.dataset.shared.statistics import STATISTICS_CHUNK, STATISTICS_SAMPLE
 
 GROUP = "augmentation.pca_jitter"
 
 
 class PcaJitter(Augmentation):
-    """Each image by one shift of its own. What leaves [0, 1] is clipped.
+    """Shifts the colour of each image at random, then clips to [0, 1].
 
-    `eigenvalues` and `eigenvectors` (its columns, as in published tables) are taken as given, or
-    where null from the training set. With `standardize` they are those of channels of deviation 1,
-    the correlation matrix, and the shift is in deviations.
+    `eigenvalues` and `eigenvectors` (columns, as in published tables) are computed from the
+    training set if null. `standardize` uses the correlation matrix instead of the covariance, and
+    shifts in units of the channels' standard deviations.
     """
 
     def __init__(
@@ -35,35 +35,37 @@ class PcaJitter(Augmentation):
     ) -> None:
         within(f"{GROUP}.sigma", sigma, "[0, inf)")
         if (eigenvalues is None) != (eigenvectors is None):
-            raise ValueError(f"{GROUP}.eigenvalues and eigenvectors must be given both or neither")
+            raise ValueError(f"{GROUP}.eigenvalues and eigenvectors must both be given, or neither")
         self.sigma, self.standardize = sigma, standardize
         self.axes: Tensor | None = None  # [3, 3], column i is λ_i v_i
         if eigenvalues is not None and eigenvectors is not None:
             if [len(row) for row in eigenvectors] != [3, 3, 3]:
                 raise ValueError(f"{GROUP}.eigenvectors must be 3 rows of 3, got {eigenvectors}")
             if standardize:
-                raise ValueError(f"{GROUP}.standardize=true needs eigenvalues=null, not given ones")
+                raise ValueError(f"{GROUP}.standardize=true needs {GROUP}.eigenvalues=null")
             self.axes = torch.tensor(eigenvectors) * torch.tensor(eigenvalues)
 
     def prepare(self, split: Split) -> None:
-        """Find the axes. Raises ConfigError for images that are not RGB."""
+        """Compute the principal axes. Raises ConfigError for images that are not RGB."""
         channels = split.images.shape[0]
         if channels != 3:
-            raise ConfigError(f"{GROUP} needs RGB images, these have {channels} channel(s)")
+            raise ConfigError(f"{GROUP} needs RGB images, got {channels} channel(s)")
         if self.axes is None:
-            self.axes = axes(covariance(split), standardize=self.standardize)
+            self.axes = principal_axes(covariance(split), standardize=self.standardize)
 
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
-        """[B, 3, H, W] to [B, 3, H, W]."""
+        """Augmented images [B, 3, H, W]."""
         if self.axes is None:
-            raise RuntimeError(f"{GROUP}: prepare() comes before the first call")
+            raise RuntimeError(
+                f"{GROUP}.eigenvalues=null needs the training set: call prepare(split) first"
+            )
         self.axes = self.axes.to(images.device)
         shift = self.sigma * torch.stack([draws.normal() for _ in range(3)], dim=1) @ self.axes.T
         return (images + shift[:, :, None, None]).clamp_(0, 1)
 
 
 def covariance(split: Split) -> Tensor:
-    """[3, 3] float64 of all pixels, in [0, 1], of a part of the split."""
+    """Covariance [3, 3] float64 of RGB values in [0, 1], over evenly spaced images of the split."""
     at = torch.linspace(0, len(split) - 1, min(len(split), STATISTICS_SAMPLE)).long()
     number = total = square = torch.zeros((), dtype=torch.float64)
     for ids in split.ids[at].split(STATISTICS_CHUNK):
@@ -75,8 +77,8 @@ def covariance(split: Split) -> Tensor:
     return square / number - mean[:, None] * mean
 
 
-def axes(covariance: Tensor, *, standardize: bool) -> Tensor:
-    """[3, 3] float32, column i the eigenvector v_i times its eigenvalue λ_i."""
+def principal_axes(covariance: Tensor, *, standardize: bool) -> Tensor:
+    """Principal axes [3, 3] float32: column i is eigenvector v_i times eigenvalue λ_i."""
     deviations = covariance.diagonal().clamp(min=1e-12).sqrt() if standardize else torch.ones(3)
     scale = deviations[:, None].double()
     values, vectors = torch.linalg.eigh(covariance / (scale * scale.T))

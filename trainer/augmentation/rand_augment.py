@@ -2,7 +2,13 @@
 
 from torch import Tensor
 
-from trainer.augmentation.shared.policy import FOURTEEN, Interpolation, Policy, places, standard
+from trainer.augmentation.shared.policy import (
+    FOURTEEN,
+    Interpolation,
+    Policy,
+    indices,
+    standard_magnitudes,
+)
 from trainer.core.ranges import within
 from trainer.core.seed import ExampleRandom
 
@@ -10,7 +16,7 @@ GROUP = "augmentation.rand_augment"
 
 
 class RandAugment(Policy):
-    """Each image by `num_ops` operations of fourteen in turn, all at one magnitude."""
+    """Applies `num_ops` random operations of fourteen to each image, all at one magnitude."""
 
     def __init__(
         self,
@@ -28,12 +34,12 @@ class RandAugment(Policy):
         self.num_ops = num_ops
         self.magnitude = magnitude
         self.bins = num_magnitude_bins
-        self.choices = places(FOURTEEN)
+        self.choices = indices(FOURTEEN)
 
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
-        """[B, C, H, W] to [B, C, H, W]."""
+        """Augmented images [B, C, H, W]."""
         host = draws.on_host()
-        table = standard(self.bins, images)[:, self.magnitude]
+        table = standard_magnitudes(self.bins, images)[:, self.magnitude]
         for _ in range(self.num_ops):
             operation = self.choices[host.integer(0, len(self.choices))]
             images = self.apply(images, operation, table[operation], host.chance(0.5))

@@ -1,7 +1,7 @@
-"""Random erasing (Zhong et al. 2020, https://arxiv.org/abs/1708.04896): torchvision's.
+"""Random erasing (Zhong et al. 2020, https://arxiv.org/abs/1708.04896), as in torchvision.
 
-torchvision's `value: random` is normal noise, as it erases after standardisation; here, before it,
-it is the paper's: uniform on [0, 1), in each pixel and channel.
+With `value=random`, torchvision fills with normal noise, since it erases after standardisation.
+Here it comes before, and the noise is the paper's: uniform on [0, 1) in each pixel and channel.
 """
 
 from typing import Literal
@@ -20,9 +20,10 @@ GROUP = "augmentation.random_erasing"
 
 
 class RandomErasing(Augmentation):
-    """With probability `p` a box: part `scale` of the image's area, `ratio` as high as wide.
+    """With probability `p`, fills a random box of each image with `value`.
 
-    An image that ten tries do not fit in stays as it is. `value` is what the box is filled with.
+    `scale` bounds its area as a fraction of the image's, `ratio` its height over its width. An
+    image is left unchanged if none of ten boxes fits.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class RandomErasing(Augmentation):
             within(f"{GROUP}.value", self.value, "[0, 1]")
 
     def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Tensor:
-        """The boxes, [B, H, W] bool."""
+        """Draw the boxes as masks, bool [B, H, W]."""
         heights, widths = sides(draws, size[0] * size[1], self.scale, self.ratio)
         fits = (heights < size[0]) & (widths < size[1])
         height, width = first(fits, heights, widths)
@@ -51,7 +52,7 @@ class RandomErasing(Augmentation):
         return rectangle(top, left, height, width, size) & erased[:, None, None]
 
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
-        """[B, C, H, W] to [B, C, H, W]."""
+        """Augmented images [B, C, H, W]."""
         boxes = self.draw(draws, (images.shape[2], images.shape[3]))[:, None]
         if self.value is not None:
             return images.masked_fill(boxes, self.value)

@@ -1,7 +1,7 @@
-"""Cut a box of random area and aspect ratio, resize it to the whole (Szegedy et al. 2015, sec. 6).
+"""Crop a box of random area and aspect ratio and resize it (Szegedy et al. 2015, sec. 6).
 
-torchvision's `RandomResizedCrop` with the size of the images: a cut is never larger than they are,
-so that antialiasing has nothing to do.
+torchvision's `RandomResizedCrop` with the size of the images. A crop is never larger than the
+image, so antialiasing makes no difference.
 """
 
 import torch
@@ -18,9 +18,10 @@ Box = tuple[Tensor, Tensor, Tensor, Tensor]  # top, left, height, width, each [B
 
 
 class RandomResizedCrop(Geometric):
-    """The box of each image: part `scale` of its area, `ratio` as wide as high.
+    """Crops a random box of each image and resizes it to the full size.
 
-    Where ten tries do not fit, the largest central box whose aspect ratio is within `ratio`.
+    `scale` bounds its area as a fraction of the image's, `ratio` its width over its height. If none
+    of ten boxes fits, the largest central box with an aspect ratio within `ratio` is used.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class RandomResizedCrop(Geometric):
         self.ratio = interval(f"{GROUP}.ratio", ratio, "(0, inf)")
 
     def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Box:
-        """The boxes, within the images."""
+        """Draw boxes [B] inside images of height and width `size`."""
         widths, heights = sides(draws, size[0] * size[1], self.scale, self.ratio)
         fits = (heights > 0) & (heights <= size[0]) & (widths > 0) & (widths <= size[1])
         height, width = first(fits, heights, widths)
@@ -44,7 +45,7 @@ class RandomResizedCrop(Geometric):
         return top.where(found, middle[0]), left.where(found, middle[1]), height, width
 
     def move(self, images: Tensor, parameters: Box, *, nearest: bool, fill: float) -> Tensor:
-        """[B, C, H, W] to [B, C, H, W]."""
+        """Moved images [B, C, H, W]."""
         top, left, height, width = parameters
         rows = positions(top, height, images.shape[2], nearest=nearest)
         columns = positions(left, width, images.shape[3], nearest=nearest)
@@ -52,7 +53,7 @@ class RandomResizedCrop(Geometric):
 
 
 def positions(start: Tensor, length: Tensor, size: int, *, nearest: bool) -> Tensor:
-    """[B, size]: where the pixels of the resized box lie, within it, on an axis of the image."""
+    """Positions [B, size] along an axis of the image of the pixels of the resized box."""
     middles = torch.arange(size, device=start.device) + 0.5
     inner = middles * (length[:, None] / size)
     inner = inner.floor() if nearest else inner - 0.5

@@ -1,4 +1,4 @@
-"""Rotate about the middle: torchvision's `RandomRotation`."""
+"""Rotate about the centre: torchvision's `RandomRotation`."""
 
 from torch import Tensor
 
@@ -9,15 +9,15 @@ from trainer.core.seed import ExampleRandom
 
 
 class Rotate(Geometric):
-    """Each image by an angle of its own, anticlockwise; the corners that enter are black."""
+    """Rotates each image anticlockwise by a random angle; the corners that enter are black."""
 
     def __init__(self, *, degrees: Range = 15.0) -> None:
         self.degrees = around("augmentation.rotate.degrees", degrees, 0, "[-360, 360]")
 
     def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Tensor:
-        """Degrees [B]."""
+        """Draw angles in degrees [B]."""
         return draws.uniform(*self.degrees)
 
     def move(self, images: Tensor, parameters: Tensor, *, nearest: bool, fill: float) -> Tensor:
-        """[B, C, H, W] to [B, C, H, W]."""
+        """Moved images [B, C, H, W]."""
         return warp(images, affine_matrix(-parameters), nearest=nearest, fill=fill)

@@ -1,6 +1,6 @@
-"""Large scale jitter (Ghiasi et al. 2021, https://arxiv.org/abs/2012.07177, sec. 3), in the frame.
+"""Large scale jitter (Ghiasi et al. 2021, https://arxiv.org/abs/2012.07177, sec. 3).
 
-torchvision's `ScaleJitter`, then a cut or a padding back to the size of the images.
+torchvision's `ScaleJitter`, then a crop or padding back to the size of the images.
 """
 
 import torch
@@ -16,9 +16,9 @@ Frame = tuple[Tensor, Tensor, Tensor, Tensor]  # top, left, height, width of the
 
 
 class ScaleJitter(Geometric):
-    """Each image is resized by a factor of its own, with antialiasing, and put at a random place.
+    """Resizes each image by a random factor, with antialiasing, at a random position.
 
-    A larger one is cut, a smaller one lies within black.
+    A larger image is cropped, a smaller one surrounded by black.
     """
 
     def __init__(self, *, scale_range: Range = (0.1, 2.0)) -> None:
@@ -27,17 +27,17 @@ class ScaleJitter(Geometric):
         )
 
     def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Frame:
-        """Where the resized images lie in the frame; outside of it they are cut."""
+        """Draw the frames [B] of the resized images, which may extend beyond the original."""
         factor = draws.uniform(*self.scale_range)
         height, width = ((side * factor).long().clamp(min=1) for side in size)
         starts = []
         for side, resized in zip(size, (height, width), strict=True):
-            room = side - resized  # below 0 where there is something to cut
+            room = side - resized  # negative if the image is cropped
             starts.append(place(draws, room.abs()) + room.clamp(max=0))
         return starts[0], starts[1], height, width
 
     def move(self, images: Tensor, parameters: Frame, *, nearest: bool, fill: float) -> Tensor:
-        """[B, C, H, W] to [B, C, H, W]."""
+        """Moved images [B, C, H, W]."""
         top, left, height, width = parameters
         if nearest:
             rows = positions(top, height, images.shape[2])
@@ -49,7 +49,7 @@ class ScaleJitter(Geometric):
 
 
 def positions(start: Tensor, resized: Tensor, size: int) -> Tensor:
-    """[B, size]: the pixel of an axis that lies at each of the frame; outside of it −2 or less."""
+    """Source pixel [B, size] of each pixel along an axis; −2 outside the resized image."""
     place = torch.arange(size, device=start.device) - start[:, None]
     inside = (place >= 0) & (place < resized[:, None])
     return ((place + 0.5) * (size / resized)[:, None]).floor().where(inside, -2)

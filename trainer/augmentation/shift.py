@@ -11,9 +11,9 @@ from trainer.core.seed import ExampleRandom
 
 
 class Shift(Geometric):
-    """Each image is shifted by up to `fraction` of its sides either way; what enters is black.
+    """Shifts each image by up to `fraction` of its sides either way; what enters is black.
 
-    The shift is uniform and then rounded to whole pixels, so that nothing is blurred.
+    Shifts are uniform, then rounded to whole pixels to avoid blurring.
     """
 
     def __init__(self, *, fraction: float = 0.1) -> None:
@@ -21,14 +21,14 @@ class Shift(Geometric):
         self.fraction = fraction
 
     def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Pixels down and to the right, [B] int64."""
+        """Draw shifts down and to the right in pixels, int64 [B]."""
         down, right = (draws.uniform(-1, 1) * (self.fraction * side) for side in size)
         return down.round().long(), right.round().long()
 
     def move(
         self, images: Tensor, parameters: tuple[Tensor, Tensor], *, nearest: bool, fill: float
     ) -> Tensor:
-        """[B, C, H, W] to [B, C, H, W]."""
+        """Moved images [B, C, H, W]."""
         rows, columns = (ceil(self.fraction * side) for side in images.shape[2:])
         down, right = parameters
         return cut(images, rows - down, columns - right, (rows, columns), fill)

@@ -1,18 +1,18 @@
-"""TrivialAugment (Müller and Hutter 2021, https://arxiv.org/abs/2103.10158), its wide space.
+"""TrivialAugment (Müller and Hutter 2021, https://arxiv.org/abs/2103.10158), wide space.
 
-As torchvision's `TrivialAugmentWide`.
+torchvision's `TrivialAugmentWide`.
 """
 
 from torch import Tensor
 
 from trainer.augmentation.shared.operation import magnitudes
-from trainer.augmentation.shared.policy import FOURTEEN, Interpolation, Policy, places
+from trainer.augmentation.shared.policy import FOURTEEN, Interpolation, Policy, indices
 from trainer.core.ranges import within
 from trainer.core.seed import ExampleRandom
 
 
 class TrivialAugment(Policy):
-    """Each image by one operation of fourteen, its magnitude anything from none to the most."""
+    """Applies one random operation of fourteen to each image, at a random magnitude."""
 
     def __init__(
         self,
@@ -24,13 +24,13 @@ class TrivialAugment(Policy):
         super().__init__(interpolation=interpolation, fill=fill)
         within("augmentation.trivial_augment.num_magnitude_bins", num_magnitude_bins, "[2, inf)")
         self.bins = num_magnitude_bins
-        self.choices = places(FOURTEEN)
+        self.choices = indices(FOURTEEN)
         self.table = magnitudes(
             self.bins, shear=0.99, shift=(32.0, 32.0), degrees=135, factor=0.99, bits=(8, 6)
         )
 
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
-        """[B, C, H, W] to [B, C, H, W]."""
+        """Augmented images [B, C, H, W]."""
         host = draws.on_host()
         operation = self.choices[host.integer(0, len(self.choices))]
         magnitude = self.table[operation, host.integer(0, self.bins)]

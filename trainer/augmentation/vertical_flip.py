@@ -1,4 +1,4 @@
-"""Mirror top and bottom."""
+"""Vertical flip: mirror top and bottom."""
 
 import torch
 from torch import Tensor
@@ -10,18 +10,18 @@ from trainer.core.seed import ExampleRandom
 
 
 class VerticalFlip(Geometric):
-    """Each image is mirrored with probability `p`."""
+    """Mirrors each image with probability `p`."""
 
     def __init__(self, *, p: float = 0.5) -> None:
         within("augmentation.vertical_flip.p", p, "[0, 1]")
         self.p = p
 
     def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Tensor:
-        """Whether to mirror, [B] bool."""
+        """Draw which images to mirror, bool [B]."""
         return draws.chance(self.p)
 
     def move(self, images: Tensor, parameters: Tensor, *, nearest: bool, fill: float) -> Tensor:
-        """[B, C, H, W] to [B, C, H, W]: one pass, that takes each row as a whole."""
+        """Moved images [B, C, H, W], in one gather of whole rows."""
         size, channels, height, width = images.shape
         tops = torch.arange(size * channels, device=images.device).view(size, channels, 1) * height
         at = tops + mirrored(parameters, height)[:, None]

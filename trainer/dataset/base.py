@@ -1,6 +1,5 @@
-"""What a data set is: a source of images with labels, and splits that are lists of its rows."""
+"""Data sets: a source of labelled images, and splits, each a list of its rows."""
 
-import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -12,19 +11,18 @@ from trainer.core.ranges import within
 from trainer.core.seed import Purpose, generator
 from trainer.dataset.shared import degrade
 from trainer.dataset.shared.check_labels import check_labels
-from trainer.dataset.shared.class_subset import chosen, restrict
+from trainer.dataset.shared.class_subset import class_ids, keep_classes
 from trainer.dataset.shared.split import Images, Pixels, Split, divide
+from trainer.dataset.shared.statistics import channel_statistics
 
 __all__ = ["Data", "Dataset", "Images", "Pixels", "Raw", "Split", "channel_statistics", "divide"]
 
-STATISTICS_SAMPLE = 2000  # images that the channel mean and deviation are taken from
-STATISTICS_CHUNK = 50  # of them are in memory at once
-COUNTED_AT_ONCE = 1000  # masks
+COUNTED_AT_ONCE = 1000  # masks in memory at once
 
 
 @dataclass(frozen=True)
 class Raw:
-    """What a data set reads: a source to train on and, where there is one, a source to test on."""
+    """The sources a data set loads. Those it does not have are cut from the training source."""
 
     train: Split
     test: Split | None
@@ -36,7 +34,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set opened and split."""
+    """A data set, loaded and split."""
 
     train: Split
     val: Split
@@ -44,23 +42,23 @@ class Data:
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    true_labels: Tensor | None = None  # [M] of the source, where the training labels are others
-    threshold: int | None = None  # the class that stands for wrong labels, none of val or test
+    true_labels: Tensor | None = None  # [M] of the source, if training labels were changed
+    threshold: int | None = None  # id of the extra class of threshold_class
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """C, H, W of an image."""
+        """Shape of an image: C, H, W."""
         return self.train.images.shape
 
     @property
     def target(self) -> Target:
-        """What a label is."""
+        """The type of the labels."""
         return self.train.target
 
     def class_counts(self) -> Tensor:
-        """[C] examples, or of masks pixels, of each class in the training split; else [0].
+        """Training examples, or pixels of masks, per class [C]; [0] if labels are not classes.
 
-        Ids of no class, such as the 255 of ignored pixels, are not counted.
+        Values that are no class, such as 255 for ignored pixels, are not counted.
         """
         counts = torch.zeros(len(self.classes), dtype=torch.int64)
         if self.train.labels.is_floating_point():
@@ -71,30 +69,31 @@ class Data:
         return counts
 
     def described(self) -> dict[str, Tensor]:
-        """What the difficulty store keeps of the training split beside its records; no masks."""
+        """The training ids, labels (no masks) and changed labels, for the difficulty store."""
         ids, labels = self.train.ids, self.train.labels
-        held = {"ids": ids, "labels": labels} if labels.ndim == 1 else {"ids": ids}
+        arrays = {"ids": ids, "labels": labels} if labels.ndim == 1 else {"ids": ids}
         if self.true_labels is not None:
-            held["true_labels"] = self.true_labels
+            arrays["true_labels"] = self.true_labels
         if self.threshold is not None:
-            held["threshold"] = ids[labels[ids] == self.threshold]
-        return held
+            arrays["threshold"] = ids[labels[ids] == self.threshold]
+        return arrays
 
 
 @dataclass(kw_only=True)
 class Dataset:
-    """Base of all data sets: a subclass reads, this class splits.
+    """Base of all data sets: a subclass loads the source, this class splits it.
 
-    The validation split is cut from the training rows, stratified, by the run's seed. Where the
-    source has no test rows of its own, `test_fraction` of them is cut first, the same for every
-    seed, so that runs of different seeds are tested on the same examples.
+    A source without test images first gives up `test_fraction` of its images, the same ones for
+    every seed, so that runs with different seeds are tested on the same examples. A source without
+    validation images then gives up `val_fraction`, drawn by the run's seed. Both are stratified.
 
-    `classes`, by their names or numbers, are then the only ones of all three splits, numbered in
-    the order given: the splits are parts of those of all classes.
+    `classes` then restricts all three splits to the classes listed, by name or id, renumbered in
+    that order. Each split is a subset of the one with all classes.
 
-    What is left to train on is twisted by the seed where asked for, in this order: `imbalance`, the
-    largest class over the smallest; `subset`, a stratified fraction or number; `label_noise`, the
-    part of wrong labels; `threshold_class`. See trainer.dataset.shared.degrade.
+    Finally the training split is degraded on request, in this order: `imbalance`, the ratio of the
+    largest class to the smallest; `subset`, a stratified fraction or number of examples;
+    `label_noise`, the fraction of wrong labels; `threshold_class`. See
+    trainer.dataset.shared.degrade.
     """
 
     classes: list[int | str] | None = None
@@ -118,25 +117,27 @@ class Dataset:
         elif self.subset is not None:
             within("dataset.subset", self.subset, "[1, inf)")
         if self.classes == []:
-            raise ValueError("dataset.classes must name a class, or be null for all, got []")
+            raise ValueError(
+                "dataset.classes must list a class, or be null for all of them, got []"
+            )
 
     def load(self) -> Raw:
-        """Read the source. Raises DataError, naming the path and what to do."""
-        raise DataError(f"{type(self).__name__} reads nothing: a data set must define load()")
+        """Load the source. Raises DataError with the path and what to do."""
+        raise DataError(f"{type(self).__name__} must define load()")
 
     def open(self, seed: int) -> Data:
-        """Read and split."""
+        """Load, check, split and degrade. Raises DataError or ConfigError."""
         raw = self.load()
         for split in filter(None, (raw.train, raw.val, raw.test)):
             check_labels(split, len(raw.classes))
-        train, val, test = self.divided(raw, seed)
+        train, val, test = self.cut_splits(raw, seed)
         classes = raw.classes
         if self.classes is not None:
-            kept = chosen(self.classes, classes, train)
-            train, val, test = (restrict(split, kept) for split in (train, val, test))
+            kept = class_ids(self.classes, classes, train)
+            train, val, test = (keep_classes(split, kept) for split in (train, val, test))
             classes = tuple(classes[c] for c in kept)
         true_labels = train.labels
-        train = self.twisted(train, classes, seed)
+        train = self.degraded(train, classes, seed)
         mean, std = raw.mean, raw.std
         if mean is None or std is None:
             mean, std = channel_statistics(train)
@@ -151,73 +152,50 @@ class Dataset:
             threshold=len(classes) if self.threshold_class else None,
         )
 
-    def divided(self, raw: Raw, seed: int) -> tuple[Split, Split, Split]:
-        """Training, validation and test split. Raises DataError where nothing is left to train."""
+    def cut_splits(self, raw: Raw, seed: int) -> tuple[Split, Split, Split]:
+        """Training, validation and test split. Raises DataError if the training split is empty."""
         train, val, test = raw.train, raw.val, raw.test
         if test is None:
             test, train = divide(train, self.test_fraction, generator(0, Purpose.SPLIT, 0))
         if val is None:
             val, train = divide(train, self.val_fraction, generator(seed, Purpose.SPLIT, 1))
         if len(train) == 0:
-            raise DataError("the training split is empty; lower dataset.val_fraction")
+            raise DataError(
+                "the training split is empty; lower dataset.val_fraction or dataset.test_fraction"
+            )
         return train, val, test
 
-    def twisted(self, split: Split, classes: tuple[str, ...], seed: int) -> Split:
-        """The training split as the settings change it. Raises DataError for a class left empty."""
+    def degraded(self, split: Split, classes: tuple[str, ...], seed: int) -> Split:
+        """Apply the degradations to the training split. Raises DataError if they empty a class."""
         number = len(classes)
         for setting in ("imbalance", "label_noise", "threshold_class"):
             if getattr(self, setting) and not (split.classed and number > 1):
-                raise ConfigError(f"dataset.{setting} needs a class for each image, of two or more")
+                raise ConfigError(
+                    f"dataset.{setting} needs a class label per image and two or more classes"
+                )
         if self.imbalance is not None:
             fewer = degrade.imbalance(split, number, self.imbalance, self.imbalance_type, seed)
-            split = filled(fewer, split, classes, f"imbalance={self.imbalance}")
+            split = check_not_emptied(fewer, split, classes, f"imbalance={self.imbalance}")
         if self.subset is not None:
             fewer = degrade.subset(split, self.subset, seed)
-            split = filled(fewer, split, classes, f"subset={self.subset}")
+            split = check_not_emptied(fewer, split, classes, f"subset={self.subset}")
         if self.label_noise:
             noisy = degrade.label_noise(split, number, self.label_noise, self.noise_type, seed)
-            split = filled(noisy, split, classes, f"label_noise={self.label_noise}")
+            split = check_not_emptied(noisy, split, classes, f"label_noise={self.label_noise}")
         if self.threshold_class:
             extended = degrade.threshold_class(split, number, seed)
-            split = filled(extended, split, classes, "threshold_class=true")
+            split = check_not_emptied(extended, split, classes, "threshold_class=true")
         return split
 
 
-def filled(split: Split, before: Split, classes: tuple[str, ...], setting: str) -> Split:
-    """The split. Raises DataError where it or a class of the split `before` has become empty."""
+def check_not_emptied(split: Split, before: Split, classes: tuple[str, ...], setting: str) -> Split:
+    """Return the split. Raises DataError if it, or a class in the split `before`, is now empty."""
     if not len(split):
-        raise DataError(f"dataset.{setting} leaves no training example")
+        raise DataError(f"dataset.{setting} leaves no training examples")
     if split.classed:
         now, then = (s.labels[s.ids].unique().tolist() for s in (split, before))
         lost = sorted(set(then) - set(now))
         if lost:
             names = ", ".join(classes[c] for c in lost)
-            raise DataError(f"dataset.{setting} leaves no training example of class {names}")
+            raise DataError(f"dataset.{setting} leaves no training examples of class {names}")
     return split
-
-
-def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of each channel, pixels in [0, 1], from a part of the split."""
-    last = len(split) - 1
-    at = torch.linspace(0, last, min(len(split), STATISTICS_SAMPLE)).long().clamp(max=last)
-    ids = split.ids[at]
-    recall = getattr(split.images, "recall", None)
-    if recall is None:
-        sums = channel_sums(split.images, ids)
-    else:
-        what = f"sums {hashlib.sha256(ids.numpy().tobytes()).hexdigest()}"
-        shape = (2, split.images.shape[0] * 8)
-        held = recall(what, shape, lambda: channel_sums(split.images, ids).view(torch.uint8))
-        sums = held.view(torch.float64)
-    mean, square = sums / len(at)
-    std = (square - mean.square()).clamp(min=0).sqrt()
-    return tuple(mean.tolist()), tuple(std.clamp(min=1e-3).tolist())
-
-
-def channel_sums(images: Images, ids: Tensor) -> Tensor:
-    """Sums over images, float64 [2, C]: of each channel's mean, and of its mean square."""
-    total = torch.zeros(2, images.shape[0], dtype=torch.float64)
-    for part in ids.split(STATISTICS_CHUNK):
-        pixels = images.read(part.tolist()).double() / 255
-        total += torch.stack([p.mean((2, 3)).sum(0) for p in (pixels, pixels.square())])
-    return total

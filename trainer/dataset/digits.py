@@ -1,4 +1,4 @@
-"""Optical recognition of handwritten digits: 1,797 images of 8x8, embedded.
+"""Optical recognition of handwritten digits: 1,797 images of 8x8, included in the package.
 
 E. Alpaydin, C. Kaynak (1998), UCI Machine Learning Repository, CC BY 4.0,
 https://doi.org/10.24432/C50P49; the test part, as scikit-learn bundles it.
@@ -17,10 +17,10 @@ FILE = Path(__file__).with_name("digits.npz")
 
 @dataclass(kw_only=True)
 class Digits(Dataset):
-    """The embedded default: no download, seconds on a CPU."""
+    """The default data set: no download, trains in seconds on a CPU."""
 
     def load(self) -> Raw:
-        """Pixel values 0 to 16 are brought to 0 to 255."""
+        """Load all images, their grey levels 0 to 16 scaled to 0 to 255."""
         with np.load(FILE, allow_pickle=False) as file:
             pixels = torch.from_numpy(np.round(file["images"] * (255 / 16)).astype(np.uint8))
             labels = torch.from_numpy(file["labels"].astype(np.int64))

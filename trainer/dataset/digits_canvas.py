@@ -1,4 +1,4 @@
-"""Digits pasted on larger canvases: the embedded set for segmentation and regression.
+"""Digits pasted on larger canvases: a built-in set for segmentation and regression.
 
 The digits are those of `dataset=digits` (E. Alpaydin, C. Kaynak 1998, CC BY 4.0).
 """
@@ -17,19 +17,19 @@ from trainer.dataset.base import Dataset, Pixels, Raw, Split, divide
 from trainer.dataset.digits import Digits
 
 TILE = 8  # height and width of a digit
-INK = 64  # a quarter of white: fainter pixels are no part of a digit
-TRIES = 10_000  # times that a canvas is laid out before it counts as full
-TRAIN, TEST = 2, 3  # streams of random numbers; 0 and 1 are those of the splits
+INK = 64  # a quarter of white: fainter pixels do not count as part of a digit
+TRIES = 10_000  # layouts drawn before a canvas counts as full
+TRAIN, TEST = 2, 3  # random streams; 0 and 1 belong to the splits
 
 
 @dataclass(kw_only=True)
 class DigitsCanvas(Dataset):
-    """`digits` digits on each of `examples` canvases of `size` x `size`, none over another.
+    """`digits` non-overlapping digits on each of `examples` canvases of `size` x `size`.
 
-    The canvases are the same for every seed. A `test_fraction` of them is for testing, and made of
-    digits that no other canvas has. Targets: `mask`, 0 for the background and c + 1 for the digit
-    c; `box`, the edges x0, y0, x1, y1 of the one digit in parts of the side; `clean`, the canvas
-    without its noise.
+    The canvases are the same for every seed. `test_fraction` of them are for testing, made of
+    digits that occur on no other canvas. Targets: `mask`, 0 for the background and c + 1 for the
+    digit c; `box`, the edges x0, y0, x1, y1 of a single digit as fractions of the side; `clean`,
+    the canvas without noise.
     """
 
     size: int = 32
@@ -52,7 +52,7 @@ class DigitsCanvas(Dataset):
             raise ValueError(f"dataset.target=box needs dataset.digits=1, got {self.digits}")
 
     def load(self) -> Raw:
-        """Make all canvases."""
+        """Generate all canvases. Raises ConfigError if the digits do not fit on one."""
         source = Digits().load().train
         tested, trained = divide(source, self.test_fraction, generator(0, Purpose.SPLIT, 0))
         number = int(self.examples * self.test_fraction + 0.5)
@@ -61,7 +61,7 @@ class DigitsCanvas(Dataset):
         return Raw(train, self.canvases(tested, number, TEST), classes)
 
     def canvases(self, source: Split, number: int, stream: int) -> Split:
-        """Canvases with the digits of a split, each digit as often as another or once more."""
+        """Canvases [number] of a split's digits, all used equally often to within one."""
         number = number if len(source) else 0
         rng = generator(0, Purpose.SPLIT, stream)
         rounds = -(-number * self.digits // max(len(source), 1))
@@ -72,22 +72,22 @@ class DigitsCanvas(Dataset):
         tiles = tiles.repeat(self.scale, 2).repeat(self.scale, 3)
         corners = layout(number, self.digits, TILE * self.scale, self.size, rng)
         ink = tiles >= INK
-        clean = pasted(tiles, corners, self.size)
-        images = noisy(clean, self.noise, rng)
+        clean = paste(tiles, corners, self.size)
+        images = add_noise(clean, self.noise, rng)
         if self.target == "mask":
             values = source.labels[ids].numpy().reshape(number, self.digits, 1, 1) + 1
-            labels = torch.from_numpy(pasted((ink * values).astype(np.uint8), corners, self.size))
+            labels = torch.from_numpy(paste((ink * values).astype(np.uint8), corners, self.size))
         elif self.target == "box":
-            labels = boxes(ink[:, 0], corners[:, 0]) / self.size
+            labels = bounding_boxes(ink[:, 0], corners[:, 0]) / self.size
         else:
             labels = torch.from_numpy(clean)[:, None].float() / 255
         return Split(Pixels(torch.from_numpy(images)[:, None]), labels, torch.arange(number))
 
 
 def layout(number: int, digits: int, side: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Top and left [N, D, 2] of tiles, uniform over the layouts in which none touch another's.
+    """Top and left [N, D, 2] of tiles, uniform over the layouts without overlap.
 
-    Raises ConfigError where the canvas has no room.
+    Raises ConfigError if none is found.
     """
     corners = np.zeros((number, digits, 2), np.int64)
     left = np.arange(number)
@@ -96,16 +96,17 @@ def layout(number: int, digits: int, side: int, size: int, rng: np.random.Genera
             return corners
         drawn = rng.integers(size - side + 1, size=(len(left), digits, 2))
         near = (np.abs(drawn[:, :, None] - drawn[:, None]) < side).all(-1)
-        apart = near.sum((1, 2)) == digits  # each is near itself alone
+        apart = near.sum((1, 2)) == digits  # each is near only itself
         corners[left[apart]] = drawn[apart]
         left = left[~apart]
     raise ConfigError(
-        f"dataset.digits={digits}: no room for so many of {side}x{side} on dataset.size={size}"
+        f"dataset.digits={digits} of {side}x{side} do not fit on dataset.size={size}; lower "
+        "dataset.digits or raise dataset.size"
     )
 
 
-def pasted(tiles: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:
-    """Black canvases uint8 [N, S, S] with tiles [N, D, h, w] at their corners [N, D, 2]."""
+def paste(tiles: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:
+    """Paste tiles [N, D, h, w] on black canvases uint8 [N, S, S], corners at [N, D, 2]."""
     canvases = np.zeros((len(tiles), size, size), np.uint8)
     row = np.arange(len(tiles))[:, None, None]
     y, x = np.arange(tiles.shape[2])[:, None], np.arange(tiles.shape[3])
@@ -115,19 +116,19 @@ def pasted(tiles: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:
     return canvases
 
 
-def noisy(canvases: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
-    """The canvases uint8 with normal noise, its deviation in parts of white."""
+def add_noise(canvases: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
+    """Add normal noise to canvases uint8 [N, S, S]; `deviation` is a fraction of white."""
     if not deviation:
         return canvases
     added = rng.standard_normal(canvases.shape, np.float32) * np.float32(255 * deviation)
     return (canvases + added).round().clip(0, 255).astype(np.uint8)
 
 
-def boxes(ink: np.ndarray, corners: np.ndarray) -> Tensor:
-    """Edges x0, y0, x1, y1 [N, 4] in pixels, of the ink bool [N, h, w] of tiles at [N, 2]."""
+def bounding_boxes(ink: np.ndarray, corners: np.ndarray) -> Tensor:
+    """Edges x0, y0, x1, y1 [N, 4] in pixels of the ink bool [N, h, w], tiles at [N, 2]."""
     edges = np.empty((len(ink), 2, 2), np.float32)
     for axis in (0, 1):  # rows, then columns
-        there = np.any(ink, 2 - axis)
-        edges[:, 0, 1 - axis] = corners[:, axis] + there.argmax(1)
-        edges[:, 1, 1 - axis] = corners[:, axis] + there.shape[1] - there[:, ::-1].argmax(1)
+        occupied = np.any(ink, 2 - axis)
+        edges[:, 0, 1 - axis] = corners[:, axis] + occupied.argmax(1)
+        edges[:, 1, 1 - axis] = corners[:, axis] + occupied.shape[1] - occupied[:, ::-1].argmax(1)
     return torch.from_numpy(edges.reshape(-1, 4))

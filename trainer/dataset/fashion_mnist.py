@@ -13,9 +13,9 @@ class FashionMnist(TorchvisionDataset):
     """60,000 + 10,000 images, read from `<root>/FashionMNIST/raw`."""
 
     def load(self) -> Raw:
-        """Both parts, all in memory (55 MB)."""
+        """Load both parts into memory (55 MB). Raises DataError if they are missing or damaged."""
         make = torchvision.datasets.FashionMNIST
-        train, test = (self.read(make, train=part) for part in (True, False))
+        train, test = (self.open_source(make, train=part) for part in (True, False))
         return Raw(
             split_of(train.data, train.targets),
             split_of(test.data, test.targets),

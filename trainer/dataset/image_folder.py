@@ -11,20 +11,20 @@ import torch
 from trainer.core.errors import DataError, complain
 from trainer.dataset.base import Dataset, Raw, Split
 from trainer.dataset.shared.cache import Cache, standard_folder
-from trainer.dataset.shared.image_files import SUFFIXES, ImageFiles, open_image
+from trainer.dataset.shared.image_files import ImageFiles, list_images, open_image
 
 
 @dataclass(kw_only=True)
 class ImageFolder(Dataset):
-    """`root/train/<class>/*` with `root/val` and `root/test` where they are; or `root/<class>/*`.
+    """`root/train/<class>/*`, with `root/val` and `root/test` if they exist; or `root/<class>/*`.
 
-    Every image is brought to `channels` channels and to `size` (the first image's where null):
-    scaled so that it covers the size, then cut in the middle. A file that cannot be read ends the
-    run under `corrupt=raise`; under `skip` it is left out, and more than 1 % of them is an error.
+    Every image is converted to `channels` channels and to `size` (null: that of the first image):
+    scaled to cover it, then centre-cropped. Under `corrupt=raise` a file that cannot be read stops
+    the run; under `skip` it is left out, up to 1 % of the files.
 
-    What loader=memory decodes, which files cannot be read, and the statistics of the channels are
-    kept in the folder `cache` for the next run: `auto` is $XDG_CACHE_HOME/trainer or
-    ~/.cache/trainer, null keeps nothing.
+    The pixels that loader=memory decodes, the list of unreadable files, and the channel statistics
+    are cached in the folder `cache` for later runs: `auto` is $XDG_CACHE_HOME/trainer or
+    ~/.cache/trainer, null disables the cache.
     """
 
     root: str = "data"
@@ -42,69 +42,60 @@ class ImageFolder(Dataset):
         if len(sides) not in (1, 2) or any(side is not None and side < 1 for side in sides):
             raise ValueError(f"dataset.size must be a side or [height, width], got {self.size}")
         folder = standard_folder() if self.cache == "auto" else self.cache
-        self.kept = Cache(None if folder is None else Path(folder).expanduser(), self.warn)
+        self.file_cache = Cache(None if folder is None else Path(folder).expanduser(), self.warn)
 
     def load(self) -> Raw:
-        """List the files; nothing is decoded yet but the first."""
+        """List the files, and open the first if `size` is null. Raises DataError for bad trees."""
         root = Path(self.root)
         train_root = root / "train" if (root / "train").is_dir() else root
         classes = class_names(train_root)
-        size = self.size_of_images(train_root, classes)
-        parts: dict[str, Split | None] = {"train": self.split(train_root, classes, size)}
-        for name in ("val", "test"):
-            folder = root / name
-            there = train_root != root and folder.is_dir()
-            parts[name] = self.split(folder, classes, size) if there else None
-        train = parts["train"]
-        if train is None:
-            raise DataError(f"no training images under {train_root}")
-        return Raw(train, parts["test"], classes, val=parts["val"])
+        size = self.image_size(train_root, classes)
+        train = self.split(train_root, classes, size)
+        val, test = (
+            self.split(root / name, classes, size)
+            if train_root != root and (root / name).is_dir()
+            else None
+            for name in ("val", "test")
+        )
+        return Raw(train, test, classes, val=val)
 
     def split(self, folder: Path, classes: tuple[str, ...], size: tuple[int, int]) -> Split:
-        """All images of a folder of class folders."""
+        """All images below a folder. Raises DataError for a class folder not in `classes`."""
         unknown = set(class_names(folder)) - set(classes)
         if unknown:
-            raise DataError(f"{folder} has classes that are not trained on: {sorted(unknown)}")
-        listed = [image_files(folder / name) for name in classes]
-        paths = list(chain.from_iterable(listed))
-        labels = torch.tensor([label for label, files in enumerate(listed) for _ in files])
-        images = ImageFiles(paths, size, self.channels, self.kept)
+            raise DataError(f"{folder} has classes without training images: {sorted(unknown)}")
+        files = [list_images(folder / name) for name in classes]
+        paths = list(chain.from_iterable(files))
+        labels = torch.tensor([label for label, part in enumerate(files) for _ in part])
+        images = ImageFiles(paths, size, self.channels, self.file_cache)
         if self.corrupt == "skip":
-            sound = images.sound()
-            images, labels = images.only(sound), labels[sound]
+            readable = images.readable()
+            images, labels = images.select(readable), labels[readable]
         return Split(images, labels, torch.arange(len(images)))
 
-    def size_of_images(self, folder: Path, classes: tuple[str, ...]) -> tuple[int, int]:
-        """Height and width that all images are brought to."""
+    def image_size(self, folder: Path, classes: tuple[str, ...]) -> tuple[int, int]:
+        """Height and width of the decoded images: `size`, or those of the first readable image."""
         if isinstance(self.size, list):
             return self.size[0], self.size[-1]
         if self.size is not None:
             return self.size, self.size
-        for path in image_files(folder / classes[0]):
+        for path in list_images(folder / classes[0]):
             try:
                 with open_image(path) as image:
                     return image.height, image.width
             except DataError:
                 if self.corrupt == "raise":
                     raise
-        raise DataError(f"no image can be read in {folder / classes[0]}")
+        raise DataError(f"none of the images in {folder / classes[0]} can be read")
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
-    """Names of the class folders, sorted. Raises DataError where there are none."""
+    """The names of the class folders, sorted. Raises DataError if there are none."""
     if not folder.is_dir():
-        raise DataError(f"dataset.root: no folder {folder}; give the folder of the class folders")
+        raise DataError(
+            f"dataset.root: no folder {folder}; give the folder that contains the class folders"
+        )
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
     if not names:
-        raise DataError(f"{folder} has no class folders")
+        raise DataError(f"dataset.root: {folder} has no class folders; expected {folder}/<class>/*")
     return tuple(names)
-
-
-def image_files(folder: Path) -> list[Path]:
-    """Image files below a class folder, sorted. Raises DataError where there are none."""
-    if not folder.is_dir():
-        return []
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not files:
-        raise DataError(f"class folder {folder} has no images")
-    return files

@@ -10,11 +10,12 @@ from trainer.dataset.shared.torchvision import TorchvisionDataset, split_of
 
 @dataclass(kw_only=True)
 class Mnist(TorchvisionDataset):
-    """Read from `<root>/MNIST/raw`."""
+    """60,000 + 10,000 images, read from `<root>/MNIST/raw`."""
 
     def load(self) -> Raw:
-        """Both parts, all in memory (55 MB)."""
-        train, test = (self.read(torchvision.datasets.MNIST, train=part) for part in (True, False))
+        """Load both parts into memory (55 MB). Raises DataError if they are missing or damaged."""
+        make = torchvision.datasets.MNIST
+        train, test = (self.open_source(make, train=part) for part in (True, False))
         return Raw(
             split_of(train.data, train.targets),
             split_of(test.data, test.targets),

@@ -18,29 +18,29 @@ TRIMAP = ("pet", "background", "border")  # 1, 2, 3 in the files
 class OxfordPet(MaskDataset):
     """3,680 + 3,669 images of cats and dogs, read from `<root>/oxford-iiit-pet`.
 
-    `target: mask` is the trimap of three classes, for segmentation; `category` is the breed, one of
-    37 classes.
+    `target=mask` is the trimap of three classes, for segmentation; `category` is the breed, one of
+    37 classes, for classification.
     """
 
     target: Literal["mask", "category"] = "mask"
 
     def load(self) -> Raw:
-        """List the images, decode the masks."""
+        """List the images and decode the masks. Raises DataError if one is missing or damaged."""
         make = torchvision.datasets.OxfordIIITPet
-        breeds = tuple(self.read(make, split="trainval").classes)
+        breeds = tuple(self.open_source(make, split="trainval").classes)
         classes = TRIMAP if self.target == "mask" else breeds
         train, test = self.part("trainval"), self.part("test")
         return Raw(train, test, classes, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
     def part(self, name: str) -> Split:
-        """One of the published splits."""
+        """The published split `trainval` or `test`."""
         folder = Path(self.root) / "oxford-iiit-pet"
-        listed = folder / "annotations" / f"{name}.txt"
+        listing = folder / "annotations" / f"{name}.txt"
         try:
-            rows = [line.split() for line in listed.read_text().splitlines()]
+            rows = [line.split() for line in listing.read_text().splitlines()]
             labels = torch.tensor([int(label) - 1 for _, label, *_ in rows])
         except (OSError, ValueError) as error:
-            raise DataError(f"cannot read {listed}: {error}") from error
+            raise DataError(f"cannot read {listing}: {error}") from error
         images = [folder / "images" / f"{row[0]}.jpg" for row in rows]
         if self.target == "category":
             return self.split(images, labels)

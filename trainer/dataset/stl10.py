@@ -15,8 +15,9 @@ class Stl10(TorchvisionDataset):
     """The labelled 5,000 + 8,000 images, read from `<root>/stl10_binary`."""
 
     def load(self) -> Raw:
-        """Both parts, all in memory (360 MB)."""
-        parts = [self.read(torchvision.datasets.STL10, split=name) for name in ("train", "test")]
+        """Load both parts into memory (360 MB). Raises DataError if they are missing or damaged."""
+        make = torchvision.datasets.STL10
+        parts = [self.open_source(make, split=name) for name in ("train", "test")]
         train, test = (split_of(part.data, part.labels) for part in parts)
         return Raw(
             train,

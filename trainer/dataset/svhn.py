@@ -14,7 +14,7 @@ from trainer.dataset.shared.torchvision import TorchvisionDataset, split_of
 class Svhn(TorchvisionDataset):
     """73,257 + 26,032 images, read from `<root>/{train,test,extra}_32x32.mat`.
 
-    With `extra` the 531,131 easier ones are trained on too (1.6 GB), behind the others.
+    `extra` appends the 531,131 easier images to the training source (1.6 GB).
     """
 
     extra: bool = False
@@ -25,10 +25,10 @@ class Svhn(TorchvisionDataset):
             raise ValueError("dataset=svhn needs scipy: pip install 'trainer[svhn]'")
 
     def load(self) -> Raw:
-        """All parts, all in memory."""
+        """Load all parts into memory. Raises DataError if they are missing or damaged."""
         train, test = self.part("train"), self.part("test")
         return Raw(
-            joined(train, self.part("extra")) if self.extra else train,
+            concatenated(train, self.part("extra")) if self.extra else train,
             test,
             tuple("0123456789"),
             mean=(0.4377, 0.4438, 0.4728),
@@ -36,13 +36,13 @@ class Svhn(TorchvisionDataset):
         )
 
     def part(self, name: str) -> Split:
-        """One of the files."""
-        read = self.read(torchvision.datasets.SVHN, split=name)
-        return split_of(read.data, read.labels)
+        """The images of one file: `train`, `test` or `extra`."""
+        source = self.open_source(torchvision.datasets.SVHN, split=name)
+        return split_of(source.data, source.labels)
 
 
-def joined(first: Split, second: Split) -> Split:
-    """Two whole sources as one."""
+def concatenated(first: Split, second: Split) -> Split:
+    """Two sources in memory as one, the second after the first."""
     images = [split.images.read(range(len(split))) for split in (first, second)]
     labels = torch.cat([first.labels, second.labels])
     return replace(

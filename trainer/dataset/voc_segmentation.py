@@ -16,19 +16,19 @@ horse motorbike person pottedplant sheep sofa train tvmonitor"""
 class VocSegmentation(MaskDataset):
     """The `train` images of a year, tested on its `val` images: the test masks are not public.
 
-    Read from `<root>/VOCdevkit/VOC<year>`; of 2012 1,464 + 1,449 images. The border of objects, 255
-    in the masks, is of no class: see task.ignore_index.
+    Read from `<root>/VOCdevkit/VOC<year>`; 2012 has 1,464 + 1,449 images. The outlines of objects
+    are 255 in the masks and belong to no class: see task.ignore_index.
     """
 
     year: Literal[2007, 2008, 2009, 2010, 2011, 2012] = 2012
 
     def load(self) -> Raw:
-        """List the images, decode the masks."""
+        """List the images and decode the masks. Raises DataError if one is missing or damaged."""
         train, val = self.part("train"), self.part("val")
         return Raw(train, val, tuple(CLASSES.split()), mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
     def part(self, name: str) -> Split:
-        """One of the published splits."""
+        """The published split `train` or `val`."""
         make = torchvision.datasets.VOCSegmentation
-        read = self.read(make, year=str(self.year), image_set=name)
-        return self.split(read.images, self.masks(read.masks))
+        source = self.open_source(make, year=str(self.year), image_set=name)
+        return self.split(source.images, self.masks(source.masks))

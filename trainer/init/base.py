@@ -1,4 +1,4 @@
-"""What an initialisation scheme does."""
+"""Initialisation schemes for the weights of linear and convolution layers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ Layer = nn.Linear | nn.modules.conv._ConvNd
 
 
 class Init(ABC):
-    """Fills the weight of each linear and convolution layer; biases become `bias`.
+    """Fills the weight of each linear and convolution layer, and its bias with `bias`.
 
-    Normalisation layers keep the library's own values. Fans are counted as torch does: for a
-    transposed convolution the fan-in is that of the convolution whose gradient it is.
+    Normalisation layers keep torch's defaults. Fans are counted as in torch: the fan-in of a
+    transposed convolution is that of the convolution whose gradient it computes.
     """
 
-    batch = 0  # training images that `calibrate` wants; 0: it is not called
+    batch = 0  # training images for `calibrate`; 0: do not call it
 
     def __init__(self, *, bias: float = 0.0) -> None:
         self.bias = bias
@@ -36,18 +36,18 @@ class Init(ABC):
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, only: set[str] | None = None) -> None:
-        """Initialise every layer, or those of the modules `only`, as `model.modules()` has them."""
+        """Initialise every layer, or those inside the modules named by `only`."""
         for layer in layers(model, only):
             self.fill(layer.weight)
             if layer.bias is not None:
                 layer.bias.fill_(self.bias)
 
     def calibrate(self, model: nn.Module, images: Tensor, only: set[str] | None = None) -> None:
-        """Adjust weights by standardised training images [B, C, H, W]."""
+        """Adjust the weights to standardised training images [B, C, H, W]; does nothing here."""
 
 
 def layers(model: nn.Module, only: set[str] | None = None) -> Iterator[Layer]:
-    """The linear and convolution layers of a model, or those in the modules that `only` names."""
+    """The linear and convolution layers of a model, or those inside the modules named by `only`."""
     for name, layer in model.named_modules():
         parts = name.split(".")
         above = {".".join(parts[: i + 1]) for i in range(len(parts))}

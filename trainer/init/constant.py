@@ -1,4 +1,4 @@
-"""All weights the same: a symmetry that training never breaks, but by dropout."""
+"""All weights equal: a symmetry that training never breaks, except by dropout."""
 
 from torch import Tensor, nn
 
@@ -6,12 +6,12 @@ from trainer.init.base import Init
 
 
 class Constant(Init):
-    """Every weight is `value`, so that all units of a layer are the same."""
+    """Sets every weight to `value`, so all units of a layer compute the same."""
 
     def __init__(self, *, value: float = 0.01, bias: float = 0.0) -> None:
         super().__init__(bias=bias)
         self.value = value
 
     def fill(self, weight: Tensor) -> None:
-        """`value`."""
+        """Set a weight [out, in, ...] to `value` in place."""
         nn.init.constant_(weight, self.value)

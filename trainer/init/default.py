@@ -1,4 +1,4 @@
-"""The library's own initialisation."""
+"""The initialisation that torch's layers come with."""
 
 from torch import Tensor, nn
 
@@ -6,13 +6,13 @@ from trainer.init.base import Init
 
 
 class Default(Init):
-    """Leaves weights and biases as the layers made them."""
+    """Keeps the weights and biases that the layers were created with."""
 
     def __init__(self) -> None:
         super().__init__()
 
     def fill(self, weight: Tensor) -> None:
-        """Nothing."""
+        """Leave a weight [out, in, ...] unchanged."""
 
     def __call__(self, model: nn.Module, only: set[str] | None = None) -> None:
-        """Nothing, to the biases neither."""
+        """Keep all weights and biases."""

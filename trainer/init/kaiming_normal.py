@@ -6,8 +6,8 @@ from trainer.init.base import Init
 
 
 class KaimingNormal(Init):
-    """N(0, 2 / fan_in); 2 / fan_in is the variance, not the deviation."""
+    """N(0, 2 / fan_in), where 2 / fan_in is the variance."""
 
     def fill(self, weight: Tensor) -> None:
-        """Normal with deviation √(2 / fan_in)."""
+        """Draw a weight [out, in, ...] from N(0, 2 / fan_in) in place."""
         nn.init.kaiming_normal_(weight, mode="fan_in", nonlinearity="relu")

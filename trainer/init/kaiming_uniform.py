@@ -9,5 +9,5 @@ class KaimingUniform(Init):
     """U(−a, a) with a = √(6 / fan_in), whose variance is 2 / fan_in."""
 
     def fill(self, weight: Tensor) -> None:
-        """Uniform on ±√(6 / fan_in)."""
+        """Draw a weight [out, in, ...] from U(−√(6 / fan_in), √(6 / fan_in)) in place."""
         nn.init.kaiming_uniform_(weight, mode="fan_in", nonlinearity="relu")

@@ -14,12 +14,12 @@ from trainer.init.base import Init, Layer, layers
 
 
 class Lsuv(Init):
-    """Orthogonal weights, each layer's then scaled so that its outputs have variance 1.
+    """Orthogonal weights, scaled layer by layer until the outputs have variance 1.
 
-    The layers are taken in the order in which they run, in one forward pass of `batch` training
-    images: what a layer gets comes from those before it, scaled already. Dropout is off, and
-    batch normalisation uses its running statistics and does not move them. A layer that does not
-    run by itself, or whose outputs are all the same, stays orthogonal.
+    Layers are scaled in execution order during one forward pass of `batch` training images, so the
+    inputs of a layer come from layers already scaled. Dropout is off, and batch normalisation uses
+    its running statistics without updating them. A layer that is not called as a module, or whose
+    outputs are constant, stays orthogonal.
     """
 
     def __init__(
@@ -39,19 +39,19 @@ class Lsuv(Init):
         self.max_trials = max_trials
 
     def fill(self, weight: Tensor) -> None:
-        """A random orthogonal matrix [out, in · kernel]."""
+        """Fill a weight [out, in, ...], as a matrix, with a random orthogonal one in place."""
         nn.init.orthogonal_(weight)
 
     @torch.no_grad()
     def calibrate(self, model: nn.Module, images: Tensor, only: set[str] | None = None) -> None:
-        """Scale every layer, or those of the modules `only`, by images [B, C, H, W]."""
+        """Scale every layer, or those inside the modules `only`, using images [B, C, H, W]."""
         seen: set[nn.Module] = set()
 
-        def hook(layer: Any, inputs: Any, named: Any, outputs: Tensor) -> Tensor | None:
+        def hook(layer: Any, inputs: Any, keywords: Any, outputs: Tensor) -> Tensor | None:
             if layer in seen:
-                return None  # shared weights are scaled where they run first
+                return None  # shared weights are scaled on first use
             seen.add(layer)
-            return self.scale(layer, outputs, lambda: layer.forward(*inputs, **named))
+            return self.scale(layer, outputs, lambda: layer.forward(*inputs, **keywords))
 
         hooks = [
             layer.register_forward_hook(hook, with_kwargs=True) for layer in layers(model, only)
@@ -67,7 +67,10 @@ class Lsuv(Init):
                 module.training = training
 
     def scale(self, layer: Layer, outputs: Tensor, again: Callable[[], Tensor]) -> Tensor:
-        """Divide the weight by the deviation of the outputs until their variance is near 1."""
+        """Divide the weight by the outputs' standard deviation until their variance is close to 1.
+
+        `again` recomputes the outputs. Returns the last ones.
+        """
         for _ in range(self.max_trials):
             variance = outputs.var().item()
             if abs(variance - 1) < self.tolerance or not 0 < variance < float("inf"):

@@ -1,4 +1,4 @@
-"""A normal distribution of one deviation for all layers (Krizhevsky et al. 2012, section 5)."""
+"""A normal distribution, the same for all layers (Krizhevsky et al. 2012, section 5)."""
 
 from torch import Tensor, nn
 
@@ -7,7 +7,7 @@ from trainer.init.base import Init
 
 
 class Normal(Init):
-    """N(mean, std²): `std` is the deviation, and the same whatever a layer's fan."""
+    """N(mean, std²), whatever the fan of a layer; `std` is the standard deviation."""
 
     def __init__(self, *, mean: float = 0.0, std: float = 0.01, bias: float = 0.0) -> None:
         super().__init__(bias=bias)
@@ -16,5 +16,5 @@ class Normal(Init):
         self.std = std
 
     def fill(self, weight: Tensor) -> None:
-        """Normal with the deviation `std`."""
+        """Draw a weight [out, in, ...] from N(mean, std²) in place."""
         nn.init.normal_(weight, mean=self.mean, std=self.std)

@@ -7,9 +7,9 @@ from trainer.init.base import Init
 
 
 class Orthogonal(Init):
-    """Rows, or columns where these are fewer, that are orthogonal and as long as `gain`.
+    """Orthogonal rows of length `gain`; orthogonal columns if there are fewer of them.
 
-    A convolution's weight is taken as the matrix [out, in · kernel].
+    The weight of a convolution is viewed as a matrix [out, in · kernel].
     """
 
     def __init__(self, *, gain: float = 1.0, bias: float = 0.0) -> None:
@@ -18,5 +18,5 @@ class Orthogonal(Init):
         self.gain = gain
 
     def fill(self, weight: Tensor) -> None:
-        """A random orthogonal matrix times the gain."""
+        """Fill a weight [out, in, ...] with `gain` times a random orthogonal matrix in place."""
         nn.init.orthogonal_(weight, self.gain)

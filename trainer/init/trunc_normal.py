@@ -7,9 +7,9 @@ from trainer.init.base import Init
 
 
 class TruncNormal(Init):
-    """N(mean, std²) with nothing outside mean ± `cut` · std.
+    """N(mean, std²) truncated to mean ± `cut` · std.
 
-    The cut takes from the deviation: at 2 what remains is 0.880 · std.
+    Truncation lowers the standard deviation: with cut = 2 it is 0.880 · std.
     """
 
     def __init__(
@@ -23,6 +23,6 @@ class TruncNormal(Init):
         self.cut = cut
 
     def fill(self, weight: Tensor) -> None:
-        """Normal, cut on both sides."""
+        """Draw a weight [out, in, ...] from the truncated normal distribution in place."""
         low, high = self.mean - self.cut * self.std, self.mean + self.cut * self.std
         nn.init.trunc_normal_(weight, self.mean, self.std, low, high)

@@ -1,4 +1,4 @@
-"""A uniform distribution of one range for all layers."""
+"""A uniform distribution, the same for all layers."""
 
 from torch import Tensor, nn
 
@@ -6,7 +6,7 @@ from trainer.init.base import Init
 
 
 class Uniform(Init):
-    """U(low, high), the same whatever a layer's fan."""
+    """U(low, high), whatever the fan of a layer."""
 
     def __init__(self, *, low: float = -0.05, high: float = 0.05, bias: float = 0.0) -> None:
         super().__init__(bias=bias)
@@ -16,5 +16,5 @@ class Uniform(Init):
         self.high = high
 
     def fill(self, weight: Tensor) -> None:
-        """Uniform on [low, high)."""
+        """Draw a weight [out, in, ...] from U(low, high) in place."""
         nn.init.uniform_(weight, self.low, self.high)

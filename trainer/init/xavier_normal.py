@@ -6,8 +6,8 @@ from trainer.init.base import Init
 
 
 class XavierNormal(Init):
-    """N(0, 2 / (fan_in + fan_out)); that is the variance, not the deviation."""
+    """N(0, 2 / (fan_in + fan_out)), where the second argument is the variance."""
 
     def fill(self, weight: Tensor) -> None:
-        """Normal with deviation √(2 / (fan_in + fan_out))."""
+        """Draw a weight [out, in, ...] from N(0, 2 / (fan_in + fan_out)) in place."""
         nn.init.xavier_normal_(weight)

@@ -9,5 +9,5 @@ class XavierUniform(Init):
     """U(−a, a) with a = √(6 / (fan_in + fan_out))."""
 
     def fill(self, weight: Tensor) -> None:
-        """Uniform on ±√(6 / (fan_in + fan_out))."""
+        """Draw a weight [out, in, ...] from U(−a, a), a = √(6 / (fan_in + fan_out)), in place."""
         nn.init.xavier_uniform_(weight)

@@ -1,4 +1,4 @@
-"""All weights zero: the failure every course warns of, here to be seen."""
+"""All weights zero: the classic mistake, for demonstration."""
 
 from torch import Tensor
 
@@ -6,8 +6,8 @@ from trainer.init.base import Init
 
 
 class Zeros(Init):
-    """All units of a layer stay the same: the symmetry is never broken."""
+    """Sets every weight to 0, so the units of a layer never become different."""
 
     def fill(self, weight: Tensor) -> None:
-        """Zero."""
+        """Set a weight [out, in, ...] to 0 in place."""
         weight.zero_()

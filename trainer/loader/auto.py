@@ -1,4 +1,4 @@
-"""Memory where the set fits, otherwise streaming."""
+"""`memory` for data sets that fit, `stream` for others."""
 
 import math
 
@@ -14,7 +14,7 @@ from trainer.loader.stream import Stream
 class Auto(Loader):
     """`memory` for sources of at most `memory_gb` gigabytes, `stream` above.
 
-    Images count as uint8, with their labels: a mask is as large as a channel.
+    Counts images as uint8 and their labels: a mask takes as much as a channel.
     """
 
     def __init__(self, *, workers: int = 2, memory_gb: float = 4.0) -> None:
@@ -24,7 +24,7 @@ class Auto(Loader):
         self.stream = Stream(workers=workers)
 
     def open(self, split: Split, device: torch.device) -> Feed:
-        """The feed of a split."""
+        """A feed of the split, from the loader that suits its size."""
         size = len(split.images) * math.prod(split.images.shape) + split.labels.nbytes
         fits = size <= self.memory_gb * 1e9
         return (self.memory if fits else self.stream).open(split, device)

@@ -1,4 +1,4 @@
-"""What a loader does: batches of a plan, pixels as they are stored; no random number in sight."""
+"""Loaders turn a plan into batches of stored pixels. Nothing here is random."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -12,35 +12,36 @@ from trainer.dataset import Split
 
 
 class Feed(ABC):
-    """The images of a split, ready to be asked for."""
+    """A source of batches for one split."""
 
     @abstractmethod
     def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
-        """The plan's batches from step `start` on; images uint8 or float32, 0 to 255."""
+        """The plan's batches from step `start` on; images are uint8 or float32, 0 to 255."""
 
 
 class Loader(ABC):
-    """Makes feeds, one for each split."""
+    """Opens a feed for each split."""
 
     @abstractmethod
     def open(self, split: Split, device: torch.device) -> Feed:
-        """The feed of a split whose batches lie on the device."""
+        """A feed of the split whose batches are on the device."""
 
 
-def batch_of(images: Tensor, labels: Tensor, piece: StepRows) -> Batch:
-    """The batch of a piece of a plan, from their images [B, ...] and labels [B, K, ...].
+def batch_of(images: Tensor, labels: Tensor, rows: StepRows) -> Batch:
+    """A batch from the plan's rows, images [B, C, H, W] and labels [B, K, ...].
 
-    Masks are uint8 until here; losses take classes as int64, and numbers [B, K] as [B, K, 1].
+    Integer labels become int64, masks too, which are stored as uint8; numbers [B, K] become
+    [B, K, 1], as losses expect.
     """
     if labels.is_floating_point() and labels.ndim == 2:
         labels = labels[..., None]
     if not labels.is_floating_point():
         labels = labels.long()
-    return Batch(images, labels, piece.shares, piece.ids, piece.weight, piece.count)
+    return Batch(images, labels, rows.shares, rows.ids, rows.weight, rows.count)
 
 
 def interpolate(images: list[Tensor], shares: Tensor) -> Tensor:
-    """Blend K image batches [B, C, H, W] by shares [B, K], to float32; one stays as it is."""
+    """Blend K image batches [B, C, H, W] by shares [B, K] to float32; one is returned unchanged."""
     if len(images) == 1:
         return images[0]
     return sum(

@@ -1,21 +1,24 @@
-"""Images decoded by worker processes while the model trains."""
+"""Worker processes decode images while the model trains."""
 
 from collections.abc import Iterator
 
 import torch
-from torch.utils.data import DataLoader
 
 from trainer.core.batch import Batch
 from trainer.core.errors import DataError
 from trainer.core.plan import Plan
 from trainer.core.ranges import within
 from trainer.dataset import Images, Split
-from trainer.dataset.shared.workers import ReadLog, told, watched
+from trainer.dataset.shared.workers import ReadLog, WatchedLoader, watch_workers
 from trainer.loader.base import Feed, Loader, batch_of, interpolate
 
 
 class Stream(Loader):
-    """Workers read and bring images to one size, nothing more: all random numbers come later."""
+    """Decodes batches in `workers` processes (0: in this one), each `prefetch` batches ahead.
+
+    Workers only decode and resize; nothing random happens in them. A batch that takes longer than
+    `timeout` seconds is an error; 0 waits for ever.
+    """
 
     def __init__(self, *, workers: int = 2, prefetch: int = 4, timeout: float = 120.0) -> None:
         within("loader.workers", workers, "[0, inf)")
@@ -26,35 +29,26 @@ class Stream(Loader):
         self.timeout = timeout
 
     def open(self, split: Split, device: torch.device) -> Feed:
-        """The feed of a split; its workers live as long as it does."""
+        """A feed of the split; its workers live as long as it does."""
         return StreamFeed(split, device, self)
 
 
-class Rows(torch.utils.data.Dataset):
-    """Reads a whole batch of ids at once."""
+class BatchReader(torch.utils.data.Dataset):
+    """Reads the images of a whole batch at once."""
 
     def __init__(self, images: Images, workers: int) -> None:
         self.images = images
-        self.notes = ReadLog(images, workers)
+        self.log = ReadLog(images, workers)
 
     def __getitem__(self, ids: list[list[int]]) -> list[torch.Tensor] | str:
-        """K tensors uint8 [B, C, H, W] for ids [K][B]; what to say where they cannot be read.
-
-        Raised in a worker, an error would come out with a traceback for text.
-        """
-        self.notes.begin(ids[0])
-        try:
-            return [self.images.read(part) for part in ids]
-        except Exception as error:
-            return told(error, self.images, ids[0])
-        finally:
-            self.notes.begin([])
+        """K tensors uint8 [B, C, H, W] for ids [K][B], or the message of a read error."""
+        return self.log.attempt(ids[0], lambda: [self.images.read(part) for part in ids])
 
 
-class Steps:
-    """The sampler of the DataLoader: ids [K][B] of each step, in order, listed when they are due.
+class PlanSampler:
+    """The DataLoader's sampler: ids [K][B] of each step in order, converted to lists when due.
 
-    At once, those of ten million examples would be 0.4 GB of numbers.
+    Lists of all ids of ten million examples would take 0.4 GB.
     """
 
     def __init__(self) -> None:
@@ -62,39 +56,48 @@ class Steps:
         self.start = 0
 
     def __iter__(self) -> Iterator[list[list[int]]]:
-        return (piece.ids.T.tolist() for piece in self.plan.step_rows(self.start))
+        return (rows.ids.T.tolist() for rows in self.plan.step_rows(self.start))
 
     def __len__(self) -> int:
         return self.plan.steps - self.start
 
 
 class StreamFeed(Feed):
-    """Batches through a DataLoader whose workers persist over the epochs."""
+    """Batches from a DataLoader whose workers persist over the epochs."""
 
     def __init__(self, split: Split, device: torch.device, loader: Stream) -> None:
         self.labels = split.labels
         self.device = device
-        self.steps = Steps()
-        many = loader.workers > 0
-        self.loader = DataLoader(
-            Rows(split.images, loader.workers),
-            sampler=self.steps,
+        self.sampler = PlanSampler()
+        self.reader = BatchReader(split.images, loader.workers)
+        parallel = loader.workers > 0
+        self.loader = WatchedLoader(
+            self.reader,
+            sampler=self.sampler,
             batch_size=None,
             num_workers=loader.workers,
             pin_memory=device.type == "cuda",
-            prefetch_factor=loader.prefetch if many else None,
-            persistent_workers=many,
-            timeout=loader.timeout if many else 0,
-            multiprocessing_context="fork" if many else None,
+            prefetch_factor=loader.prefetch if parallel else None,
+            persistent_workers=parallel,
+            timeout=loader.timeout if parallel else 0,
+            multiprocessing_context="fork" if parallel else None,
         )
 
     def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
-        """The plan's batches from step `start` on."""
-        self.steps.plan, self.steps.start = plan, start
-        pieces, held = plan.step_rows(start), plan.to(self.device).step_rows(start)
-        for here, piece, read in zip(pieces, held, watched(self.loader), strict=True):
-            if isinstance(read, str):
-                raise DataError(read)
-            parts = [part.to(self.device, non_blocking=True) for part in read]
-            labels = self.labels[here.ids].to(self.device, non_blocking=True)
-            yield batch_of(interpolate(parts, piece.shares), labels, piece)
+        """The plan's batches from step `start` on.
+
+        Raises DataError if an image cannot be read, or a worker dies or hangs.
+        """
+        self.sampler.plan, self.sampler.start = plan, start
+        steps = zip(
+            plan.step_rows(start),
+            plan.to(self.device).step_rows(start),
+            watch_workers(self.loader, self.reader.log),
+            strict=True,
+        )
+        for on_host, rows, images in steps:
+            if isinstance(images, str):
+                raise DataError(images)
+            parts = [part.to(self.device, non_blocking=True) for part in images]
+            labels = self.labels[on_host.ids].to(self.device, non_blocking=True)
+            yield batch_of(interpolate(parts, rows.shares), labels, rows)

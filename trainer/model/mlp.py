@@ -9,7 +9,7 @@ from trainer.core.ranges import within
 
 
 class Mlp(nn.Module):
-    """Linear layers with ReLU between them; `hidden` lists the widths."""
+    """Linear layers with ReLU between them; `hidden` lists the hidden widths, default [64]."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Residual networks for small images (He et al. 2016, https://arxiv.org/abs/1512.03385), sec. 4.2.
 
-A convolution, three stages of n blocks with `width`, 2 `width` and 4 `width` channels, each a half
-as wide and high as the one before, global average pooling, a linear layer: 6n + 2 layers.
+A convolution, three stages of n blocks with `width`, 2 `width` and 4 `width` channels, each at half
+the resolution of the one before, global average pooling, a linear layer: 6n + 2 layers.
 """
 
 from typing import Literal
@@ -15,7 +15,7 @@ Shortcut = Literal["A", "B"]
 
 
 class Subsample(nn.Module):
-    """Option A: every other pixel, and zeros in the new channels. It has no parameters."""
+    """Shortcut option A: subsampling, with zeros in the new channels. It has no parameters."""
 
     def __init__(self, extra: int, stride: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Subsample(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions with batch norm, and a shortcut around them."""
+    """A residual block: two 3x3 convolutions with batch norm, and a shortcut."""
 
     def __init__(self, fan_in: int, fan_out: int, stride: int, shortcut: Shortcut) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Block(nn.Module):
 
 
 class ResnetCifar(nn.Module):
-    """ResNet-20, 32, 44, 56, 110, or any other of 6n + 2 layers. `dropout` is before the head."""
+    """ResNet-20, 32, 44, 56, 110, or any other with 6n + 2 layers; dropout is before the head."""
 
     head = "fc"
 
@@ -93,6 +93,6 @@ class ResnetCifar(nn.Module):
 
 
 def stage(fan_in: int, fan_out: int, blocks: int, stride: int, shortcut: Shortcut) -> nn.Sequential:
-    """Blocks of equal width; the first one has the stride."""
+    """A stage of blocks with equal width; the first has the stride."""
     first = Block(fan_in, fan_out, stride, shortcut)
     return nn.Sequential(first, *(Block(fan_out, fan_out, 1, shortcut) for _ in range(blocks - 1)))

@@ -1,4 +1,4 @@
-"""Two convolutions and two linear layers, the network of many first tutorials."""
+"""Two convolutions and two linear layers, as in many introductory tutorials."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ from trainer.core.ranges import within
 class SimpleCnn(nn.Module):
     """conv 3x3 to 32, pool, conv 3x3 to 64, pool, flatten, linear to 128, linear to the outputs.
 
-    `padding` is 0 or 1 for both convolutions; `auto` is 0, and 1 where the map would vanish
+    `padding` of both convolutions is 0, 1 or `auto`: 0, or 1 if the feature map would vanish
     (images under 10 pixels). 28x28 images flatten to 64 * 5 * 5 = 1600.
     """
 
@@ -30,15 +30,18 @@ class SimpleCnn(nn.Module):
         within("model.dropout", dropout, "[0, 1)")
         channels, height, width = shape
         pad = int(pooled(min(height, width), 0) < 1) if padding == "auto" else padding
-        flat = 64 * pooled(height, pad) * pooled(width, pad)
-        if flat < 1:
-            raise ValueError(f"model.padding={padding}: no map is left of {height}x{width} images")
+        features = 64 * pooled(height, pad) * pooled(width, pad)
+        if features < 1:
+            raise ValueError(
+                f"model.padding={padding} leaves nothing of {height}x{width} images; "
+                "use larger images or another model"
+            )
         self.conv1 = nn.Conv2d(channels, 32, 3, padding=pad)
         self.conv2 = nn.Conv2d(32, 64, 3, padding=pad)
         self.pool = nn.MaxPool2d(2)
         self.relu = nn.ReLU()
         self.dropout = nn.Dropout(dropout)
-        self.fc1 = nn.Linear(flat, 128)
+        self.fc1 = nn.Linear(features, 128)
         self.fc2 = nn.Linear(128, outputs)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -50,7 +53,7 @@ class SimpleCnn(nn.Module):
 
 
 def pooled(side: int, padding: int) -> int:
-    """Side of the map after both convolutions and both pools."""
+    """Side of the feature map after both convolutions and both pools."""
     for _ in range(2):
         side = max(side - 2 + 2 * padding, 0) // 2
     return side

@@ -1,4 +1,4 @@
-"""The networks of timm, PyTorch Image Models (extra `timm`), by name."""
+"""Networks of timm, PyTorch Image Models (extra `timm`), by name."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,16 +17,17 @@ from trainer.model.shared.library import (
     load,
     no_weights,
 )
-from trainer.model.shared.pretrained import read, unreachable
+from trainer.model.shared.pretrained import read_state_dict, unreachable
 
 LOADING = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
-FILES = ("model.safetensors", "pytorch_model.bin")  # of weights on the hub, as timm looks for them
+FILES = ("model.safetensors", "pytorch_model.bin")  # names of weight files on the hub, as in timm
 
 
 class Timm(Library):
-    """A network by its timm name, with a new head for the outputs.
+    """A timm network by name, with a new head.
 
-    timm itself fits the first convolution to the channels, by the rule of `adapt`.
+    timm adapts the first convolution to the channels, by the same rule as `adapt`. `arguments` are
+    passed to the network's constructor.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Timm(Library):
 
         if not timm.is_model(name):
             close = nearest(name, timm.list_models()).replace("'", "")
-            raise ValueError(f"model.name={name} is no network of timm.{close}")
+            raise ValueError(f"model.name={name} is not a timm network.{close}")
         check_arguments(arguments or {}, *LOADING)
         settings = {"num_classes": outputs, "in_chans": shape[0], **(arguments or {})}
         try:
@@ -57,28 +58,31 @@ class Timm(Library):
             network = fetch(name, settings)
             network.reset_classifier(outputs)  # pyright: ignore
         elif pretrained:
-            load(network, read(pretrained), head, f"model.pretrained={pretrained}")
+            load(network, read_state_dict(pretrained), head, f"model.pretrained={pretrained}")
         super().__init__(network, head, name=name, shape=shape, size=size)
 
 
 def head_in(network: nn.Module, name: str) -> str:
-    """Dotted name of the layer that timm calls the classifier."""
-    named = getattr(network, "pretrained_cfg", {}).get("classifier")
-    if isinstance(named, (tuple, list)) and len(named) > 1:
-        heads = " and ".join(named)
-        raise ValueError(f"model.name={name} has the heads {heads}; take a network with one head")
-    return named if isinstance(named, str) else head_of(network)
+    """Dotted name of the layer that timm calls the classifier. Raises ValueError for two heads."""
+    classifier = getattr(network, "pretrained_cfg", {}).get("classifier")
+    if isinstance(classifier, (tuple, list)) and len(classifier) > 1:
+        heads = " and ".join(classifier)
+        raise ValueError(f"model.name={name} has the heads {heads}; choose a network with one head")
+    return classifier if isinstance(classifier, str) else head_of(network)
 
 
 def fetch(name: str, settings: dict[str, Any]) -> nn.Module:
-    """The network with timm's weights, from a cache or their server."""
+    """The network with timm's weights, from the cache or the server. Raises ValueError without."""
     import timm
 
     config = timm.get_pretrained_cfg(name)
-    url = None if config is None else source(config)
+    url = None if config is None else weights_url(config)
     if url is None:
-        raise ValueError(f"model.pretrained=true: timm has no weights of {name}")
-    if not cached(config) and (reason := unreachable(url)) is not None:
+        raise ValueError(
+            f"model.pretrained=true: timm has no weights of {name}; "
+            "give model.pretrained=FILE or model.pretrained=false"
+        )
+    if not is_cached(config) and (reason := unreachable(url)) is not None:
         raise no_weights(name, url, reason)
     try:
         return timm.create_model(name, pretrained=True, **settings)
@@ -86,15 +90,15 @@ def fetch(name: str, settings: dict[str, Any]) -> nn.Module:
         raise no_weights(name, url, error) from error
 
 
-def source(config: Any) -> str | None:
-    """Where the weights are fetched from: the hub, or a server of timm's."""
+def weights_url(config: Any) -> str | None:
+    """URL of the weights, on the hub or a server of timm; None if there are none."""
     from huggingface_hub import constants
 
     return f"{constants.ENDPOINT}/{config.hf_hub_id}" if config.hf_hub_id else config.url
 
 
-def cached(config: Any) -> bool:
-    """Whether the weights are on this disk."""
+def is_cached(config: Any) -> bool:
+    """Whether the weights are in the local cache."""
     from huggingface_hub import try_to_load_from_cache
 
     if not config.hf_hub_id:

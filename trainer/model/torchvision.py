@@ -1,4 +1,4 @@
-"""torchvision's networks for classification and segmentation, by name."""
+"""Networks of torchvision for classification and segmentation, by name."""
 
 import re
 import socket
@@ -21,22 +21,26 @@ from trainer.model.shared.library import (
     no_weights,
     set_channels,
 )
-from trainer.model.shared.pretrained import read, unreachable
+from trainer.model.shared.pretrained import read_state_dict, unreachable
 
-STALL = 30.0  # seconds without a byte after which a download is given up
-AUXILIARY = re.compile(r"(aux\d?|AuxLogits|aux_classifier)\.")  # heads for training alone: unused
-DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")  # as published; now without the dot
-ALONE = {  # settings that keep a network to one output, and its own weights from being fetched
+STALL = 30.0  # seconds without a byte until a download is aborted
+AUXILIARY = re.compile(
+    r"(aux\d?|AuxLogits|aux_classifier)\."
+)  # auxiliary heads for training: unused
+DENSE = re.compile(
+    r"(denselayer\d+\.(?:norm|conv))\.([12])\."
+)  # published names, since renamed without the dot
+SINGLE_OUTPUT = {  # arguments that avoid auxiliary outputs, and a download by the constructor
     "googlenet": {"aux_logits": False, "init_weights": True},
     "inception_v3": {"aux_logits": False, "init_weights": True},
 }
 
 
 class Torchvision(Library):
-    """A network by its torchvision name, with a new head for the outputs.
+    """A torchvision network by name, with a new head.
 
-    The first convolution is a new one where images do not have three channels; pretrained, its
-    weight is the old one's summed, or repeated and scaled: see `adapt`.
+    Images without three channels get a new first convolution; with pretrained weights it is derived
+    from theirs, see `adapt`. `arguments` are passed to the network's constructor.
     """
 
     def __init__(
@@ -53,9 +57,9 @@ class Torchvision(Library):
         known = models.list_models(module=models) + segmentation
         if name not in known:
             close = nearest(name, known).replace("'", "")
-            raise ValueError(f"model.name={name} is no network of torchvision.{close}")
+            raise ValueError(f"model.name={name} is not a torchvision network.{close}")
         check_arguments(arguments or {}, "weights", "weights_backbone")
-        settings: dict[str, Any] = ALONE.get(name, {}) | (arguments or {})
+        settings: dict[str, Any] = SINGLE_OUTPUT.get(name, {}) | (arguments or {})
         if name in segmentation:
             settings = {"weights_backbone": None} | settings
         try:
@@ -70,8 +74,11 @@ class Torchvision(Library):
 
 
 def load_weights(network: nn.Module, name: str, head: str, pretrained: bool | str) -> None:
-    """All but the head of torchvision's own weights, or of a file's."""
-    state = fetch(name) if pretrained is True else read(str(pretrained))
+    """Load all but the head of torchvision's weights (`pretrained` is True) or of a file.
+
+    Raises CheckpointError if they do not fit, ValueError if there are none.
+    """
+    state = fetch(name) if pretrained is True else read_state_dict(str(pretrained))
     state = {
         DENSE.sub(r"\1\2.", key): value for key, value in state.items() if not AUXILIARY.match(key)
     }
@@ -79,10 +86,13 @@ def load_weights(network: nn.Module, name: str, head: str, pretrained: bool | st
 
 
 def fetch(name: str) -> dict[str, Tensor]:
-    """The best weights that torchvision has of a network, from its cache or its server."""
+    """The best weights torchvision has of a network, from the cache or the server.
+
+    Raises ValueError if they cannot be downloaded.
+    """
     weights = models.get_model_weights(name).DEFAULT  # pyright: ignore
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
-    if not cached.is_file() and (reason := unreachable(weights.url)) is not None:
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
+    if not file.is_file() and (reason := unreachable(weights.url)) is not None:
         raise no_weights(name, weights.url, reason)
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(STALL)

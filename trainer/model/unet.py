@@ -1,8 +1,8 @@
 """U-Net (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597), fig. 1.
 
-As is usual today, convolutions are padded and followed by batch norm, so that the outputs have the
-size of the images. Images of any size go through: pooling keeps an odd row or column (a map of side
-n becomes ⌈n / 2⌉), and what the way up makes too large is cut to the size of the skipped map.
+As is usual today, convolutions are padded and followed by batch norm, so outputs have the size of
+the images. Any image size works: pooling keeps an odd row or column (side n becomes ⌈n / 2⌉), and
+upsampled maps are cropped to the size of the skipped map.
 """
 
 from typing import Literal
@@ -16,7 +16,7 @@ SMALL = 64  # pixels of the shorter side
 
 
 class Double(nn.Sequential):
-    """Twice: a 3x3 convolution, batch norm, ReLU."""
+    """Two 3x3 convolutions, each followed by batch norm and ReLU."""
 
     def __init__(self, fan_in: int, fan_out: int) -> None:
         layers: list[nn.Module] = []
@@ -32,9 +32,9 @@ class Double(nn.Sequential):
 class Unet(nn.Module):
     """One output map per class, or per channel of an image to predict.
 
-    `depth` is how many times maps are halved, `width` the channels of the first level, doubled at
-    each level below; `auto` is the published 4 and 64, and 2 and 12 for images under 64 pixels.
-    Dropout is at the lowest level, as in the paper.
+    `depth` is the number of downsamplings, `width` the channels of the first level, doubled at each
+    level below. `auto` is the published 4 and 64, but 2 and 12 for images under 64 pixels. Dropout
+    is at the lowest level, as in the paper.
     """
 
     head = "last"

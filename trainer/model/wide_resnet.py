@@ -1,7 +1,7 @@
 """Wide residual networks (Zagoruyko and Komodakis 2016, https://arxiv.org/abs/1605.07146).
 
-Three stages of n blocks, 16k, 32k and 64k channels: depth 6n + 4, widening factor k. Normalisation
-and ReLU come before each convolution, dropout between the two of a block.
+Three stages of n blocks with 16k, 32k and 64k channels: depth 6n + 4, widening factor k. Batch norm
+and ReLU come before each convolution, dropout between the two convolutions of a block.
 """
 
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from trainer.core.ranges import within
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions, and a shortcut: a 1x1 convolution where the widths differ."""
+    """Two pre-activated 3x3 convolutions and a shortcut, a 1x1 convolution if the widths differ."""
 
     def __init__(self, fan_in: int, fan_out: int, stride: int, dropout: float) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Block(nn.Module):
 
 
 class WideResnet(nn.Module):
-    """WRN-depth-widen, such as WRN-28-10 or WRN-16-4."""
+    """WRN-`depth`-`widen`, such as WRN-28-10 or WRN-16-4."""
 
     head = "fc"
 
@@ -67,6 +67,6 @@ class WideResnet(nn.Module):
 
 
 def stage(fan_in: int, fan_out: int, blocks: int, stride: int, dropout: float) -> nn.Sequential:
-    """Blocks of equal width; the first one has the stride."""
+    """A stage of blocks with equal width; the first has the stride."""
     first = Block(fan_in, fan_out, stride, dropout)
     return nn.Sequential(first, *(Block(fan_out, fan_out, 1, dropout) for _ in range(blocks - 1)))

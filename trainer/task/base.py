@@ -1,4 +1,4 @@
-"""What a task does: outputs to per-example records, records to metrics."""
+"""Tasks: from model outputs to per-example records, and from records to metrics."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -10,32 +10,32 @@ from trainer.dataset import Data
 
 
 class Task(ABC):
-    """Meaning of outputs and labels."""
+    """Defines what outputs and labels mean."""
 
-    targets: ClassVar[tuple[Target, ...]]  # kinds of label that it is for
-    scores: ClassVar[tuple[str, ...]]  # what a miner may rank by, beside the loss
-    fields: ClassVar[tuple[str, ...]]  # of records(): what the difficulty store keeps, and the loss
-    tracked: ClassVar[dict[str, str]]  # training metric → the field that it is the mean of
-    ignore_index: int | None = None  # the label of pixels that count nothing
+    targets: ClassVar[tuple[Target, ...]]  # types of label it supports
+    scores: ClassVar[tuple[str, ...]]  # scores a miner may rank by, besides the loss
+    fields: ClassVar[tuple[str, ...]]  # records kept by the difficulty store, besides the loss
+    tracked: ClassVar[dict[str, str]]  # training metric → the record it is the mean of
+    ignore_index: int | None = None  # label of pixels that do not count
 
     @abstractmethod
     def outputs(self, data: Data) -> int:
-        """How many outputs the model's head has."""
+        """The number of outputs of the model's head."""
 
     def shape(self, data: Data) -> tuple[int, ...]:
-        """The shape of what a model gives for one image."""
+        """The shape of a model's outputs for one image."""
         return (self.outputs(data),)
 
     @abstractmethod
     def score(self, name: str, outputs: Tensor, labels: Tensor) -> Tensor:
-        """How hard each example (or pixel) is by a mining score, [B] or [B, H, W]."""
+        """Difficulty of each example [B] or pixel [B, H, W] by the mining score `name`."""
 
     @abstractmethod
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Per-example values [B] or [B, ...] by field."""
+        """Per-example values [B] or [B, ...] by name, for `metrics` and the difficulty store."""
 
     def training_records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Those of them that training asks for: `fields`, and what `tracked` is the mean of."""
+        """The records needed in training: `fields` and those in `tracked`."""
         return self.records(outputs, labels)
 
     @abstractmethod
@@ -44,4 +44,4 @@ class Task(ABC):
 
     @abstractmethod
     def learned(self, metrics: dict[str, float]) -> bool:
-        """Whether a few examples with these metrics have been learned by heart."""
+        """Whether metrics on a few examples show that the model has memorised them."""

@@ -23,15 +23,15 @@ class Classification(Task):
     tracked: ClassVar = {"accuracy": "correct"}
 
     def outputs(self, data: Data) -> int:
-        """One logit for each class."""
+        """The number of classes: one logit each."""
         return len(data.classes)
 
     def score(self, name: str, outputs: Tensor, labels: Tensor) -> Tensor:
-        """How hard each example is, [B]."""
+        """Difficulty of each example [B] from outputs [B, C] and labels [B]."""
         return SCORES[name](outputs.softmax(1), labels)
 
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Loss-free values of each example; `nll` is plain cross entropy whatever the loss is."""
+        """Values [B] that do not depend on the loss; `nll` is plain cross entropy."""
         return {
             **self.training_records(outputs, labels),
             "nll": F.cross_entropy(outputs, labels, reduction="none"),
@@ -40,7 +40,7 @@ class Classification(Task):
         }
 
     def training_records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """What the difficulty store keeps."""
+        """The values [B] kept by the difficulty store."""
         p = outputs.softmax(1)
         prediction = outputs.argmax(1)
         return {
@@ -52,10 +52,10 @@ class Classification(Task):
         }
 
     def metrics(self, records: dict[str, Tensor]) -> dict[str, float]:
-        """Accuracy, the mean over classes of recall, negative log likelihood, and calibration.
+        """Accuracy, balanced accuracy (mean recall), negative log likelihood, and calibration.
 
-        `ece` is the expected calibration error of the predicted class's probability, `brier` the
-        mean of Σ_c (p_c − [c = y])².
+        `ece` is the expected calibration error of the predicted class's probability (see
+        calibration_error), `brier` the mean of Σ_c (p_c − [c = y])².
         """
         correct, labels = records["correct"].double(), records["label"]
         hits = torch.zeros(int(labels.max()) + 1, dtype=torch.float64).index_add_(
@@ -73,23 +73,26 @@ class Classification(Task):
         }
 
     def learned(self, metrics: dict[str, float]) -> bool:
-        """Whether nearly all are right."""
+        """Whether the accuracy is at least 99 %."""
         return metrics["accuracy"] >= LEARNED
 
 
 def true_probability(p: Tensor, labels: Tensor) -> Tensor:
-    """p_y [B] of probabilities [B, C, ...]."""
+    """The label's probability p_y [B, ...] from p [B, C, ...] and labels [B, ...]."""
     return p.gather(1, labels[:, None])[:, 0]
 
 
 def margin(p: Tensor, labels: Tensor) -> Tensor:
-    """Largest other probability − p_y, or the same of logits."""
+    """Largest other p − p_y, [B, ...] from p or logits [B, C, ...] and labels [B, ...]."""
     others = p.scatter(1, labels[:, None], -torch.inf)
     return others.amax(1) - true_probability(p, labels)
 
 
 def el2n(p: Tensor, labels: Tensor) -> Tensor:
-    """‖p − onehot‖₂."""
+    """‖p − onehot(y)‖₂ (Paul et al. 2021), [B, ...] from p [B, C, ...] and labels [B, ...].
+
+    https://arxiv.org/abs/2107.07075, definition 2.2.
+    """
     return (p - torch.zeros_like(p).scatter_(1, labels[:, None], 1.0)).norm(dim=1)
 
 

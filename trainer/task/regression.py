@@ -1,4 +1,4 @@
-"""Regression: numbers for each image, or an image for each image; outputs shaped as the targets."""
+"""Regression: outputs [B, D] or images [B, C, H, W], shaped like the targets."""
 
 from typing import ClassVar
 
@@ -11,10 +11,10 @@ LEARNED = 0.95  # r2
 
 
 class Regression(Task):
-    """`mse`, `mae` and `rmse` are over all elements of all targets.
+    """One or several numbers, or an image, per image.
 
-    `r2` is 1 − mse / the variance of all elements: for targets of one number the coefficient of
-    determination.
+    `mse`, `mae` and `rmse` are over all elements of all targets. `r2` is 1 − mse / variance of all
+    elements; for targets of one number, the coefficient of determination.
     """
 
     targets = ("vector", "image")
@@ -23,23 +23,23 @@ class Regression(Task):
     tracked: ClassVar = {"mae": "absolute_error"}
 
     def outputs(self, data: Data) -> int:
-        """Numbers of a target, or channels of an image."""
-        return self.target(data)[0]
+        """The size of a target vector, or the channels of a target image."""
+        return self.target_shape(data)[0]
 
     def shape(self, data: Data) -> tuple[int, ...]:
-        """That of a target."""
-        return self.target(data)
+        """The shape of a target."""
+        return self.target_shape(data)
 
-    def target(self, data: Data) -> tuple[int, ...]:
-        """The shape of a target: [D], [1] where it is one number, or [C, H, W]."""
+    def target_shape(self, data: Data) -> tuple[int, ...]:
+        """The shape of a target: [D], [1] for single numbers, or [C, H, W]."""
         return tuple(data.train.labels.shape[1:]) or (1,)
 
     def score(self, name: str, outputs: Tensor, labels: Tensor) -> Tensor:
-        """How hard each example is, [B]: the mean absolute error."""
+        """Difficulty of each example [B]: its mean absolute error."""
         return self.records(outputs, labels)["absolute_error"]
 
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Means over the elements of each target, [B], and the targets' mean and variance."""
+        """Mean errors over the elements of a target [B], and its mean and variance [B]."""
         targets = labels.flatten(1)
         difference = outputs.flatten(1) - targets
         return {
@@ -50,13 +50,13 @@ class Regression(Task):
         }
 
     def metrics(self, records: dict[str, Tensor]) -> dict[str, float]:
-        """Errors over a split."""
+        """Errors over all elements of a split, and r2."""
         names = ("absolute_error", "squared_error", "target_variance")
-        mae, mse, within = (records[name].double().mean().item() for name in names)
-        variance = within + records["target"].double().var(correction=0).item()
+        mae, mse, inner = (records[name].double().mean().item() for name in names)
+        variance = inner + records["target"].double().var(correction=0).item()
         r2 = 1 - mse / variance if variance > 0 else 0.0
         return {"mse": mse, "mae": mae, "rmse": mse**0.5, "r2": r2}
 
     def learned(self, metrics: dict[str, float]) -> bool:
-        """Whether the outputs explain nearly all of the targets."""
+        """Whether r2 is at least 0.95."""
         return metrics["r2"] >= LEARNED

@@ -14,10 +14,10 @@ LEARNED = 0.95  # mean IoU
 
 
 class Segmentation(Task):
-    """Pixels whose label is `ignore_index` count nowhere.
+    """One class per pixel. Pixels labelled `ignore_index` do not count.
 
-    `mean_iou` is the mean over the classes of intersection over union, both summed over the split;
-    classes that neither occur nor are predicted are left out. `accuracy` is that of the pixels.
+    `mean_iou` is the mean over classes of intersection / union, both summed over the split; classes
+    that neither occur nor are predicted are left out. `accuracy` is pixel accuracy.
     """
 
     targets = ("mask",)
@@ -35,32 +35,32 @@ class Segmentation(Task):
         return len(data.classes)
 
     def shape(self, data: Data) -> tuple[int, ...]:
-        """[C, H, W]."""
+        """The shape of the logits, [C, H, W]."""
         return (self.outputs(data), *data.shape[1:])
 
-    def kept(self, labels: Tensor) -> Tensor:
-        """Which pixels count, [B, H, W]."""
+    def counted(self, labels: Tensor) -> Tensor:
+        """Which pixels count, bool [B, H, W]."""
         if self.ignore_index is None:
             return torch.ones_like(labels, dtype=torch.bool)
         return labels != self.ignore_index
 
     def score(self, name: str, outputs: Tensor, labels: Tensor) -> Tensor:
-        """How hard each pixel is, [B, H, W]; as easy as can be where it is ignored."""
-        kept = self.kept(labels)
+        """Difficulty of each pixel [B, H, W] from outputs [B, C, H, W]; the minimum if ignored."""
+        kept = self.counted(labels)
         scores = SCORES[name](outputs.softmax(1), labels.masked_fill(~kept, 0))
         return scores.masked_fill(~kept, -1.0 if name == "margin" else 0.0)
 
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Means over the pixels [B]; intersection and union of each class [B, C] in pixels."""
-        kept = self.kept(labels)
+        """Means over counted pixels [B]; intersection and union in pixels per class [B, C]."""
+        kept = self.counted(labels)
         labels = labels.masked_fill(~kept, 0)
         pixels = kept.flatten(1).sum(1)
         prediction = outputs.argmax(1)
         hit = (prediction == labels) & kept
         classes = outputs.shape[1]
         intersection = per_class(labels, hit, classes)
-        wanted, given = per_class(labels, kept, classes), per_class(prediction, kept, classes)
-        union = wanted + given - intersection
+        actual, predicted = per_class(labels, kept, classes), per_class(prediction, kept, classes)
+        union = actual + predicted - intersection
         p = true_probability(outputs.softmax(1), labels) * kept
         return {
             "confidence": p.flatten(1).sum(1) / pixels.clamp(min=1),
@@ -72,24 +72,24 @@ class Segmentation(Task):
         }
 
     def metrics(self, records: dict[str, Tensor]) -> dict[str, float]:
-        """Mean IoU and pixel accuracy over all pixels of a split."""
+        """Pixel accuracy and mean IoU over all pixels of a split."""
         intersection, union = (records[name].double().sum(0) for name in ("intersection", "union"))
         hits = intersection.sum() / records["pixels"].sum().clamp(min=1)
         return {"accuracy": hits.item(), "mean_iou": mean_iou(intersection, union).item()}
 
     def learned(self, metrics: dict[str, float]) -> bool:
-        """Whether nearly every pixel is right."""
+        """Whether the mean IoU is at least 0.95."""
         return metrics["mean_iou"] >= LEARNED
 
 
 def per_class(classes: Tensor, mask: Tensor, number: int) -> Tensor:
-    """Pixels of each class where the mask holds, [B, C], of classes [B, H, W]."""
+    """Pixels per class [B, number] of classes [B, H, W] where the mask [B, H, W] is true."""
     counts = torch.zeros(len(classes), number, device=classes.device)
     return counts.scatter_add_(1, classes.flatten(1), mask.flatten(1).float())
 
 
 def mean_iou(intersection: Tensor, union: Tensor) -> Tensor:
-    """The mean over the classes [..., C] that occur; 1 where none does."""
-    there = union > 0
-    iou = torch.where(there, intersection / union.clamp(min=1), 0).sum(-1)
-    return torch.where(there.any(-1), iou / there.sum(-1).clamp(min=1), 1.0)
+    """Mean IoU [...] over the classes [..., C] with a nonempty union; 1 if there are none."""
+    occurs = union > 0
+    iou = torch.where(occurs, intersection / union.clamp(min=1), 0).sum(-1)
+    return torch.where(occurs.any(-1), iou / occurs.sum(-1).clamp(min=1), 1.0)

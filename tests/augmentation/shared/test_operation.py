@@ -104,15 +104,15 @@ def test_a_rotation_is_anticlockwise_and_a_shear_leaves_the_upper_row() -> None:
 
 
 @pytest.mark.parametrize("nearest", [True, False])
-def test_a_mixed_batch_is_that_of_its_images(pictures, nearest: bool) -> None:
-    """Sorting by operation and back mixes up no images, in place or not."""
+def test_a_mixed_batch_equals_its_images_one_by_one(pictures, nearest: bool) -> None:
+    """Sorting by operation and back keeps the order, and nothing is changed in place."""
     rng = torch.Generator().manual_seed(1)
-    images = pictures(200, 3, 9, 8)
+    images = pictures(60, 3, 9, 8)
     before = images.clone()
-    operation = torch.randint(0, len(OPERATIONS), (200,), generator=rng)
-    magnitude = torch.rand(200, generator=rng)
+    operation = torch.randint(0, len(OPERATIONS), (60,), generator=rng)
+    magnitude = torch.rand(60, generator=rng)
     got = operate(images, operation, magnitude, nearest=nearest, fill=0.3)
-    for row in range(200):
+    for row in range(60):
         at = slice(row, row + 1)
         own = operate(images[at], operation[at], magnitude[at], nearest=nearest, fill=0.3)
         torch.testing.assert_close(got[at], own)

@@ -1,4 +1,4 @@
-"""What is kept of decoded images: the same pixels, anew after any change, never trusted blindly."""
+"""The cache of decoded images: the same pixels, invalidated by any change, untrusted data."""
 
 import hashlib
 import os
@@ -34,7 +34,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 class Counted:
-    """Opens a folder's images as a run would, and counts those that are decoded."""
+    """Opens a folder's images as a run would, and counts the images it decodes."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root, self.decoded, self.said = root, 0, []
@@ -47,7 +47,7 @@ class Counted:
         monkeypatch.setattr(ImageFiles, "read", counting)
 
     def pixels(self, folder: Path | str | None, **settings: object) -> Tensor:
-        """All pixels of a run that keeps what it decodes in a folder; `decoded` starts at 0."""
+        """All pixels of a run with the cache in a folder; resets `decoded`."""
         keep = None if folder is None else str(folder)
         data = ImageFolder(root=str(self.root), cache=keep, warn=self.said.append, **settings)  # pyright: ignore
         images = data.load().train.images
@@ -61,18 +61,18 @@ def run(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 
 def kept(folder: Path) -> Path:
-    """The one file of a cache."""
+    """The only file of a cache."""
     (path,) = folder.iterdir()
     return path
 
 
 def test_a_file_by_hand(tmp_path: Path) -> None:
-    """Mark, key, bytes, SHA-256 of all three."""
-    held = Cache(tmp_path, pytest.fail)
-    held.write("x", KEY, torch.tensor([[1, 2], [3, 255]], dtype=torch.uint8))
+    """Magic number, key, bytes, SHA-256 of all three."""
+    small_cache = Cache(tmp_path, pytest.fail)
+    small_cache.write_file("x", KEY, torch.tensor([[1, 2], [3, 255]], dtype=torch.uint8))
     body = b"trainer cache 1\n" + KEY + b"\x01\x02\x03\xff"
     assert (tmp_path / "x.cache").read_bytes() == body + hashlib.sha256(body).digest()
-    got = held.read("x", KEY, (2, 2))
+    got = small_cache.read_file("x", KEY, (2, 2))
     assert got is not None
     assert got.tolist() == [[1, 2], [3, 255]]
 
@@ -90,10 +90,10 @@ def test_the_second_run_decodes_nothing_and_has_the_same_pixels(
     assert run.said == []
 
 
-def test_nothing_is_kept_where_nothing_is_asked_for(run: Counted, tmp_path: Path) -> None:
+def test_without_a_folder_nothing_is_cached(run: Counted, tmp_path: Path) -> None:
     before = set(tmp_path.rglob("*"))
     run.pixels(None)
-    run.pixels("auto")  # as tests/conftest.py has it
+    run.pixels("auto")  # tests/conftest.py sets no standard folder
     assert set(tmp_path.rglob("*")) == before
 
 
@@ -105,15 +105,15 @@ def rewrite(photos: Path) -> None:
     white(photos / "b" / "30.jpg")
 
 
-def rewrite_in_secret(photos: Path) -> None:
-    """Another image in as many bytes, and the time of modification put back."""
+def rewrite_preserving_mtime(photos: Path) -> None:
+    """Another image of the same size in bytes, with the modification time restored."""
     path = photos / "b" / "30.jpg"
-    held, size = path.stat(), path.stat().st_size
+    stat, size = path.stat(), path.stat().st_size
     white(path)
     with path.open("ab") as file:
         file.write(bytes(size - path.stat().st_size))
-    os.utime(path, ns=(held.st_atime_ns, held.st_mtime_ns))
-    assert (path.stat().st_size, path.stat().st_mtime_ns) == (size, held.st_mtime_ns)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (size, stat.st_mtime_ns)
 
 
 def add(photos: Path) -> None:
@@ -125,19 +125,21 @@ def remove(photos: Path) -> None:
 
 
 def rename(photos: Path) -> None:
-    """The order of the images is another."""
+    """Changes the order of the images."""
     (photos / "a" / "07.jpg").rename(photos / "a" / "zz.jpg")
 
 
 def exchange(photos: Path) -> None:
-    """Two files of one size change places."""
+    """Two files of one size swap names."""
     (photos / "a" / "07.jpg").rename(photos / "x")
     (photos / "b" / "30.jpg").rename(photos / "a" / "07.jpg")
     (photos / "x").rename(photos / "b" / "30.jpg")
 
 
-@pytest.mark.parametrize("change", [rewrite, rewrite_in_secret, add, remove, rename, exchange])
-def test_a_changed_folder_is_decoded_anew_and_replaces_what_was_kept(
+@pytest.mark.parametrize(
+    "change", [rewrite, rewrite_preserving_mtime, add, remove, rename, exchange]
+)
+def test_a_changed_folder_invalidates_and_replaces_the_cache(
     run: Counted, photos: Path, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
     before = run.pixels(tmp_path / "kept")
@@ -152,7 +154,7 @@ def test_a_changed_folder_is_decoded_anew_and_replaces_what_was_kept(
     assert run.decoded == 0
 
 
-def test_other_settings_are_kept_apart(run: Counted, tmp_path: Path) -> None:
+def test_each_setting_has_its_own_file(run: Counted, tmp_path: Path) -> None:
     for settings in ({}, {"size": 4}, {"channels": 1}):
         run.pixels(tmp_path / "kept", **settings)
         assert run.decoded == 40
@@ -161,7 +163,7 @@ def test_other_settings_are_kept_apart(run: Counted, tmp_path: Path) -> None:
     assert run.decoded == 0
 
 
-def test_another_decoder_decodes_anew(
+def test_another_decoder_invalidates_the_cache(
     run: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run.pixels(tmp_path / "kept")
@@ -180,7 +182,7 @@ DAMAGE: dict[str, Callable[[bytearray], bytes]] = {
     "cut short": lambda body: bytes(body[:-1]),
     "cut in half": lambda body: bytes(body[: len(body) // 2]),
     "too long": lambda body: bytes(body) + b"x",
-    "another mark": lambda body: flip(body, 0),
+    "another magic number": lambda body: flip(body, 0),
     "another key": lambda body: flip(body, 20),
     "a bit of the first image": lambda body: flip(body, 48),
     "a bit of the last image": lambda body: flip(body, -33),
@@ -191,7 +193,7 @@ DAMAGE: dict[str, Callable[[bytearray], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_file_is_made_anew(run: Counted, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_file_is_rebuilt(run: Counted, tmp_path: Path, damage: str) -> None:
     wanted = run.pixels(tmp_path / "kept")
     path = kept(tmp_path / "kept")
     whole = path.read_bytes()
@@ -202,24 +204,23 @@ def test_a_damaged_file_is_made_anew(run: Counted, tmp_path: Path, damage: str) 
     assert run.said == []
 
 
-def test_a_folder_that_cannot_be_made_is_one_warning(run: Counted, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_one_warning(run: Counted, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     data = ImageFolder(
         root=str(run.root), cache=str(tmp_path / "file" / "kept"), warn=run.said.append
     ).load()
     for images in (data.train.images, ImageFiles([run.root / "a" / "01.jpg"], (8, 8), 3)):
-        images.cache = data.train.images.cache  # pyright: ignore  (that of one run)
+        images.cache = data.train.images.cache  # pyright: ignore  (one run has one cache)
         assert len(pixels_of(images, 0)) == len(images)
     (said,) = run.said
-    assert said.startswith(
-        f"dataset.cache: {tmp_path}/file/kept cannot be written: Not a directory"
-    )
+    for part in (f"{tmp_path}/file/kept", "Not a directory", "dataset.cache=null"):
+        assert part in said
 
 
 def test_a_full_disk_is_one_warning_and_leaves_nothing(
     run: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half-written files are removed; the pixels are there all the same."""
+    """Half-written files are removed; the pixels are returned regardless."""
     make = cache.NamedTemporaryFile
 
     def full(*arguments: object, **settings: object):
@@ -238,7 +239,7 @@ def test_a_full_disk_is_one_warning_and_leaves_nothing(
     assert list((tmp_path / "kept").iterdir()) == []
 
 
-def test_what_was_kept_is_read_from_a_folder_that_cannot_be_written(
+def test_a_read_only_cache_is_still_read(
     run: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run.pixels(tmp_path / "kept")
@@ -253,15 +254,15 @@ def test_what_was_kept_is_read_from_a_folder_that_cannot_be_written(
 
 
 def test_several_writers_leave_one_whole_file(tmp_path: Path) -> None:
-    """Each writes values of its own; a reader sees those of one of them, or nothing."""
+    """Each writes its own values; a reader sees those of one writer, or nothing."""
     shape = (64, 3, 32, 32)
-    held = [Cache(tmp_path, pytest.fail) for _ in range(4)]
+    caches = [Cache(tmp_path, pytest.fail) for _ in range(4)]
     seen: list[list[int]] = []
 
     def work(number: int) -> None:
         for _ in range(5):
-            held[number].write("x", KEY, torch.full(shape, number, dtype=torch.uint8))
-            got = held[number].read("x", KEY, shape)
+            caches[number].write_file("x", KEY, torch.full(shape, number, dtype=torch.uint8))
+            got = caches[number].read_file("x", KEY, shape)
             assert got is not None
             seen.append(got.unique().tolist())
 
@@ -289,10 +290,10 @@ def test_two_processes_at_once(photos: Path, tmp_path: Path) -> None:
     assert kept(folder).suffix == ".cache"
 
 
-def test_the_statistics_are_those_of_the_first_run(
+def test_channel_statistics_are_cached(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To the bit, for each split of its own; and anew after a change."""
+    """Bit for bit, separately for each split, and recomputed after a change."""
 
     def opened(seed: int = 0, cache: Path | None = tmp_path / "kept") -> tuple[object, object]:
         data = ImageFolder(root=str(photos), cache=None if cache is None else str(cache)).open(seed)
@@ -302,14 +303,14 @@ def test_the_statistics_are_those_of_the_first_run(
     assert bare != other
     assert (opened(), opened(1)) == (bare, other)
     with monkeypatch.context() as context:
-        context.setattr(ImageFiles, "read", lambda *_: pytest.fail("it decodes again"))
+        context.setattr(ImageFiles, "read", lambda *_: pytest.fail("decoded again"))
         assert (opened(), opened(1)) == (bare, other)
     for i in range(20):
         white(photos / "a" / f"{i:02}.jpg")
     assert opened() == opened(cache=None) != bare
 
 
-def test_files_that_cannot_be_read_are_remembered(
+def test_the_list_of_unreadable_files_is_cached(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for i in range(60):
@@ -328,7 +329,7 @@ def test_files_that_cannot_be_read_are_remembered(
     assert len(list((tmp_path / "kept").iterdir())) == 2
 
 
-def test_under_raise_a_damaged_file_ends_every_run(run: Counted, tmp_path: Path) -> None:
+def test_under_raise_a_damaged_file_stops_every_run(run: Counted, tmp_path: Path) -> None:
     (run.root / "b" / "30.jpg").write_bytes(b"damaged")
     for _ in range(2):
         with pytest.raises(DataError, match=r"30\.jpg"):
@@ -336,22 +337,22 @@ def test_under_raise_a_damaged_file_ends_every_run(run: Counted, tmp_path: Path)
     assert not (tmp_path / "kept").exists()
 
 
-def test_what_is_not_used_for_a_month_goes_and_others_files_stay(tmp_path: Path) -> None:
+def test_files_unused_for_a_month_are_removed_and_nothing_else(tmp_path: Path) -> None:
     ages = {"old.cache": 31, "used.cache": 29, "x.unfinished": 2, "y.unfinished": 0, "mine": 400}
     for name, days in ages.items():
         (tmp_path / name).write_text("")
         at = (tmp_path / name).stat().st_mtime - 86400 * days
         os.utime(tmp_path / name, (at, at))
-    Cache(tmp_path, pytest.fail).write("new", KEY, torch.zeros(1, dtype=torch.uint8))
+    Cache(tmp_path, pytest.fail).write_file("new", KEY, torch.zeros(1, dtype=torch.uint8))
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"used.cache", "y.unfinished", "mine", "new.cache"}
 
 
 def test_reading_is_using(tmp_path: Path) -> None:
-    held = Cache(tmp_path, pytest.fail)
-    held.write("x", KEY, torch.zeros(3, dtype=torch.uint8))
+    small_cache = Cache(tmp_path, pytest.fail)
+    small_cache.write_file("x", KEY, torch.zeros(3, dtype=torch.uint8))
     os.utime(tmp_path / "x.cache", (0, 0))
-    assert held.read("x", KEY, (3,)) is not None
+    assert small_cache.read_file("x", KEY, (3,)) is not None
     assert (tmp_path / "x.cache").stat().st_mtime > 0
 
 
@@ -360,12 +361,12 @@ def test_the_standard_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     for given, wanted in (("/x", "/x/trainer"), ("", "/home/me/.cache/trainer")):
         monkeypatch.setenv("XDG_CACHE_HOME", given)
         assert standard_folder() == Path(wanted)
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # the standard says: to be ignored
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # to be ignored, by the XDG specification
     assert standard_folder() == Path("/home/me/.cache/trainer")
 
 
-def test_a_feed_trains_on_what_was_kept(run: Counted, tmp_path: Path) -> None:
-    """The pixels are ordinary memory: no file is behind them that could change."""
+def test_cached_pixels_are_ordinary_memory(run: Counted, tmp_path: Path) -> None:
+    """A later change of the cache file does not change them."""
     run.pixels(tmp_path / "kept")
     pixels = run.pixels(tmp_path / "kept")
     path = kept(tmp_path / "kept")

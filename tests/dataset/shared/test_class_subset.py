@@ -9,7 +9,7 @@ from trainer.core.errors import ConfigError, DataError
 from trainer.dataset import Data, Dataset, Raw, Split
 from trainer.dataset.base import Pixels
 from trainer.dataset.digits import Digits
-from trainer.dataset.shared.class_subset import number_of, restrict
+from trainer.dataset.shared.class_subset import class_id, keep_classes
 
 
 def split_of(labels: list[int]) -> Split:
@@ -17,15 +17,15 @@ def split_of(labels: list[int]) -> Split:
     return Split(Pixels(pixels), torch.tensor(labels), torch.arange(len(labels)))
 
 
-def test_restriction_by_hand() -> None:
+def test_keep_classesion_by_hand() -> None:
     """Class 2 becomes 0 and class 0 becomes 1; ids stay, and the rest is of no class."""
-    made = restrict(split_of([0, 1, 2, 2, 1, 0]), [2, 0])
+    made = keep_classes(split_of([0, 1, 2, 2, 1, 0]), [2, 0])
     assert made.ids.tolist() == [0, 2, 3, 5]
     assert made.labels.tolist() == [1, -1, 0, 0, -1, 1]
 
 
 class Given(Dataset):
-    """A data set of what it is given."""
+    """A data set of given splits."""
 
     raw: Raw
 
@@ -39,7 +39,7 @@ def opened(raw: Raw, **settings: Any) -> Data:
     return dataset.open(0)
 
 
-def test_all_splits_are_restricted_and_nothing_else_changes() -> None:
+def test_all_splits_are_keep_classesed_and_nothing_else_changes() -> None:
     """A split of some classes is a part of that of all: no test example is trained on."""
     whole, data = Digits().open(3), Digits(classes=[7, 3]).open(3)
     assert data.classes == ("7", "3")
@@ -53,15 +53,15 @@ def test_all_splits_are_restricted_and_nothing_else_changes() -> None:
     assert data.class_counts().tolist() == whole.class_counts()[[7, 3]].tolist()
 
 
-def test_splits_of_their_own_are_restricted_too() -> None:
+def test_splits_of_their_own_are_keep_classesed_too() -> None:
     train, val, test = split_of([0, 1, 2] * 5), split_of([2, 1, 1]), split_of([0, 2, 0])
     data = opened(Raw(train, test, ("a", "b", "c"), val=val), classes=["c", "a"])
     assert (len(data.train), data.val.ids.tolist(), data.test.ids.tolist()) == (10, [0], [0, 1, 2])
     assert data.test.labels.tolist() == [1, 0, 1]
 
 
-def test_the_other_twists_come_after() -> None:
-    """The tail is one of the kept classes, in their order: 8 is the largest, 0 the smallest."""
+def test_degradations_come_after() -> None:
+    """The tail follows the order of the kept classes: 8 is the largest, 0 the smallest."""
     data = Digits(classes=[8, 0], imbalance=4.0, label_noise=0.1, threshold_class=True).open(0)
     assert data.classes == ("8", "0", "threshold")
     assert data.threshold == 2
@@ -77,7 +77,7 @@ def test_the_other_twists_come_after() -> None:
 )
 def test_names_come_before_numbers(item: int | str, number: int) -> None:
     """A folder named 10 is meant by 10, though there are three classes."""
-    assert number_of(item, ("cat", "10", "dog")) == number
+    assert class_id(item, ("cat", "10", "dog")) == number
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_names_come_before_numbers(item: int | str, number: int) -> None:
         ([3, 12], r"dataset\.classes: no class 12 among the 10\."),
         (["three"], r"dataset\.classes: no class three among the 10\.$"),
         ([-1], r"dataset\.classes: no class -1 among the 10\."),
-        ([3, "3"], r"dataset\.classes names a class twice: 3, 3$"),
+        ([3, "3"], r"dataset\.classes lists a class twice: 3, 3$"),
     ],
 )
 def test_wrong_classes_are_one_line(classes: list[int | str], message: str) -> None:
@@ -96,12 +96,12 @@ def test_wrong_classes_are_one_line(classes: list[int | str], message: str) -> N
 
 def test_a_misspelt_name_gets_a_hint() -> None:
     with pytest.raises(ConfigError, match=r"no class hose among the 2\. Did you mean 'horse'\?"):
-        number_of("hose", ("horse", "ship"))
+        class_id("hose", ("horse", "ship"))
 
 
 def test_no_class_and_a_class_without_examples() -> None:
-    with pytest.raises(ValueError, match=r"dataset\.classes must name a class"):
+    with pytest.raises(ValueError, match=r"dataset\.classes must list a class"):
         Digits(classes=[])
     train = split_of([0, 1] * 5)
-    with pytest.raises(DataError, match=r"dataset\.classes: no training example of class c"):
+    with pytest.raises(DataError, match=r"dataset\.classes: class c has no training examples"):
         opened(Raw(train, train, ("a", "b", "c")), classes=["a", "c"])

@@ -1,4 +1,4 @@
-"""Twists: hand-computed counts, exact numbers of flips, nothing outside the training split."""
+"""Degradations: counts by hand, exact numbers of flips, only in the training split."""
 
 from typing import Any
 
@@ -10,11 +10,17 @@ from trainer.core.errors import ConfigError, DataError
 from trainer.dataset import Data, Dataset, Raw, Split
 from trainer.dataset.base import Pixels
 from trainer.dataset.digits import Digits
-from trainer.dataset.shared.degrade import imbalance, label_noise, subset, tail, threshold_class
+from trainer.dataset.shared.degrade import (
+    imbalance,
+    label_noise,
+    subset,
+    tail_counts,
+    threshold_class,
+)
 
 
 def labelled(*counts: int, order: int = 0) -> Split:
-    """A split with so many examples of each class, shuffled; ids are the even rows."""
+    """A shuffled split with `counts` examples per class; its ids are the even rows."""
     labels = np.random.default_rng(order).permutation(np.repeat(np.arange(len(counts)), counts))
     labels = torch.from_numpy(labels.repeat(2))
     pixels = torch.zeros(len(labels), 1, 1, 1, dtype=torch.uint8)
@@ -26,27 +32,27 @@ def counts(split: Split, classes: int) -> list[int]:
 
 
 def flips(split: Split, before: Split) -> torch.Tensor:
-    """Rows whose label is another one."""
+    """Rows whose label changed."""
     return (split.labels != before.labels).nonzero()[:, 0]
 
 
 def test_the_exponential_tail_is_the_published_long_tailed_cifar() -> None:
     """CIFAR-10-LT with factor 100 has 12,406 images, 5000 of class 0 and 50 of class 9."""
-    numbers = tail(np.full(10, 5000), 100, "exponential")
+    numbers = tail_counts(np.full(10, 5000), 100, "exponential")
     assert numbers.tolist() == [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
     assert numbers.sum() == 12_406
 
 
 def test_tails_by_hand() -> None:
-    assert tail(np.array([90, 90, 90]), 9, "exponential").tolist() == [90, 30, 10]
-    assert tail(np.array([90, 90, 90]), 9, "step").tolist() == [90, 90, 10]
-    assert tail(np.array([60, 60, 60, 60]), 4, "step").tolist() == [60, 60, 15, 15]
+    assert tail_counts(np.array([90, 90, 90]), 9, "exponential").tolist() == [90, 30, 10]
+    assert tail_counts(np.array([90, 90, 90]), 9, "step").tolist() == [90, 90, 10]
+    assert tail_counts(np.array([60, 60, 60, 60]), 4, "step").tolist() == [60, 60, 15, 15]
 
 
-def test_a_tail_takes_no_more_than_there_is_and_keeps_the_factor() -> None:
+def test_a_tail_fits_the_class_counts_and_keeps_the_factor() -> None:
     """The second class has 20: n · 4^(−1/2) ≤ 20, so n = 40."""
-    assert tail(np.array([100, 20, 30]), 4, "exponential").tolist() == [40, 20, 10]
-    assert tail(np.array([100, 20, 30]), 1, "step").tolist() == [20, 20, 20]
+    assert tail_counts(np.array([100, 20, 30]), 4, "exponential").tolist() == [40, 20, 10]
+    assert tail_counts(np.array([100, 20, 30]), 1, "step").tolist() == [20, 20, 20]
 
 
 @pytest.mark.parametrize("kind", ["exponential", "step"])
@@ -105,11 +111,11 @@ def test_the_threshold_class_takes_one_share() -> None:
     assert len(changed) == 25
     assert made.labels[changed].unique().tolist() == [3]
     assert split.labels[changed].unique().tolist() == [0, 1, 2]
-    with pytest.raises(DataError, match=r"dataset\.threshold_class needs more than 3"):
+    with pytest.raises(DataError, match=r"dataset\.threshold_class needs more than 3 .*, got 3"):
         threshold_class(labelled(1, 1, 1), 3, seed=0)
 
 
-TWISTS: dict[str, dict[str, Any]] = {
+DEGRADATIONS: dict[str, dict[str, Any]] = {
     "subset": {"subset": 300},
     "imbalance": {"imbalance": 10.0},
     "label_noise": {"label_noise": 0.3},
@@ -118,9 +124,13 @@ TWISTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", TWISTS)
+@pytest.mark.parametrize("name", DEGRADATIONS)
 def test_validation_and_test_are_untouched_and_seeds_repeat(name: str) -> None:
-    plain, data, again = Digits().open(1), Digits(**TWISTS[name]).open(1), Digits(**TWISTS[name])
+    plain, data, again = (
+        Digits().open(1),
+        Digits(**DEGRADATIONS[name]).open(1),
+        Digits(**DEGRADATIONS[name]),
+    )
     for split in ("val", "test"):
         before, after = getattr(plain, split), getattr(data, split)
         assert torch.equal(before.ids, after.ids)
@@ -148,8 +158,8 @@ def test_a_subset_alone_has_no_true_labels() -> None:
     assert Digits(subset=100).open(0).true_labels is None
 
 
-def test_twists_compose_in_order() -> None:
-    """imbalance, then exactly so many of what it leaves, with its proportions."""
+def test_degradations_compose_in_order() -> None:
+    """imbalance, then a subset of exact size with the same proportions."""
     tailed = Digits(imbalance=10.0).open(0)
     data = Digits(imbalance=10.0, subset=200).open(0)
     assert len(data.train) == 200
@@ -197,18 +207,18 @@ def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
     ("settings", "message"),
     [
         ({"imbalance": 1000.0}, r"dataset\.imbalance=1000\.0 leaves no .* of class 7, 8, 9"),
-        ({"subset": 5}, r"dataset\.subset=5 leaves no training example of class"),
-        ({"subset": 0.0001}, r"dataset\.subset=0\.0001 leaves no training example"),
+        ({"subset": 5}, r"dataset\.subset=5 leaves no training examples of class"),
+        ({"subset": 0.0001}, r"dataset\.subset=0\.0001 leaves no training examples"),
         ({"subset": 5000}, r"dataset\.subset=5000: the training split has 1294"),
     ],
 )
-def test_no_class_is_emptied(settings: dict[str, Any], message: str) -> None:
+def test_emptying_a_class_is_an_error(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         Digits(**settings).open(0)
 
 
 class Given(Dataset):
-    """A data set of what it is given."""
+    """A data set of given splits."""
 
     raw: Raw
 
@@ -222,10 +232,10 @@ def opened(split: Split, classes: tuple[str, ...], **settings: Any) -> Data:
     return dataset.open(0)
 
 
-def test_noise_that_empties_a_class_is_refused() -> None:
-    """The only a becomes b, and there is no c that could become a."""
+def test_noise_that_empties_a_class_is_an_error() -> None:
+    """The only example of a becomes b, and there is no c to become a."""
     with pytest.raises(
-        DataError, match=r"label_noise=0\.99 leaves no training example of class a$"
+        DataError, match=r"label_noise=0\.99 leaves no training examples of class a$"
     ):
         opened(labelled(1, 50, 0), ("a", "b", "c"), label_noise=0.99, noise_type="pairwise")
 

@@ -1,4 +1,4 @@
-"""The same results, in order, by any number of processes."""
+"""The same results in order from any number of processes."""
 
 import os
 
@@ -17,7 +17,7 @@ def three_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 
 
-@pytest.mark.parametrize("workers", [0, 1, 2, 3, 9])
+@pytest.mark.parametrize("workers", [0, 1, 3])
 def test_chunks_in_order(workers: int) -> None:
     got = list(in_chunks(sum, 10, 4, workers))
     assert got == [(range(4), 6), (range(4, 8), 22), (range(8, 10), 17)]
@@ -27,7 +27,7 @@ def test_nothing_to_do() -> None:
     assert list(in_chunks(sum, 0, 4, 2)) == []
 
 
-@pytest.mark.parametrize(("workers", "number", "processes"), [(2, 40, 2), (9, 40, 3), (9, 8, 2)])
+@pytest.mark.parametrize(("workers", "number", "processes"), [(2, 40, 2), (9, 8, 2)])
 def test_a_process_for_each_core_and_chunk(workers: int, number: int, processes: int) -> None:
     pids = {pid for _, pid in in_chunks(lambda ids: os.getpid(), number, 4, workers)}
     assert len(pids) == processes

@@ -1,4 +1,4 @@
-"""Absent, not to be fetched, fetched: no test uses the network."""
+"""Data sets that are missing, cannot be downloaded, or are downloaded. No test uses the network."""
 
 import threading
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from trainer.dataset.cifar100 import Cifar100
 from trainer.dataset.fashion_mnist import FashionMnist
 from trainer.dataset.mnist import Mnist
 from trainer.dataset.oxford_pet import OxfordPet
-from trainer.dataset.shared.torchvision import TorchvisionDataset, fetched, move, split_of
+from trainer.dataset.shared.torchvision import TorchvisionDataset, download, move, split_of
 from trainer.dataset.stl10 import Stl10
 from trainer.dataset.svhn import Svhn
 from trainer.dataset.voc_segmentation import VocSegmentation
@@ -27,7 +27,7 @@ each = pytest.mark.parametrize("make", ALL, ids=lambda make: make.__name__)
 
 
 @each
-def test_absent_is_one_line_that_names_the_root(
+def test_missing_data_is_one_line_that_names_the_root(
     make: type[TorchvisionDataset], tmp_path: Path
 ) -> None:
     root = tmp_path / "no" / "data"
@@ -35,7 +35,7 @@ def test_absent_is_one_line_that_names_the_root(
         make(root=str(root)).open(0)
     text = str(caught.value)
     assert f"dataset.root={root}" in text
-    assert text.endswith("give the folder as dataset.root, or dataset.download=true")
+    assert text.endswith("set dataset.root to its folder, or dataset.download=true")
     assert "\n" not in text
     assert caught.value.exit_code == 3
     assert list(tmp_path.iterdir()) == []
@@ -60,13 +60,13 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_network")
 def test_a_failed_download_leaves_nothing(make: type[TorchvisionDataset], tmp_path: Path) -> None:
     root = tmp_path / "no" / "data"
-    with pytest.raises(DataError, match=r"could not be fetched .*; check the network"):
+    with pytest.raises(DataError, match=r"could not be downloaded .*; check the network"):
         make(root=str(root), download=True).open(0)
     assert list(tmp_path.iterdir()) == []
 
 
 class Made:
-    """A data set of one file, which another process may write into the root meanwhile."""
+    """A data set of one file; `meanwhile` runs during its download."""
 
     meanwhile: Callable[[Path], None] | None = None
     fails = False
@@ -99,53 +99,53 @@ def tree(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-def test_it_is_fetched_and_moved(made: type[Made], tmp_path: Path) -> None:
-    """Nothing but the data set is new, and it is not fetched twice."""
+def test_it_is_downloaded_once_and_moved(made: type[Made], tmp_path: Path) -> None:
+    """Nothing but the data set is new."""
     root = tmp_path / "new" / "data"
     for _ in range(2):
-        assert fetched(made, root).root == str(root)
+        assert download(made, root).root == str(root)
     assert made.downloads == 1
     assert tree(tmp_path) == {"new", "new/data", "new/data/made", "new/data/made/data"}
 
 
-def test_what_is_damaged_is_fetched_anew(made: type[Made], tmp_path: Path) -> None:
+def test_damaged_data_is_downloaded_again(made: type[Made], tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "data").write_text("damaged")
     (tmp_path / "made" / "mine").write_text("kept")
-    fetched(made, tmp_path)
+    download(made, tmp_path)
     assert tree(tmp_path) == {"made", "made/data", "made/mine"}
 
 
-def test_a_failure_keeps_what_others_wrote_meanwhile(made: type[Made], tmp_path: Path) -> None:
-    """Removing all that is new in the root removed another process's data set too."""
+def test_a_failure_keeps_files_of_other_processes(made: type[Made], tmp_path: Path) -> None:
+    """Those written to the root during the download."""
     made.fails, made.meanwhile = True, lambda root: (root / "other").write_text("theirs")
     root = tmp_path / "data"
     with pytest.raises(URLError):
-        fetched(made, root)
+        download(made, root)
     assert tree(tmp_path) == {"data", "data/other"}
 
 
 def test_half_a_data_set_is_never_in_the_root(made: type[Made], tmp_path: Path) -> None:
     seen = []
     made.meanwhile = lambda root: seen.append((root / "made").exists())
-    fetched(made, tmp_path)
+    download(made, tmp_path)
     assert seen == [False]
 
 
-def test_what_a_killed_process_left_is_removed(made: type[Made], tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed(made: type[Made], tmp_path: Path) -> None:
     (tmp_path / ".fetch-abc").mkdir()
     (tmp_path / ".fetch-abc" / "half").write_text("half")
-    fetched(made, tmp_path)
+    download(made, tmp_path)
     assert tree(tmp_path) == {"made", "made/data"}
 
 
-def test_two_at_once_fetch_once(made: type[Made], tmp_path: Path) -> None:
+def test_two_processes_download_once(made: type[Made], tmp_path: Path) -> None:
     """The second waits for the first and finds its data set."""
     entered = threading.Barrier(2)
 
     def fetch(_: int) -> str:
         entered.wait(10)
-        return fetched(made, tmp_path).root
+        return download(made, tmp_path).root
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(fetch, range(2))) == [str(tmp_path)] * 2

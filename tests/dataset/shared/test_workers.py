@@ -1,11 +1,10 @@
-"""A process that reads images and raises, dies, or says nothing."""
+"""A loader worker that raises, dies or hangs is reported with the examples it was reading."""
 
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,12 +18,18 @@ from trainer.core.errors import DataError
 from trainer.core.plan import Plan
 from trainer.dataset import Dataset, Raw, Split
 from trainer.dataset.shared.parallel import in_chunks
-from trainer.dataset.shared.workers import ended, known, listen, named, told, watched
+from trainer.dataset.shared.workers import (
+    ReadLog,
+    exit_reason,
+    list_examples,
+    read_error,
+    worker_failure,
+)
 from trainer.loader.stream import Stream
 from trainer.storage import checkpoint
 
 CPU = torch.device("cpu")
-BAD = 5  # the image that is trouble
+BAD = 5  # the image that causes trouble
 
 
 def die() -> None:
@@ -44,19 +49,19 @@ def fail() -> None:
 
 
 class Trouble:
-    """Images of noise, one of which does something else."""
+    """Black images; reading one of them calls `do`."""
 
     shape: tuple[int, int, int] = (1, 4, 4)
 
     def __init__(self, do: Callable[[], None], when: Path | None = None) -> None:
         self.do = do
-        self.when = when  # only once this file is there
+        self.when = when  # only once this file exists
 
     def __len__(self) -> int:
         return 40
 
     def read(self, ids: Sequence[int]) -> Tensor:
-        """Noise [n, 1, 4, 4]."""
+        """Black images uint8 [n, 1, 4, 4]."""
         if BAD in ids and (self.when is None or self.when.exists()):
             self.do()
         return torch.zeros(len(ids), *self.shape, dtype=torch.uint8)
@@ -73,32 +78,49 @@ def batches(do: Callable[[], None], **settings: Any) -> None:
 def test_an_error_of_any_kind_names_the_examples(workers: int) -> None:
     with pytest.raises(DataError) as caught:
         batches(fail, workers=workers)
-    said = r"examples 4, 5, 6, 7 cannot be read: KeyError: 'no such thing\nand more'"
-    assert str(caught.value) == said
+    message = r"examples 4, 5, 6, 7 cannot be read: KeyError: 'no such thing\nand more'"
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(
-    ("do", "how"),
-    [(die, "is killed by signal: Killed"), (leave, "exited unexpectedly with exit code 3")],
-    ids=["killed", "left"],
+    ("do", "how"), [(die, "killed by SIGKILL"), (leave, "exited with code 3")], ids=["die", "leave"]
 )
-def test_a_process_that_dies_is_told_with_what_it_read(do: Callable[[], None], how: str) -> None:
-    """By its signal, or by what is missing, whichever comes first."""
-    ways = rf"({how}|exited unexpectedly|is gone)"
-    with pytest.raises(DataError, match=rf"a process of the loader {ways}") as caught:
+def test_a_dead_worker_is_reported_with_what_it_was_reading(
+    do: Callable[[], None], how: str
+) -> None:
+    handler, start = signal.getsignal(signal.SIGCHLD), time.monotonic()
+    with pytest.raises(DataError, match=how) as caught:
         batches(do, workers=2)
-    assert "while it read examples 4, 5, 6, 7; with loader.workers=0" in str(caught.value)
+    assert "while reading examples 4, 5, 6, 7; loader.workers=0" in str(caught.value)
+    assert time.monotonic() - start < 30  # long before loader.timeout=120
+    assert signal.getsignal(signal.SIGCHLD) == handler
 
 
-def test_a_process_that_hangs_is_told_with_what_it_reads() -> None:
+def test_a_worker_that_dies_between_epochs_is_reported() -> None:
+    split = Split(Trouble(die), torch.zeros(40, dtype=torch.int64), torch.arange(40))
+    feed, plan = Stream(workers=2).open(split, CPU), Plan.of(torch.arange(8, 40), 4)
+    assert len(list(feed.batches(plan))) == 8
+    os.kill(feed.loader._iterator._workers[0].pid, signal.SIGKILL)  # pyright: ignore
+    with pytest.raises(DataError, match="killed by SIGKILL"):
+        list(feed.batches(plan))
+
+
+def test_a_worker_that_hangs_is_reported_with_what_it_is_reading() -> None:
     with pytest.raises(DataError) as caught:
         batches(hang, workers=1, timeout=1)
-    said = "has said nothing for 1 s (loader.timeout) while it read examples 4, 5, 6, 7; "
-    assert said in str(caught.value)
+    assert "loader.timeout=1 s while reading examples 4, 5, 6, 7; " in str(caught.value)
 
 
-@pytest.mark.parametrize("do", [die, fail], ids=["killed", "raises"])
-def test_work_in_chunks_names_what_it_was_on(
+def test_a_slow_worker_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Ten checks, but not loader.timeout."""
+    monkeypatch.setattr("trainer.dataset.shared.workers.CHECK_EVERY", 0.02)
+    slept = tmp_path / "slept"
+    batches(lambda: (time.sleep(0.2), slept.touch())[0], workers=1, timeout=60)
+    assert slept.exists()
+
+
+@pytest.mark.parametrize("do", [die, fail], ids=["die", "fail"])
+def test_work_in_chunks_names_its_examples(
     monkeypatch: pytest.MonkeyPatch, do: Callable[[], None]
 ) -> None:
     monkeypatch.setattr("trainer.dataset.shared.parallel.available_cores", lambda: 2)
@@ -106,68 +128,32 @@ def test_work_in_chunks_names_what_it_was_on(
         list(in_chunks(Trouble(do).read, 40, 4, 2))
 
 
-def test_files_are_named_where_there_are_some() -> None:
+def test_files_are_named_if_there_are_any() -> None:
     images = Trouble(fail)
-    assert named(images, range(8)) == "examples 0, 1, 2, 3, 4 and 3 more"
+    assert list_examples(images, range(8)) == "examples 0, 1, 2, 3, 4 and 3 more"
     images.paths = [f"/x/{i}" for i in range(8)]  # pyright: ignore
-    assert named(images, [3]) == "files /x/3"
-    assert told(DataError("as it is"), images, [3]) == "as it is"
-    assert told(ValueError(), images, [3]) == "files /x/3 cannot be read: ValueError: "
+    assert list_examples(images, [3]) == "files /x/3"
+    assert read_error(DataError("unchanged"), images, [3]) == "unchanged"
+    assert read_error(ValueError(), images, [3]) == "files /x/3 cannot be read: ValueError: "
 
 
-def test_other_errors_stay_what_they_are() -> None:
-    error = RuntimeError("something else")
-    assert ended(error) is error
-    assert not known(error)
+def test_errors_that_are_not_about_the_workers() -> None:
+    log = ReadLog(None, 0)
+    assert worker_failure(RuntimeError("out of memory"), [], 120, log) is None
+    assert "ConnectionResetError" in str(worker_failure(ConnectionResetError(), [], 120, log))
 
 
-def test_a_death_is_told_once() -> None:
-    error = RuntimeError("DataLoader worker (pid 4000000) is killed by signal: Killed. ")
-    assert not known(error)
-    assert "a process of the loader is killed by signal: Killed; with" in str(ended(error))
-    assert known(error)
-    assert "is gone (ConnectionResetError)" in str(ended(ConnectionResetError()))
-
-
-def test_a_death_that_a_pipe_told_of_is_no_news_to_the_signal() -> None:
-    class Gone:
-        _workers = (SimpleNamespace(pid=4000001), SimpleNamespace(pid=4000002))
-
-        def __iter__(self) -> Iterator[int]:
-            return self
-
-        def __next__(self) -> int:
-            raise ConnectionResetError
-
-    error = RuntimeError("DataLoader worker (pid 4000002) is killed by signal: Killed. ")
-    assert not known(error)
-    with pytest.raises(DataError, match=r"is gone \(ConnectionResetError\)"):
-        next(watched(Gone()))
-    assert known(error)
-
-
-def test_a_signal_does_not_raise_where_a_loader_is_taken_down() -> None:
-    def torchs(number: int, frame: object) -> None:
-        raise RuntimeError("DataLoader worker (pid 4000003) is killed by signal: Killed. ")
-
-    def _shutdown_workers() -> None:
-        signal.raise_signal(signal.SIGCHLD)
-
-    before = signal.signal(signal.SIGCHLD, torchs)
-    try:
-        listen()
-        _shutdown_workers()
-        with pytest.raises(DataError, match="is killed by signal"):
-            signal.raise_signal(signal.SIGCHLD)
-    finally:
-        signal.signal(signal.SIGCHLD, before)
+def test_exit_reasons() -> None:
+    assert exit_reason(3) == "exited with code 3"
+    assert exit_reason(-11) == "was killed by SIGSEGV"
+    assert "out of memory" in exit_reason(-9)
 
 
 class Noisy(Dataset):
-    """The trouble as a data set."""
+    """The images above as a data set."""
 
     def load(self) -> Raw:
-        """All three parts from one source."""
+        """Three splits of one source."""
         images = Trouble(die, WHEN)
         labels = torch.arange(40) % 2
         parts = (
@@ -181,13 +167,13 @@ WHEN = Path("absent")
 
 
 @pytest.mark.parametrize("moment", ["in the loader", "in a step"])
-def test_a_run_ends_with_exit_code_3_and_a_whole_checkpoint(
+def test_a_run_ends_with_exit_code_3_and_an_intact_checkpoint(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    step_id: str,
+    moment: str,
 ) -> None:
-    """The signal of a death comes at any moment: while a batch is waited for, or trained on."""
+    """A worker may die at any moment: while a batch is awaited, or trained on."""
     from trainer.training.fit import Fit
     from trainer.training.step import Step
 
@@ -200,7 +186,7 @@ def test_a_run_ends_with_exit_code_3_and_a_whole_checkpoint(
         when.touch()
 
     def slow(*arguments: Any) -> None:
-        if when.exists() and step_id == "in a step":
+        if when.exists() and moment == "in a step":
             time.sleep(0.5)
         step(*arguments)
 
@@ -209,11 +195,11 @@ def test_a_run_ends_with_exit_code_3_and_a_whole_checkpoint(
     arguments = [*QUICK, "loader=stream", "loader.workers=1", "batch_size=4", "epochs=9"]
     config = config_of(*arguments) | {"dataset": {"_target_": f"{__name__}.Noisy"}}
     assert execute(config, tmp_path / "run", arguments, [str(CONF)]) == DataError.exit_code
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "while it read examples" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "while reading examples" in message
     status = read_json(tmp_path / "run" / "status.json")
     assert (status["state"], status["exit_code"]) == ("failed", 3)
-    held = checkpoint.latest(tmp_path / "run" / "checkpoints", pytest.fail)
-    assert held is not None
-    assert held.state["progress"]["epoch"] == 1
+    saved = checkpoint.latest(tmp_path / "run" / "checkpoints", pytest.fail)
+    assert saved is not None
+    assert saved.state["progress"]["epoch"] == 1

@@ -44,7 +44,7 @@ def test_without_a_name_it_is_the_layer_defined_last():
     assert head_of(model) == "head"
 
 
-def test_a_model_without_layers_is_refused():
+def test_a_model_without_layers_is_an_error():
     with pytest.raises(ConfigError, match="model: ReLU has no linear or convolution layer"):
         head_of(nn.ReLU())
 

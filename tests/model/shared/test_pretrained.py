@@ -1,4 +1,4 @@
-"""Weights from a file: what is read, what is refused, and how it is fitted."""
+"""Weights from a file: reading, untrusted data, and adaptation to the model."""
 
 import pickle
 import threading
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from trainer.core.errors import CheckpointError
-from trainer.model.shared.pretrained import adapt, load_backbone, read, unreachable
+from trainer.model.shared.pretrained import adapt, load_backbone, read_state_dict, unreachable
 
 
 def small() -> nn.Sequential:
@@ -25,18 +25,18 @@ def small() -> nn.Sequential:
 def test_a_state_dict_is_read(tmp_path, name):
     state, path = small().state_dict(), tmp_path / name
     (safetensors.torch.save_file if name.endswith("s") else torch.save)(state, path)
-    again = read(str(path))
+    again = read_state_dict(str(path))
     assert again.keys() == state.keys()
     assert all(torch.equal(again[key], value) for key, value in state.items())
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model"])
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
-def test_what_scripts_wrap_it_in_is_taken_off(tmp_path, key, prefix):
+def test_wrappers_of_training_scripts_are_removed(tmp_path, key, prefix):
     state = small().state_dict()
-    held = {key: {prefix + name: value for name, value in state.items()}, "epoch": 3}
-    torch.save(held, tmp_path / "weights.pth")
-    assert read(str(tmp_path / "weights.pth")).keys() == state.keys()
+    content = {key: {prefix + name: value for name, value in state.items()}, "epoch": 3}
+    torch.save(content, tmp_path / "weights.pth")
+    assert read_state_dict(str(tmp_path / "weights.pth")).keys() == state.keys()
 
 
 class Malice:
@@ -44,30 +44,30 @@ class Malice:
         return Path.touch, (Path("executed"),)
 
 
-def test_a_pickle_that_executes_something_is_refused(tmp_path, monkeypatch):
+def test_a_pickle_that_executes_code_is_an_error(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"weight": torch.ones(1), "more": Malice()}, "weights.pth")
     Path("plain.pt").write_bytes(pickle.dumps(Malice()))
     for name in ("weights.pth", "plain.pt"):
         with pytest.raises(CheckpointError, match=f"model.pretrained={name} is refused") as caught:
-            read(name)
+            read_state_dict(name)
         assert "\n" not in str(caught.value)
     assert not Path("executed").exists()
 
 
-@pytest.mark.parametrize("held", [{}, [1], {"epoch": 3}, {1: torch.ones(1)}, torch.ones(2)])
-def test_what_is_no_state_dict_is_refused(tmp_path, held):
-    torch.save(held, tmp_path / "weights.pth")
-    with pytest.raises(CheckpointError, match="it is no state dict"):
-        read(str(tmp_path / "weights.pth"))
+@pytest.mark.parametrize("content", [{}, [1], {"epoch": 3}, {1: torch.ones(1)}, torch.ones(2)])
+def test_anything_but_a_state_dict_is_an_error(tmp_path, content):
+    torch.save(content, tmp_path / "weights.pth")
+    with pytest.raises(CheckpointError, match="not a state dict"):
+        read_state_dict(str(tmp_path / "weights.pth"))
 
 
-def test_a_damaged_file_and_an_absent_one(tmp_path):
+def test_a_damaged_file_and_a_missing_one(tmp_path):
     (tmp_path / "weights.safetensors").write_bytes(b"no")
     with pytest.raises(CheckpointError, match="not a file of plain tensors"):
-        read(str(tmp_path / "weights.safetensors"))
+        read_state_dict(str(tmp_path / "weights.safetensors"))
     with pytest.raises(ValueError, match=r"model\.pretrained=nowhere\.pth: no such file"):
-        read("nowhere.pth")
+        read_state_dict("nowhere.pth")
 
 
 def test_all_but_the_head_is_loaded():
@@ -81,19 +81,19 @@ def test_all_but_the_head_is_loaded():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"0.weight": torch.ones(2, 3, 3, 3)}, r"0.weight is \[2, 3, 3, 3\] there, \[2, 1, 3, 3\]"),
-        ({"0.bias": None}, r"it has no 0.bias \(1 are missing\)"),
-        ({"7.bias": torch.ones(1)}, r"which has no 7.bias \(1 are too many\)"),
+        ({"0.weight": torch.ones(2, 3, 3, 3)}, r"0.weight is \[2, 3, 3, 3\], \[2, 1, 3, 3\]"),
+        ({"0.bias": None}, r"it lacks 0.bias \(1 missing\)"),
+        ({"7.bias": torch.ones(1)}, r"the model has no 7.bias \(1 unknown\)"),
     ],
 )
-def test_what_does_not_fit_is_named(change, message):
+def test_parameters_that_do_not_fit_are_named(change, message):
     state = {k: v for k, v in (small().state_dict() | change).items() if v is not None}
     with pytest.raises(CheckpointError, match=f"^x=y does not fit the model.*{message}"):
         load_backbone(small(), state, "3", "x=y")
 
 
-def test_a_grey_image_gives_what_it_gave_as_rgb():
-    """The sum over the channels; their mean would give a third, the first alone something else."""
+def test_a_grey_image_gives_the_same_result_as_in_rgb():
+    """One channel gets the sum over the channels; their mean would give a third."""
     torch.manual_seed(0)
     weight, grey = torch.randn(4, 3, 3, 3), torch.randn(2, 1, 6, 6)
     rgb = F.conv2d(grey.expand(-1, 3, -1, -1), weight)
@@ -117,7 +117,7 @@ def test_adapted_as_timm_does(channels):
     assert torch.allclose(adapt(weight, channels), theirs, atol=1e-6)
 
 
-def test_a_server_that_does_not_answer_costs_the_time_that_it_may(monkeypatch):
+def test_a_silent_server_costs_no_more_than_the_timeout(monkeypatch):
     end = threading.Event()
 
     def hang(*_, **__):
@@ -126,10 +126,10 @@ def test_a_server_that_does_not_answer_costs_the_time_that_it_may(monkeypatch):
 
     monkeypatch.setattr("trainer.model.shared.pretrained.urlopen", hang)
     since = time.perf_counter()
-    assert unreachable("https://nowhere.invalid", seconds=0.1) == "no answer in 0 s"
+    assert unreachable("https://nowhere.invalid", seconds=0.1) == "no answer within 0.15 s"
     assert time.perf_counter() - since < 5
     end.set()
 
 
-def test_a_server_without_a_route_is_told():
+def test_an_unreachable_server_has_a_reason():
     assert unreachable("http://127.0.0.1:9/x") is not None

@@ -1,1 +1,1 @@
-"""What the options of augmentation share."""
+"""Helpers shared by the augmentations: settings, boxes, policies, kernels."""

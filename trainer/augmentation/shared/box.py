@@ -1,4 +1,4 @@
-"""Boxes of random area and aspect ratio, as torchvision draws them: the first of ten that fits."""
+"""Boxes of random area and aspect ratio, drawn as in torchvision: the first of ten that fits."""
 
 from math import log
 
@@ -12,7 +12,7 @@ TRIES = 10
 def sides(
     draws: ExampleRandom, area: int, scale: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[Tensor, Tensor]:
-    """Two sides [B, TRIES] int64, the first `ratio` times the second, their area a part `scale`."""
+    """Draw two sides int64 [B, TRIES]: first / second within `ratio`, area within scale · area."""
     parts, ratios = draws.uniforms(2 * TRIES).split(TRIES, dim=1)
     boxes = area * (scale[0] + (scale[1] - scale[0]) * parts)
     ratios = (log(ratio[0]) + (log(ratio[1]) - log(ratio[0])) * ratios).exp()
@@ -20,13 +20,13 @@ def sides(
 
 
 def first(fits: Tensor, *values: Tensor) -> list[Tensor]:
-    """Of values [B, TRIES] those [B] of the first try that fits; of the first one if none does."""
+    """Values [B] of the first try that fits, from values [B, TRIES]; of try 0 if none does."""
     at = fits.int().argmax(1, keepdim=True)
     return [value.gather(1, at).squeeze(1) for value in values]
 
 
 def place(draws: ExampleRandom, room: Tensor) -> Tensor:
-    """[B] int64, uniform on 0, ..., room [B]."""
+    """Random integers [B], uniform on 0, ..., room [B]."""
     return (draws.uniform() * (room + 1)).long()
 
 

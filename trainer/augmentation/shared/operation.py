@@ -1,10 +1,9 @@
-"""The operations that the published policies choose from, as torchvision defines them.
+"""The operations of the published policies, as torchvision defines them.
 
-Each image of a batch has an operation and a magnitude of its own. Both are drawn on the host (see
-`Draws.on_host`), so the images are sorted by operation without a loop over them and without reading
-anything back from a GPU, and each operation that occurs is one kernel call; the five that move
-pixels are one call together. Where torchvision rounds to 8 bits after each operation, images stay
-floats here.
+Each image of a batch has its own operation and magnitude. Both are drawn on the host (see
+`ExampleRandom.on_host`), so images are sorted by operation without a loop and without a device
+synchronisation. Each operation that occurs is one kernel call, and the five that move pixels share
+one. Images stay floats, while torchvision rounds to 8 bits after each operation.
 """
 
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from trainer.augmentation.shared.kernel.tone import (
 )
 
 MOVES = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
-Kernel = Callable[[Tensor, Tensor], Tensor]  # of images [n, C, H, W] and their magnitudes [n]
+Kernel = Callable[[Tensor, Tensor], Tensor]  # (images [n, C, H, W], magnitudes [n]) → images
 CHANGES: dict[str, Kernel] = {
     "Identity": lambda images, _: images,
     "Brightness": lambda images, magnitude: brightness(images, 1 + magnitude),
@@ -39,18 +38,18 @@ CHANGES: dict[str, Kernel] = {
     "Invert": lambda images, _: invert(images),
 }
 OPERATIONS = (*MOVES, *CHANGES)
-SIGNED = (*MOVES, "Brightness", "Color", "Contrast", "Sharpness")  # either way from no change
+SIGNED = (*MOVES, "Brightness", "Color", "Contrast", "Sharpness")  # magnitudes of either sign
 
 
 def operate(
     images: Tensor, operation: Tensor, magnitude: Tensor, *, nearest: bool, fill: float
 ) -> Tensor:
-    """Change each image of [B, C, H, W] by its operation.
+    """Apply to each image of [B, C, H, W] its own operation.
 
-    `operation` [B], a place in OPERATIONS, and `magnitude` [B] lie on the CPU. Magnitudes are
-    torchvision's: a tangent, pixels, degrees, 1 less than a factor, bits, a level of 255.
+    `operation` [B], indices into OPERATIONS, and `magnitude` [B] are on the CPU. Magnitudes are
+    torchvision's: a tangent, pixels, degrees, a factor minus 1, bits, a level out of 255.
     """
-    kind = (operation - len(MOVES) + 1).clamp(min=0)  # 0 moves, the others are CHANGES
+    kind = (operation - len(MOVES) + 1).clamp(min=0)  # 0: MOVES, others: CHANGES
     order = kind.argsort(stable=True)
     counts = kind.bincount(minlength=1 + len(CHANGES)).tolist()
     matrices = inverse_matrices(operation, magnitude, (images.shape[-2], images.shape[-1]))
@@ -70,17 +69,17 @@ def operate(
 
 
 def inverse_matrices(operation: Tensor, magnitude: Tensor, size: tuple[int, int]) -> Tensor:
-    """[B, 2, 3] for `warp`: shear from the upper left corner, rotation about the middle."""
+    """Matrices [B, 2, 3] for `warp`: shear about the top left corner, rotation about the centre."""
 
-    def of(name: str) -> Tensor:
+    def magnitude_of(name: str) -> Tensor:
         return torch.where(operation == OPERATIONS.index(name), magnitude, 0.0)
 
-    shear_x, shear_y = of("ShearX"), of("ShearY")
+    shear_x, shear_y = magnitude_of("ShearX"), magnitude_of("ShearY")
     still = torch.zeros_like(magnitude)
     lean = {"shear_x": shear_x.atan().rad2deg(), "shear_y": shear_y.atan().rad2deg()}
     sheared = affine_matrix(still, **lean, centre=(-size[1] / 2, -size[0] / 2))
-    right, down = of("TranslateX").trunc(), of("TranslateY").trunc()
-    others = affine_matrix(-of("Rotate"), right=right, down=down)
+    right, down = magnitude_of("TranslateX").trunc(), magnitude_of("TranslateY").trunc()
+    others = affine_matrix(-magnitude_of("Rotate"), right=right, down=down)
     return torch.where(((shear_x != 0) | (shear_y != 0))[:, None, None], sheared, others)
 
 
@@ -94,10 +93,10 @@ def magnitudes(
     factor: float,
     bits: tuple[int, int],
 ) -> Tensor:
-    """[operations, bins], from no change, or nearly, to the most; those without one have zeros.
+    """Table of magnitudes [operations, bins], from (almost) no change to the strongest.
 
-    `shift` is down and right, in pixels. `bits` are those that are kept at first and how many of
-    them are lost.
+    Operations without a magnitude have zeros. `shift` is (down, right) in pixels. `bits` is how
+    many Posterize keeps in the first bin, and how many of these it drops by the last.
     """
     kept = bits[0] - (torch.arange(bins) / ((bins - 1) / bits[1])).round()
     most = {

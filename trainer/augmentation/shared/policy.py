@@ -1,4 +1,4 @@
-"""What the published policies have in common: operations drawn for each image."""
+"""Base of the published policies: operations drawn per image."""
 
 from typing import Literal
 
@@ -13,15 +13,17 @@ from trainer.core.seed import ExampleRandom
 
 Interpolation = Literal["nearest", "bilinear"]
 
-FOURTEEN = tuple(name for name in OPERATIONS if name != "Invert")  # of Rand- and TrivialAugment
+FOURTEEN = tuple(
+    name for name in OPERATIONS if name != "Invert"
+)  # of RandAugment and TrivialAugment
 IS_SIGNED = torch.tensor([name in SIGNED for name in OPERATIONS])
 
 
 class Policy(Augmentation):
     """Base of `auto_augment`, `rand_augment`, `trivial_augment` and `augmix`.
 
-    Only some of the operations move pixels, and AugMix blends what they moved: masks and images
-    that are targets cannot come along, and are refused.
+    Only some of the operations move pixels, and AugMix blends moved images, so targets that are
+    masks or images cannot follow and are an error.
     """
 
     def __init__(self, *, interpolation: Interpolation, fill: float) -> None:
@@ -33,27 +35,30 @@ class Policy(Augmentation):
     def apply(
         self, images: Tensor, operation: Tensor, magnitude: Tensor, negative: Tensor
     ) -> Tensor:
-        """Change images [B, C, H, W]; the rest [B] is on the CPU; `negative` turns the sign."""
+        """Apply operations to images [B, C, H, W]; the other tensors [B] are on the CPU.
+
+        `negative` flips the sign of magnitudes that have one.
+        """
         signed = torch.where(IS_SIGNED[operation] & negative, -magnitude, magnitude)
         return operate(images, operation, signed, nearest=self.nearest, fill=self.fill)
 
     def with_target(
         self, images: Tensor, target: Tensor, draws: ExampleRandom, *, fill: float
     ) -> tuple[Tensor, Tensor]:
-        """Raises ValueError: the target cannot be moved along."""
+        """Raise ValueError: targets cannot follow the images."""
         raise ValueError(
-            f"augmentation={self.name} moves pixels of the images alone, so it has no meaning for "
-            "masks or images as targets; take rotate, affine, shift or color_jitter"
+            f"augmentation={self.name} moves pixels of images but not of masks or image targets; "
+            "use rotate, affine, shift or color_jitter"
         )
 
 
-def places(names: tuple[str, ...]) -> Tensor:
-    """Where the names are in OPERATIONS."""
+def indices(names: tuple[str, ...]) -> Tensor:
+    """The indices [names] of operations in OPERATIONS."""
     return torch.tensor([OPERATIONS.index(name) for name in names])
 
 
-def standard(bins: int, images: Tensor) -> Tensor:
-    """Magnitudes [operations, bins] of AutoAugment and RandAugment for images of a size."""
+def standard_magnitudes(bins: int, images: Tensor) -> Tensor:
+    """Magnitudes [operations, bins] of AutoAugment and RandAugment for images [B, C, H, W]."""
     height, width = images.shape[-2:]
     shift = 150 / 331 * height, 150 / 331 * width
     return magnitudes(bins, shear=0.3, shift=shift, degrees=30, factor=0.9, bits=(8, 4))

@@ -1,4 +1,4 @@
-"""How the settings are read that several augmentations have."""
+"""Parsing of settings that several augmentations share."""
 
 from trainer.core.ranges import within
 
@@ -6,7 +6,7 @@ Range = float | tuple[float, float]  # a number or (low, high)
 
 
 def interval(setting: str, value: Range, bounds: str) -> tuple[float, float]:
-    """(low, high) within the bounds; a number stands for itself twice."""
+    """(low, high) from a number or a pair, checked against the bounds. Raises ValueError."""
     low, high = value if isinstance(value, tuple) else (value, value)
     within(setting, (low, high), bounds)
     if low > high:
@@ -15,7 +15,10 @@ def interval(setting: str, value: Range, bounds: str) -> tuple[float, float]:
 
 
 def around(setting: str, value: Range, middle: float, bounds: str) -> tuple[float, float]:
-    """(low, high) within the bounds; a number is how far from the middle, clipped from below."""
+    """(low, high); a number is the largest distance from `middle`, cut off at the lower bound.
+
+    Raises ValueError outside the bounds.
+    """
     if isinstance(value, tuple):
         return interval(setting, value, bounds)
     low, high = (float(end) for end in bounds[1:-1].split(","))
@@ -23,11 +26,11 @@ def around(setting: str, value: Range, middle: float, bounds: str) -> tuple[floa
     return max(low, middle - value), middle + value
 
 
-def check_pixels(setting: str, value: int | float) -> None:
-    """Refuse what is no number of pixels, and as a float no part of a side."""
+def check_length(setting: str, value: int | float) -> None:
+    """Raise ValueError unless a length is a number of pixels or, as a float, part of a side."""
     within(setting, value, "(0, 1]" if isinstance(value, float) else "[1, inf)")
 
 
-def pixels(value: int | float, side: int) -> int:
-    """A number of pixels, or, as a float, that part of the side, one pixel at least."""
+def to_pixels(value: int | float, side: int) -> int:
+    """A length in pixels: a float is a fraction of the side, at least one pixel."""
     return max(1, round(value * side)) if isinstance(value, float) else value

@@ -1,1 +1,1 @@
-"""What the options of dataset share."""
+"""Helpers shared by the dataset options: files, splits, label checks, worker processes."""

@@ -1,8 +1,8 @@
-"""Bytes that are quicker read than made again, such as decoded images, in files of one folder.
+"""Cache of bytes that are faster to read than to recompute, such as decoded images.
 
-A file holds a mark, the key of what it was made from, the bytes, and the SHA-256 of all that. It is
-read only where each of them is right; nothing in it is run. It appears by one rename, so that of
-several processes that write the same file the last one stands, whole.
+A file holds a magic number, the key of its inputs, the bytes, and the SHA-256 of all three. It is
+untrusted data: it is used only if all of them match, and nothing in it is executed. It appears by
+one atomic rename, so when several processes write the same file the last one wins, whole.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from tempfile import NamedTemporaryFile
 import torch
 from torch import Tensor
 
-MARK = b"trainer cache 1\n"  # another number for another layout
+MAGIC = b"trainer cache 1\n"  # change the number with the layout
 SUFFIX, UNFINISHED = ".cache", ".unfinished"
-HASHED_AT_ONCE = 2**20  # bytes that a processor's cache holds between two uses
+HASHED_AT_ONCE = 2**20  # bytes: they stay in the processor's cache between two uses
 UNUSED, STALE = 30 * 86400.0, 86400.0  # seconds until a file, whole or unfinished, is removed
 
 
 class Files:
-    """Some files, and what tells whether one of them has changed."""
+    """Source files and a fingerprint that changes when one of them does."""
 
     def __init__(self, paths: list[str]) -> None:
         self.paths = paths
@@ -32,15 +32,15 @@ class Files:
 
     @cached_property
     def fingerprint(self) -> bytes | None:
-        """Of names below the root, sizes and times of change; None where a file is absent.
+        """Hash of names below the root, sizes and times; None if a file is missing.
 
-        A change that keeps size and time of modification still shows in the time of the inode's.
+        A change that preserves size and modification time still shows in the inode's change time.
         """
         hashed = hashlib.sha256()
         try:
             for path in self.paths:
-                held = os.stat(path)  # noqa: PTH116  (of Path objects there would be too many)
-                times = f"\0{held.st_size} {held.st_mtime_ns} {held.st_ctime_ns}\0"
+                stat = os.stat(path)  # noqa: PTH116  (a Path for each file would be slow)
+                times = f"\0{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\0"
                 hashed.update(os.fsencode(path[len(self.root) :]) + times.encode())
         except OSError:
             return None
@@ -48,50 +48,50 @@ class Files:
 
 
 class Cache:
-    """Reads and writes the files of a folder; None keeps nothing.
+    """Cached arrays in one folder; with folder None nothing is cached.
 
-    A file is named by the folder that it was made from, which has one of a kind at a time. Those
-    that no run has used for 30 days are removed. Where the folder cannot be written, `warn` is told
-    so once.
+    A file is named after the source folder, which has at most one file of each kind. Files unused
+    for 30 days are removed. If the folder cannot be written, `warn` is called once.
     """
 
     def __init__(self, folder: Path | None, warn: Callable[[str], None]) -> None:
         self.folder = folder
         self.warn = warn
 
-    def recall(
+    def get_or_make(
         self, about: str, files: Files, shape: tuple[int, ...], make: Callable[[], Tensor]
     ) -> Tensor:
-        """What was made of files in a way that `about` tells, uint8; else it is made, and kept.
+        """The cached result of `make`, uint8 of a shape; call it and cache the result if need be.
 
-        Where one of the files has changed, is new or is gone, all of it is made anew.
+        `about` says what is made of the files and how. A file that is changed, added or removed
+        invalidates the result as a whole.
         """
         if self.folder is None or files.fingerprint is None:
             return make()
         key = hashlib.sha256(about.encode() + files.fingerprint).digest()
         place = hashlib.sha256(os.fsencode(os.path.realpath(files.root)) + about.encode())
         name = f"{about.split(maxsplit=1)[0]}-{place.hexdigest()[:24]}"
-        held = self.read(name, key, shape)
-        if held is None:
-            held = make()
-            self.write(name, key, held)
-        return held
+        values = self.read_file(name, key, shape)
+        if values is None:
+            values = make()
+            self.write_file(name, key, values)
+        return values
 
-    def read(self, name: str, key: bytes, shape: tuple[int, ...]) -> Tensor | None:
-        """What was written under a name, uint8; None where it is not there, damaged or stale."""
+    def read_file(self, name: str, key: bytes, shape: tuple[int, ...]) -> Tensor | None:
+        """The values uint8 cached under a name; None if absent, damaged or out of date."""
         if self.folder is None:
             return None
         path = self.folder / (name + SUFFIX)
         try:
             with path.open("rb") as file:
-                head = file.read(len(MARK) + len(key))
+                head = file.read(len(MAGIC) + len(key))
                 size = os.fstat(file.fileno()).st_size
                 values = torch.empty(shape, dtype=torch.uint8)
                 hashed = hashlib.sha256(head)
-                if head != MARK + key or size != len(head) + values.nbytes + hashed.digest_size:
+                if head != MAGIC + key or size != len(head) + values.nbytes + hashed.digest_size:
                     return None
                 for part in pieces(values):
-                    if file.readinto(part) != len(part):  # another process has cut it short
+                    if file.readinto(part) != len(part):  # truncated by another process meanwhile
                         return None
                     hashed.update(part)
                 if file.read() != hashed.digest():
@@ -99,53 +99,53 @@ class Cache:
         except OSError:
             return None
         with suppress(OSError):
-            os.utime(path)  # it was used
+            os.utime(path)  # marks the file as used
         return values
 
-    def write(self, name: str, key: bytes, values: Tensor) -> None:
-        """Keep values uint8 under a name. A folder that cannot be written is not tried again."""
+    def write_file(self, name: str, key: bytes, values: Tensor) -> None:
+        """Cache values uint8 under a name. If the folder cannot be written, warn and give up."""
         if self.folder is None:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            tidy(self.folder)
-            self.replace(self.folder / (name + SUFFIX), key, values)
+            remove_old_files(self.folder)
+            write_whole(self.folder / (name + SUFFIX), key, values)
         except OSError as error:
             self.warn(
-                f"dataset.cache: {self.folder} cannot be written: {error.strerror or error}; "
-                "images are decoded anew in each run; dataset.cache=null tries nothing"
+                f"dataset.cache: cannot write {self.folder}: {error.strerror or error}; images are "
+                "decoded again in every run; choose another folder, or set dataset.cache=null"
             )
             self.folder = None
-
-    @staticmethod
-    def replace(path: Path, key: bytes, values: Tensor) -> None:
-        """Write a file whole, or leave it as it was."""
-        hashed = hashlib.sha256(MARK + key)
-        file = NamedTemporaryFile(dir=path.parent, suffix=UNFINISHED, delete=False)  # noqa: SIM115
-        try:
-            with file:
-                file.write(MARK + key)
-                for part in pieces(values):
-                    hashed.update(part)
-                    file.write(part)
-                file.write(hashed.digest())
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
 
 
 NO_CACHE = Cache(None, lambda _: None)
 
 
+def write_whole(path: Path, key: bytes, values: Tensor) -> None:
+    """Write a cache file completely, or leave the path untouched."""
+    hashed = hashlib.sha256(MAGIC + key)
+    file = NamedTemporaryFile(dir=path.parent, suffix=UNFINISHED, delete=False)  # noqa: SIM115
+    try:
+        with file:
+            file.write(MAGIC + key)
+            for part in pieces(values):
+                hashed.update(part)
+                file.write(part)
+            file.write(hashed.digest())
+        Path(file.name).replace(path)
+    except BaseException:
+        Path(file.name).unlink(missing_ok=True)
+        raise
+
+
 def pieces(values: Tensor) -> Iterator[memoryview]:
-    """The bytes of contiguous uint8 values, in pieces that share their memory."""
-    flat = memoryview(values.flatten().numpy().data)
-    return (flat[i : i + HASHED_AT_ONCE] for i in range(0, len(flat), HASHED_AT_ONCE))
+    """The bytes of contiguous uint8 values [...], in chunks that share their memory."""
+    data = memoryview(values.flatten().numpy().data)
+    return (data[i : i + HASHED_AT_ONCE] for i in range(0, len(data), HASHED_AT_ONCE))
 
 
-def tidy(folder: Path) -> None:
-    """Remove what has not been used for long, and what killed processes left; no others' files."""
+def remove_old_files(folder: Path) -> None:
+    """Remove cache files unused for long and leftovers of killed processes; nothing else."""
     now = time.time()
     for suffix, age in ((SUFFIX, UNUSED), (UNFINISHED, STALE)):
         for path in folder.glob("*" + suffix):
@@ -155,7 +155,7 @@ def tidy(folder: Path) -> None:
 
 
 def standard_folder() -> Path | None:
-    """`trainer` in $XDG_CACHE_HOME or ~/.cache; None where there is no home."""
+    """`trainer` in $XDG_CACHE_HOME or ~/.cache; None if there is no home directory."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     try:
         return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "trainer"

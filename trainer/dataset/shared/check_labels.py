@@ -1,6 +1,6 @@
-"""Labels that no loss could take are refused before training, with the examples that have them.
+"""Reject labels that no loss can use before training starts, naming the examples.
 
-A loss would ignore −100 without a word, and a class that does not exist ends a GPU's process.
+A loss would silently ignore −100, and a class id out of range aborts a CUDA process.
 """
 
 from collections.abc import Sequence
@@ -11,23 +11,23 @@ from torch import Tensor
 from trainer.core.errors import DataError
 from trainer.dataset.shared.split import Split
 
-NAMED = 5  # examples that an error names
-AT_ONCE = 200  # masks
+NAMED = 5  # examples listed in an error message
+AT_ONCE = 200  # masks in memory at once
 
 
 def check_labels(split: Split, classes: int) -> None:
-    """Raise DataError for class ids that are none of 0 to classes − 1, and for NaN or infinity."""
+    """Raise DataError for class ids outside 0 to classes − 1, and for NaN or infinite targets."""
     if split.classed:
         labels = split.labels[split.ids]
         wrong = (labels < 0) | (labels >= classes)
-        refuse(split, wrong, f"is no class from 0 to {classes - 1}")
+        reject(split, wrong, f"is not a class from 0 to {classes - 1}")
     elif split.labels.is_floating_point():
         finite = [rows(split.labels[ids]).isfinite().all(1) for ids in chunks(split.ids)]
-        refuse(split, ~torch.cat(finite), "is not finite")
+        reject(split, ~torch.cat(finite), "is not finite")
 
 
 def check_masks(split: Split, classes: int, ignored: int | None) -> None:
-    """Raise DataError for masks with a value that is neither a class nor the one to be ignored."""
+    """Raise DataError for masks with a value that is neither a class nor `ignored`."""
     highest = []
     for ids in chunks(split.ids):
         masks = split.labels[ids]
@@ -35,32 +35,32 @@ def check_masks(split: Split, classes: int, ignored: int | None) -> None:
             masks = masks.masked_fill(masks == ignored, 0)
         highest.append(rows(masks).amax(1))
     wrong = torch.cat(highest) >= classes
-    todo = f"has a value above {classes - 1} that is not task.ignore_index={ignored}"
-    refuse(split, wrong, todo)
+    fault = f"has a value above {classes - 1} that is not task.ignore_index={ignored}"
+    reject(split, wrong, fault)
 
 
 def rows(labels: Tensor) -> Tensor:
-    """Labels [n, ...] as [n, elements]."""
+    """Flatten labels [n, ...] to [n, elements]."""
     return labels.reshape(len(labels), labels[:1].numel() or 1)
 
 
 def chunks(ids: Tensor) -> Sequence[Tensor]:
-    """Ids [n] in parts; one part where there are none."""
+    """Cut ids [n] into chunks; no ids are one empty chunk."""
     return ids.split(AT_ONCE)
 
 
-def refuse(split: Split, wrong: Tensor, what: str) -> None:
-    """Raise DataError where some of the split's labels are wrong [n]."""
+def reject(split: Split, wrong: Tensor, fault: str) -> None:
+    """Raise DataError listing the first of the split's examples that are `wrong` [n], if any."""
     ids = split.ids[wrong].tolist()
     if not ids:
         return
-    said = ", ".join(shown(split, i) for i in ids[:NAMED])
+    first = ", ".join(show_label(split, i) for i in ids[:NAMED])
     more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
-    raise DataError(f"the label of {len(ids)} examples {what}: {said}{more}")
+    raise DataError(f"the label of {len(ids)} examples {fault}: {first}{more}")
 
 
-def shown(split: Split, i: int) -> str:
-    """An example with its label: `17 (-1)`, with its file where it has one."""
+def show_label(split: Split, i: int) -> str:
+    """An example and its label, `17 (-1)`; by file name where the images have files."""
     label, paths = split.labels[i], getattr(split.images, "paths", None)
     value = f" ({label.item():g})" if label.numel() == 1 else ""
     return f"{i if paths is None else paths[i]}{value}"

@@ -1,4 +1,4 @@
-"""Some of the classes of a data set."""
+"""Training on a subset of a data set's classes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,24 +9,27 @@ from trainer.core.errors import ConfigError, DataError, nearest
 from trainer.dataset.shared.split import Split
 
 
-def chosen(wanted: Sequence[int | str], names: tuple[str, ...], train: Split) -> list[int]:
-    """The numbers of the wanted classes.
+def class_ids(wanted: Sequence[int | str], names: tuple[str, ...], train: Split) -> list[int]:
+    """The ids of the wanted classes, given by name or id.
 
-    Raises ConfigError, and DataError where there is nothing to train one of them on.
+    Raises ConfigError for an unknown or repeated class, DataError for one with no training example.
     """
     if not train.classed:
-        raise ConfigError(f"dataset.classes needs a class for each image, not a {train.target}")
-    numbers = [number_of(item, names) for item in wanted]
-    if len(set(numbers)) < len(numbers):
-        raise ConfigError(f"dataset.classes names a class twice: {', '.join(map(str, wanted))}")
-    for number in numbers:
-        if not (train.labels[train.ids] == number).any():
-            raise DataError(f"dataset.classes: no training example of class {names[number]}")
-    return numbers
+        raise ConfigError(
+            f"dataset.classes needs a class label per image; these labels are of type "
+            f"{train.target}; set dataset.classes=null"
+        )
+    ids = [class_id(item, names) for item in wanted]
+    if len(set(ids)) < len(ids):
+        raise ConfigError(f"dataset.classes lists a class twice: {', '.join(map(str, wanted))}")
+    for i in ids:
+        if not (train.labels[train.ids] == i).any():
+            raise DataError(f"dataset.classes: class {names[i]} has no training examples")
+    return ids
 
 
-def number_of(item: int | str, names: tuple[str, ...]) -> int:
-    """The number of the class of a name, or of a number that is no class's name."""
+def class_id(item: int | str, names: tuple[str, ...]) -> int:
+    """The id of a class given by name or, where no class has the number as its name, by id."""
     if str(item) in names:
         return names.index(str(item))
     if isinstance(item, int) and 0 <= item < len(names):
@@ -35,8 +38,8 @@ def number_of(item: int | str, names: tuple[str, ...]) -> int:
     raise ConfigError(f"dataset.classes: no class {item} among the {len(names)}.{close}")
 
 
-def restrict(split: Split, kept: Sequence[int]) -> Split:
-    """The examples of the classes `kept`, which become 0, 1, ...; labels of the others are −1."""
+def keep_classes(split: Split, kept: Sequence[int]) -> Split:
+    """The examples of the classes `kept`, renumbered 0, 1, ...; other labels become −1."""
     labels = torch.full_like(split.labels, -1)
     for new, old in enumerate(kept):
         labels[split.labels == old] = new

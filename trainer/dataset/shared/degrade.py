@@ -1,7 +1,7 @@
-"""Twists of a training split: fewer examples, fewer of some classes, wrong labels.
+"""Deliberate degradations of a training split: imbalance, fewer examples, wrong labels.
 
-Pure functions of the split, their settings and the seed. Dataset ids stay what they were, and
-labels of examples outside the split are not touched.
+Pure functions of the split, the settings and the seed. Dataset ids do not change, nor do the
+labels of examples outside the split.
 """
 
 from dataclasses import replace
@@ -17,31 +17,31 @@ from trainer.dataset.shared.split import Split, divide
 
 Tail = Literal["exponential", "step"]
 Noise = Literal["symmetric", "pairwise"]
-IMBALANCE, SUBSET, NOISE, THRESHOLD = range(4)  # each twist's stream of random numbers
+IMBALANCE, SUBSET, NOISE, THRESHOLD = range(4)  # random streams, one per degradation
 TINY = 1e-9  # 5000 · 100^(−1) is 49.999... in floating point
 
 
 def imbalance(split: Split, classes: int, factor: float, kind: Tail, seed: int) -> Split:
-    """The split with as many of each class as the profile of `tail` allows, drawn at random.
+    """Draw from each class at random the number of examples that `tail_counts` allows.
 
-    A larger factor keeps a part of what a smaller one keeps.
+    What a larger factor keeps is a subset of what a smaller one keeps.
     """
     labels = split.labels[split.ids].numpy()
     counts = np.bincount(labels, minlength=classes)
     order = generator(seed, Purpose.DEGRADE, IMBALANCE).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
     place = np.arange(len(order)) - (np.cumsum(counts) - counts)[labels[order]]
-    keep = order[place < tail(counts, factor, kind)[labels[order]]]
+    keep = order[place < tail_counts(counts, factor, kind)[labels[order]]]
     return replace(split, ids=split.ids[torch.from_numpy(np.sort(keep))])
 
 
-def tail(counts: np.ndarray, factor: float, kind: Tail) -> np.ndarray:
-    """Examples [C] of each class, at most counts [C]; the largest class is `factor` × the last.
+def tail_counts(counts: np.ndarray, factor: float, kind: Tail) -> np.ndarray:
+    """Examples to keep of each class [C], at most counts [C]; largest over smallest is `factor`.
 
-    `exponential`: n_c = n · factor^(−c / (C − 1)), c the class's number (Cui et al. 2019,
-    https://arxiv.org/abs/1901.05555, sec. 5). `step`: the last half of the classes have n / factor
-    (Buda et al. 2018, https://arxiv.org/abs/1710.05381). n is the largest number that every class
-    has examples enough for. Rounded down, as the published long-tailed CIFAR is.
+    `exponential`: n_c = n · factor^(−c / (C − 1)), c the class id (Cui et al. 2019,
+    https://arxiv.org/abs/1901.05555, sec. 5). `step`: the last half of the classes keep n / factor
+    (Buda et al. 2018, https://arxiv.org/abs/1710.05381). n is as large as the class counts allow.
+    Counts are rounded down, as in the published long-tailed CIFAR.
     """
     number = len(counts)
     if kind == "exponential":
@@ -53,7 +53,10 @@ def tail(counts: np.ndarray, factor: float, kind: Tail) -> np.ndarray:
 
 
 def subset(split: Split, size: float, seed: int) -> Split:
-    """A stratified part: a fraction below 1, or a number of examples."""
+    """A stratified subset: `size` is a fraction below 1, or a number of examples.
+
+    Raises DataError for more examples than the split has.
+    """
     if size > len(split):
         raise DataError(f"dataset.subset={size}: the training split has {len(split)} examples")
     fraction = size if size < 1 else size / len(split)
@@ -61,10 +64,10 @@ def subset(split: Split, size: float, seed: int) -> Split:
 
 
 def label_noise(split: Split, classes: int, rate: float, kind: Noise, seed: int) -> Split:
-    """The split with a rounded `rate` of its labels wrong.
+    """Replace a fraction `rate` of the labels, rounded to whole examples, by wrong ones.
 
-    `symmetric`: one of the other C − 1 classes, each as likely. `pairwise`: c becomes c + 1, the
-    last class the first.
+    `symmetric`: one of the other C − 1 classes, uniformly. `pairwise`: c becomes c + 1, and the
+    last class becomes the first.
     """
     rng = generator(seed, Purpose.DEGRADE, NOISE)
     number = int(rate * len(split) + 0.5)
@@ -74,19 +77,22 @@ def label_noise(split: Split, classes: int, rate: float, kind: Noise, seed: int)
 
 
 def threshold_class(split: Split, classes: int, seed: int) -> Split:
-    """The split with n / (C + 1) examples, at random, as a class C of their own.
+    """Relabel n / (C + 1) random examples as an extra class C.
 
-    No model can learn what they have in common, so their margins show what a wrong label looks
-    like (Pleiss et al. 2020, https://arxiv.org/abs/2001.10528, sec. 3.2).
+    They have nothing in common to learn, so their margins show what those of wrong labels look
+    like (Pleiss et al. 2020, https://arxiv.org/abs/2001.10528, sec. 3.2). Raises DataError for a
+    split that is too small.
     """
     number = len(split) // (classes + 1)
     if not number:
-        raise DataError(f"dataset.threshold_class needs more than {classes} training examples")
+        raise DataError(
+            f"dataset.threshold_class needs more than {classes} training examples, got {len(split)}"
+        )
     order = generator(seed, Purpose.DEGRADE, THRESHOLD).permutation(len(split))
-    chosen = split.ids[torch.from_numpy(order[:number])]
-    return relabelled(split, chosen, torch.full((number,), classes))
+    picked = split.ids[torch.from_numpy(order[:number])]
+    return relabelled(split, picked, torch.full((number,), classes))
 
 
 def relabelled(split: Split, ids: Tensor, labels: Tensor) -> Split:
-    """The split with other labels [r] for the examples ids [r]."""
+    """Replace the labels of the examples ids [r] by labels [r]."""
     return replace(split, labels=split.labels.index_copy(0, ids, labels.to(split.labels.dtype)))

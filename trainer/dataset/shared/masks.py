@@ -20,10 +20,10 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(kw_only=True)
 class MaskDataset(TorchvisionDataset):
-    """RGB images of `size` x `size`: scaled so that they cover it, then cut in the middle.
+    """RGB images of `size` x `size`: scaled to cover it, then centre-cropped.
 
-    Images are scaled bilinearly and decoded when they are read, masks by the nearest pixel and all
-    decoded at the start.
+    Images are scaled bilinearly and decoded when read. Masks are scaled by nearest neighbour and
+    decoded at the start, all of them.
     """
 
     size: int = 256
@@ -33,27 +33,28 @@ class MaskDataset(TorchvisionDataset):
         within("dataset.size", self.size, "[1, inf)")
 
     def split(self, images: Sequence[str | Path], labels: Tensor) -> Split:
-        """A whole source as a split."""
+        """A split of all images and their labels [M] or masks [M, H, W]."""
         files = ImageFiles(images, (self.size, self.size), 3)
         return Split(files, labels, torch.arange(len(files)))
 
     def masks(self, paths: Sequence[str | Path]) -> Tensor:
-        """The masks uint8 [M, H, W] of files that hold class ids as grey or palette images."""
+        """Decode masks uint8 [M, H, W] from grey or palette images whose pixels are class ids."""
         out = torch.empty(len(paths), self.size, self.size, dtype=torch.uint8)
 
-        def decode(row: int) -> None:
+        def decode_row(row: int) -> None:
             out[row] = decode_mask(paths[row], self.size)
 
         with ThreadPoolExecutor() as pool:
-            list(pool.map(decode, range(len(paths))))
+            list(pool.map(decode_row, range(len(paths))))
         return out
 
 
 def decode_mask(path: str | Path, size: int) -> Tensor:
-    """The mask as uint8 [H, W]. Raises DataError that names the file."""
+    """The mask as uint8 [H, W]. Raises DataError naming the file."""
     with open_image(path) as image:
         if image.mode not in ("L", "P"):
-            raise unreadable(path, ValueError(f"a mask holds one byte a pixel, not {image.mode}"))
+            fault = f"a mask must have one byte per pixel, got mode {image.mode}"
+            raise unreadable(path, ValueError(fault))
         try:
             return torch.from_numpy(np.array(fit(image, size, size, Image.Resampling.NEAREST)))
         except UNREADABLE as error:

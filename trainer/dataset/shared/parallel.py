@@ -1,28 +1,25 @@
-"""Work on many examples by several processes at once."""
+"""Process many examples in parallel worker processes."""
 
 import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from trainer.core.errors import DataError
-from trainer.dataset.shared.workers import ReadLog, told, watched
+from trainer.dataset.shared.workers import ReadLog, WatchedLoader, watch_workers
 
 T = TypeVar("T")
 
 
 class Chunks(Dataset[T | str]):
-    """The result for each chunk of the numbers 0 to N - 1; what to say of an error instead of it.
-
-    Raised in a worker, it would come out with a traceback for text.
-    """
+    """The result of `work` on each chunk of the numbers 0 to N - 1, or the message of its error."""
 
     def __init__(self, work: Callable[[range], T], number: int, size: int, workers: int) -> None:
         self.work = work
         self.number = number
         self.size = size
-        self.notes = ReadLog(None, workers)
+        self.log = ReadLog(None, workers)
 
     def __len__(self) -> int:
         return (self.number + self.size - 1) // self.size
@@ -30,31 +27,26 @@ class Chunks(Dataset[T | str]):
     def __getitem__(self, chunk: int) -> T | str:
         first = chunk * self.size
         ids = range(first, min(first + self.size, self.number))
-        self.notes.begin(ids)
-        try:
-            return self.work(ids)
-        except Exception as error:
-            return told(error, None, ids)
-        finally:
-            self.notes.begin([])
+        return self.log.attempt(ids, lambda: self.work(ids))
 
 
 def in_chunks(
     work: Callable[[range], T], number: int, size: int, workers: int
 ) -> Iterator[tuple[range, T]]:
-    """The results of `work` on chunks of `size` of `number` examples, in order.
+    """Yield each chunk of `size` of the ids 0 to `number` - 1 with `work` of it, in order.
 
-    By at most `workers` processes, one for each core and chunk; by this one where that makes one
-    or none. Raises DataError where the work does.
+    Runs in at most `workers` processes, no more than there are cores or chunks; in this process
+    if that leaves fewer than two. Raises DataError if `work` raises.
     """
     chunks = Chunks(work, number, size, workers)
-    many = min(workers, available_cores(), len(chunks))
-    if many < 2:
+    processes = min(workers, available_cores(), len(chunks))
+    if processes < 2:
         results = map(chunks.__getitem__, range(len(chunks)))
     else:
-        results = watched(
-            DataLoader(chunks, batch_size=None, num_workers=many, multiprocessing_context="fork")
+        loader = WatchedLoader(
+            chunks, batch_size=None, num_workers=processes, multiprocessing_context="fork"
         )
+        results = watch_workers(loader, chunks.log)
     for chunk, result in enumerate(results):
         if isinstance(result, str):
             raise DataError(result)
@@ -62,7 +54,7 @@ def in_chunks(
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Images by number, and splits: lists of the numbers."""
+"""Images by number, and splits: lists of those numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +13,12 @@ from trainer.core.errors import DataError
 
 
 class Images(Protocol):
-    """M images of one shape, held in memory or decoded on demand."""
+    """M images of one shape, in memory or decoded on demand."""
 
     shape: tuple[int, int, int]  # C, H, W
 
     def __len__(self) -> int:
-        """M."""
+        """The number of images, M."""
         ...
 
     def read(self, ids: Sequence[int]) -> Tensor:
@@ -27,7 +27,7 @@ class Images(Protocol):
 
 
 class Pixels:
-    """Images that are held as one uint8 tensor [M, C, H, W]."""
+    """Images in memory as one uint8 tensor [M, C, H, W]."""
 
     def __init__(self, pixels: Tensor) -> None:
         self.pixels = pixels
@@ -47,36 +47,38 @@ class Split:
 
     images: Images
     labels: Tensor  # [M, ...] of the whole source
-    ids: Tensor  # [n] the rows that belong to the split
+    ids: Tensor  # [n] the rows in this split
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
     def target(self) -> Target:
-        """What a label is: a class id [M], a mask [M, H, W], numbers [M] or [M, D], an image.
+        """The type of the labels: class ids [M], masks [M, H, W], numbers [M] or [M, D], or images.
 
         Raises DataError for labels [M, ...] of another type or shape.
         """
-        kinds: dict[int, Target] = {1: "class", 3: "mask"}
+        targets: dict[int, Target] = {1: "class", 3: "mask"}
         if self.labels.is_floating_point():
-            kinds = {1: "vector", 2: "vector", 4: "image"}
-        if self.labels.ndim not in kinds:
-            kind, shape = self.labels.dtype, list(self.labels.shape)
-            raise DataError(f"labels must be classes, masks, vectors or images, got {kind} {shape}")
-        return kinds[self.labels.ndim]
+            targets = {1: "vector", 2: "vector", 4: "image"}
+        if self.labels.ndim not in targets:
+            dtype, shape = self.labels.dtype, list(self.labels.shape)
+            raise DataError(
+                f"labels must be classes, masks, vectors or images, got {dtype} {shape}"
+            )
+        return targets[self.labels.ndim]
 
     @property
     def classed(self) -> bool:
-        """Whether the labels are class ids: one integer for each example."""
+        """Whether labels are class ids, one integer per example."""
         return self.target == "class"
 
 
 def divide(split: Split, fraction: float, rng: np.random.Generator) -> tuple[Split, Split]:
-    """Cut a stratified `fraction` off: (the part, the rest), ids in ascending order.
+    """Cut off a stratified `fraction`: (the part, the rest), each with ids in ascending order.
 
-    Each class gives its own share, rounded so that the part has the right size as a whole. By one
-    generator, what f cuts off is what 1 − f leaves.
+    Each class contributes its share, rounded so that the part as a whole has the right size. With
+    the same generator state, fraction f cuts off exactly what 1 − f leaves.
     """
     if fraction > 0.5:
         rest, part = divide(split, round(1 - fraction, 12), rng)
@@ -84,7 +86,7 @@ def divide(split: Split, fraction: float, rng: np.random.Generator) -> tuple[Spl
     strata = split.labels[split.ids].numpy() if split.classed else np.zeros(len(split))
     order = rng.permutation(len(strata))
     order = order[np.argsort(strata[order], kind="stable")]
-    # Every 1/fraction-th row of the list sorted by class: proportions hold to within one row.
+    # Every 1/fraction-th row of the list sorted by class: proportions are exact to within one row.
     marks = np.floor(np.arange(len(order) + 1) * fraction + 0.5)
     taken = np.zeros(len(order), bool)
     taken[order] = np.diff(marks) > 0

@@ -1,4 +1,4 @@
-"""What the data sets that torchvision reads have in common."""
+"""Base of the data sets that torchvision reads, and their download."""
 
 import fcntl
 import os
@@ -19,8 +19,8 @@ import torch
 from trainer.core.errors import DataError
 from trainer.dataset.base import Dataset, Pixels, Split
 
-# What torchvision raises for files that are absent, cut short or something else altogether, and for
-# a connection or an archive that breaks off.
+# What torchvision raises for files that are missing, truncated or of another format, and for a
+# connection or an archive that breaks off.
 DAMAGED = (
     RuntimeError,
     OSError,
@@ -32,67 +32,69 @@ DAMAGED = (
     tarfile.TarError,
 )
 
-
-ABSENT = "give the folder as dataset.root, or dataset.download=true"
-FETCH = ".fetch-"  # how the folders begin that are fetched into
+MISSING = "set dataset.root to its folder, or dataset.download=true"
+DOWNLOAD = ".fetch-"  # prefix of the temporary folders of downloads
 
 
 @dataclass(kw_only=True)
 class TorchvisionDataset(Dataset):
-    """A data set under `root`, fetched into it when `download` is true and it is absent."""
+    """A data set under `root`, downloaded there if it is missing and `download` is true."""
 
     root: str = "data"
     download: bool = False
 
-    def read(self, make: Callable[..., Any], **which: object) -> Any:
-        """Call torchvision's class; a data set that is not there is one line, no folder left."""
+    def open_source(self, make: Callable[..., Any], **which: object) -> Any:
+        """Call a torchvision data set class, downloading the data if asked to.
+
+        Raises DataError, and leaves no new folder behind, if the data is missing or damaged.
+        """
         try:
             if self.download:
-                return fetched(make, Path(self.root), **which)
+                return download(make, Path(self.root), **which)
             return make(self.root, download=False, **which)
         except DAMAGED as error:
-            what = "could not be fetched" if self.download else "is not there or is damaged"
-            todo = "check the network" if self.download else ABSENT
+            fault = "could not be downloaded" if self.download else "is missing or damaged"
+            advice = "check the network" if self.download else MISSING
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             reason = reason.partition(" You can use download=")[0].rstrip(":.")
             raise DataError(
-                f"{make.__name__} {what} under dataset.root={self.root}: {reason}; {todo}"
+                f"{make.__name__} {fault} under dataset.root={self.root}: {reason}; {advice}"
             ) from error
 
 
-def fetched(make: Callable[..., Any], root: Path, **which: object) -> Any:
-    """The data set under a root, fetched where it is not there, by one process at a time.
+def download(make: Callable[..., Any], root: Path, **which: object) -> Any:
+    """The data set under a root, downloaded if it is missing, by one process at a time.
 
-    It is fetched into a folder of its own and moved when it is whole. A failure leaves nothing,
-    and of others' files it touches none.
+    The download goes to a temporary folder and is moved when complete. A failure leaves nothing
+    behind; files that were already there are not touched.
     """
-    there = partial(make, str(root), download=False, **which)
+    existing = partial(make, str(root), download=False, **which)
     with suppress(*DAMAGED):
-        return there()
-    absent = [path for path in (root, *root.parents) if not path.exists()]
+        return existing()
+    created = [path for path in (root, *root.parents) if not path.exists()]
     root.mkdir(parents=True, exist_ok=True)
     try:
-        with locked(root) as held:
-            with suppress(*DAMAGED):  # another process may have fetched it meanwhile
-                return there()
-            for stale in root.glob(f"{FETCH}*") if held else ():
-                shutil.rmtree(stale, ignore_errors=True)  # a killed process left it
-            with TemporaryDirectory(prefix=FETCH, dir=root) as folder:
+        with lock_folder(root) as locked:
+            with suppress(*DAMAGED):  # another process may have downloaded it meanwhile
+                return existing()
+            for stale in root.glob(f"{DOWNLOAD}*") if locked else ():
+                shutil.rmtree(stale, ignore_errors=True)  # left by a killed process
+            with TemporaryDirectory(prefix=DOWNLOAD, dir=root) as folder:
                 make(folder, download=True, **which)
                 for path in Path(folder).iterdir():
                     move(path, root / path.name)
-            return there()
+            return existing()
     finally:
-        for path in absent:
-            with suppress(OSError):  # it has something in it
+        for path in created:
+            with suppress(OSError):  # not empty
                 path.rmdir()
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[bool]:
-    """Hold a folder; wait for another process that does.
+def lock_folder(folder: Path) -> Iterator[bool]:
+    """Lock a folder, waiting for another process that holds the lock.
 
-    Gives whether it is held: some network disks know no locks.
+    Yields whether it is locked: some network file systems have no locks.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -107,7 +109,7 @@ def locked(folder: Path) -> Iterator[bool]:
 
 
 def move(path: Path, target: Path) -> None:
-    """Move a file or folder; what a folder holds goes into one that is there."""
+    """Move a file or folder, merging folders that exist on both sides."""
     if path.is_dir() and target.is_dir():
         for child in path.iterdir():
             move(child, target / child.name)
@@ -116,7 +118,7 @@ def move(path: Path, target: Path) -> None:
 
 
 def split_of(images: np.ndarray | torch.Tensor, labels: object) -> Split:
-    """A whole source as a split. images uint8 [N, H, W] or [N, C, H, W]."""
+    """A split of a whole source: images uint8 [N, H, W] or [N, C, H, W], labels [N]."""
     pixels = torch.as_tensor(images).contiguous()
     pixels = pixels[:, None] if pixels.ndim == 3 else pixels
     return Split(Pixels(pixels), torch.as_tensor(labels).long(), torch.arange(len(pixels)))

@@ -1,142 +1,158 @@
-"""The processes that read images: what is said of one that raises, dies, or says nothing.
+"""DataLoader workers: one that raises, dies or hangs becomes a DataError that names its examples.
 
-Each notes what it reads where the main process sees it, so that an error names the examples.
+torch reports a dead worker through a SIGCHLD handler, which raises inside whatever code the signal
+interrupts: an optimizer step, or the shutdown of another loader. It is uninstalled here, and the
+workers are checked while a result is awaited.
 """
 
 import os
-import re
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import RawArray
-from types import FrameType
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
-from weakref import WeakSet
 
-from torch.utils.data import get_worker_info
+from torch.utils.data import DataLoader, get_worker_info
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from trainer.core.errors import DataError
 from trainer.dataset.shared.split import Images
 
 T = TypeVar("T")
 
-NAMED = 5  # examples that an error names
-DEAD = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (.+)")
-SILENT = re.compile(r"DataLoader timed out after ([\d.]+) seconds")
+NAMED = 5  # examples listed in an error message
+CHECK_EVERY = 1.0  # seconds
+EXITING = 0.2  # seconds from the closing of a worker's pipes to its exit
+TIMED_OUT = "DataLoader timed out"  # how torch's message begins
 
 
 class ReadLog:
-    """What each worker of a loader is reading: its process, how many examples, the first of them.
+    """Records what each worker of a loader is reading: its pid, how many examples, the first five.
 
-    Workers are forked, so that they write into the memory that is made here.
+    The rows are shared memory, so they must exist before the workers are forked.
     """
 
     def __init__(self, images: Images | None, workers: int) -> None:
         self.images = images
         self.rows = [RawArray("q", 2 + NAMED) for _ in range(workers)]
-        every.add(self)
 
-    def begin(self, ids: Sequence[int]) -> None:
-        """Note, in a worker, what it reads from now on; [] when it is done."""
+    def attempt(self, ids: Sequence[int], read: Callable[[], T]) -> T | str:
+        """Call `read`, recording that it reads `ids`; return an error as its message.
+
+        An error raised in a worker would reach the main process with a traceback as its text.
+        """
+        self.record(ids)
+        try:
+            return read()
+        except Exception as error:
+            return read_error(error, self.images, ids)
+        finally:
+            self.record([])
+
+    def record(self, ids: Sequence[int]) -> None:
+        """Record what this worker reads from now on; nothing in the main process."""
         worker = get_worker_info()
         if worker is not None:
             first = list(ids[:NAMED])
             self.rows[worker.id][:] = [os.getpid(), len(ids), *first, *[0] * (NAMED - len(first))]
 
-    def read_by(self, pids: Sequence[int] | None = None) -> list[str]:
-        """What those processes were reading, or all of them."""
-        held = [row[:] for row in self.rows if pids is None or row[0] in pids]
-        return [named(self.images, row[2:], row[1]) for row in held if row[1]]
+    def read_by(self, pids: Sequence[int | None]) -> list[str]:
+        """Describe what the workers `pids` are reading, one text for each that is reading."""
+        rows = [row[:] for row in self.rows if row[0] in pids]
+        return [list_examples(self.images, row[2:], row[1]) for row in rows if row[1]]
 
 
-every: WeakSet[ReadLog] = WeakSet()
-over: set[int] = set()  # processes whose end has been told
-
-
-def named(images: Images | None, ids: Sequence[int], number: int | None = None) -> str:
-    """The first of some examples, by their files where they have some."""
+def list_examples(images: Images | None, ids: Sequence[int], number: int | None = None) -> str:
+    """List the first of `number` examples, by file name where the images have files."""
     paths = getattr(images, "paths", None)
     first = ids[: min(NAMED, number or len(ids))]
-    what = "examples" if paths is None else "files"
-    said = ", ".join(str(i if paths is None else paths[i]) for i in first)
+    noun = "examples" if paths is None else "files"
+    names = ", ".join(str(i if paths is None else paths[i]) for i in first)
     more = (number or len(ids)) - len(first)
-    return f"{what} {said}{f' and {more} more' if more > 0 else ''}"
+    return f"{noun} {names}{f' and {more} more' if more > 0 else ''}"
 
 
-def told(error: Exception, images: Images | None, ids: Sequence[int]) -> str:
-    """What is said of an error in reading some examples."""
+def read_error(error: Exception, images: Images | None, ids: Sequence[int]) -> str:
+    """The one-line message for an error raised while reading examples `ids`."""
     if isinstance(error, DataError):
         return str(error)
     reason = (str(error).splitlines() or [""])[0]
-    return f"{named(images, ids)} cannot be read: {type(error).__name__}: {reason}"
+    return f"{list_examples(images, ids)} cannot be read: {type(error).__name__}: {reason}"
 
 
-def watched(results: Iterable[T]) -> Iterator[T]:
-    """The results of a DataLoader. Raises DataError where a worker has died or says nothing."""
-    iterator = None
+class WatchedIterator(_MultiProcessingDataLoaderIter):
+    """torch's iterator, checking its workers every CHECK_EVERY seconds of waiting for a result."""
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        handler = signal.getsignal(signal.SIGCHLD)
+        super().__init__(loader)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)
+
+    def _try_get_data(self, timeout: float = CHECK_EVERY) -> Any:
+        """Whether a result came in time, and the result. Raises RuntimeError for a dead worker."""
+        waited, success, result = 0.0, False, None
+        while not success and waited < timeout:
+            success, result = super()._try_get_data(min(CHECK_EVERY, timeout - waited))
+            waited += CHECK_EVERY
+        return success, result
+
+
+class WatchedLoader(DataLoader[T]):
+    """A DataLoader whose iterators notice dead workers; see `watch_workers`."""
+
+    def _get_iterator(self) -> Any:
+        if self.num_workers == 0:
+            return super()._get_iterator()
+        self.check_worker_number_rationality()
+        return WatchedIterator(self)
+
+
+def watch_workers(loader: WatchedLoader[T], log: ReadLog) -> Iterator[T]:
+    """Yield a loader's results.
+
+    Raises DataError within seconds if a worker dies, and after the loader's timeout if one hangs.
+    """
+    iterator: Any = loader._iterator  # of the previous epoch, if its workers persist
     try:
-        iterator = iter(results)
-        listen()
+        iterator = iter(loader)
         yield from iterator
     except (RuntimeError, OSError, EOFError) as error:
-        # Where a pipe told of a death, its signal is still to come: while the loader is taken down.
-        over.update(process.pid for process in getattr(iterator, "_workers", ()))
-        raise ended(error) from error
+        workers = getattr(iterator, "_workers", ())
+        message = worker_failure(error, workers, loader.timeout, log)
+        if message is None:
+            raise
+        raise DataError(message) from error
 
 
-def listen() -> None:
-    """Let the signal of a worker's end, which may come at any moment, raise DataError too."""
-    handler: Any = signal.getsignal(signal.SIGCHLD)
-    here = threading.current_thread() is threading.main_thread()
-    if not here or not callable(handler) or hasattr(handler, "worded"):
-        return
-
-    def worded(number: int, frame: FrameType | None) -> None:
-        try:
-            handler(number, frame)
-        except RuntimeError as error:
-            # Each later signal, of another's end, tells of it again. While a loader is taken down
-            # nobody would catch it: who waits for the dead process finds it gone.
-            if not known(error) and not taking_down(frame):
-                raise ended(error) from error
-
-    worded.worded = True  # pyright: ignore
-    signal.signal(signal.SIGCHLD, worded)
-
-
-def taking_down(frame: FrameType | None) -> bool:
-    """Whether a DataLoader is ending its processes in the code that a signal has interrupted."""
-    while frame is not None and frame.f_code.co_name != "_shutdown_workers":
-        frame = frame.f_back
-    return frame is not None
-
-
-def known(error: Exception) -> bool:
-    """Whether an error is of processes whose end has been told."""
-    dead = DEAD.search(str(error))
-    return dead is not None and over.issuperset(numbers(dead[1]))
-
-
-def numbers(text: str) -> list[int]:
-    """`12, 13` as numbers."""
-    return [int(number) for number in text.split(",")]
-
-
-def ended(error: Exception) -> Exception:
-    """What to raise for what torch says of its workers; other errors as they are."""
-    text = str(error)
-    pids = None
-    if dead := DEAD.search(text):
-        pids, how = numbers(dead[1]), dead[2].strip().rstrip(".")
-        over.update(pids)
-    elif silent := SILENT.search(text):
-        how = f"has said nothing for {float(silent[1]):g} s (loader.timeout)"
+def worker_failure(
+    error: Exception, workers: Sequence[BaseProcess], timeout: float, log: ReadLog
+) -> str | None:
+    """The message for an error raised by a DataLoader; None if it is not about the workers."""
+    timed_out = str(error).startswith(TIMED_OUT)
+    if not timed_out:
+        for worker in workers:
+            worker.join(EXITING)
+    dead = [worker for worker in workers if worker.exitcode is not None]
+    if dead:
+        how = " and ".join(dict.fromkeys(exit_reason(worker.exitcode or 0) for worker in dead))
+    elif timed_out:
+        how = f"has not responded for loader.timeout={timeout:g} s"
     elif isinstance(error, (OSError, EOFError)):
-        how = f"is gone ({type(error).__name__})"  # while it handed a batch over
+        how = f"closed its connection ({type(error).__name__})"
     else:
-        return error
-    reading = "; ".join(what for notes in every for what in notes.read_by(pids))
-    return DataError(
-        f"a process of the loader {how}{reading and ' while it read '}{reading}; "
-        "with loader.workers=0 this process reads"
+        return None
+    reading = "; ".join(log.read_by([worker.pid for worker in dead or workers]))
+    return (
+        f"a loader worker {how}{reading and ' while reading '}{reading}; "
+        "loader.workers=0 reads in the main process"
     )
+
+
+def exit_reason(code: int) -> str:
+    """How a process ended, from its exit code; −9 is SIGKILL."""
+    if code >= 0:
+        return f"exited with code {code}"
+    name = signal.Signals(-code).name
+    return f"was killed by {name}{' (out of memory?)' if name == 'SIGKILL' else ''}"

@@ -75,14 +75,14 @@ def from_timm(name: str, file: str | None, shape: tuple[int, int, int], classes:
     import timm
 
     from trainer.model.shared.library import Library, load
-    from trainer.model.shared.pretrained import read
+    from trainer.model.shared.pretrained import read_state_dict
     from trainer.model.timm import fetch, head_in
 
     if file is None:
         network = fetch(name, {})
     else:
         network = timm.create_model(name, pretrained=False, num_classes=classes)
-        load(network, read(file), "", f"model.pretrained={file}")
+        load(network, read_state_dict(file), "", f"model.pretrained={file}")
     config = getattr(network, "pretrained_cfg", {})
     made = Library(network, head_in(network, name), name=name, shape=shape)
     return made, tuple(config.get("mean", MEAN)), tuple(config.get("std", STD))

@@ -1,1 +1,1 @@
-"""What the options of model share."""
+"""Helpers shared by the models: heads, building blocks, library networks, weight files."""

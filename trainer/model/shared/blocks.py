@@ -1,4 +1,4 @@
-"""The blocks that a model is built of, from input to output."""
+"""The blocks a model is built of, from input to output."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 def blocks(module: nn.Module) -> Iterator[nn.Module]:
-    """The children, those in containers one by one."""
+    """The children of a module, with Sequential and ModuleList replaced by their own."""
     for child in module.children():
         if isinstance(child, (nn.Sequential, nn.ModuleList)):
             yield from blocks(child)

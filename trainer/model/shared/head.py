@@ -1,4 +1,4 @@
-"""The head: the last layer, which makes the outputs. All before it is the backbone."""
+"""The head: the last layer, which computes the outputs. Everything before it is the backbone."""
 
 from torch import nn
 
@@ -9,8 +9,8 @@ from trainer.init.base import LAYERS
 def head_of(model: nn.Module) -> str:
     """Dotted name of a model's last layer.
 
-    It is the model's attribute `head` where that is a name, otherwise the linear or convolution
-    layer that is defined last. Raises ConfigError where there is none.
+    The model's attribute `head` if that is a string, otherwise the linear or convolution layer
+    defined last. Raises ConfigError if there is none.
     """
     name = getattr(model, "head", None)
     if isinstance(name, str):
@@ -22,5 +22,5 @@ def head_of(model: nn.Module) -> str:
 
 
 def inside(name: str, module: str) -> bool:
-    """Whether a dotted name is that of a module or of something in it."""
+    """Whether a dotted name is that of a module or of something inside it."""
     return name == module or name.startswith(f"{module}.")

@@ -1,4 +1,4 @@
-"""A network of a library: its channels, its head and its weights fitted to the data."""
+"""Networks of libraries: channels, head and weights adapted to the data."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -10,18 +10,22 @@ from torch import Tensor, nn
 from trainer.core.ranges import within
 from trainer.model.shared.pretrained import adapt, first_convolution, load_backbone
 
-SIDES = (32, 64, 96, 128, 160, 192, 224, 240, 256, 288, 320, 384, 448, 512)  # to resize to
-REFUSALS = (RuntimeError, AssertionError, ValueError)  # of a network, for a size of image
+SIDES = (32, 64, 96, 128, 160, 192, 224, 240, 256, 288, 320, 384, 448, 512)  # sizes to resize to
+REFUSALS = (
+    RuntimeError,
+    AssertionError,
+    ValueError,
+)  # raised by networks for images of a wrong size
 
 Pretrained = bool | str
 Size = int | Literal["auto"]
 
 
 class Library(nn.Module):
-    """A network with its head named, on images resized where it cannot take them as they are.
+    """A library's network with its head named, which resizes images if need be.
 
-    `size` is the side that images are resized to; `auto` leaves them alone where the network takes
-    them, otherwise it is the smallest of 32, 64, ... 512 that the network takes.
+    Images are resized to `size` x `size`. `auto` leaves them alone if the network accepts them, and
+    otherwise uses the smallest of 32, 64, ... 512 that it accepts.
     """
 
     def __init__(
@@ -39,14 +43,14 @@ class Library(nn.Module):
         if isinstance(size, int):
             within("model.size", size, "[1, inf)")
         sides = (None, *SIDES) if size == "auto" else (size,)
-        self.side = next((side for side in sides if self.takes(shape, side)), 0)
+        self.side = next((side for side in sides if self.accepts(shape, side)), 0)
         if self.side == 0:
             image = f"images of {shape[0]}x{shape[1]}x{shape[2]}"
-            raise ValueError(f"model.name={name} does not take {image} with model.size={size}")
+            raise ValueError(f"model.name={name} does not accept {image} with model.size={size}")
 
     @torch.no_grad()
-    def takes(self, shape: tuple[int, int, int], side: int | None) -> bool:
-        """Whether a forward pass goes through with images of a shape resized to a side."""
+    def accepts(self, shape: tuple[int, int, int], side: int | None) -> bool:
+        """Whether the network runs on images of a shape [C, H, W] resized to a side (None: not)."""
         self.side = side
         self.network.eval()
         try:
@@ -58,12 +62,12 @@ class Library(nn.Module):
         return True
 
     def forward(self, images: Tensor) -> Tensor:
-        """[B, C, H, W] → [B, outputs], of a network for segmentation [B, outputs, H, W]."""
+        """[B, C, H, W] → [B, outputs]; for segmentation, [B, outputs, H, W]."""
         resized = images
         if self.side is not None:
             resized = F.interpolate(images, (self.side, self.side), mode="bilinear", antialias=True)
         outputs = self.network(resized)
-        if isinstance(outputs, dict):  # torchvision's for segmentation
+        if isinstance(outputs, dict):  # torchvision's segmentation networks
             outputs = outputs["out"]
             if outputs.shape[-2:] != images.shape[-2:]:
                 outputs = F.interpolate(outputs, images.shape[-2:], mode="bilinear")
@@ -71,14 +75,14 @@ class Library(nn.Module):
 
 
 def check_arguments(arguments: Mapping[str, Any], *refused: str) -> None:
-    """Raise ValueError for arguments by which a library reads or fetches weights in its own way."""
+    """Raise ValueError for arguments that make a library load or download weights by itself."""
     for name in refused:
         if name in arguments:
-            raise ValueError(f"model.arguments.{name} is not for here; give model.pretrained=FILE")
+            raise ValueError(f"model.arguments.{name} is not allowed; use model.pretrained=FILE")
 
 
 def set_channels(network: nn.Module, channels: int) -> None:
-    """Replace the first convolution by a new one where images have other than its channels."""
+    """Replace the first convolution if its input channels differ from the images'."""
     found = first_convolution(network)
     if found is None or found[1].in_channels == channels:
         return
@@ -96,7 +100,10 @@ def set_channels(network: nn.Module, channels: int) -> None:
 
 
 def load(network: nn.Module, state: dict[str, Tensor], head: str, origin: str) -> None:
-    """Load a state dict of the same network, of any channels and any head."""
+    """Load a state dict of the same network with any number of channels and any head.
+
+    `origin` is the setting it came from. Raises CheckpointError if it does not fit.
+    """
     found = first_convolution(network)
     if found is not None and f"{found[0]}.weight" in state:
         name = f"{found[0]}.weight"
@@ -105,9 +112,9 @@ def load(network: nn.Module, state: dict[str, Tensor], head: str, origin: str) -
 
 
 def no_weights(name: str, url: str, reason: object) -> ValueError:
-    """What to say of weights that cannot be fetched."""
+    """The error for weights that cannot be downloaded."""
     text = (str(reason).splitlines() or [type(reason).__name__])[0]
     return ValueError(
-        f"model.pretrained=true: the weights of {name} are not here and {url} cannot be fetched "
-        f"({text}); give model.pretrained=FILE or model.pretrained=false"
+        f"model.pretrained=true: the weights of {name} are not cached and cannot be "
+        f"downloaded from {url} ({text}); give model.pretrained=FILE or model.pretrained=false"
     )

@@ -1,1 +1,1 @@
-"""What the options of task share."""
+"""Helpers shared by the tasks."""

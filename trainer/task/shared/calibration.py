@@ -1,4 +1,4 @@
-"""Expected calibration error."""
+"""Expected calibration error of predicted probabilities."""
 
 import math
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def calibration_error(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
-    """Expected calibration error (Guo et al. 2017, eq. 3) of predictions [N] and their confidence.
+    """Expected calibration error (Guo et al. 2017, eq. 3) from confidence [N] and correct [N].
 
-    Σ_b n_b/N·|accuracy_b − confidence_b| over `bins` of equal width, [low, high), the last one with
-    1; the mean over a bin times its count is its sum. NaN where a confidence is.
+    Σ_b n_b/N·|accuracy_b − confidence_b| over `bins` of equal width, [low, high), the last one
+    including 1. NaN if a confidence is NaN. https://arxiv.org/abs/1706.04599
     """
     if confidence.isnan().any():
         return math.nan

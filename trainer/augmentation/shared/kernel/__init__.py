@@ -1,1 +1,1 @@
-"""Batched image operations: images [B, C, H, W] and a parameter [B] for each image of them."""
+"""Batched image operations: images [B, C, H, W], and parameters [B], one per image."""

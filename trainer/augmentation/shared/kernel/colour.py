@@ -1,7 +1,7 @@
-"""Batched kernels that change colours, each image by a factor of its own.
+"""Batched colour kernels with one factor per image.
 
-Equal, image by image, to torchvision.transforms.v2.functional on float images in [0, 1]. An image
-has three channels (RGB) or one (grey), which `saturation` and `hue` leave as it is.
+Each image gets the result of torchvision.transforms.v2.functional on float images in [0, 1]. Images
+have three channels (RGB) or one (grey), which `saturation` and `hue` leave unchanged.
 """
 
 import torch
@@ -11,7 +11,7 @@ LUMA = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue in
 
 
 def grey(images: Tensor) -> Tensor:
-    """[B, C, H, W] to [B, 1, H, W]."""
+    """Luma of images [B, C, H, W], as [B, 1, H, W]."""
     if images.shape[1] == 1:
         return images
     red, green, blue = images.split(1, dim=1)
@@ -19,41 +19,41 @@ def grey(images: Tensor) -> Tensor:
 
 
 def blend(images: Tensor, others: Tensor | float, factor: Tensor) -> Tensor:
-    """`factor` [B] of the images and the rest, which may be negative, of the others."""
+    """Blend factor [B] of images [B, C, H, W] with 1 − factor of others, clipped to [0, 1]."""
     factor = factor.view(-1, 1, 1, 1)
     return (images * factor).add_((1 - factor) * others).clamp_(0, 1)
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """0 is black, 1 no change, 2 twice as bright."""
+    """Scale brightness by factor [B]: 0 is black, 1 no change, 2 twice as bright."""
     return (images * factor.view(-1, 1, 1, 1)).clamp_(0, 1)
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """0 is the mean grey, 1 no change."""
+    """Scale contrast by factor [B]: 0 is the image's mean grey, 1 no change."""
     return blend(images, grey(images).mean((1, 2, 3), keepdim=True), factor)
 
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """0 is grey, 1 no change."""
+    """Scale saturation by factor [B]: 0 is grey, 1 no change."""
     return images if images.shape[1] == 1 else blend(images, grey(images), factor)
 
 
 def hue(images: Tensor, turn: Tensor) -> Tensor:
-    """Turn the hue by `turn` [B] of the colour circle, −0.5 to 0.5.
+    """Rotate the hue by `turn` [B], a fraction of the colour circle from −0.5 to 0.5.
 
-    In sixths of the circle, red lies at 0, green at 2 and blue at 4. Where the hue is d away from a
-    channel, the channel is min + (max − min)·clip(2 − d, 0, 1) of all three.
+    In sixths of the circle, red is at 0, green at 2 and blue at 4. A channel at distance d from the
+    hue has the value min + (max − min)·clip(2 − d, 0, 1), with min and max over the channels.
     """
     if images.shape[1] == 1:
         return images
     red, green, blue = images.split(1, dim=1)
     low = torch.minimum(torch.minimum(red, green), blue)
     high = torch.maximum(torch.maximum(red, green), blue)
-    spread = high - low
-    place = torch.where(high == green, (blue - red).add_(spread, alpha=2), red - green + 4 * spread)
-    place = torch.where(high == red, green - blue, place).div_(spread.clamp(min=1e-20))
+    chroma = high - low
+    place = torch.where(high == green, (blue - red).add_(chroma, alpha=2), red - green + 4 * chroma)
+    place = torch.where(high == red, green - blue, place).div_(chroma.clamp(min=1e-20))
     place = (place + 6 * turn.view(-1, 1, 1, 1)).remainder_(6)
     away = torch.cat([place, place - 2, place - 4], dim=1).abs_()
     part = away.sub_(3).abs_().sub_(1).clamp_(0, 1)  # 3 − |away − 3| is the shorter way round
-    return part.mul_(spread).add_(low)
+    return part.mul_(chroma).add_(low)

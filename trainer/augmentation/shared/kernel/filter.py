@@ -1,4 +1,4 @@
-"""Batched kernels that blend neighbours, each image by a strength of its own."""
+"""Batched smoothing kernels with one strength per image."""
 
 import torch
 import torch.nn.functional as F
@@ -6,10 +6,10 @@ from torch import Tensor
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor, size: int) -> Tensor:
-    """Blur [B, C, H, W] by a kernel of `size` (odd) pixels and deviation `sigma` [B] in pixels.
+    """Blur images [B, C, H, W] with a kernel of odd `size` and standard deviation `sigma` [B].
 
-    As torchvision's: the border is mirrored, and the kernel is taken at ±(size − 1)/2 divided by √2
-    in the exponent exp(−x²/σ²).
+    Both in pixels. As in torchvision, the border is mirrored; the weights are exp(−x²/(2σ²)) at the
+    pixels x from −(size − 1)/2 to (size − 1)/2.
     """
     half = size // 2
     x = torch.arange(-half, half + 1, device=images.device) / 2**0.5

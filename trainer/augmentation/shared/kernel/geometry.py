@@ -1,9 +1,9 @@
-"""Batched kernels that move pixels, each image by parameters of its own.
+"""Batched kernels that move pixels, with one set of parameters per image.
 
-Equal, image by image, to torchvision.transforms.v2.functional, whose conventions they take over:
-angles in degrees, positions in pixels. What lies outside of an image has the value `fill`.
-torchvision's bilinear `affine` blends a fill other than None in twice at the border; here it is
-blended in once, as if the image were surrounded by it.
+Each image gets the result of torchvision.transforms.v2.functional, with its conventions: angles in
+degrees, positions in pixels. Outside an image the value is `fill`. At the border, torchvision's
+bilinear `affine` blends in a fill other than None twice; here it is blended in once, as if the
+image were surrounded by it.
 """
 
 import torch
@@ -21,10 +21,11 @@ def affine_matrix(
     shear_y: Tensor | float = 0.0,
     centre: tuple[float, float] = (0.0, 0.0),
 ) -> Tensor:
-    """[B, 2, 3] that takes an output pixel (x, y, 1), from the middle, to where it comes from.
+    """Inverse affine matrices [B, 2, 3]: output pixel (x, y, 1), from the centre, to its source.
 
-    As torchvision's `affine`: `angle` [B] is clockwise, then `right` and `down` in pixels; the rest
-    [B] or one for all. `centre` (x, y), from the middle, is the point that stays.
+    As in torchvision's `affine`, `angle` [B] is clockwise and `right` and `down` are in pixels; all
+    but the angle are [B] or one number for all. `centre` (x, y), from the centre of the image, is
+    the fixed point.
     """
     turn, lean, rise = (torch.deg2rad(torch.as_tensor(a)) for a in (angle, shear_x, shear_y))
     a = (turn - rise).cos() / rise.cos()
@@ -39,7 +40,7 @@ def affine_matrix(
 
 
 def warp(images: Tensor, matrices: Tensor, *, nearest: bool = False, fill: float = 0.0) -> Tensor:
-    """[B, C, H, W] moved by inverse affine matrices [B, 2, 3], as `affine_matrix` makes them."""
+    """Move the pixels of [B, C, H, W] by inverse matrices [B, 2, 3] from `affine_matrix`."""
     height, width = images.shape[-2:]
     column = torch.arange(width, device=images.device) - (width - 1) / 2
     row = torch.arange(height, device=images.device) - (height - 1) / 2
@@ -50,7 +51,7 @@ def warp(images: Tensor, matrices: Tensor, *, nearest: bool = False, fill: float
 def sample(
     images: Tensor, rows: Tensor, columns: Tensor, *, nearest: bool = False, fill: float = 0.0
 ) -> Tensor:
-    """The pixels at rows [B, H'] and columns [B, W'] of [B, C, H, W]; 0 is the first's middle."""
+    """Pixels [B, C, H', W'] at rows [B, H'] and columns [B, W']; 0 is the centre of the first."""
     x, y = columns - (images.shape[-1] - 1) / 2, rows - (images.shape[-2] - 1) / 2
     across = torch.stack([x, torch.zeros_like(x)], dim=1)
     down = torch.stack([torch.zeros_like(y), y], dim=1)
@@ -58,7 +59,7 @@ def sample(
 
 
 def pick(images: Tensor, across: Tensor, down: Tensor, *, nearest: bool, fill: float) -> Tensor:
-    """The pixels at (x, y) = across [B, 2, W'] + down [B, 2, H'], from the middle of the image."""
+    """Pixels at (x, y) = across [B, 2, W'] + down [B, 2, H'], relative to the image's centre."""
     grid = images.new_empty(len(images), down.shape[2], across.shape[2], 2)
     for axis, length in enumerate((images.shape[-1], images.shape[-2])):
         x, y = across[:, axis, None, :] * (2 / length), down[:, axis, :, None] * (2 / length)
@@ -72,7 +73,7 @@ def pick(images: Tensor, across: Tensor, down: Tensor, *, nearest: bool, fill: f
 def cut(
     images: Tensor, top: Tensor, left: Tensor, padding: tuple[int, int], fill: float = 0.0
 ) -> Tensor:
-    """Pad [B, C, H, W] by (rows, columns) on either side, cut H × W at `top` and `left` [B]."""
+    """Pad [B, C, H, W] by (rows, columns) per side, then crop H × W at `top` and `left` [B]."""
     height, width = images.shape[-2:]
     rows, columns = padding
     padded = F.pad(images, [columns, columns, rows, rows], value=fill)
@@ -81,11 +82,11 @@ def cut(
 
 
 def resize_weights(size: int, resized: Tensor, offset: Tensor) -> Tensor:
-    """[B, size, size]: part of each pixel of an axis (last) in each of the output.
+    """Weights [B, output, input] that resize an axis of `size` pixels to `resized` [B] pixels.
 
-    The axis becomes `resized` [B] long, and its start comes to lie at `offset` [B] of an output as
-    long as before. The weights are torchvision's bilinear ones with antialiasing: triangles as wide
-    as an output pixel, at least as an input pixel. Rows outside of the resized image are zero.
+    The resized axis starts at `offset` [B] of an output of `size` pixels. The weights are
+    torchvision's for bilinear resizing with antialiasing: triangles as wide as an output pixel, but
+    at least as an input pixel. Rows outside the resized image are zero.
     """
     at = torch.arange(size, device=resized.device)
     place = at - offset[:, None]
@@ -99,7 +100,7 @@ def resize_weights(size: int, resized: Tensor, offset: Tensor) -> Tensor:
 def rectangle(
     top: Tensor, left: Tensor, height: Tensor | int, width: Tensor | int, size: tuple[int, int]
 ) -> Tensor:
-    """[B, H, W] bool, true inside of the rectangles, which may reach over the border."""
+    """Masks bool [B, H, W], true inside the rectangles; parts beyond the border are ignored."""
     row = torch.arange(size[0], device=top.device)
     column = torch.arange(size[1], device=top.device)
     bottom, right = top + height, left + width

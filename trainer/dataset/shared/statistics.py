@@ -1,0 +1,38 @@
+"""Mean and standard deviation of the channels of a split, from a sample of its images."""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from trainer.dataset.shared.split import Images, Split
+
+STATISTICS_SAMPLE = 2000  # images in the sample
+STATISTICS_CHUNK = 50  # of them in memory at once
+
+
+def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel, pixels in [0, 1], from evenly spaced images."""
+    last = len(split) - 1
+    at = torch.linspace(0, last, min(len(split), STATISTICS_SAMPLE)).long().clamp(max=last)
+    ids = split.ids[at]
+    get_or_make = getattr(split.images, "get_or_make", None)
+    if get_or_make is None:
+        sums = channel_sums(split.images, ids)
+    else:
+        what = f"sums {hashlib.sha256(ids.numpy().tobytes()).hexdigest()}"
+        shape = (2, split.images.shape[0] * 8)
+        cached = get_or_make(what, shape, lambda: channel_sums(split.images, ids).view(torch.uint8))
+        sums = cached.view(torch.float64)
+    mean, square = sums / len(at)
+    std = (square - mean.square()).clamp(min=0).sqrt()
+    return tuple(mean.tolist()), tuple(std.clamp(min=1e-3).tolist())
+
+
+def channel_sums(images: Images, ids: Tensor) -> Tensor:
+    """Per channel, the sums over images of its mean and of its mean square: float64 [2, C]."""
+    total = torch.zeros(2, images.shape[0], dtype=torch.float64)
+    for part in ids.split(STATISTICS_CHUNK):
+        pixels = images.read(part.tolist()).double() / 255
+        total += torch.stack([p.mean((2, 3)).sum(0) for p in (pixels, pixels.square())])
+    return total
