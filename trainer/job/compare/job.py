@@ -1,4 +1,4 @@
-"""Does it help, and by how much: groups of runs that differ in more than their seed."""
+"""Does it help, and by how much: groups of runs, summarised over seeds and compared."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from trainer.job.compare.comparison import Comparison, compare
 from trainer.job.compare.disagreements import Disagreement, disagree, records_of, thumbnails
 from trainer.job.compare.export import as_json, markdown, runs_csv, table_csv
 from trainer.job.compare.html.page import page
-from trainer.job.compare.runs import find, read
+from trainer.job.compare.runs import find_runs, read_run
 from trainer.job.compare.significance import Correction
-from trainer.job.compare.tables import brief
+from trainer.job.compare.tables import console_tables
 from trainer.report.console import table
 from trainer.storage.saved_run import SavedRun, listed
 
@@ -33,10 +33,11 @@ Found = list[Disagreement]
 class Compare(Job):
     """Reads `runs`; writes `compare.md`, `.csv`, `.json` and `.html`, `runs.csv`, `tensorboard/`.
 
-    `metric`, `<split>/<name>`, is compared in the end, the same of val at equal cost. `baseline`
-    names a group by settings, `mining=none`, or an option, `none`; null takes the one with the most
-    options that are none, else the first. `ignore` are settings that make no group. `published` is
-    the interval that the difference has to lie in to count as replicated; of one group its value.
+    `metric`, `<split>/<name>`, is compared at the end of training, and on the validation split at
+    equal cost. `baseline` selects a group by its settings, `mining=none`, or by an option, `none`;
+    null selects the group with the most options that are none. `target` is a validation value whose
+    cost is reported. Settings in `ignore` do not separate groups. `published` is the interval
+    in which a difference, or the value of a lone group, counts as replicated.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Compare(Job):
         within("job.examples", examples, "[0, 1000]")
         if published is not None and not (len(published) == 2 and published[0] <= published[1]):
             raise ValueError(
-                f"job.published={published}: give the lowest and the highest, [0.005,0.011]"
+                f"job.published={published}: give the lowest and the highest value, [0.005,0.011]"
             )
         self.metric = metric
         self.baseline = baseline
@@ -64,12 +65,12 @@ class Compare(Job):
         self.published = None if published is None else (published[0], published[1])
 
     def __call__(self, run: Run) -> dict[str, Any]:
-        """Read, compare, say, write."""
+        """Read the runs, compare them, print and write the results."""
         paths = listed(run.config["runs"])
         if not paths:
-            raise ConfigError("runs must be given: a sweep's folder, or a list of run folders")
+            raise ConfigError("runs is not set: give a sweep's folder, or a list of run folders")
         of = compare(
-            [read(folder) for folder in find(paths)],
+            [read_run(folder) for folder in find_runs(paths)],
             interval=run.interval,
             metric=self.metric,
             baseline=self.baseline,
@@ -93,8 +94,8 @@ class Compare(Job):
         }
 
     def say(self, run: Run, of: Comparison) -> None:
-        """The tables and the sentences."""
-        for sheet in brief(of):
+        """Print the tables, caveats and verdicts."""
+        for sheet in console_tables(of):
             run.console.say(shown(sheet))
         for note in sentences.notes(of):
             run.console.warn(note)
@@ -102,7 +103,7 @@ class Compare(Job):
             run.console.say(escape(line))
 
     def write(self, run: Run, of: Comparison) -> None:
-        """The files."""
+        """Write the files."""
         folder = run.folder.path
         found = self.disagreements(of)
         data, missing = self.data(run, of, found)
@@ -121,7 +122,7 @@ class Compare(Job):
         hparams.write(of, folder / "tensorboard")
 
     def disagreements(self, of: Comparison) -> Found:
-        """Of each group with the baseline, where both have difficulty stores."""
+        """Between each group and the baseline, where both have difficulty stores."""
         if not self.examples:
             return []
         base = records_of(of.baseline)
@@ -130,7 +131,7 @@ class Compare(Job):
         return [one for one in found if one is not None]
 
     def data(self, run: Run, of: Comparison, found: Found) -> tuple[Data | None, str]:
-        """The data set that the examples are of, or why it cannot be shown."""
+        """The data set of the examples, or the reason why their images cannot be shown."""
         if not any((*one.gained, *one.lost) for one in found):
             return None, ""
         try:
@@ -139,11 +140,11 @@ class Compare(Job):
             held = history.open(source.folder)
             held.check(data.train.ids.numpy(), data.train.labels.numpy())
         except (TrainerError, OSError, ValueError) as error:
-            return None, f"without their images: {error}"
+            return None, f"images not shown: {error}"
         return data, ""
 
 
 def shown(sheet: TextTable) -> Any:
-    """A table for the console, in which nothing is markup."""
+    """A table for the console, with markup escaped."""
     rows = [[escape(cell) for cell in row] for row in sheet.rows]
     return table(escape(sheet.title), [escape(name) for name in sheet.columns], rows)
