@@ -1,4 +1,4 @@
-"""Run folders as job=train leaves them, with numbers of our own."""
+"""Run folders as job=train writes them, with chosen numbers."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -11,7 +11,12 @@ import pytest
 import yaml
 from support import config_of, node_of
 
+from trainer.compare.t import StudentT
+from trainer.job.compare.comparison import Comparison, compare
+from trainer.job.compare.runs import find_runs, read_run
+
 Runs = Callable[..., Path]
+Compared = Callable[..., Comparison]
 
 
 @cache
@@ -60,12 +65,23 @@ def make(tmp_path: Path) -> Runs:
         text = "".join(json.dumps(line) + "\n" for line in [*train, *lines])
         (folder / "metrics.jsonl").write_text(text)
         last = {key: lines[-1][key] for key in list(lines[-1])[2:5]} if lines else {}
-        held = {"test": {"accuracy": accuracy, "loss": 1 - accuracy}, "epochs": len(val), **last}
-        held |= {"device": "cpu", "threads": 1, "versions": {"torch": "2"}}
-        (folder / "result.json").write_text(json.dumps(held | (result or {})))
+        final = {"test": {"accuracy": accuracy, "loss": 1 - accuracy}, "epochs": len(val), **last}
+        final |= {"device": "cpu", "threads": 1, "versions": {"torch": "2"}}
+        (folder / "result.json").write_text(json.dumps(final | (result or {})))
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def compared() -> Compared:
+    """Compares the runs under a folder by the t interval."""
+
+    def run(folder: Path, **settings: Any) -> Comparison:
+        runs = [read_run(path) for path in find_runs([str(folder)])]
+        return compare(runs, interval=StudentT(), **settings)
+
+    return run
 
 
 @pytest.fixture

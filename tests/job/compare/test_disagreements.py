@@ -6,8 +6,8 @@ import torch
 
 from trainer.history.store import DifficultyStore
 from trainer.job.compare.disagreements import Records, data_uri, disagree, records_of
-from trainer.job.compare.groups import group
-from trainer.job.compare.runs import read
+from trainer.job.compare.groups import group_runs
+from trainer.job.compare.runs import read_run
 
 NAN = float("nan")
 
@@ -72,11 +72,11 @@ def test_the_store_is_read_by_dataset_id(make):
         }
         store.add(torch.tensor([3, 1]), values)
         store.flush(epoch)
-    (one,), _ = group([read(folder)])
-    held = records_of(one)[0]
-    np.testing.assert_array_equal(held.correct, [NAN, 0, NAN, 1])
-    np.testing.assert_array_equal(held.prediction, [NAN, 2, NAN, 3])
-    np.testing.assert_array_equal(held.loss, [NAN, 2, NAN, 0.5])
+    (one,), _ = group_runs([read_run(folder)])
+    latest = records_of(one)[0]
+    np.testing.assert_array_equal(latest.correct, [NAN, 0, NAN, 1])
+    np.testing.assert_array_equal(latest.prediction, [NAN, 2, NAN, 3])
+    np.testing.assert_array_equal(latest.loss, [NAN, 2, NAN, 0.5])
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"fields": {"loss": "x"}, "examples": 1e9}'])
@@ -84,7 +84,7 @@ def test_a_damaged_store_is_passed_over(make, content):
     folder = make("a", 0, 0.9)
     (folder / "examples").mkdir()
     (folder / "examples" / "meta.json").write_bytes(content)
-    (one,), _ = group([read(folder)])
+    (one,), _ = group_runs([read_run(folder)])
     assert records_of(one) == {}
 
 
