@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from support import node_of
 
 from trainer.core.errors import ConfigError
 from trainer.job.compare.groups import find_baseline, group_runs
@@ -14,9 +13,9 @@ def groups_of(*folders, ignore=()):
     return group_runs([read_run(folder) for folder in folders], ignore)
 
 
-def test_options_and_settings_that_differ(make):
+def test_options_and_settings_that_differ(make, node):
     """`mining.keep` is named for ohem alone, where it differs; shared settings are not named."""
-    half, quarter = (node_of("mining", "ohem") | {"keep": keep} for keep in (0.5, 0.25))
+    half, quarter = (node("mining", "ohem") | {"keep": keep} for keep in (0.5, 0.25))
     found, repeated = groups_of(
         make("a", 0, 0.9, settings={"epochs": 3}),
         make("b", 1, 0.9, settings={"epochs": 3}),
@@ -71,8 +70,8 @@ def test_a_number_that_is_the_seed_by_chance_is_left(make):
     ]
 
 
-def test_null_against_a_value_and_lists_of_components(make):
-    none, crop = node_of("augmentation", "none"), node_of("augmentation", "random_crop")
+def test_null_against_a_value_and_lists_of_components(make, node):
+    none, crop = ({name: node("augmentation", name)} for name in ("none", "random_crop"))
     found, _ = groups_of(
         make("a", 0, 0.9, settings={"ema": None}),
         make("b", 0, 0.9, settings={"ema": 0.99, "augmentation": crop}),
@@ -87,8 +86,8 @@ def test_null_against_a_value_and_lists_of_components(make):
 
 
 def test_a_target_of_the_user_is_named_in_full_and_not_imported(make):
-    node = {"_target_": "no.such.module.Class"}
-    found, _ = groups_of(make("a", 0, 0.9), make("b", 0, 0.9, settings={"loss": node}))
+    own = {"_target_": "no.such.module.Class"}
+    found, _ = groups_of(make("a", 0, 0.9), make("b", 0, 0.9, settings={"loss": own}))
     assert found[1].label == "loss=no.such.module.Class"
 
 
@@ -118,9 +117,7 @@ def test_the_baseline(make):
     assert find_baseline(found, "ohem") is found[0]
     assert find_baseline(found, "none 5") is found[2]
     assert find_baseline(found, "mining=none epochs=5 model=simple_cnn") is found[2]
-    with pytest.raises(
-        ConfigError, match=r"job\.baseline=mining=none matches 2 groups: .* epochs=5"
-    ):
+    with pytest.raises(ConfigError, match=r"=mining=none matches 2 groups: .* epochs=5"):
         find_baseline(found, "mining=none")
     with pytest.raises(ConfigError, match=r"Did you mean mining=none epochs=3\?"):
         find_baseline(found, "mining=nome epochs=3")

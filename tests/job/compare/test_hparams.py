@@ -1,19 +1,18 @@
 """TensorBoard's HParams tab: a row for each run, a column for each setting that differs."""
 
-from support import node_of
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
 from trainer.job.compare.hparams import write
 
 
-def test_all_runs_have_all_columns(make, tmp_path, compared):
+def test_all_runs_have_all_columns(make, node, tmp_path, compared):
     """TensorBoard takes the columns from the first stream: here that of none, which has no keep."""
     for seed in range(2):
         make(f"a{seed}", seed, 0.9)
         for keep in (0.5, 0.25):
-            node = node_of("mining", "ohem") | {"keep": keep}
-            make(f"b{seed}-{keep}", seed, 0.9, settings={"mining": node})
+            ohem = node("mining", "ohem") | {"keep": keep}
+            make(f"b{seed}-{keep}", seed, 0.9, settings={"mining": ohem})
     write(compared(tmp_path / "runs"), tmp_path / "tensorboard")
     streams = sorted(path.name for path in (tmp_path / "tensorboard").iterdir())
     assert streams == [f"{group}-seed-{seed}" for group in range(3) for seed in range(2)]

@@ -30,7 +30,8 @@ def compared(folder: Path, *overrides: str) -> int:
 
 
 def test_a_sweep(sweep: Path, tmp_path: Path) -> None:
-    assert compared(tmp_path / "c", f"runs={sweep}") == 0
+    """With two seeds there is no verdict on whether a published difference was replicated."""
+    assert compared(tmp_path / "c", f"runs={sweep}", "job.published=[-1,1]") == 0
     files = {path.name for path in (tmp_path / "c").iterdir()}
     assert files >= {"compare.md", "compare.csv", "compare.json", "compare.html", "runs.csv"}
     content = read_json(tmp_path / "c" / "compare.json")
@@ -41,7 +42,10 @@ def test_a_sweep(sweep: Path, tmp_path: Path) -> None:
     costs = [row["at_equal"] for row in content["tables"]]
     assert costs[:8] == [c for c in (None, *COSTS) for _ in range(2)]
     assert 1 <= costs.count("train_seconds") <= 2, "the slower may have no validation so early"
-    assert read_json(tmp_path / "c" / "result.json")["verdicts"] == content["verdicts"]
+    result = read_json(tmp_path / "c" / "result.json")
+    assert result["verdicts"] == content["verdicts"]
+    assert result["replicated"] == {"mining=ohem": None}
+    assert "at least 3 seeds" in (tmp_path / "c" / "compare.md").read_text()
     html = (tmp_path / "c" / "compare.html").read_text()
     assert html.count('<img src="data:image/png;base64,') > 0, "examples that they disagree on"
     log = (tmp_path / "c" / "train.log").read_text()
@@ -63,28 +67,15 @@ def test_lists_settings_and_intervals(sweep: Path, tmp_path: Path) -> None:
     settings = ["job.metric=test/nll", "job.baseline='mining=ohem'", "compare=bootstrap"]
     assert compared(tmp_path / "c", runs, *settings, "job.examples=0") == 0
     content = read_json(tmp_path / "c" / "compare.json")
-    assert (content["metric"], content["mode"], content["baseline"]) == (
-        "test/nll",
-        "min",
-        "mining=ohem",
-    )
+    assert (content["metric"], content["mode"]) == ("test/nll", "min")
+    assert content["baseline"] == "mining=ohem"
     assert content["interval"]["method"].startswith("bootstrap")
     assert any("mining=none has one seed" in note for note in content["notes"])
     assert "predicted" not in (tmp_path / "c" / "compare.html").read_text()
 
 
-def test_what_was_published(sweep: Path, tmp_path: Path) -> None:
-    """Two seeds are too few for a verdict."""
-    overrides = [f"runs={sweep}", "job.published=[-1,1]", "job.examples=0"]
-    assert compared(tmp_path / "c", *overrides) == 0
-    assert read_json(tmp_path / "c" / "result.json")["replicated"] == {"mining=ohem": None}
-    said = "at least 3 seeds"
-    assert said in (tmp_path / "c" / "compare.md").read_text()
-    assert said in (tmp_path / "c" / "compare.html").read_text()
-
-
 @pytest.mark.parametrize("published", [[0.01], [0.02, 0.01], [0.1, 0.2, 0.3]])
-def test_what_was_published_is_an_interval(published: list[float]) -> None:
+def test_a_published_difference_is_an_interval(published: list[float]) -> None:
     with pytest.raises(ValueError, match=r"job\.published=\[0"):
         Compare(published=published)
 
@@ -106,9 +97,7 @@ def test_without_the_data_set_there_are_no_images(
     ("overrides", "says"),
     [
         ((), "runs is not set"),
-        (("runs=outputs/typo",), "runs=outputs/typo"),
         (("runs=SWEEP", "job.metric=test/acc"), "Did you mean test/accu"),
-        (("runs=SWEEP", "job.baseline=x"), "job.baseline=x"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -19,11 +19,8 @@ def test_a_sweep_a_run_a_list_and_a_pattern(make):
     assert find_runs([str(sweep.parent)]) == in_order
     assert find_runs([str(runs[0])]) == [runs[0]]
     assert find_runs([str(sweep / "1*")]) == [sweep / "1-x", sweep / "10-x"]
-    assert find_runs([str(runs[1]), str(sweep), str(runs[1])]) == [
-        runs[1],
-        in_order[0],
-        in_order[2],
-    ]
+    once = [runs[1], in_order[0], in_order[2]]
+    assert find_runs([str(runs[1]), str(sweep), str(runs[1])]) == once
 
 
 @pytest.mark.parametrize("path", ["outputs/typo", "outputs/*typo*", "trainer"])

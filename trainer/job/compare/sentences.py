@@ -198,8 +198,8 @@ def method(comparison: Comparison) -> list[str]:
         "± is the standard deviation over seeds. CI is the confidence interval of the mean: "
         f"{100 * interval.level:g}% {interval.about}.",
         "Groups that share at least two seeds are compared seed by seed (paired), which removes "
-        "what a seed does to both; other groups by Welch's test. P values are of two-sided t "
-        f"tests, {corrections[comparison.correction]}. Beyond noise means "
+        "the variation that a seed causes in both; other groups by Welch's test. P values are of "
+        f"two-sided t tests, {corrections[comparison.correction]}. Beyond noise means "
         f"p < {1 - interval.level:.2g}.",
         "Seeds to add are a rough guide: 80% power, the chance to detect a true difference, at the "
         "strictest step of the correction, if the observed difference and deviation are the true "
