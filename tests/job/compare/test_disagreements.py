@@ -52,14 +52,14 @@ def test_less_than_half_of_the_seeds_is_chance():
     assert found.gains == 0
 
 
-def test_other_seeds_or_other_data_tell_nothing():
+def test_other_seeds_or_other_data_cannot_be_compared():
     assert disagree("x", {0: records([1, 1, 1, 1])}, {1: records([0, 0, 0, 0])}, 9) is None
     other = records([0, 0, 0, 0], labels=(1, 1, 1, 1))
     assert disagree("x", {0: records([1, 1, 1, 1])}, {0: other}, 9) is None
 
 
 def test_the_store_is_read_by_dataset_id(make):
-    """The last record of ids 3 and 1; 0 and 2 are no training examples."""
+    """The latest records of ids 3 and 1; 0 and 2 are not training examples."""
     folder = make("a", 0, 0.9)
     fields = ("correct", "prediction")
     store = DifficultyStore(folder / "examples", 4, fields, torch.device("cpu"))
@@ -80,7 +80,7 @@ def test_the_store_is_read_by_dataset_id(make):
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"fields": {"loss": "x"}, "examples": 1e9}'])
-def test_a_damaged_store_is_passed_over(make, content):
+def test_a_damaged_store_is_skipped(make, content):
     folder = make("a", 0, 0.9)
     (folder / "examples").mkdir()
     (folder / "examples" / "meta.json").write_bytes(content)

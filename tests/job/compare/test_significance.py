@@ -1,4 +1,4 @@
-"""Paired and Welch tests against SciPy, Holm by hand, seeds to add against the true power."""
+"""Paired and Welch tests against SciPy, Holm by hand, seeds to add against the exact power."""
 
 import math
 
@@ -86,14 +86,14 @@ def test_holm_by_hand():
 
 
 def test_the_correction_decides():
-    """P = 0.03 twice is beyond noise alone, and not as one of two."""
+    """P = 0.03 is beyond noise alone, but not as one of two."""
     one = Difference("paired", 4, 0.01, 0.005, 0.001, 0.02, 0.03)
     assert [d.beyond_noise for d in judge([one, one], "none", StudentT())] == [True, True]
     assert [d.beyond_noise for d in judge([one, one], "holm", StudentT())] == [False, False]
 
 
 @pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0, 4.0])
-def test_seeds_to_plan_for_have_the_power(ratio):
+def test_the_seeds_to_add_have_the_power(ratio):
     """By the noncentral t: that many have 80 %, or nearly, and one less has not much more."""
     d = Difference("paired", 3, 1.0, ratio)
     n = seeds_needed(d, 0.05)

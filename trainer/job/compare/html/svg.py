@@ -14,9 +14,10 @@ Pixel = tuple[float, float]
 
 def tag(name: str, *children: str, **attributes: object) -> str:
     """An element; `kind` is its class, and `_` in the name of an attribute stands for `-`."""
-    names = {"kind": "class"}
-    pairs = [(names.get(key, key.replace("_", "-")), value) for key, value in attributes.items()]
-    given = "".join(f' {key}="{escape(str(value))}"' for key, value in pairs)
+    given = "".join(
+        f' {"class" if key == "kind" else key.replace("_", "-")}="{escape(str(value))}"'
+        for key, value in attributes.items()
+    )
     return f"<{name}{given}>{''.join(children)}</{name}>"
 
 
