@@ -82,7 +82,7 @@ def events(folder: Path) -> list[dict[str, Any]]:
 
 def digest(fit: Fit) -> str:
     """One SHA-256 over weights and their average, buffers, optimizer and miner state."""
-    state = fit.state()
+    state = {name: part.state_dict() for name, part in fit.stateful().items() if name != "log"}
     averaged = {"averaged": fit.average.weights(), **state["average"]}
     own = {name: state[name] for name in ("optimizer", "loss", "rate", "miner", "history")}
     return sha256({**fit.model.state_dict()}, averaged, own)

@@ -36,6 +36,6 @@ def test_no_deviation_is_a_point():
     assert StudentT().difference([0.5, 0.5], [0.25, 0.25]) == (0.25, 0.25)
 
 
-def test_a_level_out_of_range_is_one_line():
+def test_a_level_out_of_range_is_named():
     with pytest.raises(ValueError, match=r"compare\.level"):
         StudentT(level=95)

@@ -31,7 +31,7 @@ def overrides_of(command: str) -> list[str]:
 def refusal(tmp_path, capsys, monkeypatch) -> Refusal:
     """The one line that a command which may not train leaves on stderr."""
     monkeypatch.setattr(
-        "trainer.training.nonfinite.Guard.update", lambda *_: pytest.fail("it trained")
+        "trainer.training.nonfinite.NonFiniteGuard.update", lambda *_: pytest.fail("it trained")
     )
 
     def run(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""Comparison of runs; the group `compare` is how far a mean of runs may be off."""
+"""The group `compare`: confidence intervals for means over seeds and their differences."""
 
 from trainer.compare.base import Interval
 

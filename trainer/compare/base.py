@@ -1,4 +1,4 @@
-"""How far a mean over seeds may be off."""
+"""Confidence intervals for means over seeds."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ Bounds = tuple[float, float]
 
 
 class Interval(ABC):
-    """An interval that holds the true mean in `level` of all repetitions.
+    """A confidence interval that covers the true mean in a share `level` of repetitions.
 
-    `about` names the method in the output. P values are always those of a t test: `within noise`
-    must not hang on resampling three numbers.
+    `about` names the method in the output. P values always come from a t test: the verdict `within
+    noise` must not depend on resampling three numbers.
     """
 
     about: ClassVar[str]
@@ -24,8 +24,8 @@ class Interval(ABC):
 
     @abstractmethod
     def mean(self, values: Sequence[float]) -> Bounds:
-        """That of the mean of at least two values; of paired differences too."""
+        """The interval of the mean of at least two values, such as paired differences."""
 
     @abstractmethod
     def difference(self, values: Sequence[float], baseline: Sequence[float]) -> Bounds:
-        """That of the difference of the means of two independent samples of at least two."""
+        """The interval of a difference of means: independent samples, at least two values each."""

@@ -1,8 +1,8 @@
 """The bootstrap percentile interval, expanded (Hesterberg 2015, arXiv:1411.5279).
 
-Of few values the plain percentile interval is too narrow: it lacks √(n/(n−1)) and takes the normal
-for the t distribution. So the percentiles are Φ(∓√(n/(n−1)) t_{n−1}). Of three seeds that is all
-the resamples have, from the lowest value to the highest.
+With few values the plain percentile interval is too narrow: it lacks the factor √(n/(n−1)) and uses
+the normal instead of the t distribution. The expanded percentiles are Φ(∓√(n/(n−1)) t_{n−1}). With
+three seeds they span all resamples, from the lowest value to the highest.
 """
 
 import math
@@ -18,7 +18,7 @@ from trainer.core.ranges import within
 
 
 class Bootstrap(Interval):
-    """Makes no assumption on the values; wants ten seeds or more."""
+    """Bootstrap percentiles: no assumption about the distribution, but ten seeds or more."""
 
     about: ClassVar = "bootstrap interval, expanded percentiles"
 
@@ -32,19 +32,19 @@ class Bootstrap(Interval):
         return self.percentiles(self.means(values, 0), len(values))
 
     def difference(self, values: Sequence[float], baseline: Sequence[float]) -> Bounds:
-        """Percentiles of the difference of means, each sample resampled by itself."""
+        """Percentiles of the difference of means, each sample resampled independently."""
         means = self.means(values, 0) - self.means(baseline, 1)
         return self.percentiles(means, min(len(values), len(baseline)))
 
     def means(self, values: Sequence[float], stream: int) -> np.ndarray:
-        """The means of resamples, the same ones each time."""
+        """The means of the resamples, [resamples], drawn with the seed `stream`."""
         drawn = np.random.default_rng(stream).integers(
             len(values), size=(self.resamples, len(values))
         )
         return np.asarray(values)[drawn].mean(1)
 
     def percentiles(self, means: np.ndarray, n: int) -> Bounds:
-        """The two that bound `level`, as n values want it."""
+        """The expanded percentiles of the resampled means for n values."""
         reach = math.sqrt(n / (n - 1)) * quantile((1 + self.level) / 2, n - 1)
         tail = NormalDist().cdf(-reach)
         low, high = np.quantile(means, [tail, 1 - tail])

@@ -1,4 +1,4 @@
-"""Run folders as job=train leaves them, with numbers of our own."""
+"""Run folders as job=train writes them, with chosen numbers."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,15 +9,32 @@ from typing import Any
 
 import pytest
 import yaml
-from support import config_of, node_of
+from support import CONF, config_of
+
+from trainer.compare.t import StudentT
+from trainer.job.compare.comparison import Comparison, compare
+from trainer.job.compare.runs import find_runs, read_run
 
 Runs = Callable[..., Path]
+Compared = Callable[..., Comparison]
 
 
 @cache
 def plain() -> dict[str, Any]:
     """The settings of a run without overrides."""
     return config_of()
+
+
+@cache
+def option_node(group: str, option: str) -> dict[str, Any]:
+    """An option as its file gives it, much faster than composing a config with it."""
+    return yaml.safe_load((CONF / group / f"{option}.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def node() -> Callable[[str, str], dict[str, Any]]:
+    """The node of an option in a config."""
+    return option_node
 
 
 @pytest.fixture
@@ -39,7 +56,7 @@ def make(tmp_path: Path) -> Runs:
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
         config = deepcopy(plain()) | {"seed": seed} | (settings or {})
-        config |= {group: node_of(group, option) for group, option in (groups or {}).items()}
+        config |= {group: option_node(group, option) for group, option in (groups or {}).items()}
         text = yaml.dump(config, Dumper=yaml.CSafeDumper, sort_keys=False)
         (folder / "config.yaml").write_text(text)
         status = {"state": state, "error": "it broke" if state == "failed" else None}
@@ -60,12 +77,23 @@ def make(tmp_path: Path) -> Runs:
         text = "".join(json.dumps(line) + "\n" for line in [*train, *lines])
         (folder / "metrics.jsonl").write_text(text)
         last = {key: lines[-1][key] for key in list(lines[-1])[2:5]} if lines else {}
-        held = {"test": {"accuracy": accuracy, "loss": 1 - accuracy}, "epochs": len(val), **last}
-        held |= {"device": "cpu", "threads": 1, "versions": {"torch": "2"}}
-        (folder / "result.json").write_text(json.dumps(held | (result or {})))
+        final = {"test": {"accuracy": accuracy, "loss": 1 - accuracy}, "epochs": len(val), **last}
+        final |= {"device": "cpu", "threads": 1, "versions": {"torch": "2"}}
+        (folder / "result.json").write_text(json.dumps(final | (result or {})))
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def compared() -> Compared:
+    """Compares the runs under a folder by the t interval."""
+
+    def run(folder: Path, **settings: Any) -> Comparison:
+        runs = [read_run(path) for path in find_runs([str(folder)])]
+        return compare(runs, interval=StudentT(), **settings)
+
+    return run
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 import pytest
 
 from trainer.job.compare import budgets
-from trainer.job.compare.budgets import AXES
-from trainer.job.compare.groups import group
-from trainer.job.compare.runs import read
+from trainer.job.compare.budgets import COSTS
+from trainer.job.compare.groups import group_runs
+from trainer.job.compare.runs import read_run
 
-EPOCHS, EXAMPLES, BACKWARD, SECONDS = AXES
+EPOCHS, EXAMPLES, BACKWARD, SECONDS = COSTS
 
 
 @pytest.fixture
@@ -18,14 +18,14 @@ def groups(make):
         make("b", 1, 0.9, [0.4, 0.7, 0.6, 0.9]),
         make("c", 0, 0.9, [0.3, 0.5, 0.65], backward=40, groups={"mining": "random"}),
     ]
-    return group([read(run) for run in runs])[0]
+    return group_runs([read_run(run) for run in runs])[0]
 
 
 def test_the_budget_is_the_least_final_cost(groups):
-    assert budgets.budget(groups, EPOCHS, "accuracy") == 3
-    assert budgets.budget(groups, BACKWARD, "accuracy") == 120
-    assert budgets.budget(groups, SECONDS, "accuracy") == 4.5
-    assert budgets.budget(groups, EPOCHS, "nope") is None
+    assert budgets.common_budget(groups, EPOCHS, "accuracy") == 3
+    assert budgets.common_budget(groups, BACKWARD, "accuracy") == 120
+    assert budgets.common_budget(groups, SECONDS, "accuracy") == 4.5
+    assert budgets.common_budget(groups, EPOCHS, "nope") is None
 
 
 def test_the_last_validation_within_the_budget_counts(groups):
@@ -39,18 +39,18 @@ def test_the_last_validation_within_the_budget_counts(groups):
 
 def test_the_cost_of_a_value(groups):
     plain, random = groups
-    found = budgets.reach(plain, "accuracy", 0.7, "max")
+    found = budgets.cost_to_reach(plain, "accuracy", 0.7, "max")
     assert (found.reached, found.runs) == (2, 2)
     assert found.spent["epochs"] == [3, 2]
     assert found.spent["backward_passes"] == [300, 200]
     assert found.spent["train_seconds"] == [4.5, 3.0]
-    assert budgets.reach(random, "accuracy", 0.7, "max").reached == 0
-    assert budgets.reach(plain, "loss", 0.35, "min").spent["epochs"] == [3, 2]
-    assert budgets.target_of(plain, "accuracy") == pytest.approx(0.8)
+    assert budgets.cost_to_reach(random, "accuracy", 0.7, "max").reached == 0
+    assert budgets.cost_to_reach(plain, "loss", 0.35, "min").spent["epochs"] == [3, 2]
+    assert budgets.baseline_target(plain, "accuracy") == pytest.approx(0.8)
 
 
 def test_the_mean_curve_ends_with_the_shortest(make):
     runs = [make("a", 0, 0.9, [0.5, 0.6, 0.8]), make("b", 1, 0.9, [0.4, 0.7])]
-    (one,), _ = group([read(run) for run in runs])
+    (one,), _ = group_runs([read_run(run) for run in runs])
     curve = budgets.mean_curve(one, BACKWARD, "accuracy")
     assert curve == [(100, pytest.approx(0.45), 0.4, 0.5), (200, pytest.approx(0.65), 0.6, 0.7)]

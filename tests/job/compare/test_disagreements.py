@@ -6,8 +6,8 @@ import torch
 
 from trainer.history.store import DifficultyStore
 from trainer.job.compare.disagreements import Records, data_uri, disagree, records_of
-from trainer.job.compare.groups import group
-from trainer.job.compare.runs import read
+from trainer.job.compare.groups import group_runs
+from trainer.job.compare.runs import read_run
 
 NAN = float("nan")
 
@@ -52,14 +52,14 @@ def test_less_than_half_of_the_seeds_is_chance():
     assert found.gains == 0
 
 
-def test_other_seeds_or_other_data_tell_nothing():
+def test_other_seeds_or_other_data_cannot_be_compared():
     assert disagree("x", {0: records([1, 1, 1, 1])}, {1: records([0, 0, 0, 0])}, 9) is None
     other = records([0, 0, 0, 0], labels=(1, 1, 1, 1))
     assert disagree("x", {0: records([1, 1, 1, 1])}, {0: other}, 9) is None
 
 
 def test_the_store_is_read_by_dataset_id(make):
-    """The last record of ids 3 and 1; 0 and 2 are no training examples."""
+    """The latest records of ids 3 and 1; 0 and 2 are not training examples."""
     folder = make("a", 0, 0.9)
     fields = ("correct", "prediction")
     store = DifficultyStore(folder / "examples", 4, fields, torch.device("cpu"))
@@ -72,19 +72,19 @@ def test_the_store_is_read_by_dataset_id(make):
         }
         store.add(torch.tensor([3, 1]), values)
         store.flush(epoch)
-    (one,), _ = group([read(folder)])
-    held = records_of(one)[0]
-    np.testing.assert_array_equal(held.correct, [NAN, 0, NAN, 1])
-    np.testing.assert_array_equal(held.prediction, [NAN, 2, NAN, 3])
-    np.testing.assert_array_equal(held.loss, [NAN, 2, NAN, 0.5])
+    (one,), _ = group_runs([read_run(folder)])
+    latest = records_of(one)[0]
+    np.testing.assert_array_equal(latest.correct, [NAN, 0, NAN, 1])
+    np.testing.assert_array_equal(latest.prediction, [NAN, 2, NAN, 3])
+    np.testing.assert_array_equal(latest.loss, [NAN, 2, NAN, 0.5])
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"fields": {"loss": "x"}, "examples": 1e9}'])
-def test_a_damaged_store_is_passed_over(make, content):
+def test_a_damaged_store_is_skipped(make, content):
     folder = make("a", 0, 0.9)
     (folder / "examples").mkdir()
     (folder / "examples" / "meta.json").write_bytes(content)
-    (one,), _ = group([read(folder)])
+    (one,), _ = group_runs([read_run(folder)])
     assert records_of(one) == {}
 
 

@@ -5,34 +5,29 @@ import json
 
 import pytest
 
-from trainer.compare.t import StudentT
-from trainer.job.compare.comparison import compare
-from trainer.job.compare.export import as_json, markdown, runs_csv, table_csv
-from trainer.job.compare.runs import find, read
-from trainer.job.compare.tables import brief, sheets
+from trainer.job.compare.export import as_json, escape_formula, markdown, runs_csv, table_csv
+from trainer.job.compare.tables import console_tables, text_tables
 
 
 @pytest.fixture
-def of(three, make):
+def comparison(three, make, compared):
     make("stopped", 3, 0.9, state="preempted")
-    return compare([read(run) for run in find([str(three)])], interval=StudentT())
+    return compared(three)
 
 
-def test_markdown(of):
-    text = markdown(of)
-    assert text.startswith(
-        "# test/accuracy: compared with `mining=none`\n\n- mining=ohem is 3.07 po"
-    )
+def test_markdown(comparison):
+    text = markdown(comparison)
+    assert text.startswith("# test/accuracy: compared with `mining=none`\n\n- mining=ohem is 3.07")
     line = "| mining=ohem | 3 | 94.07 ± 1.05 | 91.46 to 96.68 | +3.07 | +2.92 to +3.21 | < 0.001 "
     assert line.replace("<", "\\<") + "| better |" in text
-    assert "## val/accuracy at equal backward passes: 150" in text
+    assert "## val/accuracy at equal cost: 150 backward passes" in text
     assert "/stopped | preempted |" in text
     table = [row for row in text.splitlines() if row.startswith("|")]
     assert all(row.count("|") == row.count("\\|") + len(row.split(" | ")) + 1 for row in table)
 
 
-def test_csv(of):
-    rows = list(csv.DictReader(table_csv(of).splitlines()))
+def test_csv(comparison):
+    rows = list(csv.DictReader(table_csv(comparison).splitlines()))
     assert len(rows) == 5 * 3, "final, and at four equal costs"
     assert [row["at_equal"] for row in rows[::3]] == [
         "",
@@ -45,50 +40,49 @@ def test_csv(of):
     assert (ohem["group"], ohem["test"], ohem["beyond_noise"]) == ("mining=ohem", "paired", "True")
     assert float(ohem["mean"]) == pytest.approx((0.93 + 0.951 + 0.941) / 3)
     assert float(ohem["difference"]) == pytest.approx(0.092 / 3)
-    runs = list(csv.DictReader(runs_csv(of).splitlines()))
+    runs = list(csv.DictReader(runs_csv(comparison).splitlines()))
     assert len(runs) == 10
     assert [row["seed"] for row in runs[:3]] == ["0", "1", "2"]
     assert runs[-1]["left_out"] == "preempted"
 
 
-def test_json(of):
-    held = json.loads(json.dumps(as_json(of), allow_nan=False))
-    assert held["interval"] == {"method": "t interval", "level": 0.95}
-    assert (held["correction"], held["baseline"], held["mode"]) == ("holm", "mining=none", "max")
-    assert held["groups"][1]["settings"] == {"mining": "ohem"}
-    assert held["tables"][0]["values"] == {"0": 0.90, "1": 0.92, "2": 0.91}
-    assert held["left_out"][0]["reason"] == "preempted"
-    assert len(held["verdicts"]) == 2
+def test_json(comparison):
+    content = json.loads(json.dumps(as_json(comparison), allow_nan=False))
+    assert content["interval"] == {"method": "t interval", "level": 0.95}
+    assert (content["correction"], content["mode"]) == ("holm", "max")
+    assert content["baseline"] == "mining=none"
+    assert content["groups"][1]["settings"] == {"mining": "ohem"}
+    assert content["tables"][0]["values"] == {"0": 0.90, "1": 0.92, "2": 0.91}
+    assert content["left_out"][0]["reason"] == "preempted"
+    assert len(content["verdicts"]) == 2
 
 
-def test_the_console_has_one_table_of_equal_costs(of):
-    titles = [sheet.title for sheet in brief(of)]
-    assert titles == [
-        "test/accuracy at the end",
-        "spent",
-        "val/accuracy % at equal cost",
-        "cost to reach val/accuracy 91.00 %",
-        "left out",
-    ]
-    equal = brief(of)[2]
-    assert equal.columns == [
-        "group",
-        "3 epochs",
-        "300 examples seen",
-        "150 backward passes",
-        "4.5 seconds of training",
-    ]
+def test_the_console_has_one_table_of_equal_costs(comparison):
+    tables = console_tables(comparison)
+    titles = " | ".join(table.title for table in tables)
+    assert len(tables) == 5
+    assert "val/accuracy (%) at equal cost" in titles
+    assert "cost to reach val/accuracy 91.00%" in titles
+    equal = tables[2]
+    assert equal.columns[1:4] == ["3 epochs", "300 examples seen", "150 backward passes"]
     assert equal.rows[1][1] == "94.07 ± 1.05 better"
-    assert len(sheets(of)) == 8
+    assert len(text_tables(comparison)) == 8
 
 
-def test_hostile_names_run_nothing(make):
+def test_hostile_names_run_nothing(make, compared):
     make("a", 0, 0.9)
     bad = {"clip": "=HYPERLINK(1)|`<b>`"}
     folder = make("b", 0, 0.9, settings=bad, groups={"mining": "ohem"}).parent
-    of = compare([read(run) for run in find([str(folder)])], interval=StudentT())
-    assert "clip==HYPERLINK(1)\\|\\`\\<b>\\`" in markdown(of)
-    from trainer.job.compare.export import harmless
+    assert "clip==HYPERLINK(1)\\|\\`\\<b>\\`" in markdown(compared(folder))
+    assert escape_formula("=1+1") == "'=1+1"
+    assert escape_formula(-0.5) == -0.5
 
-    assert harmless("=1+1") == "'=1+1"
-    assert harmless(-0.5) == -0.5
+
+def test_intervals_of_a_share_end_at_100_in_tables_alone(make, compared):
+    """The CSV keeps the bounds as computed: 99.5 ± 6.35."""
+    for seed, final in enumerate((0.99, 1.0)):
+        folder = make(str(seed), seed, final).parent
+    comparison = compared(folder)
+    assert "93.15 to 100.00" in text_tables(comparison)[0].rows[0]
+    (row, *_) = csv.DictReader(table_csv(comparison).splitlines())
+    assert float(row["high"]) == pytest.approx(1.05853, abs=1e-5)

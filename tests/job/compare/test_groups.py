@@ -1,20 +1,21 @@
-"""Groups are everything but the seed, named as on the command line."""
+"""Groups differ in more than the seed, and are named as on the command line."""
+
+import re
 
 import pytest
-from support import node_of
 
 from trainer.core.errors import ConfigError
-from trainer.job.compare.groups import baseline_of, group
-from trainer.job.compare.runs import read
+from trainer.job.compare.groups import find_baseline, group_runs
+from trainer.job.compare.runs import read_run
 
 
 def groups_of(*folders, ignore=()):
-    return group([read(folder) for folder in folders], ignore)
+    return group_runs([read_run(folder) for folder in folders], ignore)
 
 
-def test_options_and_settings_that_differ(make):
-    """`mining.keep` is told of ohem alone, where it differs; what all have alike is not told."""
-    half, quarter = (node_of("mining", "ohem") | {"keep": keep} for keep in (0.5, 0.25))
+def test_options_and_settings_that_differ(make, node):
+    """`mining.keep` is named for ohem alone, where it differs; shared settings are not named."""
+    half, quarter = (node("mining", "ohem") | {"keep": keep} for keep in (0.5, 0.25))
     found, repeated = groups_of(
         make("a", 0, 0.9, settings={"epochs": 3}),
         make("b", 1, 0.9, settings={"epochs": 3}),
@@ -32,7 +33,7 @@ def test_options_and_settings_that_differ(make):
     assert repeated == []
 
 
-def test_what_says_nothing_of_the_experiment_makes_no_group(make):
+def test_settings_that_do_not_change_the_result_make_no_group(make):
     found, _ = groups_of(
         make("a", 0, 0.9),
         make("b", 1, 0.9, settings={"quiet": True, "threads": 1, "device": "cpu"}),
@@ -69,8 +70,8 @@ def test_a_number_that_is_the_seed_by_chance_is_left(make):
     ]
 
 
-def test_null_against_a_value_and_lists_of_components(make):
-    none, crop = node_of("augmentation", "none"), node_of("augmentation", "random_crop")
+def test_null_against_a_value_and_lists_of_components(make, node):
+    none, crop = ({name: node("augmentation", name)} for name in ("none", "random_crop"))
     found, _ = groups_of(
         make("a", 0, 0.9, settings={"ema": None}),
         make("b", 0, 0.9, settings={"ema": 0.99, "augmentation": crop}),
@@ -81,12 +82,12 @@ def test_null_against_a_value_and_lists_of_components(make):
         "augmentation=[random_crop] ema=0.99",
         "augmentation=[none] ema=0.99",
     ]
-    assert baseline_of(found, None) is found[0]
+    assert find_baseline(found, None) is found[0]
 
 
-def test_a_target_of_the_users_own_is_told_in_full_and_not_imported(make):
-    node = {"_target_": "no.such.module.Class"}
-    found, _ = groups_of(make("a", 0, 0.9), make("b", 0, 0.9, settings={"loss": node}))
+def test_a_target_of_the_user_is_named_in_full_and_not_imported(make):
+    own = {"_target_": "no.such.module.Class"}
+    found, _ = groups_of(make("a", 0, 0.9), make("b", 0, 0.9, settings={"loss": own}))
     assert found[1].label == "loss=no.such.module.Class"
 
 
@@ -94,7 +95,7 @@ def test_a_seed_run_twice_counts_once(make):
     found, repeated = groups_of(make("a", 0, 0.9), make("b", 0, 0.9), make("c", 1, 0.8))
     assert found[0].seeds == [0, 1]
     assert [one.folder.name for one in repeated] == ["b"]
-    assert repeated[0].reason.startswith("repeats ")
+    assert re.search("repeats seed 0 of .*/a$", repeated[0].reason)
 
 
 def test_ignored_settings(make):
@@ -111,24 +112,24 @@ def test_the_baseline(make):
     )
     labels = [one.label for one in found]
     assert labels == ["mining=ohem epochs=30", "mining=none epochs=3", "mining=none epochs=5"]
-    assert baseline_of(found, None) is found[1]
-    assert baseline_of(found, "epochs=5") is found[2]
-    assert baseline_of(found, "ohem") is found[0]
-    assert baseline_of(found, "none 5") is found[2]
-    assert baseline_of(found, "mining=none epochs=5 model=simple_cnn") is found[2]
-    with pytest.raises(ConfigError, match=r"job\.baseline=mining=none is 2 groups: mining=none ep"):
-        baseline_of(found, "mining=none")
-    with pytest.raises(ConfigError, match=r"that\. Did you mean mining=none epochs=3\?"):
-        baseline_of(found, "mining=nome epochs=3")
+    assert find_baseline(found, None) is found[1]
+    assert find_baseline(found, "epochs=5") is found[2]
+    assert find_baseline(found, "ohem") is found[0]
+    assert find_baseline(found, "none 5") is found[2]
+    assert find_baseline(found, "mining=none epochs=5 model=simple_cnn") is found[2]
+    with pytest.raises(ConfigError, match=r"=mining=none matches 2 groups: .* epochs=5"):
+        find_baseline(found, "mining=none")
+    with pytest.raises(ConfigError, match=r"Did you mean mining=none epochs=3\?"):
+        find_baseline(found, "mining=nome epochs=3")
 
 
 def test_without_a_none_it_is_the_first(make):
     focal, dice = make("a", 0, 0.9, groups={"loss": "focal"}), make("b", 0, 0.9)
     found, _ = groups_of(focal, dice)
-    assert baseline_of(found, None) is found[0]
+    assert find_baseline(found, None) is found[0]
 
 
-def test_names_have_one_line_and_no_end_of_the_world(make):
+def test_names_are_one_short_printable_line(make):
     found, _ = groups_of(
         make("a", 0, 0.9), make("b", 0, 0.9, settings={"clip": "x\n\x1b[31m" + "y" * 1000})
     )

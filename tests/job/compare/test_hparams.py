@@ -1,31 +1,26 @@
 """TensorBoard's HParams tab: a row for each run, a column for each setting that differs."""
 
-from support import node_of
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
-from trainer.compare.t import StudentT
-from trainer.job.compare.comparison import compare
 from trainer.job.compare.hparams import write
-from trainer.job.compare.runs import find, read
 
 
-def test_all_runs_have_all_columns(make, tmp_path):
-    """TensorBoard takes the columns from the first stream: here of none, which has no keep."""
+def test_all_runs_have_all_columns(make, node, tmp_path, compared):
+    """TensorBoard takes the columns from the first stream: here that of none, which has no keep."""
     for seed in range(2):
         make(f"a{seed}", seed, 0.9)
         for keep in (0.5, 0.25):
-            node = node_of("mining", "ohem") | {"keep": keep}
-            make(f"b{seed}-{keep}", seed, 0.9, settings={"mining": node})
-    of = compare([read(run) for run in find([str(tmp_path / "runs")])], interval=StudentT())
-    write(of, tmp_path / "tensorboard")
+            ohem = node("mining", "ohem") | {"keep": keep}
+            make(f"b{seed}-{keep}", seed, 0.9, settings={"mining": ohem})
+    write(compared(tmp_path / "runs"), tmp_path / "tensorboard")
     streams = sorted(path.name for path in (tmp_path / "tensorboard").iterdir())
     assert streams == [f"{group}-seed-{seed}" for group in range(3) for seed in range(2)]
     rows, columns, finals = [], [], []
     for name in streams:
-        held = EventAccumulator(str(tmp_path / "tensorboard" / name))
-        held.Reload()
-        content = held.SummaryMetadata
+        events = EventAccumulator(str(tmp_path / "tensorboard" / name))
+        events.Reload()
+        content = events.SummaryMetadata
         experiment = metadata.parse_experiment_plugin_data(
             content("_hparams_/experiment").plugin_data.content
         )
@@ -36,9 +31,9 @@ def test_all_runs_have_all_columns(make, tmp_path):
         )
         rows.append({k: v.string_value or v.number_value for k, v in start.hparams.items()})
         content("_hparams_/session_end_info")
-        finals.append(held.Scalars("test/accuracy")[0].value)
+        finals.append(events.Scalars("test/accuracy")[0].value)
         assert metrics[:2] == ["test/accuracy", "epochs"]
-        assert set(metrics) == set(held.Tags()["scalars"])
+        assert set(metrics) == set(events.Tags()["scalars"])
     assert columns == [["seed", "mining", "mining.keep"]] * 6
     assert rows[0] == {"seed": 0.0, "mining": "none", "mining.keep": "null"}
     assert rows[3]["mining.keep"] == "0.5"

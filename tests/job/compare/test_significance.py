@@ -1,4 +1,4 @@
-"""Paired and Welch tests against SciPy, Holm by hand, seeds to plan for against the true power."""
+"""Paired and Welch tests against SciPy, Holm by hand, seeds to add against the exact power."""
 
 import math
 
@@ -7,16 +7,23 @@ import pytest
 from scipy import stats
 
 from trainer.compare.t import StudentT
-from trainer.job.compare.significance import Difference, adjust, difference, judge, needed, summary
+from trainer.job.compare.significance import (
+    Difference,
+    adjust_p,
+    difference,
+    judge,
+    seeds_needed,
+    summarise,
+)
 
 BASE = {0: 0.90, 1: 0.92, 2: 0.91, 3: 0.95}
 OURS = {0: 0.92, 1: 0.93, 2: 0.94, 3: 0.96}
 
 
 def test_a_summary_by_hand():
-    found = summary({0: 1.0, 1: 2.0, 2: 3.0}, StudentT())
+    found = summarise({0: 1.0, 1: 2.0, 2: 3.0}, StudentT())
     assert (found.n, found.mean, found.deviation) == (3, 2.0, 1.0)
-    alone = summary({7: 0.5}, StudentT())
+    alone = summarise({7: 0.5}, StudentT())
     assert (alone.mean, alone.deviation, alone.low) == (0.5, None, None)
 
 
@@ -65,31 +72,31 @@ def test_the_same_difference_each_time_is_not_certainty():
     found = difference({0: 0.92, 1: 0.93}, {0: 0.90, 1: 0.91}, StudentT())
     assert (found.deviation, found.p) == (0.0, None)
     (judged,) = judge([found], "holm", StudentT())
-    assert not judged.beyond
+    assert not judged.beyond_noise
     assert judged.needed is None
 
 
 def test_holm_by_hand():
     """0.01·3 = 0.03, 0.03·2 = 0.06, 0.04·1 = 0.04 but no less than 0.06."""
-    assert adjust([0.04, 0.01, 0.03], "holm") == pytest.approx([0.06, 0.03, 0.06])
-    assert adjust([0.04, 0.01, 0.5], "bonferroni") == pytest.approx([0.12, 0.03, 1.0])
-    assert adjust([0.04, 0.01], "none") == [0.04, 0.01]
-    assert adjust([0.9, 0.8], "holm") == [1.0, 1.0]
-    assert adjust([], "holm") == []
+    assert adjust_p([0.04, 0.01, 0.03], "holm") == pytest.approx([0.06, 0.03, 0.06])
+    assert adjust_p([0.04, 0.01, 0.5], "bonferroni") == pytest.approx([0.12, 0.03, 1.0])
+    assert adjust_p([0.04, 0.01], "none") == [0.04, 0.01]
+    assert adjust_p([0.9, 0.8], "holm") == [1.0, 1.0]
+    assert adjust_p([], "holm") == []
 
 
 def test_the_correction_decides():
-    """P = 0.03 twice is beyond noise alone, and not as one of two."""
+    """P = 0.03 is beyond noise alone, but not as one of two."""
     one = Difference("paired", 4, 0.01, 0.005, 0.001, 0.02, 0.03)
-    assert [d.beyond for d in judge([one, one], "none", StudentT())] == [True, True]
-    assert [d.beyond for d in judge([one, one], "holm", StudentT())] == [False, False]
+    assert [d.beyond_noise for d in judge([one, one], "none", StudentT())] == [True, True]
+    assert [d.beyond_noise for d in judge([one, one], "holm", StudentT())] == [False, False]
 
 
 @pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0, 4.0])
-def test_seeds_to_plan_for_have_the_power(ratio):
+def test_the_seeds_to_add_have_the_power(ratio):
     """By the noncentral t: that many have 80 %, or nearly, and one less has not much more."""
     d = Difference("paired", 3, 1.0, ratio)
-    n = needed(d, 0.05)
+    n = seeds_needed(d, 0.05)
     assert n is not None
 
     def power(size: int) -> float:
@@ -105,7 +112,7 @@ def test_seeds_to_plan_for_have_the_power(ratio):
 def test_welch_needs_twice_the_runs():
     """Equal deviations s: of the difference √2 s, and each group about n for √2 s / d."""
     ratio = 1.5
-    n = needed(Difference("Welch", 3, 1.0, math.hypot(ratio, ratio)), 0.05)
+    n = seeds_needed(Difference("Welch", 3, 1.0, math.hypot(ratio, ratio)), 0.05)
     expected = next(
         size
         for size in range(2, 1000)
@@ -118,11 +125,11 @@ def test_welch_needs_twice_the_runs():
 def test_more_comparisons_need_more_seeds_and_nothing_needs_none():
     one = Difference("paired", 3, 0.01, 0.02, -0.03, 0.05, 0.4)
     alone, among = judge([one], "holm", StudentT())[0], judge([one] * 4, "holm", StudentT())[0]
-    assert alone.more is not None
-    assert among.more is not None
-    assert among.more > alone.more > 0
-    assert needed(Difference("paired", 3, 1e-6, 1.0), 0.05) is None, "over 1,000"
-    assert needed(Difference("paired", 3, 0.0, 1.0), 0.05) is None
+    assert alone.extra_seeds is not None
+    assert among.extra_seeds is not None
+    assert among.extra_seeds > alone.extra_seeds > 0
+    assert seeds_needed(Difference("paired", 3, 1e-6, 1.0), 0.05) is None, "over 1,000"
+    assert seeds_needed(Difference("paired", 3, 0.0, 1.0), 0.05) is None
 
 
 def test_a_false_alarm_in_twenty():
@@ -133,5 +140,5 @@ def test_a_false_alarm_in_twenty():
         base, *others = rng.normal(size=(4, 3))
         found = [difference(dict(enumerate(o)), dict(enumerate(base)), StudentT()) for o in others]
         for correction in alarms:
-            alarms[correction] += min(adjust([d.p for d in found], correction)) < 0.05
+            alarms[correction] += min(adjust_p([d.p for d in found], correction)) < 0.05
     assert alarms["holm"] / 200 < 0.08 < alarms["none"] / 200

@@ -1,1 +1,1 @@
-"""What the options of compare share."""
+"""Helpers shared by the options of compare."""

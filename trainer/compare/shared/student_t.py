@@ -1,4 +1,4 @@
-"""Student's t distribution in plain Python: SciPy is no dependency of this project.
+"""Student's t distribution in plain Python, since SciPy is not a dependency.
 
 With x = df / (df + t²) the tail beyond |t| is I_x(df/2, 1/2) / 2, the regularised incomplete beta
 function, here by its continued fraction (Numerical Recipes, 3rd edition, section 6.4).
@@ -13,11 +13,11 @@ ROUNDS = 500
 
 
 def two_sided(t: float, df: float) -> float:
-    """P(|T| ≥ |t|)."""
+    """The two-sided p value P(|T| ≥ |t|)."""
     return beta(df / (df + t * t), df / 2, 0.5)
 
 
-@lru_cache(maxsize=10_000)  # seeds to plan for ask for the same ones again and again
+@lru_cache(maxsize=10_000)  # planning seeds asks for the same ones repeatedly
 def quantile(p: float, df: float) -> float:
     """The t with P(T ≤ t) = p, by bisection."""
     if p < 0.5:
@@ -45,21 +45,21 @@ def beta(x: float, a: float, b: float) -> float:
 
 
 def fraction(x: float, a: float, b: float) -> float:
-    """Its continued fraction, by Lentz's method."""
-    c, d = 1.0, 1 / away(1 - (a + b) * x / (a + 1))
+    """The continued fraction of I_x(a, b), by Lentz's method."""
+    c, d = 1.0, 1 / nonzero(1 - (a + b) * x / (a + 1))
     value = d
     for m in range(1, ROUNDS):
         even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
         odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
         for factor in (even, odd):
-            d = 1 / away(1 + factor * d)
-            c = away(1 + factor / c)
+            d = 1 / nonzero(1 + factor * d)
+            c = nonzero(1 + factor / c)
             value *= c * d
         if abs(c * d - 1) < TOLERANCE:
             break
     return value
 
 
-def away(value: float) -> float:
-    """The value, kept from 0."""
+def nonzero(value: float) -> float:
+    """The value, or a tiny one instead of 0."""
     return value if abs(value) > TINY else TINY

@@ -1,4 +1,4 @@
-"""Runs folded into one table: groups, intervals, tests, budgets."""
+"""Comparison of runs: groups over seeds, intervals, tests, equal cost, one HTML page."""
 
 from trainer.job.compare.job import Compare
 

@@ -1,4 +1,4 @@
-"""All that is found out about groups of runs: final values, at equal cost, cost of a value."""
+"""Groups of runs against a baseline: final metric, metric at equal cost, cost to reach a value."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,22 +7,22 @@ from trainer.compare.base import Interval
 from trainer.core.errors import ConfigError, DataError, nearest
 from trainer.core.metric import Mode, direction
 from trainer.job.compare import budgets
-from trainer.job.compare.budgets import AXES, Axis, Reached
-from trainer.job.compare.groups import Group, baseline_of, group
+from trainer.job.compare.budgets import COSTS, Cost, Reached
+from trainer.job.compare.groups import Group, find_baseline, group_runs
 from trainer.job.compare.numbers import MetricFormat
-from trainer.job.compare.runs import FinishedRun, SkippedRun, number
+from trainer.job.compare.runs import FinishedRun, SkippedRun, finite
 from trainer.job.compare.significance import (
     Correction,
     Difference,
     Summary,
     difference,
     judge,
-    summary,
+    summarise,
 )
 
-NAMES = ("mean_iou", "accuracy", "rmse", "loss")  # the metric, where none is asked for
+NAMES = ("mean_iou", "accuracy", "rmse", "loss")  # the metric where job.metric is null
 SPLITS = ("test", "val")
-FEWEST = 3  # seeds of a replication
+FEWEST_SEEDS = 3  # for a verdict on a replication
 
 Values = Mapping[int, float]  # by seed
 
@@ -34,18 +34,18 @@ class Row:
     label: str
     summary: Summary
     difference: Difference | None
-    at: float | None = None  # the mean cost at which its values were taken
+    cost: float | None = None  # the mean cost at which its values were measured
 
 
 @dataclass(frozen=True)
 class Table:
-    """The groups by one measure: the final metric, or that of val at equal cost."""
+    """The groups by the final metric, or by the validation metric at equal cost."""
 
     metric: str
     rows: list[Row]
-    axis: Axis | None = None
+    cost: Cost | None = None
     budget: float | None = None
-    missing: list[str] = field(default_factory=list)  # groups that have no value there
+    missing: list[str] = field(default_factory=list)  # groups with no validation in the budget
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Replica:
     """A group beside a published result."""
 
     label: str
-    value: float  # its difference to the baseline
-    passed: bool | None  # None of fewer than three seeds
+    value: float  # its difference from the baseline
+    passed: bool | None  # None with fewer than three seeds
 
 
 @dataclass(frozen=True)
@@ -63,21 +63,21 @@ class Comparison:
 
     metric: str
     mode: Mode
-    unit: MetricFormat
+    format: MetricFormat
     interval: Interval
     correction: Correction
     baseline: Group
     groups: list[Group]
     final: Table
-    equal: list[Table]
+    equal: list[Table]  # at equal cost
     target: float | None
     reached: list[Reached]
-    left: list[SkippedRun]
-    published: tuple[float, float] | None = None  # lowest and highest difference that is as good
+    skipped: list[SkippedRun]
+    published: tuple[float, float] | None = None  # the differences that count as replicated
 
     @property
     def replicas(self) -> list[Replica]:
-        """Each group's difference against what was published; of a lone group its value."""
+        """Each group's difference, or a lone group's value, against the published interval."""
         if self.published is None:
             return []
         if len(self.groups) == 1:
@@ -86,13 +86,13 @@ class Comparison:
             found = [(r, d.mean, d.seeds) for r in self.final.rows if (d := r.difference)]
         low, high = self.published
         return [
-            Replica(row.label, value, None if seeds < FEWEST else low <= value <= high)
+            Replica(row.label, value, None if seeds < FEWEST_SEEDS else low <= value <= high)
             for row, value, seeds in found
         ]
 
     @property
     def curve_metric(self) -> str:
-        """The metric in the validation split, which each epoch has."""
+        """The same metric on the validation split, which is measured during training."""
         return f"val/{self.metric.partition('/')[2]}"
 
 
@@ -107,43 +107,43 @@ def compare(
     ignore: Iterable[str] = (),
     published: tuple[float, float] | None = None,
 ) -> Comparison:
-    """Group, measure and judge. Raises DataError where no run is finished."""
-    left = [one for one in found if isinstance(one, SkippedRun)]
-    runs = [one for one in found if isinstance(one, FinishedRun)]
+    """Group the runs, summarise them and test the differences.
+
+    Raises DataError where no run is finished, ConfigError for an unknown metric or baseline.
+    """
+    skipped = [run for run in found if isinstance(run, SkippedRun)]
+    runs = [run for run in found if isinstance(run, FinishedRun)]
     if not runs:
-        reasons = "; ".join(f"{one.folder}: {one.reason}" for one in left[:3])
-        raise DataError(f"runs: no finished training run among {len(left)}: {reasons}")
-    metric = metric_of(runs, metric)
-    left += [
-        SkippedRun(run.folder, f"has no {metric}") for run in runs if run.final(metric) is None
-    ]
-    groups, repeated = group([run for run in runs if run.final(metric) is not None], ignore)
-    base, name, mode = baseline_of(groups, baseline), metric.partition("/")[2], direction(metric)
-    finals = {one.label: finals_of(one, metric) for one in groups}
-    goal = budgets.target_of(base, name) if target is None else target
-    reached = [] if goal is None else [budgets.reach(one, name, goal, mode) for one in groups]
+        reasons = "; ".join(f"{run.folder}: {run.reason}" for run in skipped[:3])
+        raise DataError(f"runs: no finished training run among {len(skipped)}: {reasons}")
+    metric = choose_metric(runs, metric)
+    unmeasured = [run for run in runs if run.final(metric) is None]
+    skipped += [SkippedRun(run.folder, f"has no {metric}") for run in unmeasured]
+    groups, repeated = group_runs([r for r in runs if r.final(metric) is not None], ignore)
+    base, name, mode = find_baseline(groups, baseline), metric.partition("/")[2], direction(metric)
+    goal = budgets.baseline_target(base, name) if target is None else target
+    tables = [at_equal_cost(groups, base, cost, name, interval, correction) for cost in COSTS]
+    finals = {group.label: final_values(group, metric) for group in groups}
     return Comparison(
         metric=metric,
         mode=mode,
-        unit=MetricFormat.of(metric),
+        format=MetricFormat.of(metric),
         interval=interval,
         correction=correction,
         baseline=base,
         groups=groups,
-        final=Table(metric, rows(finals, base.label, interval, correction)),
-        equal=[
-            table
-            for axis in AXES
-            if (table := at_equal(groups, base.label, axis, name, interval, correction))
-        ],
+        final=Table(metric, compare_rows(finals, base.label, interval, correction)),
+        equal=[table for table in tables if table is not None],
         target=goal,
-        reached=reached,
-        left=left + repeated,
+        reached=[]
+        if goal is None
+        else [budgets.cost_to_reach(group, name, goal, mode) for group in groups],
+        skipped=skipped + repeated,
         published=published,
     )
 
 
-def metric_of(runs: Sequence[FinishedRun], asked: str | None) -> str:
+def choose_metric(runs: Sequence[FinishedRun], asked: str | None) -> str:
     """The metric to compare by. Raises ConfigError where no run has the one asked for."""
     known = {
         f"{split}/{name}": None
@@ -151,56 +151,58 @@ def metric_of(runs: Sequence[FinishedRun], asked: str | None) -> str:
         for split, values in run.result.items()
         if isinstance(values, dict)
         for name, value in values.items()
-        if number(value) is not None
+        if finite(value) is not None
     }
     wanted = [f"{s}/{n}" for s in SPLITS for n in NAMES] if asked is None else [asked]
     for name in wanted:
         if name in known:
             return name
     if asked is None:
-        raise DataError("runs: no run has metrics of test or val")
-    hint = nearest(asked, list(known)).replace("'", "") or f" There are: {', '.join(known)}"
-    raise ConfigError(f"job.metric={asked}: no run has it.{hint}")
+        raise DataError("runs: no run has test or validation metrics; give job.metric")
+    hint = nearest(asked, list(known)).replace("'", "") or f" Available: {', '.join(known)}"
+    raise ConfigError(f"job.metric={asked}: no run has this metric.{hint}")
 
 
-def finals_of(of: Group, metric: str) -> Values:
+def final_values(group: Group, metric: str) -> Values:
     """The final metric of a group by seed."""
-    found = {run.seed: run.final(metric) for run in of.runs}
+    found = {run.seed: run.final(metric) for run in group.runs}
     return {seed: value for seed, value in found.items() if value is not None}
 
 
-def rows(
+def compare_rows(
     values: Mapping[str, Values],
-    base: str,
+    baseline: str,
     interval: Interval,
     correction: Correction,
-    at: Mapping[str, float] | None = None,
+    costs: Mapping[str, float] | None = None,
 ) -> list[Row]:
-    """A row for each group that has values; differences where the baseline has some, too."""
-    others = [label for label in values if label != base and base in values]
-    found = [difference(values[label], values[base], interval) for label in others]
+    """A row for each group that has values, with differences where the baseline has some, too."""
+    others = [label for label in values if label != baseline and baseline in values]
+    found = [difference(values[label], values[baseline], interval) for label in others]
     judged = dict(zip(others, judge(found, correction, interval), strict=True))
+    spent = costs or {}
     return [
-        Row(label, summary(one, interval), judged.get(label), at.get(label) if at else None)
-        for label, one in values.items()
+        Row(label, summarise(by_seed, interval), judged.get(label), spent.get(label))
+        for label, by_seed in values.items()
     ]
 
 
-def at_equal(
+def at_equal_cost(
     groups: Sequence[Group],
-    base: str,
-    axis: Axis,
+    baseline: Group,
+    cost: Cost,
     name: str,
     interval: Interval,
     correction: Correction,
 ) -> Table | None:
-    """The table of val at the least final cost; None where a run does not tell its cost."""
-    limit = budgets.budget(groups, axis, name)
-    if limit is None:
+    """The validation metric within the common budget; None where a run does not record the cost."""
+    budget = budgets.common_budget(groups, cost, name)
+    if budget is None:
         return None
-    points = {one.label: budgets.within_budget(one, axis, name, limit) for one in groups}
-    values = {k: {seed: y for seed, (_, y) in p.items()} for k, p in points.items() if p}
-    at = {label: sum(x for x, _ in p.values()) / len(p) for label, p in points.items() if p}
-    missing = [label for label, held in points.items() if not held]
-    made = rows(values, base, interval, correction, at)
-    return Table(f"val/{name}", made, axis, limit, missing)
+    found = {group.label: budgets.within_budget(group, cost, name, budget) for group in groups}
+    points = {label: by_seed for label, by_seed in found.items() if by_seed}
+    values = {k: {seed: y for seed, (_, y) in by_seed.items()} for k, by_seed in points.items()}
+    costs = {k: sum(x for x, _ in by_seed.values()) / len(by_seed) for k, by_seed in points.items()}
+    rows = compare_rows(values, baseline.label, interval, correction, costs)
+    missing = [label for label in found if label not in points]
+    return Table(f"val/{name}", rows, cost, budget, missing)

@@ -1,7 +1,7 @@
-"""Training examples that one strategy gets right in the end and another does not.
+"""Training examples that one strategy gets right at the end of training and another does not.
 
-From the difficulty stores: right is each example's latest record, in a run of each seed. These are
-images that both have trained on, so it shows what a strategy learns, not what it generalises to.
+From the difficulty stores: whether an example is right is its latest record, in a run of each seed.
+Both have trained on these images, so this shows what a strategy learns, not how it generalises.
 """
 
 import base64
@@ -22,122 +22,122 @@ if TYPE_CHECKING:
     from trainer.dataset import Data
 
 SIDE = 64  # pixels of a thumbnail
-HALF = 0.5  # of the seeds must differ
+MIN_SHARE = 0.5  # of the seeds that must disagree
 
 
 @dataclass(frozen=True)
 class Example:
-    """One that two groups disagree on."""
+    """An example on which two groups disagree."""
 
     id: int
     label: int
-    seeds: int  # in which both groups have trained on it
-    right: int  # of them where the group was right
-    base_right: int  # and the baseline
-    loss: float  # mean over both, in the end
+    seeds: int  # with which both groups have trained on it
+    right: int  # of these seeds, how often the group is right
+    base_right: int  # and how often the baseline is
+    loss: float  # the mean over both groups, at the end of training
     prediction: int  # the most common wrong one
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A group against the baseline, the clearest and hardest first."""
+    """A group against the baseline; clearest examples first, among equals the hardest."""
 
     label: str
     gained: list[Example]  # the group is right, the baseline is not
     lost: list[Example]  # the other way round
-    gains: int  # in all
-    losses: int
+    gains: int  # in total, of which `gained` has the first
+    losses: int  # likewise
 
 
 @dataclass(frozen=True)
 class Records:
-    """The last records of a run by dataset id, [M], NaN where there is none."""
+    """The latest records of a run by dataset id, each [M], NaN where there is none."""
 
     correct: np.ndarray
     prediction: np.ndarray
     loss: np.ndarray
-    labels: np.ndarray  # [M]
+    labels: np.ndarray
 
 
 def records_of(group: Group) -> dict[int, Records]:
-    """The records of each run by its seed; of those that have a difficulty store of classes."""
+    """Records by seed, of the runs that have a difficulty store with predicted classes."""
     found = {}
     for run in group.runs:
         try:
-            held = history.open(run.folder)
-            if held.labels is None or "prediction" not in held.fields or not held.epochs:
+            opened = history.open(run.folder)
+            if opened.labels is None or "prediction" not in opened.fields or not opened.epochs:
                 continue
             correct, prediction, loss = (
-                spread(held, name) for name in ("correct", "prediction", "loss")
+                latest_by_id(opened, field) for field in ("correct", "prediction", "loss")
             )
-            found[run.seed] = Records(correct, prediction, loss, held.labels)
+            found[run.seed] = Records(correct, prediction, loss, opened.labels)
         except (DataError, OSError, ValueError, IndexError):
             continue
     return found
 
 
-def spread(held: History, name: str) -> np.ndarray:
-    """The latest record of a field by dataset id."""
-    values = np.full(held.size, np.nan, np.float32)
-    ordinary = held.ordinary()
-    values[held.ids[ordinary]] = held.latest(name)[ordinary]
+def latest_by_id(opened: History, field: str) -> np.ndarray:
+    """The latest record of a field by dataset id, [M]."""
+    values = np.full(opened.size, np.nan, np.float32)
+    ordinary = opened.ordinary()
+    values[opened.ids[ordinary]] = opened.latest(field)[ordinary]
     return values
 
 
 def disagree(
     label: str, ours: Mapping[int, Records], base: Mapping[int, Records], number: int
 ) -> Disagreement | None:
-    """Where two groups differ; None where no seed has records of the same data set in both."""
-    pairs = [(ours[s], base[s]) for s in ours if s in base and same(ours[s], base[s])]
-    pairs = [pair for pair in pairs if same(pair[0], pairs[0][0])]
+    """The first `number` examples each way; None where no seed has comparable records in both."""
+    pairs = [(ours[s], base[s]) for s in ours if s in base and same_examples(ours[s], base[s])]
+    pairs = [pair for pair in pairs if same_examples(pair[0], pairs[0][0])]
     if not pairs:
         return None
     both = np.stack([~np.isnan(a.correct) & ~np.isnan(b.correct) for a, b in pairs])
     right = np.stack([a.correct == 1 for a, _ in pairs]) & both
     base_right = np.stack([b.correct == 1 for _, b in pairs]) & both
-    seeds, won, held = both.sum(0), right.sum(0), base_right.sum(0)
-    loss = np.nan_to_num(mean_of([r.loss for pair in pairs for r in pair]), posinf=1e6)
-    made = []
-    for difference in (won - held, held - won):
+    seeds, ours_right, theirs_right = both.sum(0), right.sum(0), base_right.sum(0)
+    loss = np.nan_to_num(nan_mean([r.loss for pair in pairs for r in pair]), posinf=1e6)
+    directions = []
+    for difference in (ours_right - theirs_right, theirs_right - ours_right):
         share = difference / np.maximum(seeds, 1)
-        order = np.lexsort((-loss, -share))  # all seeds before some, then the harder first
-        ids = order[share[order] >= HALF]
-        shown = [example(int(i), pairs, seeds, won, held, loss) for i in ids[:number]]
-        made.append((shown, len(ids)))
-    (gained, gains), (lost, losses) = made
+        order = np.lexsort((-loss, -share))  # by the share of seeds, then by loss
+        ids = order[share[order] >= MIN_SHARE]
+        counts = seeds, ours_right, theirs_right
+        shown = [describe_example(int(i), pairs, counts, loss) for i in ids[:number]]
+        directions.append((shown, len(ids)))
+    (gained, gains), (lost, losses) = directions
     return Disagreement(label, gained, lost, gains, losses)
 
 
-def same(a: Records, b: Records) -> bool:
-    """Whether two runs are of the same examples and labels."""
+def same_examples(a: Records, b: Records) -> bool:
+    """Whether two runs have the same examples and class labels."""
     return np.array_equal(a.labels, b.labels) and a.labels.dtype.kind in "iu"
 
 
-def mean_of(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """The mean [M] of what is known, 0 where nothing is."""
-    held = np.stack(arrays)
-    known = ~np.isnan(held)
-    return np.where(known, held, 0).sum(0) / np.maximum(known.sum(0), 1)
+def nan_mean(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """The mean of arrays [M] without NaN, [M]; 0 where all are NaN."""
+    stacked = np.stack(arrays)
+    known = ~np.isnan(stacked)
+    return np.where(known, stacked, 0).sum(0) / np.maximum(known.sum(0), 1)
 
 
-def example(
+def describe_example(
     i: int,
     pairs: Sequence[tuple[Records, Records]],
-    seeds: np.ndarray,
-    won: np.ndarray,
-    held: np.ndarray,
+    counts: tuple[np.ndarray, np.ndarray, np.ndarray],
     loss: np.ndarray,
 ) -> Example:
-    """What is told of one."""
+    """The example of dataset id i, with its most common wrong prediction."""
     label = int(pairs[0][0].labels[i])
     guesses = [r.prediction[i] for pair in pairs for r in pair]
     wrong = [int(g) for g in guesses if not np.isnan(g) and int(g) != label]
     common = max(wrong, key=wrong.count) if wrong else label
-    return Example(i, label, int(seeds[i]), int(won[i]), int(held[i]), float(loss[i]), common)
+    seeds, right, base_right = (int(count[i]) for count in counts)
+    return Example(i, label, seeds, right, base_right, float(loss[i]), common)
 
 
 def thumbnails(data: "Data", ids: Sequence[int]) -> dict[int, str]:
-    """PNG files as data URIs by dataset id."""
+    """Training images as data URIs by dataset id."""
     if not ids:
         return {}
     images = data.train.images.read(list(ids)).numpy()
@@ -145,7 +145,7 @@ def thumbnails(data: "Data", ids: Sequence[int]) -> dict[int, str]:
 
 
 def data_uri(pixels: np.ndarray) -> str:
-    """An image uint8 [C, H, W] as a small PNG in a URI."""
+    """An image uint8 [C, H, W] as the data URI of a small PNG."""
     colours = pixels if len(pixels) == 3 else pixels[:1].repeat(3, 0)
     image = Image.fromarray(np.ascontiguousarray(colours.transpose(1, 2, 0)))
     scale = SIDE / max(image.size)

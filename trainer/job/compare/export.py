@@ -6,147 +6,157 @@ from dataclasses import asdict
 from typing import Any
 
 from trainer.job.compare import sentences
-from trainer.job.compare.budgets import AXES
+from trainer.job.compare.budgets import COSTS
 from trainer.job.compare.comparison import Comparison, Row, Table
-from trainer.job.compare.numbers import amount
-from trainer.job.compare.tables import sheets
+from trainer.job.compare.numbers import format_amount
+from trainer.job.compare.tables import text_tables
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would run
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters that a spreadsheet would evaluate
+DIFFERENCE_COLUMNS = {  # a column of the CSV: an attribute of Difference
+    "difference": "mean",
+    "difference_deviation": "deviation",
+    "difference_low": "low",
+    "difference_high": "high",
+    "p": "p",
+    "p_corrected": "adjusted_p",
+    "beyond_noise": "beyond_noise",
+    "more_seeds": "extra_seeds",
+}
 
 
-def markdown(of: Comparison) -> str:
+def markdown(comparison: Comparison) -> str:
     """The whole comparison."""
-    lines = [f"# {of.metric}: compared with `{code(of.baseline.label)}`", ""]
-    told = sentences.verdicts(of, of.final) + sentences.replications(of)
-    lines += [f"- {plain(line)}" for line in told]
-    lines += ["", *(f"> **Note:** {plain(note)}\n" for note in sentences.notes(of))]
-    for sheet in sheets(of):
-        lines += [f"## {plain(sheet.title)}", "", line_of(sheet.columns)]
-        lines += [line_of(["---"] * len(sheet.columns)), *map(line_of, sheet.rows), ""]
-    lines += ["## In words", ""]
-    for table in of.equal:
-        assert table.axis is not None  # noqa: S101  (only the final one has none)
-        lines += [f"At equal {table.axis.name} ({amount(table.budget)}), {table.metric}:", ""]
-        lines += [*(f"- {plain(line)}" for line in sentences.verdicts(of, table)), ""]
-    lines += [*(f"- {plain(line)}" for line in sentences.costs(of)), "", "## How", ""]
-    lines += [f"- {line}" for line in sentences.method(of)]
+    baseline = comparison.baseline.label.replace("`", "'")
+    found = sentences.verdicts(comparison, comparison.final) + sentences.replications(comparison)
+    lines = [f"# {comparison.metric}: compared with `{baseline}`", "", *bullets(found), ""]
+    lines += [f"> **Note:** {escape_markdown(note)}\n" for note in sentences.notes(comparison)]
+    for table in text_tables(comparison):
+        lines += [f"## {escape_markdown(table.title)}", "", markdown_row(table.columns)]
+        lines += [markdown_row(["---"] * len(table.columns)), *map(markdown_row, table.rows), ""]
+    if comparison.equal:
+        lines += ["## Verdicts at equal cost", ""]
+    for table in comparison.equal:
+        assert table.cost is not None  # noqa: S101  (only the final table has none)
+        lines += [f"{table.metric} at {format_amount(table.budget)} {table.cost.name}:", ""]
+        lines += [*bullets(sentences.verdicts(comparison, table)), ""]
+    if comparison.reached:
+        lines += ["## Cost to reach a value", "", *bullets(sentences.costs(comparison)), ""]
+    lines += ["## Method", "", *bullets(sentences.method(comparison))]
     return "\n".join(lines) + "\n"
 
 
-def line_of(cells: list[str]) -> str:
+def bullets(lines: list[str]) -> list[str]:
+    """The lines of a Markdown list."""
+    return [f"- {escape_markdown(line)}" for line in lines]
+
+
+def markdown_row(cells: list[str]) -> str:
     """A row of a Markdown table."""
-    return f"| {' | '.join(map(plain, cells))} |"
+    return f"| {' | '.join(map(escape_markdown, cells))} |"
 
 
-def plain(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Text in which nothing is markup."""
     for character in "\\`*[]<|":
         text = text.replace(character, f"\\{character}")
     return text
 
 
-def code(text: str) -> str:
-    """Text between backticks."""
-    return text.replace("`", "'")
-
-
-def table_csv(of: Comparison) -> str:
+def table_csv(comparison: Comparison) -> str:
     """A line for each group in each table, all numbers unrounded."""
-    records = [record(of, table, row) for table in (of.final, *of.equal) for row in table.rows]
-    return written(records)
+    return to_csv(table_records(comparison))
 
 
-def record(of: Comparison, table: Table, row: Row) -> dict[str, Any]:
+def table_records(comparison: Comparison) -> list[dict[str, Any]]:
+    """The rows of all tables."""
+    tables = (comparison.final, *comparison.equal)
+    return [table_record(comparison, table, row) for table in tables for row in table.rows]
+
+
+def table_record(comparison: Comparison, table: Table, row: Row) -> dict[str, Any]:
     """A group in a table."""
-    found, held = row.difference, row.summary
-    kind = None if found is None else found.kind
+    found, summary = row.difference, row.summary
     return {
         "metric": table.metric,
-        "at_equal": None if table.axis is None else table.axis.key,
+        "at_equal": None if table.cost is None else table.cost.key,
         "budget": table.budget,
-        "taken_at": row.at,
+        "taken_at": row.cost,
         "group": row.label,
-        "baseline": row.label == of.baseline.label,
-        "seeds": held.n,
-        "mean": held.mean,
-        "deviation": held.deviation,
-        "low": held.low,
-        "high": held.high,
-        "test": kind,
+        "baseline": row.label == comparison.baseline.label,
+        "seeds": summary.n,
+        "mean": summary.mean,
+        "deviation": summary.deviation,
+        "low": summary.low,
+        "high": summary.high,
+        "test": None if found is None else found.kind,
         **{
-            name: None if found is None else getattr(found, field)
-            for name, field in {
-                "difference": "mean",
-                "difference_deviation": "deviation",
-                "difference_low": "low",
-                "difference_high": "high",
-                "p": "p",
-                "p_corrected": "adjusted",
-                "beyond_noise": "beyond",
-                "more_seeds": "more",
-            }.items()
+            column: None if found is None else getattr(found, attribute)
+            for column, attribute in DIFFERENCE_COLUMNS.items()
         },
     }
 
 
-def runs_csv(of: Comparison) -> str:
-    """A line for each run, those left out too."""
+def runs_csv(comparison: Comparison) -> str:
+    """A line for each run, including those skipped."""
     records: list[dict[str, Any]] = [
         {
             "folder": str(run.folder),
-            "group": one.label,
+            "group": group.label,
             "seed": run.seed,
-            of.metric: run.final(of.metric),
-            **{axis.key: run.spent(axis.key) for axis in AXES},
+            comparison.metric: run.final(comparison.metric),
+            **{cost.key: run.spent(cost.key) for cost in COSTS},
             "left_out": None,
         }
-        for one in of.groups
-        for run in one.runs
+        for group in comparison.groups
+        for run in group.runs
     ]
-    records += [{"folder": str(one.folder), "left_out": one.reason} for one in of.left]
-    return written(records)
+    records += [{"folder": str(run.folder), "left_out": run.reason} for run in comparison.skipped]
+    return to_csv(records)
 
 
-def written(records: list[dict[str, Any]]) -> str:
-    """A CSV with a header; text that a spreadsheet would run is quoted with an apostrophe."""
+def to_csv(records: list[dict[str, Any]]) -> str:
+    """A CSV with a header, from which a spreadsheet evaluates nothing."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(records[0]), lineterminator="\n")
     writer.writeheader()
-    for one in records:
-        writer.writerow({key: harmless(value) for key, value in one.items()})
+    for record in records:
+        writer.writerow({key: escape_formula(value) for key, value in record.items()})
     return buffer.getvalue()
 
 
-def harmless(value: Any) -> Any:
-    """A cell that is data in a spreadsheet too."""
+def escape_formula(value: Any) -> Any:
+    """A cell with an apostrophe before text that a spreadsheet would evaluate."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
-def as_json(of: Comparison) -> dict[str, Any]:
+def as_json(comparison: Comparison) -> dict[str, Any]:
     """The whole comparison as plain containers."""
+    tables = (comparison.final, *comparison.equal)
+    values = [row.summary.values for table in tables for row in table.rows]
     return {
-        "metric": of.metric,
-        "mode": of.mode,
-        "interval": {"method": of.interval.about, "level": of.interval.level},
-        "correction": of.correction,
-        "baseline": of.baseline.label,
+        "metric": comparison.metric,
+        "mode": comparison.mode,
+        "interval": {"method": comparison.interval.about, "level": comparison.interval.level},
+        "correction": comparison.correction,
+        "baseline": comparison.baseline.label,
         "groups": [
             {
-                "label": one.label,
-                "settings": one.choices,
-                "seeds": one.seeds,
-                "runs": [str(run.folder) for run in one.runs],
+                "label": group.label,
+                "settings": group.choices,
+                "seeds": group.seeds,
+                "runs": [str(run.folder) for run in group.runs],
             }
-            for one in of.groups
+            for group in comparison.groups
         ],
         "tables": [
-            record(of, table, row) | {"values": row.summary.values}
-            for table in (of.final, *of.equal)
-            for row in table.rows
+            record | {"values": by_seed}
+            for record, by_seed in zip(table_records(comparison), values, strict=True)
         ],
-        "target": of.target,
-        "reached": [asdict(one) for one in of.reached],
-        "left_out": [{"folder": str(one.folder), "reason": one.reason} for one in of.left],
-        "notes": sentences.notes(of),
-        "verdicts": sentences.verdicts(of, of.final),
+        "target": comparison.target,
+        "reached": [asdict(reached) for reached in comparison.reached],
+        "left_out": [
+            {"folder": str(run.folder), "reason": run.reason} for run in comparison.skipped
+        ],
+        "notes": sentences.notes(comparison),
+        "verdicts": sentences.verdicts(comparison, comparison.final),
     }

@@ -1,7 +1,7 @@
-"""Runs that differ in nothing but their seed, and what the groups of them differ in.
+"""Groups of runs that differ only in their seed, named by what distinguishes the groups.
 
-A group is named as on the command line, by the settings that differ between the runs: the options
-of the config groups, and of an option's settings those that differ among the runs that have it.
+A name is written as on the command line. It has the settings that differ between the runs: the
+options of the config groups, and those settings of an option that differ among the runs using it.
 """
 
 import re
@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.core.errors import ConfigError, nearest
-from trainer.job.compare.runs import FinishedRun, SkippedRun, option
+from trainer.job.compare.runs import FinishedRun, SkippedRun, option_name
 from trainer.training.reporter import NOT_CHOSEN
 
-PLAIN = ("none", "[none]", "null", "default", "false", "constant")  # values of a baseline
-OTHER_RUNS = ("distill.teacher", "finetune.source", "mining.reference")  # settings that name some
+PLAIN = ("none", "[none]", "null", "default", "false", "constant")  # values typical of a baseline
+OTHER_RUNS = ("distill.teacher", "finetune.source", "mining.reference")  # settings that name runs
 LONGEST = 200  # characters of a value in a name
 
 Settings = dict[str, str]
-Varied = dict[str, tuple[str | None, set[str | None]]]  # a setting: the one above, its values
+Varied = dict[str, tuple[str | None, set[str | None]]]  # setting: its component, that one's values
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of the same settings."""
+    """Runs with the same settings."""
 
     label: str  # `mining=ohem mining.keep=0.25`
-    choices: Settings  # what it is named by
+    choices: Settings  # those in the label
     settings: Settings  # all
     runs: tuple[FinishedRun, ...]  # by seed
 
@@ -36,138 +36,138 @@ class Group:
         return [run.seed for run in self.runs]
 
 
-def group(
+def group_runs(
     runs: Sequence[FinishedRun], ignore: Iterable[str] = ()
 ) -> tuple[list[Group], list[SkippedRun]]:
-    """The groups in the order of the runs, and runs that repeat a seed of their group.
+    """The groups in the order of the runs, and the runs that repeat a seed of their group.
 
-    A seed run twice gives the same numbers twice and would halve the deviation: the first counts.
+    A repeated seed gives the same numbers and would shrink the deviation: only the first counts.
     """
-    left_out = {"seed", *NOT_CHOSEN, *ignore}
-    settings = seedless([dict(flat(run.config, left_out)) for run in runs], runs)
-    keys = relevant(settings)
-    held: dict[tuple[str | None, ...], dict[int, FinishedRun]] = {}
+    ignored = {"seed", *NOT_CHOSEN, *ignore}
+    settings = generalise_seed([dict(flatten(run.config, ignored)) for run in runs], runs)
+    varied = varied_settings(settings)
+    by_identity: dict[tuple[str | None, ...], dict[int, FinishedRun]] = {}
     first: dict[tuple[str | None, ...], Settings] = {}
     repeated = []
     for run, own in zip(runs, settings, strict=True):
-        identity = tuple(own.get(key) for key in keys)
+        identity = tuple(own.get(key) for key in varied)
         first.setdefault(identity, own)
-        seeds = held.setdefault(identity, {})
-        if run.seed in seeds:
-            repeated.append(
-                SkippedRun(run.folder, f"repeats {seeds[run.seed].folder}: seed {run.seed}")
-            )
+        by_seed = by_identity.setdefault(identity, {})
+        if run.seed in by_seed:
+            reason = f"repeats seed {run.seed} of {by_seed[run.seed].folder}"
+            repeated.append(SkippedRun(run.folder, reason))
         else:
-            seeds[run.seed] = run
+            by_seed[run.seed] = run
     groups = [
-        named(keys, first[identity], tuple(seeds[seed] for seed in sorted(seeds)))
-        for identity, seeds in held.items()
+        name_group(varied, first[identity], tuple(by_seed[seed] for seed in sorted(by_seed)))
+        for identity, by_seed in by_identity.items()
     ]
     return groups, repeated
 
 
-def seedless(settings: Sequence[Settings], runs: Sequence[FinishedRun]) -> list[Settings]:
-    """The settings with `${seed}` in the names of other runs, where there is one for each seed.
+def generalise_seed(settings: Sequence[Settings], runs: Sequence[FinishedRun]) -> list[Settings]:
+    """The settings, with `${seed}` in the names of other runs where each seed has its own.
 
-    Only where that makes fewer values of a setting: a folder may have the number by chance.
+    Only where that leaves fewer distinct values: a folder may contain the number by chance.
     """
-    made = [dict(own) for own in settings]
+    general = [dict(own) for own in settings]
     for key in OTHER_RUNS:
-        held = [own.get(key, "") for own in settings]
-        pairs = zip(held, runs, strict=True)
-        general = [re.sub(rf"(?<!\d){run.seed}(?!\d)", "${seed}", name) for name, run in pairs]
-        if len(set(general)) < len(set(held)):
-            for own, name in zip(made, general, strict=True):
+        names = [own.get(key, "") for own in settings]
+        pairs = zip(names, runs, strict=True)
+        replaced = [re.sub(rf"(?<!\d){run.seed}(?!\d)", "${seed}", name) for name, run in pairs]
+        if len(set(replaced)) < len(set(names)):
+            for own, name in zip(general, replaced, strict=True):
                 if key in own:
                     own[key] = name
-    return made
+    return general
 
 
-def named(keys: Varied, own: Settings, runs: tuple[FinishedRun, ...]) -> Group:
-    """The group of runs with some settings."""
+def name_group(varied: Varied, own: Settings, runs: tuple[FinishedRun, ...]) -> Group:
+    """The group of runs with these settings."""
     choices = {
         key: own.get(key, "null")
-        for key, (above, among) in keys.items()
-        if (own.get(above) if above else None) in among
+        for key, (component, among) in varied.items()
+        if (own.get(component) if component else None) in among
     }
     label = " ".join(f"{key}={value}" for key, value in choices.items())
     return Group(label or "all runs", choices, own, runs)
 
 
-def relevant(settings: Sequence[Settings]) -> Varied:
-    """The settings that differ among runs with the same component above them."""
+def varied_settings(settings: Sequence[Settings]) -> Varied:
+    """The settings that differ among runs with the same option of the component they belong to."""
     keys = dict.fromkeys(key for own in settings for key in own)
-    found: Varied = {}
+    varied: Varied = {}
     for key in keys:
-        above = parent(key, keys)
+        component = component_of(key, keys)
         values: dict[str | None, set[str | None]] = {}
         for own in settings:
-            values.setdefault(own.get(above) if above else None, set()).add(own.get(key))
-        among = {value for value, held in values.items() if len(held) > 1}
+            values.setdefault(own.get(component) if component else None, set()).add(own.get(key))
+        among = {option for option, distinct in values.items() if len(distinct) > 1}
         if among:
-            found[key] = above, among
-    return found
+            varied[key] = component, among
+    return varied
 
 
-def parent(key: str, keys: Mapping[str, None]) -> str | None:
-    """The component that a setting is of: `mining` of `mining.keep`."""
+def component_of(key: str, keys: Mapping[str, None]) -> str | None:
+    """The component that a setting belongs to: `mining` for `mining.keep`."""
     parts = key.split(".")
-    above = (".".join(parts[:i]) for i in range(len(parts) - 1, 0, -1))
-    return next((name for name in above if name in keys), None)
+    prefixes = (".".join(parts[:i]) for i in range(len(parts) - 1, 0, -1))
+    return next((prefix for prefix in prefixes if prefix in keys), None)
 
 
-def flat(config: Mapping[str, Any], left_out: set[str]) -> Iterator[tuple[str, str]]:
+def flatten(config: Mapping[str, Any], ignored: set[str]) -> Iterator[tuple[str, str]]:
     """Settings by dotted name as text; a component by its option, several by a list of names."""
     for name, value in config.items():
-        if str(name) not in left_out:
-            yield from flat_node(str(name), value, left_out)
+        if str(name) not in ignored:
+            yield from flatten_node(str(name), value, ignored)
 
 
-def flat_node(name: str, value: Any, left_out: set[str]) -> Iterator[tuple[str, str]]:
-    """One setting, and what is in it; null is as if it were not there."""
+def flatten_node(name: str, value: Any, ignored: set[str]) -> Iterator[tuple[str, str]]:
+    """One setting and those inside it; null is treated as absent."""
     if not isinstance(value, Mapping):
         if value is not None:
-            yield name, text(value)
+            yield name, as_typed(value)
         return
     if "_target_" in value:
-        yield name, option(value["_target_"])
+        yield name, option_name(value["_target_"])
     elif value and all(isinstance(v, Mapping) and "_target_" in v for v in value.values()):
-        yield name, text(list(value))
+        yield name, as_typed(list(value))
     for key, inner in value.items():
-        if key != "_target_" and f"{name}.{key}" not in left_out:
-            yield from flat_node(f"{name}.{key}", inner, left_out)
+        if key != "_target_" and f"{name}.{key}" not in ignored:
+            yield from flatten_node(f"{name}.{key}", inner, ignored)
 
 
-def text(value: Any) -> str:
-    """A value as it is typed, in one line."""
+def as_typed(value: Any) -> str:
+    """A value as on the command line, in one line of printable characters."""
     if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(text, value))}]"
-    plain = (
+        return f"[{','.join(map(as_typed, value))}]"
+    text = (
         str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
     )
-    return "".join(c if c.isprintable() else "?" for c in plain)[:LONGEST]
+    return "".join(c if c.isprintable() else "?" for c in text)[:LONGEST]
 
 
-def baseline_of(groups: Sequence[Group], asked: str | None) -> Group:
-    """The group that the others are compared with.
+def find_baseline(groups: Sequence[Group], asked: str | None) -> Group:
+    """The group to compare with: the one asked for, else that with the most plain options.
 
-    None takes the one with the most options that are none or null, and of several the first.
-    Raises ConfigError where what is asked for names none, or several.
+    Plain are options such as none or null; of several groups the first. Raises ConfigError where
+    `asked` matches no group, or several.
     """
     if asked is None:
-        return max(groups, key=lambda one: sum(v in PLAIN for v in one.choices.values()))
-    exact = [one for one in groups if one.label == asked]
-    found = exact or [one for one in groups if all(fits(one, word) for word in asked.split())]
+        return max(groups, key=lambda group: sum(v in PLAIN for v in group.choices.values()))
+    exact = [group for group in groups if group.label == asked]
+    found = exact or [g for g in groups if all(matches(g, word) for word in asked.split())]
     if len(found) == 1:
         return found[0]
-    labels = [one.label for one in found or groups]
+    labels = [group.label for group in found or groups]
     if found:
-        raise ConfigError(f"job.baseline={asked} is {len(found)} groups: {'; '.join(labels)}")
-    hint = nearest(asked, labels).replace("'", "") or f" There are: {'; '.join(labels)}"
-    raise ConfigError(f"job.baseline={asked}: no group is that.{hint}")
+        listed = "; ".join(labels)
+        raise ConfigError(f"job.baseline={asked} matches {len(found)} groups: {listed}")
+    hint = nearest(asked, labels).replace("'", "") or f" Available: {'; '.join(labels)}"
+    raise ConfigError(f"job.baseline={asked}: no group matches.{hint}")
 
 
-def fits(one: Group, word: str) -> bool:
+def matches(group: Group, word: str) -> bool:
     """Whether a group has a setting, `mining=none`, or is named by an option, `none`."""
     key, equals, value = word.partition("=")
-    return one.settings.get(key, "null") == value if equals else key in one.choices.values()
+    return group.settings.get(key, "null") == value if equals else key in group.choices.values()

@@ -1,41 +1,40 @@
-"""The runs in TensorBoard's HParams tab, in one table with the settings that differ.
+"""The runs in TensorBoard's HParams tab: one table with every setting that differs.
 
-Each run's own event stream has its row too, but the tab takes its columns from the first stream
-that it finds: with `mining=none` first there would be no `mining.keep`. Here all rows have all.
+Each run's own event stream has a row there, too, but the tab takes its columns from the first
+stream it finds: with `mining=none` first there would be no `mining.keep`. Here every row has all.
 """
 
 from pathlib import Path
 
-from trainer.job.compare.budgets import AXES
-from trainer.job.compare.comparison import Comparison
-from trainer.job.compare.runs import FinishedRun, number
+from trainer.job.compare.budgets import COSTS
+from trainer.job.compare.comparison import SPLITS, Comparison
+from trainer.job.compare.runs import FinishedRun, finite
 from trainer.report.tensorboard import EventStream
 
-SPLITS = ("test", "val")
 
-
-def write(of: Comparison, folder: Path) -> None:
+def write(comparison: Comparison, folder: Path) -> None:
     """A stream for each run, `<group number>-seed-<n>/`, with its settings and final numbers."""
-    keys = list(dict.fromkeys(key for one in of.groups for key in one.choices))
-    every = dict.fromkeys(n for one in of.groups for run in one.runs for n in finals(run))
-    ahead = [of.metric, *(axis.key for axis in AXES)]  # the tab shows the first five
-    names = [*(n for n in ahead if n in every), *(n for n in every if n not in ahead)]
-    for i, one in enumerate(of.groups):
-        choices = {key: one.choices.get(key, one.settings.get(key, "null")) for key in keys}
-        for run in one.runs:
+    groups = comparison.groups
+    keys = list(dict.fromkeys(key for group in groups for key in group.choices))
+    found = dict.fromkeys(n for group in groups for run in group.runs for n in final_numbers(run))
+    first = [comparison.metric, *(cost.key for cost in COSTS)]  # the tab shows five
+    names = [*(n for n in first if n in found), *(n for n in found if n not in first)]
+    for i, group in enumerate(groups):
+        settings = {key: group.choices.get(key, group.settings.get(key, "null")) for key in keys}
+        for run in group.runs:
             stream = EventStream(folder / f"{i}-seed-{run.seed}")
-            stream.scalars(finals(run), 0)
-            stream.hparams({"seed": run.seed, **choices}, names)
+            stream.scalars(final_numbers(run), 0)
+            stream.hparams({"seed": run.seed, **settings}, names)
             stream.close()
 
 
-def finals(run: FinishedRun) -> dict[str, float]:
-    """The final metrics of a run, and what it has spent."""
+def final_numbers(run: FinishedRun) -> dict[str, float]:
+    """The final metrics and costs of a run."""
     found = {
-        f"{split}/{name}": number(value)
+        f"{split}/{name}": finite(value)
         for split in SPLITS
         if isinstance(run.result.get(split), dict)
         for name, value in run.result[split].items()
     }
-    found |= {axis.key: run.spent(axis.key) for axis in AXES}
+    found |= {cost.key: run.spent(cost.key) for cost in COSTS}
     return {str(name): value for name, value in found.items() if value is not None}

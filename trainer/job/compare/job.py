@@ -1,4 +1,4 @@
-"""Does it help, and by how much: groups of runs that differ in more than their seed."""
+"""Does it help, and by how much: groups of runs, summarised over seeds and compared."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from trainer.job.compare.comparison import Comparison, compare
 from trainer.job.compare.disagreements import Disagreement, disagree, records_of, thumbnails
 from trainer.job.compare.export import as_json, markdown, runs_csv, table_csv
 from trainer.job.compare.html.page import page
-from trainer.job.compare.runs import find, read
+from trainer.job.compare.runs import find_runs, read_run
 from trainer.job.compare.significance import Correction
-from trainer.job.compare.tables import brief
+from trainer.job.compare.tables import console_tables
 from trainer.report.console import table
 
 if TYPE_CHECKING:
@@ -39,10 +39,11 @@ Found = list[Disagreement]
 class Compare(Job):
     """Reads `runs`; writes `compare.md`, `.csv`, `.json` and `.html`, `runs.csv`, `tensorboard/`.
 
-    `metric`, `<split>/<name>`, is compared in the end, the same of val at equal cost. `baseline`
-    names a group by settings, `mining=none`, or an option, `none`; null takes the one with the most
-    options that are none, else the first. `ignore` are settings that make no group. `published` is
-    the interval that the difference has to lie in to count as replicated; of one group its value.
+    `metric`, `<split>/<name>`, is compared at the end of training, and on the validation split at
+    equal cost. `baseline` selects a group by its settings, `mining=none`, or by an option, `none`;
+    null selects the group with the most options that are none. `target` is a validation value whose
+    cost is reported. Settings in `ignore` do not separate groups. `published` is the interval
+    in which a difference, or the value of a lone group, counts as replicated.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Compare(Job):
         within("job.examples", examples, "[0, 1000]")
         if published is not None and not (len(published) == 2 and published[0] <= published[1]):
             raise ValueError(
-                f"job.published={published}: give the lowest and the highest, [0.005,0.011]"
+                f"job.published={published}: give the lowest and the highest value, [0.005,0.011]"
             )
         self.metric = metric
         self.baseline = baseline
@@ -78,12 +79,11 @@ class Compare(Job):
         folder: RunFolder,
         console: Console,
     ) -> dict[str, Any]:
-        """Read, compare, print, write."""
-        paths = several_saved
-        if not paths:
-            raise ConfigError("runs must be given: a sweep's folder, or a list of run folders")
+        """Read the runs, compare them, print and write the results."""
+        if not several_saved:
+            raise ConfigError("runs is not set: give a sweep's folder, or a list of run folders")
         of = compare(
-            [read(folder) for folder in find(paths)],
+            [read_run(folder) for folder in find_runs(several_saved)],
             interval=interval,
             metric=self.metric,
             baseline=self.baseline,
@@ -96,19 +96,19 @@ class Compare(Job):
         self.write(folder.path, of, saved_data)
         console.say(f"page          {folder.path / 'compare.html'}")
         console.say(f"HParams       tensorboard --logdir {folder.path / 'tensorboard'}")
-        told = sentences.verdicts(of, of.final)
+        verdicts = sentences.verdicts(of, of.final)
         replicated = {one.label: one.passed for one in of.replicas}
         return {
             "metric": of.metric,
             "baseline": of.baseline.label,
-            "verdicts": told,
+            "verdicts": verdicts,
             **({"replicated": replicated} if replicated else {}),
         }
 
     def say(self, console: Console, of: Comparison) -> None:
-        """The tables and the sentences."""
-        for sheet in brief(of):
-            console.say(shown(sheet))
+        """Print the tables, caveats and verdicts."""
+        for text_table in console_tables(of):
+            console.say(shown(text_table))
         for note in sentences.notes(of):
             console.warn(note)
         for line in sentences.verdicts(of, of.final) + sentences.replications(of):
@@ -133,7 +133,7 @@ class Compare(Job):
         hparams.write(of, folder / "tensorboard")
 
     def disagreements(self, of: Comparison) -> Found:
-        """Of each group with the baseline, where both have difficulty stores."""
+        """Between each group and the baseline, where both have difficulty stores."""
         if not self.examples:
             return []
         base = records_of(of.baseline)
@@ -142,7 +142,7 @@ class Compare(Job):
         return [one for one in found if one is not None]
 
     def data(self, saved_data: SavedData, of: Comparison, found: Found) -> tuple[Data | None, str]:
-        """The data set that the examples are of, or why it cannot be shown."""
+        """The data set of the examples, or the reason why their images cannot be shown."""
         if not any((*one.gained, *one.lost) for one in found):
             return None, ""
         try:
@@ -150,11 +150,11 @@ class Compare(Job):
             store = history.open(folder)
             store.check_split(data.train.ids.numpy(), data.train.labels.numpy())
         except (TrainerError, OSError, ValueError) as error:
-            return None, f"without their images: {error}"
+            return None, f"images not shown: {error}"
         return data, ""
 
 
-def shown(sheet: TextTable) -> Any:
-    """A table for the console, in which nothing is markup."""
-    rows = [[escape(cell) for cell in row] for row in sheet.rows]
-    return table(escape(sheet.title), [escape(name) for name in sheet.columns], rows)
+def shown(text_table: TextTable) -> Any:
+    """A table for the console, with markup escaped."""
+    rows = [[escape(cell) for cell in row] for row in text_table.rows]
+    return table(escape(text_table.title), [escape(name) for name in text_table.columns], rows)

@@ -1,6 +1,7 @@
-"""Numbers as they are shown: shares as percent and points, others to four digits."""
+"""Numbers as text: shares in percent, their differences in points, others to four digits."""
 
 from dataclasses import dataclass
+from typing import overload
 
 SHARES = ("accuracy", "mean_iou", "precision", "recall", "f1", "ece", "coverage")
 PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -11,65 +12,83 @@ DASH = "–"
 class MetricFormat:
     """How the values of a metric are shown."""
 
-    share: bool  # a part of 1
+    share: bool  # in [0, 1], shown in percent
 
     @classmethod
     def of(cls, metric: str) -> "MetricFormat":
-        """That of a metric by its name."""
+        """The format of a metric, by its name."""
         return cls(metric.endswith(SHARES))
 
     @property
-    def name(self) -> str:
-        """What stands after a value."""
-        return " %" if self.share else ""
+    def unit(self) -> str:
+        """The unit after a value."""
+        return "%" if self.share else ""
+
+    @property
+    def heading(self) -> str:
+        """The unit after the name of the metric."""
+        return " (%)" if self.share else ""
 
     @property
     def points(self) -> str:
-        """What stands after a difference."""
+        """The unit after a difference."""
         return " points" if self.share else ""
 
     def value(self, value: float | None, *, sign: bool = False) -> str:
-        """A value, or a difference with its sign."""
+        """A value, or with `sign` a difference."""
         if value is None:
             return DASH
         plus = "+" if sign else ""
-        return minus(f"{100 * value:{plus}.2f}" if self.share else f"{value:{plus}.4g}")
+        return true_minus(f"{100 * value:{plus}.2f}" if self.share else f"{value:{plus}.4g}")
 
     def mean(self, mean: float, deviation: float | None) -> str:
-        """A mean ± the standard deviation."""
-        spread = "" if deviation is None else f" ± {self.value(deviation)}"
-        return f"{self.value(mean)}{spread}"
+        """Mean ± standard deviation."""
+        deviations = "" if deviation is None else f" ± {self.value(deviation)}"
+        return f"{self.value(mean)}{deviations}"
 
     def bounds(self, low: float | None, high: float | None, *, sign: bool = False) -> str:
-        """An interval."""
+        """An interval of values, which for a share stays within 0 and 100 %, or of differences."""
         if low is None or high is None:
             return DASH
+        low, high = (low, high) if sign else self.clip(low, high)
         return f"{self.value(low, sign=sign)} to {self.value(high, sign=sign)}"
 
+    @overload
+    def clip(self, low: float, high: float) -> tuple[float, float]: ...
 
-def minus(number: str) -> str:
-    """A number with a true minus, and no sign on zero."""
+    @overload
+    def clip(self, low: float | None, high: float | None) -> tuple[float | None, float | None]: ...
+
+    def clip(self, low: float | None, high: float | None) -> tuple[float | None, float | None]:
+        """An interval, cut to [0, 1] for a share."""
+        if low is None or high is None or not self.share or low > 1 or high < 0:
+            return low, high
+        return max(0.0, low), min(1.0, high)
+
+
+def true_minus(number: str) -> str:
+    """A number with a minus sign instead of a hyphen, and no sign on zero."""
     if not number.strip("+-0.e"):
         return number.lstrip("+-")
     return number.replace("-", "−")
 
 
-def amount(value: float | None) -> str:
-    """A cost: thousands apart, seconds with three digits."""
+def format_amount(value: float | None) -> str:
+    """A cost: whole from 100 on, with commas; below that to three digits."""
     if value is None:
         return DASH
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
 
 
-def short(value: float) -> str:
+def format_tick(value: float) -> str:
     """A number for an axis: 12k, 0.95."""
     for size, prefix in PREFIXES:
         if abs(value) >= size:
-            return minus(f"{value / size:.4g}{prefix}")
-    return minus(f"{value:.4g}")
+            return true_minus(f"{value / size:.4g}{prefix}")
+    return true_minus(f"{value:.4g}")
 
 
-def chance(p: float | None) -> str:
+def format_p(p: float | None) -> str:
     """A p value."""
     if p is None:
         return DASH

@@ -1,4 +1,4 @@
-"""Run folders as data: found by their status, read with limits, no code named in them imported."""
+"""Run folders as untrusted data: found by their status, read with limits, nothing imported."""
 
 import json
 import math
@@ -13,119 +13,119 @@ from trainer.storage.saved_run import read_config
 from trainer.storage.untrusted import read_json, read_text
 
 STATUS = "status.json"
-DEEPEST = 4  # folders below the one that is named
-MOST = 10_000  # runs
-LARGEST = 2**28  # bytes of metrics.jsonl
-TRAINS = "trainer.job.train.Train"
+MAX_DEPTH = 4  # folders below the one given
+MAX_RUNS = 10_000
+MAX_BYTES = 2**28  # of metrics.jsonl
+TRAIN_JOB = "trainer.job.train.Train"
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished run."""
+    """A finished training run."""
 
     folder: Path
     seed: int
     config: dict[str, Any]
     result: dict[str, Any]
-    validations: list[dict[str, Any]]  # lines of metrics.jsonl, by epoch
+    validations: list[dict[str, Any]]  # lines of metrics.jsonl, in order of epochs
 
     def final(self, metric: str) -> float | None:
-        """A final metric, `test/accuracy`; None where it was not measured or is not finite."""
+        """A final metric, `test/accuracy`; None where it is missing or not finite."""
         split, _, name = metric.partition("/")
         metrics = self.result.get(split)
-        return number(metrics.get(name)) if isinstance(metrics, dict) else None
+        return finite(metrics.get(name)) if isinstance(metrics, dict) else None
 
     def spent(self, name: str) -> float | None:
-        """A number of the result beside the metrics, such as `backward_passes`."""
-        return number(self.result.get(name))
+        """A total cost in the result, such as `backward_passes`; None where it is missing."""
+        return finite(self.result.get(name))
 
 
 @dataclass(frozen=True)
 class SkippedRun:
-    """A folder that takes no part in the comparison."""
+    """A folder that is not part of the comparison."""
 
     folder: Path
     reason: str
 
 
-def find(paths: list[str]) -> list[Path]:
-    """The run folders that paths name: a run, a folder of runs, a pattern of either.
+def find_runs(paths: list[str]) -> list[Path]:
+    """The run folders under paths, each of which is a run, a folder of runs, or a pattern.
 
-    Raises ConfigError where a path has none.
+    Raises ConfigError where a path holds no run, or all hold too many.
     """
     found: dict[Path, None] = {}
     for path in paths:
-        runs = [run for folder in matching(path) for run in runs_below(folder)]
+        runs = [run for folder in matching_folders(path) for run in runs_below(folder)]
         if not runs:
             raise ConfigError(
-                f"runs={path}: no run there; give run folders, or a folder that holds some"
+                f"runs={path}: no run found; give run folders, or a folder that contains some"
             )
         found |= dict.fromkeys(runs)
-        if len(found) > MOST:
-            raise ConfigError(f"runs={path}: more than {MOST:,} runs")
+        if len(found) > MAX_RUNS:
+            raise ConfigError(f"runs={path}: more than {MAX_RUNS:,} runs")
     return list(found)
 
 
-def matching(path: str) -> list[Path]:
-    """A folder, or those that match a pattern."""
+def matching_folders(path: str) -> list[Path]:
+    """The folder of a path, or those that match its pattern."""
     if Path(path).exists() or not re.search(r"[*?\[]", path):
         return [Path(path)]
     anchor = Path(path).anchor
-    return sorted(Path(anchor).glob(path.removeprefix(anchor)), key=natural)
+    return sorted(Path(anchor).glob(path.removeprefix(anchor)), key=natural_key)
 
 
 def runs_below(folder: Path) -> list[Path]:
-    """The folder, if it holds a run, otherwise those below it that do."""
+    """The folder itself if it is a run, otherwise the runs below it; none inside a run."""
     found = []
     for parent, folders, files in os.walk(folder):
         if STATUS in files:
             found.append(Path(parent))
-        if STATUS in files or len(Path(parent).relative_to(folder).parts) >= DEEPEST:
+        if STATUS in files or len(Path(parent).relative_to(folder).parts) >= MAX_DEPTH:
             folders.clear()
-    return sorted(found, key=natural)
+    return sorted(found, key=natural_key)
 
 
-def natural(path: Path) -> list[Any]:
-    """What paths are sorted by: numbers in them as numbers."""
+def natural_key(path: Path) -> list[Any]:
+    """A sort key for paths that orders the numbers in them as numbers: 2 before 10."""
     parts = re.split(r"(\d+)", str(path))
     return [int(part) if i % 2 else part for i, part in enumerate(parts)]
 
 
-def read(folder: Path) -> FinishedRun | SkippedRun:
-    """A finished run of job=train; anything else with the reason why it takes no part."""
+def read_run(folder: Path) -> FinishedRun | SkippedRun:
+    """A finished run of job=train; anything else with the reason for skipping it."""
     try:
         status = read_json(folder / STATUS)
         config = read_config(folder / "config.yaml")
         job, seed = config.get("job", {}).get("_target_"), config.get("seed")
-        if job != TRAINS:
-            return SkippedRun(folder, f"not a training run: job={option(job)}")
+        if job != TRAIN_JOB:
+            return SkippedRun(folder, f"not a training run: job={option_name(job)}")
         if status.get("state") != "finished":
-            return SkippedRun(folder, unfinished(status))
+            return SkippedRun(folder, describe_state(status))
         if isinstance(seed, bool) or not isinstance(seed, int):
-            return SkippedRun(folder, "its config has no seed")
+            return SkippedRun(folder, "no seed in its config")
         result = read_json(folder / "result.json")
         return FinishedRun(folder, seed, config, result, validations(folder / "metrics.jsonl"))
     except CheckpointError as error:
         return SkippedRun(folder, str(error))
 
 
-def option(target: object) -> str:
-    """The option that a target is of: the name of its module, where it is one of ours."""
+def option_name(target: object) -> str:
+    """The option behind a `_target_`: the name of its module if it is part of trainer."""
     module, _, _ = str(target).rpartition(".")
     ours = re.fullmatch(r"trainer\.\w+\.(\w+)", module)
     return ours[1].rstrip("_") if ours else str(target)
 
 
-def unfinished(status: dict[str, Any]) -> str:
-    """The state of a run that has no result, and its error."""
+def describe_state(status: dict[str, Any]) -> str:
+    """The state of an unfinished run, with its error."""
     error = status.get("error")
     return f"{status.get('state')}{f': {error}' if error else ''}"
 
 
 def validations(path: Path) -> list[dict[str, Any]]:
-    """The lines of the validation split; those that cannot be read are passed over."""
+    """The lines of the validation split; malformed lines are skipped."""
     lines = []
-    for text in read_text(path, LARGEST).splitlines():
+    for text in read_text(path, MAX_BYTES).splitlines():
         if '"val"' not in text:
             continue
         try:
@@ -135,14 +135,14 @@ def validations(path: Path) -> list[dict[str, Any]]:
         if (
             isinstance(line, dict)
             and line.get("split") == "val"
-            and number(line.get("epoch")) is not None
+            and finite(line.get("epoch")) is not None
         ):
             lines.append(line | {"epochs": line["epoch"] + 1})
     return lines
 
 
-def number(value: object) -> float | None:
-    """A finite number, None for anything else."""
+def finite(value: object) -> float | None:
+    """A finite number; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:

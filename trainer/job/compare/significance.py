@@ -1,9 +1,9 @@
-"""Which differences are beyond noise: t tests, corrected for their number, and seeds to plan for.
+"""Which differences are beyond noise: t tests, corrected for their number, and seeds to add.
 
-Two strategies that ran the same seeds have the same splits, first weights and order of examples in
-each: their difference is taken seed by seed (paired), and what a seed does to both drops out.
-Otherwise the test is Welch's. Holm 1979: the i-th smallest of m p values times m − i + 1, and no
-less than the one before; it holds the chance of any false alarm, whatever the dependence.
+With the same seed two strategies share the split, the initial weights and the order of examples, so
+their differences are taken seed by seed (paired), which removes what a seed does to both. Otherwise
+the test is Welch's. Holm 1979: the i-th smallest of m p values times m − i + 1, and no less than
+the one before; it bounds the chance of any false positive under arbitrary dependence.
 """
 
 import math
@@ -19,16 +19,16 @@ from trainer.compare.t import welch
 Correction = Literal["holm", "bonferroni", "none"]
 Kind = Literal["paired", "Welch", "none"]
 
-POWER = 0.8  # chance to find a difference of the size that is seen
+POWER = 0.8  # chance to detect a difference of the size observed
 MOST_SEEDS = 1000
-SAME = 1e-9  # of the values: a smaller deviation is that of rounding
+ROUNDING = 1e-9  # relative to the values: a smaller deviation is rounding error
 
 Values = Mapping[int, float]  # by seed
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean, deviation (n − 1) and interval of a group; of one seed there is only the mean."""
+    """Mean, standard deviation (n − 1) and interval of a group; one seed has only a mean."""
 
     values: dict[int, float]
     mean: float
@@ -38,33 +38,33 @@ class Summary:
 
     @property
     def n(self) -> int:
-        """Seeds."""
+        """The number of seeds."""
         return len(self.values)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A group less the baseline."""
+    """A group minus the baseline."""
 
     kind: Kind
-    seeds: int  # pairs, or those of the smaller group
+    seeds: int  # pairs, or seeds of the smaller group
     mean: float
-    deviation: float | None  # of the paired differences; of Welch the root of both variances' sum
+    deviation: float | None  # of the paired differences; for Welch √(s₁² + s₂²)
     low: float | None = None
     high: float | None = None
     p: float | None = None
-    adjusted: float | None = None
-    needed: int | None = None  # seeds in all, for 80 % power; None where over MOST_SEEDS
-    beyond: bool = False  # noise
+    adjusted_p: float | None = None
+    needed: int | None = None  # seeds in total for 80% power; None where over MOST_SEEDS
+    beyond_noise: bool = False
 
     @property
-    def more(self) -> int | None:
-        """Seeds to add."""
+    def extra_seeds(self) -> int | None:
+        """The seeds to add."""
         return None if self.needed is None else max(1, self.needed - self.seeds)
 
 
-def summary(values: Values, interval: Interval) -> Summary:
-    """What a group's values amount to."""
+def summarise(values: Values, interval: Interval) -> Summary:
+    """The summary of a group's values."""
     numbers = list(values.values())
     if len(numbers) < 2:
         return Summary(dict(values), numbers[0], None, None, None)
@@ -78,26 +78,26 @@ def difference(values: Values, baseline: Values, interval: Interval) -> Differen
         return paired([values[seed] - baseline[seed] for seed in common], interval, values)
     if min(len(values), len(baseline)) >= 2:
         return unpaired(list(values.values()), list(baseline.values()), interval)
-    one = {seed: values[seed] for seed in common} or values
-    mean = fmean(one.values()) - fmean([baseline[seed] for seed in common] or baseline.values())
+    ours = {seed: values[seed] for seed in common} or values
+    mean = fmean(ours.values()) - fmean([baseline[seed] for seed in common] or baseline.values())
     return Difference("none", min(len(values), len(baseline)), mean, None)
 
 
 def paired(differences: Sequence[float], interval: Interval, scale: Values) -> Difference:
-    """Of the same seeds. Where all are the same there is no deviation to judge them by."""
+    """The paired t test; without a p value where the differences do not vary."""
     n, mean, deviation = len(differences), fmean(differences), stdev(differences)
-    if deviation <= SAME * max(map(abs, scale.values())):
+    if deviation <= ROUNDING * max(map(abs, scale.values())):
         return Difference("paired", n, mean, 0.0)
     p = two_sided(mean / deviation * math.sqrt(n), n - 1)
     return Difference("paired", n, mean, deviation, *interval.mean(differences), p)
 
 
 def unpaired(values: Sequence[float], baseline: Sequence[float], interval: Interval) -> Difference:
-    """Of other seeds."""
+    """Welch's t test of groups with different seeds."""
     n, mean = min(len(values), len(baseline)), fmean(values) - fmean(baseline)
     error, df = welch(values, baseline)
     deviation = math.hypot(stdev(values), stdev(baseline))
-    if deviation <= SAME * max(map(abs, values)):
+    if deviation <= ROUNDING * max(map(abs, values)):
         return Difference("Welch", n, mean, 0.0)
     p = two_sided(mean / error, df)
     return Difference("Welch", n, mean, deviation, *interval.difference(values, baseline), p)
@@ -106,26 +106,27 @@ def unpaired(values: Sequence[float], baseline: Sequence[float], interval: Inter
 def judge(
     found: Sequence[Difference], correction: Correction, interval: Interval
 ) -> list[Difference]:
-    """Corrected for how many they are, with the verdict and the seeds to plan for."""
-    tested = [one.p for one in found if one.p is not None]
-    adjusted = iter(adjust(tested, correction))
+    """The differences with corrected p values, verdicts and the seeds needed."""
+    tested = [test.p for test in found if test.p is not None]
+    adjusted = iter(adjust_p(tested, correction))
     alpha = 1 - interval.level
     strict = alpha if correction == "none" else alpha / max(1, len(tested))
     judged = []
-    for one in found:
-        p = None if one.p is None else next(adjusted)
+    for test in found:
+        p = None if test.p is None else next(adjusted)
         beyond = p is not None and p < alpha
-        judged.append(replace(one, adjusted=p, beyond=beyond, needed=needed(one, strict)))
+        seeds = seeds_needed(test, strict)
+        judged.append(replace(test, adjusted_p=p, beyond_noise=beyond, needed=seeds))
     return judged
 
 
-def adjust(p: Sequence[float], correction: Correction) -> list[float]:
-    """P values made as large as their number asks for."""
+def adjust_p(p: Sequence[float], correction: Correction) -> list[float]:
+    """P values corrected for their number."""
     m = len(p)
     if correction == "none":
         return list(p)
     if correction == "bonferroni":
-        return [min(1.0, m * one) for one in p]
+        return [min(1.0, m * value) for value in p]
     adjusted, highest = [0.0] * m, 0.0
     for rank, i in enumerate(sorted(range(m), key=p.__getitem__)):
         highest = max(highest, min(1.0, (m - rank) * p[i]))
@@ -133,16 +134,16 @@ def adjust(p: Sequence[float], correction: Correction) -> list[float]:
     return adjusted
 
 
-def needed(one: Difference, alpha: float) -> int | None:
-    """The fewest seeds of each group whose test at `alpha` finds the difference in 80 % of cases.
+def seeds_needed(found: Difference, alpha: float) -> int | None:
+    """The fewest seeds of each group for 80% power at `alpha`; None where over MOST_SEEDS.
 
-    n ≥ ((t_{1−α/2} + t_{0.8}) s / d)², the t of that n: the usual approximation of the power of a
-    t test. It takes the d and s that were seen for the true ones, and so is a rough guide.
+    n ≥ ((t_{1−α/2} + t_{0.8}) s / d)² with the t of that n: the usual approximation to the power of
+    a t test. It takes the observed d and s for the true ones, and so is a rough guide.
     """
-    if not one.mean or not one.deviation:
+    if not found.mean or not found.deviation:
         return None
-    ratio = one.deviation / abs(one.mean)
-    samples = 2 if one.kind == "Welch" else 1
+    ratio = found.deviation / abs(found.mean)
+    samples = 2 if found.kind == "Welch" else 1
 
     def enough(n: int) -> bool:
         df = samples * (n - 1)
@@ -150,7 +151,7 @@ def needed(one: Difference, alpha: float) -> int | None:
 
     normal = NormalDist()
     z = normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(POWER)
-    n = max(2, math.ceil((z * ratio) ** 2))  # of t it takes some more
+    n = max(2, math.ceil((z * ratio) ** 2))  # t needs a few more
     while n <= MOST_SEEDS and not enough(n):
         n += 1
     return n if n <= MOST_SEEDS else None

@@ -5,132 +5,154 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from trainer.job.compare import sentences
-from trainer.job.compare.budgets import AXES, Reached
+from trainer.job.compare.budgets import COSTS, Reached
 from trainer.job.compare.comparison import Comparison, Row, Table
 from trainer.job.compare.groups import Group
-from trainer.job.compare.numbers import DASH, amount, chance
-from trainer.job.compare.significance import Difference
+from trainer.job.compare.numbers import DASH, format_amount, format_p
+from trainer.job.compare.significance import MOST_SEEDS, Difference
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table of text: the first column is the group's."""
+    """A table of text: the first column heads the rows."""
 
     title: str
     columns: list[str]
     rows: list[list[str]]
 
 
-def sheets(of: Comparison) -> list[TextTable]:
-    """All tables: final, spent, at equal cost, cost of the target, left out."""
-    made = [measured(of, of.final), spent(of)]
-    made += [measured(of, table) for table in of.equal]
-    if of.reached and of.target is not None:
-        made.append(to_target(of))
-    if of.left:
-        rows = [[str(one.folder), one.reason] for one in of.left]
-        made.append(TextTable("left out", ["folder", "why"], rows))
-    return made
+def text_tables(comparison: Comparison) -> list[TextTable]:
+    """All tables: final metric, cost, metric at equal cost, cost of the target, skipped runs."""
+    return [
+        final_table(comparison),
+        cost_table(comparison),
+        *(metric_table(comparison, table) for table in comparison.equal),
+        *target_table(comparison),
+        *skipped_table(comparison),
+    ]
 
 
-def brief(of: Comparison) -> list[TextTable]:
-    """The tables for a console: those at equal cost as one."""
-    made = sheets(of)
-    return [*made[:2], *([at_equal(of)] if of.equal else []), *made[2 + len(of.equal) :]]
+def console_tables(comparison: Comparison) -> list[TextTable]:
+    """The same for the console, with one table for all costs."""
+    return [
+        final_table(comparison),
+        cost_table(comparison),
+        *([equal_cost_table(comparison)] if comparison.equal else []),
+        *target_table(comparison),
+        *skipped_table(comparison),
+    ]
 
 
-def at_equal(of: Comparison) -> TextTable:
-    """A column for each cost; what is beyond noise has its verdict beside it."""
+def equal_cost_table(comparison: Comparison) -> TextTable:
+    """A column for each cost; a difference beyond noise has its verdict beside it."""
     columns = ["group"]
-    cells: dict[str, list[str]] = {one.label: [one.label] for one in of.groups}
-    for table in of.equal:
-        assert table.axis is not None  # noqa: S101  (only the final one has none)
-        columns.append(f"{amount(table.budget)} {table.axis.name}")
+    lines: dict[str, list[str]] = {group.label: [group.label] for group in comparison.groups}
+    for table in comparison.equal:
+        assert table.cost is not None  # noqa: S101  (only the final table has none)
+        columns.append(f"{format_amount(table.budget)} {table.cost.name}")
         rows = {row.label: row for row in table.rows}
-        for label, line in cells.items():
-            line.append(brief_cell(of, rows[label]) if label in rows else DASH)
-    title = f"{of.curve_metric}{of.unit.name} at equal cost"
-    return TextTable(title, columns, list(cells.values()))
+        for label, line in lines.items():
+            line.append(equal_cost_cell(comparison, rows[label]) if label in rows else DASH)
+    title = f"{comparison.curve_metric}{comparison.format.heading} at equal cost"
+    return TextTable(title, columns, list(lines.values()))
 
 
-def brief_cell(of: Comparison, row: Row) -> str:
-    """Mean ± deviation, and whether that is better or worse than the baseline beyond noise."""
-    text = of.unit.mean(row.summary.mean, row.summary.deviation)
-    found = row.difference
-    return f"{text} {in_short(of, found)}" if found is not None and found.beyond else text
+def equal_cost_cell(comparison: Comparison, row: Row) -> str:
+    """Mean ± deviation, and whether it is better or worse than the baseline beyond noise."""
+    text = comparison.format.mean(row.summary.mean, row.summary.deviation)
+    if row.difference is None or not row.difference.beyond_noise:
+        return text
+    return f"{text} {short_verdict(comparison, row.difference)}"
 
 
-def measured(of: Comparison, table: Table) -> TextTable:
-    """A row for each group: mean, interval, difference to the baseline, verdict."""
-    level = f"{100 * of.interval.level:g} % interval"
-    unit = of.unit
-    columns = ["group", "seeds", f"{table.metric}{unit.name}", level]
-    columns += ["difference", level, sentences.CORRECTED[of.correction], "verdict"]
-    title = f"{table.metric} at the end"
-    if table.axis is not None:
-        columns.insert(2, "taken at")
-        title = f"{table.metric} at equal {table.axis.name}: {amount(table.budget)}"
-    rows = [row_of(of, table, row) for row in table.rows]
+def final_table(comparison: Comparison) -> TextTable:
+    """The final metric of each group."""
+    return metric_table(comparison, comparison.final)
+
+
+def metric_table(comparison: Comparison, table: Table) -> TextTable:
+    """A row for each group: mean, interval, difference from the baseline, verdict."""
+    interval = f"{100 * comparison.interval.level:g}% CI"
+    columns = ["group", "seeds", f"{table.metric}{comparison.format.heading}", interval]
+    columns += ["difference", interval, sentences.P_NAMES[comparison.correction], "verdict"]
+    title = f"{table.metric} at the end of training"
+    if table.cost is not None:
+        columns.insert(2, "measured at")
+        title = f"{table.metric} at equal cost: {format_amount(table.budget)} {table.cost.name}"
+    rows = [metric_row(comparison, table, row) for row in table.rows]
     rows += [[label, "0"] + [DASH] * (len(columns) - 2) for label in table.missing]
     return TextTable(title, columns, rows)
 
 
-def row_of(of: Comparison, table: Table, row: Row) -> list[str]:
-    """A group's line."""
-    unit, held, found = of.unit, row.summary, row.difference
-    cells = [row.label, str(held.n)]
-    cells += [] if table.axis is None else [amount(row.at)]
-    cells += [unit.mean(held.mean, held.deviation), unit.bounds(held.low, held.high)]
+def metric_row(comparison: Comparison, table: Table, row: Row) -> list[str]:
+    """The cells of a group."""
+    shown, summary, found = comparison.format, row.summary, row.difference
+    cells = [row.label, str(summary.n)]
+    cells += [] if table.cost is None else [format_amount(row.cost)]
+    cells.append(shown.mean(summary.mean, summary.deviation))
+    cells.append(shown.bounds(summary.low, summary.high))
     if found is None:
-        is_baseline = row.label == of.baseline.label
+        is_baseline = row.label == comparison.baseline.label
         return [*cells, *[DASH] * 3, "baseline" if is_baseline else DASH]
     return [
         *cells,
-        unit.value(found.mean, sign=True),
-        unit.bounds(found.low, found.high, sign=True),
-        chance(found.adjusted),
-        in_short(of, found),
+        shown.value(found.mean, sign=True),
+        shown.bounds(found.low, found.high, sign=True),
+        format_p(found.adjusted_p),
+        short_verdict(comparison, found),
     ]
 
 
-def in_short(of: Comparison, found: Difference) -> str:
+def short_verdict(comparison: Comparison, found: Difference) -> str:
     """The verdict in a few words."""
-    if found.adjusted is None:
+    if found.adjusted_p is None:
         return "no verdict"
-    if found.beyond:
-        return "better" if (found.mean > 0) == (of.mode == "max") else "worse"
-    more = f"over {sentences.MOST_SEEDS:,}" if found.more is None else f"+{found.more:,}"
-    return f"within noise ({more} seeds)"
+    if found.beyond_noise:
+        return "better" if (found.mean > 0) == (comparison.mode == "max") else "worse"
+    extra = found.extra_seeds
+    more = f"> {MOST_SEEDS:,}" if extra is None else f"+{extra:,}"
+    return f"within noise ({more} {'seed' if extra == 1 else 'seeds'})"
 
 
-def spent(of: Comparison) -> TextTable:
-    """What each group has spent to its end."""
-    rows = [[one.label, *(mean_of(numbers(one, axis.key)) for axis in AXES)] for one in of.groups]
-    return TextTable("spent", ["group", *(axis.name for axis in AXES)], rows)
+def cost_table(comparison: Comparison) -> TextTable:
+    """What each group spent in total."""
+    rows = [
+        [group.label, *(mean_cost(run_costs(group, cost.key)) for cost in COSTS)]
+        for group in comparison.groups
+    ]
+    return TextTable("total cost", ["group", *(cost.name for cost in COSTS)], rows)
 
 
-def numbers(of: Group, key: str) -> list[float]:
-    """A number of each run's result."""
-    return [value for run in of.runs if (value := run.spent(key)) is not None]
+def run_costs(group: Group, key: str) -> list[float]:
+    """The total cost of each run that records it."""
+    return [value for run in group.runs if (value := run.spent(key)) is not None]
 
 
-def mean_of(values: Sequence[float]) -> str:
-    """Mean ± deviation of costs, the deviation where it is not 0."""
-    if not values:
+def mean_cost(costs: Sequence[float]) -> str:
+    """Mean ± standard deviation of costs; no deviation where they are all the same."""
+    if not costs:
         return DASH
-    deviation = stdev(values) if len(values) > 1 else 0.0
-    return amount(fmean(values)) + (f" ± {amount(deviation)}" if deviation else "")
+    deviation = stdev(costs) if len(costs) > 1 else 0.0
+    return format_amount(fmean(costs)) + (f" ± {format_amount(deviation)}" if deviation else "")
 
 
-def to_target(of: Comparison) -> TextTable:
-    """The cost of a value."""
-    goal = f"{of.unit.value(of.target)}{of.unit.name}"
-    rows = [reached_row(one) for one in of.reached]
-    title = f"cost to reach {of.curve_metric} {goal}"
-    return TextTable(title, ["group", "reached by", *(axis.name for axis in AXES)], rows)
+def target_table(comparison: Comparison) -> list[TextTable]:
+    """The cost of reaching the target; no table where there is no target."""
+    if not comparison.reached or comparison.target is None:
+        return []
+    goal = f"{comparison.format.value(comparison.target)}{comparison.format.unit}"
+    rows = [target_row(reached) for reached in comparison.reached]
+    title = f"cost to reach {comparison.curve_metric} {goal}"
+    return [TextTable(title, ["group", "reached by", *(cost.name for cost in COSTS)], rows)]
 
 
-def reached_row(one: Reached) -> list[str]:
-    """A group's line."""
-    costs = [mean_of(one.spent[axis.key]) for axis in AXES]
-    return [one.label, f"{one.reached} of {one.runs}", *costs]
+def target_row(reached: Reached) -> list[str]:
+    """The cells of a group."""
+    costs = [mean_cost(reached.spent[cost.key]) for cost in COSTS]
+    return [reached.label, f"{reached.reached} of {reached.runs}", *costs]
+
+
+def skipped_table(comparison: Comparison) -> list[TextTable]:
+    """The runs that take no part, and why; no table where all do."""
+    rows = [[str(run.folder), run.reason] for run in comparison.skipped]
+    return [TextTable("skipped runs", ["folder", "reason"], rows)] if rows else []

@@ -1,1 +1,1 @@
-"""The page that job=compare writes: one file that stands alone."""
+"""The page that job=compare writes: one self-contained HTML file."""

@@ -1,93 +1,205 @@
-"""The charts of a comparison."""
+"""The charts of a comparison as inline SVG: the page's CSS colours them, `<title>`s describe them.
 
+Drawn without Matplotlib: its SVG took as many lines to fit to the page (colours that follow light
+and dark, a tooltip on each mark, no ids that clash) as these take to draw, and six times as long.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from html import escape
 
-from trainer.job.compare.budgets import AXES, Axis, mean_curve
+from trainer.job.compare.budgets import COSTS, Cost, mean_curve
 from trainer.job.compare.comparison import Comparison
-from trainer.job.compare.html import svg
-from trainer.job.compare.html.svg import Line, Mark
-from trainer.job.compare.tables import numbers
+from trainer.job.compare.html.svg import Axes, Format, dot, hover, joined, line, span, tag, words
+from trainer.job.compare.numbers import MetricFormat, format_tick
+from trainer.job.compare.tables import run_costs
+
+COLOURS = 8  # of groups; the next eight have them again, dashed
+ROW, BAR = 34, 18  # pixels of a group's row, and of its bar
+WIDEST, LETTER = 360, 7  # pixels of the names beside the rows, and of one letter
+
+Curve = Sequence[tuple[float, float, float, float]]  # cost, mean, low, high
 
 
-def finals(of: Comparison) -> str:
-    """The groups' means, and their differences to the baseline."""
-    order = {one.label: i for i, one in enumerate(of.groups)}
-    means = [
-        Mark(r.label, order[r.label], s.mean, s.low, s.high, [(0.0, v) for v in s.values.values()])
-        for r in of.final.rows
-        for s in (r.summary,)
+@dataclass(frozen=True)
+class Mark:
+    """A group's mean with its interval and the values of its seeds, perhaps at some cost."""
+
+    label: str
+    number: int  # of the group: its colour
+    mean: float
+    bounds: list[float]  # low and high; empty with one seed
+    seeds: Sequence[tuple[float, float]] = ()  # cost, value
+    cost: float = 0.0
+
+    @property
+    def values(self) -> list[float]:
+        """All that has to be inside the axes."""
+        return [self.mean, *self.bounds, *(value for _, value in self.seeds)]
+
+    def describe(self, show: Format) -> str:
+        """`mining=ohem: 94.07 (91.46 to 96.68)`."""
+        bounds = f" ({' to '.join(map(show, self.bounds))})" if self.bounds else ""
+        return f"{self.label}: {show(self.mean)}{bounds}"
+
+
+def final_charts(comparison: Comparison) -> str:
+    """The groups' means, and their differences from the baseline."""
+    shown, level = comparison.format, f"{100 * comparison.interval.level:g}% CI"
+    about = f"{comparison.metric}{shown.heading}: mean, {level} and each seed"
+    marks = final_marks(comparison)
+    axis = shown.clip(*span([value for mark in marks for value in mark.values]))
+    pictures = figure(about, row_chart(marks, axis, shown.value, about, bars=False))
+    differences = [
+        Mark(row.label, i, d.mean, ends(d.low, d.high))
+        for i, row in enumerate(comparison.final.rows)
+        if (d := row.difference) is not None
     ]
-    apart = [
-        Mark(r.label, order[r.label], d.mean, d.low, d.high)
-        for r in of.final.rows
-        if (d := r.difference) is not None
-    ]
-    level = f"{100 * of.interval.level:g} % interval"
-    drawn = figure(
-        f"{of.metric}{of.unit.name}: mean, {level}, and each seed",
-        svg.rows(means, show=of.unit.value, about=f"{of.metric} of each group", bars=False),
-    )
-    if apart:
-        points = f",{of.unit.points}" if of.unit.points else ""
-        show = partial(of.unit.value, sign=True)
-        drawn += figure(
-            f"difference to {of.baseline.label}{points}: mean and {level}",
-            svg.rows(apart, show=show, about="differences to the baseline", bars=True),
-        )
-    return f'<div class="figures rows">{drawn}</div>'
+    if differences:
+        points = f",{shown.points}" if shown.points else ""
+        about = f"difference from {comparison.baseline.label}{points}: mean and {level}"
+        axis = span([0.0, *(value for mark in differences for value in mark.values)])
+        show = partial(shown.value, sign=True)
+        pictures += figure(about, row_chart(differences, axis, show, about, bars=True))
+    return tag("div", pictures, kind="figures rows")
+
+
+def final_marks(comparison: Comparison, cost: Cost | None = None) -> list[Mark]:
+    """The final metric of each group, at what it cost; none where a run records no such cost."""
+    marks = []
+    pairs = zip(comparison.groups, comparison.final.rows, strict=True)
+    for i, (group, row) in enumerate(pairs):
+        summary = row.summary
+        spent = [0.0] * summary.n if cost is None else run_costs(group, cost.key)
+        if len(spent) < summary.n:
+            return []
+        bounds = ends(*comparison.format.clip(summary.low, summary.high))
+        seeds = list(zip(spent, summary.values.values(), strict=True))
+        marks.append(Mark(row.label, i, summary.mean, bounds, seeds, sum(spent) / len(spent)))
+    return marks
+
+
+def ends(*bounds: float | None) -> list[float]:
+    """The ends of an interval, where there is one."""
+    return [bound for bound in bounds if bound is not None]
 
 
 def figure(caption: str, picture: str) -> str:
     """A picture with its caption."""
-    return f"<figure><figcaption>{escape(caption)}</figcaption>{picture}</figure>"
+    return tag("figure", tag("figcaption", escape(caption)), picture)
 
 
-def progress(of: Comparison) -> str:
-    """The metric of val over each cost."""
-    name = of.curve_metric.partition("/")[2]
-    drawn = []
-    for axis in AXES:
-        lines = [Line(one.label, mean_curve(one, axis, name)) for one in of.groups]
-        if all(line.points for line in lines):
-            about = f"{of.curve_metric} by {axis.name}"
-            picture = svg.curves(
-                lines,
-                x=axis.name,
-                y=f"{of.curve_metric}{of.unit.name}",
-                show=of.unit.value,
-                about=about,
-            )
-            drawn.append(figure(f"by {axis.name}", picture))
-    if not drawn:
+def progress_charts(comparison: Comparison) -> str:
+    """The validation metric over each cost that every run records."""
+    name = comparison.curve_metric.partition("/")[2]
+    pictures = []
+    for cost in COSTS:
+        curves = [mean_curve(group, cost, name) for group in comparison.groups]
+        if all(curves):
+            pictures.append(figure(f"by {cost.name}", curve_chart(comparison, cost, curves)))
+    if not pictures:
         return ""
-    about = (
-        "<p>Mean over the seeds at each validation; the band is from the lowest to the highest.</p>"
-    )
-    return f'{about}<div class="figures">{"".join(drawn)}</div>'
+    about = tag("p", "Mean over the seeds at each validation; the band spans all seeds.")
+    return about + tag("div", *pictures, kind="figures")
 
 
-def costs(of: Comparison) -> str:
-    """Backward passes, and seconds, against the final metric."""
-    drawn = [picture for axis in AXES[2:] if (picture := cost(of, axis))]
-    return f'<div class="figures">{"".join(drawn)}</div>' if drawn else ""
+def cost_charts(comparison: Comparison) -> str:
+    """The final metric against the backward passes and the seconds of each group."""
+    pictures = [
+        figure(f"by total {cost.name}", scatter_chart(comparison, cost, marks))
+        for cost in COSTS[2:]
+        if (marks := final_marks(comparison, cost))
+    ]
+    return tag("div", *pictures, kind="figures") if pictures else ""
 
 
-def cost(of: Comparison, axis: Axis) -> str:
-    """One cost in the end against the final metric."""
-    marks = []
-    for i, (one, row) in enumerate(zip(of.groups, of.final.rows, strict=True)):
-        spent = numbers(one, axis.key)
-        if len(spent) < len(one.runs):
-            return ""
-        seeds = list(zip(spent, row.summary.values.values(), strict=True))
-        x, held = sum(spent) / len(spent), row.summary
-        marks.append(Mark(one.label, i, held.mean, held.low, held.high, seeds, x))
-    picture = svg.scatter(
-        marks,
-        x=axis.name,
-        y=f"{of.metric}{of.unit.name}",
-        show=of.unit.value,
-        about=f"{of.metric} against {axis.name}",
-    )
-    return figure(f"by {axis.name} in all", picture)
+def curve_chart(comparison: Comparison, cost: Cost, curves: Sequence[Curve]) -> str:
+    """Curves over a cost, each in the band of its seeds; every validation has a tooltip."""
+    shown = comparison.format
+    every = [point for curve in curves for point in curve]
+    axes = axes_of([x for x, *_ in every], [y for _, *ys in every for y in ys], shown)
+    bands, lines, spots = [], [], []
+    for i, (group, curve) in enumerate(zip(comparison.groups, curves, strict=True)):
+        edge = [axes.at(x, high) for x, _, _, high in curve]
+        edge += [axes.at(x, low) for x, _, low, _ in reversed(curve)]
+        bands.append(tag("polygon", kind=f"band c{i % COLOURS}", points=joined(edge)))
+        path = [axes.at(x, mean) for x, mean, _, _ in curve]
+        lines.append(tag("polyline", kind=f"line {colour(i)}", points=joined(path)))
+        for place, (x, mean, low, high) in zip(path, curve, strict=True):
+            text = f"{group.label}: {shown.value(mean)} at {format_tick(x)} {cost.name}"
+            spots.append(dot("spot", place, 5, f"{text} ({shown.bounds(low, high)})"))
+    name = f"{comparison.curve_metric}{shown.heading}"
+    frame = axes.x_axis(cost.name, format_tick) + axes.y_axis(name, shown.value)
+    return axes.svg([frame, *bands, *lines, *spots], f"{name} by {cost.name}")
+
+
+def scatter_chart(comparison: Comparison, cost: Cost, marks: Sequence[Mark]) -> str:
+    """Cost against the final metric: mean, interval and seeds of each group."""
+    shown = comparison.format
+    xs = [x for mark in marks for x, _ in mark.seeds]
+    axes = axes_of(xs, [value for mark in marks for value in mark.values], shown)
+    seeds, means = [], []
+    for mark in marks:
+        kind = colour(mark.number)
+        seeds += [dot(f"seed {kind}", axes.at(*place), 3) for place in mark.seeds]
+        if mark.bounds:
+            means.append(line(f"whisker {kind}", *(axes.at(mark.cost, y) for y in mark.bounds)))
+        text = f"{mark.describe(shown.value)} at {format_tick(mark.cost)} {cost.name}"
+        means.append(dot(f"dot {kind}", axes.at(mark.cost, mark.mean), 6, text))
+    name = f"{comparison.metric}{shown.heading}"
+    frame = axes.x_axis(cost.name, format_tick) + axes.y_axis(name, shown.value)
+    return axes.svg([frame, *seeds, *means], f"{name} against {cost.name}")
+
+
+def axes_of(xs: Sequence[float], ys: Sequence[float], shown: MetricFormat) -> Axes:
+    """Axes that hold all points: costs from 0, no share above 100 %."""
+    return Axes(span(xs, from_zero=True), shown.clip(*span(ys)))
+
+
+def row_chart(
+    marks: Sequence[Mark], x: tuple[float, float], show: Format, about: str, *, bars: bool
+) -> str:
+    """A row for each group: the mean as a dot among those of the seeds, or as a bar from 0."""
+    left = min(WIDEST, 16 + LETTER * max(len(mark.label) for mark in marks))
+    size = 1000, ROW * len(marks) + 40
+    axes = Axes(x, (float(len(marks)), 0.0), *size, left=left, below=26)
+    parts = [axes.x_axis("", show, zero=bars)]
+    for i, mark in enumerate(marks):
+        parts.append(row(axes, mark, i + 0.5, mark.describe(show), bars=bars))
+    return axes.svg(parts, about)
+
+
+def row(axes: Axes, mark: Mark, y: float, tooltip: str, *, bars: bool) -> str:
+    """A group's row."""
+    kind = colour(mark.number)
+    left, middle = axes.at(mark.mean, y)
+    parts = [words(fit(mark.label, axes.left), "end name", axes.left - 10, middle + 4)]
+    if bars:
+        zero, _ = axes.at(0, y)
+        box = {"x": min(zero, left), "width": round(abs(left - zero), 1)}
+        box |= {"y": middle - BAR / 2, "height": BAR}
+        parts.append(tag("rect", hover(tooltip), kind=f"bar {kind}", **box))
+    if mark.bounds:
+        parts.append(line(f"whisker {kind}", *(axes.at(x, y) for x in mark.bounds)))
+    if not bars:
+        parts += [dot(f"seed {kind}", axes.at(value, y), 3.5) for _, value in mark.seeds]
+        parts.append(dot(f"dot {kind}", (left, middle), 6, tooltip))
+    return "".join(parts)
+
+
+def legend(labels: Sequence[str]) -> str:
+    """The groups' colours, as HTML."""
+    entries = [tag("li", tag("i", kind=colour(i)), escape(label)) for i, label in enumerate(labels)]
+    return tag("ul", *entries, kind="legend")
+
+
+def colour(number: int) -> str:
+    """The classes of a group's marks."""
+    return f"c{number % COLOURS}{' dashed' if number >= COLOURS else ''}"
+
+
+def fit(label: str, width: int) -> str:
+    """A name, cut to a width in pixels."""
+    most = max(4, (width - 16) // LETTER)
+    return label if len(label) <= most else f"{label[: most - 1]}…"

@@ -1,52 +1,57 @@
-"""Examples that two groups disagree on, as HTML."""
+"""Examples on which two groups disagree, as HTML."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from trainer.job.compare.comparison import Comparison
 from trainer.job.compare.disagreements import Disagreement, Example
-from trainer.job.compare.numbers import amount
+from trainer.job.compare.numbers import format_amount
+
+ABOUT = (
+    "<p>Training examples on which a group and the baseline disagree with at least half of the "
+    "seeds, judged by the latest record of each example in the difficulty store. Those on which "
+    "the largest share of seeds disagrees come first, and among equals those with the highest "
+    "mean loss. They show what a strategy has learned of its training set, not how it "
+    "generalises.</p>"
+)
 
 
-def examples(
-    of: Comparison,
-    found: Sequence[Disagreement],
-    names: Sequence[str],
+def example_lists(
+    baseline: str,
+    disagreements: Sequence[Disagreement],
+    classes: Sequence[str],
     images: Mapping[int, str],
     missing: str,
 ) -> str:
-    """Where each group and the baseline disagree."""
-    if not found and not missing:
-        return ""
-    about = (
-        "<p>Training examples, by the last record of the difficulty store in each seed that both "
-        "groups have trained on: those where half of the seeds or more differ. The clearest come "
-        "first, the hardest (mean loss) of them before the others. They show what a strategy "
-        "learns, not what it generalises to.</p>"
-    )
-    parts = [about, f'<p class="note">{escape(missing)}</p>' if missing else ""]
-    for one in found:
-        for right, wrong, held, total in (
-            (one.label, of.baseline.label, one.gained, one.gains),
-            (of.baseline.label, one.label, one.lost, one.losses),
+    """Where each group and the baseline disagree, each way; nothing where none does."""
+    parts = []
+    for found in disagreements:
+        for right, wrong, examples, total in (
+            (found.label, baseline, found.gained, found.gains),
+            (baseline, found.label, found.lost, found.losses),
         ):
-            parts.append(f"<h3>{escape(right)} right, {escape(wrong)} wrong: {amount(total)}</h3>")
-            cards = "".join(card(e, right == one.label, names, images) for e in held)
-            parts.append(f'<ul class="cards">{cards}</ul>')
-    return "".join(parts)
+            cards = "".join(card(e, right == found.label, classes, images) for e in examples)
+            title = f"{right} right, {wrong} wrong: {format_amount(total)}"
+            if cards:
+                parts.append(f'<h3>{escape(title)}</h3><ul class="examples">{cards}</ul>')
+    note = f'<p class="note">{escape(missing)}</p>' if missing else ""
+    return ABOUT + note + "".join(parts) if parts or missing else ""
 
 
-def card(one: Example, ours: bool, names: Sequence[str], images: Mapping[int, str]) -> str:
-    """An example: image, label, what it was taken for, and in how many seeds."""
-    label, taken = (named(names, c) for c in (one.label, one.prediction))
-    right, other = (one.right, one.base_right) if ours else (one.base_right, one.right)
-    text = f"label {label}, taken for {taken}"
-    picture = f'<img src="{images[one.id]}" alt="{escape(text)}">' if one.id in images else ""
-    counts = f"right in {right} of {one.seeds} seeds, other {other}"
-    lines = (text, counts, f"loss {one.loss:.2f}, id {one.id}")
-    return f"<li>{picture}{''.join(f'<span>{escape(line)}</span>' for line in lines)}</li>"
+def card(example: Example, ours: bool, classes: Sequence[str], images: Mapping[int, str]) -> str:
+    """An example: image, label, wrong prediction, and with how many seeds each group is right."""
+    label, predicted = (class_name(classes, c) for c in (example.label, example.prediction))
+    counts = (example.right, example.base_right)
+    right, other = counts if ours else reversed(counts)
+    about = escape(f"label {label}, predicted {predicted}")
+    uri = images.get(example.id)
+    picture = "" if uri is None else f'<img src="{uri}" alt="{about}">'
+    return (
+        f"<li>{picture}<span>{about}</span>"
+        f"<span>right with {right} of {example.seeds} seeds, the other with {other}</span>"
+        f"<span>loss {example.loss:.2f}, id {example.id}</span></li>"
+    )
 
 
-def named(names: Sequence[str], number: int) -> str:
-    """A class by its name where it is known."""
-    return names[number] if 0 <= number < len(names) else str(number)
+def class_name(classes: Sequence[str], index: int) -> str:
+    """A class by its name where it is known, else its index."""
+    return classes[index] if 0 <= index < len(classes) else str(index)

@@ -2,113 +2,101 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
+from string import Template
 
-from trainer.job.compare import sentences
+from trainer.job.compare import sentences, tables
 from trainer.job.compare.comparison import Comparison
 from trainer.job.compare.disagreements import Disagreement
-from trainer.job.compare.html import svg
-from trainer.job.compare.html.charts import costs, finals, progress
-from trainer.job.compare.html.examples import examples
-from trainer.job.compare.html.style import STYLE
-from trainer.job.compare.tables import TextTable, sheets
+from trainer.job.compare.html import charts
+from trainer.job.compare.html.examples import example_lists
+from trainer.job.compare.tables import TextTable
 
-TEXT = ("verdict", "why")  # columns
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+TEMPLATE = Path(__file__).with_name("page.html")
+TEXT_COLUMNS = ("verdict", "reason")
 
 
 def page(
-    of: Comparison,
-    found: Sequence[Disagreement] = (),
-    names: Sequence[str] = (),
+    comparison: Comparison,
+    disagreements: Sequence[Disagreement] = (),
+    classes: Sequence[str] = (),
     images: Mapping[int, str] | None = None,
     missing: str = "",
 ) -> str:
-    """The whole file. `missing` says why there are no images of examples."""
-    tables = sheets(of)
-    body = [
-        head(of),
-        said("", sentences.verdicts(of, of.final) + sentences.replications(of)),
-        *(f'<p class="note">{escape(note)}</p>' for note in sentences.notes(of)),
-        section("At the end", finals(of) + table(tables[0]) + table(tables[1])),
-        section("On the way", progress(of)),
-        section("At equal cost", equal(of, tables[2 : 2 + len(of.equal)])),
-        section("Cost against the result", costs(of)),
-        section("Cost of a value", said("", sentences.costs(of)) + rest(tables, "cost to reach")),
-        section(
-            "Examples that one gets right and the other does not",
-            examples(of, found, names, images or {}, missing),
-        ),
-        section("Left out", rest(tables, "left out")),
-        section("How", said("", sentences.method(of))),
-    ]
+    """The whole file. `images` are URIs by dataset id; `missing` says why there are none."""
+    baseline = comparison.baseline.label
+    examples = example_lists(baseline, disagreements, classes, images or {}, missing)
+    sections = {
+        "Final results": charts.final_charts(comparison)
+        + html_table(tables.final_table(comparison))
+        + html_table(tables.cost_table(comparison)),
+        "During training": charts.progress_charts(comparison),
+        "At equal cost": equal_cost(comparison),
+        "Cost and result": charts.cost_charts(comparison),
+        "Cost to reach a value": bullets(sentences.costs(comparison))
+        + "".join(map(html_table, tables.target_table(comparison))),
+        "Examples on which the groups disagree": examples,
+        "Skipped runs": "".join(map(html_table, tables.skipped_table(comparison))),
+        "Method": bullets(sentences.method(comparison)),
+    }
+    body = header(comparison) + "".join(
+        f"<section><h2>{title}</h2>{content}</section>"
+        for title, content in sections.items()
+        if content
+    )
+    title = f"{comparison.metric} of {len(comparison.groups)} groups"
+    template = Template(TEMPLATE.read_text(encoding="utf-8"))
+    return template.substitute(title=escape(title), body=body)
+
+
+def header(comparison: Comparison) -> str:
+    """What is compared, the verdicts, and notes on how far to trust them."""
+    labels = [group.label for group in comparison.groups]
+    runs = sum(len(group.runs) for group in comparison.groups)
+    about = f"{runs} runs in {len(labels)} groups, compared with {comparison.baseline.label}"
+    skipped = len(comparison.skipped)
+    about += f"; {skipped} skipped" if skipped else ""
+    found = sentences.verdicts(comparison, comparison.final) + sentences.replications(comparison)
+    notes = "".join(f'<p class="note">{escape(n)}</p>' for n in sentences.notes(comparison))
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(of.metric)} of {len(of.groups)} groups</title>"
-        f"<style>{STYLE}</style></head>"
-        f"<body><main>{''.join(body)}</main></body></html>\n"
+        f"<header><h1>{escape(comparison.metric)}</h1><p>{escape(about)}</p>"
+        f"{charts.legend(labels)}</header>{bullets(found)}{notes}"
     )
 
 
-def head(of: Comparison) -> str:
-    """What is compared."""
-    runs = sum(len(one.runs) for one in of.groups)
-    about = f"{runs} runs in {len(of.groups)} groups, compared with {of.baseline.label}"
-    left = f"; {len(of.left)} folders left out" if of.left else ""
-    legend = svg.legend(one.label for one in of.groups)
-    return f"<header><h1>{escape(of.metric)}</h1><p>{escape(about + left)}</p>{legend}</header>"
+def equal_cost(comparison: Comparison) -> str:
+    """A table for each cost, with its verdicts."""
+    return "".join(
+        html_table(tables.metric_table(comparison, table))
+        + bullets(sentences.verdicts(comparison, table))
+        for table in comparison.equal
+    )
 
 
-def section(title: str, content: str) -> str:
-    """A part of the page; none where it is empty."""
-    return f"<section><h2>{escape(title)}</h2>{content}</section>" if content else ""
-
-
-def said(title: str, lines: Sequence[str]) -> str:
-    """Sentences."""
-    if not lines:
-        return ""
+def bullets(lines: Sequence[str]) -> str:
+    """A list of sentences; nothing where there are none."""
     entries = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f"{f'<h3>{escape(title)}</h3>' if title else ''}<ul class='words'>{entries}</ul>"
+    return f'<ul class="sentences">{entries}</ul>' if entries else ""
 
 
-def table(sheet: TextTable) -> str:
-    """A table with its title; the first column is a heading of its row."""
-    kinds = ["text" if name in TEXT else "" for name in sheet.columns]
+def html_table(table: TextTable) -> str:
+    """A table with its title; the first column heads the rows."""
+    kinds = ["text" if name in TEXT_COLUMNS else "" for name in table.columns]
     header = "".join(
         f'<th scope="col" class="{kind}">{escape(name)}</th>'
-        for name, kind in zip(sheet.columns, kinds, strict=True)
+        for name, kind in zip(table.columns, kinds, strict=True)
     )
-    lines = [
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(
-            f'<td class="{kind} {mark(cell)}">{escape(cell)}</td>'
-            for cell, kind in zip(row[1:], kinds[1:], strict=True)
-        )
-        + "</tr>"
-        for row in sheet.rows
-    ]
-    caption = f"<caption>{escape(sheet.title)}</caption>"
+    rows = "".join(f"<tr>{html_row(row, kinds)}</tr>" for row in table.rows)
     return (
-        f'<div class="wide"><table>{caption}<thead><tr>{header}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
+        f"<table><caption>{escape(table.title)}</caption>"
+        f"<thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table>"
     )
 
 
-def mark(cell: str) -> str:
-    """The colour of a verdict."""
-    return cell if cell in ("better", "worse") else ""
-
-
-def rest(tables: Sequence[TextTable], title: str) -> str:
-    """The tables whose title begins so."""
-    return "".join(table(sheet) for sheet in tables if sheet.title.startswith(title))
-
-
-def equal(of: Comparison, tables: Sequence[TextTable]) -> str:
-    """A table for each cost, with what it says."""
-    parts = []
-    for one, sheet in zip(of.equal, tables, strict=True):
-        parts.append(table(sheet) + said("", sentences.verdicts(of, one)))
-    return "".join(parts)
+def html_row(row: Sequence[str], kinds: Sequence[str]) -> str:
+    """The cells of a row; a verdict beyond noise has its colour."""
+    cells = "".join(
+        f'<td class="{kind} {cell if cell in ("better", "worse") else ""}">{escape(cell)}</td>'
+        for cell, kind in zip(row[1:], kinds[1:], strict=True)
+    )
+    return f'<th scope="row">{escape(row[0])}</th>{cells}'
