@@ -17,7 +17,6 @@ import trainer
 import trainer.run
 from trainer.__main__ import CONF, main
 from trainer.cli import folders as hydra_folders
-from trainer.cli import launch
 from trainer.config import compose
 from trainer.config.schema import GROUPS
 
@@ -32,7 +31,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    monkeypatch.setattr(hydra_folders, "made", [])
+    monkeypatch.setattr(hydra_folders, "created", [])
 
     def run(*arguments: str) -> tuple[int, str, str]:
         GlobalHydra.instance().clear()
@@ -56,7 +55,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         (folder / "status.json").write_text("{}")
         return 0
 
-    monkeypatch.setattr(trainer.run, "execute", execute)
+    monkeypatch.setattr("trainer.cli.execute.execute", execute)
     return began
 
 
@@ -232,7 +231,7 @@ def test_an_unforeseen_error_is_one_line_too(cli: Cli, monkeypatch: pytest.Monke
     def fail(*_: object) -> int:
         raise KeyError("oops\nand more")
 
-    monkeypatch.setattr(trainer.run, "execute", fail)
+    monkeypatch.setattr("trainer.cli.execute.execute", fail)
     assert cli() == (1, "", "KeyError: 'oops\\nand more'; debug=true shows where\n")
     assert folders() == []
 
@@ -241,7 +240,7 @@ def test_a_full_disk_is_exit_code_6(cli: Cli, monkeypatch: pytest.MonkeyPatch) -
     def fail(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device", "/x/.lock")
 
-    monkeypatch.setattr(trainer.run, "execute", fail)
+    monkeypatch.setattr("trainer.cli.execute.execute", fail)
     code, _, err = cli()
     assert (code, err.count("\n")) == (6, 1)
     assert err.startswith("/x/.lock: No space left on device; ")
@@ -251,7 +250,7 @@ def test_ctrl_c_before_training_is_130(cli: Cli, monkeypatch: pytest.MonkeyPatch
     def interrupt(*_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer.run, "execute", interrupt)
+    monkeypatch.setattr("trainer.cli.execute.execute", interrupt)
     assert cli() == (130, "", "interrupted\n")
     assert folders() == []
 
@@ -284,12 +283,12 @@ def test_in_a_sweep_a_failing_jobs_exit_code_is_1_and_its_empty_folder_goes(
 ) -> None:
     def execute(config: dict[str, int], *_: object) -> int:
         if config["seed"] == 1:
-            raise trainer.run.run.ConfigError("seed must not be 1, got 1")
+            raise ConfigError("seed must not be 1, got 1")
         if config["seed"] == 2:
             raise RuntimeError("oops")
         return 5 if config["seed"] == 3 else 0
 
-    monkeypatch.setattr(trainer.run, "execute", execute)
+    monkeypatch.setattr("trainer.cli.execute.execute", execute)
     code, _, err = cli(*SWEEP, "seed=1,2,3,4")
     assert code == 1
     assert err.splitlines() == [
@@ -327,7 +326,7 @@ def test_a_sweep_over_no_option_is_refused(cli: Cli, jobs: list[list[str]]) -> N
 
 def test_a_signal_ends_the_whole_sweep(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     began: list[Path] = []
-    monkeypatch.setattr(trainer.run, "execute", lambda _, folder, *__: began.append(folder) or 130)
+    monkeypatch.setattr("trainer.cli.execute.execute", lambda _, folder, *__: began.append(folder) or 130)
     assert cli(*SWEEP, "seed=1,2")[0] == 130
     assert len(began) == 1
 

@@ -1,6 +1,5 @@
 import pytest
-
-from trainer.config.suggest import suggest
+from trainer.core.suggest import suggest
 
 KNOWN = [
     "loss",

@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
 from trainer.__main__ import main
-from trainer.cli import launch
+from trainer.cli import folders
 
 Cli = Callable[..., tuple[int, str]]
 SECONDS = 5.0  # of the processor, for a refusal once Python runs; a slow pattern takes minutes
@@ -48,7 +48,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     folder = tmp_path / "empty"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(launch, "made", [])
+    monkeypatch.setattr(folders, "created", [])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
 
     def run(*arguments: str) -> tuple[int, str]:

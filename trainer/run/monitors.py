@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from trainer.config.suggest import closest
 from trainer.core.errors import ConfigError
+from trainer.core.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from trainer.run.components import Components
@@ -25,8 +25,7 @@ def check_monitors(parts: Components) -> None:
             asked[group] = monitor
     for group, monitor in asked.items():
         if monitor not in known:
-            close = closest(monitor, [name for name in known if like(name, monitor)], 0.5)
-            hint = f" Did you mean {close[0]}?" if close else ""
+            hint = did_you_mean(monitor, (name for name in known if like(name, monitor)))
             raise ConfigError(
                 f"{group}.monitor={monitor} is no metric of this run.{hint} "
                 f"Metrics: {', '.join(known)}"

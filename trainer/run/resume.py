@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trainer.config.flatten import flat
+from trainer.config.flatten import flatten
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.storage import checkpoint
 from trainer.storage.saved_run import check_code, known_code
@@ -72,7 +72,7 @@ def resume(run: Run) -> checkpoint.Checkpoint | None:
 
 def compare_configs(run: Run, before: dict[str, Any]) -> None:
     """Say what differs from the checkpoint's config; refuse what must not."""
-    was, now = dict(flat(before)), dict(flat(run.config))
+    was, now = dict(flatten(before)), dict(flatten(run.config))
     differing = [key for key in {**was, **now} if was.get(key) != now.get(key)]
     allowed = (*MAY_DIFFER, *run.config["resume_allow"])
     for key in differing:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 import trainer
-from trainer.config.build import check
+from trainer.config.build import check_signature
 from trainer.core.errors import ConfigError, Interrupted, OutOfMemoryError, TrainerError, complain
 from trainer.core.option import option_of
 from trainer.core.signals import Signals
@@ -64,7 +64,9 @@ class Run(Components):
         for part in f"{names} schedule warmup early_stopping postprocess interval".split():
             getattr(self, part)
         self.schedule.prepare()
-        check(self.config["model"], "model", "shape", "outputs")  # its ranges need the shape
+        check_signature(
+            self.config["model"], "model", "shape", "outputs"
+        )  # its ranges need the shape
         self.check_optimizer()
         if not (self.world.alone or self.job.parallel):
             job = option_of(self.job)

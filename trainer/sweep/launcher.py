@@ -17,7 +17,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from trainer.config.compose import checked
+from trainer.config.compose import resolve
 from trainer.core.ranges import within
 from trainer.sweep.manifest import Job, Manifest, changes
 
@@ -98,7 +98,7 @@ class Subprocess(Launcher):
             HydraConfig.instance().cfg = held
         job = Job(number, overrides, folder, config)
         if job.status.get("state") == "finished":
-            if other := changes(folder, checked(config)):
+            if other := changes(folder, resolve(config)):
                 job.refuse(
                     f"{folder} holds a run with other settings ({other}); "
                     "remove it, or give the sweep another folder with hydra.sweep.dir=..."

@@ -12,8 +12,8 @@ PLUGINS = Plugins.instance()  # first: the search for plugins runs their modules
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # noqa: E402
 
 from trainer.cli.folders import remove_if_empty  # noqa: E402
-from trainer.cli.launch import exit_codes, refuse  # noqa: E402
-from trainer.config.compose import CONF, check_choices, checked  # noqa: E402
+from trainer.cli.launch import exit_codes, report_error  # noqa: E402
+from trainer.config.compose import CONF, check_choices, resolve  # noqa: E402
 from trainer.core.errors import ConfigError  # noqa: E402
 from trainer.sweep.launcher import Subprocess  # noqa: E402
 from trainer.sweep.manifest import Job  # noqa: E402
@@ -61,13 +61,13 @@ class Sweeper(BasicSweeper):
         load = self.hydra_context.config_loader.load_sweep_config
         try:
             check_choices(overrides)
-            checked(load(self.config, list(overrides)))
+            resolve(load(self.config, list(overrides)))
         except Exception as error:
             from trainer.config.explain import explain
 
             # The sweep put a backslash before what has a meaning to Hydra.
             typed = [re.sub(r"\\(.)", r"\1", override) for override in overrides]
-            refuse(error, typed, debug="debug=true" in typed)
+            report_error(error, typed, debug="debug=true" in typed)
             self.refused.append(Job(number, overrides))
             self.refused[-1].refuse(explain(error, typed, CONF))
             return False

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trainer.compare.base import Interval
-from trainer.core.errors import ConfigError, DataError, nearest
+from trainer.core.errors import ConfigError, DataError
 from trainer.core.metric import Mode, direction
+from trainer.core.suggest import did_you_mean
 from trainer.job.compare import budgets
 from trainer.job.compare.budgets import AXES, Axis, Reached
 from trainer.job.compare.groups import Group, baseline_of, group
@@ -159,7 +160,7 @@ def metric_of(runs: Sequence[FinishedRun], asked: str | None) -> str:
             return name
     if asked is None:
         raise DataError("runs: no run has metrics of test or val")
-    hint = nearest(asked, list(known)).replace("'", "") or f" There are: {', '.join(known)}"
+    hint = did_you_mean(asked, list(known)) or f" There are: {', '.join(known)}"
     raise ConfigError(f"job.metric={asked}: no run has it.{hint}")
 
 

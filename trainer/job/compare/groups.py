@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.core.errors import ConfigError, nearest
+from trainer.core.errors import ConfigError
+from trainer.core.suggest import did_you_mean
 from trainer.job.compare.runs import FinishedRun, SkippedRun, option
 from trainer.training.reporter import NOT_CHOSEN
 
@@ -163,7 +164,7 @@ def baseline_of(groups: Sequence[Group], asked: str | None) -> Group:
     labels = [one.label for one in found or groups]
     if found:
         raise ConfigError(f"job.baseline={asked} is {len(found)} groups: {'; '.join(labels)}")
-    hint = nearest(asked, labels).replace("'", "") or f" There are: {'; '.join(labels)}"
+    hint = did_you_mean(asked, labels) or f" There are: {'; '.join(labels)}"
     raise ConfigError(f"job.baseline={asked}: no group is that.{hint}")
 
 
