@@ -124,9 +124,9 @@ def test_what_ends_a_job_leaves_the_others_running(sweep: Sweep) -> None:
     heading = Path(column("log")[2]).read_text().strip()
     assert column("error") == [
         "RuntimeError: oops",
-        "ended with exit code 3 in the midst of its run, after: now I go",
-        f"ended with exit code 0 in the midst of its run, after: {heading}",
-        "ended by SIGKILL, as when memory runs out",
+        "ended with exit code 3 during its run, after: now I go",
+        f"ended with exit code 0 during its run, after: {heading}",
+        "ended by SIGKILL, possibly out of memory",
         "job.act must be something that it can do, got nope",
         None,
     ]
@@ -264,4 +264,4 @@ def test_a_job_trains_as_it_would_alone(start: Start) -> None:
 
 def test_processes_can_also_begin_anew(sweep: Sweep) -> None:
     assert sweep("+job.act=exit", "hydra.launcher.warm=false")[0] == 1
-    assert column("error") == ["ended with exit code 3 in the midst of its run, after: now I go"]
+    assert column("error") == ["ended with exit code 3 during its run, after: now I go"]
