@@ -31,7 +31,8 @@ def register() -> None:
     folders = HydraConf(callbacks={"folders": {"_target_": "trainer.cli.folders.Folders"}})
     store = ConfigStore.instance()
     store.store(group="hydra", name="config", node=folders, provider="hydra")
-    # Hydra copies the whole store for each group that it lists: two thirds of --help's time.
+    # Hydra copies the whole store for each group that it lists: without this, --help takes 2.9
+    # times as long (processor time of 7 alternating runs: 3.5 to 3.8 s against 1.1 to 1.3 s).
     ConfigStore.__deepcopy__ = lambda self, _: self  # pyright: ignore
 
 

@@ -37,7 +37,7 @@ def test_the_nearest_names(word: str, nearest: list[str]) -> None:
 
 def test_siblings_leaves_out_settings_below_other_parents() -> None:
     assert suggest("loss.lr", KNOWN, siblings=True) == []
-    assert suggest("loss.label", KNOWN, siblings=True) == ["loss.label_smoothing"]
+    assert suggest("loss.labels_smoothing", KNOWN, siblings=True) == ["loss.label_smoothing"]
 
 
 def test_nothing_is_near_where_nothing_is_known() -> None:

@@ -64,18 +64,19 @@ def joined_world() -> Any:
 
 
 def import_torch() -> None:
-    """Import torch and the parts in four fifths of the time.
+    """Import torch and the components without the garbage collector, which would find nothing.
 
-    What an import makes lives to the end of the process, so looking for garbage among it is in
-    vain: the collector is off meanwhile, and leaves it alone afterwards.
+    On a busy machine, in seconds of the processor: the import took 3.1, 3.1 and 3.6 with the
+    collector off against 3.1, 3.7 and 3.8 with it on, in turn. Freezing what was imported left 0.35
+    of a short run's 8 to the collector, against 0.95 without (3 full collections; one run each).
     """
     if "trainer.run.run" in sys.modules:
-        return  # what the jobs before this one left is garbage
+        return  # objects of earlier jobs may be garbage: do not freeze them
     gc.disable()
     try:
         importlib.import_module("trainer.run.run")
         gc.freeze()
-        atexit.register(gc.unfreeze)  # or libraries report leaks at the end
+        atexit.register(gc.unfreeze)  # or libraries report leaks at exit
     finally:
         gc.enable()
 
