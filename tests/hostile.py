@@ -55,7 +55,7 @@ def in_process(folder: Path, *overrides: str) -> int:
     try:
         return train(folder, *overrides)
     except Exception as error:
-        return launch.refuse(error, overrides, debug=False)
+        return launch.report_error(error, overrides, debug=False)
 
 
 def changed(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:

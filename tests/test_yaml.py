@@ -1,6 +1,6 @@
-"""Every option of every group: it can be built, and its keys are its class's settings.
+"""Every option of every group can be built, and its keys are its class's settings.
 
-New YAML files are tested without a change here.
+New YAML files are picked up by themselves.
 """
 
 import inspect
@@ -20,7 +20,7 @@ from trainer.config.build import build, locate
 from trainer.config.schema import GROUPS
 from trainer.core.errors import ConfigError
 
-NO_COMPONENTS = ("experiment", "sweep", "hydra")  # folders of whole configs, not of parts
+NO_COMPONENTS = ("experiment", "sweep", "hydra")  # folders of whole configs, not of components
 MODEL = nn.Linear(4, 2)
 COLLABORATORS: dict[str, Any] = {
     "shape": (1, 28, 28),
@@ -31,7 +31,7 @@ COLLABORATORS: dict[str, Any] = {
     "restore": lambda _: None,  # of a teacher
     "warn": print,  # of a cache that cannot be written
 }
-REQUIRED = {"rho": {"reference": "outputs/irreducible"}}  # what no default can stand for
+REQUIRED = {"rho": {"reference": "outputs/irreducible"}}  # settings without a sensible default
 FILES = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name not in NO_COMPONENTS)
 OPTIONS = {
     group: [path.stem for path in files]
@@ -41,12 +41,12 @@ OPTIONS = {
 
 @cache
 def composed(row: int) -> dict[str, Any]:
-    """The row-th option of every group, in one config: composing one for each takes too long."""
+    """A config with the row-th option of every group; one config per option takes too long."""
     return config_of(*(f"{group}={names[row % len(names)]}" for group, names in OPTIONS.items()))
 
 
 def nodes(path: Path) -> dict[str, dict[str, Any]]:
-    """The components that an option names, by setting: one, or the augmentations of a list."""
+    """An option's components by setting: one, or each augmentation of a list."""
     group = path.parent.name
     node = composed(OPTIONS[group].index(path.stem))[group]
     if group == "augmentation":
@@ -54,17 +54,17 @@ def nodes(path: Path) -> dict[str, dict[str, Any]]:
     return {group: node}
 
 
-def made(node: dict[str, Any], setting: str) -> Any:
-    """The component; a library of an extra that is not installed skips the test.
+def component_of(node: dict[str, Any], setting: str) -> Any:
+    """Build the component; skip the test if it needs an extra that is not installed.
 
-    What has no default is null in the YAML and refused by name: it is then given as a path.
+    A required setting, null in the YAML, is given a path.
     """
     try:
         return build(node, setting, object, **COLLABORATORS)
     except ConfigError as error:
         needed = re.match(rf"{setting}\.(\w+) must be given", str(error))
         if needed and node.get(needed[1], "") is None:
-            return made({**node, needed[1]: "some/path"}, setting)
+            return component_of({**node, needed[1]: "some/path"}, setting)
         cause = error.__cause__
         if isinstance(cause, ModuleNotFoundError) and not str(cause.name).startswith("trainer"):
             pytest.skip(f"{cause.name} is not installed")
@@ -72,7 +72,7 @@ def made(node: dict[str, Any], setting: str) -> Any:
 
 
 def own_settings(target: Any) -> set[str]:
-    """Keywords that a class declares itself; those that it inherits are its base's."""
+    """The keywords that a class declares itself, without inherited ones."""
     if inspect.isclass(target) and "__init__" not in vars(target):
         return set()
     parameters = inspect.signature(target).parameters.values()
@@ -85,7 +85,7 @@ def own_settings(target: Any) -> set[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}={path.stem}")
 def test_an_option_is_built_and_lists_its_settings(path: Path) -> None:
     for setting, node in nodes(path).items():
-        component = made(node | REQUIRED.get(path.stem, {}), setting)
+        component = component_of(node | REQUIRED.get(path.stem, {}), setting)
         target = locate(node, setting)
         assert isinstance(component, target) if inspect.isclass(target) else component is not None
         keys = set(node) - {"_target_"}

@@ -1,4 +1,8 @@
-"""A process that has imported torch and runs command lines in forks of itself, each in a second."""
+"""A process that has imported torch and runs command lines in forks of itself.
+
+A fork spares a command the imports below: 5.9 and 7.7 s of the processor in 2 runs on a busy
+machine, for each of the 18 commands of test_sweep.py.
+"""
 
 import importlib
 import json
@@ -9,7 +13,7 @@ from typing import Any
 
 
 def serve() -> None:
-    """Take a command a line from stdin; a supervisor of each writes its pid and its exit code."""
+    """Read a command per line from stdin; a supervisor for each writes its pid and exit code."""
     for name in ("trainer.run.run", "trainer.job.train", "matplotlib.figure", "torch._dynamo"):
         importlib.import_module(name)
     for line in sys.stdin:
@@ -19,7 +23,7 @@ def serve() -> None:
 
 
 def supervise(order: dict[str, Any]) -> None:
-    """Run a command and wait for it."""
+    """Run a command in a fork, wait for it, and write its pid and exit code to files."""
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -38,7 +42,7 @@ def supervise(order: dict[str, Any]) -> None:
 
 
 def run(order: dict[str, Any]) -> int:
-    """The command in its folder, as `python -m trainer` runs it."""
+    """Run the command in its folder, as `python -m trainer` would. Returns its exit code."""
     from trainer.__main__ import main
 
     os.setsid()

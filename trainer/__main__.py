@@ -1,6 +1,6 @@
-"""The command line: compose the config, run, turn an error into one line and an exit code.
+"""The command line: composes the config, runs it, turns an error into one line and an exit code.
 
-Nothing here imports torch: `--help`, `--cfg job` and completion answer at once.
+Nothing here imports torch, so that `--help`, `--cfg job` and completion answer at once.
 """
 
 import os
@@ -15,7 +15,7 @@ from hydra.core.config_store import ConfigStore
 
 import trainer
 from trainer.cli import launch
-from trainer.config import compose, schema
+from trainer.config import schema
 from trainer.config.compose import CONF
 from trainer.core.errors import ConfigError
 from trainer.distributed import torchrun
@@ -25,23 +25,23 @@ __all__ = ["CONF", "main", "register"]
 
 
 def register() -> None:
-    """What the config files refer to."""
+    """Register with Hydra the schema, the launcher and the callback that the config names."""
     schema.register()
-    compose.register()
     launcher.register()
     folders = HydraConf(callbacks={"folders": {"_target_": "trainer.cli.folders.Folders"}})
     store = ConfigStore.instance()
     store.store(group="hydra", name="config", node=folders, provider="hydra")
-    # Hydra copies the whole store for each group that it lists: two thirds of --help's time.
+    # Hydra copies the whole store for each group that it lists: without this, --help takes 2.9
+    # times as long (processor time of 7 alternating runs: 3.5 to 3.8 s against 1.1 to 1.3 s).
     ConfigStore.__deepcopy__ = lambda self, _: self  # pyright: ignore
 
 
 def check_flags(arguments: list[str]) -> None:
-    """Raise ConfigError for a flag that Hydra does not know; argparse would print a page."""
+    """Raise ConfigError for a flag that Hydra does not know, instead of argparse's usage page."""
     parser = get_args_parser()
 
     def fail(message: str) -> NoReturn:
-        raise ConfigError(about_flag(message, list(parser._option_string_actions)))
+        raise ConfigError(message)
 
     parser.error = fail  # pyright: ignore
     flags = parser.parse_args(arguments)
@@ -51,24 +51,9 @@ def check_flags(arguments: list[str]) -> None:
         check_folder(Path(flags.config_dir))
 
 
-def about_flag(message: str, known: list[str]) -> str:
-    """What argparse says of a flag, with what to type instead."""
-    from difflib import get_close_matches
-
-    wrong, _, flags = message.partition("unrecognized arguments: ")
-    if wrong:
-        return message.removeprefix("argument ")
-    flag = flags.split()[0]
-    name, equals, value = flag.lstrip("-").partition("=")
-    close = [] if equals else get_close_matches(flag, known, n=1, cutoff=0.75)
-    setting = f"{name.replace('-', '_')}={value or 'VALUE'}"
-    hint = f"Did you mean {close[0]}?" if close else f"A setting has no dashes: {setting}"
-    return f"{flag}: there is no such flag. {hint}"
-
-
 def main() -> None:
     """The entry point of `python -m trainer` and of the console script."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, not to Hydra's printer
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors are raised here, not printed by Hydra
     if Path(sys.argv[0]).name == "__main__.py":
         sys.argv[0] = "trainer"  # the command that completion is installed for
     arguments = sys.argv[1:]
@@ -93,7 +78,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        code = launch.refuse(error, arguments, debug="debug=true" in arguments)
+        code = launch.report_error(error, arguments, debug="debug=true" in arguments)
         sys.exit(2 if code == 1 and isinstance(error, OSError) else code)  # hydra.run.dir
     codes = launch.exit_codes
     sys.exit(codes[0] if len(codes) == 1 else int(any(codes)))

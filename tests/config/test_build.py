@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from trainer.config.build import build, check, conform, describe, fits, shown
+from trainer.config.build import build, check_signature, conform, describe, fits, format_value
 from trainer.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def test_build_names_the_setting_and_the_value(settings: dict[str, Any], line: s
             "thing._target_=trainer.loss.Nope cannot be imported: "
             "module 'trainer.loss' has no attribute 'Nope'",
         ),
-        ({"_target_": "math.pi"}, "thing._target_=math.pi cannot be called"),
+        ({"_target_": "math.pi"}, "thing._target_=math.pi is not callable"),
     ],
 )
 def test_build_names_a_target_that_leads_nowhere(wrong: Any, line: str) -> None:
@@ -182,11 +182,11 @@ def test_build_names_a_package_that_is_not_installed(
 
 
 def test_check_refuses_keys_and_types_without_building() -> None:
-    check(node("Thing", lr=-1.0), "thing", "shape")  # a range is for the constructor
+    check_signature(node("Thing", lr=-1.0), "thing", "shape")  # a range is for the constructor
     with pytest.raises(ConfigError, match=r"thing\.lr must be a number, got abc"):
-        check(node("Thing", lr="abc"), "thing", "shape")
+        check_signature(node("Thing", lr="abc"), "thing", "shape")
     with pytest.raises(ConfigError, match=r"thing\.shape must be given"):
-        check(node("Thing", lr=1.0), "thing")
+        check_signature(node("Thing", lr=1.0), "thing")
 
 
 @pytest.mark.parametrize(
@@ -276,6 +276,6 @@ def test_describe(kind: Any, words: str) -> None:
 
 def test_values_are_shown_as_they_are_typed() -> None:
     values = [None, True, False, 1, 1e-3, "abc", [0.9, None, [1]]]
-    assert list(map(shown, values)) == [
+    assert list(map(format_value, values)) == [
         "null", "true", "false", "1", "0.001", "abc", "[0.9,null,[1]]",
     ]  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 from support import config_of
 
 from trainer.__main__ import CONF
-from trainer.config.schema import CHOICES, GROUPS, Config, check, kind_of, settings_of
+from trainer.config.schema import CHOICES, GROUPS, Config, kind_of, settings_of, validate
 from trainer.core.errors import ConfigError
 
 
@@ -33,7 +33,7 @@ def test_the_defaults_of_the_schema_are_those_of_the_file(config: dict[str, Any]
 
 
 def test_the_defaults_pass(config: dict[str, Any]) -> None:
-    check(config)
+    validate(config)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_the_defaults_pass(config: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_in_range_passes(config: dict[str, Any], setting: str, value: Any) -> None:
-    check(change(config, setting, value))
+    validate(change(config, setting, value))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_what_is_out_of_range_is_refused(
     config: dict[str, Any], setting: str, value: Any, line: str
 ) -> None:
     with pytest.raises(ConfigError) as error:
-        check(change(config, setting, value))
+        validate(change(config, setting, value))
     assert str(error.value).startswith(line)
 
 
@@ -100,7 +100,7 @@ def test_what_is_taken_away_is_missed(config: dict[str, Any], setting: str) -> N
     group, _, name = setting.rpartition(".")
     del (config[group] if group else config)[name]
     with pytest.raises(ConfigError, match=f"{setting} must be given"):
-        check(config)
+        validate(config)
 
 
 def test_a_settings_kind_is_found_by_its_dotted_name() -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trainer.config.yaml_limits import DEEPEST, check_folder, unfold
+from trainer.config.yaml_limits import DEEPEST, check_folder, exceeded_limit
 from trainer.core.errors import ConfigError
 
 
@@ -25,22 +25,22 @@ def test_aliases_are_counted_as_what_they_stand_for(monkeypatch: pytest.MonkeyPa
     text = f"{bomb(3)}\nb: &b {{c: 1, d: [2, 3]}}\ne: [*b, *b]\n"
     count = nodes(yaml.safe_load(text))
     monkeypatch.setattr("trainer.config.yaml_limits.LARGEST", count)
-    assert unfold(text) == ""
+    assert exceeded_limit(text) == ""
     monkeypatch.setattr("trainer.config.yaml_limits.LARGEST", count - 1)
-    assert unfold(text) == f"its aliases unfold to more than {count - 1:,} nodes"
+    assert exceeded_limit(text) == f"its aliases expand to more than {count - 1:,} nodes"
 
 
 def test_an_alias_bomb_and_deep_nesting_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "experiment" / "mine.yaml"
     path.parent.mkdir()
     path.write_text(bomb(30))
-    with pytest.raises(ConfigError, match=rf"{path}: its aliases unfold to more than 100,000"):
+    with pytest.raises(ConfigError, match=rf"{path}: its aliases expand to more than 100,000"):
         check_folder(tmp_path)
     path.write_text(f"a: {'[' * 100_000}")
     with pytest.raises(ConfigError, match=rf"{path}: nested more than {DEEPEST} deep"):
         check_folder(tmp_path)
     path.write_text("a: &a [*a]")
-    with pytest.raises(ConfigError, match=rf"{path}: \*a refers to what it is in"):
+    with pytest.raises(ConfigError, match=rf"{path}: \*a is inside the node that it refers to"):
         check_folder(tmp_path)
 
 

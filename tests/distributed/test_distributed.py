@@ -373,4 +373,4 @@ def test_torchrun(tmp_path):
     (step,) = checkpoint.steps(checkpoints)
     assert events(tmp_path / "run")[-1]["step"] in (step - 1, step)
     (text,) = said(tmp_path)
-    assert text.count("stopped by signal 15; go on with resume=auto") == 1
+    assert text.count("stopped by signal 15; continue with resume=auto") == 1

@@ -53,12 +53,12 @@ def test_the_names_are_those_of_an_epochs_end(
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["checkpoint.monitor=val/acc"], "checkpoint.monitor=val/acc is not a metric of this run. "
-         "Did you mean val/accuracy? Metrics: train/loss, "),
-        (["checkpoint.monitor=val_loss"], "checkpoint.monitor=val_loss is not a metric of this run. "
-         "Did you mean val/loss? "),
-        (["checkpoint.monitor=train/acuracy"], "checkpoint.monitor=train/acuracy is not a metric of "
-         "this run. Did you mean train/accuracy? "),
+        (["checkpoint.monitor=val/acc"], "checkpoint.monitor=val/acc is not a metric of this "
+         "run. Did you mean val/accuracy? Metrics: train/loss, "),
+        (["checkpoint.monitor=val_loss"], "checkpoint.monitor=val_loss is not a metric of this "
+         "run. Did you mean val/loss? "),
+        (["checkpoint.monitor=train/acuracy"], "checkpoint.monitor=train/acuracy is not a metric "
+         "of this run. Did you mean train/accuracy? "),
         (["early_stopping=patience", "early_stopping.monitor=val/iou"],
          "early_stopping.monitor=val/iou is not a metric of this run. "),
         (["schedule=plateau", "schedule.monitor=val/los"],

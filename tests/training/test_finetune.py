@@ -154,10 +154,10 @@ def test_a_module_that_cannot_be_the_last_frozen_one(freeze, message):
     ],
 )
 def test_bad_settings_are_named(override, message):
-    from trainer.config.schema import check
+    from trainer.config.schema import validate
 
     with pytest.raises(ConfigError, match=message):
-        check(config_of(override))
+        validate(config_of(override))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])

@@ -1,4 +1,4 @@
-"""The folders that Hydra makes; a run that never began leaves none of them."""
+"""Removes the folders that Hydra made for a run that did not start."""
 
 from pathlib import Path
 from typing import Any
@@ -9,34 +9,34 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-made: list[Path] = []  # the folders that Hydra makes for this run
+created: list[Path] = []  # the folders that Hydra makes for this run
 
 
 class Folders(Callback):
-    """Notes which folders Hydra is about to make: a run that never began leaves none of them."""
+    """Hydra's callback that records which folders it is about to make."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Before a single run's folder is made."""
-        remember(config, "hydra.run.dir")
+        """Record the folders of a single run."""
+        record_missing(config, "hydra.run.dir")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Before a sweep's folder is made."""
-        remember(config, "hydra.sweep.dir")
+        """Record the folders of a sweep."""
+        record_missing(config, "hydra.sweep.dir")
 
 
-def remember(config: DictConfig, setting: str) -> None:
-    """Note the folders of a path that are not there yet."""
+def record_missing(config: DictConfig, setting: str) -> None:
+    """Record the folder that a setting names, and its parents, as far as they do not exist."""
     try:
         path = Path(OmegaConf.select(config, setting)).absolute()
     except OmegaConfBaseException:
-        return  # Hydra says so when it makes the folder
-    made.extend(folder for folder in (path, *path.parents) if not folder.exists())
+        return  # Hydra reports it when it makes the folder
+    created.extend(folder for folder in (path, *path.parents) if not folder.exists())
 
 
 def remove_if_empty(folder: Path) -> None:
-    """Take away the folders that Hydra made for a run that did not begin, as far as empty."""
+    """Remove a folder and its parents, as far as they are empty and made by Hydra for this run."""
     for path in (folder.absolute(), *folder.absolute().parents):
-        if not (path in made or in_sweep(path)):
+        if not (path in created or in_sweep(path)):
             return
         try:
             path.rmdir()
@@ -45,7 +45,7 @@ def remove_if_empty(folder: Path) -> None:
 
 
 def in_sweep(path: Path) -> bool:
-    """Whether a folder is that of a job in a sweep."""
+    """Whether a folder is inside that of the current sweep."""
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return False
     return Path(HydraConfig.get().sweep.dir).absolute() in path.parents

@@ -1,8 +1,4 @@
-"""From a composed config to a run: what can be refused without torch is refused here.
-
-A process of a parallel launcher imports this module and nothing else, so that what the config files
-refer to is registered on import.
-"""
+"""From a composed config to a run; what can be refused without torch is refused here."""
 
 import atexit
 import errno
@@ -18,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.cli.folders import remove_if_empty
-from trainer.config.compose import CONF, WRONG_CONFIG, check_choices, checked, register
+from trainer.config.compose import CONF, WRONG_CONFIG, check_choices, register_resolvers, resolve
 from trainer.config.processes import check_processes
 from trainer.core.errors import TrainerError
 from trainer.distributed import torchrun
@@ -27,11 +23,11 @@ exit_codes: list[int] = []  # of the jobs of this process
 
 
 def task(config: DictConfig) -> int:
-    """One job. Returns its exit code; a signal ends the whole sweep."""
-    about = HydraConfig.get()
-    overrides = OmegaConf.to_container(about.overrides.task, resolve=False)
-    sources = [source.path for source in about.runtime.config_sources if source.schema == "file"]
-    folder = Path(about.runtime.output_dir)
+    """Run one job for Hydra and return its exit code; a signal ends the whole sweep."""
+    hydra = HydraConfig.get()
+    overrides = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    sources = [source.path for source in hydra.runtime.config_sources if source.schema == "file"]
+    folder = Path(hydra.runtime.output_dir)
     code = launch(config, folder, [str(override) for override in overrides or ()], sources)
     exit_codes.append(code)
     if code > 128:
@@ -43,7 +39,7 @@ def launch(config: DictConfig, folder: Path, overrides: list[str], sources: list
     """Run one job and return its exit code; an error is one line on stderr."""
     try:
         check_choices(overrides)
-        settings = checked(config)
+        settings = resolve(config)
         here = torchrun.place()
         check_processes(settings, here.size, started=here.started)
         import_torch()
@@ -51,7 +47,7 @@ def launch(config: DictConfig, folder: Path, overrides: list[str], sources: list
 
         return execute(settings, folder, overrides, sources)
     except Exception as error:
-        code = refuse(error, overrides, debug=config.get("debug") is True)
+        code = report_error(error, overrides, debug=config.get("debug") is True)
         remove_if_empty(folder)
         if world := joined_world():
             world.leave(code, agreed=False)
@@ -61,30 +57,34 @@ def launch(config: DictConfig, folder: Path, overrides: list[str], sources: list
 
 
 def joined_world() -> Any:
-    """The module of the processes that have joined, None for one alone; no torch for its sake."""
+    """`trainer.distributed.world` if this process has joined others, else None.
+
+    It is not imported for this: it needs torch.
+    """
     world = sys.modules.get("trainer.distributed.world")
     return world if world is not None and world.joined else None
 
 
 def import_torch() -> None:
-    """Import torch and the parts in four fifths of the time.
+    """Import torch and the components without the garbage collector, which would find nothing.
 
-    What an import makes lives to the end of the process, so looking for garbage among it is in
-    vain: the collector is off meanwhile, and leaves it alone afterwards.
+    On a busy machine, in seconds of the processor: the import took 3.1, 3.1 and 3.6 with the
+    collector off against 3.1, 3.7 and 3.8 with it on, in turn. Freezing what was imported left 0.35
+    of a short run's 8 to the collector, against 0.95 without (3 full collections; one run each).
     """
     if "trainer.run.run" in sys.modules:
-        return  # what the jobs before this one left is garbage
+        return  # objects of earlier jobs may be garbage: do not freeze them
     gc.disable()
     try:
         importlib.import_module("trainer.run.run")
         gc.freeze()
-        atexit.register(gc.unfreeze)  # or libraries report leaks at the end
+        atexit.register(gc.unfreeze)  # or libraries report leaks at exit
     finally:
         gc.enable()
 
 
-def refuse(error: Exception, overrides: Sequence[str], *, debug: bool) -> int:
-    """Say in one line on stderr why there is no run. Returns the exit code."""
+def report_error(error: Exception, overrides: Sequence[str], *, debug: bool) -> int:
+    """Write an error to stderr as one line, after the traceback if asked. Returns the exit code."""
     from trainer.config.explain import explain
 
     if debug:
@@ -99,7 +99,7 @@ def refuse(error: Exception, overrides: Sequence[str], *, debug: bool) -> int:
 
 
 def exit_code_of(error: Exception) -> int:
-    """2 for whatever the config is to blame for, 6 for a full disk, 1 for what nobody foresaw."""
+    """2 for a mistake in the config, 6 for a full disk, 1 for an error of no known kind."""
     if isinstance(error, TrainerError):
         return error.exit_code
     if isinstance(error, WRONG_CONFIG):
@@ -108,4 +108,4 @@ def exit_code_of(error: Exception) -> int:
     return 6 if full else 1
 
 
-register()
+register_resolvers()  # on import: a process of joblib or submitit imports this module alone

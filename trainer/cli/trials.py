@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from trainer.config.compose import CONF, WRONG_CONFIG, checked
+from trainer.config.compose import CONF, WRONG_CONFIG, resolve
 from trainer.config.explain import explain
 from trainer.config.import_path import retarget
 from trainer.core.errors import Interrupted, TrainerError, complain
@@ -54,7 +54,7 @@ class TrialRunner:
         """The run of a trial, checked. It resumes what the folder holds."""
         outer, overrides = self.outer, [*self.line, *settings]
         with hydra(outer.sources):
-            config = checked(compose("config", overrides))
+            config = resolve(compose("config", overrides))
         owned = RunFolder(folder)
         resume = "auto" if owned.status else None
         config |= {"job": TRAIN, "resume": resume, "quiet": True}

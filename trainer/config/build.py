@@ -1,4 +1,4 @@
-"""From a config node to an object: the class's signature is the schema of its settings."""
+"""Builds components from config nodes; a class's signature is the schema of its settings."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -6,12 +6,13 @@ from importlib import import_module
 from types import EllipsisType, NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from trainer.core.errors import ConfigError, nearest
+from trainer.core.errors import ConfigError
+from trainer.core.suggest import did_you_mean
 
 Node = Mapping[str, Any]
 T = TypeVar("T")
 
-CODE = ("_target_", "function")  # the settings that name code, by its import path
+CODE = ("_target_", "function")  # the settings whose value is an import path
 
 SCALARS = {
     int: ("an integer", "integers"),
@@ -23,32 +24,32 @@ SCALARS = {
 
 
 def build(node: Node, setting: str, kind: type[T], **given: Any) -> T:
-    """Make what a node names: `_target_` called with the node's settings.
+    """Build a node's component: call its `_target_` with its settings, inner nodes built first.
 
-    `given` are collaborators (a model, a shape); the target gets those that it has parameters for.
-    Nodes among the settings are built first. Raises ConfigError that names the setting for a wrong
-    key, type or range, and for an object that is not a `kind`.
+    `given` are collaborators such as a model or a shape; the target receives those that it has
+    parameters for. Raises ConfigError naming the setting for a wrong key, type or range, and for
+    an object that is not a `kind`.
     """
     target = locate(node, setting)
-    made = {key: build_inner(value, f"{setting}.{key}", given) for key, value in node.items()}
-    checked = check_settings(target, made, setting, set(given))
-    wanted = parameters_of(target, setting)
-    collaborators = {name: value for name, value in given.items() if name in wanted}
+    inner = {key: build_inner(value, f"{setting}.{key}", given) for key, value in node.items()}
+    settings = check_settings(target, inner, setting, set(given))
+    parameters = parameters_of(target, setting)
+    collaborators = {name: value for name, value in given.items() if name in parameters}
     try:
-        made = target(**collaborators, **checked)
+        component = target(**collaborators, **settings)
     except ValueError as error:
         text, group = str(error), setting.partition(".")[0]
         named = text.startswith(group) or f" {group}." in text
         raise ConfigError(text if named else f"{setting}: {text}") from error
-    if not isinstance(made, kind):
+    if not isinstance(component, kind):
         wanted = f"{kind.__module__.removesuffix('.base')}.{kind.__name__}"
         hint = "; loss=function takes any f(output, target)" if setting == "loss" else ""
         raise ConfigError(f"{setting}._target_={node['_target_']} is not a {wanted}{hint}")
-    return made
+    return component
 
 
 def build_inner(value: Any, setting: str, given: Mapping[str, Any]) -> Any:
-    """A setting that is a node, or that holds some by name, with what they name; else as it is."""
+    """A setting's value with the nodes in it replaced by their components."""
     if not isinstance(value, Mapping):
         return value
     if "_target_" not in value:
@@ -62,53 +63,53 @@ def build_inner(value: Any, setting: str, given: Mapping[str, Any]) -> Any:
         raise ConfigError(setting + text[len(group) :]) from error
 
 
-def check(node: Node, setting: str, *given: str) -> None:
-    """Refuse a wrong key or type where it is too early to build.
+def check_signature(node: Node, setting: str, *given: str) -> None:
+    """Raise ConfigError for a wrong key or type in a node whose component is built later.
 
-    `given` names the collaborators that will be there.
+    `given` are the names of the collaborators that it will be built with.
     """
     check_settings(locate(node, setting), node, setting, set(given))
 
 
 def locate(node: Node, setting: str) -> Any:
-    """The class or function that `_target_` names."""
+    """The class or function that a node's `_target_` names."""
     if not isinstance(node, Mapping):
-        raise ConfigError(f"{setting} must name an option of its group, got {shown(node)}")
-    return imported(node.get("_target_"), f"{setting}._target_")
+        raise ConfigError(f"{setting} must name an option of its group, got {format_value(node)}")
+    return import_callable(node.get("_target_"), f"{setting}._target_")
 
 
-def imported(path: Any, setting: str) -> Any:
-    """The class or function at an import path. Raises ConfigError where there is none.
+def import_callable(path: Any, setting: str) -> Any:
+    """The class or function at an import path. Raises ConfigError if there is none.
 
-    The last part of `setting` must be one of CODE: those alone are looked at in another's config.
+    The last part of `setting` must be in CODE: an untrusted config is searched for those alone.
     """
     if not isinstance(path, str) or "." not in path:
-        raise ConfigError(f"{setting} must be an import path, got {shown(path)}")
+        raise ConfigError(f"{setting} must be an import path, got {format_value(path)}")
     module, _, name = path.rpartition(".")
     try:
         target = getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         absent = error.name or module
         known = absent.split(".")[0] in ("trainer", module.split(".")[0])
-        todo = "" if known else f"; it needs the package {absent}, which is not installed"
-        raise ConfigError(f"{setting}={path} cannot be imported{todo}") from error
+        hint = "" if known else f"; it needs the package {absent}, which is not installed"
+        raise ConfigError(f"{setting}={path} cannot be imported{hint}") from error
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{setting}={path} cannot be imported: {error}") from error
     if not callable(target):
-        raise ConfigError(f"{setting}={path} cannot be called")
+        raise ConfigError(f"{setting}={path} is not callable")
     return target
 
 
 def parameters_of(target: Any, setting: str) -> Mapping[str, inspect.Parameter]:
-    """The parameters of a target."""
+    """A target's parameters by name. Raises ConfigError where Python knows no signature of it."""
     try:
         return inspect.signature(target).parameters
     except (ValueError, TypeError) as error:  # some builtins have no signature
-        raise ConfigError(f"{setting}._target_: {target!r} tells no parameters") from error
+        raise ConfigError(f"{setting}._target_: {target!r} has no signature") from error
 
 
 def types_of(target: Any) -> dict[str, Any]:
-    """The annotations of a target; names that are imported for the type checker alone stay text."""
+    """A target's annotations; names imported under TYPE_CHECKING stay strings."""
     function = target.__init__ if inspect.isclass(target) else target
     try:
         return get_type_hints(function)
@@ -117,7 +118,10 @@ def types_of(target: Any) -> dict[str, Any]:
 
 
 def check_settings(target: Any, node: Node, setting: str, given: set[str]) -> dict[str, Any]:
-    """The node's settings as the target's annotations want them."""
+    """The node's settings, converted to the types of the target's annotations.
+
+    Raises ConfigError for a setting that is unknown, missing or of the wrong type.
+    """
     parameters = parameters_of(target, setting)
     settings = {key: value for key, value in node.items() if key != "_target_"}
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -128,8 +132,8 @@ def check_settings(target: Any, node: Node, setting: str, given: set[str]) -> di
     ]
     for key in settings:
         if key not in names and not open_ended:
-            close = nearest(key, names).replace("'", "").replace("mean ", f"mean {setting}.")
-            raise ConfigError(f"{setting}.{key}: {target.__name__} has no such setting.{close}")
+            hint = did_you_mean(key, names, prefix=f"{setting}.")
+            raise ConfigError(f"{setting}.{key}: {target.__name__} has no such setting.{hint}")
     for name in names:
         if parameters[name].default is inspect.Parameter.empty and name not in settings:
             raise ConfigError(f"{setting}.{name} must be given")
@@ -141,27 +145,20 @@ def check_settings(target: Any, node: Node, setting: str, given: set[str]) -> di
 
 
 def conform(setting: str, value: Any, kind: Any) -> Any:
-    """The value as the annotation wants it. Raises ConfigError where it does not fit."""
+    """The value converted to an annotation's type. Raises ConfigError if it does not fit."""
     if get_origin(kind) in (dict, Mapping) and isinstance(value, Mapping):
         inner = get_args(kind)[1]
         return {key: conform(f"{setting}.{key}", item, inner) for key, item in value.items()}
-    if not fits(value, kind):
-        wrong = f"{setting} must be {describe(kind)}, got {shown(value)}"
-        raise ConfigError(wrong + meant(setting, value, kind))
-    return converted(value, kind)
-
-
-def meant(setting: str, value: Any, kind: Any) -> str:
-    """' Did you mean x?' for a misspelt choice, or for the one item of a list."""
+    if fits(value, kind):
+        return convert(value, kind)
+    hint = did_you_mean(format_value(value), map(format_value, choices_of(kind)), start=". ")
     if fits([value], kind):
-        return f". Did you mean {setting}=[{shown(value)}]?"
-    choices = {shown(choice) for choice in choices_of(kind)}
-    close = nearest(shown(value), sorted(choices)).replace("'", "")
-    return close and "." + close
+        hint = f". Did you mean {setting}=[{format_value(value)}]?"
+    raise ConfigError(f"{setting} must be {describe(kind)}, got {format_value(value)}{hint}")
 
 
 def choices_of(kind: Any) -> tuple[Any, ...]:
-    """All values that the literals of an annotation list."""
+    """The values that an annotation's literals allow."""
     if get_origin(kind) is Literal:
         return get_args(kind)
     if get_origin(kind) in (Union, UnionType):
@@ -170,7 +167,7 @@ def choices_of(kind: Any) -> tuple[Any, ...]:
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Whether a value from YAML can be what the annotation says."""
+    """Whether a value from YAML has an annotation's type, or converts to it without loss."""
     origin = get_origin(kind)
     if origin in (Union, UnionType):
         return any(fits(value, option) for option in get_args(kind))
@@ -179,14 +176,14 @@ def fits(value: Any, kind: Any) -> bool:
     if origin in (list, tuple, Sequence):
         if not isinstance(value, list):
             return False
-        kinds = kinds_of_items(kind, len(value))
+        kinds = item_kinds(kind, len(value))
         return len(kinds) == len(value) and all(map(fits, value, kinds))
     if origin in (dict, Mapping):
         inner = get_args(kind)[1]
         return isinstance(value, Mapping) and all(fits(item, inner) for item in value.values())
     if kind is float:
-        return type(value) in (int, float) and value == value  # NaN is never meant
-    if kind is str:  # as in the settings outside the groups: 2026 is a name too
+        return type(value) in (int, float) and value == value  # NaN is always a mistake
+    if kind is str:  # as outside the groups: a name may be 2026
         return type(value) in (str, int, float)
     if kind in SCALARS:
         return type(value) is kind
@@ -195,21 +192,21 @@ def fits(value: Any, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
-def converted(value: Any, kind: Any) -> Any:
-    """A fitting value with whole numbers made floats, lists tuples, numbers strings as asked."""
+def convert(value: Any, kind: Any) -> Any:
+    """A value that fits, converted to the annotation's type: int to float, list to tuple, ..."""
     origin = get_origin(kind)
     if origin in (Union, UnionType):
         fitting = [option for option in get_args(kind) if fits(value, option)]
         fitting.sort(key=lambda option: (option is not type(value), option is str))
-        return converted(value, fitting[0])
+        return convert(value, fitting[0])
     if origin in (list, tuple, Sequence):
-        items = list(map(converted, value, kinds_of_items(kind, len(value))))
+        items = list(map(convert, value, item_kinds(kind, len(value))))
         return tuple(items) if origin is tuple else items
     return kind(value) if kind in (float, str) else value
 
 
-def kinds_of_items(kind: Any, length: int) -> list[Any]:
-    """The annotation of each item of a list of some length."""
+def item_kinds(kind: Any, length: int) -> list[Any]:
+    """The annotations of the items of a list that has `length` of them."""
     kinds = list(get_args(kind))
     if get_origin(kind) is tuple and not isinstance(kinds[-1], EllipsisType):
         return kinds
@@ -221,9 +218,10 @@ def describe(kind: Any) -> str:
     origin = get_origin(kind)
     if origin in (Union, UnionType, Literal):
         words = [
-            shown(option) if origin is Literal else describe(option) for option in get_args(kind)
+            format_value(option) if origin is Literal else describe(option)
+            for option in get_args(kind)
         ]
-        return listed(words)
+        return join_with_or(words)
     if origin in (list, tuple, Sequence):
         kinds = get_args(kind)
         fixed = origin is tuple and not isinstance(kinds[-1], EllipsisType)
@@ -236,15 +234,15 @@ def describe(kind: Any) -> str:
     return f"a {kind.__name__}" if isinstance(kind, type) else str(kind)
 
 
-def listed(words: Sequence[str]) -> str:
+def join_with_or(words: Sequence[str]) -> str:
     """`a, b or c`."""
     return " or ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
 
 
-def shown(value: Any) -> str:
-    """A value as it is typed on the command line."""
+def format_value(value: Any) -> str:
+    """A value as one would type it on the command line."""
     if isinstance(value, bool) or value is None:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(shown, value))}]"
+        return f"[{','.join(map(format_value, value))}]"
     return str(value)

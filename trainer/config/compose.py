@@ -1,4 +1,4 @@
-"""From the config tree to checked settings; what the YAML files refer to."""
+"""From a composed config to validated settings; the resolvers that the YAML files refer to."""
 
 import hashlib
 import re
@@ -17,41 +17,33 @@ from trainer.config import schema
 from trainer.core.errors import ConfigError
 
 PACKAGE = Path(__file__).parents[1]
-
-
 CONF = next(p for p in (PACKAGE / "conf", PACKAGE.parent / "conf") if (p / "config.yaml").is_file())
-
-
-LONGEST_NAME = 120
-
-
+LONGEST_NAME = 120  # characters of a folder's name
 NOT_HASHED = ("hydra.", "hydra/", "resume", "quiet=", "debug=")
-
-
 WRONG_CONFIG = (ValueError, OmegaConfBaseException, HydraException, YAMLError, RecursionError)
 
 
 def check_choices(overrides: Sequence[str]) -> None:
-    """Raise ConfigError for several options of a group that takes one: Hydra would merge them."""
+    """Raise ConfigError for a list of options in a group that takes one; Hydra would merge them."""
     for override in overrides:
         group, _, value = override.lstrip("+").partition("=")
         if group in schema.GROUPS and group != "augmentation" and re.match(r"\[.*,", value):
             raise ConfigError(f"{override}: {group} takes one option")
 
 
-def checked(config: DictConfig) -> dict[str, Any]:
-    """The settings as plain containers, every reference resolved, each in its range."""
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """The settings as plain containers, with every reference resolved and every range checked."""
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     settings = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     if not isinstance(settings, dict):
         raise ConfigError("the config is not a mapping")
     plain = {str(key): value for key, value in settings.items()}
-    schema.check(plain)
+    schema.validate(plain)
     return plain
 
 
 def file_name(text: str) -> str:
-    """A text as part of a folder's name."""
+    """A text made fit to be part of a folder's name, cut to a length and still unique."""
     plain = re.sub(r"[^\w.,=+-]+", "_", text.replace("/", "_"))
     if len(plain) <= LONGEST_NAME:
         return plain
@@ -59,20 +51,18 @@ def file_name(text: str) -> str:
 
 
 def sweep_hash() -> str:
-    """The same for the same overrides in any order, so that a sweep finds itself again."""
+    """A hash of the overrides in any order, so that the same sweep finds its folder again."""
     overrides = [argument for argument in sys.argv[1:] if "=" in argument]
-    named = sorted(o for o in overrides if not o.lstrip("+~").startswith(NOT_HASHED))
-    return hashlib.sha256("\n".join(named).encode()).hexdigest()[:10]
+    hashed = sorted(o for o in overrides if not o.lstrip("+~").startswith(NOT_HASHED))
+    return hashlib.sha256("\n".join(hashed).encode()).hexdigest()[:10]
 
 
-def register() -> None:
-    """What the config files refer to."""
+def register_resolvers() -> None:
+    """Register the functions that the config files refer to as `${name:...}`."""
     from trainer.config.help import choices
 
-    def resolver(name: str, function: Any, **options: bool) -> None:
-        OmegaConf.register_new_resolver(name, function, replace=True, **options)
-
-    resolver("run_suffix", lambda: secrets.token_hex(2), use_cache=True)
-    resolver("sweep_hash", sweep_hash)
-    resolver("file_name", file_name)
-    resolver("choices", choices)
+    register = OmegaConf.register_new_resolver
+    register("run_suffix", lambda: secrets.token_hex(2), use_cache=True, replace=True)
+    register("sweep_hash", sweep_hash, replace=True)
+    register("file_name", file_name, replace=True)
+    register("choices", choices, replace=True)

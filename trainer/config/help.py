@@ -1,4 +1,4 @@
-"""What `--help` lists: each group with its options, the default first."""
+"""The table in `--help`: each group with its options, the default first."""
 
 import shutil
 from textwrap import wrap
@@ -13,7 +13,7 @@ def choices(*, _root_: DictConfig) -> str:
     """The table of groups and options, as wide as the terminal."""
     chosen = _root_.hydra.runtime.choices
     groups = (*GROUPS, "experiment", "sweep")
-    # What a group that takes several options has chosen is known by the names in its node alone.
+    # Hydra records no choice for a group that takes several options: they are the node's keys.
     first = {group: [chosen.get(group) or ""] for group in groups}
     first["augmentation"] = list(_root_.augmentation)
     return "\n".join(row(group, options(group, first[group])) for group in groups)

@@ -1,4 +1,4 @@
-"""A component by its import path, as in `optimizer._target_=torch.optim.NAdam`."""
+"""Components named by an import path, as in `optimizer._target_=torch.optim.NAdam`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,13 +9,14 @@ KEY = "._target_"
 
 
 def retarget(config: dict[str, Any], overrides: Sequence[str]) -> None:
-    """Where an override names a target, drop the settings of the option that it stands in for.
+    """Where an override replaces a `_target_`, drop the settings of the option it was chosen for.
 
-    Those stay that the new target has, too, and those that an override gives: one that it does not
-    have is then refused. Raises ConfigError for a target that cannot be imported.
+    Settings that the new target has too are kept, and so are those that an override sets, so that
+    one unknown to the target is refused later. Raises ConfigError for a target that cannot be
+    imported.
     """
-    typed = [override.lstrip("+~").partition("=")[0] for override in overrides]
-    for setting in (key.removesuffix(KEY) for key in typed if key.endswith(KEY)):
+    overridden = [override.lstrip("+~").partition("=")[0] for override in overrides]
+    for setting in (key.removesuffix(KEY) for key in overridden if key.endswith(KEY)):
         node = config
         for part in setting.split("."):
             node = node.get(part)
@@ -24,5 +25,5 @@ def retarget(config: dict[str, Any], overrides: Sequence[str]) -> None:
         else:
             own = parameters_of(locate(node, setting), setting)
             for key in set(node) - set(own) - {"_target_"}:
-                if not any(f"{one}.".startswith(f"{setting}.{key}.") for one in typed):
+                if not any(f"{one}.".startswith(f"{setting}.{key}.") for one in overridden):
                     del node[key]

@@ -1,11 +1,10 @@
-"""The type of every setting outside the groups, and the rules that hold between settings.
+"""The types and ranges of the settings outside the groups.
 
-A component's own settings are typed by its class: see `trainer.config.build`. No torch in here: a
-wrong setting is refused before anything slow is imported.
+A component's settings are typed by its class: see `trainer.config.build`. Nothing here imports
+torch, so that a wrong setting is refused before anything slow is loaded.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, get_type_hints
 
@@ -13,8 +12,9 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from trainer.core.duration import parse
-from trainer.core.errors import ConfigError, nearest
+from trainer.core.errors import ConfigError
 from trainer.core.ranges import within
+from trainer.core.suggest import did_you_mean
 
 GROUPS = (
     "job",
@@ -43,12 +43,24 @@ CHOICES = {
     "nonfinite": ("raise", "skip"),
     "split": ("train", "val", "test"),
 }
+RANGES = {
+    "seed": "[0, 9.2e18]",
+    "epochs": "[1, inf)",
+    "accumulate": "[1, inf)",
+    "eval_batch_size": "[1, inf)",
+    "steps": "[1, inf)",
+    "threads": "[1, inf)",
+    "clip": "(0, inf)",
+    "ema": "(0, 1)",
+    "sam": "(0, inf)",
+    "max_skips": "[0, inf)",
+}
 DEVICES = ("cpu", "cuda", "cuda:0", "mps")
 
 
 @dataclass
 class CheckpointSettings:
-    """When checkpoints are written and which stay."""
+    """How often checkpoints are written, and which are kept."""
 
     every: str = "1ep"
     keep: int = 3
@@ -57,7 +69,7 @@ class CheckpointSettings:
 
 @dataclass
 class FinetuneSettings:
-    """Where the weights begin, what of them stays, and how fast the parts learn."""
+    """Initial weights, frozen modules and the learning rates of the layers."""
 
     source: str | None = None
     freeze: str = "none"
@@ -75,7 +87,7 @@ class LogSettings:
 
 @dataclass
 class Config:
-    """All settings of a run. `conf/config.yaml` says what each is."""
+    """All settings of a run; `conf/config.yaml` explains each."""
 
     job: Any = MISSING
     task: Any = MISSING
@@ -130,12 +142,12 @@ class Config:
 
 
 def register() -> None:
-    """Let Hydra type the config by this schema."""
+    """Make Hydra check the types of the config against this schema."""
     ConfigStore.instance().store(name="schema", node=Config)
 
 
 def kind_of(setting: str) -> Any:
-    """The annotation of a setting by its dotted name, None where the schema has none."""
+    """The annotation of a setting by its dotted name; None where the schema has none."""
     kind: Any = Config
     for part in setting.split("."):
         kind = get_type_hints(kind).get(part) if is_dataclass(kind) else None
@@ -143,82 +155,88 @@ def kind_of(setting: str) -> Any:
 
 
 def settings_of(kind: Any) -> list[str]:
-    """The names of the settings that a setting consists of."""
+    """The names of the settings in a node, none where `kind` is not that of a node."""
     return [one.name for one in fields(kind)] if is_dataclass(kind) else []
 
 
-def check(config: dict[str, Any]) -> None:
-    """Raise ConfigError for an unknown setting, a missing one or one out of range."""
+def validate(config: dict[str, Any]) -> None:
+    """Raise ConfigError for an unknown or missing setting, or a value out of range."""
     check_names(config, Config, "")
     try:
         check_ranges(config)
+        for name, choices in CHOICES.items():
+            check_choice(name, config[name], choices)
+        check_device(config["device"])
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    for name, choices in CHOICES.items():
-        if config[name] not in choices:
-            wrong = f"{name} must be one of {', '.join(choices)}, got {config[name]}"
-            raise ConfigError(wrong + meant(config[name], choices))
-    device = config["device"]
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
-        close = ". Did you mean cuda?" if "gpu" in device else meant(device, ("auto", *DEVICES))
-        raise ConfigError(f"device must be auto, cpu, cuda, cuda:N or mps, got {device}{close}")
-
-
-def meant(value: str, choices: Sequence[str]) -> str:
-    """'. Did you mean x?' for the nearest choice, or an empty string."""
-    close = nearest(value, list(choices)).replace("'", "")
-    return close and "." + close
 
 
 def check_names(node: dict[str, Any], kind: Any, prefix: str) -> None:
-    """Raise ConfigError for what was added with + or taken away with ~."""
+    """Raise ConfigError for a setting that was added with + or deleted with ~."""
     names = settings_of(kind)
     for name in node:
         if name not in names:
-            hint = nearest(name, names).replace("'", "").replace("mean ", f"mean {prefix}")
+            hint = did_you_mean(name, names, prefix=prefix)
             raise ConfigError(f"{prefix}{name}: there is no such setting.{hint}")
     for name in names:
         if name not in node:
             raise ConfigError(f"{prefix}{name} must be given")
-        if isinstance(node[name], dict) and settings_of(kind_of(f"{prefix}{name}")):
-            check_names(node[name], kind_of(f"{prefix}{name}"), f"{prefix}{name}.")
+        inner = kind_of(f"{prefix}{name}")
+        if isinstance(node[name], dict) and settings_of(inner):
+            check_names(node[name], inner, f"{prefix}{name}.")
 
 
 def check_ranges(config: dict[str, Any]) -> None:
-    """Raise ValueError for a number or a length out of range."""
-    within("seed", config["seed"], "[0, 9.2e18]")
-    for name in ("epochs", "accumulate", "eval_batch_size"):
-        within(name, config[name], "[1, inf)")
-    for name in ("steps", "threads"):
-        if config[name] is not None:
-            within(name, config[name], "[1, inf)")
-    for name, interval in {"clip": "(0, inf)", "ema": "(0, 1)", "sam": "(0, inf)"}.items():
+    """Raise ValueError for a number or a duration out of range."""
+    for name, interval in RANGES.items():
         if config[name] is not None:
             within(name, config[name], interval)
     check_average(config)
-    within("max_skips", config["max_skips"], "[0, inf)")
     within("checkpoint.keep", config["checkpoint"]["keep"], "[1, inf)")
     check_finetune(config["finetune"])
-    runs = config["runs"]
-    listed = runs if isinstance(runs, list) else [runs]
-    if not all(isinstance(one, str) for one in listed):
-        raise ValueError(f"runs must be a folder or a list of folders, got {runs}")
-    size = config["batch_size"]
-    if size != "all" and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        wrong = "null" if size is None else str(size).lower()
-        raise ValueError(f"batch_size must be an integer of at least 1, or all, got {wrong}")
+    check_runs(config["runs"])
+    check_batch_size(config["batch_size"])
     for group in ("checkpoint", "log"):
         length, _ = parse(config[group]["every"], f"{group}.every")
         if not length:
             raise ValueError(f"{group}.every must be above 0, got {config[group]['every']}")
 
 
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise ValueError for a value that is not one of the choices."""
+    if value not in choices:
+        hint = did_you_mean(value, choices, start=". ")
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value}{hint}")
+
+
+def check_device(device: str) -> None:
+    """Raise ValueError for what cannot be the name of a device."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        meant = "cuda" if "gpu" in device else device
+        hint = did_you_mean(meant, ("auto", *DEVICES), start=". ")
+        raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, got {device}{hint}")
+
+
+def check_runs(runs: Any) -> None:
+    """Raise ValueError for what is neither a folder nor a list of some."""
+    listed = runs if isinstance(runs, list) else [runs]
+    if not all(isinstance(one, str) for one in listed):
+        raise ValueError(f"runs must be a folder or a list of folders, got {runs}")
+
+
+def check_batch_size(size: Any) -> None:
+    """Raise ValueError for what is neither a positive integer nor `all`."""
+    if size != "all" and (type(size) is not int or size < 1):
+        wrong = "null" if size is None else str(size).lower()
+        raise ValueError(f"batch_size must be an integer of at least 1, or all, got {wrong}")
+
+
 def check_average(config: dict[str, Any]) -> None:
-    """Raise ValueError for averages, or a second gradient, that do not go together."""
+    """Raise ValueError for settings of EMA, SWA and SAM that exclude each other."""
     if config["swa"] is not None:
         parse(config["swa"], "swa")
         if config["ema"] is not None:
-            raise ValueError(f"swa={config['swa']} and ema={config['ema']}: take one average")
+            raise ValueError(f"swa={config['swa']} and ema={config['ema']} exclude each other")
     if config["sam"] is not None and config["precision"] == "fp16":
         raise ValueError(f"sam={config['sam']} needs precision=fp32 or bf16, got fp16")
 
@@ -227,8 +245,9 @@ def check_finetune(node: dict[str, Any]) -> None:
     """Raise ValueError for a setting of fine-tuning out of range."""
     freeze, unfreeze = node["freeze"], node["unfreeze"]
     if not re.fullmatch(r"none|backbone|until:.+", freeze):
-        wrong = f"finetune.freeze must be none, backbone or until:<module>, got {freeze}"
-        raise ValueError(wrong + meant(freeze, ("none", "backbone")))
+        hint = did_you_mean(freeze, ("none", "backbone"), start=". ")
+        allowed = "none, backbone or until:<module>"
+        raise ValueError(f"finetune.freeze must be {allowed}, got {freeze}{hint}")
     if unfreeze is not None:
         parse(unfreeze, "finetune.unfreeze")
         if freeze == "none":

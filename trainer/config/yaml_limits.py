@@ -1,4 +1,4 @@
-"""Config files of the user's own that would take forever to read are refused at once."""
+"""Limits for YAML files, so that a hostile or broken one is refused at once."""
 
 from pathlib import Path
 
@@ -7,31 +7,34 @@ import yaml
 from trainer.core.errors import ConfigError
 
 DEEPEST = 50
-LARGEST = 100_000  # nodes, each alias counted as what it stands for
+LARGEST = 100_000  # nodes, each alias counted with all that it refers to
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ConfigError for a YAML file that is nested too deeply or unfolds to too much."""
+    """Raise ConfigError for a YAML file in a folder that is nested too deeply or too large."""
     for path in sorted(folder.rglob("*.yaml")):
         try:
-            problem = unfold(path.read_text())
+            problem = exceeded_limit(path.read_text())
         except (yaml.YAMLError, OSError, UnicodeDecodeError):
-            continue  # Hydra says so if the file is chosen
+            continue  # Hydra reports it if the file is chosen
         if problem:
             raise ConfigError(f"{path}: {problem}")
 
 
-def unfold(text: str) -> str:
-    """What is wrong with a text, by counting the nodes that its aliases stand for."""
-    sizes: dict[str, int] = {}  # of what an anchor names
+def exceeded_limit(text: str) -> str:
+    """The limit that a YAML text exceeds, in words; empty if it exceeds none.
+
+    Only the parser's events are read: expanding the aliases would take the time to be saved.
+    """
+    sizes: dict[str, int] = {}  # nodes below each anchor
     open_nodes: list[tuple[str | None, int]] = []  # anchor, nodes before it
     total = 0
     for event in yaml.parse(text, Loader=LOADER):
         if isinstance(event, yaml.AliasEvent):
             if any(event.anchor == anchor for anchor, _ in open_nodes):
-                return f"*{event.anchor} refers to what it is in"
+                return f"*{event.anchor} is inside the node that it refers to"
             total += sizes.get(event.anchor, 1)
         elif isinstance(event, yaml.ScalarEvent):
             total += 1
@@ -45,5 +48,5 @@ def unfold(text: str) -> str:
         if len(open_nodes) > DEEPEST:
             return f"nested more than {DEEPEST} deep"
         if total > LARGEST:
-            return f"its aliases unfold to more than {LARGEST:,} nodes"
+            return f"its aliases expand to more than {LARGEST:,} nodes"
     return ""

@@ -1,4 +1,4 @@
-"""Range checks that name the setting."""
+"""Range checks whose message names the setting."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 def within(setting: str, value: float | Sequence[float], interval: str) -> None:
     """Raise ValueError unless the value, or each of a list, lies in an interval such as `(0, 1]`.
 
-    NaN lies in none.
+    NaN is never inside.
     """
     low, high = (float(end) for end in interval[1:-1].split(","))
     for number in value if isinstance(value, Sequence) else [value]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from trainer.config.build import imported
+from trainer.config.build import import_callable
 from trainer.core.errors import ConfigError
 from trainer.loss.base import Loss
 
@@ -33,7 +33,7 @@ class Function(Loss):
     def __init__(self, *, function: str, arguments: dict[str, Any] | None = None) -> None:
         super().__init__()
         self.path = function
-        self.function = partial(imported(function, "loss.function"), **(arguments or {}))
+        self.function = partial(import_callable(function, "loss.function"), **(arguments or {}))
         self.call: Call | None = None  # the function on a batch, once that is found
 
     def prepare(self, class_counts: Tensor) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainer.core.errors import nearest
+from trainer.core.suggest import did_you_mean
 from trainer.model.shared.head import head_of
 from trainer.model.shared.library import (
     Library,
@@ -45,7 +45,7 @@ class Timm(Library):
         import timm
 
         if not timm.is_model(name):
-            close = nearest(name, timm.list_models()).replace("'", "")
+            close = did_you_mean(name, timm.list_models())
             raise ValueError(f"model.name={name} is not a timm network.{close}")
         check_arguments(arguments or {}, *LOADING)
         settings = {"num_classes": outputs, "in_chans": shape[0], **(arguments or {})}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from trainer.core.errors import nearest
+from trainer.core.suggest import did_you_mean
 from trainer.model.shared.head import head_of
 from trainer.model.shared.library import (
     Library,
@@ -56,7 +56,7 @@ class Torchvision(Library):
         segmentation = models.list_models(module=models.segmentation)
         known = models.list_models(module=models) + segmentation
         if name not in known:
-            close = nearest(name, known).replace("'", "")
+            close = did_you_mean(name, known)
             raise ValueError(f"model.name={name} is not a torchvision network.{close}")
         check_arguments(arguments or {}, "weights", "weights_backbone")
         settings: dict[str, Any] = SINGLE_OUTPUT.get(name, {}) | (arguments or {})

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from trainer.config.suggest import closest
 from trainer.core.errors import ConfigError
+from trainer.core.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,9 +33,7 @@ def check_monitors(asked: Mapping[str, str], task: Task, data: Data) -> None:
     known = metric_names(task, data)
     for group, monitor in asked.items():
         if monitor not in known:
-            same_split = [name for name in known if may_mean(name, monitor)]
-            close = closest(monitor, same_split, 0.5)
-            hint = f" Did you mean {close[0]}?" if close else ""
+            hint = did_you_mean(monitor, (name for name in known if may_mean(name, monitor)))
             raise ConfigError(
                 f"{group}.monitor={monitor} is not a metric of this run.{hint} "
                 f"Metrics: {', '.join(known)}"

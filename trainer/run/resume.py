@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trainer.config.flatten import flat
+from trainer.config.flatten import flatten
 from trainer.config.renamed import with_current_names
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.storage import checkpoint
@@ -62,7 +62,7 @@ def check_progress(found: Checkpoint) -> None:
 
 def compare_configs(before: dict[str, Any], config: dict[str, Any], console: Console) -> None:
     """Report what differs from the checkpoint's config; refuse what must not differ."""
-    was, now = dict(flat(before)), dict(flat(config))
+    was, now = dict(flatten(before)), dict(flatten(config))
     differing = [key for key in {**was, **now} if was.get(key) != now.get(key)]
     allowed = (*MAY_DIFFER, *config["resume_allow"])
     for key in differing:

@@ -14,7 +14,7 @@ import yaml
 from torch import nn
 
 import trainer
-from trainer.config.build import check
+from trainer.config.build import check_signature
 from trainer.core.duration import Clock
 from trainer.core.errors import ConfigError, Interrupted, OutOfMemoryError, TrainerError, complain
 from trainer.core.option import option_of
@@ -90,7 +90,9 @@ class Run(Components):
         for name in NEED_NO_DATA:
             getattr(self, name)
         self.schedule.prepare()
-        check(self.config["model"], "model", "shape", "outputs")  # its ranges need the shape
+        check_signature(
+            self.config["model"], "model", "shape", "outputs"
+        )  # its ranges need the shape
         self.check_optimizer()
         if not (self.world.alone or job.parallel):
             raise ConfigError(

@@ -19,7 +19,7 @@ import yaml
 from trainer.config.build import CODE
 from trainer.config.renamed import with_current_names
 from trainer.config.schema import GROUPS
-from trainer.config.yaml_limits import LOADER, unfold
+from trainer.config.yaml_limits import LOADER, exceeded_limit
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.storage import checkpoint
 from trainer.storage.checkpoint import Checkpoint
@@ -85,7 +85,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """Read the config in a YAML file. Raises CheckpointError if it is not one."""
     text = read_text(path)
     try:
-        problem = unfold(text)
+        problem = exceeded_limit(text)
         config = {} if problem else yaml.load(text, LOADER)  # noqa: S506  (a safe loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {type(error).__name__}") from error

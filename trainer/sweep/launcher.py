@@ -1,7 +1,7 @@
-"""Hydra's launcher of a sweep: one process a job, and what ends one leaves the others running.
+"""A Hydra launcher that runs each job of a sweep in its own process, so that none ends another.
 
-`hydra/launcher=subprocess`, the default of `-m`. Running the same sweep again skips the jobs that
-are finished and goes on with the rest, each from its latest checkpoint.
+`hydra/launcher=subprocess`, the default of `-m`. Running the same sweep again skips finished jobs
+and resumes the others from their latest checkpoints.
 """
 
 import sys
@@ -17,21 +17,21 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from trainer.config.compose import checked
+from trainer.config.compose import resolve
 from trainer.core.ranges import within
 from trainer.sweep.manifest import Job, Manifest, changes
 
-TARGET = "hydra_plugins.trainer.Subprocess"  # Hydra takes no name outside its two packages
+TARGET = "hydra_plugins.trainer.Subprocess"  # Hydra instantiates no plugin outside hydra_plugins
 
 
 @dataclass
 class Settings:
-    """What `hydra.launcher` takes."""
+    """The settings of `hydra.launcher`."""
 
     _target_: str = TARGET
-    n_jobs: int | None = None  # processes at a time; null: one for each GPU, one without
-    retries: int = 0  # further attempts for a job that failed or was killed
-    warm: bool = True  # fork the jobs from a process that has torch; false: each starts anew
+    n_jobs: int | None = None  # processes at a time; null: one for each GPU, or one
+    retries: int = 0  # further attempts at a job that failed or was killed
+    warm: bool = True  # fork jobs from a process that has torch; false: start Python for each
 
 
 class Subprocess(Launcher):
@@ -48,7 +48,7 @@ class Subprocess(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Take what Hydra hands over."""
+        """Store what Hydra passes, and check the launcher's own settings."""
         self.context = hydra_context
         self.task_function = task_function
         self.config = config
@@ -59,7 +59,7 @@ class Subprocess(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Run a batch of jobs. A signal ends the sweep once the running ones are saved."""
+        """Run a batch of jobs; after a signal, exit once the running ones have saved."""
         from trainer.sweep.pool import Pool
 
         setup_globals()
@@ -77,39 +77,39 @@ class Subprocess(Launcher):
         self.manifest.finish(stopped)
         if stopped is not None:
             sys.exit(128 + stopped)
-        return [returned(job) for job in jobs]
+        return [job_return(job) for job in jobs]
 
     def close(self) -> None:
-        """Let others have the sweep's folder."""
+        """Release the lock on the sweep's folder."""
         if self.manifest is not None:
             self.manifest.release()
 
     def compose(self, number: int, overrides: list[str]) -> Job:
-        """A job with its config and its folder, skipped if that holds its finished run."""
+        """A job with config and folder: skipped if its run is finished, refused if that differs."""
         assert self.manifest is not None  # noqa: S101
         config = self.context.config_loader.load_sweep_config(self.config, overrides)
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
-        held = HydraConfig.instance().cfg
+        before = HydraConfig.instance().cfg
         try:
             HydraConfig.instance().set_config(config)  # a folder's name may refer to it
             folder = self.manifest.path / str(config.hydra.sweep.subdir)
         finally:
-            HydraConfig.instance().cfg = held
+            HydraConfig.instance().cfg = before
         job = Job(number, overrides, folder, config)
         if job.status.get("state") == "finished":
-            if other := changes(folder, checked(config)):
+            if other := changes(folder, resolve(config)):
                 job.refuse(
                     f"{folder} holds a run with other settings ({other}); "
-                    "remove it, or give the sweep another folder with hydra.sweep.dir=..."
+                    "remove it, or choose another folder with hydra.sweep.dir=..."
                 )
             else:
                 job.state, job.exit_code = "skipped", 0
         return job
 
 
-def returned(job: Job) -> JobReturn:
-    """What Hydra's sweepers read."""
+def job_return(job: Job) -> JobReturn:
+    """A job's result as Hydra's sweepers expect it; the value is the exit code."""
     code = 0 if job.done else job.exit_code or 1
     return JobReturn(
         overrides=job.overrides, cfg=job.config, status=JobStatus.COMPLETED, _return_value=code
@@ -117,11 +117,11 @@ def returned(job: Job) -> JobReturn:
 
 
 def register() -> None:
-    """Make it an option of `hydra/launcher`, in the place of a plugin's package."""
+    """Add the option `hydra/launcher=subprocess`, which otherwise takes a plugin package."""
     store = ConfigStore.instance()
     store.store(group="hydra/launcher", name="subprocess", node=Settings, provider="trainer")
 
 
 def install() -> None:
-    """Let Hydra find the class by its name."""
+    """Make Hydra find the launcher's class by TARGET."""
     Plugins.instance().class_name_to_class[TARGET] = Subprocess

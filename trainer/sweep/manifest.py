@@ -1,4 +1,4 @@
-"""What became of each job of a sweep: `manifest.json` at each change, `summary.json` at the end."""
+"""The state of each job of a sweep, in `manifest.json`, and its results, in `summary.json`."""
 
 import json
 import os
@@ -25,9 +25,9 @@ NOT_COMPARED = ("resume", "resume_allow", "quiet", "debug")
 class Job:
     """One job of a sweep.
 
-    Its state is pending, running, finished, failed (it ended with an exit code other than 0),
-    killed (a signal that it did not answer ended it), preempted (a signal stopped it, and its
-    state is saved), skipped (it was finished before) or refused (its config is wrong).
+    Its state is pending, running, finished, failed (a non-zero exit code), killed (by a signal,
+    without saving), preempted (stopped by a signal, its state saved), skipped (finished before) or
+    refused (its config is wrong).
     """
 
     number: int
@@ -44,28 +44,28 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether there is its result."""
+        """Whether the job has a result."""
         return self.state in DONE
 
     @property
     def log(self) -> Path | None:
-        """Where its stdout and stderr go."""
+        """The file that its stdout and stderr are written to."""
         return self.folder and self.folder / "job.log"
 
     @property
     def status(self) -> dict[str, Any]:
-        """The `status.json` of its run; empty where there is none."""
+        """Its run's `status.json`; empty if there is none."""
         try:
             return RunFolder(self.folder).status if self.folder else {}
         except TrainerError:
-            return {"state": "unreadable"}  # which the job itself will say
+            return {"state": "unreadable"}  # the job itself reports the error
 
     def refuse(self, error: str) -> None:
-        """Leave it out."""
+        """Mark the job as refused, with the reason."""
         self.state, self.exit_code, self.error = "refused", 2, error
 
     def entry(self) -> dict[str, Any]:
-        """Its part of the manifest."""
+        """The job's entry in the manifest."""
         plain = ("number", "overrides", "state", "exit_code", "attempts", "pid", "gpu", "error")
         return {name: getattr(self, name) for name in plain} | {
             "seconds": round(self.seconds, 3),
@@ -75,21 +75,21 @@ class Job:
 
     def result(self) -> dict[str, Any]:
         """The final metrics by split."""
-        held = read(self.folder / "result.json") if self.folder and self.done else {}
-        return {split: held[split] for split in ("val", "test") if split in held}
+        result = read_json(self.folder / "result.json") if self.folder and self.done else {}
+        return {split: result[split] for split in ("val", "test") if split in result}
 
 
 class Manifest(RunFolder):
-    """The folder of a sweep. One process at a time works in it, and the jobs that are its own."""
+    """The folder of a sweep, locked by one process and its jobs at a time."""
 
     def __init__(self, path: Path, refused: Sequence[Job]) -> None:
         super().__init__(path)
-        self.claim(fresh=False)  # the jobs inherit the lock: it is held until the last has ended
+        self.claim(fresh=False)  # jobs inherit the lock: it lasts until the last has ended
         self.jobs = list(refused)
         self.began = time.monotonic()
 
     def add(self, jobs: Sequence[Job]) -> None:
-        """Take in a batch of jobs."""
+        """Add a batch of jobs, and write the manifest."""
         self.jobs = sorted([*self.jobs, *jobs], key=lambda job: job.number)
         self.write()
 
@@ -107,16 +107,16 @@ class Manifest(RunFolder):
         write_json(self.path / "manifest.json", value)
 
     def varied(self, job: Job) -> str:
-        """The overrides of a job that not all jobs share."""
+        """The overrides of a job that not all jobs have."""
         shared = set.intersection(*(set(one.overrides) for one in self.jobs))
         return " ".join([o for o in job.overrides if o not in shared] or job.overrides)
 
     def counts(self) -> dict[str, int]:
-        """How many jobs are in each state."""
+        """The number of jobs in each state."""
         return dict(Counter(job.state for job in self.jobs))
 
     def finish(self, stopped: int | None) -> None:
-        """Write both files as they stand at the end; `stopped`: by which signal."""
+        """Write the final manifest and summary; `stopped` is the signal that ended the sweep."""
         good = all(job.done for job in self.jobs)
         state = "preempted" if stopped else "finished" if good else "failed"
         self.write(state)
@@ -137,8 +137,8 @@ class Manifest(RunFolder):
         write_json(self.path / "summary.json", value)
 
 
-def read(path: Path) -> dict[str, Any]:
-    """A JSON file; empty where there is none that is whole."""
+def read_json(path: Path) -> dict[str, Any]:
+    """The contents of a JSON file; empty if it is missing or damaged."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):
@@ -146,7 +146,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def changes(folder: Path, config: dict[str, Any]) -> str:
-    """Settings of a finished run that are others now: `epochs: 3 → 5, ...`; at most three."""
+    """The first three settings that differ from a finished run's: `epochs: 3 → 5, ...`."""
     try:
         before = yaml.safe_load((folder / "config.yaml").read_text())
     except (OSError, yaml.YAMLError):
@@ -156,7 +156,7 @@ def changes(folder: Path, config: dict[str, Any]) -> str:
 
 
 def differing(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """What differs among the settings that both have: a new one has its default's effect."""
+    """The settings that differ, among those in both; one missing in a run had its default."""
     for key in before.keys() & after.keys():
         was, is_now = before[key], after[key]
         if isinstance(was, dict) and isinstance(is_now, dict):

@@ -1,4 +1,4 @@
-"""Runs the jobs of a sweep in processes, some at a time."""
+"""Runs the jobs of a sweep in processes, several at a time."""
 
 import contextlib
 import importlib
@@ -26,13 +26,13 @@ from trainer.sweep.table import JobsTable
 from trainer.sweep.worker import STOPPING, Work, work
 
 POLL = 0.2  # seconds
-TAIL = 4096  # bytes of a log that its last line is looked for in
-LATE = ("trainer.job.train", "matplotlib.figure")  # what a job imports once it has begun
-FAIL_AGAIN = (2, 3, 4)  # exit codes for config, data and what is not finite: not tried again
+TAIL = 4096  # bytes at the end of a log in which its last line is sought
+LATE = ("trainer.job.train", "matplotlib.figure")  # what a job imports after its start
+FAIL_AGAIN = (2, 3, 4)  # exit codes of config, data and non-finite errors: never retried
 
 
 class SweepSignals(Signals):
-    """The first signal stops the jobs, a SIGINT after it kills them."""
+    """The first signal stops the jobs; a SIGINT after it kills them."""
 
     killing = False
 
@@ -45,17 +45,17 @@ class SweepSignals(Signals):
 
 @dataclass
 class Running:
-    """A job with its process."""
+    """A job and its process."""
 
     job: Job
     process: BaseProcess
-    began: float  # by the monotonic clock
-    log_began: int  # bytes of the log that are of earlier attempts
-    told: bool = False  # that a signal came
+    began: float  # of the monotonic clock
+    log_began: int  # bytes that earlier attempts wrote to the log
+    signalled: bool = False  # whether a signal was passed on
 
 
 class Pool:
-    """Processes for the jobs of a sweep."""
+    """Runs jobs in processes, and passes signals on to them."""
 
     def __init__(
         self, manifest: Manifest, context: HydraContext, task_function: TaskFunction
@@ -71,10 +71,10 @@ class Pool:
     def __call__(
         self, jobs: Sequence[Job], *, n_jobs: int | None, retries: int, warm: bool
     ) -> int | None:
-        """Run the jobs that are pending; the number of the signal that stopped the sweep."""
+        """Run the pending jobs. Returns the number of the signal that stopped the sweep, if any."""
         self.waiting.extend(job for job in jobs if job.state == "pending")
         self.n_jobs = n_jobs or max(1, len(self.gpus))
-        fork = warm and sys.platform == "linux"  # other systems' libraries do not survive it
+        fork = warm and sys.platform == "linux"  # elsewhere, system libraries break in a fork
         self.processes: Any = multiprocessing.get_context("fork" if fork else "spawn")
         self.retries = retries
         quiet = all(job.config is not None and job.config.quiet for job in jobs)
@@ -102,7 +102,7 @@ class Pool:
         self.table.refresh()
 
     def start(self, job: Job) -> None:
-        """Give a job a process, going on with what its folder holds."""
+        """Start a job's process; a job whose folder already has a run resumes it."""
         assert job.config is not None  # noqa: S101
         assert job.log is not None  # noqa: S101
         if job.status and job.config.resume is None:
@@ -133,14 +133,14 @@ class Pool:
         self.changed(job)
 
     def free_gpu(self, job: Job) -> str | None:
-        """The GPU with the fewest jobs, where there are several to choose from."""
+        """The GPU with the fewest jobs; None if there are no two to choose from."""
         if len(self.gpus) < 2 or job.config is None or job.config.device not in ("auto", "cuda"):
             return None
         used = Counter(one.job.gpu for one in self.running)
         return min(self.gpus, key=lambda gpu: used[gpu])
 
     def end(self, one: Running) -> None:
-        """Note how a process ended; put its job in the queue again if it has attempts left."""
+        """Record how a process ended, and queue its job again if it has attempts left."""
         job, code = one.job, one.process.exitcode
         assert code is not None  # noqa: S101
         job.seconds += time.monotonic() - one.began
@@ -148,24 +148,24 @@ class Pool:
         job.state = state_of(job, code)
         job.error = None if job.done else error_of(one, code)
         if code < 0:
-            kill(one)  # the workers of its loader
+            kill(one)  # the loader's worker processes
         self.changed(job)
         again = job.attempts <= self.retries and job.exit_code not in FAIL_AGAIN
         if again and not job.done and self.signals.agreed_signal() is None:
             self.waiting.append(job)
 
     def changed(self, job: Job) -> None:
-        """Write and show a job's new state."""
+        """Write and print a job's new state."""
         self.manifest.write()
         self.table.print_line(job)
 
     def pass_signals_on(self) -> None:
-        """Tell each process of a signal once; kill them all after the second SIGINT."""
+        """Send each process the signal once; kill them all after a second SIGINT."""
         for one in self.running:
             if self.signals.killing:
                 kill(one)
-            elif (number := self.signals.agreed_signal()) is not None and not one.told:
-                one.told = True
+            elif (number := self.signals.agreed_signal()) is not None and not one.signalled:
+                one.signalled = True
                 os.kill(one.process.pid or 0, number)
 
 
@@ -180,14 +180,14 @@ def warm_up(*, gpus: bool) -> None:
 
 
 def kill(one: Running) -> None:
-    """End a process and those that it started."""
+    """Kill a process and those that it started."""
     one.process.kill()
-    with contextlib.suppress(ProcessLookupError):  # it has no session yet, or none anymore
+    with contextlib.suppress(ProcessLookupError):  # it has no session yet, or has ended
         os.killpg(one.process.pid or 0, signal.SIGKILL)
 
 
 def state_of(job: Job, code: int) -> str:
-    """The state that a process left its job in; `code` is negative for a signal."""
+    """A job's state after its process ended with a code, which is negative for a signal."""
     if code == 0 and job.status.get("state") == "finished":
         return "finished"
     if -code in STOPPING or code - 128 in STOPPING:
@@ -196,31 +196,31 @@ def state_of(job: Job, code: int) -> str:
 
 
 def error_of(one: Running, code: int) -> str:
-    """Why a job is not finished, in one line."""
+    """Why a job did not finish, in one line."""
     if code < 0:
         name = signal.Signals(-code).name
-        return f"ended by {name}" + ", as when memory runs out" * (name == "SIGKILL")
+        return f"ended by {name}" + ", possibly out of memory" * (name == "SIGKILL")
     status = one.job.status
     own = status.get("pid") == one.process.pid
     if own and status.get("error"):
         return str(status["error"])
     last = last_line(one)
-    return f"ended with exit code {code} in the midst of its run, after: {last}" if own else last
+    return f"ended with exit code {code} during its run, after: {last}" if own else last
 
 
 def last_line(one: Running) -> str:
-    """The last line that this attempt wrote."""
+    """The last line that this attempt wrote to its log."""
     log = one.job.log
     if log is None or not log.exists():
-        return "it wrote nothing"
+        return "no output"
     with log.open("rb") as file:
         file.seek(max(one.log_began, log.stat().st_size - TAIL))
         lines = file.read().decode(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it wrote nothing")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -229,7 +229,7 @@ def cores() -> int:
 def gpus() -> list[str]:
     """The visible GPUs, as CUDA_VISIBLE_DEVICES names them.
 
-    torch could count them, but might leave a CUDA context that no fork survives.
+    torch is not asked: it might create a CUDA context, which does not survive a fork.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:

@@ -1,4 +1,4 @@
-"""Hydra's own sweeper, but a job that fails does not end the others."""
+"""Hydra's basic sweeper, changed so that a failing job does not end the others."""
 
 import re
 from collections.abc import Sequence
@@ -7,24 +7,24 @@ from typing import Any
 
 from hydra.core.plugins import Plugins
 
-PLUGINS = Plugins.instance()  # first: the search for plugins runs their modules anew
+PLUGINS = Plugins.instance()  # first: the search for plugins imports their modules again
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # noqa: E402
 
 from trainer.cli.folders import remove_if_empty  # noqa: E402
-from trainer.cli.launch import exit_codes, refuse  # noqa: E402
-from trainer.config.compose import CONF, check_choices, checked  # noqa: E402
+from trainer.cli.launch import exit_codes, report_error  # noqa: E402
+from trainer.config.compose import CONF, check_choices, resolve  # noqa: E402
 from trainer.core.errors import ConfigError  # noqa: E402
 from trainer.sweep.launcher import Subprocess  # noqa: E402
 from trainer.sweep.manifest import Job  # noqa: E402
 
 
 class Sweeper(BasicSweeper):
-    """Refuses the jobs whose config is wrong before the first one starts, and runs the rest."""
+    """Refuses jobs with a wrong config before the first one starts, and runs the rest."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.numbers: list[int] = []  # of the jobs that can run, among all
+        self.numbers: list[int] = []  # of the jobs that can run, counted among all
         self.refused: list[Job] = []
 
     def sweep(self, arguments: list[str]) -> Any:
@@ -44,40 +44,40 @@ class Sweeper(BasicSweeper):
     def split_arguments(  # pyright: ignore  (Hydra's is static, and called on self)
         self, overrides: list[Any], max_batch_size: int | None
     ) -> list[list[list[str]]]:
-        """The batches of jobs, without those that cannot be composed; each of these gets a line."""
+        """The batches of jobs without those that cannot be composed, which are reported."""
         batches = BasicSweeper.split_arguments(overrides, max_batch_size)
         every = [job for batch in batches for job in batch]
-        self.numbers = [number for number, job in enumerate(every) if self.legal(number, job)]
+        self.numbers = [number for number, job in enumerate(every) if self.can_compose(number, job)]
         if isinstance(self.launcher, Subprocess):
             self.launcher.numbers, self.launcher.refused = self.numbers, self.refused
         legal = [every[number] for number in self.numbers]
         chunks = self.split_overrides_to_chunks(legal, max_batch_size) if legal else ()
         return [list(batch) for batch in chunks]
 
-    def legal(self, number: int, overrides: list[str]) -> bool:
-        """Whether a job can be composed, with a line on stderr where not."""
+    def can_compose(self, number: int, overrides: list[str]) -> bool:
+        """Whether a job can be composed; if not, report why in one line on stderr."""
         assert self.hydra_context is not None  # noqa: S101  (as Hydra's own does)
         assert self.config is not None  # noqa: S101
         load = self.hydra_context.config_loader.load_sweep_config
         try:
             check_choices(overrides)
-            checked(load(self.config, list(overrides)))
+            resolve(load(self.config, list(overrides)))
         except Exception as error:
             from trainer.config.explain import explain
 
-            # The sweep put a backslash before what has a meaning to Hydra.
+            # The sweep has escaped the characters that are special to Hydra.
             typed = [re.sub(r"\\(.)", r"\1", override) for override in overrides]
-            refuse(error, typed, debug="debug=true" in typed)
+            report_error(error, typed, debug="debug=true" in typed)
             self.refused.append(Job(number, overrides))
             self.refused[-1].refuse(explain(error, typed, CONF))
             return False
         return True
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Each was composed before."""
+        """Nothing is left to validate: split_arguments has composed each job."""
 
     def tidy(self) -> None:
-        """Leave no folder of a sweep in which no job began."""
+        """Remove the folder of a sweep in which no job started."""
         assert self.config is not None  # noqa: S101
         folder = Path(self.config.hydra.sweep.dir)
         about = folder / "multirun.yaml"
@@ -87,6 +87,6 @@ class Sweeper(BasicSweeper):
 
 
 def install() -> None:
-    """Put it in the place of Hydra's, which takes no class of another package by name."""
+    """Replace Hydra's sweeper: Hydra accepts no class of another package by name."""
     name = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
     PLUGINS.class_name_to_class[name] = Sweeper

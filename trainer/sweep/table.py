@@ -1,4 +1,4 @@
-"""What a person sees of a sweep: a live table on a terminal, a line for each change elsewhere."""
+"""A sweep on the console: a live table on a terminal, elsewhere a line for each change."""
 
 import json
 import time
@@ -16,13 +16,13 @@ from trainer.sweep.manifest import Job, Manifest
 
 REDRAW = 0.5  # seconds
 TAIL = 4096  # bytes of metrics.jsonl
-METRICS = 2  # of the validation split
+METRICS = 2  # shown of the validation split
 COLUMNS = ["overrides", "job", "state", "epoch", "val", "seconds"]
 FIRST = ("running", "failed", "killed", "refused", "preempted", "pending", "finished", "skipped")
 
 
 class JobsTable:
-    """Shows the jobs of a manifest while they run."""
+    """Shows a manifest's jobs while they run."""
 
     def __init__(self, manifest: Manifest, *, quiet: bool) -> None:
         self.manifest = manifest
@@ -30,7 +30,7 @@ class JobsTable:
         self.live: Live | None = None
         self.drawn = 0.0
         self.began: dict[int, float] = {}
-        self.seen: dict[int, dict[str, Any]] = {}  # the last events by job
+        self.seen: dict[int, dict[str, Any]] = {}  # the latest events by job
 
     def __enter__(self) -> "JobsTable":
         if self.screen.is_terminal and not self.screen.quiet:
@@ -49,7 +49,7 @@ class JobsTable:
         self.screen.print(f"sweep: {counts}; {self.manifest.path}/summary.json", markup=False)
 
     def print_line(self, job: Job) -> None:
-        """A job's new state, in a line; that of a failure goes to stderr."""
+        """Print a job's new state as a line; failures go to stderr."""
         if job.state == "running":
             self.began[job.number] = time.monotonic()
         name = f"job {job.number} ({self.manifest.varied(job)})"
@@ -62,13 +62,13 @@ class JobsTable:
             self.screen.print(f"{name} {job.state}{time_taken}{final}", markup=False)
 
     def refresh(self) -> None:
-        """Draw the table anew, twice a second at most."""
+        """Redraw the table, at most twice a second."""
         if self.live is not None and time.monotonic() - self.drawn >= REDRAW:
             self.drawn = time.monotonic()
             self.live.update(self.drawing(), refresh=True)
 
     def drawing(self) -> Table:
-        """The table; where there are too many jobs for the screen, those that matter most."""
+        """The table; if it does not fit the screen, the jobs that matter most."""
         room = max(5, self.screen.size.height - 6)
         jobs = sorted(self.manifest.jobs, key=lambda job: FIRST.index(job.state))[:room]
         rows = [self.row(job) for job in sorted(jobs, key=lambda job: job.number)]
@@ -76,7 +76,7 @@ class JobsTable:
         return table(f"{self.manifest.path}: {counts}", COLUMNS, rows)
 
     def row(self, job: Job) -> list[str]:
-        """A job's row."""
+        """The cells of a job's row, in the order of COLUMNS."""
         seen = self.seen.setdefault(job.number, {})
         if job.folder is not None and (job.state == "running" or not seen):
             seen |= last_events(job.folder / "metrics.jsonl")
@@ -98,7 +98,7 @@ class JobsTable:
 
 
 def last_events(path: Path) -> dict[str, Any]:
-    """The latest epoch in the end of a metrics.jsonl, and the latest metrics of val."""
+    """The latest epoch and validation metrics, from the last few KB of a metrics.jsonl."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL))
@@ -110,7 +110,7 @@ def last_events(path: Path) -> dict[str, Any]:
         try:
             event = json.loads(line)
         except ValueError:
-            continue  # the first one is cut
+            continue  # the first line is cut off
         if event["split"] != "test":
             found["epoch"] = event["epoch"] + 1
         if event["split"] == "val":
@@ -119,7 +119,7 @@ def last_events(path: Path) -> dict[str, Any]:
 
 
 def short(metrics: dict[str, Any]) -> str:
-    """The loss of a split and the metric after it; what stands before says how far the run is."""
+    """A split's loss and the metric after it; the entries before them are the run's progress."""
     names = list(metrics)
     names = names[names.index("loss") :] if "loss" in names else names
     numbers = [(name, metrics[name]) for name in names if isinstance(metrics[name], int | float)]

@@ -21,7 +21,7 @@ PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 @dataclass(frozen=True)
 class Work:
-    """What a process is to do."""
+    """A job as its process receives it."""
 
     config: DictConfig
     context: HydraContext
@@ -30,12 +30,12 @@ class Work:
     parent: int  # process id of the sweep
     log: Path
     heading: str
-    threads: int  # of torch, at most
+    threads: int  # of torch, upper limit
     gpu: str | None
 
 
 def work(given: Work) -> None:
-    """Run the job as Hydra's own launcher does; the process ends with its exit code."""
+    """Run a job as Hydra's own launcher does, and exit with its exit code."""
     detach(given)
     write_to(given.log, given.heading)
     if given.gpu is not None:
@@ -57,19 +57,19 @@ def work(given: Work) -> None:
 
 
 def detach(given: Work) -> None:
-    """Hear signals from the sweep alone, not from the terminal; SIGTERM if the sweep is killed."""
+    """Start a session, so that signals come from the sweep alone; its death sends SIGTERM."""
     os.setsid()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until the run has its own
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until the run installs its own handlers
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != given.parent:  # before that was set
+    if os.getppid() != given.parent:  # the sweep died before prctl took effect
         sys.exit(128 + signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
 
 def write_to(log: Path, heading: str) -> None:
-    """Append stdout and stderr to the job's log, those of libraries and of a crash too."""
+    """Append stdout and stderr to the job's log, with those of C libraries and of crashes."""
     log.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     for number in (1, 2):
@@ -82,7 +82,7 @@ def write_to(log: Path, heading: str) -> None:
 
 
 def limit_threads(threads: int) -> None:
-    """Let the jobs that run at a time share the cores; `threads=...` is set later, and holds."""
+    """Divide the cores among the jobs that run at a time; `threads=...` overrides it later."""
     launch.import_torch()
     import torch
 

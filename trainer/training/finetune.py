@@ -7,7 +7,8 @@ import math
 from torch import nn
 
 from trainer.core.duration import Clock
-from trainer.core.errors import ConfigError, nearest
+from trainer.core.errors import ConfigError
+from trainer.core.suggest import did_you_mean
 from trainer.init import Init
 from trainer.model.shared.head import head_of, inside
 from trainer.model.shared.pretrained import load_backbone
@@ -75,7 +76,7 @@ def frozen_modules(model: nn.Module, freeze: str) -> list[nn.Module]:
     last = freeze.removeprefix("until:")
     if freeze != "backbone":
         if last not in modules or not last:
-            close = nearest(last, list(modules)).replace("'", "").replace("mean ", "mean until:")
+            close = did_you_mean(last, list(modules), prefix="until:")
             raise ConfigError(f"finetune.freeze={freeze}: the model has no such module.{close}")
         order = list(modules)
         end = max(i for i, name in enumerate(order) if inside(name, last))

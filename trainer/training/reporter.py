@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from trainer.config.flatten import flat
+from trainer.config.flatten import flatten
 from trainer.core.batch import Batch
 from trainer.core.forward import Forward
 from trainer.core.plan import Plan, class_counts
@@ -118,5 +118,5 @@ class Reporter:
             for name, value in evaluation.metrics.items()
         }
         self.log.show("scalars", {t: v for t, v in scalars.items() if t[:3] == "val"}, step)
-        settings = {k: v for k, v in flat(config) if k.split(".")[0] not in NOT_CHOSEN}
+        settings = {k: v for k, v in flatten(config) if k.split(".")[0] not in NOT_CHOSEN}
         self.log.show("hparams", settings, list(scalars))

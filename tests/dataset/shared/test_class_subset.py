@@ -95,7 +95,7 @@ def test_wrong_classes_are_one_line(classes: list[int | str], message: str) -> N
 
 
 def test_a_misspelt_name_gets_a_hint() -> None:
-    with pytest.raises(ConfigError, match=r"no class hose among the 2\. Did you mean 'horse'\?"):
+    with pytest.raises(ConfigError, match=r"no class hose among the 2\. Did you mean horse\?"):
         class_id("hose", ("horse", "ship"))
 
 

@@ -103,12 +103,12 @@ TEXTS = {
     "aliases": (
         "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
         + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 30)),
-        "aliases unfold to more than",
+        "aliases expand to more than",
     ),
     "merges": (
         "a0: &a0 {x: 1, y: 2}\n"
         + "".join(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}\n" for i in range(1, 30)),
-        "aliases unfold to more than",
+        "aliases expand to more than",
     ),
     "cycle": ("a: &a [*a]\n", "refers to what it is in"),
     "deep": (f"a: {'[' * 100_000}", "nested more than 50 deep"),

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import torch
 
-from trainer.core.errors import ConfigError, DataError, nearest
+from trainer.core.errors import ConfigError, DataError
+from trainer.core.suggest import did_you_mean
 from trainer.dataset.shared.split import Split
 
 
@@ -34,7 +35,7 @@ def class_id(item: int | str, names: tuple[str, ...]) -> int:
         return names.index(str(item))
     if isinstance(item, int) and 0 <= item < len(names):
         return item
-    close = nearest(str(item), list(names))
+    close = did_you_mean(str(item), list(names))
     raise ConfigError(f"dataset.classes: no class {item} among the {len(names)}.{close}")
 
 

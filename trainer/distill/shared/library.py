@@ -8,7 +8,8 @@ from pathlib import Path
 
 from torch import nn
 
-from trainer.core.errors import CheckpointError, nearest
+from trainer.core.errors import CheckpointError
+from trainer.core.suggest import did_you_mean
 
 REFERENCE = re.compile(r"(torchvision|timm):([^:]+)(?::(.+))?")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels, as all use them
@@ -23,7 +24,7 @@ def check(reference: str) -> bool:
     library, name, file = match.groups()
     known = names(library)
     if name not in known:
-        close = nearest(name, known).replace("'", "")
+        close = did_you_mean(name, known)
         raise ValueError(f"distill.teacher={reference}: {library} has no such network.{close}")
     if file is not None and not Path(file).is_file():
         raise ValueError(f"distill.teacher={reference}: there is no file {file}")

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trainer.compare.base import Interval
-from trainer.core.errors import ConfigError, DataError, nearest
+from trainer.core.errors import ConfigError, DataError
 from trainer.core.metric import Mode, direction
+from trainer.core.suggest import did_you_mean
 from trainer.job.compare import budgets
 from trainer.job.compare.budgets import COSTS, Cost, Reached
 from trainer.job.compare.groups import Group, find_baseline, group_runs
@@ -159,7 +160,7 @@ def choose_metric(runs: Sequence[FinishedRun], asked: str | None) -> str:
             return name
     if asked is None:
         raise DataError("runs: no run has test or validation metrics; give job.metric")
-    hint = nearest(asked, list(known)).replace("'", "") or f" Available: {', '.join(known)}"
+    hint = did_you_mean(asked, list(known)) or f" Available: {', '.join(known)}"
     raise ConfigError(f"job.metric={asked}: no run has this metric.{hint}")
 
 

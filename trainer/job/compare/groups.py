@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.core.errors import ConfigError, nearest
+from trainer.core.errors import ConfigError
+from trainer.core.suggest import did_you_mean
 from trainer.job.compare.runs import FinishedRun, SkippedRun, option_name
 from trainer.training.reporter import NOT_CHOSEN
 
@@ -163,7 +164,7 @@ def find_baseline(groups: Sequence[Group], asked: str | None) -> Group:
     if found:
         listed = "; ".join(labels)
         raise ConfigError(f"job.baseline={asked} matches {len(found)} groups: {listed}")
-    hint = nearest(asked, labels).replace("'", "") or f" Available: {'; '.join(labels)}"
+    hint = did_you_mean(asked, labels) or f" Available: {'; '.join(labels)}"
     raise ConfigError(f"job.baseline={asked}: no group matches.{hint}")
 
 

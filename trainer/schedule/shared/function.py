@@ -6,7 +6,7 @@ from functools import cached_property
 from numbers import Real
 from typing import Any
 
-from trainer.config.build import imported
+from trainer.config.build import import_callable
 from trainer.core.errors import ConfigError
 
 
@@ -20,7 +20,7 @@ class Function:
     def function(self) -> Callable[..., Any]:
         """Raises ConfigError where it cannot be imported."""
         try:
-            return imported(self.path, "schedule.function")
+            return import_callable(self.path, "schedule.function")
         except ConfigError:
             raise
         except Exception as error:
