@@ -1,4 +1,4 @@
-"""A trained run, a copy of it to be changed, and the file that no payload may make."""
+"""A trained run, a copy of it to tamper with, and the file that no payload may create."""
 
 import shutil
 import sys
@@ -22,7 +22,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(trained: Path, tmp_path: Path) -> Path:
-    """The run folder, to be changed."""
+    """A copy of the run folder, to tamper with."""
     return Path(shutil.copytree(trained, tmp_path / "copy"))
 
 

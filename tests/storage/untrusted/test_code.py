@@ -1,4 +1,4 @@
-"""Functions by import path are code too; what is known and where it is looked for."""
+"""Functions by import path are code too; what counts as known code, and where it is found."""
 
 from pathlib import Path
 
@@ -14,30 +14,31 @@ from trainer.storage.saved_run import check_code, known_code, named_code
 PACKAGE = CONF.parent / "trainer"
 
 
-@pytest.mark.parametrize(
-    ("group", "node"),
-    [
-        ("loss", node_of("loss", "function")),
-        ("schedule", node_of("schedule", "lambda")),
-        ("schedule", node_of("schedule", "multiplicative")),
-        ("schedule", node_of("schedule", "adjust")),
-    ],
-    ids=["loss", "lambda", "multiplicative", "adjust"],
-)
-def test_a_function_by_import_path_is_code_too(copy, tmp_path, bait, marker, capsys, group, node):
-    where = f"run={copy}"
+@pytest.mark.parametrize(("group", "option"), [("loss", "function"), ("schedule", "adjust")])
+def test_a_function_by_import_path_is_code_too(copy, tmp_path, bait, marker, capsys, group, option):
+    node = node_of(group, option)
     changed(copy, lambda config: config.update({group: node}))
-    assert evaluate(tmp_path / "as the tree has it", where) == 0
+    assert evaluate(tmp_path / "as in the tree", f"run={copy}") == 0
     hostile = node | {"function": "owned_by_import.function"}
     path = changed(copy, lambda config: config.update({group: hostile}))
-    assert evaluate(tmp_path / "e", where) == CheckpointError.exit_code
-    said = f"{path}: {group}.function='owned_by_import.function' is no code of this config tree; "
-    assert capsys.readouterr().err.startswith(said)
+    assert evaluate(tmp_path / "e", f"run={copy}") == CheckpointError.exit_code
+    error = capsys.readouterr().err
+    assert error.startswith(f"{path}: {group}.function='owned_by_import.function'")
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("option", ["lambda", "multiplicative"])
+def test_other_schedules_by_import_path_are_checked_too(option):
+    config = {"schedule": node_of("schedule", option)}
+    code = dict(named_code(config))
+    assert "schedule.function" in code
+    check_code(config, set(code.values()), Path("x"))
+    with pytest.raises(CheckpointError, match=r"schedule\.function="):
+        check_code(config, {config["schedule"]["_target_"]}, Path("x"))
+
+
 def test_the_command_line_may_name_it_again(copy, tmp_path, monkeypatch):
-    """A loss of one's own, by its import path."""
+    """The user's own loss, by its import path."""
     source = (
         "import torch\n\n\ndef mine(o, y):\n    return torch.nn.functional.cross_entropy(o, y)\n"
     )
@@ -50,13 +51,15 @@ def test_the_command_line_may_name_it_again(copy, tmp_path, monkeypatch):
     assert evaluate(tmp_path / "f", f"run={copy}", *named) == 0
 
 
-def test_every_import_path_is_in_a_setting_that_is_looked_at():
-    """What calls `imported` gives a setting whose last part is in CODE; nothing else imports."""
+def test_every_import_path_is_in_a_setting_that_is_checked():
+    """Callers of `imported` pass a setting that ends in one of CODE; nothing else imports."""
     calls = 0
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text()
         if "import_module(" in text:
-            assert path.name in ("build.py", "launch.py", "pool.py"), "there is one way in"
+            assert path.name in ("build.py", "launch.py", "pool.py"), (
+                "imports elsewhere than in the checked places"
+            )
         for line in text.splitlines():
             if "imported(" in line and "def imported" not in line:
                 calls += 1
@@ -95,7 +98,7 @@ def test_named_code_is_found_in_every_container():
         "c.function": {"_target_": "y"},
         "c.function._target_": "y",
     }
-    with pytest.raises(CheckpointError, match=r"x: function=3 is no code"):
+    with pytest.raises(CheckpointError, match=r"x: function=3 "):
         check_code({"function": 3}, {"x"}, Path("x"))
-    with pytest.raises(CheckpointError, match=r"x: a\._target_=\['x'\] is no code"):
+    with pytest.raises(CheckpointError, match=r"x: a\._target_=\['x'\] "):
         check_code({"a": {"_target_": ["x"]}}, {"x"}, Path("x"))
