@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from torture_parts import damage, disk, kill, signals, stop, suite
+from torture_parts.child import Child
 from torture_parts.outcome import Outcome
 
 PARTS = {
@@ -49,12 +50,14 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--truncations", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--unsafe", action="store_true", help="write checkpoints in place")
+    parser.add_argument("--no-pictures", action="store_true", help="skip the pictures of each run")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the parts that are asked for; return the exit code."""
     options = options_of(arguments)
+    Child.pictures = not options.no_pictures
     torch.set_num_threads(1)
     print("| what | tried | found | time | |\n| --- | --- | --- | --- | --- |", flush=True)
     failed = False

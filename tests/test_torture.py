@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from torture_parts.suite import MODULES, TESTS
 
-SHORT = "kill stop signals damage disk --kills 6 --stride 31 --terms 1 --flips 100 --truncations 20"
-UNSAFE = "kill --kills 6 --unsafe"
+SHORT = "kill stop signals damage disk --kills 6 --stride 31 --terms 1 --flips 100"
+SHORT += " --truncations 20 --no-pictures"
+UNSAFE = "kill --kills 6 --unsafe --no-pictures"
 RUN_EACH = """
 import sys, torture
 for arguments in sys.argv[1:]:
     print("exit", torture.main(arguments.split()))
 """
+pytestmark = pytest.mark.timeout(900)  # on a busy machine
 
 
 @pytest.fixture(scope="module")

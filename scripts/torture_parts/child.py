@@ -18,6 +18,7 @@ from torture_parts.hashing import sha256
 from trainer.__main__ import CONF, register
 from trainer.cli.execute import execute
 from trainer.core.errors import TrainerError
+from trainer.job import train
 from trainer.storage import checkpoint
 from trainer.sweep.pool import warm_up
 
@@ -40,6 +41,8 @@ def composed(*overrides: str) -> Any:
 class Child:
     """A run in a forked process."""
 
+    pictures = True  # drawing them takes two thirds of a run's time
+
     def __init__(
         self, folder: Path, *overrides: str, before: Callable[[], None] | None = None
     ) -> None:
@@ -56,6 +59,8 @@ class Child:
             try:
                 descriptor = os.open(self.errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
                 os.dup2(descriptor, 2)
+                if not Child.pictures:
+                    train.show = lambda *_: None
                 if before is not None:
                     before()
                 code = execute(config, folder, arguments, [str(CONF)])  # pyright: ignore

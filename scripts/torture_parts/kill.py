@@ -49,13 +49,14 @@ class Killing:
         self.rng = random.Random(options.seed)
         self.outcome = Outcome("kill -9, then resumed to the end")
         self.inside = self.runs = self.commands = 0
+        self.caught = False  # an unsafe writer
         cases = list(product(MINERS, MIXERS, VARIANTS, (0, 2)))
         self.rng.shuffle(cases)
         self.cases = sorted(cases, key=lambda case: cases.index(case) // len(MINERS))
 
     def all(self) -> Outcome:
         """Kill until there were enough; where writing is unsafe, until that shows."""
-        while self.outcome.tried < self.wanted and not (self.unsafe and self.outcome.failures):
+        while self.outcome.tried < self.wanted and not self.caught:
             miner, mixer, variant, workers = self.cases[self.runs % len(self.cases)]
             loader = ["loader=stream", f"loader.workers={workers}"]
             case = [f"mining={miner}", f"mixer={mixer}", *VARIANTS[variant], *loader]
@@ -80,6 +81,9 @@ class Killing:
                 break
             reason = unreadable(folder)
             self.outcome.expect(not reason, f"{name}: the latest checkpoint: {reason}")
+            self.caught = self.unsafe and bool(reason)
+            if self.caught:
+                return
         child = Child(folder, *case)
         code = child.wait()
         self.outcome.expect(code == 0, f"{name}: exit {code}: {child.errors.read_text()}")

@@ -7,8 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+from hostile import in_process
 from support import events, read_json
 
+from trainer.core.errors import BusyError
 from trainer.storage import checkpoint
 
 COMMAND = [sys.executable, "-m", "trainer", "quiet=true", "threads=1", "epochs=4000"]
@@ -36,14 +38,13 @@ def stopped(process: subprocess.Popen[str], number: signal.Signals, folder: Path
     return checkpoint.steps(folder / "checkpoints")[0]
 
 
-def test_stopped_and_resumed(tmp_path):
+def test_stopped_and_resumed(tmp_path, capsys):
     """SIGTERM, then SIGINT to the resumed run; a second process in the folder is turned away."""
     folder = tmp_path / "run"
     command = [*COMMAND, f"hydra.run.dir={folder}"]
     process = training(command, folder, 20)
-    busy = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
-    assert busy.returncode == 7
-    assert str(process.pid) in busy.stderr
+    assert in_process(folder, "resume=auto") == BusyError.exit_code == 7
+    assert str(process.pid) in capsys.readouterr().err
     first = stopped(process, signal.SIGTERM, folder)
     second = stopped(training(command, folder, first + 20), signal.SIGINT, folder)
     steps = [line["step"] for line in events(folder) if line["split"] == "train"]
