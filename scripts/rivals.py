@@ -1,5 +1,6 @@
 """What a race is run with: the settings, the contract of a rival, and the trainer as one."""
 
+import atexit
 import gc
 import time
 from abc import ABC, abstractmethod
@@ -86,6 +87,7 @@ def start_as_command_line() -> None:
     """Set up the process, once, as the command line does."""
     keep_freed_memory()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # or libraries report leaks at exit
 
 
 def make_run(folder: Path, *overrides: str) -> Run:

@@ -275,7 +275,6 @@ def test_an_error_of_one_ends_all(tmp_path):
     [
         (["lr=1"], "lr=1"),
         (["mining=ohem", "mining.keep=2"], "mining.keep"),
-        (["job=preview"], "job=preview"),
     ],
 )
 def test_a_wrong_setting_is_one_line(tmp_path, monkeypatch, arguments, setting):
@@ -297,6 +296,13 @@ def test_whole_batch_loss_needs_one_process(tmp_path):
     run.world = mock.Mock(size=2)
     with pytest.raises(ConfigError, match=r"loss\.batch=true .*\b2\b"):
         _ = run.data
+
+
+def test_a_job_for_one_process(tmp_path):
+    run = make_run(tmp_path, "job=preview")
+    run.world = mock.Mock(alone=False, size=2)
+    with pytest.raises(ConfigError, match="job=preview"):
+        run.check()
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
