@@ -35,14 +35,15 @@ from trainer.storage.run_folder import RunFolder, write_json
 
 COMMON = ("model=mlp", "device=cpu", "steps=12", "log.every=3st", "optimizer=sgd")
 LONG = ("steps=24", "log.every=4st")
+UNEQUAL = ("loss.class_weights=balanced", "dataset.imbalance=10")
+PLATEAU = ("schedule=plateau", "schedule.patience=0", "batch_size=256")
 MASKS = ("dataset=digits_canvas", "dataset.subset=40", "task=segmentation", "batch_size=8")
 ROOT = Path(__file__).parents[2]
 SLOW = 240  # seconds, on a busy machine, before processes that wait for each other give up
 UNLIKE = ("split", "images_per_second", "train_seconds")
 SCENARIOS: dict[str, tuple[str, ...]] = {
     "plain": (*LONG, "batch_size=33"),
-    "adam": (*LONG, "optimizer=adam", "clip=0.5", "accumulate=2"),
-    "mixup": (*LONG, "mixer=mixup", "batch_size=31"),
+    "adam": (*LONG, "optimizer=adam", "clip=0.5", "accumulate=2", *UNEQUAL),
     "chain": (
         "mixer=chain",
         "batch_size=16",
@@ -50,7 +51,7 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
         "warmup.error=0.7",
         "warmup.every=3st",
     ),
-    "augmented": ("augmentation=[shift]", "mixer=cutmix", "mixer.per_image=true"),
+    "augmented": ("augmentation=[shift]", "mixer=cutmix", "mixer.per_image=true", *PLATEAU),
     "ohem": (*LONG, "mining=ohem", "accumulate=2", "ema=0.9", "sampler=oversample"),
     "ohem_two_pass": ("mining=ohem_two_pass", "batch_size=64"),
     "hard_example": (*LONG, "mining=hard_example", "mining.warmup_epochs=0", "mining.keep=0.1"),
@@ -59,12 +60,10 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
     "selective": ("mining=selective_backprop", "batch_size=128"),
     "ghm": (*LONG, "loss=ghm", "loss.momentum=0.5"),
     "superloss": (*LONG, "loss=superloss", "loss.tau=mean", "accumulate=2"),
-    "class_weights": (*LONG, "loss.class_weights=balanced", "dataset.imbalance=10"),
     "few_rows": ("batch_size=3", "mining=ohem", "dataset.subset=200"),
     "sam": ("sam=0.05", "accumulate=2"),
     "swa": ("swa=0.5run", "batch_size=64", "dataset.val_fraction=0.3"),
-    "stream": ("loader=stream", "loader.workers=1", "mixer=mixup"),
-    "plateau": ("schedule=plateau", "schedule.patience=0", "batch_size=256"),
+    "stream": (*LONG, "loader=stream", "loader.workers=1", "mixer=mixup", "batch_size=31"),
     "masks": (*MASKS, "model=unet", "model.width=4", "mining=ohem", "steps=4", "log.every=2st"),
 }
 WHOLE = (
