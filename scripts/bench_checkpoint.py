@@ -1,16 +1,14 @@
-"""What safety costs where nothing goes wrong: saving, and the guard of each update.
+"""The cost of safety where nothing goes wrong: saving, and the guard of each update.
 
     python scripts/bench_checkpoint.py                     # a minute
 
 1. Saving a state of 45 MB, a model and Adam's moments: written, hashed, synced, renamed; beside
-   `torch.save` of the same into one file, which does no more. And reading it back, verified.
-2. The guard in a train step of simple_cnn and of ResNet-20 on 28×28 and 32×32 images, batch 64, one
-   thread: seconds inside `start` (buffers kept), `gradients` (the norm) and `update` (less the
+   `torch.save` of the same into one file, which does none of that. And loading it, verified.
+2. The guard in a training step of simple_cnn on 28×28 and of ResNet-20 on 32×32 images, batch 64,
+   one thread: seconds inside `start` (buffers kept), `gradients` (the norm) and `update` (less the
    optimizer's own step), as a share of the whole step.
 """
 
-import argparse
-import platform
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,7 +17,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from figures import spread
+from race import machine, milliseconds, parser, row, spread, table, turns
 from torch import nn
 
 from trainer.model.resnet_cifar import ResnetCifar
@@ -32,13 +30,13 @@ GOALS = {"save": 0.3, "guard": 0.01}
 
 
 class Stopwatch:
-    """Seconds spent inside some calls."""
+    """Adds up the seconds spent inside some calls."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     def timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """The call, by the clock."""
+        """Wrap a call so that its time counts."""
 
         def wrapped(*arguments: Any) -> Any:
             began = time.perf_counter()
@@ -51,37 +49,28 @@ class Stopwatch:
 
 
 def saving(folder: Path, repeats: int) -> None:
-    """Save, save plainly, and load, in turn."""
+    """Time saving, plain saving and loading, in turn."""
     weights = MEGABYTES * 10**6 // 4 // 3
     model = {"weight": torch.randn(weights)}
     state = {"optimizer": {"exp_avg": torch.randn(weights), "exp_avg_sq": torch.randn(weights)}}
-
-    def plainly() -> None:
-        torch.save({"model": model, **state}, folder / "plain.pt")
-
+    plain = {"model": model, **state}
     calls: dict[str, Callable[[], Any]] = {
         "checkpoint.save": lambda: checkpoint.save(folder / "checkpoints", 1, model, state, {}),
-        "torch.save, one file": plainly,
+        "torch.save, one file": lambda: torch.save(plain, folder / "plain.pt"),
         "checkpoint.load": lambda: checkpoint.load(folder / "checkpoints" / "step-1"),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats + 1):
-        for name, call in calls.items():
-            watch = Stopwatch()
-            watch.timed(call)()
-            seconds[name].append(watch.seconds)
-    print(f"### A state of {MEGABYTES} MB, seconds\n\n| | |\n| --- | --- |")
-    for name, values in seconds.items():
-        print(f"| `{name}` | {spread(values[1:], '.3f')} |")
+    timed = {name: lambda call=call: milliseconds(call) / 1e3 for name, call in calls.items()}
+    rows = [(f"`{name}`", spread(v, ".3f")) for name, v in turns(timed, repeats).items()]
+    table([f"a state of {MEGABYTES} MB", "seconds"], rows)
     print(f"\ngoal: saving in at most {GOALS['save']} s")
 
 
 def guarding(name: str, model: nn.Module, shape: tuple[int, ...], repeats: int, steps: int) -> None:
-    """The share of a step that is the guard's."""
+    """Measure the guard's share of a step."""
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     guard = NonFiniteGuard(optimizer, list(model.buffers()))
     images, labels = torch.randn(64, *shape), torch.randint(0, 10, (64,))
-    shares, milliseconds = [], []
+    shares, times = [], []
     for _ in range(repeats + 1):
         inside, own, whole = Stopwatch(), Stopwatch(), Stopwatch()
         start, gradients, update = map(inside.timed, (guard.start, guard.gradients, guard.update))
@@ -97,23 +86,21 @@ def guarding(name: str, model: nn.Module, shape: tuple[int, ...], repeats: int, 
         for _ in range(steps):
             whole.timed(step)()
         shares.append(100 * (inside.seconds - own.seconds) / whole.seconds)
-        milliseconds.append(1e3 * whole.seconds / steps)
-    print(f"| {name} | {spread(milliseconds[1:], '.1f')} | {spread(shares[1:], '.2f')} |")
+        times.append(1e3 * whole.seconds / steps)
+    row(name, spread(times[1:], ".1f"), spread(shares[1:], ".2f"))
 
 
 def main() -> None:
-    """Both parts."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--steps", type=int, default=20)
-    options = parser.parse_args()
+    """Run both parts."""
+    arguments = parser(__doc__, repeats=9)
+    arguments.add_argument("--steps", type=int, default=20)
+    options = arguments.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    print(f"{platform.machine()}, one thread, Python {platform.python_version()}, torch", end=" ")
-    print(f"{torch.__version__}; {options.repeats} repeats: median (lowest to highest)\n")
+    print(f"{machine('torch')}; one thread, {options.repeats} repeats: median (lowest to highest)")
     with tempfile.TemporaryDirectory() as folder:
         saving(Path(folder), options.repeats)
-    print("\n### The guard\n\n| | ms a step | guard, % of it |\n| --- | --- | --- |")
+    table(["guard", "ms per step", "guard, % of it"])
     cnn = SimpleCnn(shape=(1, 28, 28), outputs=10)
     guarding("`simple_cnn`", cnn, (1, 28, 28), options.repeats, options.steps)
     resnet = ResnetCifar(shape=(3, 32, 32), outputs=10)

@@ -1,43 +1,36 @@
-"""What the difficulty store costs.
+"""The cost of the difficulty store.
 
     python scripts/bench_history.py --root ../shared/data          # about four minutes
 
 1. Training with the store and with one that keeps nothing: MNIST, simple_cnn, batch 64, one
    thread, in one process. Blocks of 25 steps, each with a flush (a run has one in 50 steps),
-   alternate; two neighbours make a pair, so that what the machine does meanwhile meets both. Wall
-   clock and processor time: the latter is deaf to other jobs. The cost is the median over the
-   pairs, with the interval of order statistics that holds the true median 95 times in 100; beside
-   it the share of the time that is spent inside the store.
-2. A store of ImageNet's size, 1,281,167 examples and 90 epochs: bytes, time of what is done at each
-   flush and at an epoch's end, memory, and the time to read it.
+   alternate; two neighbours make a pair, so that a drift of the machine affects both. Wall clock
+   and processor time; the latter ignores other jobs. The cost is the median over the pairs, with
+   the interval of order statistics that contains the true median 95 times in 100; beside it, the
+   share of the time that is spent inside the store.
+2. A store of ImageNet's size, 1,281,167 examples and 90 epochs: bytes, time of each flush and of an
+   epoch's end, memory, and the time to read it.
 """
 
-import argparse
-import json
 import math
-import platform
 import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from figures import quartiles
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from race import machine, milliseconds, parser, quartiles, table, turns
+from rivals import make_run
 
 from trainer import history
-from trainer.__main__ import CONF, register
-from trainer.cli.execute import make_run
 from trainer.core.duration import Clock
 from trainer.core.seed import StepId
 from trainer.history.store import DifficultyStore
-from trainer.report.console import Console
 from trainer.run.run import Run
-from trainer.storage.run_folder import RunFolder
 from trainer.task.classification import Classification
 
 BLOCK = 25
@@ -47,37 +40,26 @@ CPU = torch.device("cpu")
 
 
 class NullStore(DifficultyStore):
-    """Keeps nothing."""
+    """A store that keeps nothing."""
 
     def add(self, ids: torch.Tensor, records: dict[str, torch.Tensor]) -> None:
-        """Nothing."""
+        """Drop the records."""
 
 
 class TimedStore(DifficultyStore):
-    """Keeps the seconds that it takes, too."""
+    """A store that counts the seconds spent adding."""
 
     seconds = 0.0
 
     def add(self, ids: torch.Tensor, records: dict[str, torch.Tensor]) -> None:
-        """Record, by the clock."""
+        """Add records, by the clock."""
         began = time.perf_counter()
         super().add(ids, records)
         self.seconds += time.perf_counter() - began
 
 
-def mnist_run(root: str, folder: Path) -> Run:
-    """The parts of the run that is measured."""
-    register()
-    overrides = ["dataset=mnist", f"dataset.root={root}", "model=simple_cnn", "batch_size=64"]
-    overrides += ["device=cpu", "quiet=true"]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = OmegaConf.to_container(compose("config", overrides), resolve=True)
-    console = Console(quiet=True)
-    return make_run(config, RunFolder(folder), console, overrides, [str(CONF)])  # pyright: ignore
-
-
-class Trainer:
-    """Steps of one run, whose store can be exchanged."""
+class Blocks:
+    """Takes steps of one run, with whichever store."""
 
     def __init__(self, run: Run) -> None:
         full = run.full_steps
@@ -88,7 +70,7 @@ class Trainer:
         self.steps = 0
 
     def block(self, store: DifficultyStore) -> tuple[float, float]:
-        """Wall and processor seconds of some steps and a flush."""
+        """Take BLOCK steps and a flush; return wall and processor seconds."""
         self.step.meter.store = store
         start = self.steps % (self.plan.steps - BLOCK)
         batches = list(islice(self.feed.batches(self.plan, start), BLOCK))
@@ -102,33 +84,33 @@ class Trainer:
 
 
 def training(run: Run, pairs: int) -> None:
-    """With and without the store, block by block, the first of each two by turns."""
-    trainer = Trainer(run)
-    own = trainer.step.meter.store
+    """Train with and without the store, block by block, by turns the one and the other first."""
+    blocks = Blocks(run)
+    own = blocks.step.meter.store
     about = own.folder, own.size, Classification.fields, CPU
-    kept = TimedStore(*about)
-    stores = [kept, NullStore(*about)]
-    trainer.block(kept)
+    kept, null = TimedStore(*about), NullStore(*about)
+    blocks.block(kept)  # to warm up
     kept.seconds = 0.0
-    seconds = np.zeros((2, pairs, 2))  # store or none, pair, wall or processor
-    for pair in range(pairs):
-        for which in (0, 1) if pair % 2 else (1, 0):
-            seconds[which, pair] = trainer.block(stores[which])
+    calls = {"without": partial(blocks.block, null), "with": partial(blocks.block, kept)}
+    taken = {name: np.array(v) for name, v in turns(calls, pairs, warm_up=0, swap=True).items()}
+    rows = []
     for clock, name in enumerate(("wall clock", "processor")):
-        with_, without = seconds[:, :, clock]
+        with_, without = taken["with"][:, clock], taken["without"][:, clock]
         low, middle, high = (f"{v:+.2f}" for v in median_interval((with_ / without - 1) * 100))
-        print(f"{name:15} {quartiles(with_, '.3f')} s per {BLOCK} steps with the store,")
-        print(f"{'':15} {quartiles(without, '.3f')} without: {middle} %, 95 %: {low} to {high}")
-    share = kept.seconds / seconds[0, :, 0].sum()
-    print(f"inside add()    {share:.3%} of the time with the store")
+        cost = f"{middle} ({low} to {high})"
+        rows.append((name, quartiles(with_, ".3f"), quartiles(without, ".3f"), cost))
+    heads = ["clock", "with the store, s", "without, s", "cost, % (95 % interval)"]
+    table([f"{BLOCK} steps, {heads[0]}", *heads[1:]], rows)
+    share = kept.seconds / taken["with"][:, 0].sum()
+    print(f"\ninside add(): {share:.3%} of the time with the store")
     end = timed(lambda: kept.flush(0), 9)
     full = run.full_steps
-    epoch = np.median(seconds[1, :, 1]) * full / BLOCK
-    print(f"epoch's end     {quartiles(end, '.1f')} ms, after {epoch:.0f} s of {full} steps")
+    epoch = np.median(taken["without"][:, 1]) * full / BLOCK
+    print(f"epoch's end: {quartiles(end, '.1f')} ms, after {epoch:.0f} s of {full} steps")
 
 
 def parts(run: Run) -> None:
-    """What a flush of 50 batches is made of."""
+    """Time what a flush of 50 batches consists of."""
     number = BATCHES * 64
     store = DifficultyStore(run.folder.path / "parts", 60_000, Classification.fields, CPU)
     ids = torch.randperm(60_000)[:number]
@@ -136,47 +118,62 @@ def parts(run: Run) -> None:
     records = {"loss": outputs[:, 0], **run.task.records(outputs, labels)}
     of_metrics = timed(lambda: run.task.training_records(outputs, labels), 99)
     of_store = timed(lambda: store.add(ids, records), 99)
-    print(f"records         {quartiles(of_metrics, '.2f')} ms per {BATCHES}; metrics need them")
-    print(f"store.add       {quartiles(of_store, '.2f')} ms per {BATCHES} batches")
+    print(f"records, which metrics need anyway: {quartiles(of_metrics, '.2f')} ms", end=" ")
+    print(f"per {BATCHES} batches; store.add: {quartiles(of_store, '.2f')} ms")
 
 
 def large(folder: Path) -> None:
-    """A store of ImageNet's size, of which some epochs are really written."""
+    """Measure a store of ImageNet's size, of which some epochs are really written."""
     path = folder / "examples"
     store = DifficultyStore(path, IMAGENET, Classification.fields, CPU)
     ids = torch.arange(IMAGENET)
     store.describe(ids=ids, labels=ids % 1000)
-    held = sum(row.nbytes for row in store.rows.values())
+    on_device = sum(row.nbytes for row in store.rows.values())
+    adds, ends = written(store)
+    files = [file for file in path.iterdir() if file.suffix == ".bin"]
+    size = sum(file.stat().st_size for file in files)
+    record = size / WRITTEN / IMAGENET
+    rows = [
+        ("record", f"{record:.0f} bytes in {len(files)} files"),
+        ("disk", f"{record * IMAGENET * EPOCHS / 1e9:.2f} GB for {EPOCHS} epochs"),
+        ("written", f"{size / 1e6:.1f} MB in {WRITTEN} epochs"),
+        ("memory on the device", f"{on_device / 1e6:.1f} MB"),
+        ("store.add", f"{quartiles(adds, '.2f')} ms per {BATCHES} batches of 256"),
+        ("epoch's end", f"{quartiles(ends, '.0f')} ms"),
+    ]
+    for file in files:  # the other epochs are holes, which read as zeros
+        with file.open("r+b") as opened:
+            opened.truncate(file.stat().st_size // WRITTEN * EPOCHS)
+    table([f"{IMAGENET:,} examples", ""], [*rows, *reading(folder)])
+
+
+def written(store: DifficultyStore) -> tuple[list[float], list[float]]:
+    """Write some epochs; return the milliseconds of each `add` and of each epoch's end."""
     adds, ends = [], []
     for epoch in range(WRITTEN):
         for chunk in torch.randperm(IMAGENET).split(BATCHES * 256):
             values = torch.rand(len(chunk))
             records = dict.fromkeys(("loss", *Classification.fields), values)
-            adds.append(timed(lambda c=chunk, r=records: store.add(c, r), 1)[0])
-        ends.append(timed(lambda e=epoch: store.flush(e), 1)[0])
-    files = [file for file in path.iterdir() if file.suffix == ".bin"]
-    written = sum(file.stat().st_size for file in files)
-    record = written / WRITTEN / IMAGENET
-    print(f"record          {record:.0f} bytes in {len(files)} files")
-    print(f"disk            {record * IMAGENET * EPOCHS / 1e9:.2f} GB for {EPOCHS} epochs")
-    print(f"written         {written / 1e6:.1f} MB in {WRITTEN} epochs")
-    print(f"held            {held / 1e6:.1f} MB on the device")
-    print(f"store.add       {quartiles(adds, '.2f')} ms per {BATCHES} batches of 256")
-    print(f"epoch's end     {quartiles(ends, '.0f')} ms")
-    for file in files:  # the other epochs are holes, which read as zeros
-        with file.open("r+b") as opened:
-            opened.truncate(file.stat().st_size // WRITTEN * EPOCHS)
-    read = history.open(folder)
+            adds.append(milliseconds(partial(store.add, chunk, records)))
+        ends.append(milliseconds(partial(store.flush, epoch)))
+    return adds, ends
+
+
+def reading(folder: Path) -> list[tuple[str, str]]:
+    """Time each analysis of a store, with its peak of memory: rows of a table."""
+    opened = history.open(folder)
+    rows = []
     for name in ("data_map", "forgetting", "aum", "suspects"):
         tracemalloc.start()
-        seconds = timed(getattr(read, name), 1)[0] / 1e3
+        seconds = milliseconds(getattr(opened, name)) / 1e3
         peak = tracemalloc.get_traced_memory()[1] / 1e6
         tracemalloc.stop()
-        print(f"{name:15} {seconds:.1f} s over {read.epochs} epochs, {peak:.0f} MB at the peak")
+        rows.append((name, f"{seconds:.1f} s over {opened.epochs} epochs, peak {peak:.0f} MB"))
+    return rows
 
 
 def median_interval(values: np.ndarray) -> tuple[float, float, float]:
-    """The median between the order statistics that are its 95 % interval (binomial, p = 1/2)."""
+    """Return low, median, high: the order statistics of its 95 % interval (binomial, p = 1/2)."""
     ranked, n = np.sort(values), len(values)
     reach = 0.98 * math.sqrt(n)  # 1.96 deviations of the number of values under the median
     low, high = math.floor(n / 2 - reach), math.ceil(n / 2 + reach)
@@ -184,36 +181,24 @@ def median_interval(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def timed(call: Callable[[], object], times: int) -> list[float]:
-    """Milliseconds of each call."""
-    taken = []
-    for _ in range(times):
-        began = time.perf_counter()
-        call()
-        taken.append((time.perf_counter() - began) * 1e3)
-    return taken
+    """Milliseconds of each of some calls."""
+    return [milliseconds(call) for _ in range(times)]
 
 
 def main() -> None:
-    """Both parts."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--root", default="../shared/data", help="holds MNIST/raw")
-    parser.add_argument("--pairs", type=int, default=60)
-    settings = parser.parse_args()
+    """Run both parts."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--root", default="../shared/data", help="folder of MNIST/raw")
+    arguments.add_argument("--pairs", type=int, default=60)
+    options = arguments.parse_args()
     torch.set_num_threads(1)
-    about = {
-        "machine": f"{platform.machine()}, {platform.platform(terse=True)}",
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
-    print(json.dumps(about))
-    print("figures are medians [quartiles]\n\nMNIST, simple_cnn, batch 64")
+    print(f"{machine('torch', 'numpy')}; one thread, medians [quartiles]")
+    print("MNIST, simple_cnn, batch 64")
+    mnist = ("dataset=mnist", f"dataset.root={options.root}", "model=simple_cnn", "batch_size=64")
     with tempfile.TemporaryDirectory() as folder:
-        run = mnist_run(settings.root, Path(folder))
-        training(run, settings.pairs)
+        run = make_run(Path(folder), *mnist)
+        training(run, options.pairs)
         parts(run)
-        print(f"\n{IMAGENET:,} examples")
         large(Path(folder) / "large")
 
 

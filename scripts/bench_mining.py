@@ -6,14 +6,12 @@
 Parts: `speed` (examples per second of ohem_two_pass), `infobatch` (backward passes saved, and the
 accuracy), `noise` (ranking of label errors), `tail` (remedies for a long tail), `strategies`
 (every miner).
-Each run is a process of its own with one thread; strategies alternate within each seed. Figures
+Each run is a process of its own with one thread; strategies take turns within each seed. Figures
 are the mean ± standard deviation over the seeds.
 """
 
-import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -22,14 +20,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
+from race import deviation, machine, parser, ratios, table
 
 Result = dict[str, Any]
-Table = dict[str, list[Result]]  # name → a result for each seed
+Results = dict[str, list[Result]]  # name → a result for each seed
 
 
 def run(folder: Path, overrides: list[str]) -> Result:
-    """Train in a process of its own; its result.json."""
+    """Train in a process of its own; return its result.json."""
     command = [sys.executable, "-m", "trainer", "quiet=true", "threads=1"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     command += [f"hydra.run.dir={folder}", *overrides]
@@ -37,65 +35,58 @@ def run(folder: Path, overrides: list[str]) -> Result:
     return {**json.loads((folder / "result.json").read_text()), "folder": folder}
 
 
-def compare(rivals: dict[str, list[str]], common: list[str], seeds: int) -> Table:
-    """Every rival with every seed, seed by seed, so that a drift of the machine meets all."""
-    table: Table = {name: [] for name in rivals}
+def compare(rivals: dict[str, list[str]], common: list[str], seeds: int) -> Results:
+    """Train every rival with every seed, seed by seed: a drift of the machine affects all alike."""
+    results: Results = {name: [] for name in rivals}
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(seeds):
             for number, (name, own) in enumerate(rivals.items()):
                 where = Path(folder) / f"{number}-{seed}"
                 result = run(where, [*common, f"seed={seed}", *own])
                 result["suspects"] = suspects(where) if "label_noise" in " ".join(common) else None
-                table[name].append(result)
+                results[name].append(result)
                 accuracy = result["test"]["accuracy"]
                 print(f"    {name}, seed {seed}: {accuracy:.4f}", file=sys.stderr, flush=True)
-    return table
+    return results
 
 
 def with_controls(
-    table: Table, names: list[str], common: list[str], seeds: int, epochs: int = 0
-) -> Table:
-    """The table with a control for each of the names, at its number of backward passes.
+    results: Results, names: list[str], common: list[str], seeds: int, epochs: int = 0
+) -> Results:
+    """Add a control for each of the names, at its number of backward passes.
 
     Where it has fewer than plain training, `random` leaves out as many; where it has more, plain
     training lasts longer than its `epochs`. Those that agree to a hundredth share a control.
     """
-    full = backward(table["none"])
-    shares = sorted({round(backward(table[name]) / full, 2) for name in names})
+    full = backward(results["none"])
+    shares = sorted({round(backward(results[name]) / full, 2) for name in names})
     fewer = {f"random keep={s}": ["mining=random", f"mining.keep={s}"] for s in shares if s < 1}
     longer = [round(s * epochs) for s in shares if s > 1]
     more = {f"none, {number} epochs": [f"epochs={number}"] for number in longer}
-    return table | compare(fewer | more, common, seeds)
+    return results | compare(fewer | more, common, seeds)
 
 
 def backward(results: list[Result]) -> float:
-    """Mean number of examples through a backward pass."""
+    """Average the number of examples that went through a backward pass."""
     return statistics.mean(r["backward_passes"] for r in results)
 
 
 def suspects(folder: Path) -> float:
-    """Precision of the ranking of label errors at the true number of errors."""
+    """Rank the suspected label errors; return the precision at the true number of errors."""
     run(folder.with_suffix(".examples"), ["job=examples", f"run={folder}"])
     result = json.loads((folder.with_suffix(".examples") / "result.json").read_text())
     return result["suspects"]["precision_at_errors"]
 
 
-def spread(values: list[float], form: str) -> str:
-    """Mean ± standard deviation."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{format(statistics.mean(values), form)} ± {format(deviation, form)}"
-
-
 def show(
-    title: str, table: Table, columns: dict[str, tuple[Callable[[Result], float], str]]
+    title: str, results: Results, columns: dict[str, tuple[Callable[[Result], float], str]]
 ) -> None:
-    """A Markdown table, a row for each rival."""
-    print(f"\n### {title}\n")
-    print("| | " + " | ".join(columns) + " |")
-    print("| --- |" + " --- |" * len(columns))
-    for name, results in table.items():
-        cells = [spread([value(r) for r in results], form) for value, form in columns.values()]
-        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+    """Print a table, a row for each rival."""
+    rows = [
+        [name, *(deviation([value(r) for r in own], form) for value, form in columns.values())]
+        for name, own in results.items()
+    ]
+    table([title, *columns], rows)
 
 
 ACCURACY = (lambda r: 100 * r["test"]["accuracy"], ".2f")
@@ -107,41 +98,41 @@ SPEED = (lambda r: r["images_per_second"], ",.0f")
 
 
 def speed(common: list[str], seeds: int) -> None:
-    """Examples per second of the pool, at equal batch."""
+    """Compare examples per second of the pool, at equal batch."""
     rivals = {
         "none": ["mining=none"],
         "ohem_two_pass keep=0.25": ["mining=ohem_two_pass", "mining.keep=0.25"],
         "random keep=0.25": ["mining=random", "mining.keep=0.25"],
     }
-    table = compare(rivals, [*common, "model=simple_cnn", "batch_size=256", "epochs=1"], seeds)
+    results = compare(rivals, [*common, "model=simple_cnn", "batch_size=256", "epochs=1"], seeds)
     show(
         "Speed, simple_cnn, batch 256, one epoch",
-        table,
+        results,
         {"examples/s": SPEED, "backward (thousand)": BACKWARD, "test accuracy": ACCURACY},
     )
-    plain = [r["images_per_second"] for r in table["none"]]
-    mined = [r["images_per_second"] for r in table["ohem_two_pass keep=0.25"]]
-    ratios = [m / p for m, p in zip(mined, plain, strict=True)]
-    print(f"\nohem_two_pass / none, seed by seed: {spread(ratios, '.2f')} (goal: 1.4)")
+    plain = [r["images_per_second"] for r in results["none"]]
+    mined = [r["images_per_second"] for r in results["ohem_two_pass keep=0.25"]]
+    faster = deviation(ratios(mined, plain), ".2f")
+    print(f"\nohem_two_pass / none, seed by seed: {faster} (goal: 1.4)")
 
 
 def infobatch(common: list[str], seeds: int) -> None:
-    """Full accuracy with fewer backward passes; a random part of the same size beside it."""
+    """InfoBatch: full accuracy with fewer backward passes, beside a random part of that size."""
     rivals = {"none": ["mining=none"], "infobatch": ["mining=infobatch"]}
     common = [*common, "model=simple_cnn", "batch_size=64", "epochs=6", "schedule=cosine_decay"]
-    table = with_controls(compare(rivals, common, seeds), ["infobatch"], common, seeds)
+    results = with_controls(compare(rivals, common, seeds), ["infobatch"], common, seeds)
     columns = {"test accuracy": ACCURACY, "backward (thousand)": BACKWARD, "seconds": SECONDS}
-    show("InfoBatch, simple_cnn, 6 epochs", table, columns)
-    saved = 1 - backward(table["infobatch"]) / backward(table["none"])
+    show("InfoBatch, simple_cnn, 6 epochs", results, columns)
+    saved = 1 - backward(results["infobatch"]) / backward(results["none"])
     print(f"\nbackward passes saved: {saved:.1%} (goal: 25 %)")
-    for name in list(table)[1:]:
-        pairs = zip(table[name], table["none"], strict=True)
+    for name in list(results)[1:]:
+        pairs = zip(results[name], results["none"], strict=True)
         points = [100 * (a["test"]["accuracy"] - b["test"]["accuracy"]) for a, b in pairs]
-        print(f"accuracy of {name} against none, seed by seed: {spread(points, '+.2f')} points")
+        print(f"accuracy of {name} against none, seed by seed: {deviation(points, '+.2f')} points")
 
 
 def noise(common: list[str], seeds: int) -> None:
-    """20 % symmetric label noise: who finds the wrong labels, and who learns in spite of them."""
+    """Train on 20 % symmetric label noise: which miners find it, and which learn in spite of it."""
     rivals = {
         "none": ["mining=none"],
         "random keep=0.5": ["mining=random", "mining.keep=0.5"],
@@ -151,14 +142,14 @@ def noise(common: list[str], seeds: int) -> None:
         "reweight": ["mining=reweight"],
     }
     common = [*common, "model=mlp", "batch_size=64", "epochs=6", "dataset.label_noise=0.2"]
-    table = with_controls(compare(rivals, common, seeds), ["self_paced"], common, seeds)
+    results = with_controls(compare(rivals, common, seeds), ["self_paced"], common, seeds)
     precision = (lambda r: 100 * r["suspects"], ".1f")
     columns = {"test accuracy": ACCURACY, "precision of suspects": precision, "seconds": SECONDS}
-    show("20 % symmetric label noise, mlp, 6 epochs", table, columns)
+    show("20 % symmetric label noise, mlp, 6 epochs", results, columns)
 
 
 def tail(common: list[str], seeds: int) -> None:
-    """A long tail of factor 100: balanced accuracy of each remedy beside plain training."""
+    """Train on a long tail of factor 100: each remedy beside plain training."""
     rivals = {
         "none": [],
         "class_weights=balanced": ["loss.class_weights=balanced"],
@@ -177,28 +168,28 @@ def tail(common: list[str], seeds: int) -> None:
     monitor = "checkpoint.monitor=val/balanced_accuracy"
     common = [*common, "model=mlp", "batch_size=64", "dataset.imbalance=100", monitor]
     common = [*common, "epochs=15"]
-    table = compare(rivals, common, seeds)
+    results = compare(rivals, common, seeds)
     budgets = ["undersample", "hard_example", "oversample", "label_shuffle", "smote"]
-    table = with_controls(table, budgets, common, seeds, epochs=15)
+    results = with_controls(results, budgets, common, seeds, epochs=15)
     columns = {"balanced accuracy": BALANCED, "accuracy": ACCURACY, "backward (thousand)": BACKWARD}
-    show("Long tail of factor 100, mlp, 15 epochs", table, columns)
+    show("Long tail of factor 100, mlp, 15 epochs", results, columns)
 
 
 def strategies(common: list[str], seeds: int) -> None:
-    """Every miner that needs no other run, at equal epochs, with what it spends."""
+    """Compare every miner that needs no other run, at equal epochs, with the passes it takes."""
     names = ["none", "random", "hard_example", "misclassified", "ohem", "ohem_two_pass"]
     names += ["hard_negative", "selective_backprop", "importance", "infobatch", "self_paced"]
     names += ["reweight"]
     rivals = {name: [f"mining={name}"] for name in names}
     rivals["none, 20 epochs"] = ["epochs=20"]  # the budget of hard_example
     common = [*common, "model=mlp", "batch_size=64", "epochs=10"]
-    table = compare(rivals, common, seeds)
-    cheap = [name for name in names if backward(table[name]) < 0.98 * backward(table["none"])]
+    results = compare(rivals, common, seeds)
+    cheap = [name for name in names if backward(results[name]) < 0.98 * backward(results["none"])]
     cheap.remove("random")
-    table = with_controls(table, cheap, common, seeds)
+    results = with_controls(results, cheap, common, seeds)
     columns = {"test accuracy": ACCURACY, "forward (thousand)": FORWARD}
     columns |= {"backward (thousand)": BACKWARD, "seconds": SECONDS}
-    show("Every strategy at its defaults, mlp, 10 epochs", table, columns)
+    show("Every strategy at its defaults, mlp, 10 epochs", results, columns)
 
 
 PARTS = {f.__name__: f for f in (speed, infobatch, noise, tail, strategies)}
@@ -206,13 +197,12 @@ PARTS = {f.__name__: f for f in (speed, infobatch, noise, tail, strategies)}
 
 def main() -> None:
     """Run the parts that are asked for."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
-    parser.add_argument("--root", default="../shared/data", help="holds MNIST/raw")
-    parser.add_argument("--seeds", type=int, default=3)
-    options = parser.parse_args()
-    print(f"{platform.machine()}, {os.cpu_count()} cores, one thread a run; torch", end=" ")
-    print(f"{torch.__version__}, Python {platform.python_version()}; {options.seeds} seeds")
+    arguments = parser(__doc__)
+    arguments.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    arguments.add_argument("--root", default="../shared/data", help="folder of MNIST/raw")
+    arguments.add_argument("--seeds", type=int, default=3)
+    options = arguments.parse_args()
+    print(f"{machine('torch')}; one thread per run, {options.seeds} seeds")
     common = ["dataset=mnist", f"dataset.root={options.root}", "device=cpu"]
     for part in options.parts:
         PARTS[part](common, options.seeds)

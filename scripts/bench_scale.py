@@ -1,15 +1,15 @@
-"""What a run of ten thousand, one million, ten million examples costs beside the model's steps.
+"""The cost of ten thousand, one million and ten million examples beside the model's steps.
 
     python scripts/bench_scale.py                     # about four minutes
 
 The examples are simulated: grey images of 8×8 pixels in memory, ten classes. Each size has a
 process of its own, with one thread, in which the runner trains simple_cnn with batch 64: all of an
-epoch's start and end, and some of its steps. Printed are
+epoch's start and end, and some of its steps. It prints
 
-- the time of an epoch's plan by each of some samplers and miners, and of the store at its end;
+- the time of an epoch's plan for some samplers and miners, and of the store at the epoch's end;
 - the time from a plan to the first batch, and of a step: loader, update, metrics, store;
 - the part of an epoch that plan and store take, an epoch being N / 64 of these steps;
-- the bytes for each example of what a run holds, and what the process was measured to hold.
+- the bytes per example that a run allocates, and by how much the process really grows.
 
 Medians, with the lowest and the highest.
 """
@@ -17,25 +17,22 @@ Medians, with the lowest and the highest.
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from figures import spread
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from race import machine, milliseconds, parser, spread, table
+from rivals import fit_of, make_run
 from torch import Tensor
 
-from trainer.__main__ import CONF, register
-from trainer.cli.execute import make_run
 from trainer.core.plan import Plan
 from trainer.core.seed import StepId
 from trainer.dataset import Data, Split
@@ -46,18 +43,13 @@ from trainer.mining.hard_example import HardExample
 from trainer.mining.importance import Importance
 from trainer.mining.infobatch import InfoBatch
 from trainer.mining.self_paced import SelfPaced
-from trainer.report.console import Console
-from trainer.report.log import Log
-from trainer.run.assemble import assemble
 from trainer.run.memory import keep_freed_memory
 from trainer.sampler import Sampler
 from trainer.sampler.class_balanced import ClassBalanced
 from trainer.sampler.repeated_augmentation import RepeatedAugmentation
 from trainer.sampler.shuffle import Shuffle
-from trainer.storage.run_folder import RunFolder
 from trainer.training.fit import Fit
 from trainer.training.planner import Planner
-from trainer.training.reporter import Reporter
 
 SIZES = (10_000, 1_000_000, 10_000_000)
 SIDE, CLASSES, BATCH, EPOCHS = 8, 10, 64, 30
@@ -76,7 +68,7 @@ Result = dict[str, Any]
 
 
 def simulated(examples: int) -> Data:
-    """A data set of so many images, validated and tested on none."""
+    """Build a data set of grey images, with nothing to validate or test on."""
     pixels = torch.full((examples, 1, SIDE, SIDE), 100, dtype=torch.uint8)
     ids = torch.arange(examples)
     train = Split(Pixels(pixels), ids % CLASSES, ids)
@@ -84,39 +76,24 @@ def simulated(examples: int) -> Data:
     return Data(train, none, none, tuple("0123456789"), (0.4,), (0.1,))
 
 
-def made(examples: int, folder: Path) -> Fit:
-    """A run of the examples, about to begin."""
-    register()
-    overrides = ["device=cpu", "quiet=true", f"batch_size={BATCH}", "loader=memory"]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = OmegaConf.to_container(compose("config", overrides), resolve=True)
-    console = Console(quiet=True)
-    run = make_run(config, RunFolder(folder), console, overrides, [str(CONF)])  # pyright: ignore
+def simulated_fit(examples: int, folder: Path) -> Fit:
+    """Build a run of the simulated examples, before its first epoch."""
+    run = make_run(folder, f"batch_size={BATCH}", "loader=memory")
     run.data = simulated(examples)
-    folder.mkdir()
-    return assemble(
-        run,
-        run.folder,
-        Reporter(Log(folder, console.warn), console, run.data, run.epochs),
-        run.signals,
-    )
+    return fit_of(run)
 
 
 def measured(examples: int, repeats: int) -> Result:
-    """All figures of one size."""
+    """Measure every figure of one size."""
     torch.set_num_threads(1)
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as name:
-        fit = made(examples, Path(name) / "run")
+        fit = simulated_fit(examples, Path(name) / "run")
         plan = fit.planner.plan(0)
         first = [milliseconds(lambda: next(fit.train_feed.batches(plan))) for _ in range(repeats)]
         steps = stepping(fit, plan)
-        store = fit.step.meter.store
-        flush = [milliseconds(lambda e=epoch: store.flush(e)) for epoch in range(repeats)]
-        files = list(store.folder.glob("*.bin"))
-        held = resident()
-        miner = InfoBatch()
-        miner.prepare(fit.data.train.labels)
+        flush = [milliseconds(partial(fit.step.meter.store.flush, e)) for e in range(repeats)]
+        resident = resident_bytes()
         return {
             "examples": examples,
             "plans": {name: planning(fit, name, repeats) for name in PLANS},
@@ -124,23 +101,28 @@ def measured(examples: int, repeats: int) -> Result:
             "stream first": streaming(fit, plan, repeats),
             "steps": steps,
             "flush": flush,
-            "bytes": {
-                "images": SIDE * SIDE,
-                "labels and ids": bytes_of(fit.data.train.labels, fit.data.train.ids) / examples,
-                "plan": bytes_of(plan.ids, plan.shares, plan.weight, plan.count, plan.bounds)
-                / examples,
-                "store, on the device": bytes_of(*store.rows.values()) / examples,
-                "store, on the disk, an epoch": sum(f.stat().st_size for f in files)
-                / examples
-                / repeats,
-                "infobatch's history": bytes_of(miner.live, miner.frozen) / examples,
-            },
-            "resident": held,
+            "bytes": allocated(fit, plan, repeats),
+            "resident": resident,
         }
 
 
+def allocated(fit: Fit, plan: Plan, epochs: int) -> dict[str, float]:
+    """Count the bytes per example of what a run keeps, the store having written some epochs."""
+    split, store, miner = fit.data.train, fit.step.meter.store, InfoBatch()
+    miner.prepare(split.labels)
+    written = sum(file.stat().st_size for file in store.folder.glob("*.bin"))
+    sizes: dict[str, float] = {
+        "labels and ids": bytes_of(split.labels, split.ids),
+        "plan": bytes_of(plan.ids, plan.shares, plan.weight, plan.count, plan.bounds),
+        "store, on the device": bytes_of(*store.rows.values()),
+        "store, on disk, per epoch": written / epochs,
+        "InfoBatch's scores": bytes_of(miner.live, miner.frozen),
+    }
+    return {"images": float(SIDE * SIDE)} | {n: size / len(split) for n, size in sizes.items()}
+
+
 def planning(fit: Fit, name: str, repeats: int) -> list[float]:
-    """Milliseconds of the plans of some epochs, with what the miner fixes before."""
+    """Milliseconds of the plans of some epochs, with what the miner decides before."""
     make_sampler, make_miner = PLANS[name]
     miner, old = make_miner(), fit.planner
     planner = Planner(old.split, make_sampler(), miner, 0, BATCH, EPOCHS, warn=print)
@@ -151,7 +133,7 @@ def planning(fit: Fit, name: str, repeats: int) -> list[float]:
 
 
 def planned(planner: Planner, epoch: int) -> Plan:
-    """The plan of an epoch; a scan by the model is not in it, as it is the model's time."""
+    """Plan an epoch; the scan by the model is left out, since it is the model's time."""
     planner.refresh(epoch, lambda ids: ids.float())
     return planner.plan(epoch)
 
@@ -177,44 +159,35 @@ def streaming(fit: Fit, plan: Plan, repeats: int) -> list[float]:
 
 
 def bytes_of(*tensors: Tensor) -> int:
-    """What tensors hold in memory; a view that repeats a number holds one."""
+    """Count the bytes of tensors' storages; an expanded view counts once."""
     return sum({t.data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
 
 
-def resident() -> int:
-    """Bytes of memory that the process holds now."""
+def resident_bytes() -> int:
+    """Current resident set of the process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def milliseconds(call: Callable[[], object]) -> float:
-    """Wall clock of a call."""
-    began = time.perf_counter()
-    call()
-    return (time.perf_counter() - began) * 1e3
-
-
-def table(head: str, results: list[Result], rows: dict[str, Callable[[Result], str]]) -> None:
-    """A column for each size."""
+def columns(head: str, results: list[Result], rows: dict[str, Callable[[Result], str]]) -> None:
+    """Print a table with a column for each size."""
     heads = [f"{r['examples']:,}" for r in results]
-    print(f"\n| {head} | " + " | ".join(heads) + " |\n| --- |" + " --- |" * len(heads))
-    for name, cell in rows.items():
-        print(f"| {name} | " + " | ".join(map(cell, results)) + " |")
+    table([head, *heads], [(name, *map(cell, results)) for name, cell in rows.items()])
 
 
 def epoch_of(result: Result) -> float:
-    """Milliseconds of the steps of an epoch."""
+    """Milliseconds of an epoch's steps."""
     return result["examples"] / BATCH * statistics.median(result["steps"])
 
 
 def share(result: Result, plan: str) -> float:
-    """The part of an epoch that a plan and the store's end of it take."""
+    """Divide the time of a plan and of the store at an epoch's end by that of the epoch."""
     taken = statistics.median(result["plans"][plan]) + statistics.median(result["flush"])
     return taken / (epoch_of(result) + taken)
 
 
 def show(results: list[Result]) -> None:
-    """All tables."""
+    """Print every table."""
     times: dict[str, Callable[[Result], str]] = {
         f"plan, {name}": lambda r, n=name: spread(r["plans"][n], ",.1f") for name in PLANS
     }
@@ -222,35 +195,35 @@ def show(results: list[Result]) -> None:
     times["to the first batch, memory"] = lambda r: spread(r["first"], ",.2f")
     times["to the first batch, stream"] = lambda r: spread(r["stream first"], ",.2f")
     times["a step"] = lambda r: spread(r["steps"], ".2f")
-    table("milliseconds", results, times)
+    columns("milliseconds", results, times)
     shares = {name: lambda r, n=name: f"{share(r, n):.2%}" for name in PLANS}
-    table(f"plan and store, part of an epoch (goal: under {GOAL:.0%})", results, shares)
-    held = {n: lambda r, n=n: f"{r['bytes'][n]:.1f}" for n in results[0]["bytes"]}
-    table("bytes for each example", results, held)
+    columns(f"plan and store, share of an epoch (goal: under {GOAL:.0%})", results, shares)
+    sizes = {n: lambda r, n=n: f"{r['bytes'][n]:.1f}" for n in results[0]["bytes"]}
+    columns("bytes per example", results, sizes)
     small, large = results[0], results[-1]
     more = large["examples"] - small["examples"]
     if more:
         grown = (large["resident"] - small["resident"]) / more
-        counted = [v for n, v in large["bytes"].items() if "disk" not in n and "batch" not in n]
-        print(f"\nthe process grows by {grown:.0f} bytes for each example, images among them; the")
-        print(f"parts above that it holds make {sum(counted):.0f}")
+        counted = [v for n, v in large["bytes"].items() if "disk" not in n and "Batch" not in n]
+        print(
+            f"\nthe process grows by {grown:.0f} bytes per example, images included; those of its"
+        )
+        print(f"parts in the table come to {sum(counted):.0f}")
         steps = statistics.median(large["steps"]) / statistics.median(small["steps"])
         print(f"a step takes {steps:.2f} times as long")
 
 
 def main() -> None:
-    """One process for each size."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--sizes", nargs="*", type=int, default=SIZES)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    """Measure each size in a process of its own."""
+    arguments = parser(__doc__, repeats=5)
+    arguments.add_argument("--sizes", nargs="*", type=int, default=SIZES)
+    arguments.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    options = arguments.parse_args()
     if options.one is not None:
         print(json.dumps(measured(options.one, options.repeats)))
         return
-    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python")
-    print(f"{platform.python_version()}, torch {torch.__version__}; one thread")
-    print(f"simple_cnn of {SIDE}×{SIDE}, batch {BATCH}; {options.repeats} repeats")
+    print(f"{machine('torch')}; one thread, {options.repeats} repeats: median (lowest to highest)")
+    print(f"simple_cnn of {SIDE}×{SIDE}, batch {BATCH}")
     results = []
     for size in options.sizes:
         command = [sys.executable, __file__, "--one", str(size), "--repeats", str(options.repeats)]

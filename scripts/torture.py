@@ -1,4 +1,4 @@
-"""Tries to break a run in every way that a machine or a person might, and prints a table.
+"""Try to break a run in every way that a machine or a person might, and print a table.
 
     python scripts/torture.py                          # everything, about a quarter of an hour
     python scripts/torture.py kill --kills 40          # one part
@@ -6,7 +6,7 @@
 
 "Identical" means one SHA-256 over weights, buffers, averages, optimizer, schedule, miner and
 difficulty store, on the CPU with one thread. Runs are forked from one process that has imported
-everything; `kill` starts some from the command line, too. The exit code is 1 if anything failed.
+everything; `kill` also starts some from the command line. The exit code is 1 if anything failed.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from torture_parts import damage, disk, kill, signals, stop, suite
+from torture_parts.child import Child
 from torture_parts.outcome import Outcome
 
 PARTS = {
@@ -30,7 +31,7 @@ PARTS = {
 
 
 def show(outcome: Outcome, seconds: float) -> None:
-    """A row of the table, and a line for each failure."""
+    """Print a row of the table, and a line for each failure."""
     verdict = "ok" if outcome.passed else "FAILED" if outcome.failures else "skipped"
     cells = [outcome.what, str(outcome.tried), outcome.found, f"{seconds:.0f} s", verdict]
     print("| " + " | ".join(cells) + " |", flush=True)
@@ -38,18 +39,25 @@ def show(outcome: Outcome, seconds: float) -> None:
         print(f"    {failure}", file=sys.stderr, flush=True)
 
 
-def main() -> None:
-    """Run the parts that are asked for."""
+def options_of(arguments: list[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--terms", type=int, default=60, help="SIGTERMs at random moments")
-    parser.add_argument("--stride", type=int, default=1, help="stop at each n-th forward pass")
+    parser.add_argument("--stride", type=int, default=1, help="stop at every n-th forward pass")
     parser.add_argument("--flips", type=int, default=2000)
     parser.add_argument("--truncations", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--unsafe", action="store_true", help="write checkpoints in place")
-    options = parser.parse_args()
+    parser.add_argument("--no-pictures", action="store_true", help="skip the pictures of each run")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the parts that are asked for; return the exit code."""
+    options = options_of(arguments)
+    Child.pictures = not options.no_pictures
     torch.set_num_threads(1)
     print("| what | tried | found | time | |\n| --- | --- | --- | --- | --- |", flush=True)
     failed = False
@@ -60,8 +68,8 @@ def main() -> None:
                 show(outcome, time.monotonic() - began)
                 failed |= bool(outcome.failures)
                 began = time.monotonic()
-    sys.exit(int(failed))
+    return int(failed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

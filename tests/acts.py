@@ -1,4 +1,4 @@
-"""A job that does as it is told, for tests of what runs jobs."""
+"""A job that ends as its setting says, for tests of what runs jobs."""
 
 import os
 import signal
@@ -15,13 +15,13 @@ from trainer.storage.run_folder import RunFolder
 
 
 class Act(Job):
-    """Ends in one of the ways in which a job can end."""
+    """Ends in one of the ways a job can end."""
 
     def __init__(self, *, act: str = "finish") -> None:
         self.act = act
         self.act_out = getattr(self, f"do_{act}", None)
         if self.act_out is None:
-            raise ValueError(f"job.act must be something that it can do, got {act}")
+            raise ValueError(f"job.act must name one of its methods do_*, got {act}")
 
     def __call__(self, *, folder: RunFolder, signals: Signals, seed: int) -> dict[str, Any]:
         assert self.act_out is not None
@@ -30,7 +30,7 @@ class Act(Job):
         return {"test": {"accuracy": 0.5, "threads": torch.get_num_threads()}}
 
     def do_finish(self) -> None:
-        """Nothing, well."""
+        """Finish."""
 
     def do_raise(self) -> None:
         raise RuntimeError("oops")
@@ -46,29 +46,29 @@ class Act(Job):
         os.kill(os.getpid(), signal.SIGKILL)
 
     def do_once(self) -> None:
-        """Fail, but not the second time in a folder."""
+        """Fail the first time in a folder, finish the second time."""
         tried = self.folder.path / "tried"
         if not tried.exists():
             tried.touch()
             raise RuntimeError("once")
 
     def do_wait(self) -> None:
-        """Until a signal comes, or the file `go`."""
+        """Wait for a signal, or for the file `go`."""
         while not Path("go").exists():
             if self.signals.agreed_signal() is not None:
-                time.sleep(0.5)  # as for a long step
+                time.sleep(0.5)  # as long as a slow step
             self.signals.check()
             time.sleep(0.01)
 
     def do_deaf(self) -> None:
-        """Hear no signal."""
+        """Ignore signals."""
         time.sleep(240)
 
     def do_meet(self) -> None:
-        """Wait for another job that does the same, and note the GPU."""
+        """Wait for another job that does the same; record its GPU."""
         gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
         Path(f"met-{self.seed}-{gpu}").touch()
         until = time.monotonic() + 120
         while len(list(Path().glob("met-*"))) < 2:
-            assert time.monotonic() < until, "the other job is not there"
+            assert time.monotonic() < until, "the other job has not started"
             time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""What a hostile run folder is made of. Payloads touch a file in the test's own folder."""
+"""Builds hostile run folders. A payload touches a file in the test's own folder."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ from trainer.cli.execute import execute
 
 
 class Evil:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -43,7 +43,7 @@ def only_checkpoint(folder: Path) -> Path:
 
 
 def forge(path: Path, name: str, data: bytes) -> None:
-    """Put a file into a checkpoint with a manifest that fits it."""
+    """Put a file into a checkpoint, with a manifest that matches it."""
     (path / name).write_bytes(data)
     manifest = json.loads((path / "manifest.json").read_text())
     manifest[name] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -51,7 +51,7 @@ def forge(path: Path, name: str, data: bytes) -> None:
 
 
 def in_process(folder: Path, *overrides: str) -> int:
-    """A job's exit code, the line on stderr as the command line makes it."""
+    """Run a job; return its exit code, with errors on stderr as the command line writes them."""
     try:
         return train(folder, *overrides)
     except Exception as error:

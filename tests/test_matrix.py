@@ -1,9 +1,9 @@
-"""Every loss of classes × mining × mixer takes real steps on the digits.
+"""Every classification loss × mining × mixer takes real steps on the digits.
 
 All losses meet all miners plain and under mixup; the other mixers, which change a batch as mixup
 does, meet all miners with three losses: a plain one, one that depends on the batch, and one that
-weighs its values. Batches go through whole and in chunks by turns. What is not for classes is
-tested in tests/loss, and mining for other targets in tests/mining/test_targets.py.
+weights its values. Batches alternate between whole and chunked. Losses of other tasks are tested
+in tests/loss, and mining for other targets in tests/mining/test_targets.py.
 """
 
 import math
@@ -32,14 +32,14 @@ COMBINATIONS = [
 
 @pytest.fixture(scope="session")
 def required(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
-    """Settings that an option of mining cannot do without."""
+    """Settings without which an option of mining cannot be built."""
     reference: Path = tmp_path_factory.mktemp("reference") / "irreducible.csv"
     reference.write_text("id,loss\n" + "".join(f"{i},{i % 7}\n" for i in range(1797)))
     return {"rho": {"reference": str(reference)}}
 
 
 def two_epochs(run: Run) -> float:
-    """Train on 128 digits for two epochs; how far the weights moved."""
+    """Train on 128 digits for two epochs; return the distance that the weights moved."""
     log = Log(run.folder.path, pytest.fail)
     try:
         fit = assemble(run, run.folder, Reporter(log, run.console, run.data, 2), run.signals)

@@ -1,4 +1,4 @@
-"""The wheel carries all that a run needs, and runs from an empty folder."""
+"""The wheel contains everything that a run needs, and runs from an empty folder."""
 
 import json
 import os
@@ -10,37 +10,23 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+TRAIN = "import trainer.__main__ as command; print(command.CONF); command.main()"
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel of the checkout, built with the installed hatchling: no network."""
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of the checkout, built offline, in a folder that stands for site-packages."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     (path,) = folder.glob("*.whl")
-    return path
+    packages = tmp_path_factory.mktemp("site packages")
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(packages)
+    return packages
 
 
-@pytest.fixture(scope="module")
-def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that stands for site-packages."""
-    folder = tmp_path_factory.mktemp("site packages")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)
-    return folder
-
-
-def run(unpacked: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Python on the unpacked wheel, before anything that is installed, in an empty folder."""
-    environment = os.environ | {"PYTHONPATH": str(unpacked)}
-    command = [sys.executable, *arguments]
-    return subprocess.run(
-        command, check=False, cwd=folder, env=environment, capture_output=True, text=True
-    )
-
-
-def test_the_wheel_holds_every_config_the_code_and_the_digits(unpacked: Path) -> None:
+def test_the_wheel_contains_every_config_the_code_and_the_digits(unpacked: Path) -> None:
     configs = {path.relative_to(ROOT / "conf") for path in (ROOT / "conf").rglob("*.yaml")}
     packed = unpacked / "trainer" / "conf"
     assert Path("config.yaml") in configs
@@ -57,13 +43,19 @@ def test_the_wheel_has_the_console_script_and_the_licence(unpacked: Path) -> Non
     assert (about / "licenses" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
 
-def test_the_unpacked_wheel_reads_its_own_configs(unpacked: Path, tmp_path: Path) -> None:
-    done = run(unpacked, tmp_path, "-c", "import trainer.__main__ as m; print(m.CONF)")
-    assert done.stdout.strip() == str(unpacked / "trainer" / "conf"), done.stderr
-
-
-def test_the_unpacked_wheel_trains_in_an_empty_folder(unpacked: Path, tmp_path: Path) -> None:
-    done = run(unpacked, tmp_path, "-m", "trainer", "epochs=1", "quiet=true")
+def test_the_wheel_trains_in_an_empty_folder_with_its_own_configs(
+    unpacked: Path, tmp_path: Path
+) -> None:
+    overrides = ["epochs=1", "model=mlp", "dataset.subset=200", "quiet=true"]
+    done = subprocess.run(
+        [sys.executable, "-c", TRAIN, *overrides],
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(unpacked)},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(unpacked / "trainer" / "conf")
     (result,) = (tmp_path / "outputs").rglob("result.json")
     assert 0 < json.loads(result.read_text())["test"]["accuracy"] <= 1

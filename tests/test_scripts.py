@@ -1,12 +1,16 @@
-"""The shell scripts, with a Python that only notes what it is asked to do."""
+"""The shell scripts, with a Python that only records its commands; and what benchmarks share."""
 
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
+import race
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = [*sorted((ROOT / "scripts").glob("*.sh")), ROOT / ".ci" / "run"]
@@ -16,13 +20,13 @@ case "$*" in
     *"pip install"*) exit "${{PIP_EXIT:-0}}" ;;
     "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
     "-m "*) exit 0 ;;
-    *) exec "{python}" "$@" ;;
+    *) exec "{python}" -I -S "$@" ;;
 esac
 """
 
 
 class Checkout:
-    """A copy of the scripts in a folder with a space, and a stand-in for Python."""
+    """A copy of the scripts in a folder with a space in its name, and a stand-in for Python."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "a checkout"
@@ -45,7 +49,7 @@ class Checkout:
     def source(
         self, command: str, active: Path | None = None, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """The command with environment.sh sourced, from another folder."""
+        """Run a command with environment.sh sourced, from another folder."""
         script = f'set -euo pipefail; source "{self.root}/scripts/environment.sh"; {command}'
         return self.bash("-c", script, active=active, **variables)
 
@@ -65,7 +69,7 @@ class Checkout:
         )
 
     def installs(self) -> list[str]:
-        """The commands that installed, so far."""
+        """The commands so far that installed."""
         return [line for line in self.log.read_text().splitlines() if "pip install" in line]
 
 
@@ -74,10 +78,11 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_bash_can_read_every_script(script: Path) -> None:
-    done = subprocess.run(["bash", "-n", str(script)], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_every_script_is_valid_bash() -> None:
+    for script in SCRIPTS:
+        command = ["bash", "-n", str(script)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
 
 def test_the_active_environment_is_used(checkout: Checkout, tmp_path: Path) -> None:
@@ -100,25 +105,15 @@ def test_an_environment_that_was_deleted_is_not_active(checkout: Checkout, tmp_p
     assert done.stdout.strip() == str(checkout.root / ".venv"), done.stderr
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "installs"),
-    [("", "", 1), ("dev", "dev", 1), ("dev", "", 1), ("", "dev", 2)],
-)
-def test_an_install_is_repeated_only_for_more(
-    checkout: Checkout, first: str, second: str, installs: int
-) -> None:
-    for extra in (first, second):
+def test_an_install_is_repeated_only_for_more_or_changed_requirements(checkout: Checkout) -> None:
+    for extra, installs in [("", 1), ("", 1), ("dev", 2), ("dev", 2), ("", 2)]:
         assert checkout.source(f"environment {extra}").returncode == 0
-    assert len(checkout.installs()) == installs
-
-
-@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
-def test_a_changed_requirement_is_installed(checkout: Checkout, name: str) -> None:
-    checkout.source("environment")
-    with (checkout.root / name).open("a") as file:
-        file.write("# changed\n")
-    checkout.source("environment")
-    assert len(checkout.installs()) == 2
+        assert len(checkout.installs()) == installs, extra
+    for installs, name in enumerate(("pyproject.toml", "constraints.txt"), 3):
+        with (checkout.root / name).open("a") as file:
+            file.write("# changed\n")
+        checkout.source("environment")
+        assert len(checkout.installs()) == installs, name
 
 
 def test_another_checkout_in_the_same_environment_is_installed(
@@ -133,36 +128,75 @@ def test_another_checkout_in_the_same_environment_is_installed(
     assert len(checkout.installs()) == 2
 
 
-def test_a_failed_install_is_tried_again(checkout: Checkout) -> None:
-    failed = checkout.source("environment; echo went on", PIP_EXIT="3")
+def test_a_failed_install_is_retried(checkout: Checkout) -> None:
+    failed = checkout.source("environment; echo continued", PIP_EXIT="3")
     assert failed.returncode == 3
-    assert "went on" not in failed.stdout
+    assert "continued" not in failed.stdout
     assert checkout.source("environment").returncode == 0
     assert len(checkout.installs()) == 2
 
 
-def test_train_passes_its_arguments_on(checkout: Checkout) -> None:
+def test_train_forwards_its_arguments(checkout: Checkout) -> None:
     done = checkout.bash(str(checkout.root / "scripts" / "train.sh"), "epochs=1", "run=a b")
     assert done.returncode == 0, done.stderr
     assert checkout.log.read_text().splitlines()[-1] == "-m trainer epochs=1 run=a b"
 
 
-@pytest.mark.parametrize(
-    "python",
-    [
-        "exit 127",  # as pyenv's shims refuse
-        'exec "{python}" -c "import sys; sys.version_info = (3, 10, 9); $2"',
-        'exec "{python}" -c "import sys; sys.version_info = (3, 14, 0); $2"',
-    ],
-    ids=["a shim", "too old", "too new"],
-)
-def test_no_python_is_one_line_that_says_what_to_do(checkout: Checkout, python: str) -> None:
-    for name in ("python3.11", "python3.12", "python3.13", "python3"):
+def test_no_suitable_python_is_one_line_that_says_what_to_install(checkout: Checkout) -> None:
+    refusing = {
+        "python3.11": "exit 127",  # as pyenv's shims do
+        "python3.12": 'exec "{python}" -I -S -c "import sys; sys.version_info = (3, 10, 9); $2"',
+        "python3.13": 'exec "{python}" -I -S -c "import sys; sys.version_info = (3, 14, 0); $2"',
+        "python3": "exit 127",
+    }
+    for name, line in refusing.items():
         path = checkout.commands / name
-        path.write_text("#!/bin/sh\n" + python.format(python=sys.executable) + "\n")
+        path.write_text("#!/bin/sh\n" + line.format(python=sys.executable) + "\n")
         path.chmod(0o755)
-    done = checkout.source("environment; echo went on")
+    done = checkout.source("environment; echo continued")
     assert done.returncode == 1
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert "Python 3.11 to 3.13" in done.stderr
+
+
+def test_rivals_take_turns() -> None:
+    order: list[str] = []
+    calls = {name: partial(order.append, name) for name in "ab"}
+    assert race.turns(calls, 2) == {"a": [None] * 2, "b": [None] * 2}
+    assert "".join(order) == "ababab"
+    order.clear()
+    race.turns(calls, 3, warm_up=0, swap=True)
+    assert "".join(order) == "abbaab"
+
+
+def test_a_rival_is_rebuilt_for_each_setting_and_ends_with_its_race(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    class Rival:
+        def __init__(self, setting: int, folder: Path) -> None:
+            assert folder.is_dir()
+            made.append(setting)
+
+        def speed(self) -> float:
+            return 10.0 * made[-1]
+
+    end, other = multiprocessing.Pipe()
+    server = threading.Thread(target=race.serve, args=(Rival, other))
+    server.start()
+    assert [race.ask(end, order) for order in (1, None, None, 2, None)] == [None, 10, 10, None, 20]
+    end.close()
+    server.join(60)
+    assert not server.is_alive()
+    assert made == [1, 2]
+
+
+def test_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert race.spread([9.0, 1.0, 2.0], ".1f") == "2.0 (1.0 to 9.0)"
+    assert race.quartiles([0.0, 1.0, 2.0, 3.0, 4.0], ".0f") == "2 [1, 3]"
+    assert race.deviation([1.0, 3.0], ".2f") == "2.00 ± 1.41"
+    assert race.deviation([3.0], ".1f") == "3.0 ± 0.0"
+    assert race.ratios([2.0, 9.0], [1.0, 3.0]) == [2.0, 3.0]
+    race.table(["name", "s"], [("a", 1)])
+    assert capsys.readouterr().out == "\n| name | s |\n| --- | --- |\n| a | 1 |\n"
+    assert f"{os.cpu_count()} cores" in race.machine("torch")

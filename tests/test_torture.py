@@ -1,41 +1,65 @@
-"""The short form of scripts/torture.py; and that it finds what an unsafe writer leaves."""
+"""The short form of scripts/torture.py, in one process; and that it catches an unsafe writer."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from torture_parts.suite import MODULES, TESTS
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "torture.py"
-SHORT = {
-    "kill": ["--kills", "6"],
-    "stop": ["--stride", "61"],
-    "signals": ["--terms", "2"],
-    "damage": ["--flips", "100", "--truncations", "20"],
-    "disk": [],
-}
+SHORT = "kill stop signals damage disk --kills 6 --stride 31 --terms 1 --flips 100"
+SHORT += " --truncations 20 --no-pictures"
+UNSAFE = "kill --kills 6 --unsafe --no-pictures"
+RUN_EACH = """
+import sys, torture
+for arguments in sys.argv[1:]:
+    print("exit", torture.main(arguments.split()))
+"""
+pytestmark = pytest.mark.timeout(900)  # on a busy machine
 
 
-def torture(*arguments: str) -> tuple[int, list[str], str]:
-    """Exit code, verdicts and what went wrong."""
+@pytest.fixture(scope="module")
+def rows() -> tuple[dict[str, str], str]:
+    """What was tried → verdict, for both calls; and what went wrong."""
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-c", RUN_EACH, SHORT, UNSAFE],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[1] / "scripts",
     )
-    rows = [line.split("|")[-2].strip() for line in done.stdout.splitlines()[2:]]
-    return done.returncode, rows, done.stderr
+    assert done.returncode == 0, done.stderr
+    verdicts, call = {}, "safe"
+    for line in done.stdout.splitlines():
+        if line.startswith("exit"):
+            verdicts[f"{call}: exit"] = line.split()[1]
+            call = "unsafe"
+        elif line.startswith("| ") and not line.startswith(("| what", "| ---")):
+            cells = line.split("|")
+            verdicts[f"{call}: {cells[1].strip()}"] = cells[-2].strip()
+    return verdicts, done.stderr
 
 
-@pytest.mark.parametrize("part", SHORT)
-def test_nothing_breaks(part):
-    code, verdicts, errors = torture(part, *SHORT[part])
-    assert code == 0, errors
-    assert verdicts
-    assert set(verdicts) <= {"ok", "skipped"}
-    assert part == "disk" or "ok" in verdicts
+def test_nothing_breaks(rows):
+    verdicts, errors = rows
+    safe = {name: verdict for name, verdict in verdicts.items() if name.startswith("safe")}
+    assert safe.pop("safe: exit") == "0", errors
+    disk = {name for name in safe if "disk" in name}
+    assert len(disk) == 2
+    assert len(safe) == 11
+    for name, verdict in safe.items():
+        assert verdict in (("ok", "skipped") if name in disk else ("ok",)), name
 
 
-def test_an_unsafe_writer_is_found():
+def test_an_unsafe_writer_is_caught(rows):
     """Checkpoints written in place: kills inside a save leave an unreadable latest one."""
-    code, verdicts, errors = torture("kill", "--kills", "6", "--unsafe")
-    assert (code, verdicts) == (1, ["FAILED"])
+    verdicts, errors = rows
+    assert verdicts["unsafe: exit"] == "1"
+    assert verdicts["unsafe: kill -9, then resumed to the end"] == "FAILED"
     assert "the latest checkpoint" in errors
+
+
+def test_the_suites_that_it_runs_exist():
+    for modules in MODULES.values():
+        for module in modules:
+            assert (TESTS / module).exists(), module

@@ -1,1 +1,1 @@
-"""The parts of scripts/torture.py: each yields rows of its table."""
+"""The parts of scripts/torture.py; each yields rows of its table."""

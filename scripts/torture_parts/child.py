@@ -1,4 +1,4 @@
-"""Runs in processes forked from this one, and what they leave behind."""
+"""Runs in processes forked from this one, and the files they leave."""
 
 import json
 import os
@@ -18,6 +18,7 @@ from torture_parts.hashing import sha256
 from trainer.__main__ import CONF, register
 from trainer.cli.execute import execute
 from trainer.core.errors import TrainerError
+from trainer.job import train
 from trainer.storage import checkpoint
 from trainer.sweep.pool import warm_up
 
@@ -30,7 +31,7 @@ POLL = 0.0003  # seconds
 
 @cache
 def composed(*overrides: str) -> Any:
-    """The config, composed once for all children; what they import is there, too."""
+    """Compose the config once for all children, and import what they need."""
     register()
     warm_up(gpus=False)
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -38,12 +39,14 @@ def composed(*overrides: str) -> Any:
 
 
 class Child:
-    """A run in a process of its own."""
+    """A run in a forked process."""
+
+    pictures = True  # drawing them takes two thirds of a run's time
 
     def __init__(
         self, folder: Path, *overrides: str, before: Callable[[], None] | None = None
     ) -> None:
-        """`before` is called in the child, to change what it runs."""
+        """Start it; `before` is called in the child, to patch what it runs."""
         self.folder = folder
         arguments = [*SETTINGS, "resume=auto", *overrides]
         config = OmegaConf.to_container(composed(*arguments), resolve=True)
@@ -56,6 +59,8 @@ class Child:
             try:
                 descriptor = os.open(self.errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
                 os.dup2(descriptor, 2)
+                if not Child.pictures:
+                    train.Ending.show_pictures = lambda self: None  # noqa: ARG005
                 if before is not None:
                     before()
                 code = execute(config, folder, arguments, [str(CONF)])  # pyright: ignore
@@ -67,7 +72,7 @@ class Child:
                 os._exit(code)
 
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the process is still running."""
         if self.code is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -75,19 +80,19 @@ class Child:
         return self.code is None
 
     def wait(self) -> int:
-        """Its exit code."""
+        """Wait for the exit code."""
         if self.code is None:
             self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self.code
 
     def send(self, number: signal.Signals) -> None:
-        """Signal it, if it has not ended."""
+        """Signal the process, if it is still running."""
         if self.running():
             os.kill(self.pid, number)
 
 
 class CommandLine(Child):
-    """The same by `python -m trainer`."""
+    """A run started by `python -m trainer`."""
 
     def __init__(self, folder: Path, *overrides: str) -> None:
         self.folder = folder
@@ -101,12 +106,13 @@ class CommandLine(Child):
 
 
 def writing(folder: Path) -> bool:
-    """Whether a save is under way in a run folder, or was when its process died."""
-    found = os.scandir(folder / "checkpoints") if (folder / "checkpoints").is_dir() else ()
+    """Whether a save is in progress in a run folder, or was when its process died."""
+    checkpoints = folder / "checkpoints"
+    entries = os.scandir(checkpoints) if checkpoints.is_dir() else ()
     return any(
         entry.name.startswith(".tmp-")
         or (entry.name.startswith("step-") and not Path(entry, "manifest.json").exists())
-        for entry in found
+        for entry in entries
     )
 
 
@@ -123,25 +129,25 @@ def wait_for_save(child: Child, number: int) -> None:
 
 
 def digest(folder: Path) -> str:
-    """One SHA-256 over what a run has come to, as its last checkpoint says."""
-    held = checkpoint.load(checkpoint.step_folder(folder / "checkpoints", steps(folder)[0]))
-    return sha256(held.model, {name: held.state[name] for name in HASHED})
+    """Hash the state in the last checkpoint of a run."""
+    last = checkpoint.load(checkpoint.step_folder(folder / "checkpoints", steps(folder)[0]))
+    return sha256(last.model, {name: last.state[name] for name in HASHED})
 
 
 def steps(folder: Path) -> list[int]:
-    """Steps with a checkpoint, newest first."""
+    """List the steps that have a checkpoint, newest first."""
     return checkpoint.steps(folder / "checkpoints")
 
 
 def logged_steps(folder: Path) -> list[int]:
-    """The steps of the training events of metrics.jsonl, in their order."""
+    """List the steps of the training events of metrics.jsonl, in their order."""
     lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
     return [line["step"] for line in lines if line["split"] == "train"]
 
 
 @cache
 def uninterrupted(folder: Path, *overrides: str) -> tuple[str, float]:
-    """Digest and seconds of a run that nobody disturbs."""
+    """Run without disturbance; return digest and seconds."""
     began = time.monotonic()
     child = Child(folder, *overrides)
     code = child.wait()

@@ -1,4 +1,4 @@
-"""Bits that flip and files that end early, in the newest checkpoint of a run."""
+"""Flipped bits and truncated files in the newest checkpoint of a run."""
 
 import random
 from argparse import Namespace
@@ -13,7 +13,7 @@ Harm = Callable[[bytes, random.Random], bytes]
 
 
 def damages(folder: Path, options: Namespace) -> Iterator[Outcome]:
-    """Flips, truncations, and all checkpoints at once."""
+    """Yield rows for flips, for truncations, and for all checkpoints damaged at once."""
     run = folder / "run"
     uninterrupted(run)
     rng = random.Random(options.seed)
@@ -23,7 +23,7 @@ def damages(folder: Path, options: Namespace) -> Iterator[Outcome]:
 
 
 def flip(data: bytes, rng: random.Random) -> bytes:
-    """One bit."""
+    """Flip one bit."""
     place = rng.randrange(len(data) * 8)
     changed = bytearray(data)
     changed[place // 8] ^= 1 << place % 8
@@ -31,12 +31,12 @@ def flip(data: bytes, rng: random.Random) -> bytes:
 
 
 def truncate(data: bytes, rng: random.Random) -> bytes:
-    """A part of the file."""
+    """Keep the beginning of a file."""
     return data[: rng.randrange(len(data))]
 
 
 def harmed(what: str, run: Path, number: int, harm: Harm, rng: random.Random) -> Outcome:
-    """Each must be found, and the checkpoint before it taken with one warning that names both."""
+    """Expect each to be detected, and the checkpoint before to be used, with one warning."""
     outcome = Outcome(f"{what} in the latest checkpoint")
     folder = run / "checkpoints"
     newest, before = (checkpoint.step_folder(folder, step) for step in steps(run)[:2])
@@ -46,26 +46,26 @@ def harmed(what: str, run: Path, number: int, harm: Harm, rng: random.Random) ->
         data = file.read_bytes()
         file.write_bytes(harm(data, rng))
         warnings: list[str] = []
-        held = checkpoint.latest(folder, warnings.append)
+        used = checkpoint.latest(folder, warnings.append)
         named = len(warnings) == 1 and str(newest) in warnings[0] and str(before) in warnings[0]
-        outcome.expect(held is not None and held.path == before and named, f"{file}: {warnings}")
+        outcome.expect(used is not None and used.path == before and named, f"{file}: {warnings}")
         outcome.tried += 1
         file.write_bytes(data)
-    outcome.found = f"{number - len(outcome.failures)} found, the one before used"
+    outcome.found = f"{number - len(outcome.failures)} detected, the checkpoint before used"
     return outcome
 
 
 def all_damaged(run: Path) -> Outcome:
-    """Exit 5 with each reason, and no silent start from nothing."""
+    """Expect exit 5 with each reason, and no silent start from scratch."""
     outcome = Outcome("all checkpoints damaged", 1)
-    (run / "status.json").unlink()  # or it is finished
+    (run / "status.json").unlink()  # or it counts as finished
     paths = [checkpoint.step_folder(run / "checkpoints", step) for step in steps(run)]
     for path in paths:
         state = path / "state.pt"
         state.write_bytes(state.read_bytes()[:-1])
     child = Child(run)
-    code, said = child.wait(), child.errors.read_text()
-    outcome.expect(code == 5 and said.count("\n") == 1, f"exit {code}: {said}")
-    outcome.expect(all(str(path) in said for path in paths), f"not each is named: {said}")
+    code, error = child.wait(), child.errors.read_text()
+    outcome.expect(code == 5 and error.count("\n") == 1, f"exit {code}: {error}")
+    outcome.expect(all(str(path) in error for path in paths), f"not all are named: {error}")
     outcome.found = f"exit {code}, {len(paths)} reasons"
     return outcome

@@ -1,4 +1,4 @@
-"""A disk that is full, on a small tmpfs; skipped where none may be mounted."""
+"""A full disk, by a small tmpfs; skipped where none may be mounted."""
 
 import subprocess
 from argparse import Namespace
@@ -15,7 +15,7 @@ MANY = ["checkpoint.every=1st", "checkpoint.keep=1000", "model.hidden=[256]"]
 
 @contextmanager
 def tmpfs(folder: Path, size: str) -> Iterator[None]:
-    """A file system of a size on the folder. Raises CalledProcessError without the right to."""
+    """Mount a file system of a size on the folder. Raises CalledProcessError without permission."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     subprocess.run(command, check=True, capture_output=True)
@@ -26,7 +26,7 @@ def tmpfs(folder: Path, size: str) -> Iterator[None]:
 
 
 def full_disks(folder: Path, _options: Namespace) -> Iterator[Outcome]:
-    """Full in a checkpoint, and full in the log."""
+    """Yield rows for a disk that fills up in a checkpoint, and in the log."""
     for outcome, attempt in (
         (Outcome("disk full in a checkpoint"), in_checkpoint),
         (Outcome("disk full in the log"), in_log),
@@ -34,20 +34,20 @@ def full_disks(folder: Path, _options: Namespace) -> Iterator[Outcome]:
         try:
             attempt(folder / attempt.__name__, outcome)
         except (OSError, subprocess.CalledProcessError):
-            outcome.found = "a tmpfs cannot be mounted here"
+            outcome.found = "no permission to mount a tmpfs"
         yield outcome
 
 
 def in_checkpoint(folder: Path, outcome: Outcome) -> None:
-    """Exit 6 with the path; the checkpoint before it valid, nothing half-written."""
+    """Expect exit 6 with the path, a valid checkpoint before it and nothing half-written."""
     with tmpfs(folder, "6m"):
         run = folder / "run"
         child = Child(run, *MANY)
-        code, said = child.wait(), child.errors.read_text()
+        code, error = child.wait(), child.errors.read_text()
         outcome.tried = 1
         outcome.expect(code == 6, f"exit {code}")
-        named = "disk full" in said and str(run / "checkpoints") in said
-        outcome.expect(named and said.count("\n") == 1, said)
+        named = "disk full" in error and str(run / "checkpoints") in error
+        outcome.expect(named and error.count("\n") == 1, error)
         outcome.expect(bool(steps(run)) and not unreadable(run), unreadable(run))
         partial = list((run / "checkpoints").glob(".tmp-*"))
         outcome.expect(not partial, f"left behind: {partial}")
@@ -55,14 +55,14 @@ def in_checkpoint(folder: Path, outcome: Outcome) -> None:
 
 
 def in_log(folder: Path, outcome: Outcome) -> None:
-    """One warning, and the same weights as ever."""
+    """Expect one warning, and the same weights."""
     expected, _ = uninterrupted(folder / "whole")
     run = folder / "run"
     with tmpfs(run / "tensorboard", "8k"):
         child = Child(run)
-        code, said = child.wait(), child.errors.read_text()
+        code, error = child.wait(), child.errors.read_text()
         outcome.tried = 1
-        outcome.expect(code == 0, f"exit {code}: {said}")
-        outcome.expect(said.count("warning:") == 1 and "tensorboard" in said, said)
-        outcome.expect(digest(run) == expected, "other weights")
+        outcome.expect(code == 0, f"exit {code}: {error}")
+        outcome.expect(error.count("warning:") == 1 and "tensorboard" in error, error)
+        outcome.expect(digest(run) == expected, "the weights differ")
         outcome.found = f"exit {code}, one warning, identical weights"

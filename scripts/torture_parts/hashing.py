@@ -1,4 +1,4 @@
-"""One SHA-256 of what a run has come to."""
+"""One SHA-256 of the state of a run."""
 
 import hashlib
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 
 
 def sha256(*nodes: Any) -> str:
-    """Of tensors, plain values and containers of them; mappings in the order of their keys."""
+    """Hash tensors, plain values and containers of them; mappings in the order of their keys."""
     hashed = hashlib.sha256()
 
     def add(node: Any) -> None:

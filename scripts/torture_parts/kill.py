@@ -1,4 +1,4 @@
-"""kill -9 at random moments, and within saves; then on to the end."""
+"""kill -9 at random moments and inside saves, then resume to the end."""
 
 import random
 import signal
@@ -30,12 +30,12 @@ VARIANTS = {"plain": [], "ema": ["ema=0.9"], "accumulate": ["accumulate=3"]}
 KILLS_A_RUN = 4
 IN_SAVE = 0.45  # share of kills that wait for a save
 SAVE_SECONDS = 0.008
-FROM_COMMAND_LINE = 20  # each so-manieth run begins there
+FROM_COMMAND_LINE = 20  # every 20th run starts there
 IMPORT_SECONDS = 8.0
 
 
 def kills(folder: Path, options: Namespace) -> Iterator[Outcome]:
-    """All kills as one row."""
+    """Yield one row for all kills."""
     yield Killing(folder, options).all()
 
 
@@ -45,17 +45,18 @@ class Killing:
     def __init__(self, folder: Path, options: Namespace) -> None:
         self.folder = folder
         self.wanted = options.kills
-        self.before = write_in_place if options.unsafe else None
+        self.unsafe = options.unsafe
         self.rng = random.Random(options.seed)
         self.outcome = Outcome("kill -9, then resumed to the end")
         self.inside = self.runs = self.commands = 0
+        self.caught = False  # an unsafe writer
         cases = list(product(MINERS, MIXERS, VARIANTS, (0, 2)))
         self.rng.shuffle(cases)
         self.cases = sorted(cases, key=lambda case: cases.index(case) // len(MINERS))
 
     def all(self) -> Outcome:
-        """Kill until there were enough."""
-        while self.outcome.tried < self.wanted:
+        """Kill until there were enough; where writing is unsafe, until that shows."""
+        while self.outcome.tried < self.wanted and not self.caught:
             miner, mixer, variant, workers = self.cases[self.runs % len(self.cases)]
             loader = ["loader=stream", f"loader.workers={workers}"]
             case = [f"mining={miner}", f"mixer={mixer}", *VARIANTS[variant], *loader]
@@ -70,28 +71,32 @@ class Killing:
         return self.outcome
 
     def run(self, folder: Path, case: list[str]) -> None:
-        """One run, killed some times, against one that is not."""
+        """Kill one run some times and compare its end with that of an undisturbed run."""
         expected, seconds = uninterrupted(folder.with_suffix(".whole"), *case)
         name = " ".join(case)
         for number in range(KILLS_A_RUN):
-            command = number == 0 and self.runs % FROM_COMMAND_LINE == 0 and self.before is None
+            command = number == 0 and (self.runs + 1) % FROM_COMMAND_LINE == 0 and not self.unsafe
             killed = self.kill(folder, case, seconds, command=command)
             if not killed:
                 break
             reason = unreadable(folder)
             self.outcome.expect(not reason, f"{name}: the latest checkpoint: {reason}")
+            self.caught = self.unsafe and bool(reason)
+            if self.caught:
+                return
         child = Child(folder, *case)
         code = child.wait()
         self.outcome.expect(code == 0, f"{name}: exit {code}: {child.errors.read_text()}")
         if code == 0:
-            self.outcome.expect(digest(folder) == expected, f"{name}: another end")
+            self.outcome.expect(digest(folder) == expected, f"{name}: the end differs")
             taken = logged_steps(folder)
             once = taken == sorted(set(taken))
             self.outcome.expect(once, f"{name}: steps logged twice: {taken}")
 
     def kill(self, folder: Path, case: list[str], seconds: float, *, command: bool) -> bool:
-        """Start or go on, and kill; whether it died of it."""
-        child = CommandLine(folder, *case) if command else Child(folder, *case, before=self.before)
+        """Start or resume, and kill. Returns whether that is what ended it."""
+        before = write_in_place if self.unsafe else None
+        child = CommandLine(folder, *case) if command else Child(folder, *case, before=before)
         if self.rng.random() < IN_SAVE:
             wait_for_save(child, self.rng.randint(1, 4))
             time.sleep(self.rng.random() * SAVE_SECONDS)
@@ -106,7 +111,7 @@ class Killing:
 
 
 def unreadable(folder: Path) -> str:
-    """Why the latest checkpoint cannot be read; empty where it can, or there is none."""
+    """Say why the latest checkpoint cannot be read; empty if it can, or if there is none."""
     if not steps(folder):
         return ""
     try:
@@ -117,7 +122,7 @@ def unreadable(folder: Path) -> str:
 
 
 def write_in_place() -> None:
-    """Make saving unsafe: into the folder itself, file by file."""
+    """Make saving unsafe: file by file into the final folder."""
 
     def save(folder, step, model, state, config):
         """Write without a temporary folder."""

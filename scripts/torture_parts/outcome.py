@@ -1,4 +1,4 @@
-"""What a part found."""
+"""The outcome of one part."""
 
 from dataclasses import dataclass, field
 
@@ -14,10 +14,10 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Whether something was tried, and nothing failed."""
+        """Whether something was tried and nothing failed."""
         return self.tried > 0 and not self.failures
 
     def expect(self, holds: bool, otherwise: str) -> None:
-        """Note a failure."""
+        """Record a failure, described by `otherwise`, unless the condition holds."""
         if not holds:
             self.failures.append(otherwise)

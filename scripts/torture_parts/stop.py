@@ -1,4 +1,4 @@
-"""A signal at every forward pass of two epochs, also inside accumulation and validation."""
+"""SIGTERM at every forward pass of two epochs, including accumulation and validation."""
 
 import os
 import signal
@@ -19,16 +19,16 @@ CASES = {
 
 
 def stops(folder: Path, options: Namespace) -> Iterator[Outcome]:
-    """A row for each case."""
+    """Yield a row for each case."""
     for number, (name, case) in enumerate(CASES.items()):
         yield stop_everywhere(folder / str(number), name, case, options.stride)
 
 
 def stop_everywhere(folder: Path, name: str, case: list[str], stride: int) -> Outcome:
-    """Stop at each `stride`-th pass until one run comes to its end before it."""
+    """Stop at every `stride`-th pass, until a run finishes before that pass."""
     outcome = Outcome(f"stopped at every pass and resumed, {name}")
     expected, _ = uninterrupted(folder / "whole", *case)
-    for place in count(1, stride):
+    for place in count(stride, stride):
         where = folder / str(place)
         code = Child(where, *case, before=signal_at(place)).wait()
         if code == 0:
@@ -37,7 +37,7 @@ def stop_everywhere(folder: Path, name: str, case: list[str], stride: int) -> Ou
         resumed = Child(where, *case).wait()
         outcome.expect((code, resumed) == (143, 0), f"pass {place}: exit {code}, then {resumed}")
         if resumed == 0:
-            outcome.expect(digest(where) == expected, f"pass {place}: another end")
+            outcome.expect(digest(where) == expected, f"pass {place}: the end differs")
             taken = logged_steps(where)
             outcome.expect(taken == sorted(set(taken)), f"pass {place}: steps logged twice")
     outcome.found = f"{len(outcome.failures)} failures"
@@ -45,7 +45,7 @@ def stop_everywhere(folder: Path, name: str, case: list[str], stride: int) -> Ou
 
 
 def signal_at(place: int) -> Callable[[], None]:
-    """SIGTERM to oneself before the n-th forward pass, of training or of validation."""
+    """Return a hook that sends its process SIGTERM before the n-th forward pass."""
 
     def install() -> None:
         passes = count(1)

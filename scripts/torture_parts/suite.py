@@ -1,4 +1,4 @@
-"""What the test suite holds of the rest: not finite, bad data, bad config, untrusted files."""
+"""What the test suite covers: non-finite values, bad data, bad config, untrusted files."""
 
 import re
 import subprocess
@@ -11,16 +11,19 @@ from torture_parts.outcome import Outcome
 
 TESTS = Path(__file__).parents[2] / "tests"
 MODULES = {
-    "a loss or gradient that is not finite": ["test_guard.py", "test_nonfinite.py"],
+    "a non-finite loss or gradient": [
+        "training/test_nonfinite.py",
+        "training/test_nonfinite_runs.py",
+    ],
     "bad data": ["dataset"],
-    "bad config": ["test_typos.py", "test_explain.py", "test_limits.py"],
-    "untrusted files": ["untrusted"],
-    "two processes": ["test_distributed.py"],
+    "bad config": ["config/test_typos.py", "config/test_explain.py", "config/test_yaml_limits.py"],
+    "untrusted files": ["storage/untrusted"],
+    "two processes": ["distributed"],
 }
 
 
 def suites(_folder: Path, _options: Namespace) -> Iterator[Outcome]:
-    """A row for each."""
+    """Yield a row for each."""
     for what, modules in MODULES.items():
         paths = [str(TESTS / module) for module in modules]
         done = subprocess.run(

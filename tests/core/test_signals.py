@@ -1,52 +1,53 @@
-"""Signals to a real process: saved, the right exit code, no step repeated."""
+"""Signals to a real process: state saved, the right exit code, no step lost or repeated."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-import pytest
+from hostile import in_process
 from support import events, read_json
 
+from trainer.core.errors import BusyError
 from trainer.storage import checkpoint
 
-COMMAND = [
-    sys.executable,
-    "-m",
-    "trainer",
-    "quiet=true",
-    "threads=1",
-    "epochs=400",
-    "log.every=1st",
-]
+COMMAND = [sys.executable, "-m", "trainer", "quiet=true", "threads=1", "epochs=4000"]
+COMMAND += ["model=mlp", "dataset.val_fraction=0", "log.every=1st", "resume=auto"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_stop_and_resume(tmp_path, number, code):
-    command = [*COMMAND, f"hydra.run.dir={tmp_path}/run"]
+def training(command: list[str], folder: Path, steps: int) -> subprocess.Popen[str]:
+    """Start a run and wait until it has logged more than so many steps in all."""
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    log = tmp_path / "run" / "metrics.jsonl"
-    while not (log.exists() and log.stat().st_size > 5000):
+    log = folder / "metrics.jsonl"
+    while not (log.exists() and log.read_text().count("\n") > steps):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
-    if number == signal.SIGTERM:
-        busy = subprocess.run(
-            [*command, "resume=auto"], stderr=subprocess.PIPE, text=True, check=False
-        )
-        assert busy.returncode == 7
-        assert str(process.pid) in busy.stderr
+    return process
+
+
+def stopped(process: subprocess.Popen[str], number: signal.Signals, folder: Path) -> int:
+    """Signal the process, check how it ends, and return the step of its last checkpoint."""
     os.kill(process.pid, number)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == code
+    assert process.returncode == 128 + number
     assert error.count("\n") == 1
-    status = read_json(tmp_path / "run" / "status.json")
-    assert (status["state"], status["exit_code"]) == ("preempted", code)
-    stopped = checkpoint.steps(tmp_path / "run" / "checkpoints")[0]
-    assert events(tmp_path / "run")[-1]["step"] in (stopped - 1, stopped)
-    again = subprocess.run(
-        [*command, "resume=auto", f"steps={stopped + 50}", "resume_allow=[steps]"], check=False
-    )
-    assert again.returncode == 0
-    steps = [line["step"] for line in events(tmp_path / "run") if line["split"] == "train"]
-    assert steps == list(range(1, stopped + 51))
+    status = read_json(folder / "status.json")
+    assert (status["state"], status["exit_code"]) == ("preempted", 128 + number)
+    return checkpoint.steps(folder / "checkpoints")[0]
+
+
+def test_stopped_and_resumed(tmp_path, capsys):
+    """SIGTERM, then SIGINT to the resumed run; a second process in the folder is turned away."""
+    folder = tmp_path / "run"
+    command = [*COMMAND, f"hydra.run.dir={folder}"]
+    process = training(command, folder, 20)
+    assert in_process(folder, "resume=auto") == BusyError.exit_code == 7
+    assert str(process.pid) in capsys.readouterr().err
+    first = stopped(process, signal.SIGTERM, folder)
+    second = stopped(training(command, folder, first + 20), signal.SIGINT, folder)
+    steps = [line["step"] for line in events(folder) if line["split"] == "train"]
+    assert second > first
+    assert steps == list(range(1, len(steps) + 1))
+    assert steps[-1] in (second - 1, second)

@@ -1,9 +1,9 @@
-"""Two processes that train together do what one does."""
+"""Two processes that train together compute what one computes."""
 
 import faulthandler
 import multiprocessing
 import os
-import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -35,21 +35,25 @@ from trainer.storage import checkpoint
 from trainer.storage.run_folder import RunFolder, write_json
 
 COMMON = ("model=mlp", "device=cpu", "steps=12", "log.every=3st", "optimizer=sgd")
-LONG = ("steps=50", "log.every=5st")
+LONG = ("steps=24", "log.every=4st")
+UNEQUAL = ("loss.class_weights=balanced", "dataset.imbalance=10")
+PLATEAU = ("schedule=plateau", "schedule.patience=0", "batch_size=256")
 MASKS = ("dataset=digits_canvas", "dataset.subset=40", "task=segmentation", "batch_size=8")
 ROOT = Path(__file__).parents[2]
-SLOW = 240  # seconds on a busy machine, after which processes do not wait for each other in vain
+SLOW = 240  # seconds, on a busy machine, before processes that wait for each other give up
 UNLIKE = ("split", "images_per_second", "train_seconds")
 SCENARIOS: dict[str, tuple[str, ...]] = {
-    "plain": (
-        *LONG,
-        "batch_size=33",
+    "plain": (*LONG, "batch_size=33"),
+    "adam": (*LONG, "optimizer=adam", "clip=0.5", "accumulate=2", *UNEQUAL),
+    "chain": (
+        "mixer=chain",
+        "batch_size=16",
+        "warmup=constant",
+        "warmup.error=0.7",
+        "warmup.every=3st",
     ),
-    "adam": (*LONG, "optimizer=adam", "clip=0.5", "accumulate=2"),
-    "mixup": (*LONG, "mixer=mixup", "batch_size=31"),
-    "chain": ("mixer=chain", "batch_size=16"),
-    "augmented": ("augmentation=[shift]", "mixer=cutmix", "mixer.per_image=true"),
-    "ohem": (*LONG, "mining=ohem", "accumulate=2"),
+    "augmented": ("augmentation=[shift]", "mixer=cutmix", "mixer.per_image=true", *PLATEAU),
+    "ohem": (*LONG, "mining=ohem", "accumulate=2", "ema=0.9", "sampler=oversample"),
     "ohem_two_pass": ("mining=ohem_two_pass", "batch_size=64"),
     "hard_example": (*LONG, "mining=hard_example", "mining.warmup_epochs=0", "mining.keep=0.1"),
     "infobatch": ("mining=infobatch", "mining.delta=0", "batch_size=128"),
@@ -57,26 +61,22 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
     "selective": ("mining=selective_backprop", "batch_size=128"),
     "ghm": (*LONG, "loss=ghm", "loss.momentum=0.5"),
     "superloss": (*LONG, "loss=superloss", "loss.tau=mean", "accumulate=2"),
-    "class_weights": (*LONG, "loss.class_weights=balanced", "dataset.imbalance=10"),
     "few_rows": ("batch_size=3", "mining=ohem", "dataset.subset=200"),
     "sam": ("sam=0.05", "accumulate=2"),
-    "ema": ("ema=0.9", "sampler=oversample"),
     "swa": ("swa=0.5run", "batch_size=64", "dataset.val_fraction=0.3"),
-    "stream": ("loader=stream", "loader.workers=1", "mixer=mixup"),
-    "plateau": ("schedule=plateau", "schedule.patience=0", "batch_size=256"),
-    "warmup": ("warmup=constant", "warmup.error=0.7", "warmup.every=3st"),
+    "stream": (*LONG, "loader=stream", "loader.workers=1", "mixer=mixup", "batch_size=31"),
     "masks": (*MASKS, "model=unet", "model.width=4", "mining=ohem", "steps=4", "log.every=2st"),
 }
-GONE_ON = (
-    *("mining=hard_example", "mining.warmup_epochs=0", "mining.keep=0.2", "steps=60"),
+WHOLE = (
+    *("mining=hard_example", "mining.warmup_epochs=0", "mining.keep=0.2", "steps=40"),
     *("log.every=1st", "optimizer=adam"),
 )
-BEGUN = (*GONE_ON, "steps=20")
-RESUMED = ("resume=auto", "resume_allow=[steps]")
-RESUMES = {"ddp_begun": BEGUN, "ddp_after_one": (*GONE_ON, *RESUMED)}
+BEGUN = (*WHOLE, "steps=15")
+RESUMED = (*WHOLE, "resume=auto", "resume_allow=[steps]")
+RESUMES = {"ddp_begun": BEGUN, "ddp_after_one": RESUMED}
 SHARDED_RESUMES = {
     "fsdp_begun": (*BEGUN, "strategy=fsdp"),
-    "fsdp_after_one": (*GONE_ON, *RESUMED, "strategy=fsdp"),
+    "fsdp_after_one": (*RESUMED, "strategy=fsdp"),
 }
 SHARDED: dict[str, tuple[str, ...]] = {
     "fsdp": (*LONG, "strategy=fsdp", "batch_size=33"),
@@ -89,22 +89,20 @@ PLACE = dict(zip(NEEDED, ("1", "2", "1", "2", "127.0.0.1", "1"), strict=True))
 
 
 def run_in(world: World, folder: Path, *overrides: str) -> dict[str, Any]:
-    """Train as one of the processes of a world; what goes into result.json."""
+    """Train as one of the processes of a world; return what result.json would contain."""
     folder.mkdir(exist_ok=True)
     run = make_run(folder, *COMMON, *overrides, options={"world": world})
     run.console = Console(quiet=True, silent=True)
     run.folder = (RunFolder if world.is_main else NoFolder)(folder)
     for module in run.model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.eval()  # statistics of a batch are each process's own
-    with mock.patch(
-        "trainer.job.train.Ending.show_pictures"
-    ):  # its pictures take longer than the training
+            module.eval()  # each process has its own statistics of a batch
+    with mock.patch("trainer.job.train.Ending.show_pictures"):
         return run.do()
 
 
 def start(work: Callable[..., Any], *arguments: Any, size: int = 2) -> list[Any]:
-    """Several processes that work, as torchrun would start them; forked: torch is there already."""
+    """Start processes as torchrun would, but forked, since torch is imported already."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -113,7 +111,7 @@ def start(work: Callable[..., Any], *arguments: Any, size: int = 2) -> list[Any]
         about = (rank, size, rank, size, "127.0.0.1", port)
         environment = dict(zip(NEEDED, map(str, about), strict=True))
         process = context.Process(target=child, args=(environment, work, arguments))
-        with warnings.catch_warnings():  # Python 3.12 warns of threads that are not in use here
+        with warnings.catch_warnings():  # Python 3.12 warns of threads, which are not in use here
             warnings.simplefilter("ignore")
             process.start()
         started.append(process)
@@ -121,7 +119,7 @@ def start(work: Callable[..., Any], *arguments: Any, size: int = 2) -> list[Any]
 
 
 def child(environment: dict[str, str], work: Callable[..., Any], arguments: Any) -> None:
-    """Work in a forked process."""
+    """Do the work in a forked process, with the environment of its rank."""
     os.environ.update(environment)
     faulthandler.dump_traceback_later(SLOW, exit=True)
     work(*arguments)
@@ -129,14 +127,14 @@ def child(environment: dict[str, str], work: Callable[..., Any], arguments: Any)
 
 
 def end(processes: list[Any]) -> list[int]:
-    """The exit codes of processes."""
+    """Wait for processes; return their exit codes."""
     for process in processes:
         process.join()
     return [process.exitcode for process in processes]
 
 
 def train_all(folder: Path, scenarios: dict[str, tuple[str, ...]], strategy: str) -> None:
-    """Every scenario, one after the other, in one world."""
+    """Train every scenario, one after the other, in one world."""
     world = join(strategy, "cpu")
     for name, overrides in scenarios.items():
         result = run_in(world, folder / name, *overrides)
@@ -146,18 +144,25 @@ def train_all(folder: Path, scenarios: dict[str, tuple[str, ...]], strategy: str
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which two processes have run every scenario."""
+    """Folder of the runs of every scenario by two processes."""
     folder = tmp_path_factory.mktemp("two")
+    run_in(ALONE, folder / "one", *BEGUN)
     for strategy in ("ddp", "fsdp"):
-        run_in(ALONE, folder / f"{strategy}_after_one", *BEGUN)
+        shutil.copytree(folder / "one", folder / f"{strategy}_after_one")
     assert end(start(train_all, folder, SCENARIOS | RESUMES, "ddp")) == [0, 0]
     assert end(start(train_all, folder, SHARDED | SHARDED_RESUMES, "fsdp")) == [0, 0]
     return folder
 
 
+@pytest.fixture(scope="module")
+def whole(two: Path) -> dict[str, Any]:
+    """Result of one process that resumes after itself."""
+    return run_in(ALONE, two / "one", *RESUMED)
+
+
 @pytest.mark.parametrize("name", [*SCENARIOS, *SHARDED])
 def test_as_one_process(two, tmp_path, name):
-    """Losses and rates of each step, metrics, cost, difficulty store: those of one process."""
+    """Losses and rates of each step, metrics, cost, difficulty store equal those of one process."""
     overrides = [o for o in (SCENARIOS | SHARDED)[name] if not o.startswith("strategy")]
     alone = run_in(ALONE, tmp_path / name, *overrides)
     result = read_json(two / name / "result.json")
@@ -171,13 +176,13 @@ def test_as_one_process(two, tmp_path, name):
         assert line.keys() == other.keys()
         for key in line.keys() - set(UNLIKE):
             assert other[key] == pytest.approx(line[key], abs=1e-5), (key, line["step"])
-    own, others = history.open(tmp_path / name), history.open(two / name)
-    for field in own.fields:
-        np.testing.assert_allclose(own[field], others[field], atol=2e-2, err_msg=field)
+    own_store, other_store = history.open(tmp_path / name), history.open(two / name)
+    for field in own_store.fields:
+        np.testing.assert_allclose(own_store[field], other_store[field], atol=2e-2, err_msg=field)
 
 
 def cli(folder: Path, *arguments: str) -> None:
-    """What `python -m trainer` does, in an empty folder; stderr goes to a file of the process."""
+    """Run the command line in an empty folder; stderr goes to a file for each process."""
     os.chdir(folder)
     with Path(f"stderr-{os.environ['RANK']}").open("w") as errors:
         os.dup2(errors.fileno(), 2)
@@ -187,31 +192,31 @@ def cli(folder: Path, *arguments: str) -> None:
         main()
 
 
-def said(folder: Path) -> list[str]:
-    """What each process has said on stderr."""
+def errors_of(folder: Path) -> list[str]:
+    """Read what each process wrote to stderr."""
     return [path.read_text() for path in sorted(folder.glob("stderr-*"))]
 
 
 def wait_for(folder: Path, steps: int) -> None:
-    """Wait until a run has logged some steps."""
+    """Wait until a run has logged so many steps."""
     log = folder / "metrics.jsonl"
     while not log.exists() or log.read_text().count("\n") < steps:
         time.sleep(0.05)
 
 
 def test_one_folder(tmp_path):
-    """It is rank 0's, and nobody else makes one."""
+    """Rank 0 alone creates one."""
     assert end(start(cli, tmp_path, "steps=5")) == [0, 0]
     assert len(list(tmp_path.glob("outputs/*/*"))) == 1
     (folder,) = tmp_path.glob("outputs/*/*")
     assert read_json(folder / "status.json")["state"] == "finished"
     assert read_json(folder / "result.json")["processes"] == 2
     assert len(list(folder.glob("tensorboard/*"))) == 1
-    assert said(tmp_path) == ["", ""]
+    assert errors_of(tmp_path) == ["", ""]
 
 
 def test_a_signal_to_one_stops_all(tmp_path):
-    """At one step, with one checkpoint; gone on with, no step is missing or there twice."""
+    """All stop at the same step, with one checkpoint."""
     options = ("log.every=1st", "epochs=1000", "checkpoint.every=1000ep", "hydra.run.dir=run")
     started = start(cli, tmp_path, *options, "dataset.val_fraction=0")
     wait_for(tmp_path / "run", 8)
@@ -222,13 +227,13 @@ def test_a_signal_to_one_stops_all(tmp_path):
     assert read_json(tmp_path / "run" / "status.json")["state"] == "preempted"
     checkpoints = tmp_path / "run" / "checkpoints"
     (step,) = checkpoint.steps(checkpoints)
-    held = checkpoint.load(checkpoint.step_folder(checkpoints, step))
-    assert held.state["progress"]["step"] == step
-    assert [text.count("\n") for text in said(tmp_path)] == [1, 0]
+    saved = checkpoint.load(checkpoint.step_folder(checkpoints, step))
+    assert saved.state["progress"]["step"] == step
+    assert [text.count("\n") for text in errors_of(tmp_path)] == [1, 0]
 
 
 def test_one_killed(tmp_path):
-    """The other ends within a minute, says so, and its last checkpoint is whole."""
+    """The other ends within a minute and says why; its last checkpoint is complete."""
     options = ("log.every=1st", "epochs=1000", "checkpoint.every=5st", "hydra.run.dir=run")
     started = start(cli, tmp_path, *options, "batch_size=256", "dataset.val_fraction=0")
     wait_for(tmp_path / "run", 12)
@@ -236,15 +241,17 @@ def test_one_killed(tmp_path):
     os.kill(started[1].pid, signal.SIGKILL)
     assert end(started) == [1, -signal.SIGKILL]
     assert time.monotonic() - began < 60
-    assert said(tmp_path)[0] == "another process of the run has ended; go on with resume=auto\n"
+    error = errors_of(tmp_path)[0]
+    assert "another process" in error
+    assert "resume=auto" in error
     assert read_json(tmp_path / "run" / "status.json")["state"] == "failed"
-    held = checkpoint.latest(tmp_path / "run" / "checkpoints", pytest.fail)
-    assert held is not None
-    assert held.state["progress"]["step"] % 5 == 0
+    saved = checkpoint.latest(tmp_path / "run" / "checkpoints", pytest.fail)
+    assert saved is not None
+    assert saved.state["progress"]["step"] % 5 == 0
 
 
 def unreadable(folder: Path, *arguments: str) -> None:
-    """One process comes to a file that it cannot read."""
+    """Run the command line; rank 1 meets an image that it cannot read."""
 
     def broken(*_: Any) -> None:
         raise DataError("an image is damaged")
@@ -255,30 +262,29 @@ def unreadable(folder: Path, *arguments: str) -> None:
 
 
 def test_an_error_of_one_ends_all(tmp_path):
-    """It is told once, by the one that has it, and all exit by its code."""
+    """The rank that has it reports it, once; all exit with its code."""
     assert end(start(unreadable, tmp_path, "hydra.run.dir=run")) == [3, 3]
-    assert said(tmp_path) == ["", "rank 1: an image is damaged\n"]
+    assert errors_of(tmp_path) == ["", "rank 1: an image is damaged\n"]
     status = read_json(tmp_path / "run" / "status.json")
     assert (status["exit_code"], status["error"]) == (3, "rank 1: an image is damaged")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "line"),
+    ("arguments", "setting"),
     [
-        (["lr=1"], "lr=1: there is no such setting"),
-        (["mining=ohem", "mining.keep=2"], "mining.keep must be in"),
-        (["job=preview"], "job=preview runs in one process"),
+        (["lr=1"], "lr=1"),
+        (["mining=ohem", "mining.keep=2"], "mining.keep"),
     ],
 )
-def test_a_wrong_setting_is_one_line(tmp_path, monkeypatch, arguments, line):
-    """Rank 0's; torchrun ends the others then."""
+def test_a_wrong_setting_is_one_line(tmp_path, monkeypatch, arguments, setting):
+    """Rank 0 reports it; torchrun then ends the others."""
     monkeypatch.setattr(torchrun, "GRACE", SLOW)
     first, other = start(cli, tmp_path, *arguments)
     assert end([first]) == [2]
     other.terminate()
     end([other])
-    text, silence = said(tmp_path)
-    assert text.startswith(line)
+    text, silence = errors_of(tmp_path)
+    assert text.startswith(setting)
     assert text.count("\n") == 1
     assert not silence
     assert not (tmp_path / "outputs").exists()
@@ -287,58 +293,66 @@ def test_a_wrong_setting_is_one_line(tmp_path, monkeypatch, arguments, line):
 def test_whole_batch_loss_needs_one_process(tmp_path):
     run = make_run(tmp_path, *MASKS, "model=unet", "loss=dice", "loss.batch=true")
     run.world = mock.Mock(size=2)
-    with pytest.raises(ConfigError, match=r"loss.batch=true needs one process, got 2"):
+    with pytest.raises(ConfigError, match=r"loss\.batch=true .*\b2\b"):
         _ = run.data
 
 
+def test_a_job_for_one_process(tmp_path):
+    run = make_run(tmp_path, "job=preview")
+    run.world = mock.Mock(alone=False, size=2)
+    with pytest.raises(ConfigError, match="job=preview"):
+        run.check()
+
+
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_gone_on_with_by_another_number(two, tmp_path, strategy):
-    """Two processes after one, and one after two: to the end that one after one comes to."""
-    run_in(ALONE, tmp_path / "one", *BEGUN)
-    whole = run_in(ALONE, tmp_path / "one", *GONE_ON, *RESUMED)
+def test_resumed_by_another_number(two, whole, strategy):
+    """Two processes after one, and one after two, end where one after one ends."""
     after_one = read_json(two / f"{strategy}_after_one" / "result.json")
     own = f"strategy={strategy}" if strategy == "fsdp" else "strategy=auto"
-    after_two = run_in(ALONE, two / f"{strategy}_begun", *GONE_ON, *RESUMED, own)
+    after_two = run_in(ALONE, two / f"{strategy}_begun", *RESUMED, own)
     for result, name in ((after_one, "after_one"), (after_two, "begun")):
         assert result["test"] == pytest.approx(whole["test"], abs=1e-5)
         lines = events(two / f"{strategy}_{name}")
         seen = [line["step"] for line in lines if line["split"] == "train"]
-        assert seen[-40:] == [*range(21, 61)]
+        assert seen[-25:] == [*range(16, 41)]
 
 
-@pytest.mark.parametrize(
-    ("environment", "settings", "message"),
-    [
-        ({}, {"strategy": "ddp"}, "strategy=ddp needs torchrun: torchrun --nproc-per-node 2"),
-        ({}, {"strategy": "fsdp"}, "strategy=fsdp needs torchrun"),
-        ({"WORLD_SIZE": "2"}, {}, "WORLD_SIZE is set, but not RANK, LOCAL_RANK"),
-        (PLACE, {"strategy": "single"}, "torchrun has started 2 processes; take auto"),
-        (PLACE, {"device": "cuda:1"}, "device=cuda:1 is one device for 2 processes"),
-        (PLACE, {"batch_size": 1}, "batch_size=1 is less than one row for each of 2 processes"),
-        (PLACE, {"strategy": "fsdp", "ema": 0.9}, "ema=0.9 does not work with strategy=fsdp"),
-        (PLACE, {"strategy": "fsdp", "compile": True}, "compile=true does not work with"),
-        (
-            PLACE,
-            {"strategy": "fsdp", "finetune": {"freeze": "backbone"}},
-            "finetune.freeze=backbone does not work with strategy=fsdp",
-        ),
-    ],
-)
-def test_refused_before_torch(monkeypatch, environment, settings, message):
+FSDP = {"strategy": "fsdp"}
+REFUSED: list[tuple[dict[str, str], dict[str, Any], tuple[str, ...]]] = [
+    ({}, {"strategy": "ddp"}, ("strategy=ddp", "torchrun --nproc-per-node 2")),
+    ({}, FSDP, ("strategy=fsdp", "torchrun")),
+    ({"WORLD_SIZE": "2"}, {}, ("WORLD_SIZE", "RANK, LOCAL_RANK")),
+    (PLACE, {"strategy": "single"}, ("2 processes", "auto")),
+    (PLACE, {"device": "cuda:1"}, ("device=cuda:1", "2 processes")),
+    (PLACE, {"batch_size": 1}, ("batch_size=1", "2 processes")),
+    (PLACE, FSDP | {"ema": 0.9}, ("ema=0.9", "strategy=fsdp")),
+    (PLACE, FSDP | {"compile": True}, ("compile=true", "strategy=fsdp")),
+    (PLACE, FSDP | {"finetune": {"freeze": "backbone"}}, ("finetune.freeze=backbone", "fsdp")),
+]
+
+
+def check_here(settings: dict[str, Any]) -> None:
+    here = torchrun.place()
+    check_processes(settings, here.size, started=here.started)
+
+
+@pytest.mark.parametrize(("environment", "settings", "words"), REFUSED)
+def test_refused_before_torch(monkeypatch, environment, settings, words):
     for name in NEEDED:
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    here = torchrun.place()
-    with pytest.raises(ConfigError, match=re.escape(message)):
-        check_processes(config_of() | settings, here.size, started=here.started)
+    with pytest.raises(ConfigError) as caught:
+        check_here(config_of() | settings)
+    for word in words:
+        assert word in str(caught.value)
 
 
 def test_a_sweep_starts_its_own_processes(monkeypatch):
     torchrun.check_sweep(["-m", "seed=0,1"])
     for name, value in PLACE.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match="start it without torchrun"):
+    with pytest.raises(ConfigError, match="without torchrun"):
         torchrun.check_sweep(["-m", "seed=0,1"])
 
 
@@ -347,12 +361,12 @@ def test_a_sweep_starts_its_own_processes(monkeypatch):
     [(32, 2, [0, 16, 32]), (5, 2, [0, 2, 5]), (3, 2, [0, 3, 3]), (5, 4, [0, 2, 5, 5, 5])],
 )
 def test_rows_of_each_process(rows, number, ends):
-    """All rows, in order; never one alone, of which BatchNorm has no variance."""
+    """All rows, in order; never a single one, for which BatchNorm has no variance."""
     assert spans(rows, number) == ends
 
 
 def test_torchrun(tmp_path):
-    """A signal to torchrun reaches all: they stop at one step, and one checkpoint is written."""
+    """A signal to torchrun reaches all; they stop at one step and write one checkpoint."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
     options = ["model=mlp", "device=cpu", "threads=1", "epochs=1000", "log.every=1st"]
     options += ["dataset.val_fraction=0", "checkpoint.every=1000ep", "hydra.run.dir=run"]
@@ -372,5 +386,5 @@ def test_torchrun(tmp_path):
     checkpoints = tmp_path / "run" / "checkpoints"
     (step,) = checkpoint.steps(checkpoints)
     assert events(tmp_path / "run")[-1]["step"] in (step - 1, step)
-    (text,) = said(tmp_path)
-    assert text.count("stopped by signal 15; continue with resume=auto") == 1
+    (text,) = errors_of(tmp_path)
+    assert text.count("resume=auto") == 1

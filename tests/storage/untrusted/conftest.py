@@ -1,4 +1,4 @@
-"""A trained run, a copy of it to tamper with, and the file that a payload would create."""
+"""A trained run, a copy of it to tamper with, and the file that no payload may create."""
 
 import shutil
 import sys
@@ -22,13 +22,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(trained: Path, tmp_path: Path) -> Path:
-    """A copy of the run folder to tamper with."""
+    """A copy of the run folder, to tamper with."""
     return Path(shutil.copytree(trained, tmp_path / "copy"))
 
 
 @pytest.fixture
 def bait(tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module that creates the marker when it is imported."""
+    """A module that leaves the marker when it is imported."""
     source = f"from pathlib import Path\n\nPath({str(marker)!r}).touch()\nfunction = print\n"
     (tmp_path / "owned_by_import.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
