@@ -24,9 +24,7 @@ PAGES[".github/CONTRIBUTING.md"] = (ROOT / ".github" / "CONTRIBUTING.md").read_t
 README = PAGES["README.md"]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 BLOCKS = [(page, *found) for page, text in PAGES.items() for found in BLOCK.findall(text)]
-COMMAND = re.compile(
-    r"(\$ )?(python -m trainer|\./scripts/train\.sh|(srun )?torchrun .*-m trainer) "
-)
+COMMAND = re.compile(r"(python -m trainer|\./scripts/train\.sh|(srun )?torchrun .*-m trainer) ")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 UNREAL = {  # examples of components that one might add, and what is not a setting
     *("loss=brier", "loss.scale=abc", "loss.scale=-1", "loss=my_loss"),
@@ -39,12 +37,18 @@ def inline(text: str) -> list[str]:
     return re.findall(r"`([^`\n]+)`", BLOCK.sub("", text).replace("\n", " "))
 
 
+def joined(text: str) -> list[str]:
+    """The lines of a text, continuations joined."""
+    return re.sub(r" *\\\n *", " ", text).splitlines()
+
+
 def commands() -> list[str]:
-    """Every command of every page, in blocks and in sentences; those with `$` are run below."""
-    lines = [
-        line for _, _, block in BLOCKS for line in re.sub(r" *\\\n *", " ", block).splitlines()
-    ]
+    """Every command of pages and YAML comments; those shown with `$` are run below."""
+    lines = [line for _, _, block in BLOCKS for line in joined(block)]
     lines += [span for text in PAGES.values() for span in inline(text)]
+    for path in CONF.rglob("*.yaml"):
+        comments = re.findall(r"^#   (.*\n)", path.read_text(), re.MULTILINE)
+        lines += joined("".join(comments))
     return sorted({line for line in lines if COMMAND.match(line) and "GROUP=OPTION" not in line})
 
 
