@@ -14,6 +14,7 @@ import yaml
 from support import CONF, config_of, options
 
 from trainer.config.build import build
+from trainer.config.compose import sweep_hash
 from trainer.config.schema import GROUPS
 from trainer.loss import Loss
 
@@ -22,7 +23,7 @@ FOLDERS = (".", "conf", "conf/experiment", "scripts", "trainer", "tests")
 PAGES = {str(p): (ROOT / p).read_text() for p in (Path(f) / "README.md" for f in FOLDERS)}
 PAGES[".github/CONTRIBUTING.md"] = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
 README = PAGES["README.md"]
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 BLOCKS = [(page, *found) for page, text in PAGES.items() for found in BLOCK.findall(text)]
 COMMAND = re.compile(r"(python -m trainer|\./scripts/train\.sh|(srun )?torchrun .*-m trainer) ")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -128,14 +129,20 @@ def test_every_link_leads_somewhere(page: str) -> None:
     assert targets, "a page that leads nowhere"
 
 
-@pytest.mark.parametrize(
-    "block",
-    [block for _, language, block in BLOCKS if language == "python" and not block.startswith("# ")],
-)
-def test_python_examples_run(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def examples(page: str) -> list[str]:
+    """The Python blocks of a page, without those that show a file to add."""
+    blocks = [block for place, language, block in BLOCKS if (place, language) == (page, "python")]
+    return [block for block in blocks if not re.match(r"# \w+/", block)]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if examples(page)])
+def test_python_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each block continues from those before it."""
     monkeypatch.chdir(tmp_path)
+    names: dict = {"__name__": "example"}
     with torch.random.fork_rng():
-        exec(block, {"__name__": "example"})  # noqa: S102
+        for block in examples(page):
+            exec(compile(block, f"{page}: {block[:60]}", "exec"), names)  # noqa: S102
 
 
 @pytest.mark.parametrize("block", [block for _, _, block in BLOCKS if block.startswith("$ ")])
@@ -152,6 +159,14 @@ def test_the_output_shown_is_printed(block: str, tmp_path: Path) -> None:
     )
     for line in shown:
         assert line in done.stdout.splitlines()
+
+
+def test_the_sweep_folder_shown_is_that_of_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = re.findall(r"python -m (trainer -m .*)\n.*runs=outputs/sweep-(\w+)", README)
+    for command, folder in shown:
+        monkeypatch.setattr(sys, "argv", command.split())
+        assert sweep_hash() == folder
+    assert shown
 
 
 def test_the_example_of_a_component_works(monkeypatch: pytest.MonkeyPatch) -> None:
