@@ -1,5 +1,6 @@
-"""Every file of conf/experiment composes, says how it is run, and trains for a few steps."""
+"""Every file of conf/experiment composes, states its command and result, and trains a few steps."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,12 @@ FEW = ("steps=3", "dataset.subset=40", "dataset.val_fraction=0.005", "device=cpu
 MNIST = "trainer.dataset.mnist.Mnist"
 CLASSES = 10
 
-# What an experiment needs of another run: the settings of that one, and the one that names it.
+# Experiments that start from another run: the settings of that run, and the setting that names it.
 NEEDS = {
     "distillation": (("distill=none", "model=simple_cnn"), "distill.teacher"),
     "fine_tuning": (("dataset.classes=[0,1,2,3,4]",), "finetune.source"),
 }
-# What is too large for a few seconds, or too long for three steps; by how a name begins.
+# Settings that shrink what would take too long, by the start of the name; the last match counts.
 SMALLER = {
     "replicate/": ("model.depth=10", "schedule.milestones=[1st,2st]"),
     "replicate/resnet20": ("model.depth=8", "schedule.milestones=[1st,2st]"),
@@ -34,8 +35,8 @@ WIDE = "trainer.model.wide_resnet.WideResnet"
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They take longer than three steps."""
-    monkeypatch.setattr("trainer.job.train.Ending.show_pictures", lambda *_: None)
+    """Skip the pictures at the end of a run, which take longer than three steps."""
+    monkeypatch.setattr("trainer.job.train.Ending.show_pictures", lambda _: None)
 
 
 @pytest.fixture(scope="session")
@@ -53,31 +54,33 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def trained(folder: Path, *overrides: str) -> dict:
-    """Run an experiment with few steps; its result."""
+    """Run an experiment for a few steps and return its result."""
     arguments = [*overrides, *FEW]
     assert execute(config_of(*arguments), folder, arguments, [str(CONF)]) == 0
     return read_json(folder / "result.json")
 
 
 def smaller(name: str) -> list[str]:
-    """What makes an experiment small enough."""
-    found = [settings for start, settings in SMALLER.items() if name.startswith(start)]
+    """The overrides that make an experiment small enough."""
+    matches = [settings for start, settings in SMALLER.items() if name.startswith(start)]
     wide = config_of(f"experiment={name}")["model"]["_target_"] == WIDE
-    return [*(found[-1] if found else ()), *(["model.widen=1"] if wide else [])]
+    return [*(matches[-1] if matches else ()), *(["model.widen=1"] if wide else [])]
 
 
-def test_they_are_found():
+def test_experiments_are_found():
     assert {"mnist_hard_example", "replicate/base", "replicate/resnet20"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_says_how_it_is_run(name):
-    """It opens with its command, and only overrides: settings of its own would be misspelt ones."""
+def test_it_states_its_command_and_its_result(name):
+    """It opens with its command. A setting that the config lacks would be a misspelt one."""
     text = (FOLDER / f"{name}.yaml").read_text()
     assert text.startswith("# @package _global_\n# ")
     header = text[: text.index("\ndefaults:")]
     assert f"  python -m trainer experiment={name}" in header or f"-m experiment={name}" in header
-    assert "easured yet" in header or "2026-" in header, "neither an answer nor that it has none"
+    assert re.search(r"ot measured yet|\(20\d\d-\d\d-\d\d", header), (
+        "neither result nor its absence"
+    )
     settings = {key for key in yaml.safe_load(text) if key not in ("defaults", "hydra")}
     assert settings <= config_of().keys()
     assert config_of(f"experiment={name}") != config_of()

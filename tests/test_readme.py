@@ -1,47 +1,177 @@
-"""The README is true: its commands compose, its example works, its table names every option."""
+"""The READMEs are true: commands compose, links resolve, examples run, tables are complete."""
 
 import re
 import shlex
+import subprocess
 import sys
 import types
+from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from support import CONF, config_of, options
 
 from trainer.config.build import build
+from trainer.config.compose import sweep_hash
 from trainer.config.schema import GROUPS
 from trainer.loss import Loss
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
-COMMANDS = [
-    line.split("#")[0].strip()
-    for _, block in BLOCKS
-    for line in block.replace("\\\n", " ").splitlines()
-    if re.match(r"(\$ )?(python -m trainer|trainer|\./scripts/train\.sh) ", line)
-]
+ROOT = Path(__file__).parents[1]
+FOLDERS = (".", "conf", "conf/experiment", "scripts", "trainer", "tests")
+PAGES = {str(p): (ROOT / p).read_text() for p in (Path(f) / "README.md" for f in FOLDERS)}
+PAGES[".github/CONTRIBUTING.md"] = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
+README = PAGES["README.md"]
+BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+BLOCKS = [(page, *found) for page, text in PAGES.items() for found in BLOCK.findall(text)]
+COMMAND = re.compile(r"(python -m trainer|\./scripts/train\.sh|(srun )?torchrun .*-m trainer) ")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+UNREAL = {  # examples of components that one might add, and what is not a setting
+    *("loss=brier", "loss.scale=abc", "loss.scale=-1", "loss=my_loss"),
+    *("score=loss", "weights_only=True"),
+}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_commands_compose(command):
-    """Sweeps by their first value. The wrong command that shows an error is left to test_cli."""
-    words = shlex.split(command.removeprefix("$ ").removeprefix("python -m "))[1:]
-    overrides = [word for word in words if "=" in word and not word.startswith("-")]
-    if command.startswith("$ "):
-        pytest.skip("shows an error")
-    firsts = [re.sub(r"^([\w./]+=[^\[{,]*),.*", r"\1", override) for override in overrides]
-    assert config_of(*firsts)["job"]
+def inline(text: str) -> list[str]:
+    """The code spans of a page, outside its blocks."""
+    return re.findall(r"`([^`\n]+)`", BLOCK.sub("", text).replace("\n", " "))
 
 
-def test_there_are_commands():
-    assert len(COMMANDS) > 8
+def joined(text: str) -> list[str]:
+    """The lines of a text, continuations joined."""
+    return re.sub(r" *\\\n *", " ", text).splitlines()
 
 
-def test_the_example_of_a_component_works(tmp_path, monkeypatch):
-    """Class, YAML and test as they stand in the README."""
-    blocks = {block.splitlines()[0].lstrip("# "): block for _, block in BLOCKS}
+def commands() -> list[str]:
+    """Every command of pages and YAML comments; those shown with `$` are run below."""
+    lines = [line for _, _, block in BLOCKS for line in joined(block)]
+    lines += [span for text in PAGES.values() for span in inline(text)]
+    for path in CONF.rglob("*.yaml"):
+        comments = re.findall(r"^#   (.*\n)", path.read_text(), re.MULTILINE)
+        lines += joined("".join(comments))
+    return sorted({line for line in lines if COMMAND.match(line) and "GROUP=OPTION" not in line})
+
+
+def overrides(command: str) -> list[str]:
+    """The overrides of a command, of a sweep the first value of each."""
+    for shell, value in ((r"\$\{mining\[.*?\]\}", "none"), (r"\$\(\(.*?\)\)", "0")):
+        command = re.sub(shell, value, command)
+    words = shlex.split(command, comments=True)
+    last = max(i for i, word in enumerate(words) if word in ("trainer", "./scripts/train.sh"))
+    given = [word for word in words[last + 1 :] if "=" in word and not word.startswith("-")]
+    given = [word for word in given if not word.startswith(("hydra", "loss=my_loss"))]
+    return [re.sub(r"^([\w./]+=[^\[{,]*),.*", r"\1", word) for word in given]
+
+
+def slugs(text: str) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", BLOCK.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@cache
+def settings(group: str) -> set[str]:
+    """The settings that any option of a group has."""
+    nodes = [yaml.safe_load(path.read_text()) for path in (CONF / group).glob("*.yaml")]
+    names = {key for node in nodes for key in node}
+    return names | ({"mixers"} if group == "mixer" else set())
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_compose(command: str) -> None:
+    assert config_of(*overrides(command))["job"]
+
+
+def test_there_are_commands() -> None:
+    assert len(commands()) > 30
+    assert overrides("python -m trainer -m a=1,2 'b=[1,2]' hydra.run.dir=x  # c=3") == [
+        "a=1",
+        "b=[1,2]",
+    ]
+
+
+def exists(span: str) -> bool:
+    """Whether `name=value` of a sentence is an option or a setting of some option."""
+    name, _, value = span.partition("=")
+    first, *rest = name.split(".")
+    if first in ("experiment", "sweep"):
+        return (
+            value in ("", "NAME", "replicate/<paper>") or (CONF / first / f"{value}.yaml").is_file()
+        )
+    if first in GROUPS and not rest:
+        return set(re.split(r"[\[\],]", value)) <= {"", *options(first)}
+    if first in GROUPS:
+        return rest[0] in settings(first) | set(options(first)) | {"_target_"}
+    return first in config_of()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_setting_in_a_sentence_exists(page: str) -> None:
+    spans = {span for span in inline(PAGES[page]) if re.fullmatch(r"[\w.]+=[^ ]*", span)}
+    unknown = [s for s in spans - UNREAL if not s.startswith("hydra.") and not exists(s)]
+    assert not unknown
+
+
+def test_a_setting_that_does_not_exist_is_found() -> None:
+    wrong = ("mining=ohm", "mining.keeep=1", "epoch=3", "experiment=mnist")
+    assert not any(exists(span) for span in wrong)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    targets = [t for t in LINK.findall(BLOCK.sub("", PAGES[page])) if "://" not in t]
+    for target in targets:
+        name, _, anchor = target.partition("#")
+        path = (ROOT / page).parent / name if name else ROOT / page
+        assert path.exists(), f"{page}: {target}"
+        assert not anchor or anchor in slugs(path.read_text()), f"{page}: {target}"
+    assert targets, "a page that leads nowhere"
+
+
+def examples(page: str) -> list[str]:
+    """The Python blocks of a page, without those that show a file to add."""
+    blocks = [block for place, language, block in BLOCKS if (place, language) == (page, "python")]
+    return [block for block in blocks if not re.match(r"# \w+/", block)]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if examples(page)])
+def test_python_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each block continues from those before it."""
+    monkeypatch.chdir(tmp_path)
+    names: dict = {"__name__": "example"}
+    with torch.random.fork_rng():
+        for block in examples(page):
+            exec(compile(block, f"{page}: {block[:60]}", "exec"), names)  # noqa: S102
+
+
+@pytest.mark.parametrize("block", [block for _, _, block in BLOCKS if block.startswith("$ ")])
+def test_the_output_shown_is_printed(block: str, tmp_path: Path) -> None:
+    command, *shown = block.splitlines()
+    words = [sys.executable, *shlex.split(command)[2:]]
+    done = subprocess.run(
+        words,
+        check=False,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    for line in shown:
+        assert line in done.stdout.splitlines()
+
+
+def test_the_sweep_folder_shown_is_that_of_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = re.findall(r"python -m (trainer -m .*)\n.*runs=outputs/sweep-(\w+)", README)
+    for command, folder in shown:
+        monkeypatch.setattr(sys, "argv", command.split())
+        assert sweep_hash() == folder
+    assert shown
+
+
+def test_the_example_of_a_component_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The class, the YAML and the test that the README adds."""
+    blocks = {block.splitlines()[0].lstrip("# "): block for _, _, block in BLOCKS}
     module = types.ModuleType("trainer.loss.brier")
     exec(blocks["trainer/loss/brier.py"], module.__dict__)  # noqa: S102
     monkeypatch.setitem(sys.modules, "trainer.loss.brier", module)
@@ -52,7 +182,14 @@ def test_the_example_of_a_component_works(tmp_path, monkeypatch):
     tests["test_by_hand"]()
 
 
-def test_the_table_names_every_option():
+def test_the_readme_is_short_and_starts_with_two_commands() -> None:
+    assert len(README.splitlines()) <= 250
+    first = README[: README.index("**")]
+    assert "./scripts/train.sh" in first
+    assert "./scripts/test.sh" in first
+
+
+def test_the_table_of_groups_names_every_option() -> None:
     table = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", README, re.MULTILINE))
     assert set(table) >= set(GROUPS)
     for group in GROUPS:
@@ -60,6 +197,41 @@ def test_the_table_names_every_option():
         assert set(options(group)) <= named, f"{group}: {set(options(group)) - named}"
 
 
-def test_no_figure_is_missing():
-    assert "@" not in re.sub(r"@package|mixer@|TERM@", "", README)
-    assert (CONF.parent / ".github" / "dashboard.png").is_file()
+def test_the_table_of_settings_names_every_one() -> None:
+    named = set(re.findall(r"`(\w+)[.=`]", PAGES["conf/README.md"]))
+    assert config_of().keys() - set(GROUPS) <= named
+
+
+def test_every_experiment_and_script_has_a_line() -> None:
+    for path in (CONF / "experiment").glob("*.yaml"):
+        assert path.stem in PAGES["conf/experiment/README.md"], path.stem
+    scripts = [
+        p for p in (ROOT / "scripts").iterdir() if re.match(r"bench_|torture\.|.*\.sh", p.name)
+    ]
+    for path in scripts:
+        assert f"`{path.name}" in PAGES["scripts/README.md"], path.name
+
+
+def floors() -> list[set[str]]:
+    """The rooms of each floor as trainer/README.md draws them, the lowest first."""
+    rows = re.findall(r"^\| \d+ \|(.*)\|$", PAGES["trainer/README.md"], re.MULTILINE)
+    return [set(re.findall(r"`(\w+)`", row)) for row in reversed(rows)]
+
+
+def test_every_room_has_a_floor_and_a_line() -> None:
+    rooms = {path.parent.name for path in (ROOT / "trainer").glob("*/__init__.py")}
+    drawn = [room for floor in floors() for room in floor]
+    assert sorted(drawn) == sorted(rooms | {"__main__"})
+    section = PAGES["trainer/README.md"].split("\n## Rooms\n")[1].split("\n## ")[0]
+    lines = re.findall(r"^\| `(\w+)` \| ", section, re.MULTILINE)
+    assert sorted(lines) == sorted(rooms)
+
+
+def test_the_floors_drawn_are_those_that_are_checked() -> None:
+    assert floors() == pytest.importorskip("test_layout").FLOORS
+
+
+def test_no_figure_is_missing() -> None:
+    for page, text in PAGES.items():
+        assert "@" not in re.sub(r"@package|mixer@|TERM@", "", text), page
+    assert (ROOT / ".github" / "dashboard.png").is_file()
