@@ -23,7 +23,7 @@ TINY = ("epochs=1", "dataset.subset=200", "batch_size=64")
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
     """They take longer than so small a run."""
-    monkeypatch.setattr("trainer.job.train.Ending.show_pictures", lambda *_: None)
+    monkeypatch.setattr("trainer.job.train.Ending.show_pictures", lambda _: None)
 
 
 def table(folder) -> list[dict[str, str]]:
