@@ -86,9 +86,7 @@ def test_what_happens_in_the_warmup_counts_for_nothing():
 @pytest.mark.parametrize("t", [-5.0, 5.0])
 def test_a_metric_that_is_not_there_is_named_at_the_first_epoch_s_end(t):
     schedule = Plateau(monitor="val/iou")
-    with pytest.raises(
-        ValueError, match=r"schedule\.monitor=val/iou is none of: train/loss, val/loss"
-    ):
+    with pytest.raises(ValueError, match=r"schedule\.monitor=val/iou .*train/loss, val/loss"):
         schedule.observe({"train/loss": 1.0, "val/loss": 1.0}, t)
 
 

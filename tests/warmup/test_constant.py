@@ -72,9 +72,7 @@ def test_a_known_length_is_not_looked_for():
 def test_a_task_without_accuracy_needs_steps():
     warmup = Constant()
     warmup.bind(CLOCK)
-    with pytest.raises(
-        ValueError, match=r"warmup\.error needs train/accuracy; there are train/loss"
-    ):
+    with pytest.raises(ValueError, match=r"warmup\.error .*train/loss.*warmup\.steps"):
         warmup.observe({"train/loss": 1.0}, 8)
 
 

@@ -29,7 +29,7 @@ def exports(
 class SetBy:
     """An attribute that a method sets: reading it earlier raises RuntimeError, naming the method.
 
-    Once set, an instance's own value is found first, so nothing is checked on the way to it.
+    Once set, Python finds the instance's own value first, so later reads cost nothing.
     """
 
     def __init__(self, call: str) -> None:
@@ -41,7 +41,7 @@ class SetBy:
     def __get__(self, instance: object, owner: type) -> Any:
         if instance is None:
             return self
-        raise RuntimeError(f"{owner.__name__}.{self.name} is not set yet: call {self.call} first")
+        raise RuntimeError(f"{owner.__name__} lacks `{self.name}`: call {self.call} first")
 
 
 def set_by(call: str) -> Any:

@@ -1,8 +1,8 @@
-"""Losses: one value per element, never reduced."""
+"""Losses: unreduced, one value per example or pixel; `mean_loss` reduces them."""
 
 from typing import TYPE_CHECKING
 
-from trainer.core.batch import contract, spread
+from trainer.core.batch import contract, mean_loss, spread
 from trainer.core.lazy import exports
 from trainer.loss.base import Loss
 
@@ -43,6 +43,7 @@ __all__ = [
     "Sobolev",
     "SuperLoss",
     "contract",
+    "mean_loss",
     "spread",
 ]
 

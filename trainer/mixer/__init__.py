@@ -1,8 +1,8 @@
-"""Mixers: batches whose images are blends of several examples."""
+"""Mixers: blend the images of a batch with each other, and their labels with them."""
 
 from typing import TYPE_CHECKING
 
-from trainer.core.batch import Target
+from trainer.core.batch import Batch, Target
 from trainer.core.lazy import exports
 from trainer.mixer.base import Mixer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from trainer.mixer.ricap import Ricap
 
 __all__ = [
+    "Batch",
     "Chain",
     "Cutmix",
     "Mixer",
