@@ -71,10 +71,10 @@ def test_ignored_pixels_are_as_if_they_were_not_there(name):
     loss, rest = made(name), made(name)
     loss.ignore_index = 255
     masks, kept = MASKS.masked_fill(IGNORED, 255), ~IGNORED.flatten()
-    losses, counts = loss(LOGITS, masks), loss.denominator(masks)
+    losses, counts = loss.forward(LOGITS, masks), loss.denominator(masks)
     assert (losses[IGNORED] == 0).all()
     assert (counts[IGNORED] == 0).all()
-    expected = rest(ROWS[kept], MASKS.flatten()[kept])
+    expected = rest.forward(ROWS[kept], MASKS.flatten()[kept])
     torch.testing.assert_close(losses[~IGNORED], expected)
     torch.testing.assert_close(counts.sum(), rest.denominator(MASKS.flatten()[kept]).sum())
     batch = batch_of(masks, (~IGNORED).float())  # as the step weighs them

@@ -6,7 +6,7 @@ import torch
 
 from trainer.core.batch import Batch
 from trainer.core.seed import StepId
-from trainer.mining.importance import DECIDE_EVERY, Importance, drawn, gain, shares
+from trainer.mining.importance import DECIDE_EVERY, Importance, gain, inverted, shares
 
 LOSSES = torch.tensor([0.5, 3.0, 1.0, 0.25, 2.0, 0.25])
 SCORES = torch.tensor([1.0, 4.0, 2.0, 0.5, 2.0, 0.5])  # el2n's order need not be the loss's
@@ -42,12 +42,11 @@ def test_every_draw_enumerated_has_the_mean_of_the_pool():
     share = shares(SCORES)
     steps = 20_000  # a grid of uniform numbers: 10 shares of 1/20 and their like fall on it
     grid = (np.arange(steps, dtype=np.float32) + 0.5) / steps
-    rows = drawn(pool_of(6), share, grid)
-    torch.testing.assert_close(
-        rows.index[:, 0].bincount(minlength=6) / steps, share, atol=1.1 / steps, rtol=0
-    )
-    assert reduced(rows) == pytest.approx(LOSSES.mean().item(), rel=1e-3)
+    rows = inverted(share, torch.from_numpy(grid))
+    torch.testing.assert_close(rows.bincount(minlength=6) / steps, share, atol=1.1 / steps, rtol=0)
     weights = 1 / (6 * share)
+    drawn = (weights * LOSSES)[rows].mean().item()
+    assert drawn == pytest.approx(LOSSES.mean().item(), rel=1e-3)
     assert (share * weights * LOSSES).sum().item() == pytest.approx(LOSSES.mean().item(), rel=1e-6)
 
 

@@ -169,7 +169,7 @@ def test_stopped_in_an_epoch_and_resumed_is_identical(tmp_path):
         folder = tmp_path / f"stop-{after}"
         with pytest.raises(Interrupted):
             fitted(folder, "mining=infobatch", *RUN, stop_after=after)
-        held = checkpoint.latest(folder / "checkpoints", pytest.fail)
-        assert held.state["progress"]["epoch"] == epoch
-        assert held.state["progress"]["position"] > 0
+        saved = checkpoint.latest(folder / "checkpoints", pytest.fail)
+        assert saved.state["progress"]["epoch"] == epoch
+        assert saved.state["progress"]["position"] > 0
         assert digest(fitted(folder, "mining=infobatch", *RUN)) == expected

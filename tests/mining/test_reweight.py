@@ -53,27 +53,27 @@ def test_the_history_is_a_moving_average_that_begins_with_the_first_loss():
     ones = torch.ones(2)
     index = torch.tensor([[5], [7]])
     batch = Batch(torch.zeros(2, 1, 1, 1), index, ones[:, None], index, ones, ones)
-    held = [4.0, 8.0]
-    miner.observe(batch, torch.tensor(held))
-    assert miner.live[[5, 7]].tolist() == held, "no pull towards 0"
+    average = [4.0, 8.0]
+    miner.observe(batch, torch.tensor(average))
+    assert miner.live[[5, 7]].tolist() == average, "no pull towards 0"
     for losses in ([0.0, 4.0], [1.0, 1.0]):
         miner.observe(batch, torch.tensor(losses))
-        held = [0.75 * h + 0.25 * loss for h, loss in zip(held, losses, strict=True)]
-    assert miner.live[[5, 7]].tolist() == pytest.approx(held)
+        average = [0.75 * h + 0.25 * loss for h, loss in zip(average, losses, strict=True)]
+    assert miner.live[[5, 7]].tolist() == pytest.approx(average)
 
 
 def test_what_was_not_seen_has_the_weight_of_the_mean():
     miner = seen(IDS[:3], torch.tensor([1.0, 1.0, 4.0]))
     expected = torch.tensor([0.5, 0.5, 2, 1])
-    torch.testing.assert_close(miner.weights(IDS)[IDS], expected)
+    torch.testing.assert_close(miner.weights(miner.frozen, IDS)[IDS], expected)
     nothing = seen(IDS[:0], LOSSES[:0])
-    assert nothing.weights(IDS)[IDS].tolist() == [1] * 4
+    assert nothing.weights(nothing.frozen, IDS)[IDS].tolist() == [1] * 4
 
 
 def test_losses_of_zero_are_no_division_by_zero():
-    assert seen(losses=torch.zeros(4)).weights(IDS)[IDS].tolist() == [1] * 4
-    easy = seen(losses=torch.tensor([0.0, 1, 1, 2]), power=-1.0, clip=4.0).weights(IDS)
-    torch.testing.assert_close(easy[IDS], torch.tensor([4, 1, 1, 0.5]) / 1.625)
+    assert Reweight().weights(torch.zeros(4)).tolist() == [1] * 4
+    easy = Reweight(power=-1.0, clip=4.0).weights(torch.tensor([0.0, 1, 1, 2]))
+    torch.testing.assert_close(easy, torch.tensor([4, 1, 1, 0.5]) / 1.625)
 
 
 def test_a_blend_has_the_weight_of_its_largest_part():

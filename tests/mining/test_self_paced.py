@@ -31,15 +31,15 @@ def test_the_easiest_half_first_in_the_plans_order():
 
 def test_the_share_grows_in_a_straight_line():
     """From 0.5 in epoch 1 to 1 at 0.5 · 10 = 5, then all."""
-    shares = [SelfPaced(pool=0.5, until=0.5).share(epoch(number)) for number in range(1, 8)]
+    shares = [SelfPaced(pool=0.5, until=0.5).share(number, 10) for number in range(1, 8)]
     assert shares == pytest.approx([0.5, 0.625, 0.75, 0.875, 1, 1, 1])
-    whole = [SelfPaced(pool=0.2, until=1.0).share(epoch(n, total=5)) for n in range(1, 5)]
+    whole = [SelfPaced(pool=0.2, until=1.0).share(n, 5) for n in range(1, 5)]
     assert whole == pytest.approx([0.2, 0.4, 0.6, 0.8])
 
 
 @pytest.mark.parametrize(("until", "total"), [(0.0, 10), (0.1, 10), (0.5, 2), (1.0, 1)])
 def test_no_time_to_grow_is_all(until, total):
-    assert SelfPaced(until=until).share(epoch(1, total)) == 1
+    assert SelfPaced(until=until).share(1, total) == 1
 
 
 def test_against_a_slow_loop():

@@ -152,9 +152,12 @@ def test_mixing_ends(owned, until: str | None, epoch: int, step: int, mixes: boo
     assert (mixer(batch, StepId(0, epoch, step)) is not batch) is mixes
 
 
-def test_without_a_clock_mixing_does_not_end(owned) -> None:
+def test_an_end_needs_a_clock(owned) -> None:
+    """But for the first step, which a preview shows."""
     batch = owned(4)
-    assert Mixup(until="1st")(batch, StepId(0, 5, 50)) is not batch
+    assert Mixup(until="1st")(batch, StepId(0, 0, 0)) is not batch
+    with pytest.raises(RuntimeError, match=r"mixer\.until=1st .*bind_clock"):
+        Mixup(until="1st")(batch, StepId(0, 5, 50))
 
 
 @pytest.mark.parametrize(
@@ -174,7 +177,7 @@ def test_targets_without_a_meaning_are_refused(mixer: Mixer, targets: str) -> No
             mixer.bind(target)
             assert mixer.target == target
         else:
-            with pytest.raises(ValueError, match=rf"mixer=\w+ has no meaning for a {target}"):
+            with pytest.raises(ValueError, match=rf"mixer=\w+ cannot mix a {target}"):
                 mixer.bind(target)
 
 

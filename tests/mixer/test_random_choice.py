@@ -56,7 +56,7 @@ def test_a_batch_may_stay_unmixed(owned) -> None:
 
 @pytest.mark.parametrize("weights", [[1.0], [0.0, 0.0], [1.0, 1.0, 1.0]])
 def test_weights_are_checked(weights: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"mixer\.weights must have a number for each of a, b"):
+    with pytest.raises(ValueError, match=r"mixer\.weights .* a, b"):
         RandomChoice(mixers={"a": Mixup(), "b": Cutmix()}, weights=weights)
     with pytest.raises(ValueError, match=r"mixer\.weights must be in \[0, inf\)"):
         RandomChoice(mixers={"a": Mixup(), "b": Cutmix()}, weights=[-1.0, 1.0])

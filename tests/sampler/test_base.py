@@ -90,9 +90,9 @@ def test_classes_without_examples_are_left_out(uneven):
 
 
 def test_labels_that_are_no_classes_are_refused(uneven):
-    with pytest.raises(ValueError, match=r"sampler: this one draws by class, .* a vector here"):
+    with pytest.raises(ValueError, match=r"sampler: this one draws by class, .* vector targets"):
         by_class(replace(uneven, labels=torch.rand(98)))
-    with pytest.raises(ValueError, match=r"sampler: this one draws by class, .* a mask here"):
+    with pytest.raises(ValueError, match=r"sampler: this one draws by class, .* mask targets"):
         by_class(replace(uneven, labels=torch.zeros(98, 4, 4, dtype=torch.uint8)))
 
 

@@ -65,7 +65,7 @@ def test_wrong_settings_are_named(uneven):
         Weighted(weights="balance")
     with pytest.raises(ValueError, match=r"sampler\.weights has 2 values for 3 classes"):
         Weighted(weights=[1.0, 1]).prepare(uneven)
-    with pytest.raises(ValueError, match="all examples have weight 0"):
+    with pytest.raises(ValueError, match=r"all examples .* 0"):
         Weighted(weights=[0.0, 0, 0]).prepare(uneven)
 
 

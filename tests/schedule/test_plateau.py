@@ -86,9 +86,7 @@ def test_what_happens_in_the_warmup_counts_for_nothing():
 @pytest.mark.parametrize("t", [-5.0, 5.0])
 def test_a_metric_that_is_not_there_is_named_at_the_first_epoch_s_end(t):
     schedule = Plateau(monitor="val/iou")
-    with pytest.raises(
-        ValueError, match=r"schedule\.monitor=val/iou is none of: train/loss, val/loss"
-    ):
+    with pytest.raises(ValueError, match=r"schedule\.monitor=val/iou .*train/loss, val/loss"):
         schedule.observe({"train/loss": 1.0, "val/loss": 1.0}, t)
 
 
@@ -126,7 +124,7 @@ def test_a_run_without_validation_is_refused(tmp_path, capsys):
 
 
 def test_a_run_with_an_unknown_metric_is_refused(tmp_path):
-    wrong = r"schedule\.monitor=val/iou is no metric of this run\..* Metrics: train/loss, "
+    wrong = r"schedule\.monitor=val/iou .* Metrics: train/loss, "
     with pytest.raises(ConfigError, match=wrong):
         train(tmp_path / "run", "schedule=plateau", "schedule.monitor=val/iou")
     assert not (tmp_path / "run").exists()

@@ -1,5 +1,79 @@
 """Augmentations: batched on the device, each image with its own random parameters."""
 
-from trainer.augmentation.base import Augmentation, Geometric
+from typing import TYPE_CHECKING
 
-__all__ = ["Augmentation", "Geometric"]
+from trainer.augmentation.base import Augmentation, Geometric
+from trainer.core.lazy import exports
+
+if TYPE_CHECKING:
+    from trainer.augmentation.affine import Affine
+    from trainer.augmentation.augmix import Augmix
+    from trainer.augmentation.auto_augment import AutoAugment
+    from trainer.augmentation.color_jitter import ColorJitter
+    from trainer.augmentation.cutout import Cutout
+    from trainer.augmentation.gaussian_blur import GaussianBlur
+    from trainer.augmentation.gaussian_noise import GaussianNoise
+    from trainer.augmentation.horizontal_flip import HorizontalFlip
+    from trainer.augmentation.none import NoAugmentation
+    from trainer.augmentation.pca_jitter import PcaJitter
+    from trainer.augmentation.rand_augment import RandAugment
+    from trainer.augmentation.random_crop import RandomCrop
+    from trainer.augmentation.random_erasing import RandomErasing
+    from trainer.augmentation.random_resized_crop import RandomResizedCrop
+    from trainer.augmentation.random_scale import RandomScale
+    from trainer.augmentation.rotate import Rotate
+    from trainer.augmentation.scale_jitter import ScaleJitter
+    from trainer.augmentation.shift import Shift
+    from trainer.augmentation.trivial_augment import TrivialAugment
+    from trainer.augmentation.vertical_flip import VerticalFlip
+
+__all__ = [
+    "Affine",
+    "Augmentation",
+    "Augmix",
+    "AutoAugment",
+    "ColorJitter",
+    "Cutout",
+    "GaussianBlur",
+    "GaussianNoise",
+    "Geometric",
+    "HorizontalFlip",
+    "NoAugmentation",
+    "PcaJitter",
+    "RandAugment",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomResizedCrop",
+    "RandomScale",
+    "Rotate",
+    "ScaleJitter",
+    "Shift",
+    "TrivialAugment",
+    "VerticalFlip",
+]
+
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "Affine": "affine",
+        "Augmix": "augmix",
+        "AutoAugment": "auto_augment",
+        "ColorJitter": "color_jitter",
+        "Cutout": "cutout",
+        "GaussianBlur": "gaussian_blur",
+        "GaussianNoise": "gaussian_noise",
+        "HorizontalFlip": "horizontal_flip",
+        "NoAugmentation": "none",
+        "PcaJitter": "pca_jitter",
+        "RandAugment": "rand_augment",
+        "RandomCrop": "random_crop",
+        "RandomErasing": "random_erasing",
+        "RandomResizedCrop": "random_resized_crop",
+        "RandomScale": "random_scale",
+        "Rotate": "rotate",
+        "ScaleJitter": "scale_jitter",
+        "Shift": "shift",
+        "TrivialAugment": "trivial_augment",
+        "VerticalFlip": "vertical_flip",
+    },
+)

@@ -1,5 +1,24 @@
 """The group `compare`: confidence intervals for means over seeds and their differences."""
 
-from trainer.compare.base import Interval
+from typing import TYPE_CHECKING
 
-__all__ = ["Interval"]
+from trainer.compare.base import Interval
+from trainer.core.lazy import exports
+
+if TYPE_CHECKING:
+    from trainer.compare.bootstrap import Bootstrap
+    from trainer.compare.t import StudentT
+
+__all__ = [
+    "Bootstrap",
+    "Interval",
+    "StudentT",
+]
+
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "Bootstrap": "bootstrap",
+        "StudentT": "t",
+    },
+)

@@ -1,4 +1,4 @@
-"""What a step trains on: images, each a blend of K labelled examples."""
+"""Batches of images, each a blend of K labelled examples, and the mean of their losses."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -7,31 +7,40 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+TINY = 1e-30  # keeps 0 / 0 away where nothing counts
+
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch, or one chunk of it. Shapes with B rows and K labels a row.
+    """B images with K labels each, or a chunk of such a batch. `Batch.of` makes a plain one.
 
-    Where a mixer blended the targets themselves (masks, regression), K is 1 and the share is the
-    part that the row's own example has.
+    Where a mixer has blended the targets themselves (masks, regression), K is 1 and `shares` is
+    the part of each row that its own example makes up.
     """
 
     images: Tensor  # [B, C, H, W]
-    labels: Tensor  # [B, K, ...] K is 1 until a mixer runs
-    shares: Tensor  # [B, K] part of image b that is label k; rows sum to 1, but see below
-    index: Tensor  # [B, K] dataset id behind each label
+    labels: Tensor  # [B, K, ...]; K is 1 before mixing
+    shares: Tensor  # [B, K] part of image b that is label k; rows sum to 1 except as above
+    index: Tensor  # [B, K] dataset id of the example behind each label
     weight: Tensor  # [B] or [B, H, W] factor on the loss
-    count: Tensor  # [B] or [B, H, W] what the loss adds to the denominator
+    count: Tensor  # [B] or [B, H, W] term of the denominator
+
+    @classmethod
+    def of(cls, images: Tensor, labels: Tensor) -> "Batch":
+        """A batch of unmixed images [B, C, H, W] with labels [B, ...], each counting 1."""
+        ones = torch.ones(len(images), device=images.device)
+        index = torch.arange(len(images), device=images.device)[:, None]
+        return cls(images, labels[:, None], ones[:, None], index, ones, ones)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def with_images(self, images: Tensor) -> "Batch":
-        """The batch with other images [B, C, H, W]."""
+        """The batch with its images replaced by others [B, C, H, W]."""
         return Batch(images, self.labels, self.shares, self.index, self.weight, self.count)
 
     def rows(self, at: Tensor | slice) -> "Batch":
-        """The batch of the rows `at`, positions [b] or a slice."""
+        """The rows `at`, positions [b] or a slice, as a batch."""
         return Batch(
             self.images[at],
             self.labels[at],
@@ -42,7 +51,7 @@ class Batch:
         )
 
     def chunks(self, number: int) -> Iterator["Batch"]:
-        """The batch in at most `number` parts of nearly equal length, in order."""
+        """The batch in order, in at most `number` parts of nearly equal length."""
         if number == 1:
             yield self
             return
@@ -51,7 +60,7 @@ class Batch:
             yield self.rows(slice(start, start + size))
 
     def dominant(self) -> tuple[Tensor, Tensor]:
-        """Label [B, ...] and dataset id [B] with the largest share of each image."""
+        """The label [B, ...] and dataset id [B] with the largest share of each image."""
         if self.shares.shape[1] == 1:
             return self.labels[:, 0], self.index[:, 0]
         row = torch.arange(len(self.shares), device=self.shares.device)
@@ -60,11 +69,11 @@ class Batch:
 
 
 def blend(images: Tensor, parts: list[Batch], shares: list[Tensor]) -> Batch:
-    """The batch whose images [B, C, H, W] hold `shares[i]` [B] of `parts[i]`.
+    """A batch of the mixed images [B, C, H, W], which consist of `shares[i]` [B] of `parts[i]`.
 
-    Labels, shares and ids of the parts are laid side by side, so mixing what is already mixed
-    multiplies K. The weight of a mixed image is the product of its parts' weights (an importance
-    weight 1/(N p) of each draw); its count is the first part's.
+    Labels, shares and ids are concatenated along K, so mixing mixed images multiplies K. The
+    weight of a mixed image is the product of its parts' weights (an importance weight 1/(N p) of
+    each draw); its count is that of the first part.
     """
     weight = parts[0].weight
     for part in parts[1:]:
@@ -90,16 +99,53 @@ def contract(value: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
 
 
 def spread(values: Tensor, like: Tensor) -> Tensor:
-    """Values [B], or those of pixels, shaped so that they go with a tensor [B, ...]."""
+    """Values [B] or [B, H, W] reshaped to broadcast against a tensor [B, ...]."""
     if values.ndim == like.ndim:
         return values
     return values.reshape(*values.shape, *[1] * (like.ndim - values.ndim))
 
 
 def only(batch: Batch, mask: Tensor) -> Batch:
-    """The batch with weight and count 0 where the mask [B] or [B, H, W] is false."""
+    """The batch with weight and count 0 where a mask [B] or [B, H, W] is false."""
     weight, count = (spread(x, mask) * spread(mask, x) for x in (batch.weight, batch.count))
     return replace(batch, weight=weight, count=count)
 
 
+def mean_loss(
+    losses: Tensor, chosen: Batch | Tensor | None = None, counts: Tensor | None = None
+) -> Tensor:
+    """The mean of unreduced losses [B] or [B, H, W]: Σ weight·loss / Σ count, 0 if none counts.
+
+    `chosen` is a mask (bool, [B] or [B, H, W]): the mean over what it keeps; or weights (float):
+    Σ weight·loss over the number of losses; or the Batch of a mixer, with both. `counts` replaces
+    the 1 that a loss adds to the denominator: pass `loss.denominator(labels)` of a loss with class
+    weights or ignored pixels.
+    """
+    one = torch.ones((), dtype=losses.dtype, device=losses.device)
+    if isinstance(chosen, Batch):
+        weight, count = chosen.weight, chosen.count
+    elif chosen is not None and chosen.dtype == torch.bool:
+        weight = count = chosen
+        losses = losses.masked_fill(~spread(chosen, losses), 0.0)  # 0 · inf would be NaN
+    else:
+        weight, count = one if chosen is None else chosen, one
+    weight = spread(weight, losses) if weight.ndim else weight
+    count = (spread(count, losses) if count.ndim else count).expand_as(losses)
+    denominator = count.sum() if counts is None else (count * counts).sum()
+    return (weight * losses).sum() / denominator.clamp(min=TINY)
+
+
 Target = Literal["class", "mask", "vector", "image"]  # what the label of an example is
+
+
+def target_kind(labels: Tensor) -> Target:
+    """The kind of target that labels [B, ...] are, by their type and shape. Raises ValueError."""
+    kinds: dict[int, Target] = {1: "class", 3: "mask"}
+    if labels.is_floating_point():
+        kinds = {1: "vector", 2: "vector", 4: "image"}
+    if labels.ndim not in kinds:
+        shape = list(labels.shape)
+        raise ValueError(
+            f"labels must be classes, masks, vectors or images, got {labels.dtype} {shape}"
+        )
+    return kinds[labels.ndim]

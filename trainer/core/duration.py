@@ -3,9 +3,16 @@
 import math
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 PATTERN = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e-?[0-9]+)?)\s*(ep|st|run)\s*")
+BIND = "bind(Clock(steps_per_epoch, total))"
 ROUNDING = 1e-9  # relative: 0.07run of 100 steps comes out as 7.000000000000001
+
+if TYPE_CHECKING:
+    Length = str | float  # code may give a bare number, of steps
+else:
+    Length = str  # a config must name the unit: 10 might as well be epochs
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,47 @@ class Clock:
                 f"{setting} is {steps:.10g} steps, but the run has {run:.10g} "
                 f"steps{left}; shorten it, or train longer"
             )
+
+
+class NoClock(Clock):
+    """Stands in for the clock before `bind`: it knows lengths in steps alone."""
+
+    def __init__(self) -> None:
+        pass  # no fields: each would be a guess
+
+    def __getattr__(self, name: str) -> float:
+        if name not in ("steps_per_epoch", "total"):
+            raise AttributeError(name)
+        raise RuntimeError(f"Clock.{name} is unknown: call {BIND} first")
+
+    def steps(self, length: str) -> float:
+        """The length in steps. Raises RuntimeError for one in epochs or a share of the run."""
+        value, unit = parse(length)
+        if unit != "st":
+            raise RuntimeError(f"{length} needs a clock: call {BIND} first, or count in steps")
+        return value
+
+
+class FromClock:
+    """An attribute that `bind(clock)` sets: read earlier, it binds what is given in steps.
+
+    RuntimeError where that needs the length of an epoch or of the run. Once set, Python finds the
+    instance's own value first, so later reads cost nothing.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self
+        instance.bind(NoClock())
+        return vars(instance)[self.name]
+
+
+def from_clock() -> Any:
+    """Declare an attribute of any type that `bind(clock)` sets."""
+    return FromClock()
 
 
 class Every:
@@ -78,6 +126,11 @@ class Until:
     def passed(self, epoch: int, step: int) -> bool:
         """Whether it is over in epoch `epoch`, once `step` steps of the run are done."""
         return epoch >= self.epochs if self.by_epoch else step >= self.steps
+
+
+def in_units(length: Length) -> str:
+    """The length with its unit: a bare number, which only code can give, counts steps."""
+    return length if isinstance(length, str) else f"{length}st"
 
 
 def parse(duration: str, setting: str = "a duration") -> tuple[float, str]:

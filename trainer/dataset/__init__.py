@@ -1,5 +1,55 @@
 """Data sets: which images, which labels, and how they are split."""
 
+from typing import TYPE_CHECKING
+
+from trainer.core.lazy import exports
 from trainer.dataset.base import Data, Dataset, Images, Raw, Split
 
-__all__ = ["Data", "Dataset", "Images", "Raw", "Split"]
+if TYPE_CHECKING:
+    from trainer.dataset.cifar10 import Cifar10
+    from trainer.dataset.cifar100 import Cifar100
+    from trainer.dataset.digits import Digits
+    from trainer.dataset.digits_canvas import DigitsCanvas
+    from trainer.dataset.fashion_mnist import FashionMnist
+    from trainer.dataset.image_folder import ImageFolder
+    from trainer.dataset.mnist import Mnist
+    from trainer.dataset.oxford_pet import OxfordPet
+    from trainer.dataset.stl10 import Stl10
+    from trainer.dataset.svhn import Svhn
+    from trainer.dataset.voc_segmentation import VocSegmentation
+
+__all__ = [
+    "Cifar10",
+    "Cifar100",
+    "Data",
+    "Dataset",
+    "Digits",
+    "DigitsCanvas",
+    "FashionMnist",
+    "ImageFolder",
+    "Images",
+    "Mnist",
+    "OxfordPet",
+    "Raw",
+    "Split",
+    "Stl10",
+    "Svhn",
+    "VocSegmentation",
+]
+
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "Cifar10": "cifar10",
+        "Cifar100": "cifar100",
+        "Digits": "digits",
+        "DigitsCanvas": "digits_canvas",
+        "FashionMnist": "fashion_mnist",
+        "ImageFolder": "image_folder",
+        "Mnist": "mnist",
+        "OxfordPet": "oxford_pet",
+        "Stl10": "stl10",
+        "Svhn": "svhn",
+        "VocSegmentation": "voc_segmentation",
+    },
+)

@@ -1,6 +1,26 @@
 """Distillation: what a teacher adds to the loss."""
 
+from typing import TYPE_CHECKING
+
+from trainer.core.lazy import exports
 from trainer.distill.base import Distiller
 from trainer.distill.shared.teacher import Teacher
 
-__all__ = ["Distiller", "Teacher"]
+if TYPE_CHECKING:
+    from trainer.distill.none import NoDistiller
+    from trainer.distill.soft_target import SoftTarget
+
+__all__ = [
+    "Distiller",
+    "NoDistiller",
+    "SoftTarget",
+    "Teacher",
+]
+
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "NoDistiller": "none",
+        "SoftTarget": "soft_target",
+    },
+)

@@ -21,7 +21,7 @@ from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, StepId, seed_torch
 from trainer.distributed.world import World
 from trainer.mining import Miner
-from trainer.mining.base import of_examples
+from trainer.mining.base import example_ranks
 from trainer.training.step import Learned, Part, Step
 
 
@@ -252,7 +252,7 @@ class ParallelStep(Step):
             self.meter.add(plain, outputs, losses, step_id.step)
         if type(self.miner).observe is Miner.observe:
             return
-        seen = [of_examples(self.ranker(o, losses, b)) for b, o, losses in learned.seen]
+        seen = [example_ranks(self.ranker(o, losses, b)) for b, o, losses in learned.seen]
         ranks = torch.cat([torch.zeros(0, device=self.forward.device), *seen])
         labels = batch.labels if batch.labels.ndim < 4 else batch.index
         whole, (ranks,) = self.whole(replace(batch, labels=labels), given(part), ranks)

@@ -1,4 +1,4 @@
-"""What early stopping does."""
+"""The contract of early stopping."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -7,18 +7,18 @@ from trainer.core.metric import Mode
 
 
 class EarlyStopping(ABC):
-    """Reads the metrics of each epoch and says when to stop."""
+    """Decides after each epoch, from its metrics, whether the run stops."""
 
-    needs_val = True  # whether it reads metrics that a run without validation does not have
-    best_by: tuple[str, Mode] | None = None  # what the best weights are; None: checkpoint.monitor
+    needs_val = True  # whether it reads validation metrics
+    best_by: tuple[str, Mode] | None = None  # picks the best weights; None: checkpoint.monitor
 
     @abstractmethod
     def update(self, metrics: dict[str, float]) -> bool:
-        """Take the metrics of an epoch, named `val/loss` and so on; true to stop."""
+        """Take the metrics of an epoch, by name such as `val/loss`; returns True to stop."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What the checkpoint keeps."""
+        """State for the checkpoint: numbers, strings and plain containers."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
+        """Restore what `state_dict` returned."""

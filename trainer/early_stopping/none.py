@@ -4,10 +4,10 @@ from trainer.early_stopping.base import EarlyStopping
 
 
 class NoEarlyStopping(EarlyStopping):
-    """The run goes on to its end."""
+    """Lets the run train to its end."""
 
     needs_val = False
 
     def update(self, metrics: dict[str, float]) -> bool:
-        """Never."""
+        """Return False: never stop."""
         return False

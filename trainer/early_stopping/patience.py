@@ -1,4 +1,4 @@
-"""Stop when the monitored metric has not improved for some epochs."""
+"""Stop when the monitored metric has stopped improving."""
 
 from typing import Any, Literal
 
@@ -10,9 +10,8 @@ from trainer.early_stopping.base import EarlyStopping
 class Patience(EarlyStopping):
     """Stops after `patience` epochs in a row without an improvement of more than `min_delta`.
 
-    `mode` is `min` or `max`; `auto` is `min` for losses and errors, `max` for all else. With
-    `restore_best` the weights that are tested are the best by `monitor`, without it by
-    `checkpoint.monitor`.
+    `mode` auto is `min` for losses and errors, `max` for everything else. With `restore_best` the
+    tested weights are the best by `monitor`, otherwise by `checkpoint.monitor`.
     """
 
     def __init__(
@@ -35,10 +34,10 @@ class Patience(EarlyStopping):
         self.waited = 0
 
     def update(self, metrics: dict[str, float]) -> bool:
-        """True when patience is at its end."""
+        """Return True once patience runs out. Raises ValueError if the metric is missing."""
         if self.monitor not in metrics:
             known = ", ".join(metrics)
-            raise ValueError(f"early_stopping.monitor={self.monitor} is none of: {known}")
+            raise ValueError(f"early_stopping.monitor={self.monitor} is not a metric of: {known}")
         value = metrics[self.monitor]
         if better(value, self.best, self.mode, self.min_delta):
             self.best, self.waited = value, 0
@@ -47,9 +46,9 @@ class Patience(EarlyStopping):
         return self.waited >= self.patience
 
     def state_dict(self) -> dict[str, Any]:
-        """The best value and the epochs since."""
+        """The best value and the number of epochs since."""
         return {"best": self.best, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take both back."""
+        """Restore both."""
         self.best, self.waited = state["best"], state["waited"]

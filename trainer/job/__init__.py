@@ -1,1 +1,49 @@
 """Jobs: what a run does with its parts."""
+
+from typing import TYPE_CHECKING
+
+from trainer.core.lazy import exports
+
+if TYPE_CHECKING:
+    from trainer.job.compare import Compare
+    from trainer.job.diagnose import Diagnose
+    from trainer.job.evaluate import Evaluate
+    from trainer.job.examples import Examples
+    from trainer.job.find_batch_size import FindBatchSize
+    from trainer.job.find_lr import FindLr
+    from trainer.job.predict import Predict
+    from trainer.job.preview import Preview
+    from trainer.job.train import Train
+    from trainer.job.trial import Trial
+    from trainer.job.tune import Tune
+
+__all__ = [
+    "Compare",
+    "Diagnose",
+    "Evaluate",
+    "Examples",
+    "FindBatchSize",
+    "FindLr",
+    "Predict",
+    "Preview",
+    "Train",
+    "Trial",
+    "Tune",
+]
+
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "Compare": "compare",
+        "Diagnose": "diagnose",
+        "Evaluate": "evaluate",
+        "Examples": "examples",
+        "FindBatchSize": "find_batch_size",
+        "FindLr": "find_lr",
+        "Predict": "predict",
+        "Preview": "preview",
+        "Train": "train",
+        "Trial": "trial",
+        "Tune": "tune",
+    },
+)

@@ -1,5 +1,28 @@
 """Loaders: how a plan becomes batches on the device."""
 
+from typing import TYPE_CHECKING
+
+from trainer.core.lazy import exports
 from trainer.loader.base import Feed, Loader
 
-__all__ = ["Feed", "Loader"]
+if TYPE_CHECKING:
+    from trainer.loader.auto import Auto
+    from trainer.loader.memory import Memory
+    from trainer.loader.stream import Stream
+
+__all__ = [
+    "Auto",
+    "Feed",
+    "Loader",
+    "Memory",
+    "Stream",
+]
+
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "Auto": "auto",
+        "Memory": "memory",
+        "Stream": "stream",
+    },
+)

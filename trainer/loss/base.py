@@ -1,4 +1,4 @@
-"""What a loss does: a value per example (or pixel) for hard labels; the step alone reduces."""
+"""The contract of a loss: one value per example or pixel, for hard labels, never reduced."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -6,59 +6,78 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from trainer.core.batch import Batch
+from trainer.core.batch import Batch, contract
 
 
 class Loss(nn.Module, ABC):
-    """Base of all losses. Buffers of a loss are part of the checkpoint."""
+    """Base of all losses. A loss's persistent buffers are part of the checkpoint."""
 
-    targets: ClassVar[tuple[str, ...]] = ("class", "mask")  # kinds of label that it is for
+    targets: ClassVar[tuple[str, ...]] = ("class", "mask")  # kinds of target it accepts
     batchwise = False  # whether reweigh() needs survey() of the whole effective batch first
-    whole_batch = False  # whether the values of a chunk depend on all of it: no miner, no mixer
-    pixelwise = True  # whether a mask has a value for each pixel; otherwise one for each image
-    ignore_index: int | None = None  # the label of pixels that count nothing; the task's
+    whole_batch = False  # whether a value depends on the whole batch: no miner, no mixer
+    pixelwise = True  # whether a mask has one value per pixel rather than one per image
+    ignore_index: int | None = None  # label of the pixels to ignore, set by the task
 
     @abstractmethod
     def score(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Unreduced loss [B] (or [B, H, W]) of float32 outputs for hard labels [B, ...]."""
+        """Unreduced losses [B] or [B, H, W] of outputs [B, C, ...] for hard labels [B, ...]."""
 
     def count(self, labels: Tensor) -> Tensor:
-        """What each label [B] adds to the denominator: 1, or its class weight."""
+        """What each of the labels [B, ...] adds to the denominator: 1, or its class weight."""
         return torch.ones(labels.shape, device=labels.device)
 
     def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """`score`, with 0 where a pixel is to be ignored."""
+        """`score`, with 0 for ignored pixels."""
         if not self.ignores:
             return self.score(outputs, labels)
         losses = self.score(outputs, self.known(labels))
         return losses.masked_fill(labels == self.ignore_index, 0.0)
 
     def denominator(self, labels: Tensor) -> Tensor:
-        """`count`, with 0 where a pixel is to be ignored."""
+        """`count`, with 0 for ignored pixels."""
         if not self.ignores:
             return self.count(labels)
         return self.count(self.known(labels)).masked_fill(labels == self.ignore_index, 0.0)
 
     @property
     def uniform(self) -> bool:
-        """Whether every label counts 1, so that nothing need be looked up."""
+        """Whether every label counts 1, so that `denominator` need not be called."""
         return type(self).count is Loss.count and not self.ignores
 
     @property
     def ignores(self) -> bool:
-        """Whether pixels are left out here; what has one value for an image does so itself."""
+        """Whether pixels are ignored here; a loss with one value per image does it itself."""
         return self.pixelwise and self.ignore_index is not None
 
     def known(self, labels: Tensor) -> Tensor:
-        """The labels with a class, 0, in place of the one to be ignored."""
+        """The labels with class 0 in place of `ignore_index`."""
         return labels.masked_fill(labels == self.ignore_index, 0) if self.ignores else labels
 
     def prepare(self, class_counts: Tensor) -> None:
-        """Take what the loss needs of the training split: examples (or pixels) of each class."""
+        """Take the number of training examples (or pixels) of each class [C]."""
 
     def survey(self, losses: Tensor, outputs: Tensor, batch: Batch) -> None:
-        """Take statistics of the whole effective batch, once, without gradient."""
+        """Take statistics of the whole effective batch, once per step, without gradient."""
 
     def reweigh(self, losses: Tensor, outputs: Tensor, batch: Batch) -> Tensor:
-        """The losses [B] of a chunk after `survey`; called in training only."""
+        """The losses [B] or [B, H, W] of a chunk, reweighed by the survey. Training only."""
         return losses
+
+    def batch_losses(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Training losses [B] or [B, H, W] of a whole batch, mixed or not, before `mean_loss`.
+
+        All that a training step of the runner does: the share-weighted sum over the K labels of an
+        image, then `survey` and `reweigh`.
+        """
+        losses = contract(lambda labels: self.forward(outputs, labels), batch)
+        if self.batchwise:
+            with torch.no_grad():
+                self.survey(losses.detach(), outputs.detach(), batch)
+        return self.reweigh(losses, outputs, batch)
+
+    def unprepared(self, missing: str) -> RuntimeError:
+        """The error of a loss that lacks what `prepare` sets."""
+        return RuntimeError(
+            f"{type(self).__name__} lacks its {missing}: call prepare(class_counts), the number of "
+            "training examples of each class, first"
+        )

@@ -3,6 +3,8 @@
 Used for single labels by Wightman et al. 2021 (https://arxiv.org/abs/2110.00476).
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,23 +16,23 @@ from trainer.loss.base import Loss
 class BinaryCrossEntropy(Loss):
     """Mean over the classes of −[w·y log σ(z) + (1 − y) log(1 − σ(z))].
 
-    y is (1 − ε)·onehot + ε / C. The weight w of the positives is one number, or one per class.
+    y is (1 − ε)·onehot + ε / C. w, the weight of the positives, is a number or one per class.
     """
 
     pos_weight: Tensor
 
     def __init__(
-        self, *, label_smoothing: float = 0.0, pos_weight: float | list[float] = 1.0
+        self, *, label_smoothing: float = 0.0, pos_weight: float | Sequence[float] = 1.0
     ) -> None:
         super().__init__()
         within("loss.label_smoothing", label_smoothing, "[0, 1]")
         within("loss.pos_weight", pos_weight, "(0, inf)")
         self.label_smoothing = label_smoothing
-        self.per_class = isinstance(pos_weight, list)
+        self.per_class = not isinstance(pos_weight, (int, float))
         self.register_buffer("pos_weight", torch.tensor(pos_weight).reshape(-1), persistent=False)
 
     def prepare(self, class_counts: Tensor) -> None:
-        """Check that a list has one weight per class."""
+        """Raise ValueError unless a list has one weight per class."""
         given, classes = len(self.pos_weight), len(class_counts)
         if self.per_class and given != classes:
             raise ValueError(f"loss.pos_weight has {given} values for {classes} classes")
@@ -47,8 +49,9 @@ class BinaryCrossEntropy(Loss):
 
 
 def wrong_logits(outputs: Tensor, labels: Tensor) -> Tensor:
-    """Logits [B, C, ...] of the wrong answer to "is it this class?": −z for the label, z elsewhere.
+    """Logits of the wrong answer to "is it this class?": −z for the label, z for the others.
 
-    With these, |p − y| is σ and the cross entropy is −log(1 − σ), both free of cancellation.
+    [B, C, ...], [B, ...] → [B, C, ...]. With σ of these, |p − y| is σ and the cross entropy is
+    −log(1 − σ), both free of cancellation.
     """
     return outputs * torch.ones_like(outputs).scatter_(1, labels[:, None], -1.0)

@@ -4,6 +4,7 @@ Class weights: a list; `balanced`, N / (C n_c); or `effective_number`, (1 − β
 scaled to a mean of 1 (Cui et al. 2019, https://arxiv.org/abs/1901.05555, eq. 2).
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -22,22 +23,24 @@ class CrossEntropy(Loss):
     def __init__(
         self,
         *,
-        class_weights: list[float] | Literal["balanced", "effective_number"] | None = None,
+        class_weights: Sequence[float] | Literal["balanced", "effective_number"] | None = None,
         label_smoothing: float = 0.0,
         beta: float = 0.999,
     ) -> None:
         super().__init__()
         within("loss.label_smoothing", label_smoothing, "[0, 1]")
         within("loss.beta", beta, "[0, 1)")
-        if isinstance(class_weights, list):
+        weights = None
+        if class_weights is not None and not isinstance(class_weights, str):
             within("loss.class_weights", class_weights, "[0, inf)")
+            weights = torch.tensor(class_weights, dtype=torch.float32)
         self.class_weights = class_weights
         self.label_smoothing = label_smoothing
         self.beta = beta
-        self.register_buffer("weights", None, persistent=False)
+        self.register_buffer("weights", weights, persistent=False)
 
     def prepare(self, class_counts: Tensor) -> None:
-        """Turn the setting into one weight per class."""
+        """Compute the weights from the counts of the classes [C], or check how many there are."""
         if self.class_weights is None:
             return
         counts = class_counts.double().clamp(min=1)
@@ -47,7 +50,7 @@ class CrossEntropy(Loss):
             weights = (1 - self.beta) / (1 - self.beta**counts)
             weights = weights / weights.mean()
         else:
-            weights = torch.tensor(self.class_weights, dtype=torch.float64)
+            weights = torch.tensor(self.class_weights)
         if len(weights) != len(counts):
             raise ValueError(
                 f"loss.class_weights has {len(weights)} values for {len(counts)} classes"
@@ -55,21 +58,30 @@ class CrossEntropy(Loss):
         self.weights = weights.float()
 
     def score(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """[B, C], [B] → [B], torch's unreduced value."""
+        """[B, C], [B] → [B], torch's unreduced loss. Raises RuntimeError before `prepare`."""
+        weights = self.weights
+        if weights is not None:
+            weights = weights.to(outputs.dtype)
+        elif self.class_weights is not None:
+            raise self.unprepared("class weights")
         return F.cross_entropy(
             outputs,
             labels,
-            self.weights,
+            weights,
             reduction="none",
             label_smoothing=self.label_smoothing,
         )
 
     @property
     def uniform(self) -> bool:
-        """Whether there are no class weights."""
+        """Whether every label counts 1: there are no class weights."""
         own = type(self).count is CrossEntropy.count
         return own and self.weights is None and not self.ignores
 
     def count(self, labels: Tensor) -> Tensor:
         """The class weight of each label, as in torch's weighted mean."""
-        return super().count(labels) if self.weights is None else self.weights[labels]
+        if self.weights is not None:
+            return self.weights[labels]
+        if self.class_weights is not None:
+            raise self.unprepared("class weights")
+        return super().count(labels)

@@ -1,8 +1,8 @@
 """Soft Dice with plain sums (Drozdzal et al. 2016, https://arxiv.org/abs/1608.04117).
 
-1 − (2Σxy + s) / (Σx + Σy + s) for each class of each image, x the probability of the class and y
-its mask, the sums over the pixels; the mean over the classes. (Milletari et al. 2016,
-https://arxiv.org/abs/1606.04797, who began it, have squares below: Σx² + Σy².)
+1 − (2Σxy + s) / (Σx + Σy + s) for each class of each image, x being the probability of the class
+and y its mask, summed over the pixels; then the mean over the classes. (The original, Milletari et
+al. 2016, https://arxiv.org/abs/1606.04797, has squares in the denominator: Σx² + Σy².)
 """
 
 from typing import ClassVar, Literal
@@ -17,16 +17,16 @@ TINY = 1e-30  # keeps 0 / 0 away where s is 0 and a class has neither probabilit
 
 
 class Dice(Loss):
-    """One value for each image [B]; ignored pixels are in no sum.
+    """One value per image [B]; ignored pixels are left out of the sums.
 
-    A class that is absent from the image has 1 − s / (Σx + s) by the formula (`count`), which asks
-    for less of it where there is little and is nearly 1, without slope, where there is much; or it
-    is left out of the mean (`skip`), which never asks for less of it there. Without `background`
-    class 0 is left out of the mean too. An image with no class in the mean has a loss of 0.
+    A class absent from the image contributes 1 − s / (Σx + s) (`absent: count`), which penalizes
+    predicting a little of it and is flat and nearly 1 where a lot is predicted; or it is left out
+    of the mean (`skip`), which never penalizes it. Without `background` class 0 is left out too.
+    An image with no class left has a loss of 0.
 
-    With `batch` the sums are over the batch as well, and each image has the loss of the batch. That
-    is for training; in eval mode each image has its own, which does not depend on how the split is
-    cut into batches. An image all of whose pixels are ignored is 0 and does not count.
+    With `batch` the sums run over the whole batch and each image gets the loss of the batch. In
+    eval mode each image always has its own, which does not depend on how the split is batched. An
+    image whose pixels are all ignored has a loss of 0 and does not count.
     """
 
     targets: ClassVar[tuple[str, ...]] = ("mask",)
@@ -45,7 +45,7 @@ class Dice(Loss):
         within("loss.smooth", smooth, "[0, inf)")
         self.form = form
         self.smooth = smooth
-        self.whole_batch = batch  # one ratio: no mining, no mixing, one chunk, one process
+        self.whole_batch = batch  # so no mining, mixing, chunks or several processes
         self.background = background
         self.absent = absent
 
@@ -54,17 +54,17 @@ class Dice(Loss):
         return self.dice(outputs, labels) * self.count(labels)
 
     def count(self, labels: Tensor) -> Tensor:
-        """1 for each image [B] that has a pixel that is not ignored."""
+        """1 for each image [B] with a pixel that is not ignored, else 0."""
         return self.kept(labels).flatten(1).any(1).float()
 
     def kept(self, labels: Tensor) -> Tensor:
-        """Which pixels are not ignored, [B, H, W]."""
+        """Mask [B, H, W] of the pixels that are not ignored."""
         if self.ignore_index is None:
             return torch.ones_like(labels, dtype=torch.bool)
         return labels != self.ignore_index
 
     def dice(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """The mean over the classes, [B]."""
+        """The mean Dice loss over the classes, [B]."""
         both, given, wanted = self.sums(outputs, labels)
         total = given + wanted + self.smooth
         losses = 1 - (2 * both + self.smooth) / total.clamp(min=TINY)
@@ -74,7 +74,7 @@ class Dice(Loss):
         return ((use * losses).sum(1) / use.sum(1).clamp(min=1)).expand(len(outputs))
 
     def sums(self, outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Σxy, Σx and Σy of each class, [B, C]; [1, C] of the batch."""
+        """Σxy, Σx and Σy of each class, [B, C], or [1, C] over the whole batch."""
         kept = self.kept(labels)
         x = outputs.softmax(1) if self.form == "softmax" else outputs.sigmoid()
         x = x * kept[:, None]

@@ -1,6 +1,6 @@
-"""Cross entropy and soft Dice together, as in nnU-Net.
+"""Soft Dice plus cross entropy, as in nnU-Net.
 
-Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z; the weights are added here.
+Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z; the weights are an addition.
 """
 
 from typing import Literal
@@ -14,10 +14,10 @@ from trainer.loss.dice import Dice
 
 
 class DiceCrossEntropy(Dice):
-    """w_d·Dice + w_c·(the mean of the cross entropy over the image's pixels), [B].
+    """w_d·Dice + w_c·(mean cross entropy of the image's pixels), [B].
 
-    Ignored pixels are in neither. Both parts have one form: with `sigmoid` the cross entropy is
-    that of `bce`, the mean over the classes. With `batch` only Dice is of the whole batch.
+    Ignored pixels enter neither. Both parts have the same form: with `sigmoid` the cross entropy is
+    that of `bce`, the mean over the classes. `batch` applies to Dice alone.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class DiceCrossEntropy(Dice):
         )
 
     def cross_entropy(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """The mean over the pixels that are not ignored, [B]; 0 where all are."""
+        """The mean over the pixels that are not ignored, [B]; 0 if all are."""
         kept = self.kept(labels)
         labels = labels.masked_fill(~kept, 0)
         if self.form == "softmax":

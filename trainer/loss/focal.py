@@ -1,9 +1,10 @@
 """Focal loss (Lin et al. 2017, https://arxiv.org/abs/1708.02002), eq. 5: −α_t (1 − p_t)^γ log p_t.
 
-All from logits: log p_t and log(1 − p_t) stay exact where the probabilities are 0 or 1, so that a
-confident mistake keeps its gradient, and (1 − p_t)^γ has one for any γ ≥ 0.
+Computed from logits: log p_t and log(1 − p_t) stay exact where the probabilities are 0 or 1, so
+that a confident mistake keeps its gradient, and (1 − p_t)^γ is differentiable for any γ ≥ 0.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -18,10 +19,10 @@ from trainer.loss.bce import wrong_logits
 class Focal(Loss):
     """Cross entropy scaled by α_t (1 − p_t)^γ.
 
-    `softmax`: p_t is the probability of the label; α is one number per class. `sigmoid`: each class
-    is a question of its own, α weighs the positives and 1 − α the negatives; the mean is over the
-    classes. `auto` is no α for softmax and 0.25 for sigmoid. α is no class weight: the denominator
-    counts examples.
+    `softmax`: p_t is the probability of the label and α a list, one number per class. `sigmoid`:
+    one binary problem per class, with α for the positives and 1 − α for the negatives; the loss is
+    the mean over the classes. α `auto` is none for softmax and 0.25 for sigmoid. Unlike class
+    weights, α does not enter the denominator.
     """
 
     alphas: Tensor | None  # [C] for softmax
@@ -31,26 +32,26 @@ class Focal(Loss):
         *,
         form: Literal["softmax", "sigmoid"] = "softmax",
         gamma: float = 2.0,
-        alpha: float | list[float] | Literal["auto"] | None = "auto",
+        alpha: float | Sequence[float] | Literal["auto"] | None = "auto",
     ) -> None:
         super().__init__()
         within("loss.gamma", gamma, "[0, inf)")
         if alpha == "auto":
             alpha = 0.25 if form == "sigmoid" else None
-        if alpha is not None and isinstance(alpha, list) != (form == "softmax"):
+        per_class = isinstance(alpha, Sequence)
+        if alpha is not None and per_class != (form == "softmax"):
             wanted = "a list, one for each class," if form == "softmax" else "one number"
             raise ValueError(f"loss.alpha must be {wanted} with loss.form={form}, got {alpha}")
         if alpha is not None:
-            within("loss.alpha", alpha, "[0, inf)" if isinstance(alpha, list) else "[0, 1]")
-        per_class = isinstance(alpha, list)
+            within("loss.alpha", alpha, "[0, inf)" if per_class else "[0, 1]")
         self.form = form
         self.gamma = gamma
         self.alpha = None if per_class else alpha
-        alphas = torch.tensor(alpha) if per_class else None
+        alphas = torch.tensor(alpha, dtype=torch.float32) if per_class else None
         self.register_buffer("alphas", alphas, persistent=False)
 
     def prepare(self, class_counts: Tensor) -> None:
-        """Check that a list has one α per class."""
+        """Raise ValueError unless a list has one α per class."""
         if self.alphas is not None and len(self.alphas) != len(class_counts):
             given = len(self.alphas)
             raise ValueError(f"loss.alpha has {given} values for {len(class_counts)} classes")
@@ -60,14 +61,14 @@ class Focal(Loss):
         return (self.softmax if self.form == "softmax" else self.sigmoid)(outputs, labels)
 
     def softmax(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """The form on the label's probability."""
+        """The form `softmax`: [B, C], [B] → [B]."""
         log_p = outputs.log_softmax(1)
         log_other = log_p.scatter(1, labels[:, None], -torch.inf).logsumexp(1)
         losses = -self.factor(log_other) * log_p.gather(1, labels[:, None])[:, 0]
         return losses if self.alphas is None else self.alphas[labels] * losses
 
     def sigmoid(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """The one-vs-all form."""
+        """The form `sigmoid`: [B, C], [B] → [B]."""
         wrong = wrong_logits(outputs, labels)
         losses = -self.factor(F.logsigmoid(wrong)) * F.logsigmoid(-wrong)
         if self.alpha is not None:

@@ -1,4 +1,4 @@
-"""Any function f(output, target) as a loss."""
+"""An arbitrary function f(outputs, labels) as a loss."""
 
 import warnings
 from collections.abc import Callable
@@ -7,44 +7,52 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from trainer.config.build import import_callable
 from trainer.core.errors import ConfigError
+from trainer.core.option import import_path
 from trainer.loss.base import Loss
 
 Call = Callable[[Tensor, Tensor], Tensor]
 
 
 class Function(Loss):
-    """A function by import path, called with outputs, labels and the keywords `arguments`.
+    """A function, or its import path, called with outputs, labels and the keywords `arguments`.
 
-    One that returns one number is applied to each example, as a batch of one: by `torch.vmap`, or
-    in a loop where that cannot be. One that returns [B], or [B, H, W] for masks, is used as it is.
-    What two and three copies of one example return tells them apart, once.
+    A function that returns one number is applied to each example as a batch of one, by `torch.vmap`
+    or, where that fails, in a loop. One that returns [B], or [B, H, W] for masks, is called as it
+    is. The first call tells them apart by what two and three copies of an example return.
 
-    Where masks have ignored pixels, a function of whole images sees them as labelled (255) and has
-    to leave them out itself: `arguments: {ignore_index: 255}` for torch's.
+    A function of whole masks sees ignored pixels under their label (255) and must leave them out
+    itself: `arguments: {ignore_index: 255}` for torch's.
     """
 
     targets: ClassVar[tuple[str, ...]] = ("class", "mask", "vector", "image")
-    pixelwise = False  # until the function is found to return [B, H, W]
+    pixelwise = False  # unless the function turns out to return [B, H, W]
 
-    def __init__(self, *, function: str, arguments: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        function: str | Callable = F.cross_entropy,
+        arguments: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__()
-        self.path = function
-        self.function = partial(import_callable(function, "loss.function"), **(arguments or {}))
-        self.call: Call | None = None  # the function on a batch, once that is found
+        self.path = import_path(function)
+        found = function if callable(function) else import_callable(function, "loss.function")
+        self.function = partial(found, **(arguments or {}))
+        self.call: Call | None = None  # the function of a batch, found by the first call
 
     def prepare(self, class_counts: Tensor) -> None:
-        """Find out about masks now: the first step asks at its start whether pixels have values."""
+        """Set `pixelwise` for masks, which the first step reads before it calls the function."""
         if self.ignore_index is not None:
             labels = torch.zeros(1, 64, 64, dtype=torch.long)
-            with suppress(ConfigError):  # of a size that it may not be for
+            with suppress(ConfigError):  # the function may not accept this size
                 self.on_batch(torch.zeros(1, len(class_counts), 64, 64), labels)
 
     def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """`score`, once it is known whether pixels have values: those ignored are then 0."""
+        """`score`, with 0 for ignored pixels if the function returns one value per pixel."""
         self.on_batch(outputs, labels)
         return super().forward(outputs, labels)
 
@@ -53,12 +61,12 @@ class Function(Loss):
         call = self.on_batch(outputs, labels)
         if self.pixelwise or self.ignore_index is None:
             return call(outputs, labels)
-        counted = self.count(labels)  # the mean over no pixel would be NaN
+        counted = self.count(labels)  # the mean over no pixels would be NaN
         seen = torch.where(counted[:, None, None] > 0, labels, 0)
         return counted * call(outputs, seen)
 
     def count(self, labels: Tensor) -> Tensor:
-        """1 for each value; 0 for an image [B] all of whose pixels are ignored."""
+        """1 for each value, but 0 for an image [B] whose pixels are all ignored."""
         if self.pixelwise:
             return super().count(labels)
         if self.ignore_index is None:
@@ -66,7 +74,7 @@ class Function(Loss):
         return (labels != self.ignore_index).flatten(1).any(1).float()
 
     def on_batch(self, outputs: Tensor, labels: Tensor) -> Call:
-        """The function on a batch."""
+        """The function of a batch, found on the first call."""
         if self.call is None:
             if self.ignore_index is not None:
                 labels = labels.masked_fill(labels == self.ignore_index, 0)
@@ -74,9 +82,9 @@ class Function(Loss):
         return self.call
 
     def find(self, outputs: Tensor, labels: Tensor) -> Call:
-        """The function on a batch, by what it returns for two examples and for three."""
+        """The function of a batch, by the shapes it returns for two examples and for three."""
         devices = [outputs.device] if outputs.is_cuda else []
-        with torch.no_grad(), torch.random.fork_rng(devices):  # a resumed run finds it once more
+        with torch.no_grad(), torch.random.fork_rng(devices):  # a resumed run calls this again
             two, three = (self.returned(copies(outputs, n), copies(labels, n)) for n in (2, 3))
             if two.numel() == three.numel() == 1:
                 return self.by_example(copies(outputs, 2), copies(labels, 2))
@@ -92,7 +100,7 @@ class Function(Loss):
         )
 
     def returned(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """What the function returns. Raises ConfigError where that is no tensor."""
+        """What the function returns. Raises ConfigError if it fails or returns no tensor."""
         try:
             value = self.function(outputs, labels)
         except Exception as error:
@@ -105,7 +113,7 @@ class Function(Loss):
         return value
 
     def by_example(self, outputs: Tensor, labels: Tensor) -> Call:
-        """The function on each example, vectorised if that works here."""
+        """The function applied to each example, vectorised where `torch.vmap` can."""
 
         def one(outputs: Tensor, label: Tensor) -> Tensor:
             return self.function(outputs[None], label[None]).reshape(())
@@ -115,7 +123,7 @@ class Function(Loss):
 
         vectorised = torch.vmap(one, randomness="different")
         try:
-            with warnings.catch_warnings(action="error"):  # it warns where it would be a loop
+            with warnings.catch_warnings(action="error"):  # vmap warns when it loops
                 vectorised(outputs, labels)
         except Exception:
             return loop
@@ -123,5 +131,5 @@ class Function(Loss):
 
 
 def copies(values: Tensor, number: int) -> Tensor:
-    """The first row of [B, ...], `number` times."""
+    """The first row of [B, ...] repeated, [number, ...]."""
     return values[:1].repeat_interleave(number, 0)

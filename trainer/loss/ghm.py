@@ -1,7 +1,7 @@
-"""Gradient harmonising, GHM-C (Li, Liu, Wang 2019, https://arxiv.org/abs/1811.05181).
+"""Gradient harmonizing mechanism, GHM-C (Li, Liu, Wang 2019, https://arxiv.org/abs/1811.05181).
 
 With one sigmoid per class, g = |p − y| is the size of the gradient on that logit. An element (an
-example and class) weighs total / (elements in its bin of g) / (bins that are not empty), as in the
+example and a class) has the weight total / (elements in its bin of g) / (non-empty bins), as in the
 authors' code, https://github.com/libuyu/GHM_Detection.
 """
 
@@ -11,26 +11,26 @@ from torch import Tensor
 
 from trainer.core.batch import Batch, contract, spread
 from trainer.core.ranges import within
-from trainer.loss.base import Loss
 from trainer.loss.bce import wrong_logits
+from trainer.loss.shared.reweighed import Reweighed
 
 
-class Ghm(Loss):
-    """Sigmoid cross entropy weighed down where many gradients are alike; mean over the classes.
+class Ghm(Reweighed):
+    """Sigmoid cross entropy that weighs less where many gradients are alike; mean over the classes.
 
-    Elements are counted over the whole effective batch by the weights of their rows: a row that is
-    left out (weight 0) is not counted, one that stands for two counts twice, one that is added
-    counts as much as it is trained on. A mixed image is K labelled ones, each counted and weighed
-    by its share.
+    Elements are counted over the whole effective batch, each by the weight of its row: dropped rows
+    (weight 0) do not count, a row with weight 2 counts twice. A mixed image counts as K labelled
+    images, each by its share.
 
-    With `momentum` the counts are running means, as shares of the batch's total, over the batches
-    in which the bin was not empty; each begins at its first value, where the authors' code begins
-    at 0 and its first weights are 1 / (1 − momentum) too large. `score` is the unweighed loss.
+    With `momentum` a bin's count is a running mean of its share of the batch's total, over the
+    batches in which it was not empty. It starts at its first value; the authors' code starts at 0,
+    which makes its first weights 1 / (1 − momentum) times too large. `score` is the unweighted
+    loss.
     """
 
     batchwise = True
-    density: Tensor  # [bins] running share of the elements in each bin; 0: never one
-    weights: Tensor  # [bins] of the elements of the surveyed batch
+    density: Tensor  # [bins] running share of the elements; 0: none so far
+    weights: Tensor  # [bins] for the elements of the surveyed batch
 
     def __init__(self, *, bins: int = 10, momentum: float = 0.0) -> None:
         super().__init__()
@@ -47,6 +47,7 @@ class Ghm(Loss):
 
     def survey(self, losses: Tensor, outputs: Tensor, batch: Batch) -> None:
         """Count the elements of each bin and set the bins' weights."""
+        self.surveyed = True
         counts = self.counts(outputs, batch)
         filled, density = counts > 0, counts / counts.sum()
         smooth = torch.lerp(density, self.density, self.momentum)
@@ -59,26 +60,27 @@ class Ghm(Loss):
         self.weights.copy_(torch.where(filled.any(), weights, self.weights))
 
     def reweigh(self, losses: Tensor, outputs: Tensor, batch: Batch) -> Tensor:
-        """Losses [B] with the weights of the survey, which carry no gradient."""
+        """Losses [B] by the weights of the survey, which carry no gradient."""
+        self.require_survey()
         return contract(lambda labels: self.weighed(outputs, self.known(labels)), batch)
 
     def weighed(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """[B, C], [B] → [B]."""
+        """Losses by the bins' weights: [B, C], [B] → [B]."""
         wrong = wrong_logits(outputs, labels)
         return -(self.weights[self.bin(wrong)] * F.logsigmoid(-wrong)).mean(1)
 
     def counts(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Elements in each bin [bins], by the weights of their rows."""
+        """The number of elements in each bin [bins], by the weights of their rows."""
         rows = contract(lambda labels: self.rows(outputs, self.known(labels)), batch)
         weight = spread(batch.weight[:, None], rows)
         return (weight * rows).transpose(0, 1).flatten(1).sum(1)
 
     def rows(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """How many of each row's classes fall in each bin, [B, bins, ...]."""
+        """The number of each row's classes in each bin, [B, bins, ...]."""
         at = self.bin(wrong_logits(outputs, labels))
         rows = torch.zeros(len(at), self.bins, *at.shape[2:], device=at.device)
         return rows.scatter_add_(1, at, torch.ones_like(at, dtype=rows.dtype))
 
     def bin(self, wrong: Tensor) -> Tensor:
-        """The bin of g = σ(wrong) for each element; the last one holds g = 1 too."""
+        """The bin of g = σ(wrong) for each element; the last one includes g = 1."""
         return (wrong.detach().sigmoid() * self.bins).long().clamp_(0, self.bins - 1)

@@ -1,4 +1,4 @@
-"""Huber's loss (Huber 1964, https://doi.org/10.1214/aoms/1177703732): squares, then lines."""
+"""Huber loss (Huber 1964, https://doi.org/10.1214/aoms/1177703732): quadratic, then linear."""
 
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,10 +1,9 @@
 """Logit-adjusted cross entropy (Menon et al. 2021, https://arxiv.org/abs/2007.07314).
 
-With the priors π of the training split added while training, the logits that are left learn what
-a balanced test set asks for, so predictions are made without them.
+With the priors π of the training split added during training, the logits themselves come to fit a
+balanced test set; predictions are made without the priors.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -13,26 +12,29 @@ from trainer.loss.base import Loss
 
 
 class LogitAdjusted(Loss):
-    """Cross entropy of z + τ·log π in training mode, of z itself in eval mode.
+    """Cross entropy of z + τ·log π in training mode, and of z in eval mode.
 
-    An absent class counts as one example: log 0 would make each of its losses infinite.
+    A class without examples counts as having one, since log 0 would make its losses infinite.
     """
 
-    adjustment: Tensor  # [C] τ·log π; 0 until prepare()
+    adjustment: Tensor | None  # [C] τ·log π; set by prepare()
 
     def __init__(self, *, tau: float = 1.0) -> None:
         super().__init__()
         within("loss.tau", tau, "[0, inf)")
         self.tau = tau
-        self.register_buffer("adjustment", torch.zeros(1), persistent=False)
+        self.register_buffer("adjustment", None, persistent=False)
 
     def prepare(self, class_counts: Tensor) -> None:
-        """Take the priors from the examples of each class [C]."""
+        """Compute the priors from the number of training examples of each class [C]."""
         counts = class_counts.double().clamp(min=1)
         self.adjustment = (self.tau * (counts / counts.sum()).log()).float()
 
     def score(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """[B, C], [B] → [B]."""
+        """[B, C], [B] → [B]. Raises RuntimeError in training mode before `prepare`."""
         if self.training:
-            outputs = outputs + self.adjustment.reshape(-1, *[1] * (outputs.ndim - 2))
+            adjustment = self.adjustment
+            if adjustment is None:
+                raise self.unprepared("class priors")
+            outputs = outputs + adjustment.reshape(-1, *[1] * (outputs.ndim - 2))
         return F.cross_entropy(outputs, labels, reduction="none")

@@ -1,4 +1,4 @@
-"""Poly-1 (Leng et al. 2022, https://arxiv.org/abs/2204.12511): the first polynomial term changed.
+"""Poly-1 (Leng et al. 2022, https://arxiv.org/abs/2204.12511), the first polynomial term changed.
 
 −log p_y = Σ_j (1 − p_y)^j / j; Poly-1 adds ε to the factor of (1 − p_y).
 """
@@ -12,7 +12,7 @@ from trainer.loss.base import Loss
 
 
 class Poly1(Loss):
-    """Cross entropy + ε·(1 − p_y). Below ε = −1 the loss would rise as p_y nears 1."""
+    """Cross entropy + ε·(1 − p_y). Below ε = −1 it would rise as p_y nears 1."""
 
     def __init__(self, *, epsilon: float = 1.0) -> None:
         super().__init__()

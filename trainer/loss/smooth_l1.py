@@ -1,4 +1,4 @@
-"""Smooth L1 (Girshick 2015, https://arxiv.org/abs/1504.08083, eq. 3): Huber's loss over β."""
+"""Smooth L1 (Girshick 2015, https://arxiv.org/abs/1504.08083, eq. 3): Huber loss over β."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,7 +10,7 @@ from trainer.loss.shared.regression import Regression
 class SmoothL1(Regression):
     """½d²/β where |d| < β, else |d| − ½β, d being u − v; the mean over the target's elements.
 
-    Its slope far out is 1 whatever β is; that of `huber` is δ.
+    For large errors its slope is 1, where that of `huber` is δ.
     """
 
     def __init__(self, *, beta: float = 1.0) -> None:

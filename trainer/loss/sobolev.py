@@ -3,7 +3,7 @@
 `difference`: ‖u − v‖² + λ‖∇u − ∇v‖², ∇ the forward differences between neighbours in y and in x.
 `fourier`: Σ_ξ (1 + λ|ξ|²)^s |û − v̂|², the orthonormal transform, ξ = 2π·fftfreq in radians a pixel.
 With λ = 1 the latter is the norm of H^s. Both are divided by the number of elements, so that λ = 0
-and, by Parseval, s = 0 are `mse`.
+or, by Parseval, s = 0 gives `mse`.
 """
 
 import math
@@ -18,11 +18,11 @@ from trainer.loss.shared.regression import Regression
 
 
 class Sobolev(Regression):
-    """The squared Sobolev norm of the error of each image, by element.
+    """The squared Sobolev norm of the error of each image, divided by the number of elements.
 
-    `order` is s, which only the transform has: differences are of the first order. The transform
-    takes an image as periodic, so it also sees the jump from one border to the other; the
-    differences end at the borders. A negative order weighs slow errors most.
+    `order` is s, for the transform alone: the differences are of first order. The transform
+    treats the image as periodic, so it also sees the jump between opposite borders; the
+    differences stop at the borders. A negative order weighs low frequencies most.
     """
 
     targets: ClassVar[tuple[str, ...]] = ("image",)
@@ -49,13 +49,13 @@ class Sobolev(Regression):
         return self.fourier(error) if self.form == "fourier" else self.difference(error)
 
     def difference(self, error: Tensor) -> Tensor:
-        """Squares of the error and λ times those of its steps down and to the right."""
+        """Squared error plus λ times its squared forward differences: [B, C, H, W] → same."""
         down = F.pad(error.diff(dim=-2), (0, 0, 0, 1))
         right = F.pad(error.diff(dim=-1), (0, 1))
         return error.square() + self.lam * (down.square() + right.square())
 
     def fourier(self, error: Tensor) -> Tensor:
-        """Squares of the transform, weighed by frequency."""
+        """Squared transform of the error, weighted by frequency: [B, C, H, W] → same."""
         transform = torch.view_as_real(torch.fft.fft2(error, norm="ortho"))
         y, x = (
             2 * math.pi * torch.fft.fftfreq(n, dtype=error.dtype, device=error.device)

@@ -1,6 +1,6 @@
-"""SuperLoss (Castells, Weinzaepfel, Revaud 2020, NeurIPS): hard examples weigh less.
+"""SuperLoss (Castells, Weinzaepfel, Revaud 2020, NeurIPS): hard examples get less weight.
 
-(ℓ − τ)·σ + λ·(log σ)² with the σ that makes it smallest, exp(−W(½·max(−2/e, (ℓ − τ)/λ))), W being
+(ℓ − τ)·σ + λ·(log σ)² at the σ that minimizes it, exp(−W(½·max(−2/e, (ℓ − τ)/λ))), W being
 Lambert's function. https://papers.nips.cc/paper/2020/hash/2cfa8f9e50e0f510ede9d12338a5f564-Abstract.html
 """
 
@@ -13,19 +13,19 @@ from torch import Tensor
 
 from trainer.core.batch import Batch, spread
 from trainer.core.ranges import within
-from trainer.loss.base import Loss
+from trainer.loss.shared.reweighed import Reweighed
 
 
-class SuperLoss(Loss):
-    """Cross entropy ℓ, weighed by σ(ℓ) between 0 (hard) and e (easy); no gradient through σ.
+class SuperLoss(Reweighed):
+    """Cross entropy ℓ weighted by σ(ℓ), between 0 (hard) and e (easy); no gradient through σ.
 
-    τ parts easy from hard: `log_c`, the loss of a uniform guess, or `mean`, a running mean of the
-    batches' mean losses that begins at the first. The mean is over the rows that count, by weight.
-    λ is called `lam`: Python has taken the name. `score` is the cross entropy.
+    τ separates easy from hard: `log_c`, the loss of a uniform guess, or `mean`, a running mean of
+    the batches' mean losses that starts at the first. Each is over the rows that count, by weight.
+    `lam` is λ, a reserved word in Python. `score` is the cross entropy.
     """
 
-    mean: Tensor  # []
-    begun: Tensor  # [] whether there is a mean
+    mean: Tensor  # [] the running mean
+    begun: Tensor  # [] bool, whether `mean` has a value
 
     def __init__(
         self,
@@ -49,16 +49,19 @@ class SuperLoss(Loss):
         return F.cross_entropy(outputs, labels, reduction="none")
 
     def survey(self, losses: Tensor, outputs: Tensor, batch: Batch) -> None:
-        """Move the running mean."""
+        """Update the running mean."""
+        self.surveyed = True
         weight = spread(batch.weight * (batch.count > 0), losses)
         total = weight.expand_as(losses).sum()
-        mean = (weight * losses).sum() / total
+        mean = ((weight * losses).sum() / total).to(self.mean.dtype)
         moved = torch.where(self.begun, torch.lerp(mean, self.mean, self.momentum), mean)
         self.mean.copy_(torch.where(total > 0, moved, self.mean))
         self.begun.logical_or_(total > 0)
 
     def reweigh(self, losses: Tensor, outputs: Tensor, batch: Batch) -> Tensor:
-        """The SuperLoss of each loss [B]."""
+        """The SuperLoss of each of the cross entropies [B]."""
+        if self.batchwise:
+            self.require_survey()
         tau = math.log(outputs.shape[1]) if self.tau == "log_c" else self.mean
         beta = ((losses.detach() - tau) / self.lam).clamp(min=-2 / math.e)
         w = lambert_w(beta / 2)  # −log σ
@@ -66,11 +69,12 @@ class SuperLoss(Loss):
 
 
 def lambert_w(z: Tensor) -> Tensor:
-    """The W of W·e^W = z on the principal branch, for z ≥ −1/e (−1 below).
+    """Lambert's W of z, [B] → [B]: W·e^W = z on the principal branch for z ≥ −1/e, −1 below.
 
-    Solved for v = W + 1 in v·e^v − (e^v − 1) = 1 + e·z, which loses no digits at the branch point
-    z = −1/e, where v is 0. The start is √(2(1 + e·z)) to first order there and within 0.5 up to
-    1e300; three of Halley's steps do (Corless et al. 1996, https://doi.org/10.1007/BF02124750).
+    Solves v·e^v − (e^v − 1) = 1 + e·z for v = W + 1, which loses no digits at the branch point
+    z = −1/e, where v is 0. The initial value is √(2(1 + e·z)) to first order there and within 0.5
+    of v up to 1e300; three Halley steps are enough (Corless et al. 1996,
+    https://doi.org/10.1007/BF02124750).
     """
     right = (1 + math.e * z).clamp(min=0)
     root = (2 * right).sqrt()

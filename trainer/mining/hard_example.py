@@ -1,8 +1,8 @@
 """Hard example mining over the whole training set: L = L(batch) + λ · L(hard batch).
 
-Every k epochs all training examples are scored, and the hardest part becomes a set of its own that
-each step draws a second batch from: the scheme of Sung and Poggio 1998 ("Example-based learning
-for view-based human face detection"), with the hard set renewed instead of grown.
+Every k epochs all training examples are scored; each step then draws a second batch from the
+hardest. This is the scheme of Sung and Poggio 1998 ("Example-based learning for view-based human
+face detection") with the hard set replaced instead of grown.
 """
 
 from collections.abc import Callable
@@ -15,16 +15,16 @@ from torch import Tensor
 
 from trainer.core.plan import Plan
 from trainer.core.ranges import within
-from trainer.mining.base import Epoch, Miner, kept, of_examples
+from trainer.mining.base import Epoch, Miner, example_ranks, kept
 
 
 @dataclass(kw_only=True)
 class HardExample(Miner):
-    """Adds (`mode: add`) or trains on alone (`mode: resample`) the hardest `keep` of the set.
+    """Adds hard batches (`mode: add`) or trains on the hardest `keep` alone (`mode: resample`).
 
-    The set is scored every `every` epochs, in dataset order, in eval mode, without gradient,
-    augmentation or mixing; a mask by the mean of its pixels. `weight` is λ. A hard batch is as
-    large as the batch it is added to.
+    The training set is scored every `every` epochs, in dataset order and eval mode, without
+    gradient, augmentation or mixing; a mask by the mean of its pixels. `weight` is λ. A hard batch
+    is as large as the batch it is added to.
     """
 
     keep: float = 0.5
@@ -32,7 +32,7 @@ class HardExample(Miner):
     weight: float = 1.0
     mode: Literal["add", "resample"] = "add"
     warmup_epochs: int = 1
-    hard: Tensor | None = field(init=False, default=None)  # [h] dataset ids
+    hard: Tensor | None = field(init=False, default=None)  # [h] dataset ids, hardest first
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,9 +44,12 @@ class HardExample(Miner):
         """Score every training example and keep the ids of the hardest."""
         if self.hard is not None and (epoch.number - self.warmup_epochs) % self.every:
             return
-        ranks = of_examples(scan(epoch.ids))
-        order = ranks.argsort(descending=True, stable=True)
-        self.hard = epoch.ids[order[: kept(len(order), self.keep)]]
+        self.hard = epoch.ids[self.rows(scan(epoch.ids))]
+
+    def rows(self, losses: Tensor) -> Tensor:
+        """Positions [h] of the hardest of the losses [n] or, of masks, [n, H, W], hardest first."""
+        order = example_ranks(losses).argsort(descending=True, stable=True)
+        return order[: kept(len(order), self.keep)]
 
     def sampler(self, plan: Plan, epoch: Epoch) -> Plan:
         """The plan with hard batches added, or a plan of the hard set alone."""
@@ -57,15 +60,15 @@ class HardExample(Miner):
         return plan.with_added(draw(self.hard, len(plan), epoch.generator()), self.weight)
 
     def state_dict(self) -> dict[str, Any]:
-        """The hard set."""
+        """The ids of the hard set, once there is one."""
         return {"hard": self.hard}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the hard set back."""
+        """Restore the hard set."""
         self.hard = state["hard"]
 
 
 def draw(ids: Tensor, number: int, rng: np.random.Generator) -> Tensor:
-    """`number` of the ids, in shuffled passes over all of them."""
+    """`number` of the ids [n], in shuffled passes over all of them."""
     passes = [rng.permutation(len(ids)) for _ in range(-(-number // len(ids)))]
     return ids.index_select(0, torch.from_numpy(np.concatenate(passes)[:number]))

@@ -1,9 +1,9 @@
-"""Hard negative mining: all positives, and as many of the hardest negatives as a ratio allows.
+"""Hard negative mining: all positives, and the hardest negatives up to a ratio.
 
 `online` within each batch (Liu et al. 2016, "SSD: single shot multibox detector",
 https://arxiv.org/abs/1512.02325, sec. 2.2). `bootstrap` over the whole set (Sung and Poggio 1998,
-"Example-based learning for view-based human face detection"): the negatives that a frozen model
-takes for positives are added to what is trained on.
+"Example-based learning for view-based human face detection"): negatives that the current model
+takes for positives are added to the training pool.
 """
 
 from collections.abc import Callable
@@ -25,14 +25,14 @@ from trainer.mining.misclassified import among, worst
 class HardNegative(Miner):
     """Negatives are the examples, or the pixels of masks, of `negative_classes`.
 
-    `online`: `ratio` negatives for each positive of the effective batch, all where there are
-    fewer, and at least `min_kept`: a batch without positives still teaches. A mixed image is what
-    its dominant label says.
+    `online`: `ratio` negatives for each positive of the effective batch, or all if there are fewer,
+    and at least `min_kept`, so that a batch without positives still trains. The dominant label of
+    a mixed image decides.
 
-    `bootstrap`: the pool begins with all positives and as many negatives, drawn at random. Every
-    `every` epochs the negatives outside are scanned, and those predicted as another class, most
-    wrong first (by margin, whatever `score` says), join it: at most `ratio` for each positive. A
-    mask with a positive pixel is a positive.
+    `bootstrap`: the pool starts with all positives and as many random negatives. Every `every`
+    epochs the other negatives are scanned, and those predicted as another class join, most wrong
+    first (by margin, whatever `score` says), at most `ratio` for each positive. A mask with a
+    positive pixel is a positive.
     """
 
     targets = ("class", "mask")
@@ -55,7 +55,7 @@ class HardNegative(Miner):
             self.score = "margin"
 
     def prepare(self, labels: Tensor) -> None:
-        """Refuse negative classes that are no label's, or every label's."""
+        """Raise ValueError if none or all of the labels are of the negative classes."""
         negative = self.is_negative(labels)
         if bool(negative.all()) or not bool(negative.any()):
             part = "all" if bool(negative.all()) else "none"
@@ -63,22 +63,27 @@ class HardNegative(Miner):
             raise ValueError(f"{given}: {part} of the labels are of these classes")
 
     def is_negative(self, labels: Tensor) -> Tensor:
-        """Which labels are of a negative class."""
+        """Mask of the labels [B, ...] that are of a negative class, same shape."""
         negative = torch.zeros_like(labels, dtype=torch.bool)
         for label in self.negative_classes:
             negative |= labels == label
         return negative
 
     def weigh(self, ranks: Tensor, batch: Batch, step_id: StepId) -> Batch:
-        """Weight and count 0 for the easy negatives."""
-        counts = counted(ranks, batch)
-        negative = self.is_negative(batch.dominant()[0])
-        positive = ~negative & counts
+        """Set weight and count to 0 for the easy negatives."""
+        return only(batch, self.mask(ranks, batch.dominant()[0], counted(ranks, batch)))
+
+    def mask(self, losses: Tensor, labels: Tensor, eligible: Tensor | None = None) -> Tensor:
+        """Mask of what to keep by losses and labels, both [B] or [B, H, W], of those eligible."""
+        negative = self.is_negative(labels)
+        if eligible is None:
+            eligible = torch.ones_like(negative)
+        positive = ~negative & eligible
         limit = (self.ratio * positive.sum() + 0.5).long().clamp(min=self.min_kept)
-        return only(batch, positive | hardest(ranks, negative & counts, limit))
+        return positive | hardest(losses, negative & eligible, limit)
 
     def refresh(self, epoch: Epoch, scan: Callable[[Tensor], Tensor]) -> None:
-        """Begin the pool, or add the negatives that the model gets most wrong."""
+        """Start the pool, or add the negatives that the model gets most wrong."""
         if self.mode == "online":
             return
         negative = self.is_negative(epoch.labels[epoch.ids]).reshape(len(epoch.ids), -1).all(1)
@@ -93,19 +98,22 @@ class HardNegative(Miner):
                 self.pool = torch.cat([self.pool, most_wrong(outside, worst(scan(outside)), most)])
 
     def sampler(self, plan: Plan, epoch: Epoch) -> Plan:
-        """The rows of the pool's examples, in the plan's order."""
+        """The rows of examples in the pool, in the plan's order."""
         return plan if self.pool is None else among(plan, self.pool, epoch.batch_size)
 
     def state_dict(self) -> dict[str, Any]:
-        """The pool."""
+        """The ids of the pool, once there is one."""
         return {"pool": self.pool}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take it back."""
+        """Restore the pool."""
         self.pool = state["pool"]
 
 
 def most_wrong(ids: Tensor, margins: Tensor, number: int) -> Tensor:
-    """At most `number` of the ids [n] whose margin, largest other p − p_y, is above 0."""
+    """At most `number` of the ids [n], by descending margin [n], whose margin is above 0.
+
+    The margin is the largest other p less p_y.
+    """
     order = margins.argsort(descending=True, stable=True)[:number]
     return ids[order[margins[order] > 0]]

@@ -1,12 +1,12 @@
 """Importance sampling (Katharopoulos and Fleuret 2018, https://arxiv.org/abs/1803.00942), alg. 1.
 
-From a pool of B examples b are drawn with probability g_i in proportion to an upper bound of their
-gradient's norm, eq. 20: of softmax cross entropy that is ‖p − onehot‖, the score el2n. Weights
+From a pool of B examples, b are drawn with probabilities g_i in proportion to an upper bound of
+the gradient norm, eq. 20; for softmax cross entropy that is ‖p − onehot‖, the score el2n. Weights
 1 / (B g_i) make the mean over the drawn an unbiased estimate of the mean over the pool.
 
-It is done while it pays. With u = 1/B the drawing is worth a batch τ times as large, eq. 26:
+Drawing is on only while it pays. With u = 1/B it is worth a batch τ times as large, eq. 26:
 1/τ = (1 − ‖g − u‖² / Σ g_i²)^½; since ‖g − u‖² = Σ g_i² − 1/B, that is τ = (B Σ g_i²)^½. Scoring
-B and training on b costs B + 3b forward passes, a larger batch 3τb: it pays for τ above
+B and training on b costs B + 3b forward passes, a larger batch 3τb, so it pays for τ above
 (B + 3b) / 3b, eq. 29.
 """
 
@@ -21,19 +21,19 @@ from torch import Tensor
 from trainer.core.batch import Batch, spread
 from trainer.core.ranges import within
 from trainer.core.seed import Purpose, StepId
-from trainer.mining.base import Miner, Score, kept, of_examples
+from trainer.mining.base import Miner, Score, example_ranks, kept
 
-POSITIVE = ("loss", "confidence", "el2n")  # scores that are 0 only where the loss is
-DECIDE_EVERY = 10  # steps; to read τ is to wait for a GPU
+POSITIVE = ("loss", "confidence", "el2n")  # scores that vanish only where the loss does
+DECIDE_EVERY = 10  # steps; reading τ synchronizes a GPU
 
 
 @dataclass(kw_only=True)
 class Importance(Miner):
     """Trains on `keep` of each batch, drawn by importance or uniformly; `batch_size` is the pool.
 
-    τ is a moving average, which begins at 0, of what the pool's scores give or, while the drawing
-    is uniform, those of the examples trained on: no scoring pass is paid to see whether it pays.
-    Uniform drawing is without replacement and has weight 1. Counts stay.
+    τ is a moving average, from 0, computed from the pool's scores or, while drawing is uniform,
+    from those of the examples trained on, so that finding out costs no scoring pass. Uniform
+    drawing is without replacement and with weight 1. Counts are unchanged.
     """
 
     keep: float = 0.333
@@ -42,8 +42,8 @@ class Importance(Miner):
     score: Score = "el2n"
     tau: Tensor = field(init=False, default_factory=lambda: torch.zeros(()))
     active: bool = field(init=False, default=False)
-    pool: Tensor | None = field(init=False, default=None)  # scores of the step that runs
-    number: int = field(init=False, default=0)  # examples that it trains on
+    pool: Tensor | None = field(init=False, default=None)  # [B] scores of the current step
+    number: int = field(init=False, default=0)  # examples in the current step
     seen: list[Tensor] = field(init=False, default_factory=list)  # their scores so far
 
     def __post_init__(self) -> None:
@@ -57,63 +57,70 @@ class Importance(Miner):
             raise ValueError(f"mining.score must be one of {known}, got {self.score}")
 
     def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
-        """The drawn rows: by importance, repeats among them, or a uniform part."""
+        """The rows drawn: by importance, with repeats, or a uniform part."""
         size, number = len(batch), kept(len(batch), self.keep)
         if step_id.step % DECIDE_EVERY == 0:
             self.active = bool(self.tau > self.least(size, number))
         self.pool, self.number, self.seen = None, number, []
         rng = step_id.generator(Purpose.SELECT)
         if self.active:
-            self.pool = of_examples(rank(batch))
-            return drawn(batch, shares(self.pool), rng.random(number, dtype=np.float32))
+            self.pool = example_ranks(rank(batch))
+            rows, weights = self.draw(self.pool, rng)
+            batch = batch.rows(rows)
+            return replace(batch, weight=batch.weight * spread(weights, batch.weight))
         chosen = torch.from_numpy(rng.permutation(size)[:number])
         return batch.rows(chosen.sort().values.to(batch.index.device))
 
+    def draw(self, scores: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Positions [b] and weights [b] drawn by importance from the scores [B] of a pool."""
+        share = shares(scores)
+        uniform = rng.random(kept(len(scores), self.keep), dtype=np.float32)
+        rows = inverted(share, torch.from_numpy(uniform).to(share.device))
+        return rows, 1 / (len(share) * share[rows])
+
     def least(self, size: int, number: int) -> float:
-        """The τ above which drawing `number` of `size` by importance pays."""
+        """The τ above which drawing `number` of `size` by importance pays off."""
         return (size + 3 * number) / (3 * number) if self.threshold is None else self.threshold
 
     def observe(self, batch: Batch, ranks: Tensor) -> None:
-        """Move τ once the whole step has been seen; what is not finite changes nothing."""
-        if not self.number:  # nothing was selected: the warmup
+        """Update τ once the whole step has been observed, unless it is not finite."""
+        if not self.number:  # select() was not called: the warmup
             return
-        self.seen.append(of_examples(ranks))
+        self.seen.append(example_ranks(ranks))
         if sum(map(len, self.seen)) < self.number:
             return
         scores = torch.cat(self.seen) if self.pool is None else self.pool
-        held = self.tau.to(scores.device)
-        moved = torch.lerp(gain(scores), held, self.momentum)
-        self.tau = torch.where(moved.isfinite(), moved, held)
+        tau = self.tau.to(scores.device)
+        moved = torch.lerp(gain(scores), tau, self.momentum)
+        self.tau = torch.where(moved.isfinite(), moved, tau)
         self.pool, self.number, self.seen = None, 0, []
 
     def state_dict(self) -> dict[str, Any]:
-        """τ, and what was decided by it last."""
+        """τ and the last decision by it."""
         return {"tau": self.tau.cpu(), "active": self.active}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take both back."""
+        """Restore both."""
         self.tau, self.active = state["tau"], state["active"]
 
 
 def shares(scores: Tensor) -> Tensor:
-    """Probabilities [B] in proportion to the scores [B]; equal ones where all scores are 0."""
-    scores = scores.clamp(min=0)  # rank_by=excess may be a little under
+    """Probabilities [B] in proportion to the scores [B]; uniform if all scores are 0."""
+    scores = scores.clamp(min=0)  # rank_by=excess may be slightly negative
     total = scores.sum()
     return torch.where(total == 0, 1 / len(scores), scores / total)
 
 
-def drawn(batch: Batch, share: Tensor, uniform: np.ndarray) -> Batch:
-    """Rows drawn with probabilities `share` [B] by uniform [b] numbers in [0, 1), weighted.
+def inverted(share: Tensor, uniform: Tensor) -> Tensor:
+    """Positions [b] drawn with probabilities `share` [B] by uniform [b] numbers in [0, 1).
 
-    By inversion of the cumulative sum: a share of 0 has no width there and is never drawn.
+    The cumulative sum is inverted; a share of 0 has no width there and is never drawn.
     """
     ends = share.cumsum(0)
-    at = torch.searchsorted(ends, torch.from_numpy(uniform).to(ends.device) * ends[-1], right=True)
-    at = at.clamp(max=len(share) - 1)  # shares that are NaN would lead past the end
-    rows = batch.rows(at)
-    return replace(rows, weight=rows.weight * spread(1 / (len(share) * share[at]), rows.weight))
+    at = torch.searchsorted(ends, uniform * ends[-1], right=True)
+    return at.clamp(max=len(share) - 1)  # NaN among the shares would lead past the end
 
 
 def gain(scores: Tensor) -> Tensor:
-    """τ: how many times as large a uniform batch would have to be."""
+    """τ, the factor by which a uniform batch would have to be larger, from the scores [B]."""
     return (len(scores) * shares(scores).square().sum()).sqrt()

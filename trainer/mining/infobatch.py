@@ -1,12 +1,14 @@
 """InfoBatch (Qin et al. 2024, https://arxiv.org/abs/2303.04947), sec. 3.
 
-Examples under the mean loss are dropped at random, those of them that stay count for the dropped:
-the expected gradient of an epoch is that of the whole data.
+Examples below the mean loss are dropped at random, and those kept are weighted up to make up for
+them: the expected gradient of an epoch is that of all the data.
 """
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from trainer.core.plan import Plan
 from trainer.core.ranges import within
@@ -16,11 +18,11 @@ from trainer.mining.shared.running_scores import RunningScoreMiner, dominant
 
 @dataclass(kw_only=True)
 class InfoBatch(RunningScoreMiner):
-    """Drops rows whose last loss is under the mean with probability `prune`, r.
+    """Drops rows whose last loss is below the mean with probability `prune`, r.
 
-    Those under the mean that stay get weight 1 / (1 − r) and count 1, so that the updates keep
-    their size. The mean is over the examples seen so far; what was not seen is kept. The last
-    `delta` of the epochs train on all, which takes away what the pruning has biased.
+    Of those below the mean, the kept get weight 1 / (1 − r) and count 1, so that updates keep
+    their size. The mean is over the examples seen so far; unseen ones are kept. The last `delta` of
+    the epochs train on everything, which removes the bias of the pruning.
     """
 
     prune: float = 0.5
@@ -36,7 +38,17 @@ class InfoBatch(RunningScoreMiner):
         if epoch.number >= epoch.total * (1 - self.delta):
             return plan
         mean = self.frozen[epoch.ids].nanmean()
-        easy = self.frozen[dominant(plan)] < mean  # false where either is NaN
-        drawn = torch.from_numpy(epoch.generator().random(len(plan))) < self.prune
-        weighted = plan.weighted(torch.where(easy, 1 / (1 - self.prune), 1.0))
-        return weighted.rows((~(easy & drawn)).nonzero()[:, 0], epoch.batch_size)
+        weights = self.weights(self.frozen[dominant(plan)], epoch.generator(), mean)
+        return plan.weighted(weights).rows(weights.nonzero()[:, 0], epoch.batch_size)
+
+    def weights(
+        self, losses: Tensor, rng: np.random.Generator, mean: Tensor | None = None
+    ) -> Tensor:
+        """Weights [R] of the examples' last losses [R], NaN where unseen: 0 for the dropped.
+
+        `mean` is what a loss must be below to be easy; by default their own.
+        """
+        easy = losses < (losses.nanmean() if mean is None else mean)  # false where either is NaN
+        drawn = torch.from_numpy(rng.random(len(losses))).to(losses.device) < self.prune
+        weights = torch.where(easy, 1 / (1 - self.prune), 1.0)
+        return weights.masked_fill(easy & drawn, 0.0)

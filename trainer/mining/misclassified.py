@@ -1,4 +1,4 @@
-"""Training on what the model gets wrong, found by a pass over the whole training set."""
+"""Training on the examples that the model gets wrong, found by a scan of the training set."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ from trainer.mining.shared.running_scores import dominant
 
 @dataclass(kw_only=True)
 class Misclassified(Miner):
-    """Trains on the rows of wrong examples alone, or of those whose p_y is below `threshold`.
+    """Trains only on examples that are predicted wrong, or whose p_y is below `threshold`.
 
-    The set is scanned every `every` epochs, in dataset order, in eval mode, without gradient,
-    augmentation or mixing. Ranks are 1 − p_y under a threshold and errors without one, whatever
-    `score` says. A mask is selected when one of its pixels is. Where nothing is wrong the epoch
-    has no rows, and the planner trains on all.
+    The training set is scanned every `every` epochs, in dataset order and eval mode, without
+    gradient, augmentation or mixing. Ranks are errors, or 1 − p_y with a threshold, whatever
+    `score` says. A mask is selected if any of its pixels is. If nothing is wrong the plan is empty
+    and the planner trains on everything.
     """
 
     targets = ("class", "mask")
@@ -38,11 +38,17 @@ class Misclassified(Miner):
         self.score = "error" if self.threshold is None else "confidence"
 
     def refresh(self, epoch: Epoch, scan: Callable[[Tensor], Tensor]) -> None:
-        """Scan the training set and keep the ids of what is wrong."""
+        """Scan the training set for the ids to train on."""
         if self.selected is not None and (epoch.number - self.warmup_epochs) % self.every:
             return
-        least = 0.0 if self.threshold is None else 1 - self.threshold
-        self.selected = epoch.ids[worst(scan(epoch.ids)) > least]
+        self.selected = epoch.ids[self.mask(scan(epoch.ids))]
+
+    def mask(self, ranks: Tensor) -> Tensor:
+        """Mask [n] of what to train on by ranks [n] or, of pixels, [n, H, W].
+
+        Ranks are 1 where the prediction is wrong and else 0, or 1 − p_y with a threshold.
+        """
+        return worst(ranks) > (0.0 if self.threshold is None else 1 - self.threshold)
 
     def sampler(self, plan: Plan, epoch: Epoch) -> Plan:
         """The rows of the selected examples, in the plan's order."""
@@ -51,19 +57,19 @@ class Misclassified(Miner):
         return among(plan, self.selected, epoch.batch_size)
 
     def state_dict(self) -> dict[str, Any]:
-        """The selected ids."""
+        """The selected ids, once there are any."""
         return {"selected": self.selected}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take them back."""
+        """Restore them."""
         self.selected = state["selected"]
 
 
 def worst(ranks: Tensor) -> Tensor:
-    """Ranks [n] of ranks [n], or of the pixels' [n, H, W]: the highest."""
+    """Ranks [n] of examples from ranks [n], or the highest over pixels of [n, H, W]."""
     return ranks.reshape(len(ranks), -1).amax(1)
 
 
 def among(plan: Plan, ids: Tensor, batch_size: int) -> Plan:
-    """The rows whose example, the one with the largest share, is among the ids, cut anew."""
+    """The plan's rows whose dominant example is among the ids, in new batches."""
     return plan.rows(torch.isin(dominant(plan), ids).nonzero()[:, 0], batch_size)

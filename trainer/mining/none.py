@@ -1,7 +1,7 @@
-"""No mining: every example counts the same."""
+"""No mining: trains on every example alike."""
 
 from trainer.mining.base import Miner
 
 
 class NoMiner(Miner):
-    """All hooks do nothing."""
+    """Leaves plans and batches unchanged."""

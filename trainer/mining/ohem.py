@@ -1,10 +1,11 @@
 """Online hard example mining (Shrivastava et al. 2016, https://arxiv.org/abs/1604.03540), one pass.
 
-The whole batch goes forward; the hardest alone get the gradient, and the mean is over the kept.
+The whole batch goes forward; only the hardest get a gradient, and the mean is over those.
 """
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from trainer.core.batch import Batch, only
@@ -15,10 +16,10 @@ from trainer.mining.base import Miner, counted, hardest
 
 @dataclass(kw_only=True)
 class Ohem(Miner):
-    """Keeps the hardest `keep` of the batch, or all whose p_y is below `threshold`.
+    """Keeps the hardest `keep` of the batch, or whatever has p_y below `threshold`.
 
-    Under a threshold at least `min_kept` are kept, and ranks are 1 − p_y whatever `score` says.
-    For masks the elements are pixels.
+    At least `min_kept` are kept. With a threshold the ranks are 1 − p_y, whatever `score` says. Of
+    masks, single pixels are kept.
     """
 
     keep: float = 0.5
@@ -37,9 +38,17 @@ class Ohem(Miner):
             self.score = "confidence"
 
     def weigh(self, ranks: Tensor, batch: Batch, step_id: StepId) -> Batch:
-        """Weight and count 0 for the dropped."""
-        counts = counted(ranks, batch)
+        """Set weight and count to 0 for everything but the hardest."""
+        return only(batch, self.mask(ranks, counted(ranks, batch)))
+
+    def mask(self, losses: Tensor, eligible: Tensor | None = None) -> Tensor:
+        """Mask of the losses [B] or [B, H, W] to keep, of those eligible (same shape).
+
+        With a threshold, pass 1 − p_y in place of losses.
+        """
+        if eligible is None:
+            eligible = torch.ones_like(losses, dtype=torch.bool)
         if self.threshold is not None:
-            return only(batch, (ranks > 1 - self.threshold) | hardest(ranks, counts, self.min_kept))
-        number = (self.keep * counts.sum().double() + 0.5).floor().clamp(min=self.min_kept)
-        return only(batch, hardest(ranks, counts, number))
+            return (losses > 1 - self.threshold) | hardest(losses, eligible, self.min_kept)
+        number = (self.keep * eligible.sum().double() + 0.5).floor().clamp(min=self.min_kept)
+        return hardest(losses, eligible, number)

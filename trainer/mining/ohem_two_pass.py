@@ -1,7 +1,7 @@
 """Online hard example mining in two passes (Shrivastava et al. 2016, sec. 4.2).
 
-A read-only forward pass scores the pool, the batch; forward and backward then run on the hardest
-alone. Cheaper than one pass when `keep` is small.
+A read-only forward pass scores the batch, the pool; forward and backward then run on the hardest
+alone. Cheaper than one pass if `keep` is small.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from torch import Tensor
 from trainer.core.batch import Batch
 from trainer.core.ranges import within
 from trainer.core.seed import StepId
-from trainer.mining.base import Miner, kept, of_examples
+from trainer.mining.base import Miner, example_ranks, kept
 
 
 @dataclass(kw_only=True)
@@ -27,5 +27,9 @@ class OhemTwoPass(Miner):
 
     def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
         """The hardest rows, in their order."""
-        order = of_examples(rank(batch)).argsort(descending=True, stable=True)
-        return batch.rows(order[: kept(len(batch), self.keep)].sort().values)
+        return batch.rows(self.rows(rank(batch)))
+
+    def rows(self, losses: Tensor) -> Tensor:
+        """Positions [b], ascending, of the hardest of the losses [B], or [B, H, W] of masks."""
+        order = example_ranks(losses).argsort(descending=True, stable=True)
+        return order[: kept(len(order), self.keep)].sort().values

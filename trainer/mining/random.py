@@ -1,8 +1,9 @@
-"""A uniform random part of each batch: the control that every claim about mining needs."""
+"""A uniformly random part of each batch: the control for any claim about mining."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from trainer.mining.base import Miner, kept
 
 @dataclass(kw_only=True)
 class Random(Miner):
-    """Trains on `keep` of each batch, drawn without looking: as many as the rival trains on."""
+    """Trains on a random `keep` of each batch; for a fair control, as many as the rival does."""
 
     keep: float = 0.5
 
@@ -24,6 +25,10 @@ class Random(Miner):
 
     def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
         """A random part of the rows, in their order."""
-        number = kept(len(batch), self.keep)
-        chosen = step_id.generator(Purpose.SELECT).permutation(len(batch))[:number]
-        return batch.rows(torch.from_numpy(chosen).sort().values.to(batch.index.device))
+        rows = self.rows(len(batch), step_id.generator(Purpose.SELECT))
+        return batch.rows(rows.to(batch.index.device))
+
+    def rows(self, size: int, rng: np.random.Generator) -> Tensor:
+        """Positions [b], ascending, of a random part of a batch of `size`, on the CPU."""
+        chosen = rng.permutation(size)[: kept(size, self.keep)]
+        return torch.from_numpy(chosen).sort().values

@@ -1,7 +1,7 @@
-"""Weights from a smoothed history of losses: nothing is dropped, the hard count for more.
+"""Weights from smoothed losses: nothing is dropped, hard examples count for more.
 
-What Loshchilov and Hutter 2016 (https://arxiv.org/abs/1511.06343) do with the probability of being
-drawn, by the rank of the last loss, is done here with weights, by a power of the smoothed loss.
+Loshchilov and Hutter 2016 (https://arxiv.org/abs/1511.06343) set the probability of drawing an
+example by the rank of its last loss; here a power of its smoothed loss sets its weight.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,12 @@ TINY = 1e-30  # keeps 0 / 0 away where every loss is 0
 
 @dataclass(kw_only=True)
 class Reweight(RunningScoreMiner):
-    """Multiplies each row's weight by w of its example; counts stay.
+    """Multiplies each row's weight by w of its example and leaves counts alone.
 
-    h_i is the moving average of the losses, h ← β·h + (1 − β)·ℓ, the first loss being h itself;
-    m is the mean of h over the training split. v_i = (h_i / m)^(power / temperature), brought into
-    [1 / clip, clip]; w_i = v_i / mean v, again over the training split. So temperature 1 is the
-    plain power, a high one makes the weights equal, and a negative power favours the easy. v is 1
-    for what was not seen.
+    h_i is a moving average of the losses, h ← β·h + (1 − β)·ℓ, that starts at the first; m is its
+    mean over the training split. v_i = (h_i / m)^(power / temperature), clipped to [1 / clip,
+    clip], and 1 for unseen examples; w_i = v_i / mean v, again over the training split. A high
+    temperature evens the weights out; a negative power favours easy examples.
     """
 
     beta: float = 0.9
@@ -40,17 +39,18 @@ class Reweight(RunningScoreMiner):
         within("mining.temperature", self.temperature, "(0, inf)")
         within("mining.clip", self.clip, "[1, inf)")
         if self.score == "margin":
-            raise ValueError("mining.score must not be margin: it is negative, and has no power")
+            raise ValueError("mining.score must not be margin, which may be negative")
         self.smoothing = self.beta
 
     def sampler(self, plan: Plan, epoch: Epoch) -> Plan:
-        """The plan with other weights."""
-        return plan.weighted(self.weights(epoch.ids)[dominant(plan)])
+        """The plan with its rows' weights multiplied."""
+        return plan.weighted(self.weights(self.frozen, epoch.ids)[dominant(plan)])
 
-    def weights(self, ids: Tensor) -> Tensor:
-        """The weights w of all M examples, with mean 1 over `ids`."""
-        history = self.frozen.clamp(min=0)
-        relative = history / history[ids].nanmean().clamp(min=TINY)
+    def weights(self, losses: Tensor, ids: Tensor | None = None) -> Tensor:
+        """Weights w [M] of smoothed losses [M], NaN where unseen, with mean 1 over `ids` or all."""
+        at = slice(None) if ids is None else ids
+        losses = losses.clamp(min=0)
+        relative = losses / losses[at].nanmean().clamp(min=TINY)
         powers = relative ** (self.power / self.temperature)
         powers = powers.clamp(1 / self.clip, self.clip).nan_to_num(nan=1.0)
-        return powers / powers[ids].mean()
+        return powers / powers[at].mean()

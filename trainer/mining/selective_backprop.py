@@ -1,7 +1,7 @@
 """Selective-Backprop (Jiang et al. 2019, https://arxiv.org/abs/1910.00762), sec. 3.2.
 
-All examples go forward; each is trained on with probability CDF(loss)^β, the CDF being that of the
-losses seen last.
+All examples go forward; each gets a gradient with probability CDF(loss)^β, the CDF being that of
+the most recent losses.
 """
 
 from dataclasses import dataclass, field
@@ -14,22 +14,22 @@ from torch import Tensor
 from trainer.core.batch import Batch, only
 from trainer.core.ranges import within
 from trainer.core.seed import Purpose, StepId
-from trainer.mining.base import Miner, of_examples
+from trainer.mining.base import Miner, example_ranks
 
 
 @dataclass(kw_only=True)
 class SelectiveBackprop(Miner):
-    """Keeps an example with the probability that one of the last losses is no higher, to the β.
+    """Keeps an example with the share of recent losses that are no higher than its own, to the β.
 
-    The last `history` losses include the batch's own, as in the authors' code: so the highest is
-    always kept and no batch is dropped whole. Of losses that change slowly 1 / (β + 1) are kept.
-    While no step has been seen all are kept. A masked image is one example: its pixels' mean.
+    The last `history` losses include the batch's own, as in the authors' code, so the highest is
+    always kept and no batch is dropped whole. If losses change slowly, 1 / (β + 1) of them are
+    kept. Before the first step all are. An image with a mask has the mean loss of its pixels.
     """
 
     beta: float = 1.0
     history: int = 1024
     warmup_epochs: int = 1
-    window: Tensor = field(init=False, default_factory=lambda: torch.empty(0))  # [history] or less
+    window: Tensor = field(init=False, default_factory=lambda: torch.empty(0))  # [history] or fewer
 
     pooled = True
 
@@ -39,12 +39,22 @@ class SelectiveBackprop(Miner):
         within("mining.history", self.history, "[1, inf)")
 
     def weigh(self, ranks: Tensor, batch: Batch, step_id: StepId) -> Batch:
-        """Weight and count 0 for the dropped."""
+        """Set weight and count to 0 for the dropped examples."""
         if not len(self.window):
             return batch
-        drawn = step_id.generator(Purpose.MINE).random(len(batch), dtype=np.float32)
-        ranks = of_examples(ranks)
-        return only(batch, torch.from_numpy(drawn).to(ranks.device) < self.chance(ranks))
+        return only(batch, self.drawn(example_ranks(ranks), step_id.generator(Purpose.MINE)))
+
+    def mask(self, losses: Tensor, rng: np.random.Generator) -> Tensor:
+        """Mask [B] of the examples to keep, by their losses [B], which are then remembered."""
+        losses = losses.detach()
+        drawn = self.drawn(losses, rng) if len(self.window) else torch.ones_like(losses).bool()
+        self.window = self.pushed(losses)
+        return drawn
+
+    def drawn(self, ranks: Tensor, rng: np.random.Generator) -> Tensor:
+        """Mask [B] of the examples to keep, drawn by their ranks [B]."""
+        uniform = torch.from_numpy(rng.random(len(ranks), dtype=np.float32))
+        return uniform.to(ranks.device) < self.chance(ranks)
 
     def chance(self, ranks: Tensor) -> Tensor:
         """CDF(rank)^β of each of the ranks [B]."""
@@ -53,17 +63,17 @@ class SelectiveBackprop(Miner):
         return (below / len(recent)) ** self.beta
 
     def pushed(self, ranks: Tensor) -> Tensor:
-        """The window with the ranks [B] at its end."""
+        """The window with the ranks [B] appended."""
         return torch.cat([self.window.to(ranks.device), ranks])[-self.history :]
 
     def observe(self, batch: Batch, ranks: Tensor) -> None:
-        """Push the losses of a step that was taken, the dropped examples' too."""
-        self.window = self.pushed(of_examples(ranks))
+        """Append the ranks [B] or [B, H, W] of a step, those of dropped examples included."""
+        self.window = self.pushed(example_ranks(ranks))
 
     def state_dict(self) -> dict[str, Any]:
-        """The window."""
+        """The window of recent ranks."""
         return {"window": self.window.cpu()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take it back."""
+        """Restore the window."""
         self.window = state["window"]

@@ -1,11 +1,13 @@
-"""Self-paced learning: the easy examples first.
+"""Self-paced learning: easy examples first.
 
 Kumar, Packer and Koller 2010 ("Self-paced learning for latent variable models", NeurIPS 23) keep
-what has a loss under 1/K and lower K by a factor until all are in. Here the share that is kept
-grows in a straight line instead, so that there is no threshold to tune.
+examples with a loss below 1/K and lower K by a factor until all are in. Here the share that is
+kept grows linearly instead, so that there is no threshold to tune.
 """
 
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from trainer.core.plan import Plan
 from trainer.core.ranges import within
@@ -17,9 +19,9 @@ from trainer.mining.shared.running_scores import RunningScoreMiner, dominant
 class SelfPaced(RunningScoreMiner):
     """Trains on the easiest share of the rows, by their last loss.
 
-    The share is `pool` in the first epoch after the warmup and grows by as much each epoch, to 1
-    at `until`, a part of the run's epochs. What was not seen counts as hardest. Rows left out keep
-    the loss they last had, and come in from the easiest on.
+    The share is `pool` in the first epoch after the warmup and grows linearly to 1 at `until`, a
+    share of the run's epochs. Unseen examples count as hardest. Rows left out keep their last loss
+    and join in order of it, the easiest first.
     """
 
     pool: float = 0.5
@@ -33,12 +35,18 @@ class SelfPaced(RunningScoreMiner):
 
     def sampler(self, plan: Plan, epoch: Epoch) -> Plan:
         """The easiest rows, in the plan's order."""
-        ranks = self.frozen[dominant(plan)]
-        easiest = ranks.argsort(stable=True)[: kept(len(plan), self.share(epoch))]  # NaN is last
-        return plan.rows(easiest.sort().values, epoch.batch_size)
+        easiest = self.rows(self.frozen[dominant(plan)], epoch.number, epoch.total)
+        return plan.rows(easiest, epoch.batch_size)
 
-    def share(self, epoch: Epoch) -> float:
-        """What part of the rows an epoch trains on."""
-        length = self.until * epoch.total - self.warmup_epochs
-        grown = (epoch.number - self.warmup_epochs) / length if length > 0 else 1.0
+    def rows(self, losses: Tensor, epoch: int, epochs: int) -> Tensor:
+        """Positions [n], ascending, of the easiest of the losses [R] for an epoch of `epochs`."""
+        easiest = losses.argsort(stable=True)  # NaN, of unseen examples, is last
+        return easiest[: kept(len(losses), self.share(epoch, epochs))].sort().values
+
+    def share(self, epoch: int, epochs: int) -> float:
+        """The share of the rows to train on in an epoch of `epochs`; all during the warmup."""
+        if epoch < self.warmup_epochs:
+            return 1.0
+        length = self.until * epochs - self.warmup_epochs
+        grown = (epoch - self.warmup_epochs) / length if length > 0 else 1.0
         return self.pool + (1 - self.pool) * min(1.0, grown)

@@ -1,6 +1,39 @@
-"""Mixers: batches whose images are blends of several examples."""
+"""Mixers: blend the images of a batch with each other, and their labels with them."""
 
-from trainer.core.batch import Target
+from typing import TYPE_CHECKING
+
+from trainer.core.batch import Batch, Target
+from trainer.core.lazy import exports
 from trainer.mixer.base import Mixer
 
-__all__ = ["Mixer", "Target"]
+if TYPE_CHECKING:
+    from trainer.mixer.chain import Chain
+    from trainer.mixer.cutmix import Cutmix
+    from trainer.mixer.mixup import Mixup
+    from trainer.mixer.none import NoMixer
+    from trainer.mixer.random_choice import RandomChoice
+    from trainer.mixer.ricap import Ricap
+
+__all__ = [
+    "Batch",
+    "Chain",
+    "Cutmix",
+    "Mixer",
+    "Mixup",
+    "NoMixer",
+    "RandomChoice",
+    "Ricap",
+    "Target",
+]
+
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "Chain": "chain",
+        "Cutmix": "cutmix",
+        "Mixup": "mixup",
+        "NoMixer": "none",
+        "RandomChoice": "random_choice",
+        "Ricap": "ricap",
+    },
+)

@@ -1,4 +1,4 @@
-"""What a mixer does: draw partners and shares for a whole batch, then blend rows."""
+"""The contract of a mixer: draw partners and shares for a whole batch, then blend rows."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.core.batch import Batch, Target
-from trainer.core.duration import Clock, Until, parse
+from trainer.core.batch import Batch, Target, target_kind
+from trainer.core.duration import Clock, Length, Until, in_units, parse
 from trainer.core.option import option_of
 from trainer.core.ranges import within
 from trainer.core.seed import Purpose, StepId
@@ -18,14 +18,14 @@ from trainer.core.seed import Purpose, StepId
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a mixer drew for a batch of B rows, the same on every process."""
+    """What a mixer drew for a batch of B rows; the same in every process."""
 
     partners: list[Tensor]  # K - 1 tensors [B]: positions in the batch
     values: dict[str, Tensor] = field(default_factory=dict)  # [B, ...] by name
     turns: list[tuple["Mixer", list["Drawing"]]] = field(default_factory=list)  # see Composition
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Drawing":
-        """The drawing with every tensor changed."""
+        """The drawing with every tensor replaced by `change` of it."""
         return Drawing(
             [change(partner) for partner in self.partners],
             {name: change(value) for name, value in self.values.items()},
@@ -33,11 +33,11 @@ class Drawing:
         )
 
     def to(self, device: torch.device) -> "Drawing":
-        """The drawing on the device."""
+        """The drawing on a device."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def rows(self, at: Tensor | slice) -> "Drawing":
-        """The drawing of the rows `at`, positions [b] or a slice."""
+        """The rows `at` of the drawing, positions [b] or a slice."""
         return self.map(lambda tensor: tensor[at])
 
 
@@ -45,72 +45,101 @@ class Drawing:
 class Mixer(ABC):
     """Blends each image with others of its batch.
 
-    Class labels are laid side by side with their shares. Masks, vectors and images, the targets of
-    the other tasks, are pasted or blended themselves: K stays 1, and `shares` [B, 1] is the part
-    that the row's own example has.
+    Class labels are kept side by side, with their shares. Masks, vectors and images, the targets of
+    other tasks, are pasted or blended themselves: K stays 1, and `shares` [B, 1] is the part of a
+    row that its own example makes up.
 
-    A batch is mixed with a `probability`, and none is after the length `until`. Batches that are
-    not mixed keep their K.
+    A batch is mixed with a `probability`, and no longer after the length `until`. Unmixed batches
+    keep their K.
     """
 
-    targets: ClassVar[tuple[Target, ...]] = ("class",)  # those that it has a meaning for
-    uniform: ClassVar[bool] = False  # whether each pixel holds the parts by their shares
+    targets: ClassVar[tuple[Target, ...]] = ("class",)  # that it can mix
+    uniform: ClassVar[bool] = False  # whether every pixel is the same blend
 
     probability: float = 1.0
-    until: str | None = None
+    until: Length | None = None
 
     def __post_init__(self) -> None:
         within("mixer.probability", self.probability, "[0, 1]")
-        if self.until is not None:
-            parse(self.until, "mixer.until")
         self.target: Target = "class"
         self.end: Until | None = None
+        if self.until is not None:
+            self.until = in_units(self.until)
+            parse(self.until, "mixer.until")
+            self.end = UnboundEnd(self.until)
 
     def bind(self, target: Target) -> None:
-        """Take the kind of target. Raises ValueError where mixing it has no meaning."""
+        """Set the kind of target. Raises ValueError for one that this mixer cannot mix."""
         if target not in self.targets:
             name, known = option_of(self), ", ".join(self.targets)
             raise ValueError(
-                f"mixer={name} has no meaning for a {target} target, only "
-                f"for: {known}; take mixer=none"
+                f"mixer={name} cannot mix a {target} target, only: {known}; use mixer=none"
             )
         self.target = target
 
     def bind_clock(self, clock: Clock) -> None:
-        """Turn `until` into epochs or steps; before that, mixing does not end."""
-        self.end = None if self.until is None else Until(self.until, clock)
+        """Convert `until` to epochs or steps."""
+        self.end = None if self.until is None else Until(in_units(self.until), clock)
 
     @abstractmethod
     def draw(
         self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
-        """Partners and shares for `size` rows of images of height and width `image`."""
+        """Draw partners and shares for `size` rows of images of height and width `image`."""
 
     @abstractmethod
     def mix(self, parts: list[Batch], drawing: Drawing) -> Batch:
-        """Blend the rows of parts[0] with their partners in parts[1:]."""
+        """Blend the rows of parts[0] with their partners, parts[1:]."""
 
     def decide(
         self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
-        """What is drawn for a batch; a drawing without partners where it is not mixed."""
+        """Draw for a batch; a drawing without partners means that it is not mixed."""
         mixed = rng.random() < self.probability
         if not mixed or (self.end is not None and self.end.passed(step_id.epoch, step_id.step)):
             return Drawing([])
         return self.draw(size, image, rng, step_id)
 
+    def mixed(self, images: Tensor, labels: Tensor, rng: np.random.Generator) -> Batch:
+        """Images [B, C, H, W] mixed with each other, as a batch with their labels [B, ...].
+
+        For code that counts neither epochs nor steps: raises RuntimeError if `until` is set.
+        """
+        self.bind(target_kind(labels))
+        return self.with_itself(Batch.of(images, labels), rng, StepId(0, 0, 1))
+
     def __call__(self, batch: Batch, step_id: StepId) -> Batch:
-        """Mix a whole batch with itself."""
+        """Mix a whole batch with itself; the random numbers depend on `step_id` alone."""
+        return self.with_itself(batch, step_id.generator(Purpose.MIX), step_id)
+
+    def with_itself(self, batch: Batch, rng: np.random.Generator, step_id: StepId) -> Batch:
+        """Mix a whole batch with itself by a generator's random numbers."""
         height, width = batch.images.shape[-2:]
-        drawing = self.decide(len(batch), (height, width), step_id.generator(Purpose.MIX), step_id)
+        drawing = self.decide(len(batch), (height, width), rng, step_id)
         if not drawing.partners:
             return batch
         drawing = drawing.to(batch.images.device)
         return self.mix([batch, *map(batch.rows, drawing.partners)], drawing)
 
 
+class UnboundEnd(Until):
+    """The end of a mixer whose `until` has not been converted by `bind_clock`."""
+
+    def __init__(self, length: str) -> None:
+        self.length = length
+
+    def passed(self, epoch: int, step: int) -> bool:
+        """False at the start of a run. Raises RuntimeError later: the end is not known."""
+        if epoch or step:
+            raise RuntimeError(
+                f"mixer.until={self.length} needs bind_clock(Clock(steps_per_epoch, total)) first, "
+                "and calls with a StepId"
+            )
+        return False
+
+
 def fuse(images: Tensor, labels: Tensor, parts: list[Batch], shares: list[Tensor]) -> Batch:
-    """The batch whose targets [B, 1, ...] are mixed themselves, of `shares[i]` [B] of `parts[i]`.
+    """A batch of mixed images and mixed targets [B, 1, ...]: `shares[i]` [B] of `parts[i]`.
 
     The weight of a row is the product of its parts' weights, as in `blend`.
     """
@@ -120,7 +149,7 @@ def fuse(images: Tensor, labels: Tensor, parts: list[Batch], shares: list[Tensor
 
 
 def own_share(parts: list[Batch], shares: list[Tensor]) -> Tensor:
-    """[B, 1]: the part that a row's own example has; a row may have itself for a partner."""
+    """The part [B, 1] of each row that its own example makes up, as its own partner too."""
     owned = [
         part.shares * share[:, None] * (part.index == parts[0].index)
         for part, share in zip(parts, shares, strict=True)

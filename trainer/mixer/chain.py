@@ -1,4 +1,4 @@
-"""Several mixers in turn: each mixes what the one before it has mixed, and K multiplies."""
+"""Several mixers in sequence: each mixes the output of the one before, and K multiplies."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ from trainer.mixer.shared.composition import Composition, take_turns
 
 @dataclass(kw_only=True)
 class Chain(Composition):
-    """Each of `mixers` in their order, by its own probability and until its own end."""
+    """Applies `mixers` in order, each with its own probability and `until`."""
 
     def draw(
         self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
-        """What each mixer draws."""
+        """Combine what each mixer draws."""
         drawn = [(mixer, mixer.decide(size, image, rng, step_id)) for mixer in self.mixers.values()]
         return take_turns(size, [(mixer, each) for mixer, each in drawn if each.partners])

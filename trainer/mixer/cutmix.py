@@ -15,10 +15,10 @@ from trainer.mixer.shared.pair import Pair
 
 @dataclass(kw_only=True)
 class Cutmix(Pair):
-    """A box of the partner is pasted; its area is 1 − λ with λ ~ Beta(α, α).
+    """Pastes a box of the partner with the area 1 − λ, λ ~ Beta(α, α).
 
-    The box is centred anywhere and clipped at the border, so the share of the label is taken from
-    the pixels that were pasted, not from λ. Masks and images that are targets are pasted alike.
+    The box has a random centre and is clipped at the border, so the labels' shares follow the
+    pixels that were pasted, not λ. Masks and images as targets are pasted alike.
     """
 
     targets = ("class", "mask", "image")
@@ -26,7 +26,7 @@ class Cutmix(Pair):
     def draw(
         self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
-        """A permutation, boxes [B, 4] (top, left, height, width), shares [B] that they leave."""
+        """A permutation, boxes [B, 4] (top, left, height, width), and shares [B] outside them."""
         partner, kept = self.pair(size, rng)
         side, number = np.sqrt(1 - kept), len(kept)
         (top, height), (left, width) = (
@@ -38,7 +38,7 @@ class Cutmix(Pair):
         return Drawing([partner], {"box": box.expand(size, 4), "share": share.expand(size)})
 
     def mix(self, parts: list[Batch], drawing: Drawing) -> Batch:
-        """Paste the boxes."""
+        """Paste the partners' boxes onto the images."""
         share, size = drawing.values["share"], parts[0].images.shape
         top, left, height, width = drawing.values["box"].unbind(1)
         inside = rectangle(top, left, height, width, (size[-2], size[-1]))
@@ -50,13 +50,13 @@ class Cutmix(Pair):
 
 
 def clipped(centre: np.ndarray, length: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Start and length of what is left of the intervals in [0, limit)."""
+    """Start and length of intervals of a centre and length, clipped to [0, limit)."""
     start = centre - length // 2
     inside = start.clip(0, limit)
     return inside, (start + length).clip(0, limit) - inside
 
 
 def paste(onto: Tensor, other: Tensor, inside: Tensor) -> Tensor:
-    """[B, ..., H, W] with the other's pixels where `inside` [B, H, W] is true."""
+    """[B, ..., H, W] with the pixels of `other` where `inside` [B, H, W] is true."""
     size, *area = inside.shape
     return torch.where(inside.view(size, *[1] * (onto.ndim - 3), *area), other, onto)

@@ -14,9 +14,9 @@ from trainer.mixer.shared.pair import Pair
 
 @dataclass(kw_only=True)
 class Mixup(Pair):
-    """λ·x + (1 − λ)·x' with λ ~ Beta(α, α), drawn once for a batch or for each image.
+    """λ·x + (1 − λ)·x' with λ ~ Beta(α, α), one λ per batch or per image.
 
-    Vectors and images that are targets are blended with the same λ.
+    Vectors and images as targets are blended with the same λ.
     """
 
     targets = ("class", "vector", "image")
@@ -25,7 +25,7 @@ class Mixup(Pair):
     def draw(
         self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
-        """A permutation and λ [B]."""
+        """Draw a permutation and λ [B]."""
         partner, share = self.pair(size, rng)
         return Drawing([partner], {"share": torch.from_numpy(share).float().expand(size)})
 
@@ -40,5 +40,5 @@ class Mixup(Pair):
 
 
 def lerp(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
-    """`share` [B] of the end [B, ...], the rest of the start."""
+    """[B, ...]: `share` [B] of `end` and the rest of `start`."""
     return torch.lerp(start, end, share.view(-1, *[1] * (end.ndim - 1)))

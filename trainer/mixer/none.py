@@ -8,7 +8,7 @@ from trainer.mixer.base import Drawing, Mixer
 
 
 class NoMixer(Mixer):
-    """Images stay as they are."""
+    """Leaves batches unchanged."""
 
     targets = ("class", "mask", "vector", "image")
 
@@ -18,7 +18,7 @@ class NoMixer(Mixer):
     def draw(
         self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
-        """Nothing is drawn."""
+        """A drawing without partners."""
         return Drawing([])
 
     def mix(self, parts: list[Batch], drawing: Drawing) -> Batch:

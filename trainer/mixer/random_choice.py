@@ -1,5 +1,6 @@
 """One of several mixers for each batch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +13,9 @@ from trainer.mixer.shared.composition import Composition, take_turns
 
 @dataclass(kw_only=True)
 class RandomChoice(Composition):
-    """A batch is mixed by one of `mixers`, drawn by the `weights`; null: each alike."""
+    """Mixes a batch by one of `mixers`, drawn by `weights`; null: with equal chances."""
 
-    weights: list[float] | None = None
+    weights: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -22,15 +23,15 @@ class RandomChoice(Composition):
         within("mixer.weights", weights, "[0, inf)")
         if len(weights) != len(self.mixers) or not sum(weights):
             raise ValueError(
-                f"mixer.weights must have a number for each of {', '.join(self.mixers)}, one of "
-                f"them above 0, got {weights}"
+                f"mixer.weights must be one number for each of {', '.join(self.mixers)}, not all "
+                f"0, got {weights}"
             )
         self.chances = np.array(weights) / sum(weights)
 
     def draw(
         self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
-        """What the chosen mixer draws."""
+        """Draw a mixer, and let it draw."""
         chosen = list(self.mixers.values())[rng.choice(len(self.chances), p=self.chances)]
         drawing = chosen.decide(size, image, rng, step_id)
         return take_turns(size, [(chosen, drawing)]) if drawing.partners else drawing

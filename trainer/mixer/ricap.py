@@ -1,4 +1,4 @@
-"""RICAP, random image cropping and patching (Takahashi et al. 2018, 1811.09030), sec. 3.
+"""RICAP, random image cropping and patching (Takahashi et al. 2018), sec. 3.
 
 https://arxiv.org/abs/1811.09030
 """
@@ -17,11 +17,10 @@ from trainer.mixer.base import Drawing, Mixer, fuse
 
 @dataclass(kw_only=True)
 class Ricap(Mixer):
-    """Four images are cropped and patched together, the corner ~ Beta(β, β) of either side.
+    """Patches random crops of four images together at a corner ~ Beta(β, β) of each side.
 
-    The crops come from anywhere in their images; the labels' shares are the areas of the patches.
-    A patch may be empty: its label then has the share 0. Masks and images that are targets are
-    patched alike.
+    The labels' shares are the areas of the patches; an empty patch gives its label the share 0.
+    Masks and images as targets are patched alike.
     """
 
     targets = ("class", "mask", "image")
@@ -36,12 +35,12 @@ class Ricap(Mixer):
     def draw(
         self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
-        """Three permutations; corner [B, 2], shift [B, 4, 2] into the crops and share [B, 4]."""
+        """Three permutations; corner [B, 2], shift [B, 4, 2] to the crops and share [B, 4]."""
         partners = [torch.from_numpy(rng.permutation(size)) for _ in range(3)]
         number = size if self.per_image else 1
         whole = np.array(image)
         corner = np.rint(whole * rng.beta(self.beta, self.beta, (number, 2))).astype(int)
-        lower = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])  # [4, 2] below, right of the corner
+        lower = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])  # [4, 2] whether below and right of it
         length = np.where(lower, whole - corner[:, None], corner[:, None])
         start = rng.integers(0, whole - length + 1)  # of the crop, in its own image
         drawn = {
@@ -53,7 +52,7 @@ class Ricap(Mixer):
         return Drawing(partners, {n: t.expand(size, *t.shape[1:]) for n, t in tensors.items()})
 
     def mix(self, parts: list[Batch], drawing: Drawing) -> Batch:
-        """Patch the crops together."""
+        """Patch the crops of the four images together."""
         shares = list(drawing.values["share"].unbind(1))
         height, width = parts[0].images.shape[-2:]
         source = sources(drawing.values["corner"], drawing.values["shift"], height, width)
@@ -64,7 +63,7 @@ class Ricap(Mixer):
 
 
 def sources(corner: Tensor, shift: Tensor, height: int, width: int) -> Tensor:
-    """[B, H·W]: where each pixel comes from in the four images, flat and one after the other."""
+    """Where each pixel comes from, [B, H·W], in the four images flattened and concatenated."""
     y = torch.arange(height, device=corner.device)[:, None]
     x = torch.arange(width, device=corner.device)
     below, right = y >= corner[:, 0, None, None], x >= corner[:, 1, None, None]
@@ -74,7 +73,7 @@ def sources(corner: Tensor, shift: Tensor, height: int, width: int) -> Tensor:
 
 
 def patch(images: list[Tensor], source: Tensor) -> Tensor:
-    """The pixels `source` [B, H·W] of four images [B, ..., H, W]."""
+    """[B, ..., H, W]: the pixels `source` [B, H·W] of four images [B, ..., H, W]."""
     first = images[0]
     pixels = torch.cat([image.flatten(-2) for image in images], -1)
     index = source.view(len(source), *[1] * (first.ndim - 3), -1)

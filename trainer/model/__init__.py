@@ -1,1 +1,37 @@
 """Models: `[B, C, H, W]` images to outputs."""
+
+from typing import TYPE_CHECKING
+
+from trainer.core.lazy import exports
+
+if TYPE_CHECKING:
+    from trainer.model.mlp import Mlp
+    from trainer.model.resnet_cifar import ResnetCifar
+    from trainer.model.simple_cnn import SimpleCnn
+    from trainer.model.timm import Timm
+    from trainer.model.torchvision import Torchvision
+    from trainer.model.unet import Unet
+    from trainer.model.wide_resnet import WideResnet
+
+__all__ = [
+    "Mlp",
+    "ResnetCifar",
+    "SimpleCnn",
+    "Timm",
+    "Torchvision",
+    "Unet",
+    "WideResnet",
+]
+
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "Mlp": "mlp",
+        "ResnetCifar": "resnet_cifar",
+        "SimpleCnn": "simple_cnn",
+        "Timm": "timm",
+        "Torchvision": "torchvision",
+        "Unet": "unet",
+        "WideResnet": "wide_resnet",
+    },
+)

@@ -1,36 +1,36 @@
 """AdaBound and AMSBound (Luo et al. 2019, https://arxiv.org/abs/1902.09843), algorithms 2 and 3.
 
-With the bias correction and the bounds of the authors' code: at step t, from 1, f = `final_lr`,
-γ = `gamma`, m and v Adam's running means,
+With the bias correction and the bounds of the authors' code: at step t, counted from 1, with f =
+`final_lr`, γ = `gamma`, and Adam's running means m and v,
 
     step = clip(lr · √(1 − β₂ᵗ) / (1 − β₁ᵗ) / (√v + eps), f(1 − 1/(γt + 1)), f(1 + 1/(γt))) · m
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from trainer.core.ranges import within
 from trainer.optimizer.shared.decoupled_decay import evaluated, shrink
-from trainer.optimizer.shared.groups import check_betas, parameter_groups
+from trainer.optimizer.shared.groups import Trainable, check_betas, parameter_groups
 
 
 class AdaBound(Optimizer):
-    """Adam whose rate of each weight is bounded, ever closer, around SGD's rate `final_lr`.
+    """Adam with each weight's rate bounded, ever more tightly, around SGD's rate `final_lr`.
 
-    `final_lr` follows the schedule, and a part's rate, as lr does. `amsbound`: v is its own
-    largest so far.
+    `final_lr` follows the schedule and a layer's rate, as lr does. With `amsbound`, v is its own
+    maximum so far.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Trainable,
         *,
         lr: float = 1e-3,
-        betas: list[float],
+        betas: Sequence[float] = (0.9, 0.999),
         final_lr: float = 0.1,
         gamma: float = 1e-3,
         eps: float = 1e-8,
@@ -39,7 +39,6 @@ class AdaBound(Optimizer):
         decay_bias_norm: bool = False,
         amsbound: bool = False,
     ) -> None:
-        check_betas(betas)
         within("optimizer.final_lr", final_lr, "(0, inf)")
         within("optimizer.gamma", gamma, "(0, 1)")
         within("optimizer.eps", eps, "[0, inf)")
@@ -48,8 +47,8 @@ class AdaBound(Optimizer):
         )
         defaults = {
             "lr": lr,
-            "base_lr": lr,  # what `final_lr` belongs to
-            "betas": tuple(betas),
+            "base_lr": lr,  # the rate that `final_lr` corresponds to
+            "betas": check_betas(betas),
             "final_lr": final_lr,
             "gamma": gamma,
             "eps": eps,
@@ -69,7 +68,7 @@ class AdaBound(Optimizer):
         return loss
 
     def update(self, group: dict[str, Any], weights: list[Tensor]) -> None:
-        """One step of a group's weights. Each has its own t, as some may be frozen for a time."""
+        """Take one step of a group's weights, each with its own t: some may have been frozen."""
         gradients = [p.grad for p in weights if p.grad is not None]
         states = [self.advanced(p, amsbound=group["amsbound"]) for p in weights]
         means, squares = ([state[key] for state in states] for key in ("mean", "square"))
@@ -95,7 +94,7 @@ class AdaBound(Optimizer):
         torch._foreach_addcmul_(weights, rates, means, -1)
 
     def advanced(self, weight: Tensor, *, amsbound: bool) -> dict[str, Any]:
-        """A weight's state at its next step."""
+        """A weight's state, advanced to its next step."""
         state = self.state[weight]
         if not state:
             state["step"] = 0
@@ -106,7 +105,7 @@ class AdaBound(Optimizer):
 
 
 def bounds(group: dict[str, Any], t: int) -> tuple[float, float, float]:
-    """Adam's bias-corrected rate at step t, and the bounds of what it becomes for a weight."""
+    """Adam's bias-corrected rate at step t, and the lower and upper bound of a weight's rate."""
     lr, gamma, (beta1, beta2) = group["lr"], group["gamma"], group["betas"]
     final = group["final_lr"] * lr / group["base_lr"]
     scale = lr * (1 - beta2**t) ** 0.5 / (1 - beta1**t)

@@ -1,35 +1,32 @@
 """AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101), algorithm 2."""
 
-import torch
-from torch import nn
+from collections.abc import Sequence
 
-from trainer.core.ranges import within
-from trainer.optimizer.shared.groups import check_betas, fusable, parameter_groups
+from trainer.optimizer.adam import Adam
+from trainer.optimizer.shared.groups import Trainable
 
 
-class AdamW(torch.optim.AdamW):
-    """Adam with decoupled weight decay; torch's, fused where it can be."""
+class AdamW(Adam):
+    """Adam with decoupled weight decay; torch's, fused where possible."""
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Trainable,
         *,
         lr: float = 1e-3,
-        betas: list[float],
+        betas: Sequence[float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         decay_bias_norm: bool = False,
         amsgrad: bool = False,
     ) -> None:
-        check_betas(betas)
-        within("optimizer.eps", eps, "[0, inf)")
         super().__init__(
-            parameter_groups(
-                model, lr=lr, weight_decay=weight_decay, decay_bias_norm=decay_bias_norm
-            ),
+            model,
             lr=lr,
-            betas=(betas[0], betas[1]),
+            betas=betas,
             eps=eps,
+            weight_decay=weight_decay,
+            decoupled=True,
+            decay_bias_norm=decay_bias_norm,
             amsgrad=amsgrad,
-            fused=fusable(model.parameters()),
         )

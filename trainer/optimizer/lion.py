@@ -1,37 +1,35 @@
 """Lion (Chen et al. 2023, https://arxiv.org/abs/2302.06675), algorithm 2."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
 from torch.optim import Optimizer
 
 from trainer.optimizer.shared.decoupled_decay import evaluated, shrink
-from trainer.optimizer.shared.groups import check_betas, parameter_groups
+from trainer.optimizer.shared.groups import Trainable, check_betas, parameter_groups
 
 
 class Lion(Optimizer):
     """Steps of lr · sign(β₁·m + (1 − β₁)·g), then m ← β₂·m + (1 − β₂)·g; decay is decoupled.
 
-    Every weight moves by lr at each step: the paper's rates are 3 to 10 times lower than AdamW's,
-    and its weight decay is as many times higher.
+    Every weight moves by lr at each step, so the paper's rates are 3 to 10 times lower than
+    AdamW's and its weight decay is as many times higher.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Trainable,
         *,
         lr: float = 1e-4,
-        betas: list[float],
+        betas: Sequence[float] = (0.9, 0.99),
         weight_decay: float = 0.0,
         decay_bias_norm: bool = False,
     ) -> None:
-        check_betas(betas)
         groups = parameter_groups(
             model, lr=lr, weight_decay=weight_decay, decay_bias_norm=decay_bias_norm
         )
-        super().__init__(groups, {"lr": lr, "betas": tuple(betas)})
+        super().__init__(groups, {"lr": lr, "betas": check_betas(betas)})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

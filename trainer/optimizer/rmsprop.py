@@ -4,19 +4,18 @@ https://www.cs.toronto.edu/~hinton/coursera/lecture6/lec6.pdf, https://arxiv.org
 """
 
 import torch
-from torch import nn
 
 from trainer.core.ranges import within
 from trainer.optimizer.shared.decoupled_decay import DecoupledDecay
-from trainer.optimizer.shared.groups import parameter_groups
+from trainer.optimizer.shared.groups import Trainable
 
 
 class RMSprop(DecoupledDecay, torch.optim.RMSprop):
-    """torch's; weight decay as L2 or `decoupled`."""
+    """torch's RMSprop. Weight decay is L2, or `decoupled`."""
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Trainable,
         *,
         lr: float = 1e-3,
         alpha: float = 0.99,
@@ -31,14 +30,13 @@ class RMSprop(DecoupledDecay, torch.optim.RMSprop):
         within("optimizer.eps", eps, "[0, inf)")
         within("optimizer.momentum", momentum, "[0, 1)")
         super().__init__(
-            parameter_groups(
-                model, lr=lr, weight_decay=weight_decay, decay_bias_norm=decay_bias_norm
-            ),
+            model,
             lr=lr,
+            weight_decay=weight_decay,
+            decoupled=decoupled,
+            decay_bias_norm=decay_bias_norm,
             alpha=alpha,
             eps=eps,
             momentum=momentum,
             centered=centered,
         )
-        if decoupled:
-            self.decouple()

@@ -1,5 +1,36 @@
 """Postprocessing: fitted on the validation outputs after training, applied to all outputs."""
 
+from typing import TYPE_CHECKING
+
+from trainer.core.lazy import exports
 from trainer.postprocess.base import Postprocess
 
-__all__ = ["Postprocess"]
+if TYPE_CHECKING:
+    from trainer.postprocess.isotonic import Isotonic
+    from trainer.postprocess.none import NoPostprocess
+    from trainer.postprocess.platt import Platt
+    from trainer.postprocess.prior_correction import PriorCorrection
+    from trainer.postprocess.temperature import Temperature
+    from trainer.postprocess.threshold import Threshold
+
+__all__ = [
+    "Isotonic",
+    "NoPostprocess",
+    "Platt",
+    "Postprocess",
+    "PriorCorrection",
+    "Temperature",
+    "Threshold",
+]
+
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "Isotonic": "isotonic",
+        "NoPostprocess": "none",
+        "Platt": "platt",
+        "PriorCorrection": "prior_correction",
+        "Temperature": "temperature",
+        "Threshold": "threshold",
+    },
+)

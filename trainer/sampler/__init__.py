@@ -1,5 +1,48 @@
 """Samplers: the rows of an epoch before any miner sees them."""
 
+from typing import TYPE_CHECKING
+
+from trainer.core.lazy import exports
 from trainer.sampler.base import Sampler
 
-__all__ = ["Sampler"]
+if TYPE_CHECKING:
+    from trainer.sampler.class_balanced import ClassBalanced
+    from trainer.sampler.label_shuffle import LabelShuffle
+    from trainer.sampler.oversample import Oversample
+    from trainer.sampler.repeated_augmentation import RepeatedAugmentation
+    from trainer.sampler.sequential import Sequential
+    from trainer.sampler.shuffle import Shuffle
+    from trainer.sampler.smote import Smote
+    from trainer.sampler.trim_hardest import TrimHardest
+    from trainer.sampler.undersample import Undersample
+    from trainer.sampler.weighted import Weighted
+
+__all__ = [
+    "ClassBalanced",
+    "LabelShuffle",
+    "Oversample",
+    "RepeatedAugmentation",
+    "Sampler",
+    "Sequential",
+    "Shuffle",
+    "Smote",
+    "TrimHardest",
+    "Undersample",
+    "Weighted",
+]
+
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "ClassBalanced": "class_balanced",
+        "LabelShuffle": "label_shuffle",
+        "Oversample": "oversample",
+        "RepeatedAugmentation": "repeated_augmentation",
+        "Sequential": "sequential",
+        "Shuffle": "shuffle",
+        "Smote": "smote",
+        "TrimHardest": "trim_hardest",
+        "Undersample": "undersample",
+        "Weighted": "weighted",
+    },
+)

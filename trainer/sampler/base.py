@@ -1,4 +1,4 @@
-"""What a sampler does: the rows of an epoch, a pure function of the split and the generator."""
+"""The contract of a sampler: an epoch's rows, a pure function of split and generator."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -8,44 +8,56 @@ import torch
 from torch import Tensor
 
 from trainer.dataset import Split
+from trainer.dataset.shared.split import Pixels
 
 
 class Sampler(ABC):
-    """Chooses and orders the rows of an epoch."""
+    """Chooses and orders the rows of an epoch. `order` needs labels alone."""
 
     @abstractmethod
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:
-        """Dataset ids [R] or [R, K] in order, and shares [R, K] where a row blends K examples."""
+        """Dataset ids [R] or [R, K] in order, and shares [R, K] if rows blend K examples."""
 
     def ids(self, split: Split) -> Tensor:
-        """The ids [m] that rows of some epoch can be of: a miner looks at no others."""
+        """The ids [m] that some epoch may draw; miners ignore all others."""
         return split.ids
+
+    def order(self, labels: Tensor, rng: np.random.Generator) -> Tensor:
+        """Positions [R], in order, of an epoch over examples with labels [N, ...].
+
+        For code without a Split; samplers that blend examples need one, and `rows`.
+        """
+        nothing = Pixels(torch.empty(len(labels), 0, 0, 0))
+        ids, shares = self.rows(Split(nothing, labels, torch.arange(len(labels))), rng)
+        if shares is not None:
+            raise ValueError(f"{type(self).__name__} blends examples: call rows(split, rng)")
+        return ids
 
 
 class PreparedSampler(Sampler):
-    """A sampler that works something out of a split before its first epoch, and keeps it."""
+    """A sampler that computes something from a split before its first epoch, and caches it."""
 
-    held: tuple[Split, Any] | None = None
+    cached: tuple[Split, Any] | None = None
 
     @abstractmethod
     def prepare(self, split: Split) -> Any:
-        """What the epochs draw from: a function of the split alone."""
+        """Compute what the epochs draw from, a function of the split alone."""
 
     def prepared(self, split: Split) -> Any:
-        """What `prepare` gave for this split."""
-        if self.held is None or self.held[0] is not split:
-            self.held = split, self.prepare(split)
-        return self.held[1]
+        """The result of `prepare` for a split."""
+        if self.cached is None or self.cached[0] is not split:
+            self.cached = split, self.prepare(split)
+        return self.cached[1]
 
 
 def by_class(split: Split) -> dict[int, Tensor]:
-    """The ids [n_c] of each class that the split has examples of, in ascending order of class.
+    """The ids [n_c] of each class with examples in the split, in ascending order of class.
 
-    Raises ValueError where labels are not classes.
+    Raises ValueError if labels are not classes.
     """
     if not split.classed:
         raise ValueError(
-            f"sampler: this one draws by class, and a label is a {split.target} here; take "
+            f"sampler: this one draws by class, but the labels are {split.target} targets; use "
             "sampler=shuffle"
         )
     labels = split.labels[split.ids]
@@ -53,5 +65,5 @@ def by_class(split: Split) -> dict[int, Tensor]:
 
 
 def shuffled(ids: Tensor, rng: np.random.Generator) -> Tensor:
-    """The rows of ids [n] or [n, K] in random order."""
+    """Ids [n] or [n, K] in random order."""
     return ids.index_select(0, torch.from_numpy(rng.permutation(len(ids))))

@@ -9,13 +9,13 @@ from trainer.sampler.base import Sampler, by_class
 
 
 class ClassBalanced(Sampler):
-    """Each row draws a class, all alike, then an example of it, with replacement.
+    """Draws a class uniformly, then an example of it, with replacement.
 
     An epoch has as many rows as the split has examples.
     """
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
-        """Ids [n] of independent draws."""
+        """Ids [n], drawn independently."""
         classes = list(by_class(split).values())
         sizes = np.array([len(ids) for ids in classes])
         drawn = rng.integers(len(classes), size=len(split))

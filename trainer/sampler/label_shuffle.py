@@ -1,4 +1,4 @@
-"""Label shuffling (Hikvision's scene classification at ILSVRC 2016): balanced without chance."""
+"""Label shuffling (Hikvision's scene classification at ILSVRC 2016): exactly balanced."""
 
 import numpy as np
 import torch
@@ -9,10 +9,10 @@ from trainer.sampler.base import Sampler, by_class, shuffled
 
 
 class LabelShuffle(Sampler):
-    """Each class is a permutation of 0, ..., n_max − 1 modulo its own count n_c.
+    """Permutes 0, ..., n_max − 1 for each class, modulo the class's own count n_c.
 
-    So every class has n_max rows, and the same n_max mod n_c examples of a class, the first, are
-    there once more than the others in each epoch.
+    Every class thus has n_max rows, and the first n_max mod n_c examples of a class occur once more
+    than its others, in each epoch.
     """
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:

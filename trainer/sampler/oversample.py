@@ -1,4 +1,4 @@
-"""Oversampling: repetition of the small classes (Buda et al. 2018, https://arxiv.org/abs/1710.05381)."""
+"""Oversampling: repeats examples of small classes (Buda et al. 2018, https://arxiv.org/abs/1710.05381)."""
 
 import numpy as np
 import torch
@@ -9,10 +9,9 @@ from trainer.sampler.base import Sampler, by_class, shuffled
 
 
 class Oversample(Sampler):
-    """Brings each class up to the largest one's count.
+    """Brings each class up to the size of the largest.
 
-    Each example is there as often as another of its class, or once more: which ones is drawn anew
-    each epoch.
+    The examples of a class occur equally often, but for a remainder that is drawn each epoch.
     """
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:

@@ -1,7 +1,7 @@
-"""Repeated augmentation: several augmentations of an example in one batch.
+"""Repeated augmentation: several augmentations of an example in the same batch.
 
-Hoffer et al. 2019, https://arxiv.org/abs/1901.09335; with the length of the epoch kept, Berman et
-al. 2019 (MultiGrain), https://arxiv.org/abs/1902.05509.
+Hoffer et al. 2019, https://arxiv.org/abs/1901.09335; with the epoch's length unchanged, Berman
+et al. 2019 (MultiGrain), https://arxiv.org/abs/1902.05509.
 """
 
 import numpy as np
@@ -14,10 +14,10 @@ from trainer.sampler.base import Sampler
 
 
 class RepeatedAugmentation(Sampler):
-    """n / `repeats` examples an epoch, each in `repeats` rows that stand together.
+    """Draws n / `repeats` examples per epoch, each in `repeats` consecutive rows.
 
-    Each row is augmented anew: random numbers go by the position in the plan. The epoch keeps its n
-    rows; where they do not divide, the last example has fewer.
+    Rows are augmented independently, since random numbers depend on the position in the plan. The
+    epoch keeps its n rows; if `repeats` does not divide n, the last example has fewer.
     """
 
     def __init__(self, *, repeats: int = 3) -> None:
@@ -25,7 +25,7 @@ class RepeatedAugmentation(Sampler):
         self.repeats = repeats
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
-        """Ids [n], each followed by its repetitions."""
+        """Ids [n], each followed by its repeats."""
         chosen = rng.permutation(len(split))[: -(-len(split) // self.repeats)]
         ids = split.ids.index_select(0, torch.from_numpy(chosen))
         return ids.repeat_interleave(self.repeats)[: len(split)], None

@@ -8,8 +8,8 @@ from trainer.sampler.base import Sampler
 
 
 class Sequential(Sampler):
-    """The same order each epoch."""
+    """Keeps the same order in every epoch."""
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
-        """All ids of the split, ascending."""
+        """All ids [n] of the split, ascending."""
         return split.ids, None

@@ -9,8 +9,8 @@ from trainer.sampler.base import Sampler
 
 
 class Shuffle(Sampler):
-    """A fresh permutation each epoch."""
+    """Draws a new permutation each epoch."""
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
-        """All ids of the split, permuted."""
+        """All ids [n] of the split, permuted."""
         return torch.from_numpy(rng.permutation(split.ids.numpy())), None

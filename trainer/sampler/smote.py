@@ -1,6 +1,6 @@
 """SMOTE (Chawla et al. 2002, https://arxiv.org/abs/1106.1813), sec. 4.2.
 
-Small classes get new examples, each between an example and one of its nearest neighbours.
+Small classes get synthetic examples, each between an example and one of its nearest neighbours.
 """
 
 from __future__ import annotations
@@ -28,19 +28,20 @@ READ_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Pool:
-    """What the new examples of one class are drawn from."""
+    """The examples of one class that synthetic ones are drawn between."""
 
     ids: Tensor  # [n_c]
     neighbours: np.ndarray  # [n_c, k] positions in ids
-    missing: int  # how many it takes to come up to the largest class
+    missing: int  # synthetic examples needed to match the largest class
 
 
 class Smote(PreparedSampler):
-    """Every example once, and as many new ones as bring each class up to the largest one's count.
+    """Every example once, plus synthetic ones that bring each class up to the largest.
 
-    A new one is x + λ·(x' − x) in pixels, λ ~ U(0, 1), x' one of the `k` nearest neighbours of x in
-    its class: by pixels, or (`space: feature`) by the features that `reference` gives, an array
-    [M, d] by dataset id as `.npy`, or a finished run, by what the last layer of its model takes.
+    A synthetic example is x + λ·(x' − x) in pixels, λ ~ U(0, 1), with x' one of the `k` nearest
+    neighbours of x in its class: by pixels or, with `space: feature`, by the features of
+    `reference`. That is an array [M, d] by dataset id as `.npy`, or a finished run, whose model's
+    last layer has these features as its input.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Smote(PreparedSampler):
         self.reference = reference
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:
-        """Ids [R, 2] and shares [R, 2]; an example itself has shares 1 and 0."""
+        """Ids [R, 2] and shares [R, 2]; an original example has the shares 1 and 0."""
         pools = self.prepared(split)
         if not pools:
             return shuffled(split.ids, rng), None
@@ -79,7 +80,7 @@ class Smote(PreparedSampler):
         return torch.cat(pairs)[order], torch.stack([1 - share, share], 1)[order]
 
     def prepare(self, split: Split) -> list[Pool]:
-        """A pool for each class that is smaller than the largest. Raises DataError under k + 1."""
+        """A pool for each class below the largest. Raises DataError for under k + 1 ids."""
         classes = by_class(split)
         most = max(map(len, classes.values()))
         small = {label: ids for label, ids in classes.items() if len(ids) < most}
@@ -87,7 +88,7 @@ class Smote(PreparedSampler):
             if len(ids) <= self.k:
                 raise DataError(
                     f"sampler.k={self.k}: class {label} has {len(ids)} training examples, too few "
-                    f"for {self.k} neighbours of each; lower sampler.k"
+                    f"for {self.k} neighbours each; lower sampler.k"
                 )
         if not small:
             return []
@@ -100,7 +101,7 @@ class Smote(PreparedSampler):
         ]
 
     def features(self, split: Split) -> Tensor:
-        """What distances are taken of, [n, d] for the n examples of a split."""
+        """Features [n, d] of the n examples of a split, to measure distances between."""
         if self.reference is None:
             parts = split.ids.split(READ_AT_ONCE)
             return torch.cat([split.images.read(ids.tolist()).flatten(1) for ids in parts]).float()
@@ -112,15 +113,18 @@ class Smote(PreparedSampler):
 
 
 def pairs_of(k: int, seed: int = 0) -> Pairs:
-    """imbalanced-learn's SMOTE; importing it takes a second and a half."""
+    """imbalanced-learn's SMOTE, imported late: it takes a second and a half."""
     from trainer.sampler.shared.smote_pairs import Pairs
 
-    # One generator for all classes: a seed would begin anew for each.
+    # One generator for all classes: a seed would restart for each.
     return Pairs(k_neighbors=k, random_state=np.random.RandomState(seed))
 
 
 def from_file(path: Path, split: Split) -> Tensor:
-    """Features [n, d] of a split from an array [M, d] by dataset id. Raises DataError."""
+    """Features [n, d] of a split from a file with an array [M, d] by dataset id.
+
+    Raises DataError for a file that is unreadable, of another shape, or not finite.
+    """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:

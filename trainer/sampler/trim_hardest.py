@@ -19,8 +19,8 @@ from trainer.sampler.base import PreparedSampler, shuffled
 class TrimHardest(PreparedSampler):
     """Leaves out the hardest `trim` of the split, by the difficulty store of another run.
 
-    The difficulty is the mean of an example's loss over the epochs of the run `reference`. What is
-    not on record there (its validation split was another) stays.
+    Difficulty is an example's mean loss over the epochs of the run `reference`. Examples without a
+    record there, such as those of its validation split, stay.
     """
 
     def __init__(self, *, reference: str, trim: float = 0.1) -> None:
@@ -29,31 +29,31 @@ class TrimHardest(PreparedSampler):
         self.trim = trim
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
-        """The ids that stay, shuffled."""
+        """The remaining ids, shuffled."""
         return shuffled(self.prepared(split), rng), None
 
     def ids(self, split: Split) -> Tensor:
-        """The ids that stay."""
+        """The remaining ids [m], in ascending order of position."""
         return self.prepared(split)
 
     def prepare(self, split: Split) -> Tensor:
-        """The ids that stay, in their order. Raises DataError where the run is of other data."""
+        """The remaining ids, in their order. Raises DataError if the run is of other data."""
         record = history.open(self.reference)
         ids, labels = split.ids.numpy(), split.labels.numpy()
         if record.size != len(labels) or not same_labels(record, ids, labels):
             raise DataError(
-                f"sampler.reference={self.reference} is a run on other examples or labels; are "
-                "dataset and its settings those of the run?"
+                f"sampler.reference={self.reference} is a run on other examples or labels; use "
+                "the dataset and settings of that run"
             )
         losses = np.full(len(labels), np.nan)
         losses[record.ids] = record.mean("loss")
         if np.isnan(losses[ids]).all():
-            raise DataError(f"sampler.reference={self.reference} has no losses on record")
+            raise DataError(f"sampler.reference={self.reference} has no losses of these examples")
         order = np.argsort(-np.nan_to_num(losses[ids], nan=-np.inf, posinf=np.inf), kind="stable")
         return torch.from_numpy(ids[np.sort(order[int(self.trim * len(ids) + 0.5) :])])
 
 
 def same_labels(record: History, ids: np.ndarray, labels: np.ndarray) -> bool:
-    """Whether the examples that both runs train on have the same labels [M] in both."""
+    """Whether the examples that both runs train on have the same labels [M]."""
     both = np.intersect1d(ids, record.ids)
     return record.labels is None or np.array_equal(record.labels[both], labels[both])

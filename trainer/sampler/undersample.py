@@ -1,4 +1,4 @@
-"""Undersampling: a part of the large classes (Buda et al. 2018, https://arxiv.org/abs/1710.05381).
+"""Undersampling: a part of each large class (Buda et al. 2018, https://arxiv.org/abs/1710.05381).
 
 The strategies are those of imbalanced-learn's RandomUnderSampler.
 """
@@ -14,17 +14,17 @@ from trainer.sampler.base import Sampler, by_class, shuffled
 
 
 class Undersample(Sampler):
-    """Brings each class (`not_minority`) or the largest one (`majority`) down to the smallest's.
+    """Cuts every class (`not_minority`) or the largest one (`majority`) to the smallest's size.
 
-    Which examples stay is drawn anew each epoch. Of several largest classes `majority` means the
-    first.
+    The examples that stay are drawn each epoch. If several classes are largest, `majority` is the
+    first of them.
     """
 
     def __init__(self, *, strategy: Literal["not_minority", "majority"] = "not_minority") -> None:
         self.strategy = strategy
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
-        """Ids without the examples that were left out, shuffled."""
+        """Ids [m] of the examples that stay, shuffled."""
         classes = by_class(split)
         least = min(map(len, classes.values()))
         largest = max(classes, key=lambda label: len(classes[label]))

@@ -1,6 +1,7 @@
 """Examples drawn in proportion to their weights, with replacement."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,15 @@ from trainer.sampler.base import PreparedSampler, by_class
 
 
 class Weighted(PreparedSampler):
-    """As many draws as the split has examples; torch's WeightedRandomSampler as a plan.
+    """Draws as many rows as the split has examples, like torch's WeightedRandomSampler.
 
-    `weights` is `balanced`, 1 / n_c for an example of a class of n_c; a list, the weight of an
-    example by its class; or a file with the weight of each example by dataset id: an array [M] as
-    `.npy`, or a `.csv` with the columns `id` and `weight`.
+    `weights` is `balanced`, 1 / n_c for an example of a class of n_c; a list with a weight for each
+    class; or a file with a weight for each example: an array [M] by dataset id as `.npy`, or a
+    `.csv` with the columns `id` and `weight`.
     """
 
-    def __init__(self, *, weights: list[float] | str = "balanced") -> None:
-        if isinstance(weights, list):
+    def __init__(self, *, weights: Sequence[float] | str = "balanced") -> None:
+        if not isinstance(weights, str):
             within("sampler.weights", weights, "[0, inf)")
         elif weights != "balanced" and Path(weights).suffix not in (".npy", ".csv"):
             raise ValueError(
@@ -32,7 +33,7 @@ class Weighted(PreparedSampler):
         self.weights = weights
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
-        """Ids [n] of independent draws."""
+        """Ids [n], drawn independently."""
         chances = self.prepared(split)
         return split.ids[torch.from_numpy(rng.choice(len(split), len(split), p=chances))], None
 
@@ -41,17 +42,17 @@ class Weighted(PreparedSampler):
         return split.ids[torch.from_numpy(self.prepared(split) > 0)]
 
     def prepare(self, split: Split) -> np.ndarray:
-        """The probability [n] of each example of the split."""
+        """The probability [n] of each example of the split. Raises ValueError if all are 0."""
         if isinstance(self.weights, str) and self.weights != "balanced":
             weights = from_file(Path(self.weights), split)
         else:
-            weights = self.of_classes(split)
+            weights = self.weights_by_class(split)
         if not weights.sum() > 0:
-            raise ValueError(f"sampler.weights={self.weights}: all examples have weight 0")
+            raise ValueError(f"sampler.weights={self.weights}: all examples have the weight 0")
         return weights / weights.sum()
 
-    def of_classes(self, split: Split) -> np.ndarray:
-        """Weights [n] by class."""
+    def weights_by_class(self, split: Split) -> np.ndarray:
+        """Weights [n] of the split's examples by class. Raises ValueError for a wrong number."""
         classes, number = by_class(split), int(split.labels.max()) + 1
         if self.weights == "balanced":
             table = np.zeros(number)
@@ -64,7 +65,7 @@ class Weighted(PreparedSampler):
 
 
 def from_file(path: Path, split: Split) -> np.ndarray:
-    """Weights [n] of the split's examples. Raises DataError, naming the file and what is wrong."""
+    """Weights [n] of the split's examples from a file. Raises DataError that names the file."""
     ids = split.ids.numpy()
     try:
         if path.suffix == ".npy":
@@ -78,5 +79,5 @@ def from_file(path: Path, split: Split) -> np.ndarray:
     except (KeyError, IndexError) as error:
         raise DataError(f"sampler.weights={path} lacks {error}, of {len(ids)} ids") from error
     if weights.shape != ids.shape or not (np.isfinite(weights) & (weights >= 0)).all():
-        raise DataError(f"sampler.weights={path} must hold one number of at least 0 for each id")
+        raise DataError(f"sampler.weights={path} must have one number of at least 0 for each id")
     return weights

@@ -1,60 +1,77 @@
-"""What a schedule does."""
+"""The contract of a schedule, and the forms that several share."""
 
 from abc import ABC, abstractmethod
 from typing import Any
 
-from trainer.core.duration import Clock, parse, positive, ratio, whole
+from trainer.core.duration import (
+    Clock,
+    Length,
+    from_clock,
+    in_units,
+    parse,
+    positive,
+    ratio,
+    whole,
+)
 
 
 class Schedule(ABC):
-    """The learning rate at each step t, counted in steps of a full epoch after the warmup.
+    """The learning rate as a function of the step t, which starts at 0 after the warmup.
 
-    It is that of a group whose own rate is `optimizer.lr`; other groups keep their ratio to it.
+    Steps are those of a full epoch. The rate is that of a parameter group with the rate
+    `optimizer.lr`; other groups keep their ratio to it. Without `bind`, lengths in steps work and
+    any other raises RuntimeError.
     """
 
     needs_val = False  # whether it reads validation metrics
 
+    def __call__(self, t: float, base: float) -> float:
+        """The learning rate at step t; `base` is the optimizer's own."""
+        return self.lr(t, base)
+
     def prepare(self) -> None:
-        """Import what the settings name; a run that is only read back does without it."""
+        """Import the functions that settings name. Not called for runs that are only read."""
 
     def bind(self, clock: Clock) -> None:
-        """Turn lengths into steps; again when a warmup ends whose length was not known."""
+        """Convert lengths to steps. Called again when a warmup of unknown length ends."""
 
     def check(self, clock: Clock) -> None:
-        """Raise ValueError for a length that the run has no room for. Once, after `bind`."""
+        """Raise ValueError for a length that exceeds the run. Called once, after `bind`."""
 
     @abstractmethod
     def lr(self, t: float, base: float) -> float:
-        """The rate at step t of a run whose optimizer has the rate `base`."""
+        """The learning rate at step t; `base` is the optimizer's own."""
 
     def momentum(self, t: float) -> float | None:
-        """The momentum, or β₁, at step t; None: the optimizer's own."""
+        """The momentum, or β₁, at step t; None keeps the optimizer's."""
         return None
 
     def observe(self, metrics: dict[str, float], t: float) -> None:
-        """Take the metrics of an epoch that ended at step t, named `val/loss` and so on."""
+        """Take the metrics of the epoch that ended at step t, by name such as `val/loss`."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What the checkpoint keeps."""
+        """State for the checkpoint: numbers, strings and plain containers."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
 
 
 class Decay(Schedule):
-    """A schedule that comes to its end after S = `decay_steps`, a length."""
+    """A schedule that ends after S = `decay_steps`, a length."""
 
-    def __init__(self, decay_steps: str) -> None:
-        parse(decay_steps, "schedule.decay_steps")
-        self.decay_steps = decay_steps
+    length: float = from_clock()  # S in steps
+
+    def __init__(self, decay_steps: Length) -> None:
+        self.decay_steps = in_units(decay_steps)
+        parse(self.decay_steps, "schedule.decay_steps")
 
     def bind(self, clock: Clock) -> None:
-        """S in steps."""
+        """Convert S to steps."""
         self.length = clock.steps(self.decay_steps)
 
     def check(self, clock: Clock) -> None:
-        """S must not be longer than the run."""
+        """Raise ValueError if S exceeds the run."""
         clock.require(f"schedule.decay_steps={self.decay_steps}", self.length)
 
     def share(self, t: float) -> float:
@@ -63,15 +80,15 @@ class Decay(Schedule):
 
 
 class TimeConstant(Decay):
-    """A schedule without an end, whose exponent is t/S or, with `staircase`, ⌊t/S⌋."""
+    """A schedule without an end whose exponent is t/S or, with `staircase`, ⌊t/S⌋."""
 
-    def __init__(self, decay_steps: str, *, staircase: bool) -> None:
-        positive(decay_steps, "schedule.decay_steps")
+    def __init__(self, decay_steps: Length, *, staircase: bool) -> None:
+        positive(in_units(decay_steps), "schedule.decay_steps")
         super().__init__(decay_steps)
         self.staircase = staircase
 
     def check(self, clock: Clock) -> None:
-        """S may be longer than the run."""
+        """Accept any S: the decay has no end to reach."""
 
     def exponent(self, t: float) -> float:
         """t/S or ⌊t/S⌋."""
@@ -80,16 +97,18 @@ class TimeConstant(Decay):
 
 
 class Counter(Schedule):
-    """A schedule that changes once in so long, n = ⌊t / every⌋: where torch counts epochs."""
+    """A schedule of n = ⌊t / every⌋, which plays the part of torch's epoch counter."""
 
-    def __init__(self, every: str) -> None:
-        positive(every, "schedule.every")
-        self.every = every
+    length: float = from_clock()  # `every` in steps
+
+    def __init__(self, every: Length) -> None:
+        self.every = in_units(every)
+        positive(self.every, "schedule.every")
 
     def bind(self, clock: Clock) -> None:
-        """The unit of the counter in steps."""
+        """Convert `every` to steps."""
         self.length = clock.steps(self.every)
 
     def count(self, t: float) -> int:
-        """The counter at step t."""
+        """The counter, n, at step t."""
         return whole(ratio(t, self.length))

@@ -1,11 +1,11 @@
-"""The same rate from first to last."""
+"""A constant learning rate."""
 
 from trainer.schedule.base import Schedule
 
 
 class Constant(Schedule):
-    """lr."""
+    """lr at every step."""
 
     def lr(self, t: float, base: float) -> float:
-        """The optimizer's own."""
+        """`base`, at every step t."""
         return base

@@ -1,8 +1,8 @@
-"""Cosine annealing (Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983), eq. 5 once."""
+"""Cosine annealing (Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983), eq. 5."""
 
 import math
 
-from trainer.core.duration import Clock, positive, ratio
+from trainer.core.duration import Clock, Length, from_clock, in_units, positive, ratio
 from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
@@ -10,24 +10,26 @@ from trainer.schedule.base import Schedule
 class Cosine(Schedule):
     """η_min + (lr − η_min) · ½(1 + cos πt/T_max), each step; torch's CosineAnnealingLR.
 
-    Held after T_max, where torch's rises again.
+    Constant after T_max, where torch's rises again.
     """
 
-    def __init__(self, *, T_max: str = "1run", eta_min: float = 0.0) -> None:  # noqa: N803
-        positive(T_max, "schedule.T_max")
+    length: float = from_clock()  # T_max in steps
+
+    def __init__(self, *, T_max: Length = "1run", eta_min: float = 0.0) -> None:  # noqa: N803
+        self.period = in_units(T_max)
+        positive(self.period, "schedule.T_max")
         within("schedule.eta_min", eta_min, "[0, inf)")
-        self.period = T_max
         self.eta_min = eta_min
 
     def bind(self, clock: Clock) -> None:
-        """T_max in steps."""
+        """Convert T_max to steps."""
         self.length = clock.steps(self.period)
 
     def check(self, clock: Clock) -> None:
-        """T_max must not be longer than the run."""
+        """Raise ValueError if T_max exceeds the run."""
         clock.require(f"schedule.T_max={self.period}", self.length)
 
     def lr(self, t: float, base: float) -> float:
-        """The rate at step t."""
+        """The learning rate at step t."""
         cosine = 0.5 * (1 + math.cos(math.pi * min(ratio(t, self.length), 1.0)))
         return self.eta_min + (base - self.eta_min) * cosine

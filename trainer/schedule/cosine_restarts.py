@@ -5,7 +5,16 @@ https://arxiv.org/abs/1608.03983
 
 import math
 
-from trainer.core.duration import ROUNDING, Clock, positive, ratio, whole
+from trainer.core.duration import (
+    ROUNDING,
+    Clock,
+    Length,
+    from_clock,
+    in_units,
+    positive,
+    ratio,
+    whole,
+)
 from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
@@ -13,25 +22,28 @@ from trainer.schedule.base import Schedule
 class CosineRestarts(Schedule):
     """η_min + (lr − η_min) · ½(1 + cos π·T_cur/T_i); torch's CosineAnnealingWarmRestarts.
 
-    The first period is T_0, each next one T_mult times as long; T_cur is the time since its start.
+    The first period is T_0, and each period is T_mult times as long as the one before. T_cur is
+    the time since the current period, T_i long, began.
     """
+
+    length: float = from_clock()  # T_0 in steps
 
     def __init__(
         self,
         *,
-        T_0: str = "10ep",  # noqa: N803
+        T_0: Length = "10ep",  # noqa: N803
         T_mult: int = 1,  # noqa: N803
         eta_min: float = 0.0,
     ) -> None:
-        positive(T_0, "schedule.T_0")
+        self.period = in_units(T_0)
+        positive(self.period, "schedule.T_0")
         within("schedule.T_mult", T_mult, "[1, inf)")
         within("schedule.eta_min", eta_min, "[0, inf)")
-        self.period = T_0
         self.factor = T_mult
         self.eta_min = eta_min
 
     def bind(self, clock: Clock) -> None:
-        """T_0 in steps."""
+        """Convert T_0 to steps."""
         self.length = clock.steps(self.period)
 
     def share(self, t: float) -> float:
@@ -46,6 +58,6 @@ class CosineRestarts(Schedule):
         return max(periods / length, 0.0)
 
     def lr(self, t: float, base: float) -> float:
-        """The rate at step t."""
+        """The learning rate at step t."""
         cosine = 0.5 * (1 + math.cos(math.pi * self.share(t)))
         return self.eta_min + (base - self.eta_min) * cosine

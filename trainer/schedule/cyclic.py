@@ -2,35 +2,39 @@
 
 from typing import Literal
 
-from trainer.core.duration import Clock, positive, ratio, whole
+from trainer.core.duration import Clock, Length, from_clock, in_units, positive, ratio, whole
 from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
 
 class Cyclic(Schedule):
-    """Linear from `base_lr` to `max_lr` and back, each step, over and over.
+    """Triangles: linear from `base_lr` up to `max_lr` and back, repeatedly.
 
-    The height of the triangles stays (`triangular`), halves from cycle to cycle (`triangular2`), or
-    is multiplied by γ each step (`exp_range`). Without `max_lr` that is the optimizer's rate,
-    without `base_lr` it is a quarter of it. With `cycle_momentum` the momentum falls as lr rises.
+    Their height is constant (`triangular`), halves each cycle (`triangular2`), or is multiplied by
+    γ each step (`exp_range`). `max_lr` defaults to the optimizer's rate, `base_lr` to a quarter of
+    `max_lr`. With `cycle_momentum` the momentum falls as lr rises.
     """
+
+    up: float = from_clock()  # the sides of a triangle in steps
+    down: float = from_clock()
 
     def __init__(
         self,
         *,
         base_lr: float | None = None,
         max_lr: float | None = None,
-        step_size_up: str = "2ep",
-        step_size_down: str | None = None,
+        step_size_up: Length = "2ep",
+        step_size_down: Length | None = None,
         mode: Literal["triangular", "triangular2", "exp_range"] = "triangular",
         gamma: float = 1.0,
         cycle_momentum: bool = False,
         base_momentum: float = 0.8,
         max_momentum: float = 0.9,
     ) -> None:
-        positive(step_size_up, "schedule.step_size_up")
-        if step_size_down is not None:
-            positive(step_size_down, "schedule.step_size_down")
+        down = step_size_up if step_size_down is None else step_size_down
+        self.step_sizes = in_units(step_size_up), in_units(down)
+        positive(self.step_sizes[0], "schedule.step_size_up")
+        positive(self.step_sizes[1], "schedule.step_size_down")
         if base_lr is not None:
             within("schedule.base_lr", base_lr, "[0, inf)")
         if max_lr is not None:
@@ -41,17 +45,16 @@ class Cyclic(Schedule):
         within("schedule.max_momentum", max_momentum, "[0, 1)")
         self.base_lr = base_lr
         self.max_lr = max_lr
-        self.step_sizes = step_size_up, step_size_down or step_size_up
         self.mode = mode
         self.gamma = gamma
         self.momenta = (base_momentum, max_momentum) if cycle_momentum else None
 
     def bind(self, clock: Clock) -> None:
-        """The sides of the triangle in steps."""
+        """Convert the sides of a triangle to steps."""
         self.up, self.down = (clock.steps(size) for size in self.step_sizes)
 
     def height(self, t: float) -> float:
-        """Where between the lower and the upper rate step t is."""
+        """How far step t is from the lower rate (0) to the upper one (1)."""
         cycle = whole(ratio(t, self.up + self.down))
         since = max(t - cycle * (self.up + self.down), 0.0)
         rising = since <= self.up
@@ -61,13 +64,13 @@ class Cyclic(Schedule):
         return height * self.gamma**t if self.mode == "exp_range" else height
 
     def lr(self, t: float, base: float) -> float:
-        """The rate at step t."""
+        """The learning rate at step t."""
         high = base if self.max_lr is None else self.max_lr
         low = high / 4 if self.base_lr is None else self.base_lr
         return low + (high - low) * self.height(t)
 
     def momentum(self, t: float) -> float | None:
-        """The momentum at step t, or the optimizer's own."""
+        """The momentum at step t; None keeps the optimizer's."""
         if self.momenta is None:
             return None
         low, high = self.momenta

@@ -1,17 +1,18 @@
 """Decay by a factor each epoch; torch's ExponentialLR."""
 
+from trainer.core.duration import Length
 from trainer.core.ranges import within
 from trainer.schedule.base import Counter
 
 
 class Exponential(Counter):
-    """lr · γ^n, n = ⌊t / every⌋."""
+    """lr · γ^n with n = ⌊t / every⌋."""
 
-    def __init__(self, *, gamma: float = 0.95, every: str = "1ep") -> None:
+    def __init__(self, *, gamma: float = 0.95, every: Length = "1ep") -> None:
         super().__init__(every)
         within("schedule.gamma", gamma, "(0, inf)")
         self.gamma = gamma
 
     def lr(self, t: float, base: float) -> float:
-        """The rate at step t."""
+        """The learning rate at step t."""
         return base * self.gamma ** self.count(t)

@@ -1,19 +1,20 @@
-"""Decay by the inverse of the time."""
+"""Decay in inverse proportion to time."""
 
+from trainer.core.duration import Length
 from trainer.core.ranges import within
 from trainer.schedule.base import TimeConstant
 
 
 class InverseTime(TimeConstant):
-    """lr / (1 + r·t/S), S = `decay_steps`, r = `decay_rate`; with `staircase` ⌊t/S⌋ for t/S."""
+    """lr / (1 + r·t/S), S = `decay_steps`, r = `decay_rate`; `staircase` takes ⌊t/S⌋."""
 
     def __init__(
-        self, *, decay_steps: str = "1run", decay_rate: float = 9.0, staircase: bool = False
+        self, *, decay_steps: Length = "1run", decay_rate: float = 9.0, staircase: bool = False
     ) -> None:
         super().__init__(decay_steps, staircase=staircase)
         within("schedule.decay_rate", decay_rate, "[0, inf)")
         self.decay_rate = decay_rate
 
     def lr(self, t: float, base: float) -> float:
-        """The rate at step t."""
+        """The learning rate at step t."""
         return base / (1 + self.decay_rate * self.exponent(t))

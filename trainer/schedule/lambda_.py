@@ -1,25 +1,28 @@
-"""Any factor on the learning rate; torch's LambdaLR."""
+"""An arbitrary factor on the initial learning rate; torch's LambdaLR."""
 
+from collections.abc import Callable
+
+from trainer.core.duration import Length
 from trainer.schedule.base import Counter
 from trainer.schedule.shared.function import Function
 
 
-class Lambda(Counter):
-    """lr · λ(n), n = ⌊t / every⌋: a factor on the first rate, not on the last one."""
+def decay(count: int) -> float:
+    """0.95^n, the default factor."""
+    return 0.95**count
 
-    def __init__(self, *, function: str, every: str = "1ep") -> None:
+
+class Lambda(Counter):
+    """lr · λ(n) with n = ⌊t / every⌋. `function` is λ, or its import path."""
+
+    def __init__(self, *, function: str | Callable = decay, every: Length = "1ep") -> None:
         super().__init__(every)
         self.function = Function(function)
 
     def prepare(self) -> None:
-        """Find λ and call it once."""
+        """Import λ and call it once. Raises ConfigError where that fails."""
         self.function(0)
 
     def lr(self, t: float, base: float) -> float:
-        """The rate at step t."""
+        """The learning rate at step t."""
         return base * self.function(self.count(t))
-
-
-def decay(count: int) -> float:
-    """The factor 0.95^n of `lambda`."""
-    return 0.95**count

@@ -2,17 +2,18 @@
 
 import math
 
+from trainer.core.duration import Length
 from trainer.core.ranges import within
 from trainer.schedule.base import Decay
 
 
 class LinearCosine(Decay):
-    """lr · [(α + (S − t)/S) · ½(1 + cos 2πnt/S) + β], n = `num_periods`, held after S."""
+    """lr · [(α + (S − t)/S) · ½(1 + cos 2πnt/S) + β], n = `num_periods`, constant after S."""
 
     def __init__(
         self,
         *,
-        decay_steps: str = "1run",
+        decay_steps: Length = "1run",
         num_periods: float = 0.5,
         alpha: float = 0.0,
         beta: float = 0.001,
@@ -26,11 +27,11 @@ class LinearCosine(Decay):
         self.beta = beta
 
     def noise(self, t: float) -> float:
-        """What is added to the linear part at step t ≤ S."""
+        """The term added to the linear part at step t ≤ S; 0 here."""
         return 0.0
 
     def lr(self, t: float, base: float) -> float:
-        """The rate at step t."""
+        """The learning rate at step t."""
         share = min(self.share(t), 1.0)
         linear = self.alpha + (1 - share) + self.noise(share * self.length)
         cosine = 0.5 * (1 + math.cos(2 * math.pi * self.num_periods * share))

@@ -1,7 +1,8 @@
-"""Exponential decay to the base e."""
+"""Exponential decay at a rate, base e."""
 
 import math
 
+from trainer.core.duration import Length
 from trainer.core.ranges import within
 from trainer.schedule.base import TimeConstant
 
@@ -10,12 +11,12 @@ class NaturalExponential(TimeConstant):
     """lr · e^(−r·t/S), S = `decay_steps`, r = `decay_rate`; with `staircase` lr · e^(−r·⌊t/S⌋)."""
 
     def __init__(
-        self, *, decay_steps: str = "1run", decay_rate: float = 2.3, staircase: bool = False
+        self, *, decay_steps: Length = "1run", decay_rate: float = 2.3, staircase: bool = False
     ) -> None:
         super().__init__(decay_steps, staircase=staircase)
         within("schedule.decay_rate", decay_rate, "[0, inf)")
         self.decay_rate = decay_rate
 
     def lr(self, t: float, base: float) -> float:
-        """The rate at step t."""
+        """The learning rate at step t."""
         return base * math.exp(-self.decay_rate * self.exponent(t))

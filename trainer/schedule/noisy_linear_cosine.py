@@ -2,23 +2,23 @@
 
 import math
 
-from trainer.core.duration import whole
+from trainer.core.duration import Length, whole
 from trainer.core.ranges import within
 from trainer.core.seed import Purpose, generator
 from trainer.schedule.linear_cosine import LinearCosine
 
 
 class NoisyLinearCosine(LinearCosine):
-    """lr · [(α + (S − t)/S + ε_t) · ½(1 + cos 2πnt/S) + β], at least 0, held after S.
+    """lr · [(α + (S − t)/S + ε_t) · ½(1 + cos 2πnt/S) + β], at least 0, constant after S.
 
-    ε_t ~ N(0, initial_variance / (1 + t)^variance_decay) is a function of the run's seed and ⌊t⌋.
+    ε_t ~ N(0, initial_variance / (1 + t)^variance_decay) depends on the run's seed and ⌊t⌋ alone.
     """
 
     def __init__(
         self,
         seed: int,
         *,
-        decay_steps: str = "1run",
+        decay_steps: Length = "1run",
         initial_variance: float = 1.0,
         variance_decay: float = 0.55,
         num_periods: float = 0.5,
@@ -33,10 +33,10 @@ class NoisyLinearCosine(LinearCosine):
         self.variance_decay = variance_decay
 
     def noise(self, t: float) -> float:
-        """ε_t."""
+        """ε_t, a draw that depends on the seed and ⌊t⌋ alone."""
         deviation = math.sqrt(self.initial_variance / (1 + t) ** self.variance_decay)
         return deviation * generator(self.seed, Purpose.SCHEDULE, whole(t)).standard_normal()
 
     def lr(self, t: float, base: float) -> float:
-        """The rate at step t."""
+        """The learning rate at step t."""
         return max(0.0, super().lr(t, base))

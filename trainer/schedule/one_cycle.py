@@ -3,24 +3,28 @@
 import math
 from typing import Literal
 
-from trainer.core.duration import Clock, positive
+from trainer.core.duration import Clock, Length, from_clock, in_units, positive
 from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
 
 class OneCycle(Schedule):
-    """From max_lr/div_factor up to max_lr, down to max_lr/div_factor/final_div_factor, then held.
+    """From max_lr/div_factor up to max_lr, then down to max_lr/div_factor/final_div_factor.
 
-    The top is at step pct_start·S − 1, the end at S − 1, S = `total_steps`. With `three_phase` it
-    comes down as slowly as it went up and then falls to the last rate. Without `max_lr` that is the
-    optimizer's rate. With `cycle_momentum` the momentum falls as lr rises.
+    The peak is at step pct_start·S − 1 and the end at S − 1, S = `total_steps`; then the rate is
+    constant. With `three_phase` the descent mirrors the ascent and a third phase falls to the last
+    rate. `max_lr` defaults to the optimizer's rate. With `cycle_momentum` the momentum falls as lr
+    rises.
     """
+
+    length: float = from_clock()  # S in steps
+    ends: list[float] = from_clock()  # the last step of each phase
 
     def __init__(
         self,
         *,
         max_lr: float | None = None,
-        total_steps: str = "1run",
+        total_steps: Length = "1run",
         pct_start: float = 0.3,
         anneal_strategy: Literal["cos", "linear"] = "cos",
         cycle_momentum: bool = False,
@@ -32,14 +36,14 @@ class OneCycle(Schedule):
     ) -> None:
         if max_lr is not None:
             within("schedule.max_lr", max_lr, "(0, inf)")
-        positive(total_steps, "schedule.total_steps")
+        self.total_steps = in_units(total_steps)
+        positive(self.total_steps, "schedule.total_steps")
         within("schedule.pct_start", pct_start, "[0, 0.5]" if three_phase else "[0, 1]")
         within("schedule.base_momentum", base_momentum, "[0, 1)")
         within("schedule.max_momentum", max_momentum, "[0, 1)")
         within("schedule.div_factor", div_factor, "(0, inf)")
         within("schedule.final_div_factor", final_div_factor, "(0, inf)")
         self.max_lr = max_lr
-        self.total_steps = total_steps
         self.pct_start = pct_start
         self.anneal_strategy = anneal_strategy
         self.momenta = (base_momentum, max_momentum) if cycle_momentum else None
@@ -48,17 +52,17 @@ class OneCycle(Schedule):
         self.three_phase = three_phase
 
     def bind(self, clock: Clock) -> None:
-        """The steps at which the phases end."""
+        """Find the steps at which the phases end."""
         self.length = clock.steps(self.total_steps)
         top, last = self.pct_start * self.length - 1, self.length - 1
         self.ends = [top, 2 * top, last] if self.three_phase else [top, last]
 
     def check(self, clock: Clock) -> None:
-        """The cycle must not be longer than the run."""
+        """Raise ValueError if the cycle exceeds the run."""
         clock.require(f"schedule.total_steps={self.total_steps}", self.length)
 
     def anneal(self, t: float, first: float, top: float, last: float) -> float:
-        """The value at step t of one that goes from `first` to `top` to `last`."""
+        """The value at step t on the way from `first` to `top` to `last`."""
         t, start, phase = min(t, self.ends[-1]), 0.0, 0
         while t > self.ends[phase]:
             start = self.ends[phase]
@@ -71,13 +75,13 @@ class OneCycle(Schedule):
         return levels[phase] + (levels[phase + 1] - levels[phase]) * share
 
     def lr(self, t: float, base: float) -> float:
-        """The rate at step t."""
+        """The learning rate at step t."""
         top = base if self.max_lr is None else self.max_lr
         first = top / self.div_factor
         return self.anneal(t, first, top, first / self.final_div_factor)
 
     def momentum(self, t: float) -> float | None:
-        """The momentum at step t, or the optimizer's own."""
+        """The momentum at step t; None keeps the optimizer's."""
         if self.momenta is None:
             return None
         low, high = self.momenta

@@ -1,20 +1,29 @@
-"""Given rates between given times."""
+"""A piecewise constant learning rate."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
-from trainer.core.duration import Clock, positive, reached
+from trainer.core.duration import Clock, Length, from_clock, in_units, positive, reached
 from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
 
 class Piecewise(Schedule):
-    """values[i] from boundaries[i − 1] on and before boundaries[i]: at a boundary the next holds.
+    """values[i] from boundaries[i − 1] until before boundaries[i].
 
-    The values are rates, not factors.
+    The values are learning rates, not factors.
     """
 
-    def __init__(self, *, boundaries: list[str], values: list[float]) -> None:
-        for boundary in boundaries:
+    marks: list[float] = from_clock()  # the boundaries in steps
+
+    def __init__(
+        self,
+        *,
+        boundaries: Sequence[Length] = ("0.5run", "0.75run"),
+        values: Sequence[float] = (1e-3, 1e-4, 1e-5),
+    ) -> None:
+        self.boundaries = [in_units(boundary) for boundary in boundaries]
+        for boundary in self.boundaries:
             positive(boundary, "schedule.boundaries")
         within("schedule.values", values, "[0, inf)")
         if len(values) != len(boundaries) + 1:
@@ -22,15 +31,14 @@ class Piecewise(Schedule):
                 f"schedule.values must be {len(boundaries) + 1}, one more than "
                 f"schedule.boundaries, got {values}"
             )
-        self.boundaries = boundaries
         self.values = values
 
     def bind(self, clock: Clock) -> None:
-        """The boundaries in steps."""
+        """Convert the boundaries to steps."""
         self.marks = [clock.steps(boundary) for boundary in self.boundaries]
 
     def check(self, clock: Clock) -> None:
-        """The boundaries must ascend, and come before the run's end."""
+        """Raise ValueError unless the boundaries ascend and come before the end of the run."""
         for boundary, mark in zip(self.boundaries, self.marks, strict=True):
             clock.require(f"schedule.boundaries={boundary}", mark, inside=True)
         if any(b <= a for a, b in pairwise(self.marks)):
@@ -38,5 +46,5 @@ class Piecewise(Schedule):
             raise ValueError(f"schedule.boundaries must ascend, got [{shown}]")
 
     def lr(self, t: float, base: float) -> float:
-        """The rate at step t."""
+        """The learning rate at step t."""
         return self.values[sum(reached(t, mark) for mark in self.marks)]

@@ -1,4 +1,4 @@
-"""Decay when a metric has stopped improving; torch's ReduceLROnPlateau."""
+"""Decay when a metric stops improving; torch's ReduceLROnPlateau."""
 
 from typing import Any, Literal
 
@@ -11,10 +11,10 @@ STATE = ("best", "bad", "cooling", "reductions")  # what the checkpoint keeps
 
 
 class Plateau(Schedule):
-    """lr · `factor` once for each time that the metric was no better for over `patience` epochs.
+    """lr · `factor` for each time that the metric has not improved for more than `patience` epochs.
 
-    It reads `monitor` at each epoch's end, from the first epoch after the warmup on. `mode` auto is
-    `min` for losses and errors, `max` for all else.
+    `observe` reads `monitor` at the end of each epoch after the warmup. `mode` auto is `min` for
+    losses and errors, `max` for everything else.
     """
 
     needs_val = True
@@ -49,11 +49,11 @@ class Plateau(Schedule):
         self.eps = eps
         self.best: float | None = None
         self.bad = 0  # epochs in a row without an improvement
-        self.cooling = 0  # epochs for which none is counted as bad
+        self.cooling = 0  # epochs left in which none counts as bad
         self.reductions = 0
 
     def lr(self, t: float, base: float) -> float:
-        """The rate now, whatever t is."""
+        """The current rate, which depends on the metrics observed and not on t."""
         lr = base
         for _ in range(self.reductions):
             lower = max(lr * self.factor, self.min_lr)
@@ -63,12 +63,12 @@ class Plateau(Schedule):
         return lr
 
     def observe(self, metrics: dict[str, float], t: float) -> None:
-        """Count the epochs without an improvement. Raises ValueError without the metric."""
+        """Count epochs without improvement. Raises ValueError if the metric is missing."""
         if self.monitor not in metrics:
             known = ", ".join(metrics)
-            raise ValueError(f"schedule.monitor={self.monitor} is none of: {known}")
+            raise ValueError(f"schedule.monitor={self.monitor} is not a metric of: {known}")
         if t <= 0:
-            return  # of the warmup
+            return  # still in the warmup
         if self.improves(metrics[self.monitor]):
             self.best, self.bad = metrics[self.monitor], 0
         else:
@@ -81,7 +81,7 @@ class Plateau(Schedule):
             self.cooling, self.bad = self.cooldown, 0
 
     def improves(self, value: float) -> bool:
-        """Whether a value is better than the best by more than the threshold. NaN never is."""
+        """Whether a value beats the best by more than the threshold; NaN never does."""
         if self.best is None:
             return value == value
         sign = -1 if self.mode == "min" else 1
@@ -89,10 +89,10 @@ class Plateau(Schedule):
         return sign * value > sign * (self.best + sign * margin)
 
     def state_dict(self) -> dict[str, Any]:
-        """The best value and the counts."""
+        """The best value and the counters."""
         return {name: getattr(self, name) for name in STATE}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take them back."""
+        """Restore them."""
         for name in STATE:
             setattr(self, name, state[name])

@@ -1,30 +1,30 @@
-"""Polynomial decay, held after its end or begun anew over ever longer stretches."""
+"""Polynomial decay, constant after its end or restarted over ever longer periods."""
 
 import math
 
-from trainer.core.duration import ROUNDING, Clock, positive
+from trainer.core.duration import ROUNDING, Clock, Length, in_units, positive
 from trainer.core.ranges import within
 from trainer.schedule.base import Decay
 
 
 class Polynomial(Decay):
-    """(lr − end_lr)·(1 − t/S)^p + end_lr, p = `power`, held after S = `decay_steps`.
+    """(lr − end_lr)·(1 − t/S)^p + end_lr, p = `power`, constant after S = `decay_steps`.
 
-    With `cycle` the rate is not held: S becomes S·max(1, ⌈t/S⌉), so that at each multiple of S the
-    rate is `end_lr` and then jumps to where a decay that is one S longer has come to.
+    With `cycle`, S becomes S·max(1, ⌈t/S⌉): at each multiple of S the rate reaches `end_lr`, then
+    jumps to the curve of a decay that is one S longer.
     """
 
     def __init__(
         self,
         *,
-        decay_steps: str = "1run",
+        decay_steps: Length = "1run",
         end_lr: float = 1e-4,
         power: float = 1.0,
         cycle: bool = False,
     ) -> None:
         super().__init__(decay_steps)
         if cycle:
-            positive(decay_steps, "schedule.decay_steps")
+            positive(in_units(decay_steps), "schedule.decay_steps")
         within("schedule.end_lr", end_lr, "[0, inf)")
         within("schedule.power", power, "(0, inf)")
         self.end_lr = end_lr
@@ -32,12 +32,12 @@ class Polynomial(Decay):
         self.cycle = cycle
 
     def check(self, clock: Clock) -> None:
-        """A decay that is held at its end must come to it within the run."""
+        """Raise ValueError if a decay without cycles exceeds the run."""
         if not self.cycle:
             super().check(clock)
 
     def lr(self, t: float, base: float) -> float:
-        """The rate at step t."""
+        """The learning rate at step t."""
         share = self.share(t)
         if self.cycle:
             share /= max(1, math.ceil(share - ROUNDING))  # at t = 0 the ceiling is 0

@@ -1,38 +1,42 @@
 """Warm up, hold, decay (Hägele et al. 2024, https://arxiv.org/abs/2405.18392)."""
 
-from trainer.core.duration import Clock, parse
+from trainer.core.duration import Clock, Length, from_clock, in_units, parse
 from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
 
 class Trapezoid(Schedule):
-    """Linear from `start_factor`·lr to lr, lr, then linear to `end_lr` at the run's end."""
+    """Linear from `start_factor`·lr to lr, lr, then linear to `end_lr` at the end of the run."""
+
+    total: float = from_clock()  # steps of the run, of the ascent and of the descent
+    rising: float = from_clock()
+    falling: float = from_clock()
 
     def __init__(
         self,
         *,
-        warmup_steps: str = "0.1run",
-        decay_steps: str = "0.2run",
+        warmup_steps: Length = "0.1run",
+        decay_steps: Length = "0.2run",
         start_factor: float = 0.1,
         end_lr: float = 0.0,
     ) -> None:
-        parse(warmup_steps, "schedule.warmup_steps")
-        parse(decay_steps, "schedule.decay_steps")
+        self.warmup_steps = in_units(warmup_steps)
+        self.decay_steps = in_units(decay_steps)
+        parse(self.warmup_steps, "schedule.warmup_steps")
+        parse(self.decay_steps, "schedule.decay_steps")
         within("schedule.start_factor", start_factor, "[0, 1]")
         within("schedule.end_lr", end_lr, "[0, inf)")
-        self.warmup_steps = warmup_steps
-        self.decay_steps = decay_steps
         self.start_factor = start_factor
         self.end_lr = end_lr
 
     def bind(self, clock: Clock) -> None:
-        """The parts in steps."""
+        """Convert the parts to steps."""
         self.total = clock.total
         self.rising = clock.steps(self.warmup_steps)
         self.falling = clock.steps(self.decay_steps)
 
     def check(self, clock: Clock) -> None:
-        """The parts must fit into the run, each and together."""
+        """Raise ValueError unless the parts fit into the run, alone and together."""
         rising = f"schedule.warmup_steps={self.warmup_steps}"
         falling = f"schedule.decay_steps={self.decay_steps}"
         clock.require(rising, self.rising)
@@ -40,7 +44,7 @@ class Trapezoid(Schedule):
         clock.require(f"{rising} with {falling}", self.rising + self.falling)
 
     def lr(self, t: float, base: float) -> float:
-        """The rate at step t."""
+        """The learning rate at step t."""
         if t < self.rising:
             return base * (self.start_factor + (1 - self.start_factor) * t / self.rising)
         if t <= self.total - self.falling:

@@ -1,5 +1,27 @@
 """Tasks: what outputs mean, and which metrics follow from them."""
 
+from typing import TYPE_CHECKING
+
+from trainer.core.lazy import exports
 from trainer.task.base import Task
 
-__all__ = ["Task"]
+if TYPE_CHECKING:
+    from trainer.task.classification import Classification
+    from trainer.task.regression import Regression
+    from trainer.task.segmentation import Segmentation
+
+__all__ = [
+    "Classification",
+    "Regression",
+    "Segmentation",
+    "Task",
+]
+
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "Classification": "classification",
+        "Regression": "regression",
+        "Segmentation": "segmentation",
+    },
+)

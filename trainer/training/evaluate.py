@@ -84,7 +84,7 @@ class Evaluator:
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Per-example values [B] or [B, ...]: the task's, the loss, and what it counts."""
         self.loss.eval()  # what a loss does for training alone is not in its value
-        losses, counts = self.loss(outputs, labels), self.loss.denominator(labels)
+        losses, counts = self.loss.forward(outputs, labels), self.loss.denominator(labels)
         self.loss.train()
         own = self.task.records(outputs, labels)
         total, count = (v.double().reshape(len(v), -1).sum(1) for v in (losses, counts))

@@ -244,7 +244,7 @@ class Step:
 
     def contract(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The share-weighted loss of each image, [B] or [B, H, W]."""
-        return contract(lambda labels: self.loss(outputs, labels), batch)
+        return contract(lambda labels: self.loss.forward(outputs, labels), batch)
 
     def score(self, batch: Batch, part: Part | None = None) -> tuple[Tensor, Tensor]:
         """Outputs and losses of prepared images by a read-only pass, chunk by chunk."""

@@ -1,5 +1,27 @@
 """Warmups: how the learning rate comes to where the schedule begins."""
 
+from typing import TYPE_CHECKING
+
+from trainer.core.lazy import exports
 from trainer.warmup.base import Warmup
 
-__all__ = ["Warmup"]
+if TYPE_CHECKING:
+    from trainer.warmup.constant import Constant
+    from trainer.warmup.gradual import Gradual
+    from trainer.warmup.none import NoWarmup
+
+__all__ = [
+    "Constant",
+    "Gradual",
+    "NoWarmup",
+    "Warmup",
+]
+
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "Constant": "constant",
+        "Gradual": "gradual",
+        "NoWarmup": "none",
+    },
+)

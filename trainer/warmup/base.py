@@ -1,4 +1,4 @@
-"""What a warmup does."""
+"""The contract of a warmup."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -7,30 +7,34 @@ from trainer.core.duration import Clock
 
 
 class Warmup(ABC):
-    """The learning rate of the first `length` steps."""
+    """The learning rate of the first `length` steps; the schedule follows."""
 
-    length: float = 0.0  # steps; infinite as long as it is not known
+    length: float = 0.0  # steps; infinite until it is known
+
+    def __call__(self, t: float, target: float) -> float:
+        """The learning rate at step t; `target`, the schedule's first rate, after the warmup."""
+        return self.lr(t, target) if t < self.length else target
 
     def bind(self, clock: Clock) -> None:
-        """Turn lengths into steps."""
+        """Convert lengths to steps."""
 
     def check(self, clock: Clock) -> None:
-        """Raise ValueError for a warmup that leaves nothing of the run. Once, after `bind`."""
+        """Raise ValueError for a warmup as long as the run. Called once, after `bind`."""
 
     @abstractmethod
     def lr(self, t: float, target: float) -> float:
-        """The rate at step t < length; `target` is where the schedule begins."""
+        """The learning rate at step t < length; `target` is the schedule's first rate."""
 
     def watches(self, step: int) -> bool:
-        """Whether it wants the training metrics of the epoch so far, after so many steps."""
+        """Whether to pass the epoch's training metrics so far to `observe` after a step."""
         return False
 
     def observe(self, metrics: dict[str, float], t: float) -> None:
-        """Take metrics, named `train/accuracy` and so on, at step t."""
+        """Take metrics at step t, by name such as `train/accuracy`."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What the checkpoint keeps."""
+        """State for the checkpoint: numbers, strings and plain containers."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
+        """Restore what `state_dict` returned."""

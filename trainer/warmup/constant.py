@@ -1,75 +1,78 @@
-"""A low rate at first (He et al. 2016, https://arxiv.org/abs/1512.03385, sec. 4.2)."""
+"""Warmup at a low constant rate (He et al. 2016, https://arxiv.org/abs/1512.03385, sec. 4.2)."""
 
 import math
 from typing import Any
 
-from trainer.core.duration import Clock, Every, positive
+from trainer.core.duration import Clock, Every, Length, from_clock, in_units, positive
 from trainer.core.ranges import within
 from trainer.warmup.base import Warmup
 
 
 class Constant(Warmup):
-    """`lr` until the training error of the epoch so far is under `error`; or else for `steps`.
+    """`lr` until the training error of the epoch so far drops below `error`, or for `steps`.
 
-    The error is looked at after every `every`, a length, and at each epoch's end. With `steps` the
-    warmup is that long whatever the error is.
+    The error is read once every `every`, a length, and at the end of each epoch. With `steps` the
+    warmup has that length and the error is ignored.
     """
+
+    length: float = from_clock()
+    due: Every = from_clock()  # when to read the error
 
     def __init__(
         self,
         *,
         lr: float = 0.01,
         error: float = 0.8,
-        steps: str | None = None,
-        every: str = "50st",
+        steps: Length | None = None,
+        every: Length = "50st",
     ) -> None:
         within("warmup.lr", lr, "(0, inf)")
         within("warmup.error", error, "(0, 1]")
-        if steps is not None:
-            positive(steps, "warmup.steps")
-        positive(every, "warmup.every")
+        self.steps = None if steps is None else in_units(steps)
+        self.every = in_units(every)
+        if self.steps is not None:
+            positive(self.steps, "warmup.steps")
+        positive(self.every, "warmup.every")
         self.rate = lr
         self.error = error
-        self.steps = steps
-        self.every = every
-        self.ended: float | None = None  # the step at which the error was low enough
+        self.ended: float | None = None  # the step at which the error ended it
 
     def bind(self, clock: Clock) -> None:
-        """The length in steps, if it is known, and when to look."""
+        """Convert the length, if it is known, and `every` to steps."""
         self.length = math.inf if self.steps is None else clock.steps(self.steps)
         self.due = Every(self.every, clock, "warmup.every")
 
     def check(self, clock: Clock) -> None:
-        """A warmup of a known length must leave some of the run."""
+        """Raise ValueError for a known length that leaves nothing of the run."""
         if self.steps is not None:
             clock.require(f"warmup.steps={self.steps}", self.length, inside=True)
 
     def lr(self, t: float, target: float) -> float:
-        """`lr`."""
+        """The setting `lr`, at every step t."""
         return self.rate
 
     def watches(self, step: int) -> bool:
-        """Whether the error is to be looked at after so many steps."""
+        """Whether the error is due to be read after a step."""
         return math.isinf(self.length) and self.due.after_step(step)
 
     def observe(self, metrics: dict[str, float], t: float) -> None:
-        """End at step t if the training error is under `error`."""
+        """End at step t if the training error is below `error`. Raises ValueError without it."""
         if math.isfinite(self.length):
             return
         if "train/accuracy" not in metrics:
             known = ", ".join(metrics)
             raise ValueError(
-                f"warmup.error needs train/accuracy; there are {known}: set warmup.steps"
+                f"warmup.error needs train/accuracy, but the metrics are {known}; set warmup.steps"
             )
         if 1 - metrics["train/accuracy"] < self.error:
             self.length = self.ended = t
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the error ended it."""
+        """The step at which the error ended the warmup, if it has."""
         return {"ended": self.ended}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take it back."""
+        """Restore it."""
         self.ended = state["ended"]
         if self.ended is not None:
             self.length = self.ended

@@ -1,27 +1,29 @@
 """Gradual warmup (Goyal et al. 2017, https://arxiv.org/abs/1706.02677, sec. 2.2)."""
 
-from trainer.core.duration import Clock, parse, ratio
+from trainer.core.duration import Clock, Length, from_clock, in_units, parse, ratio
 from trainer.core.ranges import within
 from trainer.warmup.base import Warmup
 
 
 class Gradual(Warmup):
-    """Linear from `start_factor` times the target to the target, each step, over `steps`."""
+    """Linear from `start_factor` times the target to the target over `steps`, a length."""
 
-    def __init__(self, *, steps: str = "1ep", start_factor: float = 0.1) -> None:
-        parse(steps, "warmup.steps")
+    length: float = from_clock()
+
+    def __init__(self, *, steps: Length = "1ep", start_factor: float = 0.1) -> None:
+        self.steps = in_units(steps)
+        parse(self.steps, "warmup.steps")
         within("warmup.start_factor", start_factor, "[0, 1]")
-        self.steps = steps
         self.start_factor = start_factor
 
     def bind(self, clock: Clock) -> None:
-        """The length in steps."""
+        """Convert the length to steps."""
         self.length = clock.steps(self.steps)
 
     def check(self, clock: Clock) -> None:
-        """It must leave some of the run."""
+        """Raise ValueError if it leaves nothing of the run."""
         clock.require(f"warmup.steps={self.steps}", self.length, inside=True)
 
     def lr(self, t: float, target: float) -> float:
-        """The rate at step t."""
+        """The learning rate at step t."""
         return target * (self.start_factor + (1 - self.start_factor) * ratio(t, self.length))

@@ -4,8 +4,8 @@ from trainer.warmup.base import Warmup
 
 
 class NoWarmup(Warmup):
-    """The schedule begins at once."""
+    """Starts the schedule at step 0."""
 
     def lr(self, t: float, target: float) -> float:
-        """Where the schedule begins."""
+        """The schedule's first rate, at every step t."""
         return target

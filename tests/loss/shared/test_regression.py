@@ -38,7 +38,7 @@ def test_an_example_is_the_mean_of_its_elements(loss):
 
 def test_other_shapes_are_refused(loss, name):
     """[B, 1] and [B] would be broadcast to [B, B], each output against every target."""
-    known = rf"loss={name} wants outputs and targets of one shape, got \[3, 1\] and \[3\]"
+    known = rf"loss={name} needs outputs and targets of the same shape, got \[3, 1\] and \[3\]"
     with pytest.raises(ConfigError, match=known):
         loss.score(torch.zeros(3, 1), torch.zeros(3))
     with pytest.raises(ConfigError, match=r"\[3, 4, 5, 6\] and \[3, 1, 5, 6\]"):

@@ -100,8 +100,8 @@ def test_every_parameter_is_in_one_group_once() -> None:
     model = timm.create_model("vit_tiny_patch16_224")
     optimizer = Sgd(model, weight_decay=0.05)
     scale_parts(optimizer, model, head_lr_factor=2.0, layer_decay=0.7)
-    held = [id(p) for group in optimizer.param_groups for p in group["params"]]
-    assert sorted(held) == sorted(map(id, model.parameters()))
+    grouped = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(grouped) == sorted(map(id, model.parameters()))
     assert len(layers_of(model)) == 14  # patches, twelve blocks, the head
 
 

@@ -144,7 +144,7 @@ def observe(forward: Forward, head: str, loss: Loss, batch: Batch) -> tuple[Prob
     probe.attach(forward.model, head)
     labels = batch.labels[:, 0]
     outputs = forward(forward.inputs(batch.images))
-    total = loss(outputs, labels).sum() / loss.denominator(labels).sum()
+    total = loss.forward(outputs, labels).sum() / loss.denominator(labels).sum()
     total.backward()
     modules = dict(forward.model.named_modules())
     for row in probe.rows:

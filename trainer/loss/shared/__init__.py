@@ -1,1 +1,1 @@
-"""What the options of loss share."""
+"""Code that losses share."""

@@ -1,4 +1,4 @@
-"""What the losses of float targets share."""
+"""Losses of float targets."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -12,26 +12,26 @@ from trainer.loss.base import Loss
 
 
 class Regression(Loss):
-    """The mean of a value per element over the elements of each example's target."""
+    """One value per example: the mean of `errors` over the elements of its target."""
 
     targets: ClassVar[tuple[str, ...]] = ("vector", "image")
     pixelwise = False
 
     @abstractmethod
     def errors(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The unreduced value of each element, [B, ...]."""
+        """The error of each element, [B, ...], [B, ...] → [B, ...]."""
 
     def score(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """[B, ...], [B, ...] → [B]. Raises ConfigError where the two differ in shape."""
+        """[B, ...], [B, ...] → [B]. Raises ConfigError if the shapes differ."""
         if outputs.shape != labels.shape:  # torch broadcasts [B, 1] and [B] to [B, B]
             name = option_of(self)
             raise ConfigError(
-                f"loss={name} wants outputs and targets of one shape, got "
+                f"loss={name} needs outputs and targets of the same shape, got "
                 f"{list(outputs.shape)} and {list(labels.shape)}"
             )
         values = self.errors(outputs, labels)
         return values.reshape(len(values), -1).mean(1)
 
     def count(self, labels: Tensor) -> Tensor:
-        """Each example [B] counts once, whatever its target's size."""
+        """1 for each example [B], whatever the size of its target."""
         return torch.ones(len(labels), device=labels.device)

@@ -1,1 +1,1 @@
-"""What the options of mining share."""
+"""Code that miners share."""

@@ -13,7 +13,7 @@ from trainer.task.base import Task
 
 @dataclass(frozen=True)
 class Ranker:
-    """Turns outputs and losses into ranks [B] or [B, H, W], higher for harder."""
+    """Computes ranks [B] or [B, H, W], higher for harder, from outputs and losses."""
 
     task: Task
     miner: Miner
@@ -28,9 +28,9 @@ class Ranker:
 
 
 def entropy(batch: Batch) -> Tensor:
-    """−Σ share log share over the classes: the least cross entropy a mixed target allows, [B].
+    """−Σ share·log share over the classes, [B]: the least cross entropy that a mixed target allows.
 
-    Parts of one class are one share of it.
+    The shares of parts of the same class are added up first.
     """
     same = (batch.labels[:, :, None] == batch.labels[:, None, :]).float()  # [B, K, K]
     merged = torch.einsum("bkj,bj->bk", same, batch.shares)

@@ -1,1 +1,1 @@
-"""What the options of mixer share."""
+"""Code that mixers share."""

@@ -1,4 +1,4 @@
-"""Mixers made of mixers: those that are drawn for a batch take turns."""
+"""Mixers made of mixers, which take turns on a batch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from trainer.mixer.base import Drawing, Mixer, own_share
 
 @dataclass(kw_only=True)
 class Composition(Mixer):
-    """Base of `chain` and `random_choice`. A subclass writes `draw`, by `take_turns`."""
+    """Base of `chain` and `random_choice`. A subclass implements `draw` with `take_turns`."""
 
     targets = ("class", "mask", "vector", "image")
 
@@ -25,13 +25,13 @@ class Composition(Mixer):
             raise ValueError("mixer.mixers must name at least one mixer, got none")
 
     def bind(self, target: Target) -> None:
-        """Take the kind of target. Raises ValueError where a mixer has no meaning for it."""
+        """Set the kind of target. Raises ValueError for one that a mixer cannot mix."""
         super().bind(target)
         for mixer in self.mixers.values():
             mixer.bind(target)
 
     def bind_clock(self, clock: Clock) -> None:
-        """Turn each `until` into epochs or steps."""
+        """Convert each `until` to epochs or steps."""
         super().bind_clock(clock)
         for mixer in self.mixers.values():
             mixer.bind_clock(clock)
@@ -39,8 +39,8 @@ class Composition(Mixer):
     def mix(self, parts: list[Batch], drawing: Drawing) -> Batch:
         """Let the mixers take their turns.
 
-        What a box cuts out of an image that was pasted together need not hold its labels in their
-        shares. Where that happens, the shares are counted from the pixels.
+        A box cut out of a pasted image need not contain its labels in their shares. Where that can
+        happen, the shares are counted in pixels.
         """
         if sum(not mixer.uniform for mixer, _ in drawing.turns) < 2:
             return run(parts, drawing)
@@ -58,11 +58,11 @@ class Composition(Mixer):
 
 
 def take_turns(size: int, drawn: list[tuple[Mixer, Drawing]]) -> Drawing:
-    """One drawing of several mixers in turn.
+    """One drawing for several mixers in turn.
 
-    The last one blends rows with partners that the earlier ones have mixed: a row's partners are
-    also the partners of its partners, and K is the product. `turns` holds, for each mixer, what it
-    draws for the row and for each of the partners that later mixers blend it with.
+    Later mixers blend rows with partners that earlier ones have mixed, so a row's partners include
+    its partners' partners, and K is the product. `turns` contains, for each mixer, what it draws
+    for the row and for each of the partners that later mixers blend it with.
     """
     at: list[Tensor] = [torch.arange(size)]
     turns: list[tuple[Mixer, list[Drawing]]] = []
@@ -74,7 +74,7 @@ def take_turns(size: int, drawn: list[tuple[Mixer, Drawing]]) -> Drawing:
 
 
 def run(parts: list[Batch], drawing: Drawing) -> Batch:
-    """Mix the parts of the first mixer, then what comes out, and so on."""
+    """Apply each mixer to the parts that the one before returned."""
     for mixer, drawings in drawing.turns:
         width = len(parts) // len(drawings)
         parts = [mixer.mix(parts[i * width : (i + 1) * width], d) for i, d in enumerate(drawings)]
@@ -82,9 +82,9 @@ def run(parts: list[Batch], drawing: Drawing) -> Batch:
 
 
 def with_origin(batch: Batch, part: int, parts: int) -> Batch:
-    """The batch with a channel for each part, 1 in that of its own.
+    """The batch with one more channel for each part, 1 in that of its own part.
 
-    They are mixed like the colours, so their means are the parts' shares of the pixels.
+    They are mixed like colours, so their means are the parts' shares of the pixels.
     """
     origin = torch.zeros_like(batch.images[:, :1]).expand(-1, parts, -1, -1).clone()
     origin[:, part] = 1

@@ -1,4 +1,4 @@
-"""What the mixers of two images have in common."""
+"""Mixers of two images."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from trainer.mixer.base import Mixer
 
 @dataclass(kw_only=True)
 class Pair(Mixer):
-    """Each image with another of its batch, λ ~ Beta(α, α) of a batch or of each image."""
+    """Mixes each image with another of its batch, λ ~ Beta(α, α) per batch or per image."""
 
     alpha: float = 1.0
     per_image: bool = False
@@ -22,6 +22,6 @@ class Pair(Mixer):
         within("mixer.alpha", self.alpha, "(0, inf)")
 
     def pair(self, size: int, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
-        """The partners, a permutation [B]; λ [1], or [B] with `per_image`."""
+        """Draw the partners, a permutation [B], and λ [1], or [B] with `per_image`."""
         partner = torch.from_numpy(rng.permutation(size))
         return partner, rng.beta(self.alpha, self.alpha, size if self.per_image else 1)

@@ -1,1 +1,1 @@
-"""What the options of optimizer share."""
+"""Code that optimizers share."""

@@ -7,12 +7,35 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from trainer.optimizer.shared.groups import Trainable, parameter_groups
+
 
 class DecoupledDecay(Optimizer):
-    """Adds it to an optimizer of torch's that has L2 alone: a base class before torch's own."""
+    """Adds decoupled decay to one of torch's optimizers that has only L2: a base before torch's.
+
+    `settings` are those of torch's class, which a subclass declares and checks.
+    """
+
+    def __init__(
+        self,
+        model: Trainable,
+        *,
+        lr: float,
+        weight_decay: float,
+        decoupled: bool,
+        decay_bias_norm: bool,
+        **settings: Any,
+    ) -> None:
+        groups = parameter_groups(
+            model, lr=lr, weight_decay=weight_decay, decay_bias_norm=decay_bias_norm
+        )
+        settings["lr"] = lr
+        super().__init__(groups, **settings)
+        if decoupled:
+            self.decouple()
 
     def decouple(self) -> None:
-        """From now on `weight_decay` shrinks the weights and does not enter the gradient."""
+        """Make `weight_decay` shrink the weights instead of entering the gradient."""
         for group in self.param_groups:
             group["decoupled_decay"], group["weight_decay"] = group["weight_decay"], 0.0
 
@@ -20,7 +43,7 @@ class DecoupledDecay(Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Shrink the weights, then take the step."""
         loss = evaluated(closure)
-        skip = getattr(self, "found_inf", None)  # 1 where a fused kernel takes no step
+        skip = getattr(self, "found_inf", None)  # 1 where a fused kernel skips the step
         for group in self.param_groups:
             shrink(group, group.get("decoupled_decay", 0.0), skip)
         super().step()
@@ -28,7 +51,7 @@ class DecoupledDecay(Optimizer):
 
 
 def shrink(group: dict[str, Any], decay: float, skip: Tensor | None = None) -> None:
-    """Multiply a group's weights by 1 − lr · decay, or by 1 where the number `skip` is 1."""
+    """Multiply a group's weights by 1 − lr · decay, or by 1 where the scalar `skip` is 1."""
     weights = [p for p in group["params"] if p.grad is not None]
     if decay and weights:
         by = group["lr"] * decay
@@ -36,7 +59,7 @@ def shrink(group: dict[str, Any], decay: float, skip: Tensor | None = None) -> N
 
 
 def evaluated(closure: Callable[[], Any] | None) -> Any:
-    """What the closure of a step returns: the loss, after a backward pass."""
+    """The loss that a step's closure returns after its backward pass; None without one."""
     if closure is None:
         return None
     with torch.enable_grad():

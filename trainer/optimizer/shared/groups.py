@@ -1,6 +1,6 @@
-"""What all optimizers share: parameter groups and the choice of the fused kernel."""
+"""Parameter groups, the choice of the fused kernel, and checks that optimizers share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -9,17 +9,24 @@ from torch.optim import Optimizer
 
 from trainer.core.ranges import within
 
+Trainable = nn.Module | Iterable[nn.Parameter]  # what an optimizer takes
+
+
+def listed(model: Trainable) -> list[nn.Parameter]:
+    """The parameters of a model, or those given, as a list."""
+    return list(model.parameters() if isinstance(model, nn.Module) else model)
+
 
 def parameter_groups(
-    model: nn.Module, *, lr: float, weight_decay: float, decay_bias_norm: bool
+    model: Trainable, *, lr: float, weight_decay: float, decay_bias_norm: bool
 ) -> list[dict[str, Any]]:
-    """The trainable parameters; those of one dimension (biases, norms) without weight decay.
+    """The trainable parameters; those with one dimension (biases, norms) without weight decay.
 
-    One group where nothing is decayed, or everything is.
+    A single group if nothing is decayed, or everything. Raises ValueError for wrong settings.
     """
     within("optimizer.lr", lr, "(0, inf)")
     within("optimizer.weight_decay", weight_decay, "[0, inf)")
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    parameters = [p for p in listed(model) if p.requires_grad]
     if not weight_decay or decay_bias_norm:
         return [{"params": parameters, "weight_decay": weight_decay}]
     groups = [
@@ -29,18 +36,19 @@ def parameter_groups(
     return [group for group in groups if group["params"]]
 
 
-def check_betas(betas: list[float]) -> None:
-    """Raise ValueError unless they are Adam's two decay rates."""
+def check_betas(betas: Sequence[float]) -> tuple[float, float]:
+    """The two decay rates of Adam. Raises ValueError for anything else."""
     within("optimizer.betas", betas, "[0, 1)")
     if len(betas) != 2:
         raise ValueError(f"optimizer.betas must be two numbers, got {betas}")
+    return betas[0], betas[1]
 
 
 def fusable(parameters: Iterable[torch.Tensor]) -> bool:
-    """Whether torch has a fused kernel for all of them."""
+    """Whether torch has a fused kernel for all of the parameters."""
     return all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters)
 
 
 def base_lr(optimizer: Optimizer) -> float:
-    """The optimizer's own rate, which `lr_scale` of a group is a factor on."""
+    """The optimizer's own learning rate, which a group's `lr_scale` multiplies."""
     return optimizer.defaults["lr"]

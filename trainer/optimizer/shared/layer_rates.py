@@ -1,4 +1,4 @@
-"""Learning rates by part: discriminative fine-tuning (Howard and Ruder 2018), section 3.2.
+"""Learning rates by layer: discriminative fine-tuning (Howard and Ruder 2018), section 3.2.
 
 https://arxiv.org/abs/1801.06146
 """
@@ -18,10 +18,10 @@ from trainer.optimizer.shared.groups import base_lr
 def scale_parts(
     optimizer: Optimizer, model: nn.Module, *, head_lr_factor: float, layer_decay: float
 ) -> None:
-    """Give each layer i of L the rate lr · layer_decay^(L − 1 − i), the head's times a factor.
+    """Set the rate of layer i of L to lr · layer_decay^(L − 1 − i), and the head's to a multiple.
 
-    A group of the optimizer becomes one for each rate, all else alike. Its `lr_scale` is the rate
-    as a factor on the optimizer's own, which `trainer.training.learning_rate` keeps.
+    Each group of the optimizer is split into one per rate. A group's `lr_scale` is its rate as a
+    factor on the optimizer's own, which `trainer.training.learning_rate` preserves.
     """
     if head_lr_factor == layer_decay == 1:
         return
@@ -37,19 +37,19 @@ def scale_parts(
 
 
 def split(group: dict[str, Any], scales: dict[int, float]) -> Iterator[dict[str, Any]]:
-    """A group's parameters by their scales, in the order of these."""
-    held = [scales.get(id(p), 1.0) for p in group["params"]]
-    for scale in dict.fromkeys(held):
-        parameters = [p for p, own in zip(group["params"], held, strict=True) if own == scale]
+    """The group split by its parameters' scales, in order of first appearance."""
+    own_scales = [scales.get(id(p), 1.0) for p in group["params"]]
+    for scale in dict.fromkeys(own_scales):
+        parameters = [p for p, own in zip(group["params"], own_scales, strict=True) if own == scale]
         yield group | {"params": parameters, "lr": group["lr"] * scale}
 
 
 def layers_of(model: nn.Module) -> list[list[nn.Parameter]]:
-    """The parameters by layer, from the input on, the head in the last: for timm's models as there.
+    """The parameters by layer, from the input to the head; timm's own layers for its models.
 
-    Otherwise a layer is a child of the model, or a child of such a `Sequential` or `ModuleList`,
-    in the order of their definition. What has only vectors, as norms do, belongs to the layer
-    before; what the model itself holds, such as position embeddings, to the first.
+    Otherwise a layer is a child of the model, or of a `Sequential` or `ModuleList` in it, in order
+    of definition. A child with vectors alone, such as a norm, belongs to the layer before; the
+    model's own parameters, such as position embeddings, to the first.
     """
     head = list(model.get_submodule(head_of(model)).parameters())
     model = model.network if isinstance(model, Library) else model
@@ -72,7 +72,7 @@ def layers_of(model: nn.Module) -> list[list[nn.Parameter]]:
 
 
 def layers_of_timm(model: Any) -> list[list[nn.Parameter]]:
-    """The parameters by layer, as timm's own layer-wise decay takes them."""
+    """The parameters by layer, as timm's own layer-wise decay groups them."""
     from timm.models import group_parameters
 
     names = group_parameters(model, model.group_matcher(coarse=False))

@@ -1,1 +1,1 @@
-"""What the options of sampler share."""
+"""Code that samplers share."""

@@ -1,4 +1,4 @@
-"""imbalanced-learn's SMOTE, asked for the pairs it interpolates between and not for the points."""
+"""imbalanced-learn's SMOTE, returning the pairs it interpolates between."""
 
 from typing import Any
 
@@ -8,19 +8,19 @@ from imblearn.utils import check_neighbors_object
 
 
 class Pairs(SMOTE):
-    """Draws what SMOTE draws; its points are made later, in pixels, on the run's device."""
+    """Draws as SMOTE does; the points are computed later, from pixels, on the run's device."""
 
     def nearest(self, features: np.ndarray) -> np.ndarray:
         """Positions [n, k] of the k nearest others of each row of features [n, d].
 
-        An example is never its own neighbour: imbalanced-learn's own search leaves out the nearest
-        found, which is a copy where there is one.
+        An example is never its own neighbour. imbalanced-learn's own search drops the nearest one
+        found, which may be a copy instead.
         """
         search: Any = check_neighbors_object("sampler.k", self.k_neighbors)
         return search.fit(features).kneighbors(return_distance=False)
 
     def draw(self, neighbours: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Positions [number, 2] of examples and neighbours, and λ [number]."""
+        """Draw positions [number, 2] of examples and neighbours, and λ [number]."""
         rows = np.arange(len(neighbours))
         drawn, _ = self._make_samples(rows, rows.dtype, 0, rows, neighbours, number)
         return drawn[:, :2].astype(np.int64), drawn[:, 2]

@@ -1,1 +1,1 @@
-"""What the options of schedule share."""
+"""Code that schedules share."""

@@ -1,4 +1,4 @@
-"""Functions that a schedule names by import path, and the three that are named by default."""
+"""A function of counts as a factor on the learning rate, checked each time it is called."""
 
 import math
 from collections.abc import Callable
@@ -8,26 +8,30 @@ from typing import Any
 
 from trainer.config.build import import_callable
 from trainer.core.errors import ConfigError
+from trainer.core.option import import_path
 
 
 class Function:
-    """A function by its import path, `package.module.name`, imported when it is first needed."""
+    """A function, or its import path `package.module.name`, imported on first use."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, function: str | Callable) -> None:
+        self.given = function
+        self.path = import_path(function)
 
     @cached_property
     def function(self) -> Callable[..., Any]:
-        """Raises ConfigError where it cannot be imported."""
+        """The function. Raises ConfigError if the path cannot be imported."""
+        if callable(self.given):
+            return self.given
         try:
-            return import_callable(self.path, "schedule.function")
+            return import_callable(self.given, "schedule.function")
         except ConfigError:
             raise
         except Exception as error:
             raise self.wrong("cannot be imported", error) from error
 
     def __call__(self, *counts: int) -> float:
-        """What it returns. Raises ConfigError where that is no finite number of at least 0."""
+        """The factor. Raises ConfigError unless it is a finite number of at least 0."""
         called = f"({', '.join(map(str, counts))})"
         try:
             value = self.function(*counts)
@@ -43,6 +47,6 @@ class Function:
         return float(value)
 
     def wrong(self, what: str, error: Exception) -> ConfigError:
-        """An error of the function as one that names the setting."""
+        """The function's error as a ConfigError that names the setting."""
         reason = f"{type(error).__name__}: {error}"
         return ConfigError(f"schedule.function={self.path} {what}: {reason}")
