@@ -49,7 +49,7 @@ class Clock:
 
 
 class NoClock(Clock):
-    """Stands in for the clock before `bind`: it knows lengths in steps alone."""
+    """Stands in for the clock before `bind`: it knows durations in steps alone."""
 
     def __init__(self) -> None:
         pass  # no fields: each would be a guess
@@ -59,11 +59,11 @@ class NoClock(Clock):
             raise AttributeError(name)
         raise RuntimeError(f"Clock.{name} is unknown: call {BIND} first")
 
-    def steps(self, length: str) -> float:
-        """The length in steps. Raises RuntimeError for one in epochs or a share of the run."""
-        value, unit = parse(length)
+    def steps(self, duration: str) -> float:
+        """The duration in steps. Raises RuntimeError for one in epochs or a share of the run."""
+        value, unit = parse(duration)
         if unit != "st":
-            raise RuntimeError(f"{length} needs a clock: call {BIND} first, or count in steps")
+            raise RuntimeError(f"{duration} needs a clock: call {BIND} first, or count in steps")
         return value
 
 

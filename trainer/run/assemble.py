@@ -25,6 +25,8 @@ from trainer.training.step import Step
 from trainer.training.weight_average import Average, average_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trainer.augmentation import Augmentation
     from trainer.core.signals import Signals
     from trainer.mining import Miner
@@ -80,23 +82,15 @@ def assemble(
         model=run.model,
         loss=run.ready_loss,
         miner=miner or run.miner,
-        optimizer=made.optimizer,
-        guard=made.guard,
-        store=made.store,
-        meter=made.meter,
-        average=made.average,
-        step=made.step,
         learning_rate=LearningRate(run.schedule, run.warmup, base_lr(made.optimizer), clock),
-        freeze=Freeze(  # after the optimizer was given every parameter
-            run.model, config["finetune"]["freeze"], config["finetune"]["unfreeze"], clock
-        ),
+        freeze=freeze_of(run, clock),
         evaluator=run.evaluator,
         early_stopping=run.early_stopping,
         checkpointer=checkpointer(run, folder, clock),
         reporter=reporter,
         log_every=Every(config["log"]["every"], clock, "log.every"),
         signals=signals,
-        progress=made.progress,
+        **vars(made),
     )
 
 
@@ -116,15 +110,7 @@ def assemble_step(
     miner, mixer = miner or run.miner, mixer or run.mixer
     augmentation = run.augmentation if augmentation is None else augmentation
     optimizer = run.make_optimizer(run.model)
-    half = config["precision"] == "fp16"
-    guard = make.guard(
-        optimizer,
-        [*run.model.buffers(), *run.ready_loss.buffers()],
-        policy="skip" if tolerant else config["nonfinite"],
-        max_skips=NO_LIMIT if tolerant else config["max_skips"],
-        deferred=not reads_each_step(run, optimizer, half=half),
-        scaler=torch.amp.GradScaler(run.device.type, enabled=half),
-    )
+    guard = guard_of(run, make.guard, optimizer, tolerant=tolerant)
     store = make.store(folder.path / "examples", len(train.labels), run.task.fields, run.device)
     store.describe(**run.data.described())
     miner.prepare(train.labels.to(run.device))
@@ -153,6 +139,28 @@ def assemble_step(
         sam=config["sam"],
     )
     return StepAssembly(step, optimizer, guard, store, meter, average, progress)
+
+
+def guard_of(
+    run: Components, make: Callable[..., NonFiniteGuard], optimizer: Optimizer, *, tolerant: bool
+) -> NonFiniteGuard:
+    """The check of every update, of the model's buffers and of the loss's."""
+    config = run.config
+    half = config["precision"] == "fp16"
+    return make(
+        optimizer,
+        [*run.model.buffers(), *run.ready_loss.buffers()],
+        policy="skip" if tolerant else config["nonfinite"],
+        max_skips=NO_LIMIT if tolerant else config["max_skips"],
+        deferred=not reads_each_step(run, optimizer, half=half),
+        scaler=torch.amp.GradScaler(run.device.type, enabled=half),
+    )
+
+
+def freeze_of(run: Components, clock: Clock) -> Freeze:
+    """What keeps a part of the model frozen. After the optimizer was given every parameter."""
+    settings = run.config["finetune"]
+    return Freeze(run.model, settings["freeze"], settings["unfreeze"], clock)
 
 
 def checkpointer(run: Components, folder: RunFolder, clock: Clock) -> Checkpointer:

@@ -1,57 +1,44 @@
-"""The components of a run, each built from its node of the config when it is first asked for."""
+"""The components of a run, prepared for each other."""
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from trainer.augmentation import Augmentation
-from trainer.augmentation.none import NoAugmentation
-from trainer.compare import Interval
 from trainer.config.build import build
 from trainer.core.errors import ConfigError
 from trainer.core.forward import Forward
 from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, seed_torch
-from trainer.dataset import Data, Dataset, Split
-from trainer.distill import Distiller
+from trainer.dataset import Data, Split
 from trainer.distributed.parts import SharedEvaluator
 from trainer.distributed.variants import shard_of
 from trainer.distributed.world import ALONE, World
-from trainer.early_stopping import EarlyStopping
-from trainer.init import Init
-from trainer.loader import Feed, Loader
+from trainer.loader import Feed
 from trainer.loss import Loss
 from trainer.mining import Miner
-from trainer.mixer import Mixer
 from trainer.optimizer.shared.layer_rates import scale_parts
-from trainer.postprocess import Postprocess
 from trainer.report.console import Console
 from trainer.run import settings
 from trainer.run.compatibility import check_outputs, check_score, check_target, check_whole_batch
-from trainer.sampler import Sampler
-from trainer.schedule import Schedule
-from trainer.storage.restored import Restore
+from trainer.run.groups import Groups, Stopper
+from trainer.storage.restored import Restore, Restored
 from trainer.storage.saved_run import HARMLESS, known_code
-from trainer.task import Task
 from trainer.training.evaluate import Evaluator
 from trainer.training.finetune import initialise
 from trainer.training.planner import Planner
-from trainer.warmup import Warmup
 
-T = TypeVar("T")
 Restorer = Callable[["Components"], Restore]
-Stopper = Callable[[EarlyStopping], EarlyStopping]
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation of each channel
 
 
-class Components:
-    """Builds one of each, on demand. Nothing that was built is replaced afterwards."""
+class Components(Groups):
+    """The components of a run, prepared for each other: data, model, forward pass, evaluator."""
 
     def __init__(
         self,
@@ -75,17 +62,17 @@ class Components:
         `statistics` replace the data's own. `from_checkpoint`: a checkpoint's weights follow, so
         the model needs none.
         """
-        self.config = config
-        self.console = console
+        super().__init__(config, console, world=world, stopper=stopper)
         self.overrides = list(overrides)
         self.sources = list(sources)
-        self.world = world
         self.restorer = restorer
-        self.restore = restorer(self)
-        self.stopper = stopper
         self.opened = {} if opened is None else opened
         self.statistics = statistics
         self.follows_checkpoint = from_checkpoint
+
+    def restore(self, reference: str, setting: str) -> Restored:
+        """The finished run that a setting refers to. Raises ConfigError where there is none."""
+        return self.restorer(self)(reference, setting)
 
     @property
     def from_checkpoint(self) -> bool:
@@ -120,41 +107,6 @@ class Components:
 
     def poll(self) -> None:
         """Raise Interrupted where a signal has asked the run to stop."""
-
-    def make(self, group: str, kind: type[T], **given: Any) -> T:
-        """Build the component of a group. Raises ConfigError for what is not a `kind`."""
-        node = self.config[group]
-        if not isinstance(node, dict):
-            raise ConfigError(f"{group} must name an option of the group, got {node!r}")
-        return build(node, group, kind, **given)
-
-    @cached_property
-    def device(self) -> torch.device:
-        """The device of the run. Raises ConfigError where it is not available."""
-        name = self.config["device"]
-        if name == "auto":
-            mps = torch.backends.mps.is_available()
-            mps = mps and self.world.alone
-            return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
-        device = torch.device(name)
-        available = {
-            "cpu": lambda: True,
-            "mps": torch.backends.mps.is_available,
-            "cuda": lambda: (device.index or 0) < torch.cuda.device_count(),
-        }
-        if not available[device.type]():
-            raise ConfigError(f"device={name} is not available on this machine; take device=cpu")
-        return device
-
-    @cached_property
-    def task(self) -> Task:
-        """The meaning of outputs and labels."""
-        return self.make("task", Task)
-
-    @cached_property
-    def dataset(self) -> Dataset:
-        """The data set, not yet read."""
-        return self.make("dataset", Dataset, warn=self.console.warn)
 
     @cached_property
     def data(self) -> Data:
@@ -212,19 +164,9 @@ class Components:
             groups = " and ".join(asking)
             raise ConfigError(f"dataset.val_fraction=0 leaves no validation split for {groups}")
 
-    @cached_property
-    def loader(self) -> Loader:
-        """How plans become batches."""
-        return self.make("loader", Loader)
-
     def open_feed(self, split: Split) -> Feed:
         """What yields the batches of a split, on the device."""
         return self.loader.open(split, self.device)
-
-    @cached_property
-    def init(self) -> Init:
-        """The initialisation scheme."""
-        return self.make("init", Init)
 
     @cached_property
     def model(self) -> nn.Module:
@@ -271,10 +213,6 @@ class Components:
             channels_last=self.config["channels_last"],
         )
 
-    def plain_optimizer(self, model: nn.Module) -> Optimizer:
-        """A new optimizer for all parameters of a model, any model."""
-        return self.make("optimizer", Optimizer, model=model, params=model.parameters())
-
     def make_optimizer(self, model: nn.Module) -> Optimizer:
         """The same for a model of the group, with the learning rates of its parts."""
         made = self.plain_optimizer(model)
@@ -283,68 +221,11 @@ class Components:
         return made
 
     @cached_property
-    def augmentation(self) -> list[Augmentation]:
-        """The augmentations in order, without the null object."""
-        nodes = self.config["augmentation"]
-        made = (build(node, f"augmentation.{name}", Augmentation) for name, node in nodes.items())
-        return [each for each in made if not isinstance(each, NoAugmentation)]
-
-    @cached_property
-    def mixer(self) -> Mixer:
-        """How images are mixed."""
-        return self.make("mixer", Mixer)
-
-    @cached_property
-    def sampler(self) -> Sampler:
-        """The rows of an epoch."""
-        return self.make("sampler", Sampler, restore=self.restore)
-
-    @cached_property
-    def loss(self) -> Loss:
-        """The loss, not yet prepared with the data."""
-        return self.make("loss", Loss)
-
-    @cached_property
     def ready_loss(self) -> Loss:
         """The loss on the device, prepared with the data."""
         self.loss.ignore_index = self.task.ignore_index
         self.loss.prepare(self.data.class_counts())
         return self.loss.to(self.device)
-
-    @cached_property
-    def miner(self) -> Miner:
-        """What is trained on."""
-        return self.make("mining", Miner)
-
-    @cached_property
-    def distiller(self) -> Distiller:
-        """What a teacher adds to the loss."""
-        return self.make("distill", Distiller, restore=self.restore)
-
-    @cached_property
-    def schedule(self) -> Schedule:
-        """The learning rate over time."""
-        return self.make("schedule", Schedule, seed=self.seed)
-
-    @cached_property
-    def warmup(self) -> Warmup:
-        """The learning rate at the start."""
-        return self.make("warmup", Warmup)
-
-    @cached_property
-    def early_stopping(self) -> EarlyStopping:
-        """When to stop."""
-        return self.stopper(self.make("early_stopping", EarlyStopping))
-
-    @cached_property
-    def postprocess(self) -> Postprocess:
-        """What is fitted after training."""
-        return self.make("postprocess", Postprocess)
-
-    @cached_property
-    def interval(self) -> Interval:
-        """The confidence interval of a mean over runs."""
-        return self.make("compare", Interval)
 
     @cached_property
     def evaluator(self) -> Evaluator:
@@ -377,11 +258,6 @@ class Components:
     def full_steps(self) -> int:
         """Steps of an epoch that trains on every example once."""
         return Plan.of(self.data.train.ids, self.batch_size).steps
-
-    @property
-    def seed(self) -> int:
-        """The seed of everything random."""
-        return self.config["seed"]
 
     @property
     def epochs(self) -> int:

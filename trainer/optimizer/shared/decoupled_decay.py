@@ -29,8 +29,7 @@ class DecoupledDecay(Optimizer):
         groups = parameter_groups(
             model, lr=lr, weight_decay=weight_decay, decay_bias_norm=decay_bias_norm
         )
-        settings["lr"] = lr
-        super().__init__(groups, **settings)
+        super().__init__(groups, lr=lr, **settings)
         if decoupled:
             self.decouple()
 
