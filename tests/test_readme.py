@@ -143,6 +143,7 @@ def test_python_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.Monk
     with torch.random.fork_rng():
         for block in examples(page):
             exec(compile(block, f"{page}: {block[:60]}", "exec"), names)  # noqa: S102
+    assert len(names) > 1, "the blocks define something"
 
 
 @pytest.mark.parametrize("block", [block for _, _, block in BLOCKS if block.startswith("$ ")])

@@ -1,3 +1,4 @@
+from copy import deepcopy
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -32,8 +33,10 @@ def test_the_defaults_of_the_schema_are_those_of_the_file(config: dict[str, Any]
     assert {key: value for key, value in config.items() if key not in GROUPS} == outside
 
 
-def test_the_defaults_pass(config: dict[str, Any]) -> None:
+def test_the_defaults_pass_unchanged(config: dict[str, Any]) -> None:
+    before = deepcopy(config)
     validate(config)
+    assert config == before
 
 
 @pytest.mark.parametrize(
@@ -53,7 +56,9 @@ def test_the_defaults_pass(config: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_in_range_passes(config: dict[str, Any], setting: str, value: Any) -> None:
-    validate(change(config, setting, value))
+    changed = change(config, setting, value)
+    validate(changed)
+    assert changed == change(config, setting, value)
 
 
 @pytest.mark.parametrize(

@@ -48,5 +48,5 @@ def test_an_alias_bomb_and_deep_nesting_are_refused(tmp_path: Path) -> None:
 def test_what_hydra_refuses_itself_is_left_to_it(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(text)
     (tmp_path / "y.yaml").write_bytes(b"\xff\xfe")
-    check_folder(tmp_path)
-    check_folder(tmp_path / "absent")
+    for folder in (tmp_path, tmp_path / "absent"):
+        assert check_folder(folder) is None

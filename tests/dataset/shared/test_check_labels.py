@@ -114,6 +114,7 @@ def test_small_integers_are_classes_too(tmp_path: Path) -> None:
     run.config["dataset"] = {"_target_": f"{__name__}.Labelled", "label_type": "int32",
                              "wrong": 2.0}  # fmt: skip
     run.check()
+    assert run.data.target == "class"
 
 
 @dataclass(kw_only=True)
