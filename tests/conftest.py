@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,9 +10,11 @@ import torch
 
 from trainer.dataset import Split
 from trainer.dataset.base import Pixels
+from trainer.job.train import Ending
 
 LONGEST = ("test_torture", "test_distributed", "test_signals", "test_sweep")
 
+SHOW_PICTURES = Ending.show_pictures
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 torch.set_num_threads(1)  # with two, small models take ten times as long on a busy machine
@@ -24,6 +26,20 @@ def mnist_root() -> str:
     if not (SHARED / "MNIST" / "raw").is_dir():
         pytest.skip(f"no MNIST files: {SHARED}/MNIST/raw is absent")
     return str(SHARED)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_pictures() -> Iterator[None]:
+    """Skip the pictures at the end of a run: two thirds of a short one. `pictures` draws them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ending, "show_pictures", lambda _: None)
+        yield
+
+
+@pytest.fixture
+def pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw them in this test."""
+    monkeypatch.setattr(Ending, "show_pictures", SHOW_PICTURES)
 
 
 @pytest.fixture(autouse=True)

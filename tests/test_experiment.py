@@ -33,12 +33,6 @@ SMALLER = {
 WIDE = "trainer.model.wide_resnet.WideResnet"
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skip the pictures at the end of a run, which take longer than three steps."""
-    monkeypatch.setattr("trainer.job.train.Ending.show_pictures", lambda _: None)
-
-
 @pytest.fixture(scope="session")
 def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder of random images of ten classes, in the layout of the CIFAR-10 files."""

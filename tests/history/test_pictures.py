@@ -9,7 +9,6 @@ from support import QUICK, make_run
 
 from trainer.history.analysis import DataMap, Forgetting
 from trainer.history.pictures import data_map, forgetting
-from trainer.job.train import Ending
 
 
 @pytest.mark.parametrize("number", [0, 5, 120_000])
@@ -36,11 +35,7 @@ def trained(tmp_path: Path, *overrides: str) -> tuple[set[str], str]:
     overrides = (*QUICK, "epochs=2", "model.hidden=[8]", "dataset.subset=100", *overrides)
     run = make_run(tmp_path, *overrides)
     run.console.open(tmp_path / "train.log")
-    fit = run.assemble()
-    fit()
-    folder, console = run.folder, run.console
-    Ending(fit, run.open_feed, run.postprocess, {}, folder, console, run.world).show_pictures()
-    run.log.close()
+    run.do()
     run.console.close()
     for path in (tmp_path / "examples").glob("*.png"):
         with Image.open(path) as image:
@@ -49,6 +44,7 @@ def trained(tmp_path: Path, *overrides: str) -> tuple[set[str], str]:
     return pictures, (tmp_path / "train.log").read_text()
 
 
+@pytest.mark.usefixtures("pictures")
 def test_pictures_are_in_the_folder_and_in_tensorboard(tmp_path: Path) -> None:
     pictures, said = trained(tmp_path)
     assert pictures == {"hardest", "data_map", "forgetting"}
@@ -58,6 +54,7 @@ def test_pictures_are_in_the_folder_and_in_tensorboard(tmp_path: Path) -> None:
         assert f"examples/{name}".encode() in events.read_bytes()
 
 
+@pytest.mark.usefixtures("pictures")
 def test_one_line_says_that_every_example_was_mixed(tmp_path: Path) -> None:
     pictures, said = trained(tmp_path, "mixer=mixup")
     assert pictures == set()

@@ -20,12 +20,6 @@ SPACE = 'job.space={optimizer.lr:"log(1e-4,1e-1)",mining:"none,ohem"}'
 TINY = ("epochs=1", "dataset.subset=200", "batch_size=64")
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    """They take longer than so small a run."""
-    monkeypatch.setattr("trainer.job.train.Ending.show_pictures", lambda _: None)
-
-
 def table(folder) -> list[dict[str, str]]:
     """The rows of trials.csv."""
     return list(csv.DictReader((folder / "trials.csv").read_text().splitlines()))
