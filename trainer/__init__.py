@@ -7,7 +7,6 @@ from trainer.core.lazy import exports
 if TYPE_CHECKING:
     from trainer import history
 
-__all__ = ["history"]
 __version__ = "0.1.0"
 
 __getattr__, __dir__ = exports(__name__, {"history": "history"})

@@ -9,16 +9,4 @@ if TYPE_CHECKING:
     from trainer.compare.bootstrap import Bootstrap
     from trainer.compare.t import StudentT
 
-__all__ = [
-    "Bootstrap",
-    "Interval",
-    "StudentT",
-]
-
-__getattr__, __dir__ = exports(
-    __name__,
-    {
-        "Bootstrap": "bootstrap",
-        "StudentT": "t",
-    },
-)
+__getattr__, __dir__ = exports(__name__)

@@ -18,38 +18,4 @@ if TYPE_CHECKING:
     from trainer.dataset.svhn import Svhn
     from trainer.dataset.voc_segmentation import VocSegmentation
 
-__all__ = [
-    "Cifar10",
-    "Cifar100",
-    "Data",
-    "Dataset",
-    "Digits",
-    "DigitsCanvas",
-    "FashionMnist",
-    "ImageFolder",
-    "Images",
-    "Mnist",
-    "OxfordPet",
-    "Raw",
-    "Split",
-    "Stl10",
-    "Svhn",
-    "VocSegmentation",
-]
-
-__getattr__, __dir__ = exports(
-    __name__,
-    {
-        "Cifar10": "cifar10",
-        "Cifar100": "cifar100",
-        "Digits": "digits",
-        "DigitsCanvas": "digits_canvas",
-        "FashionMnist": "fashion_mnist",
-        "ImageFolder": "image_folder",
-        "Mnist": "mnist",
-        "OxfordPet": "oxford_pet",
-        "Stl10": "stl10",
-        "Svhn": "svhn",
-        "VocSegmentation": "voc_segmentation",
-    },
-)
+__getattr__, __dir__ = exports(__name__)

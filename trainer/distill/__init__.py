@@ -10,17 +10,4 @@ if TYPE_CHECKING:
     from trainer.distill.none import NoDistiller
     from trainer.distill.soft_target import SoftTarget
 
-__all__ = [
-    "Distiller",
-    "NoDistiller",
-    "SoftTarget",
-    "Teacher",
-]
-
-__getattr__, __dir__ = exports(
-    __name__,
-    {
-        "NoDistiller": "none",
-        "SoftTarget": "soft_target",
-    },
-)
+__getattr__, __dir__ = exports(__name__)

@@ -9,16 +9,4 @@ if TYPE_CHECKING:
     from trainer.early_stopping.none import NoEarlyStopping
     from trainer.early_stopping.patience import Patience
 
-__all__ = [
-    "EarlyStopping",
-    "NoEarlyStopping",
-    "Patience",
-]
-
-__getattr__, __dir__ = exports(
-    __name__,
-    {
-        "NoEarlyStopping": "none",
-        "Patience": "patience",
-    },
-)
+__getattr__, __dir__ = exports(__name__)

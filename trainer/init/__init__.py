@@ -19,36 +19,4 @@ if TYPE_CHECKING:
     from trainer.init.xavier_uniform import XavierUniform
     from trainer.init.zeros import Zeros
 
-__all__ = [
-    "Constant",
-    "Default",
-    "Init",
-    "KaimingNormal",
-    "KaimingUniform",
-    "Lsuv",
-    "Normal",
-    "Orthogonal",
-    "TruncNormal",
-    "Uniform",
-    "XavierNormal",
-    "XavierUniform",
-    "Zeros",
-]
-
-__getattr__, __dir__ = exports(
-    __name__,
-    {
-        "Constant": "constant",
-        "Default": "default",
-        "KaimingNormal": "kaiming_normal",
-        "KaimingUniform": "kaiming_uniform",
-        "Lsuv": "lsuv",
-        "Normal": "normal",
-        "Orthogonal": "orthogonal",
-        "TruncNormal": "trunc_normal",
-        "Uniform": "uniform",
-        "XavierNormal": "xavier_normal",
-        "XavierUniform": "xavier_uniform",
-        "Zeros": "zeros",
-    },
-)
+__getattr__, __dir__ = exports(__name__)

@@ -17,33 +17,4 @@ if TYPE_CHECKING:
     from trainer.job.trial import Trial
     from trainer.job.tune import Tune
 
-__all__ = [
-    "Compare",
-    "Diagnose",
-    "Evaluate",
-    "Examples",
-    "FindBatchSize",
-    "FindLr",
-    "Predict",
-    "Preview",
-    "Train",
-    "Trial",
-    "Tune",
-]
-
-__getattr__, __dir__ = exports(
-    __name__,
-    {
-        "Compare": "compare",
-        "Diagnose": "diagnose",
-        "Evaluate": "evaluate",
-        "Examples": "examples",
-        "FindBatchSize": "find_batch_size",
-        "FindLr": "find_lr",
-        "Predict": "predict",
-        "Preview": "preview",
-        "Train": "train",
-        "Trial": "trial",
-        "Tune": "tune",
-    },
-)
+__getattr__, __dir__ = exports(__name__)

@@ -10,19 +10,4 @@ if TYPE_CHECKING:
     from trainer.loader.memory import Memory
     from trainer.loader.stream import Stream
 
-__all__ = [
-    "Auto",
-    "Feed",
-    "Loader",
-    "Memory",
-    "Stream",
-]
-
-__getattr__, __dir__ = exports(
-    __name__,
-    {
-        "Auto": "auto",
-        "Memory": "memory",
-        "Stream": "stream",
-    },
-)
+__getattr__, __dir__ = exports(__name__)

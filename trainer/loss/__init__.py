@@ -24,47 +24,4 @@ if TYPE_CHECKING:
     from trainer.loss.sobolev import Sobolev
     from trainer.loss.superloss import SuperLoss
 
-__all__ = [
-    "L1",
-    "BinaryCrossEntropy",
-    "CrossEntropy",
-    "Dice",
-    "DiceCrossEntropy",
-    "Focal",
-    "Function",
-    "Ghm",
-    "Huber",
-    "LabelSmoothing",
-    "LogitAdjusted",
-    "Loss",
-    "MeanSquaredError",
-    "Poly1",
-    "SmoothL1",
-    "Sobolev",
-    "SuperLoss",
-    "contract",
-    "mean_loss",
-    "spread",
-]
-
-__getattr__, __dir__ = exports(
-    __name__,
-    {
-        "BinaryCrossEntropy": "bce",
-        "CrossEntropy": "cross_entropy",
-        "Dice": "dice",
-        "DiceCrossEntropy": "dice_cross_entropy",
-        "Focal": "focal",
-        "Function": "function",
-        "Ghm": "ghm",
-        "Huber": "huber",
-        "L1": "l1",
-        "LabelSmoothing": "label_smoothing",
-        "LogitAdjusted": "logit_adjusted",
-        "MeanSquaredError": "mse",
-        "Poly1": "poly1",
-        "SmoothL1": "smooth_l1",
-        "Sobolev": "sobolev",
-        "SuperLoss": "superloss",
-    },
-)
+__getattr__, __dir__ = exports(__name__)

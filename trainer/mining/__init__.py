@@ -20,39 +20,4 @@ if TYPE_CHECKING:
     from trainer.mining.selective_backprop import SelectiveBackprop
     from trainer.mining.self_paced import SelfPaced
 
-__all__ = [
-    "Epoch",
-    "HardExample",
-    "HardNegative",
-    "Importance",
-    "InfoBatch",
-    "Miner",
-    "Misclassified",
-    "NoMiner",
-    "Ohem",
-    "OhemTwoPass",
-    "Random",
-    "Reweight",
-    "Rho",
-    "SelectiveBackprop",
-    "SelfPaced",
-]
-
-__getattr__, __dir__ = exports(
-    __name__,
-    {
-        "HardExample": "hard_example",
-        "HardNegative": "hard_negative",
-        "Importance": "importance",
-        "InfoBatch": "infobatch",
-        "Misclassified": "misclassified",
-        "NoMiner": "none",
-        "Ohem": "ohem",
-        "OhemTwoPass": "ohem_two_pass",
-        "Random": "random",
-        "Reweight": "reweight",
-        "Rho": "rho",
-        "SelectiveBackprop": "selective_backprop",
-        "SelfPaced": "self_paced",
-    },
-)
+__getattr__, __dir__ = exports(__name__)

@@ -14,26 +14,4 @@ if TYPE_CHECKING:
     from trainer.mixer.random_choice import RandomChoice
     from trainer.mixer.ricap import Ricap
 
-__all__ = [
-    "Batch",
-    "Chain",
-    "Cutmix",
-    "Mixer",
-    "Mixup",
-    "NoMixer",
-    "RandomChoice",
-    "Ricap",
-    "Target",
-]
-
-__getattr__, __dir__ = exports(
-    __name__,
-    {
-        "Chain": "chain",
-        "Cutmix": "cutmix",
-        "Mixup": "mixup",
-        "NoMixer": "none",
-        "RandomChoice": "random_choice",
-        "Ricap": "ricap",
-    },
-)
+__getattr__, __dir__ = exports(__name__)

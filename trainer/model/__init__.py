@@ -13,25 +13,4 @@ if TYPE_CHECKING:
     from trainer.model.unet import Unet
     from trainer.model.wide_resnet import WideResnet
 
-__all__ = [
-    "Mlp",
-    "ResnetCifar",
-    "SimpleCnn",
-    "Timm",
-    "Torchvision",
-    "Unet",
-    "WideResnet",
-]
-
-__getattr__, __dir__ = exports(
-    __name__,
-    {
-        "Mlp": "mlp",
-        "ResnetCifar": "resnet_cifar",
-        "SimpleCnn": "simple_cnn",
-        "Timm": "timm",
-        "Torchvision": "torchvision",
-        "Unet": "unet",
-        "WideResnet": "wide_resnet",
-    },
-)
+__getattr__, __dir__ = exports(__name__)

@@ -13,25 +13,4 @@ if TYPE_CHECKING:
     from trainer.optimizer.rmsprop import RMSprop
     from trainer.optimizer.sgd import Sgd
 
-__all__ = [
-    "AdaBound",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Lion",
-    "RMSprop",
-    "Sgd",
-]
-
-__getattr__, __dir__ = exports(
-    __name__,
-    {
-        "AdaBound": "adabound",
-        "Adagrad": "adagrad",
-        "Adam": "adam",
-        "AdamW": "adamw",
-        "Lion": "lion",
-        "RMSprop": "rmsprop",
-        "Sgd": "sgd",
-    },
-)
+__getattr__, __dir__ = exports(__name__)

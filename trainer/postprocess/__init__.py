@@ -13,24 +13,4 @@ if TYPE_CHECKING:
     from trainer.postprocess.temperature import Temperature
     from trainer.postprocess.threshold import Threshold
 
-__all__ = [
-    "Isotonic",
-    "NoPostprocess",
-    "Platt",
-    "Postprocess",
-    "PriorCorrection",
-    "Temperature",
-    "Threshold",
-]
-
-__getattr__, __dir__ = exports(
-    __name__,
-    {
-        "Isotonic": "isotonic",
-        "NoPostprocess": "none",
-        "Platt": "platt",
-        "PriorCorrection": "prior_correction",
-        "Temperature": "temperature",
-        "Threshold": "threshold",
-    },
-)
+__getattr__, __dir__ = exports(__name__)

@@ -17,32 +17,4 @@ if TYPE_CHECKING:
     from trainer.sampler.undersample import Undersample
     from trainer.sampler.weighted import Weighted
 
-__all__ = [
-    "ClassBalanced",
-    "LabelShuffle",
-    "Oversample",
-    "RepeatedAugmentation",
-    "Sampler",
-    "Sequential",
-    "Shuffle",
-    "Smote",
-    "TrimHardest",
-    "Undersample",
-    "Weighted",
-]
-
-__getattr__, __dir__ = exports(
-    __name__,
-    {
-        "ClassBalanced": "class_balanced",
-        "LabelShuffle": "label_shuffle",
-        "Oversample": "oversample",
-        "RepeatedAugmentation": "repeated_augmentation",
-        "Sequential": "sequential",
-        "Shuffle": "shuffle",
-        "Smote": "smote",
-        "TrimHardest": "trim_hardest",
-        "Undersample": "undersample",
-        "Weighted": "weighted",
-    },
-)
+__getattr__, __dir__ = exports(__name__)

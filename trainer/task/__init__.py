@@ -10,18 +10,4 @@ if TYPE_CHECKING:
     from trainer.task.regression import Regression
     from trainer.task.segmentation import Segmentation
 
-__all__ = [
-    "Classification",
-    "Regression",
-    "Segmentation",
-    "Task",
-]
-
-__getattr__, __dir__ = exports(
-    __name__,
-    {
-        "Classification": "classification",
-        "Regression": "regression",
-        "Segmentation": "segmentation",
-    },
-)
+__getattr__, __dir__ = exports(__name__)

@@ -10,18 +10,4 @@ if TYPE_CHECKING:
     from trainer.warmup.gradual import Gradual
     from trainer.warmup.none import NoWarmup
 
-__all__ = [
-    "Constant",
-    "Gradual",
-    "NoWarmup",
-    "Warmup",
-]
-
-__getattr__, __dir__ = exports(
-    __name__,
-    {
-        "Constant": "constant",
-        "Gradual": "gradual",
-        "NoWarmup": "none",
-    },
-)
+__getattr__, __dir__ = exports(__name__)

@@ -29,7 +29,7 @@ class DecoupledDecay(Optimizer):
         groups = parameter_groups(
             model, lr=lr, weight_decay=weight_decay, decay_bias_norm=decay_bias_norm
         )
-        super().__init__(groups, lr=lr, **settings)
+        super().__init__(groups, **{**settings, "lr": lr})
         if decoupled:
             self.decouple()
 
