@@ -28,7 +28,7 @@ COLLABORATORS: dict[str, Any] = {
     "model": MODEL,
     "params": list(MODEL.parameters()),
     "seed": 0,
-    "restore": lambda _: None,  # of a teacher
+    "restore": lambda *_: None,  # of a teacher
     "warn": print,  # of a cache that cannot be written
 }
 REQUIRED = {"rho": {"reference": "outputs/irreducible"}}  # settings without a sensible default

@@ -194,8 +194,8 @@ def test_a_teacher_of_something_else_is_refused(noise, model, classes, shape, me
 
 
 def test_a_task_without_classes_is_refused(noise):
-    made = SoftTarget(lambda _: lambda: None, teacher="x")
-    with pytest.raises(ValueError, match="distill=soft_target needs classes"):
+    made = SoftTarget(lambda *_: None, teacher="x")
+    with pytest.raises(ValueError, match="distill=soft_target needs class labels"):
         made.prepare(student(), data_of(noise, classes=()))
 
 

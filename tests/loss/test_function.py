@@ -158,7 +158,7 @@ def test_an_import_that_fails_is_one_line():
     for path, text in {
         "nowhere.f": r"loss\.function=nowhere\.f cannot be imported",
         "torch.nowhere": r"loss\.function=torch\.nowhere cannot be imported: module 'torch' has no",
-        "torch.pi": r"loss\.function=torch\.pi cannot be called",
+        "torch.pi": r"loss\.function=torch\.pi is not callable",
         "mse": r"loss\.function must be an import path, got mse",
     }.items():
         with pytest.raises(ConfigError, match=text):

@@ -98,7 +98,7 @@ def test_nan_is_null(tmp_path):
 def test_a_resumed_log_drops_the_steps_that_are_repeated(tmp_path):
     log = Log(tmp_path, pytest.fail)
     log.metrics("train", epoch=0, step=1, values={"loss": 1.0})
-    offset = log.offset
+    offset = log.state_dict()
     log.metrics("train", epoch=0, step=2, values={"loss": 2.0})
     log.close()
     log = Log(tmp_path, pytest.fail, resumed_at=1, offset=offset)

@@ -130,15 +130,19 @@ def test_neighbours_by_features_of_a_file(uneven, tmp_path: Path):
 def test_features_of_a_run_are_asked_for_once_for_the_small_classes(uneven):
     asked = []
 
-    def encode(reference: str, split: Split) -> torch.Tensor:
-        asked.append((reference, sorted(split.ids.tolist())))
-        return split.ids[:, None].float()
+    class Run:
+        def __init__(self, reference: str, setting: str) -> None:
+            self.about = f"{setting}={reference}"
 
-    sampler = Smote(encode, space="feature", reference="outputs/run")
+        def features(self, split: Split) -> torch.Tensor:
+            asked.append((self.about, sorted(split.ids.tolist())))
+            return split.ids[:, None].float()
+
+    sampler = Smote(Run, space="feature", reference="outputs/run")
     for seed in (0, 1):
         sampler.rows(uneven, np.random.default_rng(seed))
     small = [int(i) for i in uneven.ids if uneven.labels[i] != 0]
-    assert asked == [("outputs/run", sorted(small))]
+    assert asked == [("sampler.reference=outputs/run", sorted(small))]
 
 
 def test_even_classes_need_nothing_new(noise):

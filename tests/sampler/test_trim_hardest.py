@@ -89,7 +89,7 @@ def test_runs_that_do_not_fit_are_refused(uneven, tmp_path):
     with pytest.raises(DataError, match="no readable difficulty store"):
         kept(uneven, reference=str(tmp_path / "nowhere"))
     reference = recorded(tmp_path / "empty", uneven)
-    with pytest.raises(DataError, match=r"no difficulty store|no losses"):
+    with pytest.raises(DataError, match=r"no readable difficulty store|no losses"):
         kept(uneven, reference=reference)
     other = recorded(
         tmp_path / "other",

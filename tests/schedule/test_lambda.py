@@ -36,7 +36,7 @@ def test_equals_torch_at_every_step(follow, follow_torch):
         ("nowhere.to.be.found", "cannot be imported"),
         ("trainer.schedule.shared.function.nothing", "cannot be imported"),
         ("decay", "must be an import path"),
-        ("math.pi", "cannot be called"),
+        ("math.pi", "is not callable"),
         ("math.hypot2", "cannot be imported"),
         ("math.atan2", r"fails when called with \(0\): TypeError"),
         ("os.path.abspath", r"fails when called with \(0\): TypeError"),

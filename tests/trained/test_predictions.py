@@ -118,7 +118,7 @@ def test_views_of_numbers_are_refused(tmp_path, capsys):
     capsys.readouterr()
     assert refused(tmp_path / "e", f"run={tmp_path / 'r'}", "job.tta=flip") == ConfigError.exit_code
     error = capsys.readouterr().err
-    assert error == "job.tta is for class probabilities, vector labels have none\n"
+    assert error == "job.tta needs class probabilities, not vector labels\n"
 
 
 def test_the_temperature_is_of_val_and_not_of_test(calibrated, tmp_path):
@@ -177,7 +177,7 @@ def test_it_is_never_fitted_on_what_was_trained_on(plain, tmp_path, capsys):
     code = refused(tmp_path / "e", f"run={plain}", "postprocess=temperature", "seed=5")
     assert code == ConfigError.exit_code
     error = capsys.readouterr().err
-    assert error.startswith(f"postprocess is fitted on val, of which {plain} was trained on")
+    assert error.startswith(f"postprocess is fitted on val, but {plain} was trained on ")
 
 
 def test_postprocessing_without_val_is_refused_before_training(tmp_path):
@@ -244,10 +244,10 @@ def test_what_the_command_line_gives_is_fitted_to_their_mean(plain, others, tmp_
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("split=val",), "have other examples in val; give the dataset settings and the seed"),
-        (("postprocess=temperature",), "have other examples in val"),
-        (("run=somewhere",), "give run, one run, or runs"),
-        (("postprocess=temperature", "seed=0"), "postprocess is fitted on val, of which"),
+        (("split=val",), "have different examples in val; give the dataset settings and the seed"),
+        (("postprocess=temperature",), "have different examples in val"),
+        (("run=somewhere",), "give either run"),
+        (("postprocess=temperature", "seed=0"), "postprocess is fitted on val, but"),
     ],
 )
 def test_what_does_not_go_together_is_one_line(plain, others, tmp_path, capsys, overrides, message):
@@ -261,10 +261,10 @@ def test_what_does_not_go_together_is_one_line(plain, others, tmp_path, capsys, 
 def test_runs_with_other_classes_are_refused(plain, tmp_path, capsys):
     more = trained(tmp_path / "more", "dataset.threshold_class=true", "epochs=1")
     assert refused(tmp_path / "e", f"runs=[{plain},{more}]") == ConfigError.exit_code
-    assert capsys.readouterr().err == f"runs: {plain} and {more} have other classes\n"
+    assert capsys.readouterr().err == f"runs: {plain} and {more} have different classes\n"
     few = trained(tmp_path / "few", "dataset.classes=[0,1]", "epochs=1")  # another length of test
     assert refused(tmp_path / "f", f"runs=[{plain},{few}]") == ConfigError.exit_code
-    assert capsys.readouterr().err == f"runs: {plain} and {few} have other classes\n"
+    assert capsys.readouterr().err == f"runs: {plain} and {few} have different classes\n"
     assert refused(tmp_path / "n", f"runs=[{plain},{tmp_path}]") == ConfigError.exit_code
     assert f"runs={tmp_path}: no run there" in capsys.readouterr().err
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.trained.tta import TestTimeAugmentation, moved
+from trainer.trained.tta import TestTimeAugmentation as Tta
+from trainer.trained.tta import moved
 
 
 class Pixels(nn.Module):
@@ -21,7 +22,7 @@ class Pixels(nn.Module):
 def test_flip_by_hand():
     """Rows 0, 0, ln 4 and its mirror image: (1, 1, 4)/6 and (4, 1, 1)/6."""
     images = torch.tensor([0.0, 0.0, 4.0]).clamp(min=1).log().expand(1, 1, 3, 3)
-    found = TestTimeAugmentation(Pixels(), ["flip"])(images)
+    found = Tta(Pixels(), ["flip"])(images)
     torch.testing.assert_close(found.exp(), torch.tensor([[5.0, 2.0, 5.0]]) / 12)
 
 
@@ -45,7 +46,7 @@ def test_the_views(names, number):
     model = Pixels()
     model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     images = torch.rand(4, 1, 5, 6, generator=torch.Generator().manual_seed(0))
-    found = TestTimeAugmentation(model, names)(images)
+    found = Tta(model, names)(images)
     assert len({tuple(image.flatten().tolist()) for image in seen}) == len(seen) == number
     assert torch.equal(seen[0], images)
     mean = torch.stack([image[:, 0, 0, :3].softmax(1) for image in seen]).mean(0)
@@ -57,6 +58,6 @@ def test_masks_are_moved_back():
     """A model that answers pixel by pixel says the same in each view, but for the edge."""
     images = torch.rand(2, 1, 6, 6, generator=torch.Generator().manual_seed(0))
     plain = Pixels(mask=True)(images).log_softmax(1)
-    found = TestTimeAugmentation(Pixels(mask=True), ["flip", "shift"])(images)
+    found = Tta(Pixels(mask=True), ["flip", "shift"])(images)
     torch.testing.assert_close(found[..., 1:-1, 1:-1], plain[..., 1:-1, 1:-1])
     assert not torch.allclose(found[..., 0, :], plain[..., 0, :])

@@ -19,7 +19,7 @@ from trainer.run.assemble import assemble
 from trainer.storage import checkpoint
 from trainer.training.fit import Fit
 from trainer.training.reporter import Reporter
-from trainer.training.step import Step
+from trainer.training.step import Part, Step
 
 ROW = 1  # of the batch, that is NaN
 
@@ -32,8 +32,10 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
     def at(*steps: int) -> list[int]:
         ids: list[int] = []
 
-        def prepare(step: Step, batch: Batch, step_id: StepId, first_row: int) -> Batch:
-            made = plain(step, batch, step_id, first_row)
+        def prepare(
+            step: Step, batch: Batch, step_id: StepId, first_row: int, part: Part | None = None
+        ) -> Batch:
+            made = plain(step, batch, step_id, first_row, part)
             if step_id.step not in steps:
                 return made
             ids.extend(made.index[ROW].tolist())

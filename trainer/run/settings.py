@@ -1,6 +1,7 @@
 """The settings of a finished run, merged with those of the run that reads it."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 NOT_READ_BACK = ("experiment", "sweep")  # a run is what it became, whichever file it began with
@@ -16,7 +17,7 @@ def as_trained(own: Config, saved: Config) -> Config:
 
 def as_asked(own: Config, saved: Config, overrides: Sequence[str]) -> Config:
     """The settings of a finished run, but for those that our overrides give."""
-    config = own | saved
+    config = own | deepcopy(saved)
     for override in overrides:
         key = override.lstrip("+~").split("=", 1)[0].split("@")[0]
         if key in NOT_READ_BACK:

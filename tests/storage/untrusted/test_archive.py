@@ -15,7 +15,7 @@ from support import train
 from torch import nn
 
 from trainer.core.errors import CheckpointError
-from trainer.model.shared.pretrained import read
+from trainer.model.shared.pretrained import read_state_dict
 from trainer.storage import checkpoint, untrusted
 
 
@@ -67,7 +67,7 @@ def test_no_pickle_runs(copy, marker, monkeypatch, unsafe):
             checkpoint.load(path)
         weights.write_bytes(data)
         with pytest.raises(CheckpointError, match=r"weights\.pth"):
-            read(str(weights))
+            read_state_dict(str(weights))
         assert not marker.exists(), name
     pickle.loads(pickle.dumps(Evil(marker)))  # noqa: S301  (the payload does work)
     assert marker.exists()
