@@ -172,7 +172,7 @@ def test_a_loss_that_ignores_the_labels(tmp_path, users, loss):
 
 
 def test_a_loss_of_another_task_is_refused_in_one_line(tmp_path):
-    with pytest.raises(ConfigError, match=r"^loss=mse is not for class labels; [^\n]*loss=\S+$"):
+    with pytest.raises(ConfigError, match=r"^loss=mse .*class labels.*loss=\S+$"):
         train(tmp_path / "t", *FAST, "loss=mse")
     assert not (tmp_path / "t").exists()
 
