@@ -15,7 +15,6 @@ from trainer.job.find_batch_size import job, sizes
 from trainer.job.find_batch_size.job import FindBatchSize, largest_fitting, repeated
 from trainer.job.find_batch_size.sizes import Size, knee, predicted_memory
 from trainer.run import memory
-from trainer.run.run import Run
 from trainer.training.nonfinite import NonFiniteGuard
 from trainer.training.step import Step
 
@@ -227,8 +226,7 @@ def test_another_error_is_not_taken_for_full_memory(tmp_path, monkeypatch, fits)
 
 def test_the_cpu_has_a_budget(tmp_path, monkeypatch, stepped):
     """100 MB before and 1 MB a row, 195 MB for the steps: 256, 224 and 208 are not even tried."""
-    held = lambda self: 10**8 + 10**6 * (stepped[-1] if stepped else 0)  # noqa: E731
-    monkeypatch.setattr(Run, "peak_memory", held)
+    monkeypatch.setattr(memory, "peak", lambda _: 10**8 + 10**6 * (stepped[-1] if stepped else 0))
     result = search(tmp_path, "job.memory_gb=0.195", "dataset.val_fraction=0.1")[1]
     assert tried(result) == [8, 16, 32, 64, 128, 192]
     assert max(stepped) == 192
@@ -242,13 +240,13 @@ def test_the_cpu_has_a_budget(tmp_path, monkeypatch, stepped):
 def test_the_peak_can_be_reset(tmp_path):
     run = make_run(tmp_path, *SMALL)
     memory.reset_peak(run.device)
-    before = run.peak_memory()
+    before = memory.peak(run.device)
     with mmap.mmap(-1, 2**26) as block:  # 64 MiB, returned to the system at the end
         for start in range(0, 2**26, 4096):
             block[start] = 1
-    assert before + 2**25 < run.peak_memory()
+    assert before + 2**25 < memory.peak(run.device)
     memory.reset_peak(run.device)
-    assert run.peak_memory() < before + 2**25
+    assert memory.peak(run.device) < before + 2**25
 
 
 def test_available_memory_is_within_the_limit_of_a_container(tmp_path, monkeypatch):
