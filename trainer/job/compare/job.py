@@ -1,4 +1,4 @@
-"""Comparison of groups of runs over seeds: does a setting help, and by how much?"""
+"""Comparison of groups of runs over seeds: whether a setting helps, and by how much."""
 
 from __future__ import annotations
 

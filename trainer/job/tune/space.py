@@ -33,7 +33,7 @@ class Choice:
         return self.values[0]
 
     def suggest(self, trial: Trial, name: str) -> str:
-        """What a trial is to take."""
+        """Let the trial draw a value, returned as typed on the command line."""
         return trial.suggest_categorical(name, self.values)
 
 
@@ -52,7 +52,7 @@ class Numbers:
         return format_number(self.low)
 
     def suggest(self, trial: Trial, name: str) -> str:
-        """What a trial is to take."""
+        """Let the trial draw a value, returned as typed on the command line."""
         if isinstance(self.low, int) and isinstance(self.high, int):
             step = 1 if self.step is None else int(self.step)
             return str(trial.suggest_int(name, self.low, self.high, step=step, log=self.log))
