@@ -1,18 +1,21 @@
-"""What the tests of the LR and batch-size finders share."""
+"""Fixtures of the tests of the LR and batch-size finders."""
 
 import pytest
 from support import digest
 
+from trainer.optimizer.shared.groups import base_lr
 from trainer.run.run import Run
 
 
 @pytest.fixture
 def fits(monkeypatch) -> list:
-    """The training loops that a job assembles, each with the digest of its first state."""
+    """The training loops that a job assembles, each with the digest of its initial state."""
     made, assemble = [], Run.assemble
 
     def make(run, **options):
         fit = assemble(run, **options)
+        for group in fit.optimizer.param_groups:  # a constant that the first step would add
+            group.setdefault("lr_scale", group["lr"] / base_lr(fit.optimizer))
         made.append((fit, digest(fit)))
         return fit
 

@@ -33,7 +33,7 @@ def test_agrees_with_the_training_job(trained, tmp_path, split):
 
 
 def test_an_experiment_on_the_line_changes_nothing(trained, tmp_path):
-    """It is no setting, and the run is what it was."""
+    """An experiment is not a setting: the run keeps its own."""
     assert evaluate(tmp_path / "e", "experiment=init", f"run={trained}") == 0
     result = read_json(tmp_path / "e" / "result.json")
     assert result["test"] == pytest.approx(read_json(trained / "result.json")["test"])
@@ -64,7 +64,7 @@ def test_metrics_are_torchmetrics(trained, tmp_path):
         assert metrics[name] == pytest.approx(reference.item(), abs=1e-6)
 
 
-def test_no_run_is_one_line(tmp_path):
+def test_a_missing_run_is_a_config_error(tmp_path):
     for overrides in ((), (f"run={tmp_path}",)):
         assert evaluate(tmp_path / f"e{len(overrides)}", *overrides) == ConfigError.exit_code
 
@@ -98,5 +98,7 @@ def test_a_class_of_the_users_own_is_known_by_the_command_line(tmp_path, monkeyp
     assert train(tmp_path / "run", mine, "epochs=1") == 0
     where = f"run={tmp_path / 'run'}"
     assert evaluate(tmp_path / "e", where) == CheckpointError.exit_code
-    assert "the same on the command line" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "loss._target_='users_own_loss.Mine'" in error
+    assert "command line" in error
     assert evaluate(tmp_path / "f", where, mine) == 0

@@ -51,20 +51,20 @@ def test_wrong_labels_are_found(noisy: Path, tmp_path: Path, by: str) -> None:
     assert sum(wrong[:flagged]) / flagged == pytest.approx(suspects["precision"])
 
 
-def test_the_tables_are_the_store(noisy: Path, tmp_path: Path) -> None:
+def test_the_tables_agree_with_the_store(noisy: Path, tmp_path: Path) -> None:
     assert examples(tmp_path / "e", f"run={noisy}", "job.rows=50", "job.last=2") == 0
-    read = history.open(noisy)
+    store = history.open(noisy)
     hardest = rows(tmp_path / "e" / "hardest.csv")
     assert [int(row["rank"]) for row in hardest] == list(range(1, 51))
-    assert [int(row["id"]) for row in hardest] == read.hardest(50, last=2).tolist()
+    assert [int(row["id"]) for row in hardest] == store.hardest(50, last=2).tolist()
     losses = [float(row["last_loss"]) for row in hardest]
     assert losses == sorted(losses, reverse=True)
-    place = int(np.flatnonzero(read.ids == int(hardest[0]["id"]))[0])
-    assert read.labels is not None
-    assert hardest[0]["label"] == str(read.labels[read.ids[place]])
-    assert hardest[0]["prediction"] == str(read["prediction"][-1, place])
+    place = int(np.flatnonzero(store.ids == int(hardest[0]["id"]))[0])
+    assert store.labels is not None
+    assert hardest[0]["label"] == str(store.labels[store.ids[place]])
+    assert hardest[0]["prediction"] == str(store["prediction"][-1, place])
     for column, field in (("loss", "loss"), ("p_y", "confidence"), ("aum", "logit_margin")):
-        mean = read[field][:, place].astype(float).mean()
+        mean = store[field][:, place].astype(float).mean()
         assert float(hardest[0][column]) == pytest.approx(mean, abs=1e-3)
     assert hardest[0]["forgotten"] in {"unlearned", "0", "1", "2"}
     for name in ("hardest", "data_map", "forgetting"):
@@ -116,16 +116,17 @@ def test_an_image_folder_has_paths(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("overrides", [("dataset.subset=100",), ("dataset.label_noise=0.1",)])
-def test_another_data_set_is_one_line(
+def test_another_data_set_is_refused_in_one_line(
     noisy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], overrides: tuple[str, ...]
 ) -> None:
     assert examples(tmp_path / "e", f"run={noisy}", *overrides) == DataError.exit_code
     error = capsys.readouterr().err
-    assert error.startswith("the difficulty store is of")
+    assert error.startswith("the difficulty store ")
+    assert "use the" in error
     assert error.count("\n") == 1
 
 
-def test_no_store_is_one_line(
+def test_no_store_is_reported_in_one_line(
     noisy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bare = tmp_path / "bare"
@@ -136,9 +137,9 @@ def test_no_store_is_one_line(
     assert examples(tmp_path / "f") == ConfigError.exit_code
 
 
-def test_a_run_that_mixed_everything_is_one_line(
+def test_a_run_that_mixed_everything_is_reported_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train(tmp_path / "run", "mixer=mixup", "epochs=1") == 0
     assert examples(tmp_path / "e", f"run={tmp_path / 'run'}") == DataError.exit_code
-    assert "no record of an example that was not mixed" in capsys.readouterr().err
+    assert "no record of an unmixed example" in capsys.readouterr().err

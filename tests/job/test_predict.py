@@ -1,5 +1,4 @@
 import csv
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,14 +27,14 @@ def rows_of(folder):
 
 
 def predict(trained, folder, *overrides):
-    """The command line names no setting of the run but those given."""
+    """Run job=predict with the given overrides; returns the rows of its table."""
     arguments = ["job=predict", "quiet=true", f"run={trained}", *overrides]
     assert execute(config_of(*arguments), folder, arguments, [str(CONF)]) == 0
     return rows_of(folder)
 
 
 def test_a_row_for_each_example(trained, tmp_path):
-    """Against logits of the best checkpoint, computed without the runner."""
+    """Compared with logits of the best checkpoint, computed by hand."""
     rows = predict(trained, tmp_path / "p")
     run = make_run(tmp_path / "r", "model=mlp", "seed=3", "device=cpu")
     result = read_json(tmp_path / "p" / "result.json")
@@ -55,8 +54,8 @@ def test_a_row_for_each_example(trained, tmp_path):
     assert [int(row["id"]) for row in rows] == test.ids.tolist()
     assert [int(row["label"]) for row in rows] == labels.tolist()
     assert [int(row["prediction"]) for row in rows] == logits.argmax(1).tolist()
-    told = np.array([[float(row[f"p_{c}"]) for c in range(10)] for row in rows])
-    np.testing.assert_allclose(told, p.numpy(), rtol=1e-4, atol=1e-7)
+    probabilities = np.array([[float(row[f"p_{c}"]) for c in range(10)] for row in rows])
+    np.testing.assert_allclose(probabilities, p.numpy(), rtol=1e-4, atol=1e-7)
     for name, values in (("confidence", p.amax(1)), ("p_y", p[torch.arange(359), labels])):
         np.testing.assert_allclose(
             [float(row[name]) for row in rows], values.numpy(), rtol=1e-4, atol=1e-7
@@ -94,16 +93,15 @@ def test_the_command_line_may_ask_for_another_split(trained, tmp_path):
         assert float(row["loss"]) == pytest.approx(float(before["loss"]), rel=1e-4)
 
 
-def reading_of(losses: torch.Tensor, **records: torch.Tensor) -> Predictions:
-    parts = SimpleNamespace(data=SimpleNamespace(classes=("y", "n")))
+def predictions_of(losses: torch.Tensor, **records: torch.Tensor) -> Predictions:
     ids = torch.arange(len(losses))
     evaluation = Evaluation(ids, torch.zeros(len(losses), 2), {"loss": losses, **records}, {})
-    return Predictions(parts, [], {"test": evaluation}, {}, ids > 0)
+    return Predictions("test", ("y", "n"), [], {"test": evaluation}, {}, ids > 0)
 
 
 def test_losses_read_back_as_they_were():
     losses = torch.rand(50, generator=torch.Generator().manual_seed(0)) * 1e-3
-    columns = dict(columns_of(reading_of(losses)))
+    columns = dict(columns_of(predictions_of(losses)))
     assert list(columns) == ["id", "loss", "seen"], "no classes, no columns of classes"
     again = torch.tensor([float(text) for text in columns["loss"]])
     assert torch.equal(again, losses)
@@ -111,12 +109,14 @@ def test_losses_read_back_as_they_were():
 
 def test_a_class_named_y_has_its_own_column():
     zeros = torch.zeros(2)
-    reading = reading_of(zeros, label=zeros.long(), prediction=zeros.long(), confidence=zeros)
-    names = [name for name, _ in columns_of(reading)]
+    predictions = predictions_of(
+        zeros, label=zeros.long(), prediction=zeros.long(), confidence=zeros
+    )
+    names = [name for name, _ in columns_of(predictions)]
     assert names == ["id", "label", "prediction", "confidence", "p_y", "loss", "seen", "p_y", "p_n"]
 
 
 def test_a_mask_is_one_row():
     losses = torch.arange(8.0).view(2, 2, 2)
-    columns = dict(columns_of(reading_of(losses, prediction=torch.zeros(2, 2, 2))))
+    columns = dict(columns_of(predictions_of(losses, prediction=torch.zeros(2, 2, 2))))
     assert [float(text) for text in columns["loss"]] == [1.5, 5.5]

@@ -1,4 +1,4 @@
-"""Jobs: what a run does with its parts."""
+"""Jobs: train, evaluate, compare, and what else a run can do."""
 
 from typing import TYPE_CHECKING
 

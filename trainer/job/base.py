@@ -1,4 +1,4 @@
-"""The contract of a job."""
+"""The base class of all jobs."""
 
 from trainer.run.job import Job
 

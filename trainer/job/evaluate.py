@@ -38,7 +38,7 @@ class Evaluate(Job):
         self.tta: View | list[View] = tta
 
     def __call__(self, *, predict: Predict, folder: RunFolder, console: Console) -> dict[str, Any]:
-        """Evaluate, and write `classes.csv` and, for class labels, `confusion.png`."""
+        """Evaluate; write `classes.csv`, if there are classes, and for labels `confusion.png`."""
         predictions = predict(self.tta)
         console.say(comparison(predictions))
         by_class = write_classes(folder.path, predictions.classes, predictions.evaluation)
@@ -49,32 +49,32 @@ class Evaluate(Job):
 
 
 def summary(predictions: Predictions) -> dict[str, Any]:
-    """The metrics and the checkpoints, for result.json."""
+    """Metrics, checkpoints and members of an ensemble, for result.json."""
     paths = [str(path) for path in predictions.checkpoints]
-    found: dict[str, Any] = {name: e.metrics for name, e in predictions.columns.items()}
-    found["checkpoint"] = paths[0]
+    values: dict[str, Any] = {name: e.metrics for name, e in predictions.columns.items()}
+    values["checkpoint"] = paths[0]
     if predictions.members:
-        found["checkpoint"] = paths
-        found["members"] = {name: e.metrics for name, e in predictions.members.items()}
-    return found
+        values["checkpoint"] = paths
+        values["members"] = {name: e.metrics for name, e in predictions.members.items()}
+    return values
 
 
 def comparison(predictions: Predictions) -> Table:
-    """A row for each metric, a column for each run and for the split before and after."""
+    """Table of metrics, with a column per run and per state of postprocessing."""
     members = {Path(path).name: e for path, e in predictions.members.items()}
-    if len(members) < len(predictions.members):  # two folders with the same name
+    if len(members) < len(predictions.members):  # two run folders share a name
         members = predictions.members
     columns = members | predictions.columns
     rows = [
         [metric, *(f"{e.metrics.get(metric, math.nan):.4f}" for e in columns.values())]
         for metric in predictions.evaluation.metrics
     ]
-    of = " and ".join(str(path) for path in predictions.checkpoints)
-    return table(f"{of} on {predictions.split}", ["metric", *columns], rows)
+    checkpoints = " and ".join(str(path) for path in predictions.checkpoints)
+    return table(f"{checkpoints} on {predictions.split}", ["metric", *columns], rows)
 
 
 def write_classes(folder: Path, classes: tuple[str, ...], evaluation: Evaluation) -> Table | None:
-    """Write the table by class and, for class labels, a picture of the confusion matrix."""
+    """Write `classes.csv` and, for labels, `confusion.png`; None if there are no classes."""
     records = evaluation.records
     if "prediction" in records:
         matrix = confusion_matrix(records["label"], records["prediction"], len(classes))
@@ -90,7 +90,7 @@ def write_classes(folder: Path, classes: tuple[str, ...], evaluation: Evaluation
 
 
 def by_class(matrix: Tensor, classes: tuple[str, ...]) -> list[list[str]]:
-    """Name, examples, precision and recall of each class, from counts [label, prediction]."""
+    """Name, examples, precision and recall by class, from counts [C labels, C predictions]."""
     hits, labels, predictions = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
     precision, recall = hits / predictions.clamp(min=1), hits / labels.clamp(min=1)
     return [
@@ -100,7 +100,7 @@ def by_class(matrix: Tensor, classes: tuple[str, ...]) -> list[list[str]]:
 
 
 def by_mask(records: dict[str, Tensor], classes: tuple[str, ...]) -> list[list[str]]:
-    """Name, pixels of the union and intersection over union of each class, from [N, C] pixels."""
+    """Name, pixels of the union, and IoU by class, from pixel counts [N, C] per image."""
     intersection, union = (records[name].double().sum(0) for name in ("intersection", "union"))
     iou = intersection / union.clamp(min=1)
     return [[name, f"{union[i]:.0f}", f"{iou[i]:.4f}"] for i, name in enumerate(classes)]

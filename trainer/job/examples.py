@@ -1,4 +1,4 @@
-"""The hardest examples of a run, and the labels that are probably wrong."""
+"""The hardest examples of a run, and its suspected label errors."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ Row = dict[str, str]
 class Examples(Job):
     """Reads the difficulty store of `run`; writes `hardest.csv`, `suspects.csv` and pictures.
 
-    Hard means a high mean loss over the `last` epochs. Labels are suspected by their AUM (area
-    under the margin: the mean over the epochs of the label's logit minus the largest other one) or
-    by their mean loss (`by`), up to `cutoff`; null takes it from the threshold class, if there is
-    one. The tables show `number` examples, the files `rows`, or all suspects.
+    Hard examples have a high mean loss over the `last` epochs. Labels are suspect if, depending on
+    `by`, their AUM is at most `cutoff` or their mean loss at least that. AUM, the area under the
+    margin, is the mean over epochs of the label's logit minus the largest other one. Without a
+    `cutoff` the threshold class sets it, if there is one. Tables show `number` examples; the files
+    hold `rows`, or all suspects if they are more.
     """
 
     def __init__(
@@ -65,14 +66,14 @@ class Examples(Job):
         folder: RunFolder,
         console: Console,
     ) -> dict[str, Any]:
-        """Rank, print, write."""
+        """Rank the examples, print the tables, write the files."""
         source, data = saved_data(saved, "run")
         store = history.open(source)
         store.check_split(data.train.ids.numpy(), data.train.labels.numpy())
-        made = pictures(store, data, self.last)
-        if not made:
-            raise DataError(f"{source} has no record of an example that was not mixed")
-        for name, pixels in made.items():
+        images = pictures(store, data, self.last)
+        if not images:
+            raise DataError(f"{source} has no record of an unmixed example")
+        for name, pixels in images.items():
             Image.fromarray(pixels).save(folder.path / f"{name}.png")
         values = measures(store, self.last)
         rows = rows_of(store, data, values, store.hardest(self.rows, self.last))
@@ -92,14 +93,14 @@ class Examples(Job):
         return result
 
     def table_of(self, rows: list[Row], title: str, *, hidden: str) -> Table:
-        """The first rows for the console, without the columns that are too wide for it."""
+        """The first rows as a console table, without its widest columns and `hidden`."""
         wide = (hidden, "forgotten", "path")
         shown = [column for column in rows[0] if column not in wide] if rows else ["rank"]
         cells = [[row[column] for column in shown] for row in rows[: self.number]]
         return table(title, shown, cells)
 
     def summary(self, suspects: Suspects) -> dict[str, Any]:
-        """The suspects for result.json; null where the true labels are not known."""
+        """Summary of the suspects for result.json; null where true labels are not known."""
         precision, recall = suspects.precision_recall(suspects.flagged)
         numbers = {
             "precision": precision,
@@ -116,7 +117,7 @@ class Examples(Job):
 
 
 def sentence(summary: dict[str, Any]) -> str:
-    """The summary in words."""
+    """Format the summary of the suspects for the console."""
     line = "{flagged} labels are suspect ({by} cut-off {cutoff:.4g})".format(**summary)
     if summary["errors"]:
         line += "; {errors} are wrong".format(**summary)
@@ -127,7 +128,7 @@ def sentence(summary: dict[str, Any]) -> str:
 
 
 def measures(store: History, last: int) -> dict[str, np.ndarray]:
-    """Numbers [n] of each example by column; those that the task records."""
+    """Mean losses, p_y and AUM as [n] by column, as far as the task records them."""
     columns = {"loss": store.mean("loss"), "last_loss": store.mean("loss", last)}
     for column, field in {"p_y": "confidence", "aum": "logit_margin"}.items():
         if field in store.fields:
@@ -138,7 +139,7 @@ def measures(store: History, last: int) -> dict[str, np.ndarray]:
 def rows_of(
     store: History, data: Data, values: dict[str, np.ndarray], ids: np.ndarray
 ) -> list[Row]:
-    """A row for each of the examples ids [k], every value as text."""
+    """Return a row for each of the dataset ids [k], with every value as text."""
     places = store.positions_of(ids)
     columns: dict[str, Sequence[str]] = {
         "rank": [str(rank + 1) for rank in range(len(ids))],
@@ -146,10 +147,10 @@ def rows_of(
     }
     if store.labels is not None and "prediction" in store.fields:
         forgetting = store.forgetting()
-        columns["label"] = names(data, store.labels[ids])
+        columns["label"] = class_names(data, store.labels[ids])
         if store.true_labels is not None:
-            columns["true_label"] = names(data, store.true_labels[ids])
-        columns["prediction"] = names(data, store.latest("prediction")[places])
+            columns["true_label"] = class_names(data, store.true_labels[ids])
+        columns["prediction"] = class_names(data, store.latest("prediction")[places])
         columns["forgotten"] = [
             str(forgetting.events[place]) if forgetting.learned[place] else "unlearned"
             for place in places
@@ -162,13 +163,13 @@ def rows_of(
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def names(data: Data, classes: np.ndarray) -> list[str]:
-    """Names of classes [k]; empty where one is NaN."""
+def class_names(data: Data, classes: np.ndarray) -> list[str]:
+    """Return the names of class indices [k], empty where the index is NaN."""
     return ["" if np.isnan(c) else data.classes[int(c)] for c in classes]
 
 
 def write_csv(path: Path, rows: list[Row]) -> None:
-    """A CSV file with a header."""
+    """Write the rows as CSV with a header."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else ["rank"])
         writer.writeheader()

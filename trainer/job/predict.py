@@ -1,4 +1,4 @@
-"""The predictions of a finished run for each example of a split, as a table."""
+"""Table of a trained run's predictions, one row per example of a split."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 class Predict(Job):
     """Writes `predictions.csv` for `run`, a run folder or a checkpoint, on `split`.
 
-    A row for each example, in dataset order. Columns: `id`; for class labels `label`, `prediction`,
-    its probability `confidence`, and p_y, the probability of the label; `loss`, the run's own, and
-    `seen`, 1 where the run was trained on the example; for class labels the probability
-    `p_<class>` of each class.
+    One row per example, in dataset order. Columns: `id`; for class labels `label`, `prediction`,
+    `confidence` (probability of the prediction) and `p_y` (probability of the label); `loss` (the
+    run's own); `seen` (1 if the run was trained on the example); for class labels a probability
+    `p_<class>` for each class.
 
     The probabilities of several `runs` are averaged; `tta` averages them over views of each image.
     """
@@ -37,7 +37,7 @@ class Predict(Job):
     def __call__(
         self, *, predict: PredictRuns, folder: RunFolder, console: Console
     ) -> dict[str, Any]:
-        """Predict and write."""
+        """Predict and write the table."""
         predictions = predict(self.tta)
         path = folder.path / "predictions.csv"
         names, columns = zip(*columns_of(predictions), strict=True)
@@ -48,17 +48,17 @@ class Predict(Job):
         console.say(
             f"{' and '.join(map(str, predictions.checkpoints))} on {predictions.split}: "
             f"{len(predictions.evaluation.ids)} examples, {int(predictions.seen.sum())} of them "
-            "trained on"
+            "seen in training"
         )
         console.say(f"predictions   {path}")
         return {**summary(predictions), "predictions": str(path)}
 
 
 def columns_of(predictions: Predictions) -> list[tuple[str, Iterable[Any]]]:
-    """Each column's name and its N values."""
+    """List the columns as pairs of a name and N values."""
     evaluation, classes = predictions.evaluation, predictions.classes
     records, ids = evaluation.records, evaluation.ids
-    losses = records["loss"].reshape(len(ids), -1).mean(1)  # of a mask: its pixels' mean
+    losses = records["loss"].reshape(len(ids), -1).mean(1)  # of a mask: the mean over pixels
     by_label: list[tuple[str, Iterable[Any]]] = []
     probabilities: list[tuple[str, Iterable[Any]]] = []
     if "prediction" in records and records["prediction"].ndim == 1:
@@ -75,5 +75,5 @@ def columns_of(predictions: Predictions) -> list[tuple[str, Iterable[Any]]]:
 
 
 def exact(values: Tensor) -> Iterator[str]:
-    """Float32 [N] as text that reads back as the same numbers."""
+    """Format float32 [N] with enough digits to recover the same numbers."""
     return (f"{value:.9g}" for value in values.tolist())

@@ -32,7 +32,7 @@ SPLITS = ("val", "test")  # evaluated at the end of a run, with its final weight
 
 
 class Train(Job):
-    """Trains to the end, loads the best checkpoint, evaluates val and test with it."""
+    """Trains, loads the best checkpoint and evaluates it on val and, once, on test."""
 
     needs_data = True
     parallel = True
@@ -53,7 +53,7 @@ class Train(Job):
         console: Console,
         world: World,
     ) -> dict[str, Any]:
-        """Train, then test once. The result is empty in every process but the main one."""
+        """Train, then test once. All but the main process return an empty result."""
         ending = Ending(fit, open_feed, postprocess, postprocess_settings, folder, console, world)
         if not world.is_main:
             return ending.follow()
@@ -79,7 +79,7 @@ class Train(Job):
 
 @dataclass(frozen=True)
 class Ending:
-    """What follows the training: the best weights, the test, the pictures."""
+    """The steps after training: load the best weights, test, write pictures, print metrics."""
 
     fit: Fit
     open_feed: Callable[[Split], Feed]
@@ -90,14 +90,14 @@ class Ending:
     world: World
 
     def follow(self) -> dict[str, Any]:
-        """Train and evaluate along with the main process, which alone logs and writes."""
+        """Train and evaluate in step with the main process, which alone logs and writes."""
         self.fit()
         self.load_best()
         self.evaluate()
         return {}
 
     def load_best(self) -> int:
-        """Load the best checkpoint's weights; without a validation the last ones stay.
+        """Load the best checkpoint's weights, or keep the last ones if there was no validation.
 
         Returns the step of the weights.
         """
@@ -120,9 +120,9 @@ class Ending:
         return step
 
     def test(self, best: int) -> dict[str, Evaluation]:
-        """Evaluate val and test with the current weights, those of step `best`.
+        """Evaluate the current weights, those of step `best`, on val and test.
 
-        Postprocessing is fitted on val; with it there are also `val_before` and `test_before`.
+        Postprocessing is fitted on val; the results then include `val_before` and `test_before`.
         """
         plain = self.evaluate()
         self.postprocess.learn(self.fit.data, plain.get("val"))
@@ -135,7 +135,7 @@ class Ending:
         return finals
 
     def evaluate(self) -> dict[str, Evaluation]:
-        """Evaluate the splits that have examples, with the current weights."""
+        """Evaluate the current weights on the splits that are not empty."""
         splits = {name: getattr(self.fit.data, name) for name in SPLITS}
         return {
             name: self.fit.evaluator(self.open_feed(split), split, poll=self.fit.signals.check)
@@ -145,17 +145,17 @@ class Ending:
 
     def show_pictures(self) -> None:
         """Write the difficulty store's pictures to `examples/` and to TensorBoard."""
-        made = pictures(history.open(self.folder.path), self.fit.data)
-        if not made:
-            self.console.say("no example was seen unmixed: no pictures of the hardest")
+        images = pictures(history.open(self.folder.path), self.fit.data)
+        if not images:
+            self.console.say("no pictures of the hardest examples: all were mixed")
         log = self.fit.reporter.log
-        for name, pixels in made.items():
+        for name, pixels in images.items():
             path = self.folder.path / "examples" / f"{name}.png"
             log.attempt("examples/*.png", Image.fromarray(pixels).save, path)
             log.show("image", f"examples/{name}", pixels, self.fit.progress.step)
 
     def show_metrics(self, finals: dict[str, Evaluation], best: int) -> None:
-        """Print the table of final metrics, the time, and where everything is."""
+        """Print the final metrics, the training time and the run folder."""
         progress, say = self.fit.progress, self.console.say
         names = list(next(iter(finals.values())).metrics) if finals else []
         rows = [[split, *(f"{e.metrics[n]:.4f}" for n in names)] for split, e in finals.items()]
@@ -166,12 +166,12 @@ class Ending:
 
 
 def parameters(fit: Fit) -> int:
-    """The number of the model's parameters."""
+    """Count the parameters of the model."""
     return sum(parameter.numel() for parameter in fit.model.parameters())
 
 
 def result(fit: Fit, finals: dict[str, Evaluation], best: int) -> dict[str, Any]:
-    """The metrics and the cost, for result.json."""
+    """Final metrics and training cost, for result.json."""
     progress, cost = fit.progress, fit.progress.cost
     return {
         **{split: evaluation.metrics for split, evaluation in finals.items()},

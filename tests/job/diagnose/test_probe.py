@@ -1,4 +1,4 @@
-"""Activations, gradients and units that are the same, against numbers worked out by hand."""
+"""Statistics of activations and gradients, and identical units, computed by hand."""
 
 import math
 
@@ -9,14 +9,14 @@ from torch import nn
 from trainer.core.batch import Batch
 from trainer.core.forward import Forward
 from trainer.job.diagnose.findings import Limits, findings
-from trainer.job.diagnose.probe import Probe, add_updates, number_alike, observe, twins
+from trainer.job.diagnose.probe import Probe, add_updates, count_identical, identical_units, observe
 from trainer.loss.mse import MeanSquaredError
 
 LIMITS = Limits(ratio=1000.0, dead=0.9)
 
 
 def probed(model: nn.Module, head: str, images: torch.Tensor, targets: torch.Tensor) -> Probe:
-    """What the model does with images as they are, under the mean squared error."""
+    """Probe a model on unscaled images under the mean squared error."""
     forward = Forward(model, mean=(0.0,), std=(1 / 255,), device=torch.device("cpu"))
     ones = torch.ones(len(images))
     ids = torch.arange(len(images))[:, None]
@@ -98,12 +98,12 @@ def test_an_activation_in_place_leaves_the_layer_s_own_numbers():
     assert repr(rows[True]) == repr(rows[False])
 
 
-def test_rows_that_are_alike():
+def test_identical_rows_are_counted():
     rows = torch.tensor([[1.0, 9.0], [5.0, 5.0], [1.4, 8.6], [9.0, 1.0], [9.0, 1.0], [9.0, 1.1]])
-    assert number_alike(10 * rows) == 3
-    assert number_alike(rows) == 5
-    assert number_alike(rows[:2]) == 0
-    assert number_alike(rows[:1]) == 0
+    assert count_identical(10 * rows) == 3
+    assert count_identical(rows) == 5
+    assert count_identical(rows[:2]) == 0
+    assert count_identical(rows[:1]) == 0
 
 
 def with_gradients(layer: nn.Module, gradient: torch.Tensor) -> nn.Module:
@@ -117,13 +117,17 @@ def test_units_are_the_same_where_weights_biases_and_gradients_are():
     nn.init.constant_(layer.weight, 0.5)
     nn.init.zeros_(layer.bias)
     ramp = torch.arange(4.0)[:, None].expand(4, 3)
-    assert twins(with_gradients(layer, torch.ones(4, 3)), "") == {"0": (4, 4)}
-    assert twins(with_gradients(layer, ramp), "") == {}, "the gradient tells them apart"
-    assert twins(with_gradients(layer, torch.ones(4, 3)), "0") == {}, "the head is left out"
+    assert identical_units(with_gradients(layer, torch.ones(4, 3)), "") == {"0": (4, 4)}
+    assert identical_units(with_gradients(layer, ramp), "") == {}, "the gradient tells them apart"
+    assert identical_units(with_gradients(layer, torch.ones(4, 3)), "0") == {}, (
+        "the head is left out"
+    )
     layer.bias.data[0] = 0.1
-    assert twins(with_gradients(layer, torch.ones(4, 3)), "") == {"0": (3, 4)}
+    assert identical_units(with_gradients(layer, torch.ones(4, 3)), "") == {"0": (3, 4)}
     nn.init.normal_(layer.weight)
-    assert twins(with_gradients(layer, torch.zeros(4, 3)), "") == {}, "dead, but not the same"
+    assert identical_units(with_gradients(layer, torch.zeros(4, 3)), "") == {}, (
+        "dead, but not the same"
+    )
 
 
 def test_units_of_a_transposed_convolution_are_its_outputs():
@@ -132,7 +136,9 @@ def test_units_of_a_transposed_convolution_are_its_outputs():
     with torch.no_grad():
         layer.weight[:2] = torch.randn(2, 1, 2, 2)
         layer.weight[2:] = torch.randn(2, 3, 2, 2)
-    assert twins(with_gradients(layer, torch.zeros_like(layer.weight)), "") == {"0": (3, 6)}
+    assert identical_units(with_gradients(layer, torch.zeros_like(layer.weight)), "") == {
+        "0": (3, 6)
+    }
 
 
 def deep(scale: float, layers: int = 8) -> nn.Module:
@@ -144,7 +150,7 @@ def deep(scale: float, layers: int = 8) -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    ("scale", "words"),
+    ("scale", "kinds"),
     [
         (0.3, ["vanishing activations", "vanishing gradients"]),  # 0.3^6 = 1 / 1372
         (0.35, []),  # 1 / 544
@@ -152,23 +158,23 @@ def deep(scale: float, layers: int = 8) -> nn.Module:
         (3.2, ["exploding activations", "exploding gradients"]),
     ],
 )
-def test_a_factor_of_a_thousand_from_the_first_layer_to_the_head(scale, words):
+def test_a_factor_of_a_thousand_from_the_first_layer_to_the_head(scale, kinds):
     images = torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1, 1)
     probe = probed(deep(scale), "8", images, torch.zeros(3, 1))
     found = findings(probe, {}, "8", LIMITS)
-    assert [finding.kind for finding in found] == words
+    assert [finding.kind for finding in found] == kinds
     first = math.sqrt(2 / 3) * scale
     if scale == 0.3:
-        text = f"deviation {first:.2g} after 1, {first * 0.3**6:.2g} before 8, "
-        assert found[0].text == f"the activations vanish: {text}a factor of 0.3 a layer"
+        for part in (f"{first:.2g} after 1", f"{first * 0.3**6:.2g} before 8", "0.3 per layer"):
+            assert part in found[0].text
 
 
-def test_what_overflows_is_named():
+def test_an_overflow_is_named():
     images = torch.tensor([1.0, 2.0]).view(2, 1, 1, 1)
     probe = probed(deep(1e12), "8", images, torch.zeros(2, 1))
     found = findings(probe, {}, "8", LIMITS)
     assert found[0].kind == "exploding activations"
-    assert found[0].text == "the outputs of 4 (Linear) are not finite"
+    assert "4 (Linear)" in found[0].text
 
 
 def test_a_head_of_zeros_is_no_fault_but_one_that_never_learns_is():
@@ -190,4 +196,5 @@ def test_dead_units_over_the_limit():
     probe = probed(model, "3", images, targets)
     assert findings(probe, {}, "3", Limits(1000.0, 0.5)) == []
     found = findings(probe, {}, "3", Limits(1000.0, 0.49))
-    assert [f.text for f in found] == ["50% of the units after 1 are dead: 0 for all examples"]
+    assert [finding.kind for finding in found] == ["dead units"]
+    assert "50% of the units after 1 are dead" in found[0].text

@@ -1,4 +1,4 @@
-"""Pictures and tables of what a run trains on, for every kind of target."""
+"""Pictures and tables of a run's inputs, for every kind of target."""
 
 import csv
 from dataclasses import replace
@@ -12,8 +12,14 @@ from support import make_run
 
 from trainer.core.duration import Clock
 from trainer.core.seed import StepId
-from trainer.job.preview.inputs import first_batch, overlay, palette, pixel_counts, write_counts
-from trainer.job.preview.inputs import write_inputs as write
+from trainer.job.preview.inputs import (
+    first_batch,
+    overlay,
+    palette,
+    pixel_counts,
+    write_counts,
+    write_inputs,
+)
 
 CANVAS = ("dataset=digits_canvas", "dataset.examples=80", "dataset.digits=1", "model=unet")
 MASK = CANVAS
@@ -22,11 +28,11 @@ CLEAN = (*CANVAS, "dataset.target=clean", "task=regression", "loss=mse")
 STRONG = ("augmentation=[random_crop,horizontal_flip]", "mixer=cutmix", "mixer.per_image=true")
 
 
-def made(folder, *overrides: str) -> Any:
-    """The run whose inputs and counts were written."""
+def previewed(folder, *overrides: str) -> Any:
+    """Write the inputs and counts of a run; returns the run."""
     run = make_run(folder, "device=cpu", *overrides)
-    write(run, run.planner.plan(0))
-    write_counts(run, run.planner.plan(0))
+    write_inputs(folder, run.inputs(), run.planner.plan(0))
+    write_counts(folder, run.data, run.planner.plan(0))
     return run
 
 
@@ -61,7 +67,7 @@ def test_the_first_batch_is_that_of_the_first_step(tmp_path, overrides):
 
 
 def test_class_labels_and_their_shares(tmp_path):
-    run = made(tmp_path, "mixer=mixup")
+    run = previewed(tmp_path, "mixer=mixup")
     table = rows(tmp_path / "inputs.csv")
     assert len(table) == 2 * 32
     assert {row["label"] for row in table} == set(run.data.classes)
@@ -72,7 +78,7 @@ def test_class_labels_and_their_shares(tmp_path):
 
 def test_masks(tmp_path):
     """The classes in each mask, pixels in place of examples, image and overlay side by side."""
-    run = made(tmp_path, *MASK, *STRONG)
+    run = previewed(tmp_path, *MASK, *STRONG)
     table = rows(tmp_path / "inputs.csv")
     assert len(table) == 16
     batch = first_batch(run, run.planner.plan(0))
@@ -99,7 +105,7 @@ def test_masks(tmp_path):
 
 @pytest.mark.parametrize("overrides", [BOX, CLEAN], ids=["vector", "image"])
 def test_regression_has_no_classes(tmp_path, overrides):
-    run = made(tmp_path, *overrides)
+    run = previewed(tmp_path, *overrides)
     assert not (tmp_path / "classes.csv").exists()
     table = rows(tmp_path / "inputs.csv")
     first = first_batch(run, run.planner.plan(0)).labels[0, 0]
@@ -138,7 +144,7 @@ def test_pixels_of_the_rows_of_an_epoch():
 
 
 def test_effective_counts_of_a_sampler(tmp_path):
-    made(tmp_path, "sampler=oversample", "dataset.imbalance=10")
+    previewed(tmp_path, "sampler=oversample", "dataset.imbalance=10")
     counts = rows(tmp_path / "classes.csv")
     assert list(counts[0]) == ["class", "examples", "rows in an epoch"]
     assert len({row["examples"] for row in counts}) > 5

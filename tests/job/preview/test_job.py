@@ -63,12 +63,12 @@ def test_a_warmup_of_so_many_steps(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("choice", "said"),
-    [("warmup=constant", "the training error ends it"), ("schedule=plateau", "metrics of a run")],
+    ("choice", "warning"),
+    [("warmup=constant", "training error or warmup.steps"), ("schedule=plateau", "metrics")],
 )
-def test_what_only_a_run_can_show_is_said(tmp_path, choice, said, capsys):
+def test_a_curve_that_depends_on_the_run_is_warned_about(tmp_path, choice, warning, capsys):
     assert train(tmp_path / "p", "job=preview", "job.steps=9", choice) == 0
-    assert said in " ".join(capsys.readouterr().err.split())
+    assert warning in " ".join(capsys.readouterr().err.split())
     assert len({row["lr"] for row in rows(tmp_path / "p" / "lr.csv")}) == 1
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the dry run share."""
+"""Fixtures of the tests of job=trial."""
 
 import copy
 
@@ -10,7 +10,7 @@ from trainer.run.run import Run
 
 @pytest.fixture
 def subject_of():
-    """Makes what is tried out of a run."""
+    """Collects the components of a run that the trial tests."""
 
     def make(run: Run) -> Subject:
         return Subject(

@@ -1,4 +1,4 @@
-"""A sound set-up is ready, a broken one is not, and the verdict says what is broken."""
+"""A sound set-up is ready; a broken one is not, and the verdict names the fault."""
 
 import re
 import sys
@@ -22,32 +22,34 @@ CLEAN = (*UNET, "dataset.target=clean", "task=regression", "loss=mse")
 
 
 def verdict(folder) -> tuple[str, dict[str, bool]]:
+    """The verdict of a trial, and by check whether it passed."""
     result = read_json(folder / "result.json")
-    return result["verdict"], {check["name"]: check["fine"] for check in result["checks"]}
+    return result["verdict"], {check["name"]: check["passed"] for check in result["checks"]}
 
 
 def tried(folder, *overrides: str) -> str:
-    """The verdict of a trial."""
+    """Run a trial; returns its verdict."""
     assert train(folder, *FAST, *overrides) == 0
     return read_json(folder / "result.json")["verdict"]
 
 
 def details(folder) -> dict[str, str]:
+    """The details of a trial's checks by name."""
     checks = read_json(folder / "result.json")["checks"]
     return {check["name"]: check["detail"] for check in checks}
 
 
 @pytest.fixture
 def users(monkeypatch: pytest.MonkeyPatch):
-    """Gives the name of a user's own loss, in a module of theirs."""
+    """Puts a function into a module; returns the settings that use it as the loss."""
     module = ModuleType("users_losses")
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
-    def named(function) -> list[str]:
+    def settings_of(function) -> list[str]:
         vars(module)["f"] = function
         return ["loss=function", "loss.function=users_losses.f"]
 
-    return named
+    return settings_of
 
 
 @pytest.mark.parametrize("mining", sorted(set(options("mining")) - {"rho"}))
@@ -66,24 +68,22 @@ def test_a_sound_set_up_is_ready(tmp_path, mining):
 
 @pytest.mark.parametrize("overrides", [UNET, BOX, CLEAN], ids=["mask", "vector", "image"])
 def test_every_task(tmp_path, overrides):
-    """ln C for 11 classes of pixels; for regression the error of the mean is r2 = 0."""
+    """The loss at the start is compared with ln C for 11 classes of pixels, or given as r2."""
     words = tried(tmp_path / "t", *overrides)
-    said = details(tmp_path / "t")
-    assert words == "ready to train", said
-    start = r"^mse [\d.e-]+, r2 -?[\d.]+; that of the mean is 0$"
-    if overrides is UNET:
-        start = r"^the negative log likelihood at the start is [23]\.\d+, ln C is 2\.398$"
-    assert re.match(start, said["loss at start"])
+    found = details(tmp_path / "t")
+    assert words == "ready to train", found
+    start = r"[23]\.\d+, ln C is 2\.398$" if overrides is UNET else r"^mse [\d.e-]+, r2 -?[\d.]+;"
+    assert re.search(start, found["loss at start"])
     metric = "mean_iou" if overrides is UNET else "r2"
-    assert re.match(rf"^{metric} (0\.9|1\.0)\d+ on \d+ training", said["overfits"])
-    assert "chance" in said["generalises"]
+    assert re.match(rf"^{metric} (0\.9|1\.0)\d+ on \d+ training", found["overfits"])
+    assert "chance" in found["generalises"]
 
 
-def test_what_cannot_learn_is_not_ready(tmp_path):
+def test_a_model_that_cannot_learn_is_not_ready(tmp_path):
     words = tried(tmp_path / "t", "init=zeros")
-    idle = "layers.1.weight, layers.1.bias, layers.3.weight"
-    hint = "job=diagnose shows where it is lost"
-    assert words == f"not ready: no gradient comes to {idle}; {hint}"
+    assert words.startswith("not ready: layers.1.weight, layers.1.bias, layers.3.weight")
+    assert "gradient" in words
+    assert "job=diagnose" in words
     _, checks = verdict(tmp_path / "t")
     assert checks["loss at start"]
 
@@ -96,19 +96,19 @@ def test_what_cannot_learn_is_not_ready(tmp_path):
 def test_a_rate_too_large_is_named(tmp_path, overrides):
     words = tried(tmp_path / "t", *overrides, "optimizer.lr=100")
     too_high = r"optimizer\.lr=100 is too high: the loss went from [\d.]+ to \d\S*e\+\d+"
-    assert re.match(f"^not ready: {too_high}(, then it was not finite)?$", words), words
+    assert re.match(f"^not ready: {too_high}", words), words
 
 
 def test_a_rate_that_kills_every_unit_is_named(tmp_path):
-    """No gradient where there was one."""
+    """A gradient disappears during the first steps."""
     settings = ["model=simple_cnn", "optimizer=sgd", "optimizer.lr=2", "job.batches=20"]
     words = tried(tmp_path / "t", *settings)
-    said = "after a few steps no gradient comes to conv1.weight"
-    assert words == f"not ready: optimizer.lr=2 is too high: {said}"
+    assert words.startswith("not ready: optimizer.lr=2 is too high")
+    assert "conv1.weight" in words
 
 
 def test_a_rate_that_takes_longer_to_explode(tmp_path):
-    """Five steps do not show it."""
+    """The first five steps do not show it."""
     settings = ["model=simple_cnn", "optimizer=sgd", "optimizer.lr=2", "job.overfit_steps=50"]
     words = tried(tmp_path / "t", *settings)
     assert re.match(r"^not ready: optimizer.lr=2 is too high: the loss went from 2\.3 to \d", words)
@@ -117,34 +117,33 @@ def test_a_rate_that_takes_longer_to_explode(tmp_path):
 
 def test_a_rate_too_small_to_learn_anything(tmp_path):
     words = tried(tmp_path / "t", "optimizer.lr=1e-9", "job.overfit_steps=20")
-    said = r"the loss does not fall on 64 training examples: ([\d.]+) at first, \1 after 20 steps"
-    assert re.match(f"^not ready: {said}; nor are they learned with optimizer.lr=1e-10$", words)
+    pattern = r"^not ready: .* 64 training examples: ([\d.]+) .*\1 after 20 steps.*lr=1e-10\b"
+    assert re.match(pattern, words), words
 
 
 def test_a_rate_that_is_slow_is_no_fault(tmp_path):
     assert tried(tmp_path / "t", "optimizer.lr=1e-4") == "ready to train"
-    said = r"the loss falls from [\d.]+ to [\d.]+; with optimizer.lr=0.001 they are learned in \d+"
-    assert re.search(said, details(tmp_path / "t")["overfits"])
+    pattern = r"the loss falls from [\d.]+ to [\d.]+; optimizer.lr=0.001 .*\d+ steps"
+    assert re.search(pattern, details(tmp_path / "t")["overfits"])
 
 
-def test_where_a_lower_rate_would_do(tmp_path):
-    """At 0.5 the loss stays; no step of the first five makes it explode."""
+def test_a_lower_rate_that_would_do_is_named(tmp_path):
+    """At 0.5 the loss stays where it is, without exploding in the first five steps."""
     settings = ["model=simple_cnn", "optimizer=sgd", "optimizer.lr=0.5", "job.overfit_steps=200"]
     words = tried(tmp_path / "t", *settings)
     assert words.startswith("not ready: the loss does not fall on 64 training examples: 2.3")
-    assert "; with optimizer.lr=0.05 they are learned in " in words
+    assert "optimizer.lr=0.05 learns them in " in words
 
 
 def test_a_loss_that_is_never_finite_is_a_finding(tmp_path, users):
     loss = users(lambda outputs, labels: F.cross_entropy(outputs, labels) * float("nan"))
     words = tried(tmp_path / "t", *loss)
-    some = r"the loss of examples \[0, \d+, \d+, \d+, \d+\] is not finite"
-    step = "the loss or its gradient is not finite at the first step"
-    assert re.match(f"^not ready: {some}; {step}$", words), words
+    some = r"examples \[0, \d+, \d+, \d+, \d+\] is not finite"
+    assert re.match(f"^not ready: .*{some}; .*not finite at the first step$", words), words
 
 
-def test_what_is_not_finite_at_any_rate_is_not_blamed_on_it(tmp_path, users):
-    """A gradient that is infinite from the second batch on."""
+def test_a_loss_not_finite_at_any_rate_is_not_blamed_on_it(tmp_path, users):
+    """The loss is NaN from the second batch on."""
     calls = []
 
     def loss(outputs, labels):
@@ -153,8 +152,9 @@ def test_what_is_not_finite_at_any_rate_is_not_blamed_on_it(tmp_path, users):
         return F.cross_entropy(outputs, labels, reduction="none") * (torch.nan if late else 1)
 
     words = tried(tmp_path / "t", *users(loss), "job.batches=100")
-    said = "the loss is not finite after some steps, at a hundredth of optimizer.lr=0.001 too"
-    assert words == f"not ready: {said}"
+    assert "not ready" in words
+    assert "hundredth of optimizer.lr=0.001" in words
+    assert "too high" not in words
 
 
 @pytest.mark.parametrize(
@@ -167,26 +167,26 @@ def test_what_is_not_finite_at_any_rate_is_not_blamed_on_it(tmp_path, users):
 )
 def test_a_loss_that_ignores_the_labels(tmp_path, users, loss):
     words = tried(tmp_path / "t", *users(loss))
-    assert words == "not ready: the loss does not depend on the labels"
+    assert words.startswith("not ready")
+    assert "does not depend on the labels" in words
 
 
 def test_a_loss_of_another_task_is_refused_in_one_line(tmp_path):
-    with pytest.raises(ConfigError, match=r"^loss=mse is not for class labels; take loss=\S+$"):
+    with pytest.raises(ConfigError, match=r"^loss=mse .*class labels.*loss=\S+$"):
         train(tmp_path / "t", *FAST, "loss=mse")
     assert not (tmp_path / "t").exists()
 
 
 def test_random_training_labels(tmp_path):
-    """Nine of ten wrong, evenly over the others, say nothing of the image."""
+    """Nine of ten labels wrong, uniformly over the other classes, are independent of the image."""
     words = tried(tmp_path / "t", "dataset.label_noise=0.9")
-    said = r"accuracy 0\.[01]\d is chance \(0\.[01]\d\), training accuracy 0\.[5-9]\d"
-    split = "(val|unseen training)"
-    assert re.match(f"^not ready: labels do not match the images: {split} {said}$", words), words
+    other = r"(val|unseen training) accuracy 0\.[01]\d .*\(0\.[01]\d\)"
+    assert re.search(f"labels do not match the images: {other}, training accuracy 0\\.[5-9]", words)
 
 
 @pytest.fixture
 def shuffled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The labels of the digits in another order than the images, in all splits."""
+    """Shuffles the labels of the digits against the images, in all splits."""
     load = Digits.load
 
     def wrong(self):
@@ -214,17 +214,17 @@ def test_labels_shuffled_against_the_images(tmp_path):
     ],
     ids=lambda overrides: overrides[0],
 )
-def test_what_is_hard_is_not_called_broken(tmp_path, overrides):
+def test_hard_data_is_not_called_broken(tmp_path, overrides):
     assert tried(tmp_path / "t", *overrides) == "ready to train", details(tmp_path / "t")
 
 
 @pytest.mark.usefixtures("shuffled")
 def test_too_few_examples_to_tell(tmp_path):
-    """Of two classes with 29 validation examples nothing is claimed."""
+    """With two classes and 29 validation examples the check claims nothing."""
     settings = ["dataset.classes=[3,8]", "job.generalise_steps=100"]
     assert tried(tmp_path / "t", *settings) == "ready to train"
-    said = details(tmp_path / "t")["generalises"]
-    assert said.startswith("unknown, too few examples to tell: val accuracy 0.")
+    detail = details(tmp_path / "t")["generalises"]
+    assert re.search(r"too few examples.*val accuracy 0\.", detail)
 
 
 def test_no_test_image_is_read(tmp_path):

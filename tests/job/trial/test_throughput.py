@@ -1,4 +1,4 @@
-"""FLOPs by hand; what a card could do is known by its whole name or not at all."""
+"""FLOPs by hand; the peak of a GPU is known by its full name only."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""job=tune on the digits: a small search, its journal, its end, and what it is spared."""
+"""job=tune on the digits: spaces, a small search, its journal, resuming, failures, pruning."""
 
 import csv
 import json
@@ -54,12 +54,12 @@ def test_the_space_is_hydras_sweep_syntax():
 
 
 @pytest.mark.parametrize("text", ["log(0,1)", "interval(1,0)", "interval(0", "glob(*)", "log(a,b)"])
-def test_what_is_no_space_is_named(text):
+def test_an_invalid_space_is_named(text):
     with pytest.raises(ConfigError, match=r"job\.space\.optimizer\.lr"):
         space_of({"optimizer.lr": text})
 
 
-def test_the_numbers_that_are_drawn():
+def test_drawn_numbers_are_in_range_and_short():
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     trial = study.ask()
     assert 16 <= int(Numbers(16, 256, log=True).suggest(trial, "a")) <= 256
@@ -71,15 +71,15 @@ def test_the_numbers_that_are_drawn():
 
 def test_a_search(tmp_path, capsys):
     assert tune(tmp_path / "a", SPACE, "quiet=false") == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     result = read_json(tmp_path / "a" / "result.json")
     rows = table(tmp_path / "a")
     assert [row["trial"] for row in rows] == ["0", "1", "2"]
     assert {row["mining"] for row in rows} <= {"none", "ohem"}
     done = [row for row in rows if row["state"] == "finished"]
     assert result["trial"] == int(max(done, key=lambda row: float(row["value"]))["trial"])
-    assert result["command"] in said
-    # A trial is a run of its own, and the line that is printed is what it was.
+    assert result["command"] in output
+    # A trial is a run of its own, and the printed command repeats it.
     folder = tmp_path / "a" / f"trial-{result['trial']:03}"
     assert read_json(folder / "status.json")["state"] == "finished"
     assert read_json(folder / "result.json")["val"]["accuracy"] == result["value"]
@@ -88,8 +88,8 @@ def test_a_search(tmp_path, capsys):
     assert read_json(tmp_path / "b" / "result.json")["val"]["accuracy"] == result["value"]
 
 
-def test_one_that_was_interrupted_goes_on_to_the_same_end(tmp_path, monkeypatch):
-    """In the middle of a trial: that trial is gone on with, and the others are the same."""
+def test_an_interrupted_search_resumes_to_the_same_end(tmp_path, monkeypatch):
+    """The trial in which it was interrupted is resumed, and the others are the same."""
     assert tune(tmp_path / "whole", SPACE, "epochs=2", "job.trials=2") == 0
 
     own = PruningStopper.update
@@ -106,7 +106,7 @@ def test_one_that_was_interrupted_goes_on_to_the_same_end(tmp_path, monkeypatch)
     assert read_json(folder / "status.json")["state"] == "preempted"
     monkeypatch.undo()
     with (folder / "study.journal").open("a") as journal:
-        journal.write('{"half": ')  # as one killed while it wrote leaves it
+        journal.write('{"half": ')  # as a process killed while writing leaves it
     assert tune(folder, SPACE, "epochs=2", "job.trials=2", "resume=auto") == 0
     columns = ("trial", "state", "value", "validations", "optimizer.lr", "mining")
     whole, parts = (
@@ -120,7 +120,7 @@ def test_one_that_was_interrupted_goes_on_to_the_same_end(tmp_path, monkeypatch)
     assert [line["epoch"] for line in seen if line["split"] == "val"] == [0, 1], "each once"
 
 
-def test_a_trial_that_ended_before_the_study_was_told_counts(tmp_path, monkeypatch):
+def test_a_trial_that_ended_before_it_was_reported_counts(tmp_path, monkeypatch):
     def killed(*_):
         raise RuntimeError("killed")
 
@@ -128,11 +128,11 @@ def test_a_trial_that_ended_before_the_study_was_told_counts(tmp_path, monkeypat
     assert tune(tmp_path, SPACE, "job.trials=1") == 1
     monkeypatch.undo()
     assert tune(tmp_path, SPACE, "job.trials=1", "resume=auto") == 0
-    held = read_json(tmp_path / "trial-000" / "result.json")
-    assert read_json(tmp_path / "result.json")["value"] == held["val"]["accuracy"]
+    trial = read_json(tmp_path / "trial-000" / "result.json")
+    assert read_json(tmp_path / "result.json")["value"] == trial["val"]["accuracy"]
 
 
-def test_another_search_does_not_go_on_in_its_folder(tmp_path, capsys):
+def test_another_search_cannot_resume_in_the_folder(tmp_path, capsys):
     assert tune(tmp_path / "a", SPACE, "job.trials=1") == 0
     status = read_json(tmp_path / "a" / "status.json")
     (tmp_path / "a" / "status.json").write_text(json.dumps(status | {"state": "preempted"}))
@@ -141,8 +141,8 @@ def test_another_search_does_not_go_on_in_its_folder(tmp_path, capsys):
     assert "job.space.optimizer.lr: log(1e-4,1e-1) → log(1e-4,1e-2)" in capsys.readouterr().err
 
 
-def test_a_trial_that_fails_is_noted_and_the_search_goes_on(tmp_path):
-    """A setting that is in order when it is read, and fails as the run begins."""
+def test_a_failed_trial_is_recorded_and_the_search_continues(tmp_path):
+    """A setting that parses but fails when the run begins."""
     assert (
         tune(tmp_path / "a", 'job.space={schedule:"constant,cosine",batch_size:"64,100000"}') == 0
     )
@@ -156,17 +156,17 @@ def test_a_trial_that_fails_is_noted_and_the_search_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "error"),
     [
-        ([], "job.space must name a setting"),
+        ([], "job.space"),
         (['job.space={optimizer.lrr:"1,2"}'], "lrr"),
-        ([SPACE, "job.metric=val/acuracy"], "job.metric=val/acuracy is no metric of this run"),
+        ([SPACE, "job.metric=val/acuracy"], "job.metric=val/acuracy .*val/accuracy"),
         ([SPACE, "job.trials=0"], "job.trials"),
         (['job.space={mining:"rubbish"}'], "rubbish"),
     ],
 )
-def test_what_is_wrong_is_told_before_the_first_trial(tmp_path, overrides, told):
-    with pytest.raises(Exception, match=told):
+def test_errors_are_reported_before_the_first_trial(tmp_path, overrides, error):
+    with pytest.raises(Exception, match=error):
         assert tune(tmp_path / "a", *overrides) == 0, read_error(tmp_path / "a")
     assert not (tmp_path / "a" / "trial-000").exists()
 
@@ -182,18 +182,18 @@ def test_the_judge_ends_a_run_early_but_not_after_its_last_epoch():
         values.append((step, value))
         return step >= 1
 
-    watch = PruningStopper(NoEarlyStopping(), "val/accuracy", judge, epochs=3)
-    assert not watch.update({"val/accuracy": 0.7})
-    assert watch.update({"val/accuracy": 0.6})
-    assert watch.pruned
+    stopper = PruningStopper(NoEarlyStopping(), "val/accuracy", judge, epochs=lambda: 3)
+    assert not stopper.update({"val/accuracy": 0.7})
+    assert stopper.update({"val/accuracy": 0.6})
+    assert stopper.pruned
     assert values == [(0, 0.7), (1, 0.7)], "the best so far"
-    last = PruningStopper(NoEarlyStopping(), "val/loss", lambda step, value: step >= 1, epochs=2)
+    last = PruningStopper(NoEarlyStopping(), "val/loss", lambda step, value: step >= 1, lambda: 2)
     assert not last.update({"val/loss": 0.7})
     assert not last.update({"val/loss": 0.6})
     assert (last.pruned, last.best) == (False, 0.6)
 
 
-def test_a_bad_trial_is_pruned_and_counts_as_no_best(tmp_path, monkeypatch):
+def test_a_pruned_trial_is_never_the_best(tmp_path, monkeypatch):
     monkeypatch.setattr(optuna.pruners.NopPruner, "prune", lambda *_: True)
     space = 'job.space={optimizer.lr:"log(1e-3,1e-2)"}'
     assert tune(tmp_path / "a", space, "job.pruner=none", "epochs=2", "job.trials=1") == 1

@@ -1,7 +1,7 @@
-"""Training examples that one strategy gets right at the end of training and another does not.
+"""Training examples that one group of runs classifies correctly and the baseline does not.
 
-From the difficulty stores: whether an example is right is its latest record, in a run of each seed.
-Both have trained on these images, so this shows what a strategy learns, not how it generalises.
+Taken from the latest records of the difficulty stores, over runs with the same seed. Both have
+trained on these images, so this shows what is learned, not how it generalises.
 """
 
 import base64
@@ -31,7 +31,7 @@ class Example:
 
     id: int
     label: int
-    seeds: int  # with which both groups have trained on it
+    seeds: int  # for which both groups have trained on it
     right: int  # of these seeds, how often the group is right
     base_right: int  # and how often the baseline is
     loss: float  # the mean over both groups, at the end of training
@@ -40,18 +40,18 @@ class Example:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A group against the baseline; clearest examples first, among equals the hardest."""
+    """A group against the baseline; examples by share of seeds, then by loss."""
 
     label: str
     gained: list[Example]  # the group is right, the baseline is not
     lost: list[Example]  # the other way round
-    gains: int  # in total, of which `gained` has the first
-    losses: int  # likewise
+    gains: int  # total number, of which `gained` lists the first
+    losses: int  # likewise for `lost`
 
 
 @dataclass(frozen=True)
 class Records:
-    """The latest records of a run by dataset id, each [M], NaN where there is none."""
+    """The latest records of a run, each [M] by dataset id; NaN where there is none."""
 
     correct: np.ndarray
     prediction: np.ndarray
@@ -60,8 +60,8 @@ class Records:
 
 
 def records_of(group: Group) -> dict[int, Records]:
-    """Records by seed, of the runs that have a difficulty store with predicted classes."""
-    found = {}
+    """Read the records, by seed, of runs whose difficulty store has predicted classes."""
+    records = {}
     for run in group.runs:
         try:
             opened = history.open(run.folder)
@@ -70,14 +70,14 @@ def records_of(group: Group) -> dict[int, Records]:
             correct, prediction, loss = (
                 latest_by_id(opened, field) for field in ("correct", "prediction", "loss")
             )
-            found[run.seed] = Records(correct, prediction, loss, opened.labels)
+            records[run.seed] = Records(correct, prediction, loss, opened.labels)
         except (DataError, OSError, ValueError, IndexError):
             continue
-    return found
+    return records
 
 
 def latest_by_id(opened: History, field: str) -> np.ndarray:
-    """The latest record of a field by dataset id, [M]."""
+    """Return the latest record of a field by dataset id, [M]; NaN where there is none."""
     values = np.full(opened.size, np.nan, np.float32)
     ordinary = opened.ordinary()
     values[opened.ids[ordinary]] = opened.latest(field)[ordinary]
@@ -87,7 +87,7 @@ def latest_by_id(opened: History, field: str) -> np.ndarray:
 def disagree(
     label: str, ours: Mapping[int, Records], base: Mapping[int, Records], number: int
 ) -> Disagreement | None:
-    """The first `number` examples each way; None where no seed has comparable records in both."""
+    """List the first `number` examples each way; None if no seed has comparable records."""
     pairs = [(ours[s], base[s]) for s in ours if s in base and same_examples(ours[s], base[s])]
     pairs = [pair for pair in pairs if same_examples(pair[0], pairs[0][0])]
     if not pairs:
@@ -115,7 +115,7 @@ def same_examples(a: Records, b: Records) -> bool:
 
 
 def nan_mean(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """The mean of arrays [M] without NaN, [M]; 0 where all are NaN."""
+    """Return the element-wise mean [M] of arrays [M], ignoring NaN; 0 where all are NaN."""
     stacked = np.stack(arrays)
     known = ~np.isnan(stacked)
     return np.where(known, stacked, 0).sum(0) / np.maximum(known.sum(0), 1)
@@ -127,7 +127,7 @@ def describe_example(
     counts: tuple[np.ndarray, np.ndarray, np.ndarray],
     loss: np.ndarray,
 ) -> Example:
-    """The example of dataset id i, with its most common wrong prediction."""
+    """Describe the example with dataset id i, with its most common wrong prediction."""
     label = int(pairs[0][0].labels[i])
     guesses = [r.prediction[i] for pair in pairs for r in pair]
     wrong = [int(g) for g in guesses if not np.isnan(g) and int(g) != label]
@@ -137,7 +137,7 @@ def describe_example(
 
 
 def thumbnails(data: "Data", ids: Sequence[int]) -> dict[int, str]:
-    """Training images as data URIs by dataset id."""
+    """Encode training images as data URIs, by dataset id."""
     if not ids:
         return {}
     images = data.train.images.read(list(ids)).numpy()
@@ -145,7 +145,7 @@ def thumbnails(data: "Data", ids: Sequence[int]) -> dict[int, str]:
 
 
 def data_uri(pixels: np.ndarray) -> str:
-    """An image uint8 [C, H, W] as the data URI of a small PNG."""
+    """Encode an image uint8 [C, H, W] as the data URI of a small PNG."""
     colours = pixels if len(pixels) == 3 else pixels[:1].repeat(3, 0)
     image = Image.fromarray(np.ascontiguousarray(colours.transpose(1, 2, 0)))
     scale = SIDE / max(image.size)

@@ -1,4 +1,4 @@
-"""Does it help, and by how much: groups of runs, summarised over seeds and compared."""
+"""Comparison of groups of runs over seeds: whether a setting helps, and by how much."""
 
 from __future__ import annotations
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from trainer.storage.run_folder import RunFolder
 
     SavedData = Callable[[str | None, str], tuple[Path, Data]]
-
-Found = list[Disagreement]
 
 
 class Compare(Job):
@@ -82,7 +80,7 @@ class Compare(Job):
         """Read the runs, compare them, print and write the results."""
         if not several_saved:
             raise ConfigError("runs is not set: give a sweep's folder, or a list of run folders")
-        of = compare(
+        comparison = compare(
             [read_run(folder) for folder in find_runs(several_saved)],
             interval=interval,
             metric=self.metric,
@@ -92,61 +90,64 @@ class Compare(Job):
             ignore=self.ignore,
             published=self.published,
         )
-        self.say(console, of)
-        self.write(folder.path, of, saved_data)
+        self.say(console, comparison)
+        self.write(folder.path, comparison, saved_data)
         console.say(f"page          {folder.path / 'compare.html'}")
         console.say(f"HParams       tensorboard --logdir {folder.path / 'tensorboard'}")
-        verdicts = sentences.verdicts(of, of.final)
-        replicated = {one.label: one.passed for one in of.replicas}
+        verdicts = sentences.verdicts(comparison, comparison.final)
+        replicated = {one.label: one.passed for one in comparison.replicas}
         return {
-            "metric": of.metric,
-            "baseline": of.baseline.label,
+            "metric": comparison.metric,
+            "baseline": comparison.baseline.label,
             "verdicts": verdicts,
             **({"replicated": replicated} if replicated else {}),
         }
 
-    def say(self, console: Console, of: Comparison) -> None:
+    def say(self, console: Console, comparison: Comparison) -> None:
         """Print the tables, caveats and verdicts."""
-        for text_table in console_tables(of):
-            console.say(shown(text_table))
-        for note in sentences.notes(of):
+        for text_table in console_tables(comparison):
+            console.say(console_table(text_table))
+        for note in sentences.notes(comparison):
             console.warn(note)
-        for line in sentences.verdicts(of, of.final) + sentences.replications(of):
+        verdicts = sentences.verdicts(comparison, comparison.final)
+        for line in verdicts + sentences.replications(comparison):
             console.say(escape(line))
 
-    def write(self, folder: Path, of: Comparison, saved_data: SavedData) -> None:
-        """Write the files."""
-        found = self.disagreements(of)
-        data, missing = self.data(saved_data, of, found)
+    def write(self, folder: Path, comparison: Comparison, saved_data: SavedData) -> None:
+        """Write all files of the comparison."""
+        disagreements = self.disagreements(comparison)
+        data, missing = self.data(saved_data, comparison, disagreements)
         names = () if data is None else data.classes
-        ids = sorted({e.id for one in found for e in (*one.gained, *one.lost)})
+        ids = sorted({e.id for one in disagreements for e in (*one.gained, *one.lost)})
         images = {} if data is None else thumbnails(data, ids)
         texts = {
-            "compare.md": markdown(of),
-            "compare.csv": table_csv(of),
-            "runs.csv": runs_csv(of),
-            "compare.json": json.dumps(as_json(of), indent=2, ensure_ascii=False),
-            "compare.html": page(of, found, names, images, missing),
+            "compare.md": markdown(comparison),
+            "compare.csv": table_csv(comparison),
+            "runs.csv": runs_csv(comparison),
+            "compare.json": json.dumps(as_json(comparison), indent=2, ensure_ascii=False),
+            "compare.html": page(comparison, disagreements, names, images, missing),
         }
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
-        hparams.write(of, folder / "tensorboard")
+        hparams.write(comparison, folder / "tensorboard")
 
-    def disagreements(self, of: Comparison) -> Found:
-        """Between each group and the baseline, where both have difficulty stores."""
+    def disagreements(self, comparison: Comparison) -> list[Disagreement]:
+        """Find disagreements of each group with the baseline, if both have difficulty stores."""
         if not self.examples:
             return []
-        base = records_of(of.baseline)
-        others = (one for one in of.groups if one is not of.baseline)
-        found = (disagree(one.label, records_of(one), base, self.examples) for one in others)
-        return [one for one in found if one is not None]
+        base = records_of(comparison.baseline)
+        others = (one for one in comparison.groups if one is not comparison.baseline)
+        compared = (disagree(one.label, records_of(one), base, self.examples) for one in others)
+        return [one for one in compared if one is not None]
 
-    def data(self, saved_data: SavedData, of: Comparison, found: Found) -> tuple[Data | None, str]:
-        """The data set of the examples, or the reason why their images cannot be shown."""
-        if not any((*one.gained, *one.lost) for one in found):
+    def data(
+        self, saved_data: SavedData, comparison: Comparison, disagreements: list[Disagreement]
+    ) -> tuple[Data | None, str]:
+        """Open the data set of the examples, or return why their images cannot be shown."""
+        if not any((*one.gained, *one.lost) for one in disagreements):
             return None, ""
         try:
-            folder, data = saved_data(str(of.baseline.runs[0].folder), "runs")
+            folder, data = saved_data(str(comparison.baseline.runs[0].folder), "runs")
             store = history.open(folder)
             store.check_split(data.train.ids.numpy(), data.train.labels.numpy())
         except (TrainerError, OSError, ValueError) as error:
@@ -154,7 +155,7 @@ class Compare(Job):
         return data, ""
 
 
-def shown(text_table: TextTable) -> Any:
-    """A table for the console, with markup escaped."""
+def console_table(text_table: TextTable) -> Any:
+    """Convert to a table for the console, with markup escaped."""
     rows = [[escape(cell) for cell in row] for row in text_table.rows]
     return table(escape(text_table.title), [escape(name) for name in text_table.columns], rows)

@@ -1,4 +1,4 @@
-"""What is wrong with a model before its first step, from how a signal passes through it."""
+"""Faults of a model before its first step, derived from the statistics of a probe."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from trainer.model.shared.head import inside
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault, of a layer or of all of them."""
+    """A fault and the layer it shows at."""
 
     kind: str
     layer: str
@@ -19,40 +19,43 @@ class Finding:
 
 @dataclass(frozen=True)
 class Limits:
-    """Where a fault begins."""
+    """Thresholds beyond which a statistic is a fault."""
 
-    ratio: float  # of the first layer's outputs to what enters the head, in either direction
-    dead: float  # part of a layer's units
+    ratio: float  # between the first layer and the input of the head, in either direction
+    dead: float  # fraction of a layer's units
 
 
 def findings(
-    probe: Probe, same: dict[str, tuple[int, int]], head: str, limits: Limits
+    probe: Probe, identical: dict[str, tuple[int, int]], head: str, limits: Limits
 ) -> list[Finding]:
-    """All faults, those of the symmetry first."""
+    """List all faults, identical units first.
+
+    `identical` is what `probe.identical_units` returns: by layer, how many and of how many.
+    """
     hidden = [row for row in probe.rows if not row.active and not inside(row.layer, head)]
-    ways = SignalPath(hidden, probe.end, head, limits.ratio)
+    path = SignalPath(hidden, probe.end, head, limits.ratio)
     learns = any(row.weight_gradient_norm > 0 for row in probe.rows if inside(row.layer, head))
     return [
-        *alike(same),
-        *infinite(probe.rows),
-        *ways.forward(),
-        *ways.backward(head_learns=learns),
-        *silent([row for row in probe.rows if row.layer not in same], limits.dead),
+        *symmetric_layers(identical),
+        *overflows(probe.rows),
+        *path.forward(),
+        *path.backward(head_learns=learns),
+        *dead_layers([row for row in probe.rows if row.layer not in identical], limits.dead),
     ]
 
 
-def alike(same: dict[str, tuple[int, int]]) -> Iterator[Finding]:
-    """Units that every update moves alike."""
-    for layer, (number, units) in same.items():
+def symmetric_layers(identical: dict[str, tuple[int, int]]) -> Iterator[Finding]:
+    """Report layers with identical units, which every update changes in the same way."""
+    for layer, (number, units) in identical.items():
         if number == units:
-            what = f"all {units} units of {layer} are the same"
+            text = f"all {units} units of {layer} are identical"
         else:
-            what = f"{number} of the {units} units of {layer} are the same as another"
-        yield Finding("identical units", layer, f"{what}; the symmetry is never broken")
+            text = f"{number} of the {units} units of {layer} have an identical twin"
+        yield Finding("identical units", layer, f"{text}; training cannot break the symmetry")
 
 
-def infinite(rows: Sequence[LayerStats]) -> Iterator[Finding]:
-    """The first output and the first gradient that overflowed."""
+def overflows(rows: Sequence[LayerStats]) -> Iterator[Finding]:
+    """Report the first layer whose output overflows or, failing that, whose gradient does."""
     for row in rows:
         if not math.isfinite(row.deviation):
             text = f"the outputs of {row.layer} ({row.kind}) are not finite"
@@ -67,9 +70,9 @@ def infinite(rows: Sequence[LayerStats]) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class SignalPath:
-    """The way from the first layer to the head, and back.
+    """Compares the signal at the first layer with that at the head, forward and backward.
 
-    What is in between is not looked at: a branch may be scaled down on purpose.
+    Layers in between are not examined: a branch may be scaled down on purpose.
     """
 
     hidden: Sequence[LayerStats]
@@ -78,7 +81,7 @@ class SignalPath:
     ratio: float
 
     def forward(self) -> Iterator[Finding]:
-        """Activations whose deviation shrinks or grows with the depth."""
+        """Report activations whose standard deviation shrinks or grows with depth."""
         if not self.hidden:
             return
         first, begin = self.hidden[0].layer, self.hidden[0].deviation
@@ -86,13 +89,15 @@ class SignalPath:
             text = f"the outputs of {first} are the same for all images"
             yield Finding("vanishing activations", first, text)
             return
-        where = f"deviation {begin:.2g} after {first}, {self.end.deviation:.2g} before {self.head}"
-        yield from self.compared("activations", self.head, begin, self.end.deviation, where)
+        end = self.end.deviation
+        where = f"standard deviation {begin:.2g} after {first}, {end:.2g} before {self.head}"
+        yield from self.compare("activations", self.head, begin, end, where)
 
     def backward(self, *, head_learns: bool) -> Iterator[Finding]:
-        """Gradients whose norm shrinks or grows on the way back.
+        """Report gradients whose norm shrinks or grows on the way back.
 
-        Where nothing comes back, a head that learns will bring it.
+        No gradient at all is a fault only if the head does not learn either: a head of zeros
+        passes none back at first, but does after its first update.
         """
         if not self.hidden:
             return
@@ -100,28 +105,28 @@ class SignalPath:
         begin = self.end.gradient_norm
         if begin == 0:
             if not head_learns:
-                text = f"no gradient comes back through {self.head}"
+                text = f"no gradient flows back through {self.head}"
                 yield Finding("vanishing gradients", self.head, text)
             return
-        where = f"norm {begin:.2g} before {self.head}, {end:.2g} back after {first}"
-        yield from self.compared("gradients", first, begin, end, where)
+        where = f"norm {begin:.2g} before {self.head}, {end:.2g} after {first}"
+        yield from self.compare("gradients", first, begin, end, where)
 
-    def compared(
-        self, what: str, layer: str, begin: float, end: float, where: str
+    def compare(
+        self, quantity: str, layer: str, begin: float, end: float, where: str
     ) -> Iterator[Finding]:
-        """A finding where the end is too small or too large beside the beginning."""
+        """Report a quantity whose ratio end / begin is outside the limits."""
         change = end / begin
         if not math.isfinite(change) or 1 / self.ratio <= change <= self.ratio:
             return
-        each = change ** (1 / max(1, len(self.hidden) - 1))
-        word, kind = ("vanish", "vanishing") if change < 1 else ("explode", "exploding")
-        text = f"the {what} {word}: {where}, a factor of {each:.2g} a layer"
-        yield Finding(f"{kind} {what}", layer, text)
+        per_layer = change ** (1 / max(1, len(self.hidden) - 1))
+        verb, kind = ("vanish", "vanishing") if change < 1 else ("explode", "exploding")
+        text = f"the {quantity} {verb}: {where}, a factor of {per_layer:.2g} per layer"
+        yield Finding(f"{kind} {quantity}", layer, text)
 
 
-def silent(rows: Sequence[LayerStats], most: float) -> Iterator[Finding]:
-    """Activation functions with hardly a unit that is not 0 for all examples."""
+def dead_layers(rows: Sequence[LayerStats], limit: float) -> Iterator[Finding]:
+    """Report activation functions with more than a fraction `limit` of dead units."""
     for row in rows:
-        if row.active and row.dead > most:
-            text = f"{row.dead:.0%} of the units after {row.layer} are dead: 0 for all examples"
+        if row.active and row.dead > limit:
+            text = f"{row.dead:.0%} of the units after {row.layer} are dead: 0 for every example"
             yield Finding("dead units", row.layer, text)

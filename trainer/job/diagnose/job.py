@@ -20,9 +20,10 @@ from trainer.core.seed import Purpose, seed_torch
 from trainer.dataset import Split
 from trainer.job.base import Job
 from trainer.job.diagnose.findings import Finding, Limits, findings
-from trainer.job.diagnose.probe import LayerStats, add_updates, observe, twins
+from trainer.job.diagnose.probe import LayerStats, add_updates, identical_units, observe
 from trainer.model.shared.head import head_of
 from trainer.report.console import table
+from trainer.report.plots import new_figure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from trainer.storage.run_folder import RunFolder
 
 SHOWN = 8  # findings on the console; all are in result.json
-NAMED = 40  # layers that the picture names
+NAMED = 40  # most layers whose names are written below the plot
 COLUMNS = ("layer", "mean", "deviation", "dead")
 NUMBERS = {
     "gradient_norm": "|dL/dy|",
@@ -48,12 +49,12 @@ NUMBERS = {
 
 
 class Diagnose(Job):
-    """One forward and backward pass of a copy of the model, in training mode and float32.
+    """Checks the initialised model by one forward and backward pass in float32.
 
-    The loss is the run's without augmentation, mixing, mining and distillation. Activations or
-    gradients vanish or explode where those of the first layer and those before the head differ by
-    more than a factor of `ratio`. A layer with more than the share `dead` of dead units is a
-    finding too. Writes `diagnose.csv` and `diagnose.png`.
+    Uses a copy of the model in training mode and the run's loss, without augmentation, mixing,
+    mining or distillation. Activations or gradients vanish or explode if the first layer and the
+    input of the head differ by more than a factor of `ratio`. Layers with more than a fraction
+    `dead` of dead units are reported too. Writes `diagnose.csv` and `diagnose.png`.
     """
 
     needs_data = True
@@ -79,7 +80,7 @@ class Diagnose(Job):
         folder: RunFolder,
         console: Console,
     ) -> dict[str, Any]:
-        """Measure, find, show."""
+        """Probe the model, print and write the statistics and findings."""
         head = head_of(model)
         copied = copy.deepcopy(model).train()
         optimizer = make_optimizer(copied)
@@ -87,9 +88,9 @@ class Diagnose(Job):
         seed_torch(device, seed, Purpose.STEP, 0)
         forward = Forward(copied, mean=data.mean, std=data.std, device=device)
         probe, loss = observe(forward, head, ready_loss, batch)
-        same = twins(copied, head)
+        identical = identical_units(copied, head)
         add_updates(probe.rows, copied, optimizer)
-        rows, found = probe.rows, findings(probe, same, head, self.limits)
+        rows, found = probe.rows, findings(probe, identical, head, self.limits)
         write_rows(folder.path / "diagnose.csv", rows)
         write_picture(folder.path / "diagnose.png", rows)
         scheme = option_of(init)
@@ -101,14 +102,14 @@ class Diagnose(Job):
 
 
 def sample(train: Split, open_feed: Callable[[Split], Feed], number: int) -> Batch:
-    """A batch of training examples, evenly from the split."""
+    """Return a batch of at most `number` training examples, evenly spaced in the split."""
     number = min(number, len(train))
     few = Split(train.images, train.labels, train.ids[torch.arange(number) * len(train) // number])
     return next(iter(open_feed(few).batches(Plan.of(few.ids, number))))
 
 
 def show(console: Console, folder: Path, rows: Sequence[LayerStats], texts: Sequence[str]) -> None:
-    """Print the table and the first findings."""
+    """Print the table of layers and the first findings."""
     cells = [
         [
             f"  {row.kind}" if row.active else row.layer,
@@ -125,22 +126,22 @@ def show(console: Console, folder: Path, rows: Sequence[LayerStats], texts: Sequ
 
 
 def number(value: float) -> str:
-    """A number for the table; empty where it is unknown."""
+    """Format a number for the table; unknown ones are empty."""
     return "" if math.isnan(value) else f"{value:.2g}"
 
 
 def described(scheme: str, found: Sequence[Finding]) -> list[dict[str, str]]:
-    """The findings for result.json, with the name of the scheme."""
+    """The findings for result.json, prefixed with the name of the initialisation."""
     return [asdict(finding) | {"text": f"{scheme}: {finding.text}"} for finding in found]
 
 
 def finite(value: float) -> float | None:
-    """The value, None where it is not finite: JSON has no number for it."""
+    """Return the value, or None if it is not finite, which JSON cannot express."""
     return value if math.isfinite(value) else None
 
 
 def write_rows(path: Path, rows: Sequence[LayerStats]) -> None:
-    """Write a line for each row; unknown values are left empty."""
+    """Write the statistics as CSV; unknown values are left empty."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([key.name for key in fields(LayerStats)])
@@ -149,13 +150,9 @@ def write_rows(path: Path, rows: Sequence[LayerStats]) -> None:
 
 
 def write_picture(path: Path, rows: Sequence[LayerStats]) -> None:
-    """Plot the outputs' deviation and their gradients' norm by layer, on a logarithmic scale."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+    """Plot the deviation of the outputs and the norm of their gradients by layer, log scale."""
     layers = [row for row in rows if not row.active]
-    figure = Figure(figsize=(max(6.0, min(len(layers), NAMED) / 3), 6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(max(6.0, min(len(layers), NAMED) / 3), 6)
     curves = {"deviation of the outputs": "deviation", "norm of their gradient": "gradient_norm"}
     top, bottom = figure.subplots(2, 1, sharex=True)
     for axes, (label, key) in zip((top, bottom), curves.items(), strict=True):
@@ -170,4 +167,4 @@ def write_picture(path: Path, rows: Sequence[LayerStats]) -> None:
             axes.set_title(f"{missing} layers are 0 or not finite", fontsize="small")
     if len(layers) <= NAMED:
         bottom.set_xticks(range(len(layers)), [row.layer for row in layers], rotation=90)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path)

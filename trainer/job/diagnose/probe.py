@@ -1,4 +1,4 @@
-"""How a signal passes through a model on one batch: activations forward, gradients backward."""
+"""Statistics of activations and gradients, layer by layer, on one batch."""
 
 import math
 from collections import Counter
@@ -19,21 +19,22 @@ ACTIVATIONS = (
     *(nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Softplus, nn.Tanh, nn.Sigmoid),
 )
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-SAME_WEIGHT = 1e-6  # units differ by at most this part of the layer's largest weight
-SAME_GRADIENT = 1e-3  # the same of its largest gradient: sums of unlike order differ by rounding
-NOISE = 1e-6  # gradients below this part of the model's largest one are taken for 0
+# Identical units differ by at most these fractions of the layer's largest weight and gradient.
+SAME_WEIGHT = 1e-6
+SAME_GRADIENT = 1e-3  # larger, as the order of summation changes the rounding
+NOISE = 1e-6  # gradients below this fraction of the model's largest count as 0
 UNKNOWN = math.nan
 
 
 @dataclass
 class LayerStats:
-    """What one layer, or the activation function after it, did with the batch.
+    """Statistics of one call of a layer, or of the activation function after it.
 
-    A unit is a feature or a channel; dead are those that are 0 for all examples and places. A
-    gradient is that of the loss by the output. What only a layer has is unknown for activations.
+    A unit is a feature or a channel; it is dead if it is 0 for all examples and positions.
+    Gradients are of the loss with respect to the output. Weights are unknown for activations.
     """
 
-    layer: str  # that ran, or the last that ran before the activation
+    layer: str  # the layer or, for an activation, the last layer called before it
     kind: str
     units: int
     mean: float
@@ -46,17 +47,17 @@ class LayerStats:
     weight_gradient_mean: float = UNKNOWN
     weight_gradient_deviation: float = UNKNOWN
     weight_gradient_norm: float = UNKNOWN
-    update_ratio: float = UNKNOWN  # norm of the optimizer's first update over that of the weight
+    update_ratio: float = UNKNOWN  # norm of the first update over that of the weight
 
     @property
     def active(self) -> bool:
-        """Whether this is an activation function."""
+        """Whether the row is that of an activation function."""
         return math.isnan(self.weight_deviation)
 
 
 @dataclass
 class HeadStats:
-    """What the layers before the head hand to it, and what comes back."""
+    """Statistics of the input of the head and of its gradient."""
 
     deviation: float = UNKNOWN
     gradient_norm: float = UNKNOWN
@@ -64,15 +65,15 @@ class HeadStats:
 
 @dataclass
 class Probe:
-    """Hooks that fill a row at each call of a layer or an activation, in the order of the calls."""
+    """Hooks that add a row for each call of a layer or an activation, in order."""
 
     rows: list[LayerStats] = field(default_factory=list)
     end: HeadStats = field(default_factory=HeadStats)
     calls: Counter[str] = field(default_factory=Counter)
-    axis: int = 1  # of the units in what the last layer made
+    axis: int = 1  # of the units in the last layer's output
 
     def attach(self, model: nn.Module, head: str) -> None:
-        """Watch every layer and activation of a model, and what goes into its head."""
+        """Register hooks on all layers and activations of a model and on its head's input."""
         model.get_submodule(head).register_forward_pre_hook(lambda _, inputs: self.at_end(*inputs))
         for name, module in model.named_modules():
             if isinstance(module, LAYERS):
@@ -81,7 +82,7 @@ class Probe:
                 module.register_forward_hook(lambda m, _, out: self.after_activation(m, out))
 
     def at_end(self, inputs: Tensor) -> None:
-        """Record what goes into the head."""
+        """Record the head's input and, in the backward pass, its gradient."""
         self.end.deviation = deviation(inputs.detach())
         if inputs.requires_grad:
             inputs.register_hook(
@@ -89,11 +90,11 @@ class Probe:
             )
 
     def after_layer(self, name: str, layer: Any, outputs: Any) -> None:
-        """Record the outputs of a layer; from its second call on, the name says which it is."""
+        """Record the outputs of a layer; further calls are named `layer#2` and so on."""
         self.calls[name] += 1
         self.axis = -1 if isinstance(layer, nn.Linear) else 1
-        called = name if self.calls[name] == 1 else f"{name}#{self.calls[name]}"
-        row = self.record(called, layer, outputs)
+        call = name if self.calls[name] == 1 else f"{name}#{self.calls[name]}"
+        row = self.record(call, layer, outputs)
         row.weight_deviation = deviation(layer.weight.detach())
 
     def after_activation(self, module: nn.Module, outputs: Any) -> None:
@@ -101,7 +102,7 @@ class Probe:
         self.record(self.rows[-1].layer if self.rows else "", module, outputs)
 
     def record(self, name: str, module: nn.Module, outputs: Tensor) -> LayerStats:
-        """The row of some outputs [B, ...]; their gradient is added when it comes."""
+        """Add a row for outputs [B, ...]; the backward pass fills in their gradient."""
         values = outputs.detach()
         by_unit = values.movedim(self.axis, 0).flatten(1)
         row = LayerStats(
@@ -114,31 +115,31 @@ class Probe:
         )
         self.rows.append(row)
         if outputs.requires_grad:
-            outputs.register_hook(lambda gradient: take_gradient(row, gradient))
+            outputs.register_hook(lambda gradient: record_gradient(row, gradient))
         return row
 
 
-def take_gradient(row: LayerStats, gradient: Tensor) -> None:
-    """Add the gradient of a row's outputs."""
+def record_gradient(row: LayerStats, gradient: Tensor) -> None:
+    """Fill in the statistics of the gradient of a row's outputs."""
     row.gradient_mean = gradient.mean().item()
     row.gradient_deviation = deviation(gradient)
     row.gradient_norm = norm(gradient)
 
 
 def deviation(values: Tensor) -> float:
-    """The standard deviation of all elements."""
+    """Population standard deviation of all elements."""
     return values.std(correction=0).item()
 
 
 def norm(values: Tensor) -> float:
-    """The 2-norm of all elements."""
+    """Return the 2-norm of all elements."""
     return values.norm().item()
 
 
 def observe(forward: Forward, head: str, loss: Loss, batch: Batch) -> tuple[Probe, float]:
-    """What a model in training mode does with a batch of stored pixels, and the loss.
+    """Probe one forward and backward pass on a batch of stored pixels; returns also the loss.
 
-    Hooks and gradients stay with the model, so it should be a copy.
+    Hooks and gradients stay on the model, so pass a copy in training mode.
     """
     probe = Probe()
     probe.attach(forward.model, head)
@@ -157,7 +158,7 @@ def observe(forward: Forward, head: str, loss: Loss, batch: Batch) -> tuple[Prob
 
 
 def add_updates(rows: list[LayerStats], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Take one step of the optimizer and add each weight's change, as a part of its norm."""
+    """Take one optimizer step and fill in each layer's ratio ‖Δw‖ / ‖w‖."""
     layers = {name: m for name, m in model.named_modules() if isinstance(m, LAYERS)}
     before = {name: layer.weight.detach().clone() for name, layer in layers.items()}
     optimizer.step()
@@ -168,50 +169,50 @@ def add_updates(rows: list[LayerStats], model: nn.Module, optimizer: torch.optim
             row.update_ratio = norm(change) / norm(before[name])
 
 
-def twins(model: nn.Module, head: str) -> dict[str, tuple[int, int]]:
-    """By layer: how many of its units are the same as another, and how many it has.
+def identical_units(model: nn.Module, head: str) -> dict[str, tuple[int, int]]:
+    """Count, by layer, the units that have an identical twin, and all units.
 
-    The same are units whose weights and bias are equal, and the gradients of these: every update
-    moves them alike. The head is left out, whose units the labels tell apart, and so are layers
-    without such units.
+    Units are identical if their weights, biases and the gradients of both are: every update then
+    changes them in the same way. Layers without any are left out, and so is the head, whose units
+    the labels distinguish.
     """
     layers = {name: m for name, m in model.named_modules() if isinstance(m, LAYERS)}
     gradients = {name: by_unit(layer, gradient=True) for name, layer in layers.items()}
     largest = max((g.abs().max().item() for g in gradients.values()), default=0.0)
-    found = {}
+    counts = {}
     for name, layer in layers.items():
         weights = scaled(by_unit(layer, gradient=False), SAME_WEIGHT)
         slopes = scaled(gradients[name], SAME_GRADIENT, NOISE * largest)
-        same = number_alike(torch.cat([weights, slopes], 1))
-        if same and not inside(name, head):
-            found[name] = same, len(weights)
-    return found
+        identical = count_identical(torch.cat([weights, slopes], 1))
+        if identical and not inside(name, head):
+            counts[name] = identical, len(weights)
+    return counts
 
 
 def by_unit(layer: Any, *, gradient: bool) -> Tensor:
-    """Weights and bias, or their gradients, one row for each unit, [units, n]; no gradient is 0."""
+    """Weights and bias, or their gradients (0 where missing), one row per unit: [units, n]."""
     parts = []
     for parameter in (layer.weight, layer.bias):
         if parameter is None:
             continue
-        held = parameter.grad if gradient else parameter.detach()
-        held = torch.zeros_like(parameter) if held is None else held
-        if held.ndim > 1 and isinstance(layer, TRANSPOSED):  # [in, out / groups, ...]
-            held = held.unflatten(0, (layer.groups, -1)).transpose(1, 2).flatten(0, 1)
-        parts.append(held.reshape(len(held), -1))
+        values = parameter.grad if gradient else parameter.detach()
+        values = torch.zeros_like(parameter) if values is None else values
+        if values.ndim > 1 and isinstance(layer, TRANSPOSED):  # [in, out / groups, ...]
+            values = values.unflatten(0, (layer.groups, -1)).transpose(1, 2).flatten(0, 1)
+        parts.append(values.reshape(len(values), -1))
     return torch.cat(parts, 1)
 
 
 def scaled(rows: Tensor, tolerance: float, least: float = 0.0) -> Tensor:
-    """The rows in units of the tolerance, which is a part of the largest value."""
+    """Divide by the tolerance, a fraction of the largest absolute value or, if larger, `least`."""
     largest = max(rows.abs().max().item(), least)
     return rows / (largest * tolerance) if largest > 0 else rows
 
 
-def number_alike(rows: Tensor) -> int:
-    """How many rows [n, d] differ by at most 1 in each element from another one.
+def count_identical(rows: Tensor) -> int:
+    """Count the rows [n, d] that differ from another one by at most 1 in each element.
 
-    Rows that are alike lie side by side when sorted by their product with a vector.
+    Sorting by the product with a random vector makes such rows neighbours.
     """
     if len(rows) < 2:
         return 0

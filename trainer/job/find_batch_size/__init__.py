@@ -1,4 +1,4 @@
-"""The largest batch that fits, and throughput by size."""
+"""Batch-size finder: the largest batch that fits, and speed by size."""
 
 from trainer.job.find_batch_size.job import FindBatchSize
 

@@ -1,4 +1,4 @@
-"""The largest batch that fits, and how fast each size is."""
+"""Batch-size finder: the largest batch that fits in memory, and the speed of each size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ from trainer.core.plan import Plan
 from trainer.core.ranges import within
 from trainer.core.seed import Purpose, StepId, generator
 from trainer.job.base import Job
-from trainer.job.find_batch_size.sizes import KNEE, Size, cells, knee, picture, predicted, write
+from trainer.job.find_batch_size.sizes import (
+    KNEE,
+    Size,
+    cells,
+    knee,
+    picture,
+    predicted_memory,
+    write_csv,
+)
 from trainer.report.console import table
 from trainer.run import memory
 from trainer.training.rollback import forget, rolled_back
@@ -27,19 +35,19 @@ if TYPE_CHECKING:
     from trainer.storage.run_folder import RunFolder
     from trainer.training.fit import Fit
 
-SHORTEST, LONGEST = 0.5, 5.0  # seconds that a size is timed, within a step of it
-NEAR = 8  # the search ends within an eighth of the largest that fits
+SHORTEST, LONGEST = 0.5, 5.0  # seconds of timing per size, to within a step
+NEAR = 8  # the bisection ends within 1/8 of the largest size that fits
 
 
 class FindBatchSize(Job):
-    """Takes some of the run's own train steps at each size, doubling from `start` on.
+    """Times the run's own train steps at batch sizes that double from `start`.
 
-    The first size that does not fit ends the doubling; the largest that does is found by bisection.
-    On a GPU a size does not fit when it runs out of memory. On the CPU, and where `memory_gb` is
-    given, a size is not tried if its memory, extrapolated linearly from the two before, exceeds the
-    limit. The steps are those of an epoch in which mining is active, at learning rate 0; model and
-    optimizer end as they began. The suggestion is the knee: the smallest size with 95 % of the best
-    speed. Writes `find_batch_size.csv` and a PNG.
+    After the first size that does not fit, the largest that does is found by bisection. On a GPU, a
+    size does not fit if it runs out of memory. On the CPU, and if `memory_gb` is set, a size is not
+    tried if the memory extrapolated from the two largest so far exceeds the limit. The steps are
+    those of an epoch in which mining is active, at learning rate 0; model and optimizer are
+    restored. The suggestion is the knee: the smallest size with 95 % of the best speed. Writes
+    `find_batch_size.csv` and `find_batch_size.png`.
     """
 
     needs_data = True
@@ -69,23 +77,23 @@ class FindBatchSize(Job):
     def __call__(
         self, *, fit: Fit, thaws: bool, device: torch.device, folder: RunFolder, console: Console
     ) -> dict[str, Any]:
-        """Try the sizes, then suggest one."""
+        """Measure the sizes, then suggest one."""
         with rolled_back(fit):
             if thaws:
-                fit.freeze(math.inf)  # the most memory that the run will need
+                fit.freeze(math.inf)  # unfrozen, the run needs most memory
             sizes, limit = self.search(fit, device, console)
         pixels = picture(sizes)
         Image.fromarray(pixels).save(folder.path / "find_batch_size.png")
         fit.reporter.log.show("image", "find_batch_size", pixels, 0)
-        write(folder.path / "find_batch_size.csv", sizes)
+        write_csv(folder.path / "find_batch_size.csv", sizes)
         result = conclude(console, sizes, limit)
         console.say(f"run folder    {folder.path}")
         return result
 
     def search(self, fit: Fit, device: torch.device, console: Console) -> tuple[list[Size], str]:
-        """The measurements in ascending order of size, and what limits the largest."""
+        """Measure sizes. Returns them in ascending order, and what limits the largest."""
         for group in fit.optimizer.param_groups:
-            group["lr"] = 0.0  # an update costs the same, and one size's steps affect no other's
+            group["lr"] = 0.0  # costs the same, and keeps the weights for the next size
         rows = fit.planner.sampler.rows(fit.data.train, generator(fit.seed, Purpose.PLAN, 0))
         epoch = len(rows[0])
         largest = min(epoch, self.largest or epoch)
@@ -94,7 +102,7 @@ class FindBatchSize(Job):
         sizes: list[Size] = []
 
         def fits(rows: int) -> bool:
-            within_budget = predicted(rows, sizes, before) - before <= budget
+            within_budget = predicted_memory(rows, sizes, before) - before <= budget
             size = self.attempt(fit, device, rows) if within_budget else None
             if size is not None:
                 sizes.append(size)
@@ -102,41 +110,41 @@ class FindBatchSize(Job):
             return size is not None
 
         console.start(largest, 0)
-        found = largest_fitting(fits, min(self.start, largest), largest)
+        fitting = largest_fitting(fits, min(self.start, largest), largest)
         console.stop()
-        if not found:
+        if not fitting:
             raise OutOfMemoryError(
-                f"job.start={self.start} does not fit into the memory of {device}; lower it, "
+                f"job.start={self.start} does not fit in the memory of {device}; lower it, "
                 "or raise accumulate"
             )
-        if found < largest:
+        if fitting < largest:
             return sizes, "memory"
-        return sizes, "job.largest" if found < epoch else "the rows of an epoch"
+        return sizes, "job.largest" if fitting < epoch else "the rows of an epoch"
 
     def budget(self, device: torch.device) -> float:
-        """The bytes that the steps may take."""
+        """Return the bytes that the steps may use."""
         if self.memory_gb is not None:
             return self.memory_gb * 1e9
         return memory.available() / 2 if device.type == "cpu" else math.inf
 
     def attempt(self, fit: Fit, device: torch.device, rows: int) -> Size | None:
-        """Measure some steps at a size. Returns None where they run out of memory."""
+        """Measure a size. Returns None if it runs out of memory."""
         try:
             return self.measure(fit, device, rows)
         except (RuntimeError, MemoryError) as error:
             if not memory.is_full(error):
                 raise
-        # Only here is the traceback gone, and with it what the step referred to.
+        # Outside the handler the traceback no longer refers to the tensors of the step.
         fit.guard.reset_scaler(device)
         forget(fit)
         memory.free(device)
         return None
 
     def measure(self, fit: Fit, device: torch.device, rows: int) -> Size:
-        """Measure some steps at a size."""
+        """Time steps of a size for at least SHORTEST seconds and record their peak memory."""
         epoch = fit.miner.warmup_epochs
         planner = replace(fit.planner, batch_size=rows)
-        planner.refresh(epoch, lambda ids: torch.zeros(len(ids)))  # the order does not matter
+        planner.refresh(epoch, lambda ids: torch.zeros(len(ids)))  # any order will do
         plan = repeated(planner.plan(epoch), self.untimed + self.repeats)
         memory.reset_peak(device)
         seconds = self.timed(fit, device, plan)
@@ -148,7 +156,7 @@ class FindBatchSize(Job):
         return Size(rows, int(plan.bounds[1]) / median, median, memory.peak(device))
 
     def timed(self, fit: Fit, device: torch.device, plan: Plan) -> list[float]:
-        """Seconds of each of the plan's steps, without the untimed first ones."""
+        """Return the seconds of each step of the plan but the first `untimed`."""
         epoch, bounds = fit.miner.warmup_epochs, plan.bounds.tolist()
         seconds: list[float] = []
         since = time.perf_counter()
@@ -166,7 +174,7 @@ class FindBatchSize(Job):
 
 
 def largest_fitting(fits: Callable[[int], bool], start: int, largest: int) -> int:
-    """The largest size that fits, to within an eighth; 0 where `start` does not."""
+    """Find the largest size that fits, to within an eighth; 0 if `start` does not."""
     low, high = 0, start
     while fits(high):
         if high == largest:
@@ -179,7 +187,7 @@ def largest_fitting(fits: Callable[[int], bool], start: int, largest: int) -> in
 
 
 def repeated(plan: Plan, steps: int) -> Plan:
-    """A plan of `steps` steps, cycling through the fullest ones of `plan`."""
+    """Make a plan of `steps` steps that cycles through the fullest steps of `plan`."""
     widths = plan.bounds.diff()
     width = int(widths.max())
     full = (widths == width).nonzero()[:, 0]
@@ -188,21 +196,21 @@ def repeated(plan: Plan, steps: int) -> Plan:
 
 
 def wait(device: torch.device) -> None:
-    """Wait until the device has finished its queue."""
+    """Wait for the device to finish its queued work."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 
 
 def conclude(console: Console, sizes: list[Size], limit: str) -> dict[str, Any]:
-    """Show the sizes and the suggestion."""
-    columns = ["batch_size", "images/s", "ms a step", "peak memory, MiB"]
+    """Print and return the sizes and the suggestion."""
+    columns = ["batch_size", "images/s", "ms/step", "peak memory, MiB"]
     size, largest = knee(sizes).batch_size, sizes[-1].batch_size
     override = f"batch_size={size}"
     console.say(table("speed and memory by batch size", columns, cells(sizes)))
     console.say(f"largest       {largest}, limited by {limit}")
     console.say(f"knee          {size}: the smallest with {100 * KNEE:.0f} % of the best speed")
     console.say(
-        f"suggestion    {override}; it may need another learning rate: job=find_lr {override}"
+        f"suggestion    {override}; the learning rate may need to change: job=find_lr {override}"
     )
     return {
         "suggestion": size,

@@ -1,4 +1,4 @@
-"""Speed and peak memory by batch size, and what they say."""
+"""Speed and peak memory by batch size: knee, prediction, CSV and plot."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KNEE = 0.95  # of the best speed
 
 @dataclass(frozen=True)
 class Size:
-    """What some steps at a batch size showed."""
+    """Measured speed and memory of a batch size."""
 
     batch_size: int
     images_per_second: float
@@ -25,20 +25,20 @@ class Size:
 
 
 def knee(sizes: Sequence[Size]) -> Size:
-    """The smallest size with 95 % of the best speed."""
+    """Return the smallest size with 95 % of the best speed."""
     best = max(size.images_per_second for size in sizes)
     return next(size for size in sizes if size.images_per_second >= KNEE * best)
 
 
-def predicted(batch_size: int, sizes: Sequence[Size], before: int) -> float:
-    """Bytes at a size by the line through the last two sizes, or the first and none."""
+def predicted_memory(batch_size: int, sizes: Sequence[Size], before: int) -> float:
+    """Extrapolate peak memory in bytes from the last two sizes; `before` is that of size 0."""
     points = [(0, before), *((size.batch_size, size.memory_bytes) for size in sizes)][-2:]
     slope = max(0.0, (points[-1][1] - points[0][1]) / max(1, points[-1][0] - points[0][0]))
     return points[-1][1] + slope * (batch_size - points[-1][0])
 
 
 def cells(sizes: Sequence[Size]) -> list[list[str]]:
-    """A row for each size, as text."""
+    """Format the sizes as rows of the console table."""
     return [
         [
             str(size.batch_size),
@@ -50,15 +50,15 @@ def cells(sizes: Sequence[Size]) -> list[list[str]]:
     ]
 
 
-def write(path: Path, sizes: Sequence[Size]) -> None:
-    """A CSV file, a row for each size."""
+def write_csv(path: Path, sizes: Sequence[Size]) -> None:
+    """Write the sizes as CSV, a row each."""
     with path.open("w", newline="") as file:
         names = [field.name for field in fields(Size)]
         csv.writer(file).writerows([names, *map(astuple, sizes)])
 
 
 def picture(sizes: Sequence[Size]) -> np.ndarray:
-    """Speed, with its knee, and peak memory by size; uint8 [H, W, 3]."""
+    """Plot speed, its knee, and peak memory by size; uint8 [H, W, 3]."""
     numbers, best = [size.batch_size for size in sizes], knee(sizes)
     axes = new_axes("batch size", "images/s")
     axes.plot(numbers, [size.images_per_second for size in sizes], "o-")

@@ -1,4 +1,4 @@
-"""The learning-rate range test."""
+"""LR finder: the learning rate range test."""
 
 from trainer.job.find_lr.job import FindLr
 

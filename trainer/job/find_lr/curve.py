@@ -1,4 +1,4 @@
-"""The curve of a learning rate range test, and what it says."""
+"""Loss by learning rate: smoothing, divergence, minimum, CSV and plot."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import numpy as np
 
 from trainer.report.plots import new_axes, render
 
-FALL = 0.01  # of the first loss: less is no descent
-SHOWN = 12  # rows of the table
+FALL = 0.01  # least fall from the first loss, as a fraction, that counts
+SHOWN = 12  # rows of the console table
 
 
 class Curve:
-    """Losses by learning rate, and their moving mean: m ← βm + (1 − β)loss, m / (1 − βⁿ)."""
+    """Losses by learning rate, and their bias-corrected moving mean.
+
+    After n steps that is m / (1 − βⁿ), where each step sets m ← βm + (1 − β)·loss.
+    """
 
     def __init__(self, *, beta: float, diverge: float) -> None:
         self.beta = beta
@@ -25,7 +28,7 @@ class Curve:
         self.mean = 0.0
 
     def add(self, lr: float, loss: float) -> None:
-        """The loss after a step at a rate."""
+        """Add the loss after a step at rate `lr`."""
         self.lrs.append(lr)
         self.losses.append(loss)
         self.mean = self.beta * self.mean + (1 - self.beta) * loss
@@ -33,40 +36,40 @@ class Curve:
 
     @property
     def diverged(self) -> bool:
-        """Whether the smoothed loss is `diverge` times its lowest, which may be negative."""
+        """Whether the smoothed loss is above its minimum by (diverge − 1) times its magnitude."""
         best = min(self.smoothed)
         return self.smoothed[-1] > best + (self.diverge - 1) * abs(best)
 
     def lowest(self) -> int | None:
-        """Where the smoothed loss is lowest; None where it never fell."""
+        """Return the step of the lowest smoothed loss, None if it never fell by 1 %."""
         if not self.smoothed:
             return None
         first, best = self.smoothed[0], min(self.smoothed)
         return self.smoothed.index(best) if first - best > FALL * abs(first) else None
 
     def steepest(self) -> int | None:
-        """Where the smoothed loss falls most in a step, before it is lowest."""
+        """Return the step of the steepest fall up to the minimum, None if there is no minimum."""
         lowest = self.lowest()
         if lowest is None:
             return None
         return int(np.gradient(self.smoothed)[: lowest + 1].argmin())
 
     def rows(self) -> list[list[str]]:
-        """Some of it as text, evenly, the last among them."""
-        places = np.linspace(0, len(self.lrs) - 1, min(SHOWN, len(self.lrs))).round().astype(int)
+        """Format up to 12 evenly spaced steps, including the last, for the console table."""
+        steps = np.linspace(0, len(self.lrs) - 1, min(SHOWN, len(self.lrs))).round().astype(int)
         return [
             [f"{self.lrs[i]:.2g}", f"{self.losses[i]:.4f}", f"{self.smoothed[i]:.4f}"]
-            for i in places
+            for i in steps
         ]
 
     def write(self, path: Path) -> None:
-        """A CSV file, a row for each step."""
+        """Write the curve as CSV, a row per step."""
         rows = zip(self.lrs, self.losses, self.smoothed, strict=True)
         with path.open("w", newline="") as file:
             csv.writer(file).writerows([("lr", "loss", "smoothed"), *rows])
 
     def picture(self, *, log_scale: bool) -> np.ndarray:
-        """Both losses, and the rates that they speak for; uint8 [H, W, 3]."""
+        """Plot both losses with the lowest and steepest points; uint8 [H, W, 3]."""
         axes = new_axes("learning rate", "loss")
         axes.plot(self.lrs, self.losses, color="0.75", label="loss")
         axes.plot(self.lrs, self.smoothed, label="smoothed")
@@ -74,7 +77,7 @@ class Curve:
             if at is not None:
                 axes.plot(self.lrs[at], self.smoothed[at], "o", label=f"{name}: {self.lrs[at]:.2g}")
         fall = self.losses[0] - min(self.losses) if self.losses else 0
-        if fall > 0:  # where it diverged goes off the picture, or there is nothing else to see
+        if fall > 0:  # cut off the divergence, which would dwarf the rest
             axes.set_ylim(min(self.losses) - fall / 10, self.losses[0] + fall / 2)
         axes.set_xscale("log" if log_scale else "linear")
         axes.grid(alpha=0.3)

@@ -34,17 +34,17 @@ if TYPE_CHECKING:
     from trainer.training.fit import Fit
 
 Mode = Literal["exponential", "linear"]
-MARGIN = 10  # the suggestion is so many times smaller than the rate of the lowest loss
+MARGIN = 10  # the rate of the lowest loss is divided by this
 
 
 class FindLr(Job):
     """Takes the run's own train steps at a learning rate that rises from `start` to `end`.
 
-    After each step the loss is measured on a fixed part of the validation split (of the training
-    split where there is none), at most `eval_batch_size` examples, in eval mode; only BatchNorm
-    uses the batch's statistics, as its running ones have yet to settle. The suggestion is a tenth
-    of the rate at the lowest smoothed loss. Model and optimizer end as they began. Writes
-    `find_lr.csv` and `find_lr.png`.
+    After each step the loss is measured on up to `eval_batch_size` fixed examples of the validation
+    split, or of the training split if there is none. The model is then in eval mode, except that
+    BatchNorm uses batch statistics, as its running ones lag behind. The suggestion is a tenth of
+    the rate at the lowest smoothed loss. Model and optimizer are restored. Writes `find_lr.csv` and
+    `find_lr.png`.
     """
 
     needs_data = True
@@ -72,7 +72,7 @@ class FindLr(Job):
     def __call__(
         self, *, fit: Fit, eval_batch_size: int, folder: RunFolder, console: Console
     ) -> dict[str, Any]:
-        """Raise the rate, then suggest one."""
+        """Run the test, then suggest a rate."""
         with rolled_back(fit):
             ended = self.climb(fit, eval_batch_size, console)
         pixels = self.curve.picture(log_scale=self.ramp.mode == "exponential")
@@ -85,7 +85,7 @@ class FindLr(Job):
         return result
 
     def climb(self, fit: Fit, eval_batch_size: int, console: Console) -> str:
-        """Take step after step at a higher rate. Returns what ended it."""
+        """Take steps at rising rates. Returns why they ended."""
         ramp = self.ramp
         rate = LearningRate(ramp, NoWarmup(), base_lr(fit.optimizer), Clock(1, ramp.steps))
         measure = loss_of(fit, eval_batch_size)
@@ -110,7 +110,7 @@ class FindLr(Job):
         return "the end of the range"
 
     def conclude(self, console: Console, split: str, ended: str) -> dict[str, Any]:
-        """Show the curve, and the rates that it suggests."""
+        """Print and return the curve and the suggested rate."""
         curve, say = self.curve, console.say
         say(table(f"learning rate and loss on {split}", ["lr", "loss", "smoothed"], curve.rows()))
         say(f"ended at      lr {curve.lrs[-1]:.2g}: {ended}" if curve.lrs else f"ended: {ended}")
@@ -122,7 +122,7 @@ class FindLr(Job):
                 "no suggestion: the loss never fell by 1 %; try another job.start or job.end"
             )
         else:
-            say(f"lowest        lr {curve.lrs[lowest]:.2g}: a tenth of it is {suggestion:g}")
+            say(f"lowest        lr {curve.lrs[lowest]:.2g}; a tenth of it is {suggestion:g}")
             say(f"steepest      lr {curve.lrs[steepest]:.2g}")
             if lowest == len(curve.lrs) - 1:
                 console.warn("the loss was still falling at the end; raise job.end")
@@ -139,7 +139,7 @@ class FindLr(Job):
 
 
 class Ramp(Schedule):
-    """The rate of step t of n: start·(end/start)^(t/(n − 1)), or `linear` from start to end."""
+    """Rate of step t of n: start·(end/start)^(t/(n − 1)), or linear from start to end."""
 
     def __init__(self, start: float, end: float, steps: int, mode: Mode) -> None:
         self.start = start
@@ -148,7 +148,7 @@ class Ramp(Schedule):
         self.mode = mode
 
     def lr(self, t: float, base: float) -> float:
-        """The rate at step t; the optimizer's own rate `base` plays no part."""
+        """Return the rate at step t; the optimizer's own rate `base` is ignored."""
         share = t / (self.steps - 1)
         if self.mode == "linear":
             return self.start + (self.end - self.start) * share
@@ -156,7 +156,7 @@ class Ramp(Schedule):
 
 
 def batches(fit: Fit, steps: int) -> Iterator[tuple[Batch, StepId, int]]:
-    """The batches of the run's first steps, with their step ids and first rows."""
+    """Yield the batches of the run's first steps, with their step ids and first rows."""
     epoch = step = 0
     while step < steps:
         fit.planner.refresh(epoch, fit.scan)
@@ -169,9 +169,9 @@ def batches(fit: Fit, steps: int) -> Iterator[tuple[Batch, StepId, int]]:
 
 
 def loss_of(fit: Fit, eval_batch_size: int) -> Callable[[], float]:
-    """What measures the current model's loss on a fixed part of the validation split."""
-    held_out = len(fit.data.val) > 0
-    split, feed = (fit.data.val, fit.val_feed) if held_out else (fit.data.train, fit.train_feed)
+    """Return a function that measures the loss on fixed examples of val, or else of train."""
+    has_val = len(fit.data.val) > 0
+    split, feed = (fit.data.val, fit.val_feed) if has_val else (fit.data.train, fit.train_feed)
     number = min(eval_batch_size, len(split))
     ids = split.ids[torch.arange(number) * len(split) // number]
     batch = next(iter(feed.batches(Plan.of(ids, number))))
@@ -188,9 +188,9 @@ def loss_of(fit: Fit, eval_batch_size: int) -> Callable[[], float]:
 
 @contextmanager
 def batch_statistics(model: nn.Module) -> Iterator[None]:
-    """The model in eval mode, but BatchNorm uses the batch's statistics and updates none.
+    """Put the model in eval mode, but let BatchNorm use batch statistics without updating any.
 
-    Modules already in eval mode, frozen ones, keep using their own.
+    BatchNorm modules already in eval mode, being frozen, keep using their running statistics.
     """
     modes = [(module, module.training) for module in model.modules()]
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
@@ -208,5 +208,5 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
 
 
 def rounded(lr: float) -> float:
-    """Rounded to two significant digits."""
+    """Round to two significant digits."""
     return float(f"{lr:.2g}")

@@ -1,4 +1,4 @@
-"""What a run would see, before it runs."""
+"""Preview of a run's learning rate and inputs, without training."""
 
 from trainer.job.preview.job import Preview
 

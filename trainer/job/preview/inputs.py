@@ -1,7 +1,7 @@
-"""What a run would train on: its first images with their targets, and the class counts.
+"""The first images that a run would train on, with their targets, and the class counts.
 
-`inputs.png` shows the images augmented and mixed, with class labels and shares below. Masks are
-drawn over their images, a colour for each class; a target image is shown beside its input.
+`inputs.png` shows the images after augmentation and mixing, with labels and shares below. A mask is
+overlaid on its image, with a colour per class; a target image is shown next to its input.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
 NUMBER = 32  # pictures in the grid
 OPACITY = 0.6  # of a mask over its image
-TURN = 0.618034  # of the circle of hues from one class to the next: the golden section
-SHADES = (0.9, 1.0), (0.9, 0.65), (0.45, 1.0)  # saturation and value of the classes in turn
-IGNORED = 128  # the grey of pixels that have no class
-SWATCH = 120  # pixels of a class in the legend
-COUNTED_AT_ONCE = 1000  # masks
+TURN = 0.618034  # golden ratio: step on the hue circle from class to class
+SHADES = (0.9, 1.0), (0.9, 0.65), (0.45, 1.0)  # saturation and value, cycled through
+IGNORED = 128  # grey level of pixels without a class
+SWATCH = 120  # width in pixels of a legend entry
+COUNTED_AT_ONCE = 1000  # masks per chunk
 
 
 def write_inputs(folder: Path, inputs: Inputs, plan: Plan) -> None:
-    """Write `inputs.png` and `inputs.csv`: the first images as the model sees them."""
+    """Write the first batch as `inputs.png` and `inputs.csv`."""
     batch = first_batch(inputs, plan)
     target = inputs.data.target
     batch = batch.rows(slice(NUMBER // 2 if target in ("mask", "image") else NUMBER))
@@ -60,7 +60,7 @@ def write_inputs(folder: Path, inputs: Inputs, plan: Plan) -> None:
 
 
 def first_batch(inputs: Inputs, plan: Plan) -> Batch:
-    """The first batch of the first epoch, augmented and mixed, pixels in [0, 1]."""
+    """Return the first batch of the first epoch, augmented and mixed, pixels in [0, 1]."""
     batch = next(iter(inputs.open_feed(inputs.data.train).batches(plan)))
     images = Forward.unit(batch.images)
     draws = ExampleRandom(inputs.seed, 0, torch.arange(len(images)), images.device)
@@ -77,46 +77,46 @@ def first_batch(inputs: Inputs, plan: Plan) -> Batch:
 
 
 def bytes_of(images: Tensor) -> np.ndarray:
-    """Images [N, C, H, W] in [0, 1] as uint8 [N, 3, H, W]."""
+    """Convert images [N, C, H, W] in [0, 1] to uint8 [N, 3, H, W]."""
     pixels = images.detach().cpu().clamp(0, 1).mul(255).round().byte()
     return (pixels if pixels.shape[1] == 3 else pixels[:, :1].expand(-1, 3, -1, -1)).numpy()
 
 
 def captions_of(batch: Batch, names: tuple[str, ...]) -> list[list[str]]:
-    """Lines for each image: its classes with their shares, or its numbers, and its own share."""
+    """Lines below each image: classes with their shares; or target values and its own share."""
     captions = []
     for labels, shares in zip(batch.labels, batch.shares.tolist(), strict=True):
-        own = [] if shares[0] == 1 else [f"its own: {shares[0]:.0%}"]
+        own_share = [] if shares[0] == 1 else [f"own share: {shares[0]:.0%}"]
         if labels.ndim == 1 and not labels.is_floating_point():
             parts = zip(labels.tolist(), shares, strict=True)
             captions.append([f"{names[y]}: {share:.0%}" for y, share in parts if share > 0])
         elif labels.ndim <= 2:
             values = [f"{value:.2f}" for value in labels.flatten().tolist()[:4]]
-            captions.append([" ".join(values[:2]), " ".join(values[2:]), *own])
+            captions.append([" ".join(values[:2]), " ".join(values[2:]), *own_share])
         else:
-            captions.append(own)
+            captions.append(own_share)
     return captions
 
 
 def pairs(
     images: np.ndarray, others: np.ndarray, captions: list[list[str]]
 ) -> tuple[np.ndarray, list[list[str]]]:
-    """Interleave images [N, 3, H, W] with `others`; the captions stay with the images."""
+    """Interleave images [N, 3, H, W] with `others` [N, 3, H, W], which get empty captions."""
     both = np.stack([images, others], 1).reshape(-1, *images.shape[1:])
     return both, [lines for caption in captions for lines in (caption, [])]
 
 
 def palette(names: tuple[str, ...]) -> np.ndarray:
-    """A colour for each class, uint8 [C, 3]; a first class `background` is black."""
-    colours = [hsv_to_rgb(i * TURN % 1, *SHADES[i % len(SHADES)]) for i in range(len(names))]
-    made = np.round(np.array(colours) * 255).astype(np.uint8)
+    """Choose a colour per class, uint8 [C, 3]; black if the first is `background`."""
+    rgb = [hsv_to_rgb(i * TURN % 1, *SHADES[i % len(SHADES)]) for i in range(len(names))]
+    colours = np.round(np.array(rgb) * 255).astype(np.uint8)
     if names[0] == "background":
-        made[0] = 0
-    return made
+        colours[0] = 0
+    return colours
 
 
 def overlay(images: np.ndarray, masks: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Draw masks [N, H, W] over images uint8 [N, 3, H, W]; pixels without a class are grey."""
+    """Overlay masks [N, H, W] on images uint8 [N, 3, H, W]; pixels without a class are grey."""
     known = masks < len(colours)
     tint = colours[np.where(known, masks, 0)].transpose(0, 3, 1, 2)
     mixed = (1 - OPACITY) * images + OPACITY * tint
@@ -124,7 +124,7 @@ def overlay(images: np.ndarray, masks: np.ndarray, colours: np.ndarray) -> np.nd
 
 
 def legend(names: tuple[str, ...], colours: np.ndarray, cells: int) -> np.ndarray:
-    """The legend of class colours, as wide as a sheet of `cells` thumbnails; uint8 [H, W, 3]."""
+    """Draw the class colours, as wide as a sheet of `cells` thumbnails; uint8 [H, W, 3]."""
     width = min(COLUMNS, cells) * 100
     columns = max(1, width // SWATCH)
     entries = [*zip(names, colours.tolist(), strict=True), ("no class", [IGNORED] * 3)]
@@ -134,15 +134,15 @@ def legend(names: tuple[str, ...], colours: np.ndarray, cells: int) -> np.ndarra
     for i, (name, colour) in enumerate(entries):
         left, top = i % columns * SWATCH + 4, i // columns * (LINE + 4) + 2
         draw.rectangle((left, top, left + LINE, top + LINE), fill=tuple(colour), outline="black")
-        text = name[:15].encode("latin-1", "replace").decode("latin-1")  # PIL's own font
+        text = name[:15].encode("latin-1", "replace").decode("latin-1")  # PIL's default font
         draw.text((left + LINE + 4, top), text, fill="black")
     return np.asarray(sheet)
 
 
 def write_table(path: Path, batch: Batch, names: tuple[str, ...]) -> None:
-    """Write a line for each part of each image: label, share, dataset id.
+    """Write a row per image and mixed example: label, share, dataset id.
 
-    The label of a mask is the classes in it, that of a vector its numbers; an image has none.
+    The label of a mask lists its classes, that of a vector its values; a target image has none.
     """
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -154,7 +154,7 @@ def write_table(path: Path, batch: Batch, names: tuple[str, ...]) -> None:
 
 
 def described(label: Tensor, names: tuple[str, ...]) -> str:
-    """A label in words."""
+    """Format a label: class names, or the values of a vector; empty for a target image."""
     if label.ndim == 3:
         return ""
     if label.is_floating_point():
@@ -163,7 +163,7 @@ def described(label: Tensor, names: tuple[str, ...]) -> str:
 
 
 def write_counts(folder: Path, data: Data, plan: Plan) -> None:
-    """Write `classes.csv`: examples (of masks: pixels) per class in the split and in an epoch."""
+    """Write `classes.csv`: examples, or pixels of masks, per class in the split and per epoch."""
     labels, names = data.train.labels, data.classes
     if not names:
         return
@@ -181,7 +181,7 @@ def write_counts(folder: Path, data: Data, plan: Plan) -> None:
 
 
 def pixel_counts(ids: Tensor, masks: Tensor, classes: int) -> Tensor:
-    """Pixels [C] of each class in the masks [M, H, W] of the rows ids [R]."""
+    """Count the pixels [C] of each class in the masks [M, H, W] of rows with ids [R]."""
     counts = torch.zeros(classes, dtype=torch.int64)
     for part in ids.split(COUNTED_AT_ONCE):
         counts += masks[part].flatten().bincount(minlength=classes)[:classes]

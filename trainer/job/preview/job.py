@@ -1,4 +1,4 @@
-"""What a run would do, without training: learning rate, inputs, class counts."""
+"""Preview of a run without training: learning rate, inputs, class counts."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from trainer.core.ranges import within
 from trainer.job.base import Job
 from trainer.job.preview.inputs import write_counts, write_inputs
 from trainer.optimizer.shared.groups import base_lr
+from trainer.report.plots import new_figure
 from trainer.training.learning_rate import LearningRate
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 
 
 class Preview(Job):
-    """Shows the learning rate and, unless `steps` gives the length without data, the inputs.
+    """Writes the learning rate and, unless `steps` is set, the first inputs and the class counts.
 
-    `steps` is the job's, otherwise the run's; without data an epoch is `steps / epochs`. Writes
-    `lr.csv`, `lr.png`, `inputs.png` (augmented and mixed images, their shares in `inputs.csv`) and,
-    for class labels, `classes.csv`.
+    `steps` defaults to the run's. If either is set, no data set is opened and an epoch is taken to
+    be `steps / epochs`. Writes `lr.csv` and `lr.png`; from the data `inputs.png` (augmented and
+    mixed images), `inputs.csv` (their labels and shares) and, if there are classes, `classes.csv`.
     """
 
     def __init__(self, *, steps: int | None = None) -> None:
@@ -55,15 +56,15 @@ class Preview(Job):
         folder: RunFolder,
         console: Console,
     ) -> dict[str, Any]:
-        """Preview the learning rate, then the data."""
+        """Preview the learning rate and, if no steps are set, the data."""
         steps, epochs = self.steps or steps, most_epochs
         optimizer = plain_optimizer(skip_init(nn.Linear, 2, 2))
         curve = partial(rates_of, schedule, warmup, base_lr(optimizer), console)
         if steps is None:
             data = inputs()
             plan, full = data.planner.plan(0), data.full_steps
-            own = full / plan.steps  # steps of a full epoch that one of the sampler's is worth
-            times = [epoch * full + i * own for epoch in range(epochs) for i in range(plan.steps)]
+            scale = full / plan.steps  # a sampler may change the number of steps per epoch
+            times = [epoch * full + i * scale for epoch in range(epochs) for i in range(plan.steps)]
             rates = curve(Clock(full, epochs * full), times)
             write_inputs(folder.path, data, plan)
             write_counts(folder.path, data.data, plan)
@@ -82,25 +83,23 @@ def rates_of(
     clock: Clock,
     times: Iterable[float],
 ) -> list[float]:
-    """The learning rate at each of the `times`, which are steps of the schedule's clock."""
+    """Return the learning rate at each of `times`, in steps of the clock."""
     rate = LearningRate(schedule, warmup, base, clock)
     if math.isinf(warmup.length):
-        console.warn("the curve is the warmup's: the training error or warmup.steps ends it")
+        console.warn(
+            "the curve shows only the warmup, which ends by the training error or warmup.steps"
+        )
     elif schedule.needs_val:
-        console.warn("the curve is flat: only the metrics of a run lower the rate")
+        console.warn("the curve is flat: the schedule lowers the rate by metrics of the run")
     return [rate.lr(t) for t in times]
 
 
 def write_curve(folder: Path, rates: list[float]) -> None:
-    """`lr.csv`, a row for each step, and `lr.png`."""
+    """Write `lr.csv`, a row per step, and `lr.png`."""
     with (folder / "lr.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("step", "lr"), *enumerate(rates)])
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8, 4)
     axes = figure.add_subplot(xlabel="step", ylabel="learning rate")
     axes.plot(rates)
     axes.grid(alpha=0.3)
-    figure.savefig(folder / "lr.png", dpi=120)
+    figure.savefig(folder / "lr.png")

@@ -1,4 +1,4 @@
-"""A dry run of the configured training, with a verdict."""
+"""Dry run of the configured training, with a verdict."""
 
 from trainer.job.trial.job import Trial
 

@@ -1,4 +1,4 @@
-"""A dry run: finds in seconds what would go wrong in a long run."""
+"""Dry run: finds in seconds what would go wrong in a long run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.core.ranges import within
 from trainer.job.base import Job
+from trainer.job.trial.counted_miner import CountedMiner
 from trainer.job.trial.first_steps import (
     Check,
-    CountedMiner,
     FirstSteps,
     Subject,
     check_labels,
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
     from trainer.training.evaluate import Evaluator
     from trainer.training.fit import Fit
 
-UNITS = ("", "k", "M", "G", "T", "P")  # of 1000 each
+PREFIXES = ("", "k", "M", "G", "T", "P")  # of 1000 each
 
 
 class Trial(Job):
-    """Runs a few batches through everything and says whether a long run is worth its time.
+    """Runs a few batches through every component and decides whether the set-up can train.
 
-    The model must overfit `overfit` examples in `overfit_steps`, and then do better than chance on
-    other examples, if need be after training on `generalise` of them for at most
-    `generalise_steps`. The test split is not read.
+    The model must overfit `overfit` examples within `overfit_steps` and then beat chance on other
+    examples, if necessary after training on `generalise` examples for at most `generalise_steps`.
+    The test split is not read.
     """
 
     needs_data = True
@@ -91,10 +91,10 @@ class Trial(Job):
         poll: Callable[[], None],
         console: Console,
     ) -> dict[str, Any]:
-        """Check, measure, and end with a verdict."""
+        """Run the checks, measure the speed, print and return the verdict."""
         counted = CountedMiner(miner)
         fit = assemble(miner=counted, tolerant=True)
-        of = Subject(
+        subject = Subject(
             model,
             copy.deepcopy(model.state_dict()),
             data,
@@ -108,54 +108,54 @@ class Trial(Job):
             poll,
             assemble_step,
         )
-        checks = [check_start(of), check_labels(of)]
-        checks += FirstSteps(of, fit, counted, self.batches).checks()
-        of.reset()
+        checks = [check_start(subject), check_labels(subject)]
+        checks += FirstSteps(subject, fit, counted, self.batches).checks()
+        subject.reset()
         speed = measure(fit, self.batches, sample(1), device, precision)
-        of.reset()
+        subject.reset()
         if all(check.passed for check in checks):
-            checks += self.check_learning(of)
+            checks += self.check_learning(subject)
         return conclude(console, checks, speed, memory.peak(device))
 
-    def check_learning(self, of: Subject) -> list[Check]:
-        """Whether the model can overfit and, if so, whether it generalises."""
-        few = evenly(of.data.train, self.overfit)
-        check = check_overfit(of, few, self.overfit_steps)
+    def check_learning(self, subject: Subject) -> list[Check]:
+        """Check that the model can overfit and, if so, that it generalises."""
+        few = evenly(subject.data.train, self.overfit)
+        check = check_overfit(subject, few, self.overfit_steps)
         if not check.passed:
             return [check]
-        return [check, check_generalises(of, few, self.generalise, self.generalise_steps)]
+        return [check, check_generalises(subject, few, self.generalise, self.generalise_steps)]
 
 
 def conclude(
     console: Console, checks: list[Check], speed: dict[str, float | None], memory: int
 ) -> dict[str, Any]:
-    """Show the findings and the verdict."""
+    """Print and return the results of the checks, the speed and the verdict."""
     rows = [[c.name, "passed" if c.passed else "FAILED", c.detail] for c in checks]
     rows += described(speed, memory)
     console.say(table("trial", ["check", "", "finding"], rows))
-    bad = [check.detail for check in checks if not check.passed]
-    verdict = f"not ready: {'; '.join(bad)}" if bad else "ready to train"
+    failures = [check.detail for check in checks if not check.passed]
+    verdict = f"not ready: {'; '.join(failures)}" if failures else "ready to train"
     console.say(f"verdict: {verdict}")
     return {"verdict": verdict, "checks": [asdict(check) for check in checks], **speed}
 
 
 def described(speed: dict[str, float | None], memory: int) -> list[list[str]]:
-    """The table's rows about speed and memory."""
-    images, epoch, total, own, reached, utilisation = speed.values()
-    used = "" if utilisation is None else f", {utilisation:.0%} of the card's peak"
+    """Format speed, time, memory and compute as rows of the table."""
+    images, epoch, total, per_image, per_second, utilisation = speed.values()
+    used = "" if utilisation is None else f", {utilisation:.0%} of the GPU's peak"
     return [
         ["speed", "", f"{images:,.0f} images/s"],
         ["time", "", f"{epoch:.1f} s per epoch"],
         ["whole run", "", f"{total:.0f} s"],
         ["peak memory", "", f"{memory / 2**20:,.0f} MiB"],
-        ["model", "", f"{scaled(own)}FLOP forward per image"],
-        ["compute", "", f"{scaled(reached)}FLOP/s{used}"],
+        ["model", "", f"{scaled(per_image)}FLOP forward per image"],
+        ["compute", "", f"{scaled(per_second)}FLOP/s{used}"],
     ]
 
 
 def scaled(value: float | None) -> str:
-    """A number with a unit's prefix: 3.1 M."""
+    """Format a number with an SI prefix, such as 3.1 M."""
     value, order = value or 0.0, 0
-    while value >= 1000 and order < len(UNITS) - 1:
+    while value >= 1000 and order < len(PREFIXES) - 1:
         value, order = value / 1000, order + 1
-    return f"{value:.3g} {UNITS[order]}"
+    return f"{value:.3g} {PREFIXES[order]}"

@@ -1,4 +1,4 @@
-"""Whether the model can overfit a few examples, and whether what it learns generalises."""
+"""Checks that the model can overfit a few examples and generalises to others."""
 
 from __future__ import annotations
 
@@ -17,83 +17,83 @@ from trainer.mining.none import NoMiner
 from trainer.mixer.none import NoMixer
 from trainer.optimizer.shared.groups import base_lr
 
-EASING = 20  # first steps, in which the learning rate rises to the optimizer's own
-PAUSE = 1.1  # times the steps taken at the last evaluation, after which the next one is
-RAISED, LOWERED = 10.0, 0.1  # times the rate: what is tried where it is too low or too high
-FALL = 0.1  # of the loss before: what it must fall by
-ASKED = 2000  # examples at most of each split that are asked
+WARMUP = 20  # steps in which the learning rate rises linearly to the optimizer's own
+PAUSE = 1.1  # factor between the numbers of steps at successive evaluations
+RAISED, LOWERED = 10.0, 0.1  # factors of the learning rate tried if it seems too low or too high
+FALL = 0.1  # fraction of the initial loss that counts as a fall
+MOST_EXAMPLES = 2000  # evaluated per split
 SHUFFLES = 30
-DEVIATIONS = 3.0  # of the value under shuffled targets, that make a difference
+DEVIATIONS = 3.0  # standard deviations above chance that count as better than chance
 ROUNDING = 1e-6
-LEAST_GAIN = 0.2  # of the gain on the training examples: what could be missed is no more
+LEAST_GAIN = 0.2  # fraction of the gain on training examples that must be detectable
 METRICS = {"class": "accuracy", "mask": "mean_iou", "vector": "r2", "image": "r2"}
 
 
 class Memorisation:
-    """Trains on a few examples, unaugmented, unmixed and unmined, for a limited number of steps.
+    """Trains for at most `max_steps` on a few examples, without augmentation, mixing or mining.
 
     The learning rate is the optimizer's own times `factor`. Non-finite steps are skipped.
     """
 
-    def __init__(self, of: Subject, few: Split, most: int, factor: float = 1.0) -> None:
-        self.of = of
-        self.made = of.new_step(
-            Clock(1, most), miner=NoMiner(), mixer=NoMixer(), augmentation=[], tolerant=True
+    def __init__(self, subject: Subject, few: Split, max_steps: int, factor: float = 1.0) -> None:
+        self.subject = subject
+        self.assembly = subject.new_step(
+            Clock(1, max_steps), miner=NoMiner(), mixer=NoMixer(), augmentation=[], tolerant=True
         )
-        optimizer = self.made.optimizer
+        optimizer = self.assembly.optimizer
         self.rates = [factor * group["lr"] for group in optimizer.param_groups]
         self.rate = f"optimizer.lr={factor * base_lr(optimizer):g}"
-        self.most = most
+        self.max_steps = max_steps
         self.taken = 0
-        rng = torch.Generator().manual_seed(of.seed)
-        order = torch.randperm(len(few), generator=rng)  # a batch of one class teaches nothing
+        rng = torch.Generator().manual_seed(subject.seed)
+        order = torch.randperm(len(few), generator=rng)  # no batches of a single class
         self.few = replace(few, ids=few.ids[order])
-        self.feed = of.open_feed(self.few)
+        self.feed = subject.open_feed(self.few)
 
     def epoch(self) -> None:
         """Train on each of the examples once."""
-        size = min(self.of.batch_size, len(self.few))
+        size = min(self.subject.batch_size, len(self.few))
         for batch in self.feed.batches(Plan.of(self.few.ids, size)):
-            part = min(1.0, (self.taken + 1) / EASING)
-            groups = self.made.optimizer.param_groups
+            ramp = min(1.0, (self.taken + 1) / WARMUP)
+            groups = self.assembly.optimizer.param_groups
             for group, rate in zip(groups, self.rates, strict=True):
-                group["lr"] = part * rate
-            self.made.step(batch, StepId(self.of.seed, 0, self.taken), 0)
+                group["lr"] = ramp * rate
+            self.assembly.step(batch, StepId(self.subject.seed, 0, self.taken), 0)
             self.taken += 1
-            self.of.poll()
-        self.made.meter.flush()
+            self.subject.poll()
+        self.assembly.meter.flush()
 
-    def judge(self) -> dict[str, float]:
-        """The metrics of the examples."""
-        return self.of.evaluator(self.feed, self.few, poll=self.of.poll).metrics
+    def metrics(self) -> dict[str, float]:
+        """Evaluate the model on the examples."""
+        return self.subject.evaluator(self.feed, self.few, poll=self.subject.poll).metrics
 
     def learn(self) -> tuple[dict[str, float], dict[str, float]]:
         """Train until the examples are memorised. Returns their metrics before and after."""
-        before = after = self.judge()
-        while not (self.over or self.of.task.learned(after)):
+        before = after = self.metrics()
+        while not (self.finished or self.subject.task.learned(after)):
             due = self.taken * PAUSE
-            while self.taken <= due and not self.over:
+            while self.taken <= due and not self.finished:
                 self.epoch()
-            after = self.judge()
+            after = self.metrics()
         return before, after
 
     @property
-    def over(self) -> bool:
-        """Whether all steps are taken."""
-        return self.taken >= self.most
+    def finished(self) -> bool:
+        """Whether all steps have been taken."""
+        return self.taken >= self.max_steps
 
 
-def check_overfit(of: Subject, few: Split, most: int) -> Check:
-    """Check that the model can memorise a few examples; if it does not, try another rate.
+def check_overfit(subject: Subject, few: Split, max_steps: int) -> Check:
+    """Check that the model can overfit a few examples; if not, try another learning rate.
 
-    A rate that learns, but too slowly for so few steps, passes.
+    Passes if the loss falls and ten times the learning rate would overfit them in time.
     """
-    first = Memorisation(of, few, most)
+    first = Memorisation(subject, few, max_steps)
     before, after = first.learn()
-    name = METRICS[of.data.target]
+    name = METRICS[subject.data.target]
     examples = f"{len(few)} training examples"
     text = f"{name} {after[name]:.3f} on {examples} after {first.taken} steps"
-    if of.task.learned(after):
+    if subject.task.learned(after):
         return Check("overfits", True, text)
     begin, end = before["loss"], after["loss"]
     if not end <= GROWTH * abs(begin):
@@ -105,77 +105,78 @@ def check_overfit(of: Subject, few: Split, most: int) -> Check:
     else:
         change = f"{begin:.3g} at first, {end:.3g} after {first.taken} steps"
         text = f"the loss does not fall on {examples}: {change}"
-    of.reset()
-    other = Memorisation(of, few, most, RAISED if falls else LOWERED)
-    learned = of.task.learned(other.learn()[1])
+    subject.reset()
+    other = Memorisation(subject, few, max_steps, RAISED if falls else LOWERED)
+    learned = subject.task.learned(other.learn()[1])
     if learned:
-        text = f"{text}; with {other.rate} they are learned in {other.taken} steps"
+        text = f"{text}; {other.rate} learns them in {other.taken} steps"
     else:
-        text = f"{text}; nor are they learned with {other.rate}"
+        text = f"{text}; {other.rate} does not learn them either"
     return Check("overfits", learned and falls, text)
 
 
 @dataclass(frozen=True)
 class Generalisation:
-    """A metric of a split, and the same with its targets shuffled among its examples."""
+    """A metric on a split, compared with its values when the targets are shuffled."""
 
     split: str
     metric: str
     value: float
-    chance: float  # the mean over shuffles
-    spread: float  # their deviation
-    sign: int  # -1 where a low value is a good one
+    chance: float  # mean over shuffles
+    spread: float  # standard deviation over shuffles
+    sign: int  # -1 if lower is better
 
     @property
     def gain(self) -> float:
-        """How much better than chance it is."""
+        """By how much the value is better than chance."""
         return self.sign * (self.value - self.chance)
 
     @property
     def varied(self) -> bool:
-        """Whether an example's target makes a difference beyond rounding."""
+        """Whether shuffling the targets changes the metric by more than rounding."""
         return self.spread > ROUNDING * abs(self.chance)
 
     @property
-    def known(self) -> bool:
-        """Whether it is clearly better than chance."""
+    def beats_chance(self) -> bool:
+        """Whether the value is significantly better than chance."""
         return self.varied and self.gain > DEVIATIONS * self.spread
 
     def would_show(self, gain: float) -> bool:
-        """Whether a gain of this size would have been detected."""
+        """Whether a gain of this size would have been significant."""
         return self.varied and (DEVIATIONS + 2) * self.spread < gain
 
-    def shown(self, value: float) -> str:
-        """A value as it is printed."""
+    def formatted(self, value: float) -> str:
+        """Format a value of the metric for messages."""
         return f"{value:.2f}" if self.sign > 0 else f"{value:.3g}"
 
     def __str__(self) -> str:
-        return f"{self.split} {self.metric} {self.shown(self.value)}"
+        return f"{self.split} {self.metric} {self.formatted(self.value)}"
 
 
 @torch.no_grad()
-def generalisation(of: Subject, split: Split, name: str) -> Generalisation | None:
-    """The model's metric on a split, against chance; None where the split is too small to tell.
+def generalisation(subject: Subject, split: Split, name: str) -> Generalisation | None:
+    """Compare the model's metric on a split with chance; None for fewer than two examples.
 
-    With shuffled targets the outputs carry no information about them: what is left is the result
-    of predicting each class, or value, as often as the model does.
+    Chance is the metric with shuffled targets, about which the outputs hold no information: the
+    result of predicting each class, or value, at random as often as the model does.
     """
-    size = min(ASKED, max(8, MOST_OUTPUTS // 4 // math.prod(of.task.shape(of.data))))
+    outputs_each = math.prod(subject.task.shape(subject.data))
+    size = min(MOST_EXAMPLES, max(8, MOST_OUTPUTS // 4 // outputs_each))
     some = evenly(split, size)
     if len(some) < 2:
         return None
-    feed = of.open_feed(some)
+    feed = subject.open_feed(some)
     passes = [
         (batch.labels[:, 0], outputs)
-        for batch, outputs in of.evaluator.passes(feed, some.ids, of.poll)
+        for batch, outputs in subject.evaluator.passes(feed, some.ids, subject.poll)
     ]
     labels, outputs = (torch.cat(part) for part in zip(*passes, strict=True))
-    metric, field = next(iter(of.task.tracked.items()))
+    metric, field = next(iter(subject.task.tracked.items()))
 
     def value(labels: Tensor) -> float:
-        return of.task.records(outputs, labels)[field].double().mean().item()
+        return subject.task.records(outputs, labels)[field].double().mean().item()
 
-    rng = torch.Generator().manual_seed(of.seed)
+    rng = torch.Generator().manual_seed(subject.seed)
     orders = [torch.randperm(len(some), generator=rng) for _ in range(SHUFFLES)]
     shuffled = torch.tensor(
         [value(labels[order.to(labels.device)]) for order in orders], dtype=torch.float64
@@ -185,50 +186,50 @@ def generalisation(of: Subject, split: Split, name: str) -> Generalisation | Non
     return Generalisation(name, metric, value(labels), mean, spread, sign)
 
 
-def check_generalises(of: Subject, learned: Split, number: int, most: int) -> Check:
-    """Check that what is learned carries over to other examples, of val and of training.
+def check_generalises(subject: Subject, learned: Split, number: int, max_steps: int) -> Check:
+    """Check that the model generalises to examples of val and unseen ones of the training split.
 
-    The model that memorised `learned` is evaluated first. Unless it is clearly better than chance,
-    the model is trained anew on `number` examples, and evaluated now and then.
+    The model that has overfitted `learned` is evaluated first. Unless it beats chance, it is reset
+    and trained on `number` examples, and evaluated after 1, 3, 7, 15, ... epochs.
     """
-    train = of.data.train
+    train = subject.data.train
     few = evenly(train, min(number, max(1, 3 * len(train) // 4)))
     seen = torch.isin(train.ids, torch.cat([few.ids, learned.ids]))
-    splits = {"val": of.data.val, "unseen training": replace(train, ids=train.ids[~seen])}
+    splits = {"val": subject.data.val, "unseen training": replace(train, ids=train.ids[~seen])}
 
-    def asked() -> list[Generalisation]:
-        answers = (generalisation(of, split, name) for name, split in splits.items())
-        return [answer for answer in answers if answer is not None]
+    def evaluate() -> list[Generalisation]:
+        results = (generalisation(subject, split, name) for name, split in splits.items())
+        return [result for result in results if result is not None]
 
-    answers = asked()
-    if all(answer.known for answer in answers):
-        return conclusion(answers, None)
-    of.reset()
-    training = Memorisation(of, few, most)
-    due = 1
-    while not (training.over or all(answer.known for answer in answers)):
-        for _ in range(due):
-            if not training.over:
+    results = evaluate()
+    if all(result.beats_chance for result in results):
+        return conclusion(results, None)
+    subject.reset()
+    training = Memorisation(subject, few, max_steps)
+    epochs = 1
+    while not (training.finished or all(result.beats_chance for result in results)):
+        for _ in range(epochs):
+            if not training.finished:
                 training.epoch()
-        if of.task.learned(training.judge()):
-            training.most = training.taken
-        answers, due = asked(), 2 * due
-    return conclusion(answers, generalisation(of, few, "training"))
+        if subject.task.learned(training.metrics()):
+            training.max_steps = training.taken
+        results, epochs = evaluate(), 2 * epochs
+    return conclusion(results, generalisation(subject, few, "training"))
 
 
-def conclusion(answers: list[Generalisation], own: Generalisation | None) -> Check:
-    """The finding from other examples' results and those of the training examples, `own`.
+def conclusion(results: list[Generalisation], training: Generalisation | None) -> Check:
+    """Decide from the results on other examples and, if evaluated, on the training examples.
 
-    Labels are wrong only where the training examples are above chance and the others, had they
-    been too, would have been detected.
+    Labels do not match the images if the training examples beat chance, others do not, and a gain
+    a fifth as large would have been significant on them.
     """
-    gain = LEAST_GAIN * own.gain if own is not None and own.known else 0.0
-    for answer in answers:
-        if not answer.known and answer.would_show(gain):
-            text = f"{answer} is chance ({answer.shown(answer.chance)}), {own}"
+    gain = LEAST_GAIN * training.gain if training is not None and training.beats_chance else 0.0
+    for result in results:
+        if not result.beats_chance and result.would_show(gain):
+            text = f"{result} is at chance ({result.formatted(result.chance)}), {training}"
             return Check("generalises", False, f"labels do not match the images: {text}")
-    results = "; ".join(f"{answer}, chance {answer.shown(answer.chance)}" for answer in answers)
-    if any(answer.known for answer in answers):
-        return Check("generalises", True, results)
-    results = f"{results}; {own}" if answers else "there are no other examples"
-    return Check("generalises", True, f"unknown, too few examples to tell: {results}")
+    texts = [f"{result}, chance {result.formatted(result.chance)}" for result in results]
+    if any(result.beats_chance for result in results):
+        return Check("generalises", True, "; ".join(texts))
+    text = "; ".join([*texts, str(training)]) if results else "there are no other examples"
+    return Check("generalises", True, f"unknown, too few examples to tell: {text}")

@@ -1,4 +1,4 @@
-"""How fast a run trains, how long it will take, and how much of the hardware it uses."""
+"""Speed of a run's train steps, the time the run will take, and hardware utilisation."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from trainer.core.seed import StepId
 if TYPE_CHECKING:
     from trainer.training.fit import Fit
 
-UNTIMED = 3  # first batches, slower than the rest
-BACKWARD = 2  # FLOPs of a backward pass over those of a forward pass
+UNTIMED = 3  # first batches, which are slower
+BACKWARD = 2  # FLOPs of a backward pass relative to a forward pass
 
 # Dense FLOP/s in bf16 and in TF32, from NVIDIA's data sheets, by `torch.cuda.get_device_name()`.
 PEAKS = {
@@ -38,11 +38,11 @@ PEAKS = {
 def measure(
     fit: Fit, batches: int, image: Tensor, device: torch.device, precision: str
 ) -> dict[str, float | None]:
-    """Images per second and FLOP/s of training steps at learning rate 0, and the run's time.
+    """Time train steps at learning rate 0: images/s, FLOP/s, and seconds per epoch and run.
 
-    `image` [1, C, H, W] is one input. FLOPs are those of matrix products and convolutions, a
-    multiplication and an addition counting as two. The utilisation is relative to the card's peak
-    at the run's precision, None where that is not known.
+    `image` [1, C, H, W] is one input. FLOPs are those of matrix products and convolutions; a
+    multiply-add counts as two. Utilisation is relative to the GPU's peak at the run's precision,
+    None if that is not known.
     """
     for group in fit.optimizer.param_groups:
         group["lr"] = 0.0
@@ -60,21 +60,21 @@ def measure(
     fit.step.norm.item()
     seconds = time.perf_counter() - since
     passes = cost.forward + BACKWARD * cost.backward - passes
-    epoch = len(plan) * seconds / rows + time_of_validation(fit)
-    own = flops(fit, image.to(device))
-    reached, most = own * passes / seconds, peak(device, precision)
+    epoch = len(plan) * seconds / rows + validation_seconds(fit)
+    per_image = flops(fit, image.to(device))
+    per_second, most = per_image * passes / seconds, peak(device, precision)
     return {
         "images_per_second": rows / seconds,
         "epoch_seconds": epoch,
         "total_seconds": epoch * fit.clock.total / fit.clock.steps_per_epoch,
-        "flops_per_image": own,
-        "flops_per_second": reached,
-        "utilisation": None if most is None else reached / most,
+        "flops_per_image": per_image,
+        "flops_per_second": per_second,
+        "utilisation": None if most is None else per_second / most,
     }
 
 
-def time_of_validation(fit: Fit) -> float:
-    """Seconds that the validation split takes."""
+def validation_seconds(fit: Fit) -> float:
+    """Time an evaluation of the validation split."""
     since = time.perf_counter()
     if len(fit.data.val):
         fit.evaluator(fit.val_feed, fit.data.val, poll=fit.signals.check)
@@ -82,14 +82,14 @@ def time_of_validation(fit: Fit) -> float:
 
 
 def flops(fit: Fit, image: Tensor) -> float:
-    """FLOPs of a forward pass of one image [1, C, H, W]."""
+    """Count the FLOPs of a forward pass of one image [1, C, H, W]."""
     with fit.step.forward.read_only(), FlopCounterMode(display=False) as counter:
         fit.model(image)
     return float(counter.get_total_flops())
 
 
 def peak(device: torch.device, precision: str) -> float | None:
-    """The peak FLOP/s of the card at a precision, None where it is not known."""
+    """Return the GPU's peak FLOP/s at a precision, None if it is not known."""
     if device.type != "cuda":
         return None
     known = PEAKS.get(torch.cuda.get_device_name(device))

@@ -1,4 +1,4 @@
-"""Optuna search over overrides."""
+"""Search for the best settings with Optuna."""
 
 from trainer.job.tune.job import Tune
 

@@ -14,7 +14,7 @@ from trainer.core.errors import ConfigError, TrainerError
 from trainer.core.metric import direction
 from trainer.core.ranges import within
 from trainer.job.base import Job
-from trainer.job.tune.space import Space, flat, space_of
+from trainer.job.tune.space import Space, flatten, space_of
 from trainer.job.tune.trial import PruningStopper
 
 if TYPE_CHECKING:
@@ -29,29 +29,29 @@ if TYPE_CHECKING:
 
 
 class TrialRunner(Protocol):
-    """Trains with the search's own command line and some settings more."""
+    """Trains with the command line of the search and the settings of a trial."""
 
     line: list[str]
 
     def metrics(self, settings: Sequence[str], folder: Path) -> list[str]:
-        """The metrics of such a run. Raises what is wrong with its settings."""
+        """List the metrics of such a run. Raises ConfigError if its settings are invalid."""
         ...
 
     def __call__(self, settings: Sequence[str], folder: Path, stopper: Any) -> str:
-        """Train. Returns what went wrong, empty where nothing did."""
+        """Train; `stopper` wraps early stopping. Returns the error message, empty on success."""
         ...
 
 
 JOURNAL = "study.journal"
-NAME = "tune"  # of the study; Hyperband draws by it
+NAME = "tune"  # of the study; seeds Hyperband's choice of brackets
 
 
 class Tune(Job):
-    """Trains with settings drawn from `space` and reports the best.
+    """Runs trials with settings drawn from `space` and reports the best.
 
-    The sampler is the tree-structured Parzen estimator, seeded by the run's seed and the number of
-    the trial, so that a resumed search draws what it would have drawn. A trial scores its best
-    `metric` over all validations. A failed one is recorded and the search goes on. Writes
+    The sampler is the tree-structured Parzen estimator, seeded by the run's seed plus the number of
+    the trial, so a resumed search draws the same settings. A trial's value is the best `metric`
+    over all its validations. A failed trial is recorded and the search continues. Writes
     `trials.csv` and Optuna's journal, `study.journal`.
     """
 
@@ -69,7 +69,8 @@ class Tune(Job):
             raise ValueError("job=tune needs the tune extra: pip install 'trainer[tune]'")
         within("job.trials", trials, "[1, inf)")
         self.space: Space = {} if space is None else space_of(space)
-        self.about = {"job.metric": metric, **{f"job.space.{k}": v for k, v in flat(space or {})}}
+        searched = {f"job.space.{name}": values for name, values in flatten(space or {})}
+        self.about = {"job.metric": metric, **searched}
         self.trials = trials
         self.metric = metric
         self.pruner = pruner
@@ -84,8 +85,8 @@ class Tune(Job):
         seed: int,
         epochs: int,
     ) -> dict[str, Any]:
-        """Run the trials that are left, then report the best."""
-        self.check(trials, folder.path)
+        """Run the remaining trials, then report the best."""
+        self.check_settings(trials, folder.path)
         study = self.open(folder.path, seed, epochs, trials.line)
         while (trial := self.next(study, seed)) is not None:
             signals.check()
@@ -94,8 +95,8 @@ class Tune(Job):
             console.say(self.line_of(study.trials[trial.number]))
         return self.conclude(study, trials.line, folder.path, console)
 
-    def check(self, trials: TrialRunner, folder: Path) -> None:
-        """Raise what is wrong with the first value of each setting taken together."""
+    def check_settings(self, trials: TrialRunner, folder: Path) -> None:
+        """Raise ConfigError unless the first values of all settings make a run with the metric."""
         if not self.space:
             space_of(None)
         first = [f"{name}={values.first}" for name, values in self.space.items()]
@@ -106,13 +107,13 @@ class Tune(Job):
             )
 
     def open(self, folder: Path, seed: int, epochs: int, line: list[str]) -> Study:
-        """The study of the run folder, new or resumed."""
+        """Create or resume the study. Raises ConfigError if it is of another search."""
         import optuna
         from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         path = folder / JOURNAL
-        mend(path)
+        repair_journal(path)
         study = optuna.create_study(
             storage=optuna.storages.JournalStorage(JournalFileBackend(str(path))),
             study_name=NAME,
@@ -126,13 +127,13 @@ class Tune(Job):
             if before.get(key) != about.get(key):
                 change = f"{before.get(key)} → {about.get(key)}"
                 raise ConfigError(
-                    f"resume: {key}: {change} differs from the search's; start another one"
+                    f"resume: the search has changed, {key}: {change}; start a new one"
                 )
         study.set_user_attr("about", about)
         return study
 
     def make_pruner(self, epochs: int) -> BasePruner:
-        """The pruner, which ends trials early."""
+        """Make the pruner, which ends unpromising trials early."""
         from optuna import pruners
 
         if self.pruner == "hyperband":
@@ -140,7 +141,7 @@ class Tune(Job):
         return pruners.MedianPruner() if self.pruner == "median" else pruners.NopPruner()
 
     def next(self, study: Study, seed: int) -> Trial | None:
-        """The interrupted trial, otherwise a new one, None when all have run."""
+        """Return the interrupted trial, otherwise a new one, or None if all have run."""
         from optuna.samplers import TPESampler
         from optuna.trial import Trial, TrialState
 
@@ -152,7 +153,7 @@ class Tune(Job):
         return study.ask() if number < self.trials else None
 
     def attempt(self, study: Study, trial: Trial, trials: TrialRunner, folder: Path) -> None:
-        """Train with the settings that the trial draws, and report the result to the study."""
+        """Train with the settings drawn for a trial and report the result to the study."""
         from optuna.trial import TrialState
 
         settings = [f"{name}={one.suggest(trial, name)}" for name, one in self.space.items()]
@@ -180,7 +181,7 @@ class Tune(Job):
             study.tell(trial, stopped.best)
 
     def line_of(self, trial: FrozenTrial) -> str:
-        """A line about a trial that has ended."""
+        """Describe a finished trial in one line."""
         value = "" if trial.value is None else f"  {self.metric} {trial.value:.4f}"
         settings = " ".join(trial.user_attrs["settings"])
         return f"trial {trial.number}/{self.trials}  {state_of(trial)}{value}  {settings}"
@@ -188,18 +189,18 @@ class Tune(Job):
     def conclude(
         self, study: Study, line: list[str], folder: Path, console: Console
     ) -> dict[str, Any]:
-        """Print and return the best trial. Raises TrainerError where none finished."""
+        """Print and return the best trial. Raises TrainerError if none finished."""
         trials = study.trials
         counts = Counter(state_of(one) for one in trials)
         if not counts["finished"]:
             errors = (one.user_attrs["error"] for one in trials if "error" in one.user_attrs)
             first = next(errors, "")
-            raise TrainerError(f"none of the {len(trials)} trials finished; the first: {first}")
+            raise TrainerError(f"none of the {len(trials)} trials finished; first error: {first}")
         best = study.best_trial
         settings = best.user_attrs["settings"]
         command = shlex.join(["python", "-m", "trainer", *line, *settings])
-        number_of = ", ".join(f"{number} {state}" for state, number in counts.items())
-        console.say(f"{len(trials)} trials: {number_of}; {folder / 'trials.csv'}")
+        states = ", ".join(f"{number} {state}" for state, number in counts.items())
+        console.say(f"{len(trials)} trials: {states}; {folder / 'trials.csv'}")
         where = folder_of(folder, best.number)
         console.say(f"best: trial {best.number}, {self.metric} {best.value:.4f}; {where}")
         console.say(command)
@@ -214,7 +215,7 @@ class Tune(Job):
 
 
 def write_trials(path: Path, space: Sequence[str], trials: Sequence[FrozenTrial]) -> None:
-    """The table of all trials, a column for each setting of the space."""
+    """Write a row per trial, with a column for each setting of the space."""
     head = ["trial", "state", "value", "validations", "seconds", *space, "error"]
     with path.open("w", newline="") as file:
         table = csv.writer(file)
@@ -229,20 +230,20 @@ def write_trials(path: Path, space: Sequence[str], trials: Sequence[FrozenTrial]
 
 
 def folder_of(folder: Path, number: int) -> Path:
-    """The run folder of a trial."""
+    """Return the run folder of a trial."""
     return folder / f"trial-{number:03}"
 
 
 def state_of(trial: FrozenTrial) -> str:
-    """How a trial ended."""
+    """Name the state of a trial: finished, failed, pruned or running."""
     words = {"COMPLETE": "finished", "FAIL": "failed"}
     return words.get(trial.state.name, trial.state.name.lower())
 
 
-def mend(path: Path) -> None:
-    """Remove what a process that was killed while writing left: half a line, and a lock.
+def repair_journal(path: Path) -> None:
+    """Remove the incomplete last line and the lock left by a process killed while writing.
 
-    Nobody else writes the file: this process owns the run folder.
+    The lock is stale: only the process that owns the run folder writes the journal.
     """
     path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
     if path.is_file():

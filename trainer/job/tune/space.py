@@ -1,4 +1,4 @@
-"""A search space in Hydra's sweep syntax: what each setting may be."""
+"""Search space: the values of each setting, in Hydra's sweep syntax."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 LOG = re.compile(r"\s*log\(([^,()]+),([^,()]+)\)\s*")
-WHOLE = re.compile(r"\s*\d+\s*")
-DIGITS = 4  # of a number that is drawn
+INTEGER = re.compile(r"\s*\d+\s*")
+DIGITS = 4  # significant digits of a drawn number
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some values, as they are typed."""
+    """One of several values, as typed on the command line."""
 
     values: tuple[str, ...]
 
     @property
     def first(self) -> str:
-        """A value that there is for sure."""
+        """The first value, for checking the settings."""
         return self.values[0]
 
     def suggest(self, trial: Trial, name: str) -> str:
-        """What a trial is to take."""
+        """Let the trial draw a value, returned as typed on the command line."""
         return trial.suggest_categorical(name, self.values)
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """The numbers from low to high; with `step` every so many, with `log` evenly in their log."""
+    """Numbers from low to high, in multiples of `step` from low; with `log` uniform in log."""
 
     low: float
     high: float
@@ -48,11 +48,11 @@ class Numbers:
 
     @property
     def first(self) -> str:
-        """The lowest."""
+        """The lowest number, for checking the settings."""
         return format_number(self.low)
 
     def suggest(self, trial: Trial, name: str) -> str:
-        """What a trial is to take."""
+        """Let the trial draw a value, returned as typed on the command line."""
         if isinstance(self.low, int) and isinstance(self.high, int):
             step = 1 if self.step is None else int(self.step)
             return str(trial.suggest_int(name, self.low, self.high, step=step, log=self.log))
@@ -65,41 +65,41 @@ Space = dict[str, Choice | Numbers]
 
 
 def format_number(value: float) -> str:
-    """A number as on the command line, to four digits."""
+    """Format a number for the command line, floats to four significant digits."""
     return str(value) if isinstance(value, int) else f"{value:.{DIGITS}g}"
 
 
 def space_of(node: Mapping[str, Any] | None) -> Space:
-    """The space of `job.space`. Raises ConfigError where there is none, or it cannot be read."""
-    found = {name: values_of(name, text) for name, text in flat(node or {})}
-    if not found:
+    """Parse `job.space`. Raises ConfigError if it is empty or has invalid values."""
+    space = {name: values_of(name, text) for name, text in flatten(node or {})}
+    if not space:
         raise ConfigError(
-            "job.space must name a setting and its values, such as "
+            "job.space needs at least one setting with its values, such as "
             "'job.space={optimizer.lr:\"log(1e-4,1e-1)\"}'"
         )
-    return found
+    return space
 
 
-def flat(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Settings by dotted name."""
+def flatten(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """List the leaves of nested settings as pairs of dotted name and value."""
     found: list[tuple[str, Any]] = []
     for key, value in node.items():
         name = f"{prefix}{key}"
-        found += flat(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
+        found += flatten(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
     return found
 
 
 def values_of(name: str, text: Any) -> Choice | Numbers:
-    """What a setting may be, by Hydra's grammar and `log(low,high)`."""
+    """Parse the values of a setting: Hydra's sweep syntax or `log(low,high)`."""
     if isinstance(text, (list, tuple)):
         text = ",".join(map(str, text))
     log = LOG.fullmatch(str(text))
     if log:
-        whole = all(WHOLE.fullmatch(end) for end in log.groups())
-        text = f"{'int(' * whole}interval({log[1]},{log[2]}){')' * whole}"
+        integers = all(INTEGER.fullmatch(end) for end in log.groups())
+        text = f"{'int(' * integers}interval({log[1]},{log[2]}){')' * integers}"
     try:
         override = OverridesParser.create().parse_override(f"{name}={text}")
-        return read(override, log=log is not None)
+        return values_in(override, log=log is not None)
     except (HydraException, ValueError) as error:
         raise ConfigError(
             f"job.space.{name}={text}: give values as in a sweep, such as a,b,c, range(1,5), "
@@ -107,8 +107,8 @@ def values_of(name: str, text: Any) -> Choice | Numbers:
         ) from error
 
 
-def read(override: Override, *, log: bool) -> Choice | Numbers:
-    """What an override of a sweep stands for. Raises ValueError where that is nothing."""
+def values_in(override: Override, *, log: bool) -> Choice | Numbers:
+    """Convert Hydra's sweep override. Raises ValueError for an empty interval."""
     value = override.value()
     if isinstance(value, IntervalSweep):
         low, high = value.start, value.end

@@ -1,4 +1,4 @@
-"""The early stopping of a search's trial, which the search may end before its last epoch."""
+"""Early stopping of a trial that also lets the search prune it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from trainer.core.metric import better, direction
 from trainer.early_stopping import EarlyStopping
 
-# Validation n and the best value so far → whether to end the trial.
+# Number of the validation and the best value so far → whether to prune the trial.
 Judge = Callable[[int, float], bool]
 
 
 class PruningStopper(EarlyStopping):
-    """The run's own early stopping, and before it the search's judgement of the trial.
+    """Wraps the run's early stopping `own` and stops as well when `judge` prunes the trial.
 
-    Neither ends a run after its last epoch.
+    A trial that has trained all its `epochs` does not count as pruned.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class PruningStopper(EarlyStopping):
         self.pruned = False
 
     def update(self, metrics: dict[str, float]) -> bool:
-        """Judge the metrics of an epoch. Returns whether to stop."""
+        """Pass on an epoch's metrics, then ask the judge. Returns whether to stop."""
         if better(metrics[self.metric], self.best, direction(self.metric)):
             self.best = metrics[self.metric]
         stop = self.own.update(metrics)
@@ -38,11 +38,11 @@ class PruningStopper(EarlyStopping):
         return stop or self.pruned
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of both."""
-        seen = {"best": self.best, "seen": self.seen, "pruned": self.pruned}
-        return {"own": self.own.state_dict(), **seen}
+        """Return the state of the wrapped early stopping and of the pruning."""
+        pruning = {"best": self.best, "seen": self.seen, "pruned": self.pruned}
+        return {"own": self.own.state_dict(), **pruning}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore both."""
+        """Restore the state of the wrapped early stopping and of the pruning."""
         self.own.load_state_dict(state["own"])
         self.best, self.seen, self.pruned = state["best"], state["seen"], state["pruned"]
