@@ -169,10 +169,10 @@ def test_memory_that_is_full_is_exit_code_8_and_changes_nothing(tmp_path, monkey
     plain = Step.__call__
     for i, error in enumerate(errors):
 
-        def fail(step: Step, batch: Batch, step_id: StepId, first_row: int, error=error) -> None:
+        def fail(step: Step, batch: Batch, step_id: StepId, *rest: Any, error=error) -> None:
             if step_id.step == 6:
                 raise error
-            plain(step, batch, step_id, first_row)
+            plain(step, batch, step_id, *rest)
 
         monkeypatch.setattr(Step, "__call__", fail)
         folder = tmp_path / str(i)
