@@ -330,7 +330,7 @@ def test_nan_changes_nothing_and_is_named(tmp_path, deferred):
         step(poisoned(), MOMENT, 0)
         step(make_batch(), MOMENT, 0)  # the flag is sticky: later updates are masked
         with pytest.raises(NonFiniteError, match="step 5"):
-            step.guard.read()
+            step.guard.read_flag()
     else:
         with pytest.raises(NonFiniteError, match=r"step 5, epoch 1, examples \["):
             step(poisoned(), MOMENT, 0)
@@ -345,11 +345,11 @@ def test_skip_leaves_the_state_and_gives_up(tmp_path, deferred):
     before = copy.deepcopy(model.state_dict())
     for _ in range(2):
         step(poisoned(), MOMENT, 0)
-        step.guard.read()
+        step.guard.read_flag()
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), name
     with pytest.raises(NonFiniteError, match="max_skips=2"):
-        step(poisoned(), MOMENT, 0) or step.guard.read()
+        step(poisoned(), MOMENT, 0) or step.guard.read_flag()
 
 
 def test_a_good_step_ends_a_row_of_skips(tmp_path):

@@ -15,7 +15,14 @@ from trainer.core.errors import Interrupted
 from trainer.core.seed import StepId
 from trainer.storage import checkpoint
 from trainer.training.fit import Fit
-from trainer.training.weight_average import Average, Averaged, Ema, Swa, average_of, cumulative
+from trainer.training.weight_average import (
+    Average,
+    Averaged,
+    Ema,
+    Swa,
+    build_average,
+    cumulative_statistics,
+)
 
 CLOCK = Clock(10, 40)
 CANVAS = ("dataset=digits_canvas", "dataset.examples=60", "dataset.size=16", "dataset.digits=1")
@@ -81,9 +88,9 @@ def test_swa_begins_at_its_start_whatever_is_rounded():
 
 def test_a_start_after_the_end_is_refused():
     with pytest.raises(ValueError, match="swa=5ep is 50 steps, but the run has 40"):
-        Swa(One(), "5ep", CLOCK).check(CLOCK)
-    Swa(One(), "4ep", CLOCK).check(CLOCK)
-    Ema(One(), 0.9).check(CLOCK)
+        Swa(One(), "5ep", CLOCK).check_start(CLOCK)
+    Swa(One(), "4ep", CLOCK).check_start(CLOCK)
+    Ema(One(), 0.9).check_start(CLOCK)
 
 
 # Two sets of weights
@@ -192,7 +199,7 @@ def test_another_average_may_be_asked_for_on_the_way(average):
 
 def test_none_is_the_model():
     model = tied()
-    average = average_of(model, None, None, CLOCK)
+    average = build_average(model, None, None, CLOCK)
     with average.applied(never):
         assert same(average.weights(), model.state_dict())
     average.settle()
@@ -208,7 +215,7 @@ def test_cumulative_statistics_by_hand():
     model[2].eval()
     model[0].running_mean.fill_(9)
     model[2].running_mean.fill_(7)
-    with cumulative(model):
+    with cumulative_statistics(model):
         for x in (1.0, 2.0, 6.0):
             model(torch.tensor([[x - 1], [x + 1]]))
     assert model[0].running_mean.item() == pytest.approx(3)
