@@ -63,22 +63,22 @@ def test_a_checkpoint_is_a_source_too(source, tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.width=5", r"conv.weight is \[4, 1, 3, 3\] there, \[5, 1, 3, 3\] in the model"),
-        ("model.depth=14", "it has no stage1.1.conv1.weight"),
-        ("model.shortcut=B", "it has no stage2.0.shortcut.0.weight"),
+        ("model.width=5", r"conv.weight.*\[4, 1, 3, 3\].*\[5, 1, 3, 3\]"),
+        ("model.depth=14", "stage1.1.conv1.weight"),
+        ("model.shortcut=B", "stage2.0.shortcut.0.weight"),
     ],
 )
 def test_a_source_that_does_not_fit_is_refused_by_its_first_parameter(
     source, tmp_path, override, message
 ):
     run = make_run(tmp_path, "device=cpu", *NET, override, f"finetune.source={source}")
-    with pytest.raises(CheckpointError, match=rf"^finetune\.source=.*does not fit.*{message}"):
+    with pytest.raises(CheckpointError, match=rf"^finetune\.source=.*{message}"):
         _ = run.model
 
 
 def test_a_deeper_source_is_refused(source, tmp_path):
     run = make_run(tmp_path, "device=cpu", "model=mlp", f"finetune.source={source}")
-    with pytest.raises(CheckpointError, match=r"it has no layers\.1\.weight"):
+    with pytest.raises(CheckpointError, match=r"layers\.1\.weight"):
         _ = run.model
     missing = make_run(tmp_path, "device=cpu", "model=mlp", "finetune.source=nowhere")
     with pytest.raises(ConfigError, match=r"^finetune\.source=nowhere: no run there"):

@@ -32,12 +32,13 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
     def at(*steps: int) -> list[int]:
         ids: list[int] = []
 
-        def prepare(step: Step, batch: Batch, step_id: StepId, first_row: int) -> Batch:
-            made = plain(step, batch, step_id, first_row)
+        def prepare(step: Step, batch: Batch, step_id: StepId, *rest: Any) -> Batch:
+            prepared = plain(step, batch, step_id, *rest)
             if step_id.step not in steps:
-                return made
-            ids.extend(made.index[ROW].tolist())
-            return made.with_images(made.images.index_fill(0, torch.tensor([ROW]), math.nan))
+                return prepared
+            ids.extend(prepared.index[ROW].tolist())
+            images = prepared.images.index_fill(0, torch.tensor([ROW]), math.nan)
+            return prepared.with_images(images)
 
         monkeypatch.setattr(Step, "prepare", prepare)
         return ids
@@ -170,10 +171,10 @@ def test_memory_that_is_full_is_exit_code_8_and_changes_nothing(tmp_path, monkey
     plain = Step.__call__
     for i, error in enumerate(errors):
 
-        def fail(step: Step, batch: Batch, step_id: StepId, first_row: int, error=error) -> None:
+        def fail(step: Step, batch: Batch, step_id: StepId, *rest: Any, error=error) -> None:
             if step_id.step == 6:
                 raise error
-            plain(step, batch, step_id, first_row)
+            plain(step, batch, step_id, *rest)
 
         monkeypatch.setattr(Step, "__call__", fail)
         folder = tmp_path / str(i)

@@ -86,8 +86,8 @@ class NonFiniteGuard:
             raise NonFiniteError(f"the {what} is not finite at step {step}")
         if self.in_a_row > self.max_skips:
             raise NonFiniteError(
-                f"the {what} is not finite at step {step}, the {self.in_a_row}th in a row "
-                f"(max_skips={self.max_skips})"
+                f"the {what} is not finite in {self.in_a_row} steps in a row "
+                f"(max_skips={self.max_skips}), last at step {step}"
             )
 
     def masked_update(self, loss: Tensor, norm: Tensor, denominator: Tensor, step: int) -> bool:
