@@ -32,7 +32,7 @@ def test_the_step_does_not_wait(tmp_path, choice):
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert number > 3
-    step.guard.read()
+    step.guard.read_flag()
 
 
 def test_losses_are_those_of_a_cpu(tmp_path):
@@ -64,4 +64,4 @@ def test_a_step_that_is_not_finite_changes_nothing(tmp_path):
     for own, was in zip(run.model.parameters(), before, strict=True):
         assert torch.equal(own, was)
     with pytest.raises(NonFiniteError, match="step 1"):
-        step.guard.read()
+        step.guard.read_flag()

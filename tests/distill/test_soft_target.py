@@ -1,4 +1,4 @@
-"""Soft targets: the formula, the teacher that stays as it is, and what is refused."""
+"""Soft targets: the formula, a teacher that never changes, and rejected teachers."""
 
 import copy
 import math
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 
 class Given(nn.Module):
-    """The same logits [C] for every image, or at every pixel."""
+    """A model with the same logits [C] for every image, or at every pixel."""
 
     def __init__(self, logits: list[float], *, pixels: bool = False) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ def forward_of(model: nn.Module, mean: float = 0.0, std: float = 1.0) -> Forward
 
 
 def distiller(*models: nn.Module, **settings) -> SoftTarget:
-    """A distiller whose teachers are given, on the student's standardisation."""
+    """Make a distiller with given teachers, standardised like the student."""
     teachers = [Teacher(forward_of(model), str(i)) for i, model in enumerate(models)]
     names = [teacher.about for teacher in teachers]
     made = SoftTarget(lambda *_: None, teacher=names, **settings)
@@ -68,7 +68,7 @@ def test_by_hand():
 
 
 def test_it_is_torchs_kl_divergence():
-    """Of the batch mean; `reduction="mean"`, as circulates, is the number of classes too small."""
+    """With `batchmean`; the common mistake, `mean`, also divides by the number of classes."""
     rng = torch.Generator().manual_seed(0)
     outputs = torch.randn(6, 10, generator=rng, requires_grad=True)
     teacher = torch.randn(10, generator=rng)
@@ -88,7 +88,7 @@ def test_it_is_torchs_kl_divergence():
 
 
 def test_several_teachers_are_the_mean_of_their_softened_probabilities():
-    """Not of their logits, and not softened after the mean."""
+    """Not of their logits, and softened before averaging."""
     a, b = torch.tensor([4.0, 0.0, -2.0]), torch.tensor([-1.0, 3.0, 0.0])
     made = distiller(Given(a.tolist()), Given(b.tolist()), temperature=2)
     found = made.targets(IMAGES).exp()[0]
@@ -97,7 +97,7 @@ def test_several_teachers_are_the_mean_of_their_softened_probabilities():
 
 
 def test_masks_have_a_distance_for_each_pixel():
-    """Or the pixels' mean, where the loss is one number for each image."""
+    """Or the mean over pixels if the loss is one number per image."""
     rng = torch.Generator().manual_seed(0)
     outputs = torch.randn(3, 4, 2, 2, generator=rng)
     teacher = torch.randn(4, generator=rng)
@@ -112,10 +112,10 @@ def test_masks_have_a_distance_for_each_pixel():
 
 
 def test_settings_are_checked():
-    def restore(_):
-        return lambda: None
+    def restore(*_):
+        return None
 
-    with pytest.raises(ValueError, match=r"distill\.teacher must be given"):
+    with pytest.raises(ValueError, match=r"distill\.teacher must be"):
         SoftTarget(restore)
     with pytest.raises(ValueError, match=r"distill\.temperature must be in \(0, inf\), got 0"):
         SoftTarget(restore, teacher="x", temperature=0)
@@ -139,8 +139,8 @@ def with_norm(outputs: int = 3) -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(4 * 4 * 3, outputs))
 
 
-def test_the_teacher_stays_as_it_is(noise):
-    """In eval mode: neither BatchNorm nor dropout moves; no gradient reaches it."""
+def test_the_teacher_never_changes(noise):
+    """In eval mode: no BatchNorm updates, no dropout, no gradient."""
     model = with_norm().train()
     teacher = Teacher(forward_of(model), "t")
     teacher.bind(student(), data_of(noise))
@@ -152,7 +152,7 @@ def test_the_teacher_stays_as_it_is(noise):
     assert not any(p.requires_grad for p in model.parameters())
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), name
-    model.train()  # the mistake
+    model.train()  # counter-example: train mode changes the statistics
     with torch.no_grad():
         model(images)
     assert not torch.equal(model[1].running_mean, before["1.running_mean"])
@@ -168,7 +168,7 @@ def test_images_are_standardised_as_the_teachers_were(noise):
         torch.testing.assert_close(found, model((pixels - 0.2) / 0.7))
 
 
-def test_grey_images_go_to_a_teacher_of_colours(noise):
+def test_a_colour_teacher_takes_grey_images(noise):
     model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(2 * 4 * 3, 3))
     forward = Forward(model, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7), device=CPU)
     teacher = Teacher(forward, "t")
@@ -181,13 +181,13 @@ def test_grey_images_go_to_a_teacher_of_colours(noise):
 @pytest.mark.parametrize(
     ("model", "classes", "shape", "message"),
     [
-        (with_norm(4), None, (1, 6, 5), "distill.teacher=t has 4 classes, the data 3"),
-        (with_norm(), None, (1, 9, 9), r"distill.teacher=t takes no images of shape \(1, 9, 9\)"),
-        (with_norm(), None, (3, 6, 5), "distill.teacher=t takes 1 channels, not 3"),
-        (with_norm(), ("a", "c", "b"), (1, 6, 5), "t: class 1 is c, in the data it is b"),
+        (with_norm(4), None, (1, 6, 5), "distill.teacher=t.* 4 classes.* 3"),
+        (with_norm(), None, (1, 9, 9), r"distill.teacher=t.*\(1, 9, 9\)"),
+        (with_norm(), None, (3, 6, 5), "distill.teacher=t.* 1 channels.* 3"),
+        (with_norm(), ("a", "c", "b"), (1, 6, 5), "t: class 1 is c.* b"),
     ],
 )
-def test_a_teacher_of_something_else_is_refused(noise, model, classes, shape, message):
+def test_a_teacher_that_does_not_match_the_data_is_rejected(noise, model, classes, shape, message):
     teacher = Teacher(forward_of(model), "t", classes)
     with pytest.raises(ValueError, match=message):
         teacher.bind(student(), data_of(noise, shape=shape))
@@ -195,13 +195,13 @@ def test_a_teacher_of_something_else_is_refused(noise, model, classes, shape, me
 
 def test_a_task_without_classes_is_refused(noise):
     made = SoftTarget(lambda *_: None, teacher="x")
-    with pytest.raises(ValueError, match="distill=soft_target needs class labels"):
+    with pytest.raises(ValueError, match="distill=soft_target needs class"):
         made.prepare(student(), data_of(noise, classes=()))
 
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
-    """A small convolutional network, trained for an epoch with another split."""
+    """Train a small convolutional network for an epoch, on a different split."""
     folder = tmp_path_factory.mktemp("runs") / "teacher"
     assert train(folder, "model=simple_cnn", "epochs=1", "seed=7") == 0
     return folder
@@ -212,7 +212,7 @@ def settings(teacher, *more: str) -> list[str]:
 
 
 def test_the_first_step_learns_what_the_teacher_says(teacher, tmp_path):
-    """The loss of a step, from the teacher's weights and the student's, without the distiller."""
+    """Recompute a step's blended loss from both models' weights, without the distiller."""
     mixing = ("mixer=mixup", "augmentation=[random_crop]", "batch_size=64")
     run = make_run(tmp_path, "model=mlp", "device=cpu", *settings(teacher, *mixing))
     seen = {}
@@ -229,8 +229,8 @@ def test_the_first_step_learns_what_the_teacher_says(teacher, tmp_path):
     log.close()
     other = make_run(tmp_path, "model=simple_cnn", "seed=7", "device=cpu")
     best = read_json(teacher / "result.json")["best_step"]
-    held = checkpoint.load(checkpoint.step_folder(teacher / "checkpoints", best))
-    other.model.load_state_dict(held.model)
+    saved = checkpoint.load(checkpoint.step_folder(teacher / "checkpoints", best))
+    other.model.load_state_dict(saved.model)
     other.model.eval()
     pixels = seen["images"] * run.forward.std + run.forward.mean
     with torch.no_grad():
@@ -256,7 +256,7 @@ def test_it_is_in_no_checkpoint_and_resumes_to_the_same_bits(teacher, tmp_path):
     assert digest(alone) != digest(whole)
 
 
-def test_runs_train_and_are_read_back_without_the_teacher(teacher, tmp_path):
+def test_a_distilled_run_is_evaluated_without_its_teacher(teacher, tmp_path):
     gone = tmp_path / "gone"
     shutil.copytree(teacher, gone)
     assert train(tmp_path / "s", *settings(gone, "distill.mode=sum", "epochs=1")) == 0
@@ -267,7 +267,7 @@ def test_runs_train_and_are_read_back_without_the_teacher(teacher, tmp_path):
     assert found == pytest.approx(read_json(tmp_path / "s" / "result.json")["test"])
 
 
-def test_what_is_no_run_is_refused_before_data_opens(tmp_path, capsys):
+def test_a_missing_run_is_rejected_before_data_opens(tmp_path, capsys):
     folder = tmp_path / "run"
     with pytest.raises(ConfigError, match=r"distill\.teacher=nowhere: no run there"):
         train(folder, *settings("nowhere"))
@@ -278,4 +278,6 @@ def test_other_classes_are_refused_in_one_line(teacher, tmp_path, capsys):
     code = train(tmp_path / "run", *settings(teacher, "dataset.threshold_class=true"))
     assert code == ConfigError.exit_code
     error = capsys.readouterr().err.strip()
-    assert error == f"distill.teacher={teacher} has 10 classes, the data 11"
+    assert error.startswith(f"distill.teacher={teacher} has 10 classes")
+    assert "11" in error
+    assert "\n" not in error

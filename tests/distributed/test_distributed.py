@@ -1,4 +1,4 @@
-"""Two processes that train together compute what one computes."""
+"""Training in two processes gives the same results as in one."""
 
 import faulthandler
 import multiprocessing
@@ -26,7 +26,7 @@ from trainer.config.processes import check_processes
 from trainer.core.errors import ConfigError, DataError
 from trainer.distributed import torchrun
 from trainer.distributed.parts import NoFolder
-from trainer.distributed.step import spans
+from trainer.distributed.step import row_bounds
 from trainer.distributed.torchrun import NEEDED
 from trainer.distributed.world import ALONE, World, join
 from trainer.loader.memory import MemoryFeed
@@ -40,7 +40,7 @@ UNEQUAL = ("loss.class_weights=balanced", "dataset.imbalance=10")
 PLATEAU = ("schedule=plateau", "schedule.patience=0", "batch_size=256")
 MASKS = ("dataset=digits_canvas", "dataset.subset=40", "task=segmentation", "batch_size=8")
 ROOT = Path(__file__).parents[2]
-SLOW = 240  # seconds, on a busy machine, before processes that wait for each other give up
+SLOW = 240  # seconds before deadlocked processes give up, generous for a busy machine
 UNLIKE = ("split", "images_per_second", "train_seconds")
 SCENARIOS: dict[str, tuple[str, ...]] = {
     "plain": (*LONG, "batch_size=33"),
@@ -96,7 +96,7 @@ def run_in(world: World, folder: Path, *overrides: str) -> dict[str, Any]:
     run.folder = (RunFolder if world.is_main else NoFolder)(folder)
     for module in run.model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.eval()  # each process has its own statistics of a batch
+            module.eval()  # batch statistics differ between processes
     return run.do()
 
 
@@ -110,7 +110,9 @@ def start(work: Callable[..., Any], *arguments: Any, size: int = 2) -> list[Any]
         about = (rank, size, rank, size, "127.0.0.1", port)
         environment = dict(zip(NEEDED, map(str, about), strict=True))
         process = context.Process(target=child, args=(environment, work, arguments))
-        with warnings.catch_warnings():  # Python 3.12 warns of threads, which are not in use here
+        with (
+            warnings.catch_warnings()
+        ):  # Python 3.12 warns about forking with threads; none are running
             warnings.simplefilter("ignore")
             process.start()
         started.append(process)
@@ -155,13 +157,13 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(two: Path) -> dict[str, Any]:
-    """Result of one process that resumes after itself."""
+    """Result of a run started and resumed by one process."""
     return run_in(ALONE, two / "one", *RESUMED)
 
 
 @pytest.mark.parametrize("name", [*SCENARIOS, *SHARDED])
 def test_as_one_process(two, tmp_path, name):
-    """Losses and rates of each step, metrics, cost, difficulty store equal those of one process."""
+    """Losses, rates, metrics, cost and difficulty store equal those of a single process."""
     overrides = [o for o in (SCENARIOS | SHARDED)[name] if not o.startswith("strategy")]
     alone = run_in(ALONE, tmp_path / name, *overrides)
     result = read_json(two / name / "result.json")
@@ -181,7 +183,7 @@ def test_as_one_process(two, tmp_path, name):
 
 
 def cli(folder: Path, *arguments: str) -> None:
-    """Run the command line in an empty folder; stderr goes to a file for each process."""
+    """Run the command line in an empty folder, with stderr in one file per process."""
     os.chdir(folder)
     with Path(f"stderr-{os.environ['RANK']}").open("w") as errors:
         os.dup2(errors.fileno(), 2)
@@ -203,7 +205,7 @@ def wait_for(folder: Path, steps: int) -> None:
 
 
 def test_one_folder(tmp_path):
-    """Rank 0 alone creates one."""
+    """Only rank 0 creates a run folder."""
     assert end(start(cli, tmp_path, "steps=5")) == [0, 0]
     assert len(list(tmp_path.glob("outputs/*/*"))) == 1
     (folder,) = tmp_path.glob("outputs/*/*")
@@ -214,7 +216,7 @@ def test_one_folder(tmp_path):
 
 
 def test_a_signal_to_one_stops_all(tmp_path):
-    """All stop at the same step, with one checkpoint."""
+    """All processes stop at the same step and write one checkpoint."""
     options = ("log.every=1st", "epochs=1000", "checkpoint.every=1000ep", "hydra.run.dir=run")
     started = start(cli, tmp_path, *options, "dataset.val_fraction=0")
     wait_for(tmp_path / "run", 8)
@@ -231,7 +233,7 @@ def test_a_signal_to_one_stops_all(tmp_path):
 
 
 def test_one_killed(tmp_path):
-    """The other ends within a minute and says why; its last checkpoint is complete."""
+    """The other exits within a minute and reports why; its last checkpoint is complete."""
     options = ("log.every=1st", "epochs=1000", "checkpoint.every=5st", "hydra.run.dir=run")
     started = start(cli, tmp_path, *options, "batch_size=256", "dataset.val_fraction=0")
     wait_for(tmp_path / "run", 12)
@@ -249,7 +251,7 @@ def test_one_killed(tmp_path):
 
 
 def unreadable(folder: Path, *arguments: str) -> None:
-    """Run the command line; rank 1 meets an image that it cannot read."""
+    """Run the command line; rank 1 fails to read an image."""
 
     def broken(*_: Any) -> None:
         raise DataError("an image is damaged")
@@ -260,7 +262,7 @@ def unreadable(folder: Path, *arguments: str) -> None:
 
 
 def test_an_error_of_one_ends_all(tmp_path):
-    """The rank that has it reports it, once; all exit with its code."""
+    """The failing rank reports the error once; all exit with its code."""
     assert end(start(unreadable, tmp_path, "hydra.run.dir=run")) == [3, 3]
     assert errors_of(tmp_path) == ["", "rank 1: an image is damaged\n"]
     status = read_json(tmp_path / "run" / "status.json")
@@ -304,7 +306,7 @@ def test_a_job_for_one_process(tmp_path):
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_resumed_by_another_number(two, whole, strategy):
-    """Two processes after one, and one after two, end where one after one ends."""
+    """Started by one and resumed by two, or the reverse, a run ends the same as by one."""
     after_one = read_json(two / f"{strategy}_after_one" / "result.json")
     own = f"strategy={strategy}" if strategy == "fsdp" else "strategy=auto"
     after_two = run_in(ALONE, two / f"{strategy}_begun", *RESUMED, own)
@@ -359,8 +361,8 @@ def test_a_sweep_starts_its_own_processes(monkeypatch):
     [(32, 2, [0, 16, 32]), (5, 2, [0, 2, 5]), (3, 2, [0, 3, 3]), (5, 4, [0, 2, 5, 5, 5])],
 )
 def test_rows_of_each_process(rows, number, ends):
-    """All rows, in order; never a single one, for which BatchNorm has no variance."""
-    assert spans(rows, number) == ends
+    """All rows, in order; never a single one, which has no variance in BatchNorm."""
+    assert row_bounds(rows, number) == ends
 
 
 def test_torchrun(tmp_path):

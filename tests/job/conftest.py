@@ -3,7 +3,6 @@
 import pytest
 from support import digest
 
-from trainer.optimizer.shared.groups import base_lr
 from trainer.run.run import Run
 
 
@@ -14,8 +13,6 @@ def fits(monkeypatch) -> list:
 
     def make(run, **options):
         fit = assemble(run, **options)
-        for group in fit.optimizer.param_groups:  # a constant that the first step would add
-            group.setdefault("lr_scale", group["lr"] / base_lr(fit.optimizer))
         made.append((fit, digest(fit)))
         return fit
 

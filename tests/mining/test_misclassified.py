@@ -76,7 +76,8 @@ def test_an_empty_selection_falls_back_and_says_so():
     assert warnings == []
     made.refresh(1, lambda ids: torch.zeros(6))
     assert sorted(made.plan(1).ids[:, 0].tolist()) == IDS.tolist()
-    assert warnings == ["mining left nothing of epoch 1: it trains on all examples"]
+    (warning,) = warnings
+    assert "epoch 1" in warning
     made.refresh(2, lambda ids: WRONG)
     assert sorted(made.plan(2).ids[:, 0].tolist()) == [3, 7, 11]
     assert len(warnings) == 1

@@ -1,4 +1,4 @@
-"""Features of a finished run's model, and SMOTE by them."""
+"""Features from a finished run's model, and SMOTE on them."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def reference(tmp_path_factory):
 
 
 def test_they_are_what_the_last_layer_takes(reference, tmp_path):
-    """So the last layer makes the model's outputs of them; in the order of the split's ids."""
+    """The last layer maps them to the model's outputs, in the order of the split's ids."""
     run = make_run(tmp_path, *SMALL, "model.hidden=[7]", "eval_batch_size=50")
     split = run.data.train
     features = run.restore(str(reference), "sampler.reference").features(split)

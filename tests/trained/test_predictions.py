@@ -1,7 +1,8 @@
-"""Runs read back: postprocessing, several as one, views."""
+"""Evaluating finished runs: postprocessing, ensembles, test-time augmentation."""
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +32,13 @@ def plain(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory) -> Path:
-    """The same run, with a temperature."""
+    """Train the same run with temperature scaling."""
     return trained(tmp_path_factory.mktemp("runs") / "calibrated", "postprocess=temperature")
 
 
 @pytest.fixture(scope="module")
 def others(tmp_path_factory) -> list[Path]:
-    """Two more of the same seed, and so of the same split, and one of another seed."""
+    """Train two runs with the same seed, so the same split, and one with another seed."""
     folder = tmp_path_factory.mktemp("runs")
     settings = (("optimizer.lr=3e-3",), ("model.hidden=[16]",), ("seed=1",))
     return [trained(folder / str(i), *more) for i, more in enumerate(settings)]
@@ -59,7 +60,7 @@ def refused(folder: Path, *overrides: str) -> int:
 
 
 def logits_of(folder: Path, split: str, tmp_path: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """Outputs of a run's best checkpoint and labels, without evaluator or job."""
+    """Return outputs of a run's best checkpoint and labels, without evaluator or job."""
     config = read_json(next((folder / "checkpoints").iterdir()) / "config.json")
     hidden, seed = config["model"]["hidden"], config["seed"]
     overrides = ["model=mlp", f"model.hidden={hidden}", f"seed={seed}", "device=cpu"]
@@ -69,15 +70,15 @@ def logits_of(folder: Path, split: str, tmp_path: Path) -> tuple[torch.Tensor, t
         checkpoint.load(checkpoint.step_folder(folder / "checkpoints", best)).model
     )
     run.model.eval()
-    held = getattr(run.data, split)
-    pixels = held.images.read(held.ids.tolist()).float() / 255
+    examples = getattr(run.data, split)
+    pixels = examples.images.read(examples.ids.tolist()).float() / 255
     mean, std = (torch.tensor(x)[:, None, None] for x in (run.data.mean, run.data.std))
     with torch.no_grad():
-        return run.model((pixels - mean) / std), held.labels[held.ids]
+        return run.model((pixels - mean) / std), examples.labels[examples.ids]
 
 
 def test_training_reports_before_and_after(plain, calibrated):
-    """Before is the run without; the same weights, since postprocessing comes after training."""
+    """`test_before` equals the run without it: postprocessing never affects training."""
     was, now = (read_json(folder / "result.json") for folder in (plain, calibrated))
     for split in ("val", "test"):
         assert now[f"{split}_before"] == was[split]
@@ -93,7 +94,7 @@ def test_training_reports_before_and_after(plain, calibrated):
 
 @pytest.mark.parametrize(("postprocess", "judged"), [("none", 0), ("temperature", 2)])
 def test_no_split_is_passed_through_twice_at_the_end(tmp_path, monkeypatch, postprocess, judged):
-    """Once each after the epoch's validation; postprocessing takes the outputs that are there."""
+    """Each split once after training; postprocessing reuses those outputs."""
     calls = {"__call__": 0, "judge": 0}
 
     def counted(name):
@@ -118,13 +119,15 @@ def test_views_of_numbers_are_refused(tmp_path, capsys):
     capsys.readouterr()
     assert refused(tmp_path / "e", f"run={tmp_path / 'r'}", "job.tta=flip") == ConfigError.exit_code
     error = capsys.readouterr().err
-    assert error == "job.tta needs class probabilities, not vector labels\n"
+    assert error.startswith("job.tta")
+    assert "vector labels" in error
+    assert error.count("\n") == 1
 
 
 def test_the_temperature_is_of_val_and_not_of_test(calibrated, tmp_path):
-    held = read_json(calibrated / "postprocess.json")
-    t = held["fitted"]["temperature"]
-    assert held["of"] == f"step-{read_json(calibrated / 'result.json')['best_step']}"
+    saved = read_json(calibrated / "postprocess.json")
+    t = saved["fitted"]["temperature"]
+    assert saved["of"] == f"step-{read_json(calibrated / 'result.json')['best_step']}"
     for split, flat in (("val", True), ("test", False)):
         logits, labels = logits_of(calibrated, split, tmp_path)
         log_t = torch.tensor(t, dtype=torch.float64).log().requires_grad_()
@@ -159,10 +162,10 @@ def test_another_checkpoint_has_a_temperature_of_its_own(calibrated, tmp_path):
     best = read_json(calibrated / "result.json")["best_step"]
     (other,) = [step for step in steps if step != best]
     evaluate(tmp_path / "e", f"run={calibrated / 'checkpoints' / f'step-{other}'}")
-    held = read_json(tmp_path / "e" / "postprocess.json")
-    assert held["of"] == f"step-{other}"
+    fit = read_json(tmp_path / "e" / "postprocess.json")
+    assert fit["of"] == f"step-{other}"
     own = read_json(calibrated / "postprocess.json")
-    assert held["fitted"] != own["fitted"]
+    assert fit["fitted"] != own["fitted"]
 
 
 @pytest.mark.parametrize("name", ["platt", "isotonic", "prior_correction", "threshold"])
@@ -177,7 +180,9 @@ def test_it_is_never_fitted_on_what_was_trained_on(plain, tmp_path, capsys):
     code = refused(tmp_path / "e", f"run={plain}", "postprocess=temperature", "seed=5")
     assert code == ConfigError.exit_code
     error = capsys.readouterr().err
-    assert error.startswith(f"postprocess is fitted on val, but {plain} was trained on ")
+    assert error.startswith("postprocess")
+    assert str(plain) in error
+    assert "seed" in error
 
 
 def test_postprocessing_without_val_is_refused_before_training(tmp_path):
@@ -189,7 +194,7 @@ def test_postprocessing_without_val_is_refused_before_training(tmp_path):
 
 
 def test_several_runs_are_the_mean_of_their_probabilities(plain, others, tmp_path):
-    """Of other seeds, too: all have the same test split."""
+    """Runs with different seeds can be averaged too: they share the test split."""
     runs = [plain, *others]
     found = evaluate(tmp_path / "e", f"runs=[{','.join(map(str, runs))}]")
     every = [logits_of(folder, "test", tmp_path) for folder in runs]
@@ -242,35 +247,38 @@ def test_what_the_command_line_gives_is_fitted_to_their_mean(plain, others, tmp_
 
 
 @pytest.mark.parametrize(
-    ("overrides", "message"),
+    ("overrides", "words"),
     [
-        (("split=val",), "have different examples in val; give the dataset settings and the seed"),
-        (("postprocess=temperature",), "have different examples in val"),
-        (("run=somewhere",), "give either run"),
-        (("postprocess=temperature", "seed=0"), "postprocess is fitted on val, but"),
+        (("split=val",), ("examples in val", "seed=0")),
+        (("postprocess=temperature",), ("examples in val",)),
+        (("run=somewhere",), ("either run", "runs", "both")),
+        (("postprocess=temperature", "seed=0"), ("postprocess", "val", "seed")),
     ],
 )
-def test_what_does_not_go_together_is_one_line(plain, others, tmp_path, capsys, overrides, message):
+def test_runs_that_do_not_match_are_one_line(plain, others, tmp_path, capsys, overrides, words):
     code = refused(tmp_path / "e", f"runs=[{plain},{others[2]}]", *overrides)
     assert code == ConfigError.exit_code
     error = capsys.readouterr().err
-    assert message in error
+    for word in words:
+        assert word in error
     assert error.count("\n") == 1
 
 
 def test_runs_with_other_classes_are_refused(plain, tmp_path, capsys):
     more = trained(tmp_path / "more", "dataset.threshold_class=true", "epochs=1")
     assert refused(tmp_path / "e", f"runs=[{plain},{more}]") == ConfigError.exit_code
-    assert capsys.readouterr().err == f"runs: {plain} and {more} have different classes\n"
-    few = trained(tmp_path / "few", "dataset.classes=[0,1]", "epochs=1")  # another length of test
+    assert re.search(rf"^runs: {plain} and {more}.* classes\n$", capsys.readouterr().err)
+    few = trained(
+        tmp_path / "few", "dataset.classes=[0,1]", "epochs=1"
+    )  # a test split of another size
     assert refused(tmp_path / "f", f"runs=[{plain},{few}]") == ConfigError.exit_code
-    assert capsys.readouterr().err == f"runs: {plain} and {few} have different classes\n"
+    assert re.search(rf"^runs: {plain} and {few}.* classes\n$", capsys.readouterr().err)
     assert refused(tmp_path / "n", f"runs=[{plain},{tmp_path}]") == ConfigError.exit_code
     assert f"runs={tmp_path}: no run there" in capsys.readouterr().err
 
 
 def test_a_split_of_several_may_be_asked_for(plain, others, tmp_path):
-    """With one seed for all; what any was trained on is seen."""
+    """One seed for all; an example counts as seen if any run was trained on it."""
     found = job("predict", tmp_path / "p", f"runs=[{plain},{others[2]}]", "split=val", "seed=0")
     with Path(found["predictions"]).open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -308,9 +316,9 @@ def test_views_are_averaged(plain, tmp_path, tta):
 
 def test_with_views_it_is_fitted_anew(calibrated, tmp_path):
     evaluate(tmp_path / "e", f"run={calibrated}", "job.tta=shift")
-    held = read_json(tmp_path / "e" / "postprocess.json")
-    assert held["of"].endswith(" shift")
-    assert held["fitted"] != read_json(calibrated / "postprocess.json")["fitted"]
+    fit = read_json(tmp_path / "e" / "postprocess.json")
+    assert fit["of"].endswith(" shift")
+    assert fit["fitted"] != read_json(calibrated / "postprocess.json")["fitted"]
 
 
 def test_an_unknown_view_is_one_line(plain, tmp_path):

@@ -1,15 +1,15 @@
-"""Test-time augmentation: which views there are, and the mean of their probabilities."""
+"""Test-time augmentation: its views and the mean of their probabilities."""
 
 import pytest
 import torch
 from torch import nn
 
-from trainer.trained.tta import TestTimeAugmentation as Tta
-from trainer.trained.tta import moved
+from trainer.trained.tta import TestTimeAugmentation as Augmented
+from trainer.trained.tta import shifted
 
 
 class Pixels(nn.Module):
-    """The first three pixels of the first row as logits, or all pixels as a mask of two classes."""
+    """Returns the first row's first three pixels as logits, or all pixels as a two-class mask."""
 
     def __init__(self, *, mask: bool = False) -> None:
         super().__init__()
@@ -22,31 +22,31 @@ class Pixels(nn.Module):
 def test_flip_by_hand():
     """Rows 0, 0, ln 4 and its mirror image: (1, 1, 4)/6 and (4, 1, 1)/6."""
     images = torch.tensor([0.0, 0.0, 4.0]).clamp(min=1).log().expand(1, 1, 3, 3)
-    found = Tta(Pixels(), ["flip"])(images)
+    found = Augmented(Pixels(), ["flip"])(images)
     torch.testing.assert_close(found.exp(), torch.tensor([[5.0, 2.0, 5.0]]) / 12)
 
 
 def test_moved_by_hand():
     image = torch.tensor([[[[1.0, 2], [3, 4]]]])
-    assert moved(image, 0, 1)[0, 0].tolist() == [[1, 1], [3, 3]]
-    assert moved(image, 0, -1)[0, 0].tolist() == [[2, 2], [4, 4]]
-    assert moved(image, 1, 0)[0, 0].tolist() == [[1, 2], [1, 2]]
-    assert moved(image, -1, 0)[0, 0].tolist() == [[3, 4], [3, 4]]
-    assert moved(image, 0, 0) is image
+    assert shifted(image, 0, 1)[0, 0].tolist() == [[1, 1], [3, 3]]
+    assert shifted(image, 0, -1)[0, 0].tolist() == [[2, 2], [4, 4]]
+    assert shifted(image, 1, 0)[0, 0].tolist() == [[1, 2], [1, 2]]
+    assert shifted(image, -1, 0)[0, 0].tolist() == [[3, 4], [3, 4]]
+    assert shifted(image, 0, 0) is image
     large = torch.arange(64.0).expand(1, 1, 64, 64)
-    assert moved(large, 0, 1)[0, 0, 0, :4].tolist() == [0, 0, 0, 1]  # a 32nd of the side
+    assert shifted(large, 0, 1)[0, 0, 0, :4].tolist() == [0, 0, 0, 1]  # 1/32 of the side
 
 
 @pytest.mark.parametrize(
     ("names", "number"), [([], 1), (["flip"], 2), (["shift"], 5), (["flip", "shift"], 10)]
 )
 def test_the_views(names, number):
-    """The mean over plain, moved and mirrored images, each seen once."""
+    """The mean over plain, shifted and mirrored images, each of them once."""
     seen = []
     model = Pixels()
     model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     images = torch.rand(4, 1, 5, 6, generator=torch.Generator().manual_seed(0))
-    found = Tta(model, names)(images)
+    found = Augmented(model, names)(images)
     assert len({tuple(image.flatten().tolist()) for image in seen}) == len(seen) == number
     assert torch.equal(seen[0], images)
     mean = torch.stack([image[:, 0, 0, :3].softmax(1) for image in seen]).mean(0)
@@ -55,9 +55,9 @@ def test_the_views(names, number):
 
 
 def test_masks_are_moved_back():
-    """A model that answers pixel by pixel says the same in each view, but for the edge."""
+    """A pixelwise model gives the same output in each view, except at the edge."""
     images = torch.rand(2, 1, 6, 6, generator=torch.Generator().manual_seed(0))
     plain = Pixels(mask=True)(images).log_softmax(1)
-    found = Tta(Pixels(mask=True), ["flip", "shift"])(images)
+    found = Augmented(Pixels(mask=True), ["flip", "shift"])(images)
     torch.testing.assert_close(found[..., 1:-1, 1:-1], plain[..., 1:-1, 1:-1])
     assert not torch.allclose(found[..., 0, :], plain[..., 0, :])

@@ -1,4 +1,4 @@
-"""Metrics of a split that is read in batches: those of the whole split at once."""
+"""Evaluating a split in batches gives the same metrics as evaluating it at once."""
 
 import math
 from dataclasses import replace
@@ -76,19 +76,19 @@ def test_how_a_split_is_cut_changes_nothing(case, size):
 
 
 def test_the_loss_of_masks_is_torchs_over_all_pixels():
-    """Not a mean of batches or images, which have different numbers of pixels that count."""
+    """Not a mean over batches or images, which differ in their number of counted pixels."""
     evaluation = evaluated(Segmentation(), CrossEntropy(class_weights=WEIGHTS), MASKS)
     outputs, weights = outputs_of(maps=True), torch.tensor(WEIGHTS)
     expected = F.cross_entropy(outputs, MASKS, weights, ignore_index=255)
     assert evaluation.metrics["loss"] == pytest.approx(expected.item(), rel=1e-5)
     each = [F.cross_entropy(outputs[[i]], MASKS[[i]], weights, ignore_index=255) for i in range(7)]
-    each[4] = torch.zeros(())  # nothing in it counts
+    each[4] = torch.zeros(())  # no pixel of it counts
     torch.testing.assert_close(evaluation.records["loss"], torch.stack(each))
     assert evaluation.metrics["loss"] != pytest.approx(torch.stack(each).mean().item(), rel=1e-3)
 
 
 def test_numbers_are_compared_with_outputs_of_one():
-    """[B] against [B, 1] would be broadcast to [B, B]."""
+    """[B] and [B, 1] would broadcast to [B, B]."""
     evaluation = evaluated(Regression(), MeanSquaredError(), NUMBERS)
     expected = (evaluation.outputs[:, 0] - NUMBERS).square().mean().item()
     assert evaluation.metrics["loss"] == pytest.approx(expected, rel=1e-5)

@@ -1,4 +1,4 @@
-"""Fine-tuning: what begins where, what stays as it is, and until when."""
+"""Fine-tuning: initial weights from a source, frozen modules, and unfreezing."""
 
 import shutil
 
@@ -21,7 +21,7 @@ CLOCK = Clock(steps_per_epoch=7, total=14)
 
 
 def never(*_: str) -> None:
-    """Nothing is to be restored."""
+    """Fail: no run should be restored."""
     pytest.fail("nothing is to be restored")
 
 
@@ -32,7 +32,7 @@ def net(**settings):
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A finished run."""
+    """Train the finished run to fine-tune from."""
     folder = tmp_path_factory.mktemp("source") / "run"
     settings = ("epochs=1", "batch_size=64", "dataset.val_fraction=0.8", "seed=7")
     assert train(folder, *NET, *settings) == 0
@@ -45,40 +45,40 @@ def best(folder):
 
 
 def test_all_but_the_head_is_the_sources(source, tmp_path):
-    """Weights and statistics of its best checkpoint; the head is what the scheme makes."""
+    """Weights and statistics come from its best checkpoint; the scheme initialises the head."""
     run = make_run(tmp_path, "device=cpu", *NET, f"finetune.source={source}", "init=zeros")
-    held = best(source).model
+    weights = best(source).model
     for name, value in run.model.state_dict().items():
-        assert torch.equal(value, held[name]) == (not name.startswith("fc.")), name
+        assert torch.equal(value, weights[name]) == (not name.startswith("fc.")), name
     assert not run.model.fc.weight.any()
 
 
 def test_a_checkpoint_is_a_source_too(source, tmp_path):
     path = checkpoint.latest(source / "checkpoints", pytest.fail).path
     run = make_run(tmp_path, "device=cpu", *NET, f"finetune.source={path}")
-    held = checkpoint.load(path).model
-    assert torch.equal(run.model.conv.weight, held["conv.weight"])
+    weights = checkpoint.load(path).model
+    assert torch.equal(run.model.conv.weight, weights["conv.weight"])
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.width=5", r"conv.weight is \[4, 1, 3, 3\], \[5, 1, 3, 3\] in the model"),
-        ("model.depth=14", "it lacks stage1.1.conv1.weight"),
-        ("model.shortcut=B", "it lacks stage2.0.shortcut.0.weight"),
+        ("model.width=5", r"conv.weight.*\[4, 1, 3, 3\].*\[5, 1, 3, 3\]"),
+        ("model.depth=14", "stage1.1.conv1.weight"),
+        ("model.shortcut=B", "stage2.0.shortcut.0.weight"),
     ],
 )
 def test_a_source_that_does_not_fit_is_refused_by_its_first_parameter(
     source, tmp_path, override, message
 ):
     run = make_run(tmp_path, "device=cpu", *NET, override, f"finetune.source={source}")
-    with pytest.raises(CheckpointError, match=rf"^finetune\.source=.*does not fit.*{message}"):
+    with pytest.raises(CheckpointError, match=rf"^finetune\.source=.*{message}"):
         _ = run.model
 
 
 def test_a_deeper_source_is_refused(source, tmp_path):
     run = make_run(tmp_path, "device=cpu", "model=mlp", f"finetune.source={source}")
-    with pytest.raises(CheckpointError, match=r"it lacks layers\.1\.weight"):
+    with pytest.raises(CheckpointError, match=r"layers\.1\.weight"):
         _ = run.model
     missing = make_run(tmp_path, "device=cpu", "model=mlp", "finetune.source=nowhere")
     with pytest.raises(ConfigError, match=r"^finetune\.source=nowhere: no run there"):
@@ -117,7 +117,7 @@ def test_what_backbone_and_until_freeze():
 
 
 def test_parameters_that_a_module_itself_holds_are_frozen_with_what_is_in_it():
-    """As position embeddings are, which come first; the module that holds them trains on."""
+    """Such as position embeddings, defined first; their module itself stays in train mode."""
     model = nn.Sequential(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), nn.Linear(2, 2))
     model[0].register_parameter("positions", nn.Parameter(torch.zeros(2)))
     Freeze(model, "until:0.0", None, CLOCK)
@@ -130,12 +130,12 @@ def test_parameters_that_a_module_itself_holds_are_frozen_with_what_is_in_it():
 @pytest.mark.parametrize(
     ("freeze", "message"),
     [
-        ("until:stage4", "has no such module. Did you mean until:stage"),
+        ("until:stage4", "Did you mean until:stage"),
         ("until:", "has no such module"),
-        ("until:fc", "leaves nothing to train; head is fc"),
+        ("until:fc", "head is fc"),
     ],
 )
-def test_a_module_that_cannot_be_the_last_frozen_one(freeze, message):
+def test_a_module_that_cannot_be_frozen_last_is_rejected(freeze, message):
     with pytest.raises(ConfigError, match=f"finetune.freeze={freeze}.*{message}"):
         frozen_modules(net(), freeze)
 
@@ -162,7 +162,7 @@ def test_bad_settings_are_named(override, message):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_what_is_frozen_stays_to_the_bit(tmp_path, optimizer):
-    """Weights, whatever the weight decay, and statistics of batch norm."""
+    """Weights, despite weight decay, and BatchNorm statistics."""
     decay = ("optimizer.weight_decay=0.1", f"optimizer={optimizer}")
     fit = fitted(tmp_path / "run", *NET, *decay, "finetune.freeze=until:stage2")
     begun = make_run(tmp_path / "new", "device=cpu", "dataset.val_fraction=0.7", *NET).model
@@ -172,7 +172,7 @@ def test_what_is_frozen_stays_to_the_bit(tmp_path, optimizer):
 
 
 def test_without_eval_mode_the_statistics_would_move():
-    """The mistake: gradients are off and the statistics drift all the same."""
+    """Counter-example: without gradients alone, the statistics still drift."""
     images = torch.randn(16, 1, 8, 8) + 3
     moved = []
     for mistaken in (False, True):
@@ -194,7 +194,7 @@ def test_dropout_is_off_in_what_is_frozen_alone():
 
 def test_it_thaws_when_it_is_due_and_not_before():
     model = net()
-    model.conv.weight.requires_grad_(False)  # by its owner's choice: not ours to undo
+    model.conv.weight.requires_grad_(False)  # frozen by its owner: unfreezing must not undo it
     freeze = Freeze(model, "backbone", "1.5ep", CLOCK)
     for t, frozen in [(0.0, True), (10.4, True), (10.5, False), (13.0, False)]:
         freeze(t)
@@ -205,7 +205,7 @@ def test_it_thaws_when_it_is_due_and_not_before():
 
 
 def test_unfrozen_weights_are_trained(tmp_path):
-    """Frozen for an epoch of two; the optimizer has had them from the start."""
+    """Frozen for one epoch of two; the optimizer has them from the start."""
     frozen = ("finetune.freeze=backbone", "finetune.unfreeze=1ep", "checkpoint.keep=9")
     fit = fitted(tmp_path / "run", *NET, *frozen)
     states = [checkpoint.load(tmp_path / f"run/checkpoints/step-{n}").model for n in (7, 14)]
@@ -213,8 +213,8 @@ def test_unfrozen_weights_are_trained(tmp_path):
     for name in ("conv.weight", "bn.running_mean", "stage3.0.conv2.weight"):
         assert torch.equal(states[0][name], begun.state_dict()[name])
         assert not torch.equal(states[0][name], states[1][name])
-    held = sum(len(group["params"]) for group in fit.step.guard.optimizer.param_groups)
-    assert held == len(list(fit.model.parameters()))
+    optimized = sum(len(group["params"]) for group in fit.step.guard.optimizer.param_groups)
+    assert optimized == len(list(fit.model.parameters()))
 
 
 @pytest.mark.parametrize("unfreeze", ["1ep", "4st"])
@@ -230,7 +230,7 @@ def test_stopped_anywhere_and_resumed_is_identical(source, tmp_path, unfreeze):
 
 
 def test_a_finished_run_needs_its_source_no_more(source, tmp_path):
-    """To be resumed, evaluated or referred to."""
+    """Not to be resumed, evaluated or referred to."""
     copy, run = tmp_path / "copy", tmp_path / "run"
     shutil.copytree(source, copy)
     settings = [*NET, "batch_size=64", "dataset.val_fraction=0.8", f"finetune.source={copy}"]

@@ -1,4 +1,4 @@
-"""The loop: equal bits for equal seeds, after a stop anywhere, and whatever feeds it."""
+"""The training loop is reproducible bit for bit: by seed, after any stop, with any loader."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def test_same_seed_same_bits(tmp_path, variant):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_stopped_anywhere_and_resumed_is_identical(tmp_path, variant):
-    """A signal at each poll: in steps, in scoring passes, in validation; the log too is equal."""
+    """A signal at each poll, in steps, scoring passes and validation; the logs are equal too."""
     whole = fitted(tmp_path / "whole", *VARIANTS[variant])
     expected, lines = digest(whole), events(tmp_path / "whole")
     stopped, after = True, 0
@@ -77,7 +77,7 @@ def test_events_are_logged_once_in_order(tmp_path):
 
 
 def test_a_whole_run_through_the_folder(tmp_path):
-    """Files of the contract, result, status; refused again, resumed as finished."""
+    """Check files, result and status; a second start is rejected, resuming finds it finished."""
     folder = tmp_path / "run"
     assert train(folder, "early_stopping=patience") == 0
     names = {path.name for path in folder.iterdir()} - {".lock"}
@@ -143,8 +143,8 @@ def test_divergence_ends_with_its_exit_code(tmp_path, nonfinite, code, capsys):
     assert "step" in error
     assert "epoch 0" in error
     assert read_json(tmp_path / "run" / "status.json")["state"] == "failed"
-    held = checkpoint.latest(tmp_path / "run" / "checkpoints", pytest.fail)
-    assert all(torch.isfinite(value).all() for value in held.model.values())
+    saved = checkpoint.latest(tmp_path / "run" / "checkpoints", pytest.fail)
+    assert all(torch.isfinite(value).all() for value in saved.model.values())
 
 
 def test_a_config_that_changed_is_refused(tmp_path):

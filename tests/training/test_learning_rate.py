@@ -1,4 +1,4 @@
-"""The learning rate in force: warmup, then schedule, on every group."""
+"""The learning rate: the warmup, then the schedule, applied to every group."""
 
 import math
 import warnings
@@ -28,7 +28,7 @@ def rates(schedule: Schedule, warmup: Warmup, base: float, steps: int) -> list[f
 
 
 def test_warmup_then_cosine_by_hand() -> None:
-    """Four steps from 0.2 to 0.8, then the cosine over the eight that remain, then held."""
+    """Four steps from 0.2 to 0.8, the cosine over the remaining eight, then constant."""
     got = rates(CosineDecay(), Gradual(steps="1ep", start_factor=0.25), 0.8, 16)
     assert got[:5] == pytest.approx([0.2, 0.35, 0.5, 0.65, 0.8])
     assert got[8] == pytest.approx(0.4)  # half-way: t − W = 4 of 8
@@ -45,7 +45,7 @@ def test_warmup_then_cosine_equals_torch_at_every_step() -> None:
     reference = torch.optim.lr_scheduler.SequentialLR(optimizer, parts, milestones=[4])
     expected = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own, about the call of its own step(epoch)
+        warnings.simplefilter("ignore")  # torch deprecates step(epoch) but calls it itself
         for _ in range(12):
             expected.append(optimizer.param_groups[0]["lr"])
             optimizer.step()
@@ -82,7 +82,7 @@ def test_a_share_of_the_run_ends_at_the_step_that_it_means() -> None:
 
 
 def test_between_steps() -> None:
-    """A miner that drops examples lets the clock advance by broken steps."""
+    """With a miner that drops examples the clock advances by fractions of a step."""
     rate = LearningRate(CosineDecay(), Gradual(steps="1ep", start_factor=0.0), 1.0, CLOCK)
     assert rate.lr(2.5) == pytest.approx(0.625)
     assert rate.lr(4 + 8 / 3) == pytest.approx(0.75)  # cos(π/3) = ½
@@ -94,7 +94,7 @@ def groups() -> torch.optim.Optimizer:
 
 
 def test_apply_keeps_the_ratios_of_the_groups() -> None:
-    """Groups of 0.1 and 1.0 at a base of 0.1: the head stays ten times the body, at every step."""
+    """With groups of 0.1 and 1.0 and a base of 0.1, the head stays at ten times the body."""
     optimizer = groups()
     rate = LearningRate(CosineDecay(), Gradual(steps="1ep", start_factor=0.5), 0.1, CLOCK)
     for t in range(15):
@@ -106,7 +106,7 @@ def test_apply_keeps_the_ratios_of_the_groups() -> None:
 
 
 def test_apply_goes_on_with_an_optimizer_that_was_saved() -> None:
-    """The rate in a saved group is that of its step: the ratio must come from the initial one."""
+    """A saved group has the rate of its step: the ratio must come from the initial rate."""
     first, second = groups(), groups()
     rate = LearningRate(Step(step_size="1st", gamma=0.5), NoWarmup(), 0.1, CLOCK)
     rate.apply(first, 3)
@@ -116,7 +116,7 @@ def test_apply_goes_on_with_an_optimizer_that_was_saved() -> None:
 
 
 def test_a_new_base_holds_for_an_optimizer_that_was_saved() -> None:
-    """Going on with optimizer.lr doubled: the saved initial rates give the ratios alone."""
+    """Resumed with optimizer.lr doubled: saved initial rates only determine the ratios."""
     first, second = groups(), groups()
     LearningRate(Constant(), NoWarmup(), 0.1, CLOCK).apply(first, 3)
     second.load_state_dict(first.state_dict())
@@ -125,7 +125,7 @@ def test_a_new_base_holds_for_an_optimizer_that_was_saved() -> None:
 
 
 def test_a_first_group_of_another_rate_is_scaled_too() -> None:
-    """The schedule's rate is that of `optimizer.lr`, not of the group that happens to be first."""
+    """The schedule's rate is for `optimizer.lr`, not for whichever group is first."""
     body, head = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
     parts = [{"params": [body], "lr": 0.01}, {"params": [head]}]
     optimizer = torch.optim.SGD(parts, lr=0.1)
@@ -137,7 +137,7 @@ def test_a_first_group_of_another_rate_is_scaled_too() -> None:
 
 
 class Noting(Schedule):
-    """Keeps what it is told."""
+    """Records the metric it observes."""
 
     seen = 0.0
     at = 0.0
@@ -157,7 +157,7 @@ class Noting(Schedule):
 
 
 class NotingWarmup(Warmup):
-    """Keeps when it was told."""
+    """Records when it observes metrics."""
 
     told = 0.0
     length = 3.0

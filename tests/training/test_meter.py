@@ -1,4 +1,4 @@
-"""Training metrics and records of masks, of blended targets, and of what is flushed early."""
+"""Training metrics and records: masks, blended targets, early flushes."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def made(folder, task: Task, loss: Loss) -> Meter:
 
 
 def batch_of(labels: torch.Tensor, shares: list[float] | None = None, first: int = 0) -> Batch:
-    """Labels [B, ...] of the examples `first` and after; ignored pixels count nothing."""
+    """Make a batch of labels [B, ...] for examples from `first` on; ignored pixels count 0."""
     ones = torch.ones(len(labels))
     ids = torch.arange(first, first + len(labels))[:, None]
     own = torch.tensor(shares)[:, None] if shares else ones[:, None]
@@ -45,7 +45,7 @@ LOGITS = torch.randn(2, 3, 2, 2, generator=RNG)
 
 
 def test_pixels_count_alike_whatever_image_they_are_of(tmp_path):
-    """Four pixels of one image and one of the other: a mean over five, not over two images."""
+    """Four pixels of one image and one of another: a mean over five pixels, not two images."""
     meter = made(tmp_path, Segmentation(), CrossEntropy())
     add(meter, batch_of(MASKS), LOGITS)
     meter.flush()
@@ -95,7 +95,7 @@ def test_one_value_for_an_image(tmp_path):
 
 @pytest.mark.parametrize(("shares", "known"), [([1.0, 0.7], [0]), ([0.4, 0.7], []), (None, [0, 1])])
 def test_rows_whose_targets_are_blended_are_not_recorded(tmp_path, shares, known):
-    """K is 1 for them too; where all are blended there is no record at all."""
+    """Their K is 1 too; a batch of blended rows only is not recorded at all."""
     meter = made(tmp_path, Regression(), MeanSquaredError())
     targets, outputs = torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [4.0]])
     add(meter, batch_of(targets, shares), outputs)
@@ -107,17 +107,17 @@ def test_rows_whose_targets_are_blended_are_not_recorded(tmp_path, shares, known
 
 
 def test_much_is_flushed_early_to_the_same_sums(tmp_path, monkeypatch):
-    """A batch has 8 pixels: 3 outputs, loss, weight and count of 4 bytes each, a label of 8."""
+    """A batch has 8 pixels, each 3 outputs, loss, weight, count (4 bytes) and a label (8)."""
     late, early = (made(tmp_path / n, Segmentation(), CrossEntropy()) for n in ("a", "b"))
-    held = []
+    pending = []
     for limit, meter in ((2**28, late), (2 * 8 * (6 * 4 + 8), early)):
         monkeypatch.setattr(module, "MOST_PENDING", limit)
         for first in (0, 2, 4, 6):
             add(meter, batch_of(MASKS, first=first), LOGITS + first)
-            held.append(len(meter.pending))
+            pending.append(len(meter.pending))
         meter.flush()
         assert meter.bytes == 0
-    assert held == [1, 2, 3, 4, 1, 2, 0, 1]
+    assert pending == [1, 2, 3, 4, 1, 2, 0, 1]
     assert early.take_epoch() == pytest.approx(late.take_epoch())
     for name, row in late.store.rows.items():
         torch.testing.assert_close(early.store.rows[name], row, rtol=0, atol=0, equal_nan=True)

@@ -1,4 +1,4 @@
-"""The guard with a gradient scaler, as under precision=fp16; the rest is in test_step.py."""
+"""The guard with a gradient scaler, as with precision=fp16; test_step.py has the rest."""
 
 import math
 
@@ -12,7 +12,7 @@ SCALE = 1024.0
 
 
 def guarded(**options) -> tuple[nn.Parameter, NonFiniteGuard]:
-    """A weight 1 under SGD with lr 1."""
+    """Make a weight of 1 and a guard around SGD with lr 1."""
     weight = nn.Parameter(torch.ones(()))
     scaler = torch.amp.GradScaler("cpu", init_scale=SCALE)
     return weight, NonFiniteGuard(torch.optim.SGD([weight], lr=1.0), [], scaler=scaler, **options)
@@ -21,7 +21,7 @@ def guarded(**options) -> tuple[nn.Parameter, NonFiniteGuard]:
 def step(
     weight: nn.Parameter, guard: NonFiniteGuard, factor: float, denominator: float = 1.0
 ) -> bool:
-    """One step down factor · weight, whose gradient is the factor."""
+    """Take a step on the loss factor · weight, whose gradient is the factor."""
     guard.start()
     loss = factor * weight
     guard.scaler.scale(loss).backward()
@@ -35,7 +35,7 @@ def step(
     ids=["loss is NaN", "loss is infinite", "nothing counts"],
 )
 def test_a_step_that_is_not_taken_leaves_the_scaler_ready(factor, denominator, scale):
-    """Without its update() the next unscale_() raises: it has been called already."""
+    """Without scaler.update() the next unscale_() raises, having been called already."""
     weight, guard = guarded(policy="skip")
     assert not step(weight, guard, factor, denominator)
     assert weight.item() == 1
@@ -46,7 +46,7 @@ def test_a_step_that_is_not_taken_leaves_the_scaler_ready(factor, denominator, s
 
 def test_an_infinite_gradient_of_a_finite_loss_is_the_scalers_to_skip():
     weight, guard = guarded()
-    step(weight, guard, 1e36)  # times the scale it has no float32
+    step(weight, guard, 1e36)  # times the scale it overflows float32
     assert weight.item() == 1
     assert guard.scaler.get_scale() == SCALE / 2
     assert guard.in_a_row == 0

@@ -27,7 +27,7 @@ UNET = (*CANVAS, "model=unet", "model.width=4", "model.depth=1", "model.dropout=
 
 
 def stepping(folder, *overrides) -> tuple[Step, Batch]:
-    """A step as the config makes it, and the first batch."""
+    """Build the step of a config; return it with the first batch."""
     run = make_run(folder, *SGD, f"sam={RADIUS}", *overrides)
     step = run.assemble_step(Clock(10, 100)).step
     feed = run.loader.open(run.data.train, run.device)
@@ -39,7 +39,7 @@ def parameters_of(step: Step) -> list[Tensor]:
 
 
 def slow(step: Step, batch: Batch, *, mask: int = MOMENT.step) -> tuple[list[Tensor], nn.Module]:
-    """Weights after w − lr·∇L(w + ρ·∇L(w)/‖∇L(w)‖), and the model after its first pass.
+    """Return weights w − lr·∇L(w + ρ·∇L(w)/‖∇L(w)‖) and the model after its first pass.
 
     `mask` is the step whose dropout the second pass has.
     """
@@ -63,7 +63,7 @@ def differ(a: list[Tensor], b: list[Tensor]) -> float:
 
 
 def test_the_gradient_by_hand():
-    """w = (3, 4) of ½‖w‖²: the gradient w of norm 5, at ρ = 1 the place and its gradient 1.2·w."""
+    """L = ½‖w‖², w = (3, 4): gradient w of norm 5; at ρ = 1, point and gradient are 1.2·w."""
     model = nn.Linear(2, 1, bias=False)
     (w,) = model.parameters()
     w.data = torch.tensor([[3.0, 4.0]])
@@ -78,7 +78,7 @@ def test_the_gradient_by_hand():
 
 @pytest.mark.parametrize("overrides", [DIGITS, UNET], ids=["classes", "masks"])
 def test_a_step_is_algorithm_1(tmp_path, overrides):
-    """With batch norm and dropout: the mask is the same in both passes."""
+    """With BatchNorm and dropout: both passes use the same dropout mask."""
     step, batch = stepping(tmp_path, *overrides)
     before = parameters_of(step)
     expected, model = slow(step, batch)
@@ -111,7 +111,7 @@ def test_accumulation_equals_the_large_batch(tmp_path):
 
 
 class Watch(Miner):
-    """Counts what it is shown."""
+    """Counts the batches and ranks it observes."""
 
     shown = 0
 
@@ -129,7 +129,7 @@ def test_seen_once_and_paid_twice(tmp_path):
 
 
 def test_the_second_pass_has_the_weights_of_the_first(tmp_path):
-    """OHEM keeps what was hardest at w, not what is at the place near it."""
+    """OHEM keeps the hardest rows at w, not at the nearby point."""
     step, batch = stepping(tmp_path, *DIGITS)
     step.miner = Ohem(keep=0.25)
     model = copy.deepcopy(step.forward.model)
@@ -156,7 +156,7 @@ def test_a_step_that_is_not_taken_changes_nothing(tmp_path, case):
     step(batch, MOMENT, 0)
     for name, value in model.state_dict().items():
         if case == "nothing counts" and name.rpartition(".")[2] not in ("weight", "bias"):
-            continue  # a pass over images moves the statistics, as without sam
+            continue  # a forward pass updates the statistics, as without sam
         assert torch.equal(value, before[name]), name
     assert all(torch.equal(value, averaged[n]) for n, value in step.average.weights().items())
     assert step.average.state_dict()["number"] == 0

@@ -1,4 +1,4 @@
-"""The one reduction, Σ weight·ℓ / Σ count: each row of its table with numbers done by hand."""
+"""The reduction Σ weight·ℓ / Σ count: each of its uses against gradients computed by hand."""
 
 import copy
 from dataclasses import replace
@@ -41,7 +41,7 @@ CLASSES = 4
 
 
 class Table(nn.Module):
-    """Logits read off the image itself, plus a parameter: gradients can be done by hand."""
+    """Logits are pixels of the image plus a parameter, so gradients can be computed by hand."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ def make_step(
 
 
 def make_batch(size: int = 8, seed: int = 0) -> Batch:
-    """Images whose first pixels are logits; pixel units are undone by std = 1/255."""
+    """Make images whose first pixels are logits; std = 1/255 undoes the division by 255."""
     rng = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 6, (size, 1, 4, 4), generator=rng).float()
     labels = torch.randint(0, CLASSES, (size, 1), generator=rng)
@@ -88,14 +88,14 @@ def make_batch(size: int = 8, seed: int = 0) -> Batch:
 
 
 def update_of(step: Step, batch: Batch) -> torch.Tensor:
-    """The gradient of the shift: what SGD with lr 1 takes away."""
+    """Return the gradient of the shift: the update of SGD with lr 1."""
     before = step.forward.model.shift.detach().clone()
     step(batch, MOMENT, 0)
     return before - step.forward.model.shift.detach()
 
 
 def by_hand(batch: Batch, weight, denominator: float) -> torch.Tensor:
-    """Σ weight_b (p_b − onehot_b) / denominator, the gradient of the shift."""
+    """Return Σ weight_b (p_b − onehot_b) / denominator, the gradient of the shift."""
     p = batch.images[:, 0, 0, :CLASSES].softmax(1)
     onehot = F.one_hot(batch.labels[:, 0], CLASSES).float()
     return (torch.as_tensor(weight)[:, None] * (p - onehot)).sum(0) / denominator
@@ -136,7 +136,7 @@ def test_class_weights_divide_by_their_sum(tmp_path):
 
 
 def test_unbiased_estimators_keep_the_count(tmp_path):
-    """InfoBatch: rows with weight 1 / (1 − r) still count 1, or updates would nearly halve."""
+    """InfoBatch: rows of weight 1 / (1 − r) count 1, otherwise updates would nearly halve."""
     batch = replace(make_batch(), weight=torch.tensor([2.0, 2, 1, 1, 2, 1, 1, 2]))
     update = update_of(make_step(tmp_path), batch)
     torch.testing.assert_close(update, by_hand(batch, batch.weight, 8))
@@ -161,7 +161,7 @@ def test_ignored_elements_count_nothing(tmp_path):
 
 
 def test_masks_move_with_their_images(tmp_path):
-    """What enters is black and labelled 255: it has no weight and does not count."""
+    """Pixels shifted in are black and labelled 255: their weight and count are 0."""
     step = make_step(tmp_path)
     step.loss.ignore_index, step.augmentation = 255, [Shift(fraction=0.5)]
     masks = torch.randint(1, 4, (8, 1, 4, 4), generator=torch.Generator().manual_seed(0))
@@ -186,8 +186,8 @@ def test_image_targets_move_with_their_images(tmp_path):
     assert torch.equal(prepared.weight, torch.ones(8))
 
 
-def test_nothing_that_counts_is_no_update(tmp_path):
-    """Also with momentum and weight decay, which would move the weights at gradient 0."""
+def test_a_batch_without_count_is_no_update(tmp_path):
+    """Even with weight decay, which would move the weights at gradient 0."""
     batch = replace(make_batch(), weight=torch.zeros(8), count=torch.zeros(8))
     step = make_step(tmp_path)
     step.guard.optimizer.param_groups[0]["weight_decay"] = 0.1
@@ -211,7 +211,7 @@ def test_deferred_guard_agrees(tmp_path, deferred):
 
 
 class FixedMixer(Mixer):
-    """λ = 0.7 with the next row."""
+    """Mixes each row with the next at λ = 0.7."""
 
     def draw(self, size, image, rng, step_id):
         return Drawing([torch.arange(size).roll(-1)], {"share": torch.full((size,), 0.7)})
@@ -231,7 +231,7 @@ def test_mixup_contracts_with_the_shares(tmp_path):
 
 
 def test_mixup_with_ohem(tmp_path):
-    """The hardest mixed images alone, by the loss of the mixed target."""
+    """Only the hardest mixed images, by the loss of the mixed target."""
     batch = make_batch()
     update = update_of(make_step(tmp_path, mixer=FixedMixer(), miner=Ohem(keep=0.5)), batch)
     images = 0.7 * batch.images + 0.3 * batch.images.roll(-1, 0)
@@ -244,7 +244,7 @@ def test_mixup_with_ohem(tmp_path):
 
 
 class Centred(Loss):
-    """A loss that depends on the batch: each loss squared over the batch's mean."""
+    """A batchwise loss: each loss squared, divided by the batch's mean loss."""
 
     batchwise = True
 
@@ -268,7 +268,7 @@ class Centred(Loss):
 @pytest.mark.parametrize("miner", [NoMiner(), Ohem(keep=0.4), OhemTwoPass(keep=0.6)])
 @pytest.mark.parametrize("loss", [CrossEntropy(class_weights=[1.0, 2.0, 0.5, 4.0]), Centred()])
 def test_accumulation_equals_the_large_batch(tmp_path, accumulate, miner, loss):
-    """The tail included: 8 rows in 3 chunks are 3 + 3 + 2."""
+    """With uneven chunks too: 8 rows in 3 chunks are 3 + 3 + 2."""
     loss = copy.deepcopy(loss)
     loss.prepare(torch.ones(CLASSES))
     batch = make_batch()
@@ -292,7 +292,7 @@ def with_norm() -> nn.Module:
 
 
 def test_scoring_leaves_batchnorm_alone(tmp_path):
-    """ohem_two_pass: the statistics are those of the selected rows' training pass alone."""
+    """ohem_two_pass: only the selected rows' training pass updates the statistics."""
     model = with_norm()
     step = make_step(tmp_path, model=model, miner=OhemTwoPass(keep=0.5), lr=0.0)
     batch = make_batch()
@@ -330,7 +330,7 @@ def test_nan_changes_nothing_and_is_named(tmp_path, deferred):
         step(poisoned(), MOMENT, 0)
         step(make_batch(), MOMENT, 0)  # the flag is sticky: later updates are masked
         with pytest.raises(NonFiniteError, match="step 5"):
-            step.guard.read()
+            step.guard.read_flag()
     else:
         with pytest.raises(NonFiniteError, match=r"step 5, epoch 1, examples \["):
             step(poisoned(), MOMENT, 0)
@@ -345,11 +345,11 @@ def test_skip_leaves_the_state_and_gives_up(tmp_path, deferred):
     before = copy.deepcopy(model.state_dict())
     for _ in range(2):
         step(poisoned(), MOMENT, 0)
-        step.guard.read()
+        step.guard.read_flag()
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), name
     with pytest.raises(NonFiniteError, match="max_skips=2"):
-        step(poisoned(), MOMENT, 0) or step.guard.read()
+        step(poisoned(), MOMENT, 0) or step.guard.read_flag()
 
 
 def test_a_good_step_ends_a_row_of_skips(tmp_path):
@@ -366,7 +366,7 @@ def test_warmup_epochs_mine_nothing(tmp_path):
 
 
 def test_meter_reports_the_plan_rows(tmp_path):
-    """Added rows (count 0) are not in the training metrics; rows that OHEM masks are."""
+    """Training metrics leave out added rows (count 0) but include rows that OHEM masks."""
     batch = make_batch()
     losses = losses_of(batch)
     step = make_step(tmp_path, miner=Ohem(keep=0.25))

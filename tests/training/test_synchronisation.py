@@ -1,4 +1,4 @@
-"""The train step waits for no GPU: it reads no value of a tensor on the device.
+"""The train step never synchronises with a GPU: it reads no value of a device tensor.
 
 On PyTorch's `meta` device tensors have shapes and no values, so that whatever would copy one to the
 CPU, or meet one that lies there, raises. The optimizer is left out: its fused form has no `meta`.
@@ -19,7 +19,7 @@ from trainer.training.step import Step
 ROWS = 16
 META = torch.device("meta")
 MASKS = ("dataset=digits_canvas", "task=segmentation", "model=unet", "model.width=4")
-READS_ONCE = ("hard_negative", "rho")  # before the first step: the labels, a reference
+READS_ONCE = ("hard_negative", "rho")  # before the first step: labels, a reference model
 CHOICES: dict[str, tuple[str, ...]] = {
     "in chunks": ("accumulate=2", "mining=ohem", "mixer=cutmix"),
     "clipped and averaged": ("clip=1.0", "ema=0.9"),
@@ -47,11 +47,11 @@ COMPONENTS = [
 
 @pytest.fixture
 def on_meta(tmp_path, monkeypatch):
-    """Makes the run and the step of some settings as on a GPU, on the device without values."""
+    """Builds run and step from settings as for a GPU, but on the meta device, without values."""
 
     def make(*overrides: str, **groups: str) -> tuple[Run, Step]:
         run = make_run(tmp_path / "run", "device=cpu", "model=mlp", *overrides, **groups)
-        assert len(run.data.train)  # read before the device is another
+        assert len(run.data.train)  # opened before the device is switched
         monkeypatch.setattr(run, "device", META)
         monkeypatch.setattr("trainer.run.assemble.reads_each_step", lambda *_, **__: False)
         step = run.assemble_step(Clock(10.0, 100.0)).step
@@ -62,7 +62,7 @@ def on_meta(tmp_path, monkeypatch):
 
 
 def take(run: Run, step: Step) -> None:
-    """Two steps, of the fourth epoch, so that every miner's warmup is over."""
+    """Train two steps in the fourth epoch, when every miner's warmup is over."""
     labels = run.data.train.labels[:ROWS, None].long().to(META)
     images = torch.empty(ROWS, *run.data.shape, dtype=torch.uint8, device=META)
     ids, one = torch.arange(ROWS, device=META), torch.ones(ROWS, device=META)

@@ -1,4 +1,4 @@
-"""Averages of the weights: by hand, against torch's own, and through a run that is stopped."""
+"""Weight averages: by hand, against torch's own, and through interrupted runs."""
 
 import copy
 import math
@@ -15,7 +15,14 @@ from trainer.core.errors import Interrupted
 from trainer.core.seed import StepId
 from trainer.storage import checkpoint
 from trainer.training.fit import Fit
-from trainer.training.weight_average import Average, Averaged, Ema, Swa, average_of, cumulative
+from trainer.training.weight_average import (
+    Average,
+    Averaged,
+    Ema,
+    Swa,
+    build_average,
+    cumulative_statistics,
+)
 
 CLOCK = Clock(10, 40)
 CANVAS = ("dataset=digits_canvas", "dataset.examples=60", "dataset.size=16", "dataset.digits=1")
@@ -24,7 +31,7 @@ SAVED = ("dataset.val_fraction=0.4", "checkpoint.monitor=val/mean_iou")
 
 
 class One(nn.Module):
-    """A weight, and a counter as batch norm has one."""
+    """A weight, and an integer counter like BatchNorm's."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,16 +51,16 @@ def never() -> None:
 
 
 def test_ema_by_hand():
-    """d = 1/10, 2/11, then 0.2 in place of 3/12."""
+    """d = 1/10, 2/11, then 0.2 rather than 3/12."""
     model = One()
-    average, held = Ema(model, 0.2), 0.0
+    average, expected = Ema(model, 0.2), 0.0
     for value, d in ((1.0, 1 / 10), (2.0, 2 / 11), (4.0, 0.2), (8.0, 0.2)):
         model.become(value)
         average.after_step()
         average.after_epoch(10.0)
-        held = d * held + (1 - d) * value
-        assert average.weights()["w"].item() == pytest.approx(held)
-    assert held == pytest.approx(7.112)
+        expected = d * expected + (1 - d) * value
+        assert average.weights()["w"].item() == pytest.approx(expected)
+    assert expected == pytest.approx(7.112)
     assert average.weights()["seen"] == 4, "a counter is copied"
 
 
@@ -63,7 +70,7 @@ def test_swa_is_the_mean_of_the_epochs_ends_from_its_start():
     for epoch, value in enumerate((1.0, 2.0, 4.0, 9.0)):
         model.become(value)
         average.after_step()
-        for _ in range(2):  # an epoch's end that is come to again after a stop counts once
+        for _ in range(2):  # an epoch's end repeated after a stop counts once
             average.after_epoch(10.0 * (epoch + 1))
         seen.append(average.weights()["w"].item())
     assert seen == [1, 2, 3, 5], "the weights themselves, then the means of 2, 4 and 2, 4, 9"
@@ -81,16 +88,16 @@ def test_swa_begins_at_its_start_whatever_is_rounded():
 
 def test_a_start_after_the_end_is_refused():
     with pytest.raises(ValueError, match="swa=5ep is 50 steps, but the run has 40"):
-        Swa(One(), "5ep", CLOCK).check(CLOCK)
-    Swa(One(), "4ep", CLOCK).check(CLOCK)
-    Ema(One(), 0.9).check(CLOCK)
+        Swa(One(), "5ep", CLOCK).check_start(CLOCK)
+    Swa(One(), "4ep", CLOCK).check_start(CLOCK)
+    Ema(One(), 0.9).check_start(CLOCK)
 
 
 # Two sets of weights
 
 
 def tied() -> nn.Sequential:
-    """Two layers with one weight between them, and batch norm."""
+    """Two layers that share one weight, and BatchNorm."""
     torch.manual_seed(0)
     first, second = nn.Linear(3, 3), nn.Linear(3, 3)
     second.weight = first.weight
@@ -98,7 +105,7 @@ def tied() -> nn.Sequential:
 
 
 def moved(average: Averaged, steps: int = 3) -> nn.Module:
-    """The model of an average after a few random updates."""
+    """Apply a few random updates to the model of an average, and return it."""
     for _ in range(steps):
         for p in average.model.parameters():
             p.data.add_(torch.randn_like(p))
@@ -155,7 +162,7 @@ def options_of(average: Averaged) -> dict:
 
 
 def load(average: Average, weights: dict, state: dict) -> None:
-    """As a checkpoint is loaded: the weights into the model, then the average's state."""
+    """Loaded like a checkpoint: first the model's weights, then the average's state."""
     average.model.load_state_dict(weights)
     average.load_state_dict(state)
 
@@ -168,14 +175,14 @@ def test_what_was_saved_is_restored(average):
     load(again, weights, state)
     assert same(again.model.state_dict(), model.state_dict())
     assert same(again.weights(), weights)
-    for one in (average, again):  # and both go on alike
+    for one in (average, again):  # both must continue alike
         torch.manual_seed(1)
         moved(one)
     assert same(again.weights(), average.weights())
 
 
 def test_another_average_may_be_asked_for_on_the_way(average):
-    """resume_allow=[ema,swa]: the weights go on, and an average begins at what was saved."""
+    """resume_allow=[ema,swa]: training continues, and an average starts at the saved weights."""
     model = moved(average)
     weights, state = average.weights(), average.state_dict()
     plain = Average(tied())
@@ -192,7 +199,7 @@ def test_another_average_may_be_asked_for_on_the_way(average):
 
 def test_none_is_the_model():
     model = tied()
-    average = average_of(model, None, None, CLOCK)
+    average = build_average(model, None, None, CLOCK)
     with average.applied(never):
         assert same(average.weights(), model.state_dict())
     average.settle()
@@ -203,12 +210,12 @@ def test_none_is_the_model():
 
 
 def test_cumulative_statistics_by_hand():
-    """Means of three batches; the frozen one keeps its own, and modes are as they were."""
+    """Means over three batches; a frozen layer keeps its statistics, and modes are restored."""
     model = nn.Sequential(nn.BatchNorm1d(1), nn.Dropout(0.5), nn.BatchNorm1d(1))
     model[2].eval()
     model[0].running_mean.fill_(9)
     model[2].running_mean.fill_(7)
-    with cumulative(model):
+    with cumulative_statistics(model):
         for x in (1.0, 2.0, 6.0):
             model(torch.tensor([[x - 1], [x + 1]]))
     assert model[0].running_mean.item() == pytest.approx(3)
@@ -219,7 +226,7 @@ def test_cumulative_statistics_by_hand():
 
 
 def by_torch(fit: Fit, weights: dict[str, Tensor], size: int) -> dict[str, Tensor]:
-    """The weights with batch norm's statistics by torch's own update_bn."""
+    """Return weights with BatchNorm statistics estimated by torch's update_bn."""
     model = copy.deepcopy(fit.model)
     model.load_state_dict(weights)
     train, forward = fit.data.train, fit.step.forward
@@ -230,13 +237,13 @@ def by_torch(fit: Fit, weights: dict[str, Tensor], size: int) -> dict[str, Tenso
 
 @pytest.mark.parametrize("val", [0.4, 0.0], ids=["val", "no val"])
 def test_statistics_of_the_mean_are_estimated_anew(tmp_path, val):
-    """Also where nothing is validated: what the checkpoint holds is what is tested."""
+    """Even without validation, the weights in the checkpoint are the ones tested."""
     settings = (*UNET, "eval_batch_size=16", "swa=1ep", "epochs=3", "checkpoint.every=1ep")
     fit = fitted(tmp_path / "run", *settings, f"dataset.val_fraction={val}", *SAVED[1:])
     weights = fit.step.average.weights()
     assert fit.step.average.state_dict()["number"] == 3
-    held = checkpoint.latest(tmp_path / "run" / "checkpoints", pytest.fail)
-    assert same(held.model, weights)
+    saved = checkpoint.latest(tmp_path / "run" / "checkpoints", pytest.fail)
+    assert same(saved.model, weights)
     expected = by_torch(fit, weights, 16)
     assert any("running_var" in name for name in expected)
     for name, value in expected.items():
@@ -250,11 +257,11 @@ def test_statistics_of_the_mean_are_estimated_anew(tmp_path, val):
 def test_a_frozen_batch_norm_keeps_its_statistics(tmp_path):
     source = tmp_path / "source"
     assert train(source, *UNET, *SAVED, "epochs=1") == 0
-    held = checkpoint.latest(source / "checkpoints", pytest.fail)
+    saved = checkpoint.latest(source / "checkpoints", pytest.fail)
     frozen = (f"finetune.source={source}", "finetune.freeze=backbone", "swa=0ep")
     fit = fitted(tmp_path / "run", *UNET, *SAVED, *frozen)
     weights = fit.step.average.weights()
-    for name, value in held.model.items():
+    for name, value in saved.model.items():
         assert torch.equal(weights[name], value) is not name.startswith("last."), name
 
 
@@ -262,7 +269,7 @@ def test_a_frozen_batch_norm_keeps_its_statistics(tmp_path):
 
 
 def mean_of_ends(folder, *overrides) -> dict[str, Tensor]:
-    """The mean of the weights at the ends of the epochs, from the checkpoints of a plain run."""
+    """Equals the mean over epochs of the weights in a plain run's checkpoints."""
     fitted(folder, *overrides, "checkpoint.keep=9")
     steps = checkpoint.steps(folder / "checkpoints")
     models = [
@@ -284,12 +291,12 @@ def test_the_checkpoint_holds_the_average_and_the_test_takes_it(tmp_path, averag
     settings = ("epochs=3", "dataset.val_fraction=0.3", average)
     assert train(folder, *settings) == 0
     result = read_json(folder / "result.json")
-    held = checkpoint.load(checkpoint.step_folder(folder / "checkpoints", result["best_step"]))
-    file = safetensors.torch.load_file(held.path / "model.safetensors")
-    assert not same(file, held.state["average"]["trained"])
+    saved = checkpoint.load(checkpoint.step_folder(folder / "checkpoints", result["best_step"]))
+    file = safetensors.torch.load_file(saved.path / "model.safetensors")
+    assert not same(file, saved.state["average"]["trained"])
     run = make_run(tmp_path / "again", "model=mlp", "device=cpu", *settings)
     losses = []
-    for weights in (file, held.state["average"]["trained"]):
+    for weights in (file, saved.state["average"]["trained"]):
         run.model.load_state_dict(weights)
         feed = run.loader.open(run.data.test, run.device)
         losses.append(run.evaluator(feed, run.data.test).metrics["loss"])
@@ -297,7 +304,7 @@ def test_the_checkpoint_holds_the_average_and_the_test_takes_it(tmp_path, averag
     assert result["test"]["loss"] != pytest.approx(losses[1], rel=1e-4)
 
 
-VARIANTS = {  # with polls at which to stop; there are 4 steps an epoch, and 2 batches to evaluate
+VARIANTS = {  # with polls to stop at; an epoch has 4 steps and 2 validation batches
     "ema": (("ema=0.9", "accumulate=2", "mining=ohem"), (1, 4)),
     "swa": (("swa=1ep", "model.dropout=0.3"), (1, 4, 10, 12)),
     "sam": (("sam=0.05", "ema=0.5", "model.dropout=0.3"), (0, 5)),
@@ -306,7 +313,7 @@ VARIANTS = {  # with polls at which to stop; there are 4 steps an epoch, and 2 b
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_stopped_anywhere_and_resumed_is_identical(tmp_path, variant):
-    """In steps, in the estimate of statistics (poll 10 of swa), in validation."""
+    """In steps, in the estimation of statistics (poll 10 of swa), and in validation."""
     overrides, stops = VARIANTS[variant]
     overrides = (*UNET, *SAVED, "eval_batch_size=16", *overrides)
     whole = fitted(tmp_path / "whole", *overrides)
@@ -315,8 +322,8 @@ def test_stopped_anywhere_and_resumed_is_identical(tmp_path, variant):
         folder = tmp_path / f"stop-{after}"
         with pytest.raises(Interrupted):
             fitted(folder, *overrides, stop_after=after)
-        held = checkpoint.latest(folder / "checkpoints", pytest.fail)
-        ended.append(held.state["progress"]["position"] == 4)
+        saved = checkpoint.latest(folder / "checkpoints", pytest.fail)
+        ended.append(saved.state["progress"]["position"] == 4)
         assert digest(fitted(folder, *overrides)) == digest(whole), f"stopped at poll {after}"
     assert ended.count(True) >= 1, "a stop after an epoch's last step, in what follows it"
     assert ended.count(False) >= 1, "and one before"

@@ -94,7 +94,7 @@ def report_error(error: Exception, overrides: Sequence[str], *, debug: bool) -> 
         code, text, speaks = world.current().verdict(error, code, text)
         sys.stderr.write(f"{text}\n" * speaks)
     else:
-        sys.stderr.write(f"{torchrun.let_the_first_speak()}{text}\n")
+        sys.stderr.write(f"{torchrun.error_prefix()}{text}\n")
     return code
 
 

@@ -1,4 +1,4 @@
-"""What a distiller does."""
+"""The interface of a distiller, which adds a teacher's loss to the supervised one."""
 
 from abc import ABC, abstractmethod
 
@@ -9,15 +9,15 @@ from trainer.dataset import Data
 
 
 class Distiller(ABC):
-    """Blends the supervised losses with a teacher's. Nothing of it is in a checkpoint."""
+    """Blends the supervised losses with a teacher's. It has no state in checkpoints."""
 
     def prepare(self, student: Forward, data: Data) -> None:
-        """Load what teaches. Raises ValueError where it does not go with the student's data."""
+        """Load the teacher. Raises ValueError if it does not match the student's data."""
 
     @abstractmethod
     def __call__(self, images: Tensor, outputs: Tensor, losses: Tensor) -> Tensor:
-        """Losses [B] or [B, H, W] to blended ones.
+        """Blend the supervised losses [B] or [B, H, W] with the teacher's, in the same shape.
 
-        `images` [B, C, H, W] are what the student saw, standardised and mixed; `outputs` are its
-        logits [B, C, ...].
+        `images` [B, C, H, W] are the student's inputs, standardised and mixed; `outputs` are its
+        logits [B, classes, ...].
         """

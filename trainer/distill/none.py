@@ -1,4 +1,4 @@
-"""No distillation."""
+"""The null object of distillation, the default."""
 
 from torch import Tensor
 
@@ -6,8 +6,8 @@ from trainer.distill.base import Distiller
 
 
 class NoDistiller(Distiller):
-    """There is no teacher."""
+    """Trains on the supervised loss alone, without a teacher."""
 
     def __call__(self, images: Tensor, outputs: Tensor, losses: Tensor) -> Tensor:
-        """The losses themselves."""
+        """Return the losses [B, ...] unchanged."""
         return losses

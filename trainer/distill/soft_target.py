@@ -1,7 +1,7 @@
 """Soft targets (Hinton, Vinyals and Dean 2015, https://arxiv.org/abs/1503.02531), section 2.
 
-(1 − α)·L + α·T²·KL(softmax(teacher/T) ‖ softmax(student/T)): T² keeps the size of the gradient as T
-changes.
+(1 − α)·L + α·T²·KL(softmax(teacher/T) ‖ softmax(student/T)). The factor T² keeps the gradient's
+magnitude independent of T.
 """
 
 from typing import Literal
@@ -19,12 +19,12 @@ from trainer.storage.restored import Restore
 
 
 class SoftTarget(Distiller):
-    """A blend of the loss and the distance from a teacher, or from the mean of several.
+    """Blends the loss with the distance from a teacher, or from the mean of several.
 
-    `teacher` is a run folder or a checkpoint, `torchvision:<name>` or `timm:<name>`, or a list of
-    such. Of several the probabilities at the temperature are averaged. `mode` sum is L + T²·KL,
-    without α. Class weights are on the loss alone; the sum of both is over the sum of the weights.
-    `restore` loads a finished run.
+    `teacher` is a run folder, a checkpoint, `torchvision:<name>`, `timm:<name>`, or a list of
+    those, whose probabilities at the temperature are averaged. `mode` sum is L + T²·KL, without α.
+    Class weights apply to the loss alone; the reduction divides both terms by the sum of those
+    weights. `restore` loads a finished run. Raises ValueError for a setting out of range.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class SoftTarget(Distiller):
         within("distill.temperature", temperature, "(0, inf)")
         within("distill.alpha", alpha, "[0, 1]")
         if not teacher:
-            raise ValueError("distill.teacher must be given: a trained run, or torchvision:<name>")
+            raise ValueError("distill.teacher must be set: a finished run, or torchvision:<name>")
         self.temperature = temperature
         self.alpha = alpha
         self.mode = mode
@@ -48,25 +48,27 @@ class SoftTarget(Distiller):
         self.teachers: list[Teacher] = []
 
     def prepare(self, student: Forward, data: Data) -> None:
-        """Load the teachers. Raises ValueError where one does not fit the student's data."""
+        """Load the teachers. Raises ValueError if one does not match the student's data."""
         if not data.classes:
-            raise ValueError("distill=soft_target needs class labels, this task has none")
+            raise ValueError(
+                "distill=soft_target needs class labels, which this task does not have"
+            )
         self.teachers = [load(student, data) for load in self.loaders]
         for teacher in self.teachers:
             teacher.bind(student, data)
 
     def __call__(self, images: Tensor, outputs: Tensor, losses: Tensor) -> Tensor:
-        """Losses [B] or [B, H, W] to blended ones."""
+        """Blend losses [B] or [B, H, W]; images are [B, C, H, W], outputs [B, classes, ...]."""
         log_p = (outputs / self.temperature).log_softmax(1)
         distance = F.kl_div(log_p, self.targets(images), reduction="none", log_target=True).sum(1)
         distance = self.temperature**2 * distance
-        if distance.ndim > losses.ndim:  # of a mask whose loss is one number: the pixels' mean
+        if distance.ndim > losses.ndim:  # a mask with one loss per image: take the mean over pixels
             distance = distance.flatten(1).mean(1)
         if self.mode == "sum":
             return losses + distance
         return (1 - self.alpha) * losses + self.alpha * distance
 
     def targets(self, images: Tensor) -> Tensor:
-        """Log of the teachers' mean softened probability, [B, C, ...]."""
+        """Return the log of the teachers' mean softened probabilities, [B, classes, ...]."""
         log_q = [(teach(images) / self.temperature).log_softmax(1) for teach in self.teachers]
         return log_q[0] if len(log_q) == 1 else log_mean(log_q)

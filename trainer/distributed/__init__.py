@@ -1,1 +1,1 @@
-"""Several processes that train one model. Nothing is imported here: `processes` needs no torch."""
+"""Training one model in several processes. Imports nothing: `torchrun` must not import torch."""

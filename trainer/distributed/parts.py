@@ -1,4 +1,4 @@
-"""What a run's parts are in one of several processes: the same numbers in each, rank 0 writes."""
+"""A run's parts for several processes: numbers agree in all of them, only rank 0 writes."""
 
 import signal
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from trainer.training.meter import Meter, Sums
 
 
 class SharedSignals(Signals):
-    """A signal that one process receives stops all, at the same step."""
+    """Stops all processes at the same step when any of them receives a signal."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
@@ -30,66 +30,66 @@ class SharedSignals(Signals):
         self.agreed: int | None = None
 
     def agreed_signal(self) -> int | None:
-        """The signal that any process has received. A collective: all must call it together."""
+        """Return a signal that any process received. A collective: all must call it together."""
         if self.agreed is None:
             self.agreed = self.world.highest(self.received or 0) or None
         return self.agreed
 
     def __exit__(self, *_: object) -> None:
-        """From here on a process ends by itself: torchrun signals those that are not the first."""
+        """Ignore signals from here on: torchrun sends some to the processes that end last."""
         for number in self.previous:
             signal.signal(number, signal.SIG_IGN)
 
 
 class SharedEvaluator(Evaluator):
-    """Splits the examples over the processes. Each has as many batches, the last ones filled up."""
+    """Splits the examples over the processes, padding so that each has the same number."""
 
     def __init__(self, world: World, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.world = world
 
     def values(
-        self, feed: Feed, ids: Tensor, poll: Callable[[], None], of: Values
+        self, feed: Feed, ids: Tensor, poll: Callable[[], None], compute: Values
     ) -> dict[str, Tensor]:
-        """The values of all examples `ids` [n] in order, in every process."""
+        """Return values [n, ...] of all examples `ids` [n] in order, in every process."""
         each = -(-len(ids) // self.world.size)
         ends = [min(each * rank, len(ids)) for rank in range(self.world.size + 1)]
         sizes = [b - a for a, b in pairwise(ends)]
         rank = self.world.rank
         own = ids[ends[rank] : ends[rank + 1]]
-        filled = torch.cat([own, ids[:1].expand(each - len(own))])
-        values = super().values(feed, filled, poll, of)
+        padded = torch.cat([own, ids[:1].expand(each - len(own))])
+        values = super().values(feed, padded, poll, compute)
         whole = self.world.gather_rows([value[: len(own)] for value in values.values()], sizes)
         return dict(zip(values, whole, strict=True))
 
     def __call__(
         self, feed: Feed, split: Split, *, poll: Callable[[], None] = lambda: None
     ) -> Evaluation:
-        """Evaluate a split; the metrics are rank 0's to the last bit."""
-        made = super().__call__(feed, split, poll=poll)
-        return replace(made, metrics=self.world.broadcast(made.metrics))
+        """Evaluate a split; every process returns rank 0's metrics, bit for bit."""
+        evaluation = super().__call__(feed, split, poll=poll)
+        return replace(evaluation, metrics=self.world.broadcast(evaluation.metrics))
 
 
 class SharedStore(DifficultyStore):
-    """Each process records its own rows; the last record of an example stands among all."""
+    """Each process records its own rows; of an example's records the latest is kept."""
 
     def __init__(self, world: World, *arguments: Any) -> None:
         self.world = world
         super().__init__(*arguments)
 
     def clear(self) -> None:
-        """Begin an epoch: nothing seen."""
+        """Begin an epoch without records."""
         super().clear()
         self.seen = torch.full((self.size,), -1, device=self.device)  # the step of each record
 
     def note(self, batch: Batch, step: int) -> None:
-        """Remember the step at which rows that are a single example were seen."""
+        """Record the step at which the rows that are a single example were seen."""
         _, ids = batch.dominant()
         at = torch.where(batch.shares.amax(1) == 1, step, -1)
         self.seen.scatter_reduce_(0, ids, at, "amax")
 
     def merge(self) -> None:
-        """Give every process the last records of all: of one step, those of the highest rank."""
+        """Give every process the latest records; on equal steps those of the highest rank."""
         names, sizes = list(self.rows), [1] * self.world.size
         own = [self.seen, *self.rows.values()]
         seen, *rows = self.world.gather_rows([row[None] for row in own], sizes)
@@ -99,25 +99,25 @@ class SharedStore(DifficultyStore):
         self.seen = seen.amax(0)
 
     def describe(self, **arrays: Tensor) -> None:
-        """Rank 0 writes what stays the same."""
+        """Write the arrays that stay the same over epochs; only rank 0 does."""
         if self.world.is_main:
             super().describe(**arrays)
 
     def flush(self, epoch: int) -> None:
-        """Rank 0 writes the epoch's row of all."""
+        """Merge the epoch's records; rank 0 writes them."""
         self.merge()
         if self.world.is_main:
             super().flush(epoch)
         self.clear()
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows of all."""
+        """Return the state with the records of all processes. A collective."""
         self.merge()
         return super().state_dict()
 
 
 class SharedMeter(Meter):
-    """Sums of the process's own rows, added up when they are asked for."""
+    """Sums over this process's own rows, added over the processes when metrics are taken."""
 
     store: SharedStore
 
@@ -126,28 +126,28 @@ class SharedMeter(Meter):
         self.world = world
 
     def add(self, batch: Batch, outputs: Tensor, losses: Tensor, step: int) -> None:
-        """Keep them, and note the step for the store, which keeps the last record of an example."""
+        """Keep outputs and losses, and note the step: the store keeps the latest record."""
         super().add(batch, outputs, losses, step)
         self.store.note(batch, step)
 
     def take_interval(self) -> dict[str, float]:
-        """Metrics of all processes since the last event."""
-        self.interval = self.of_all(self.interval)
+        """Return the metrics of all processes since the last event. A collective."""
+        self.interval = self.total(self.interval)
         return super().take_interval()
 
     def take_epoch(self) -> dict[str, float]:
-        """Metrics of all processes of the whole epoch."""
-        self.epoch = self.of_all(self.epoch)
+        """Return the metrics of all processes over the epoch. A collective."""
+        self.epoch = self.total(self.epoch)
         return super().take_epoch()
 
     def so_far(self) -> dict[str, float]:
-        """Metrics of all processes since the epoch began."""
-        own, self.epoch = self.epoch, self.of_all(self.epoch)
+        """Return the metrics of all processes since the epoch began. A collective."""
+        own, self.epoch = self.epoch, self.total(self.epoch)
         metrics, self.epoch = super().so_far(), own
         return metrics
 
-    def of_all(self, own: Sums) -> Sums:
-        """The sums of all processes."""
+    def total(self, own: Sums) -> Sums:
+        """Add the sums and counts of all processes. A collective."""
         added: Sums = {}
         for sums in self.world.gather_objects(own):
             for name, (total, number) in sums.items():
@@ -157,44 +157,44 @@ class SharedMeter(Meter):
         return added
 
     def state_dict(self) -> dict[str, Any]:
-        """The sums of all processes."""
-        return {"interval": self.of_all(self.interval), "epoch": self.of_all(self.epoch)}
+        """Return the sums of all processes. A collective."""
+        return {"interval": self.total(self.interval), "epoch": self.total(self.epoch)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Rank 0 takes them back."""
+        """Restore the sums on rank 0 and start the other processes at zero."""
         super().load_state_dict(state if self.world.is_main else {"interval": {}, "epoch": {}})
 
 
 class NoFolder(RunFolder):
-    """Of a process that does not write: the folder is another's."""
+    """The run folder of a process other than rank 0, which never writes to it."""
 
     @property
     def status(self) -> dict[str, Any]:
-        """Rank 0 reads it."""
+        """Return an empty status: only rank 0 reads the file."""
         return {}
 
     def claim(self, *, fresh: bool) -> None:
-        """Rank 0 does."""
+        """Do nothing: only rank 0 claims the folder."""
 
     def write_status(self, state: str, exit_code: int | None = None, error: str = "") -> None:
-        """Rank 0 does."""
+        """Do nothing: only rank 0 writes the status."""
 
 
 class NoLog(Log):
-    """Of a process that does not write."""
+    """The log of a process other than rank 0: it discards everything."""
 
     def __init__(self) -> None:
-        """Nothing is opened."""
+        """Create a log without opening a file."""
 
     def state_dict(self) -> int:
-        """Nothing is written."""
+        """Return 0, the length of a log without events."""
         return 0
 
     def metrics(self, split: str, **event: Any) -> None:
-        """Nothing is written."""
+        """Discard the event, which rank 0 writes."""
 
     def show(self, kind: str, *arguments: Any, **options: Any) -> None:
-        """Nothing is shown."""
+        """Discard the picture or text, which rank 0 logs."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""

@@ -1,4 +1,4 @@
-"""What a step is made of, in one process or in one of several."""
+"""Chooses the classes a train step is built from, for one process or several."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepParts:
-    """The constructors of a step's parts, for one process or for one of several."""
+    """Constructors of a step and its parts; the defaults are for a single process."""
 
     step: Callable[..., Step] = Step
     meter: Callable[..., Meter] = Meter
@@ -29,7 +29,7 @@ class StepParts:
 
 
 def step_parts(world: World, image: tuple[int, int]) -> StepParts:
-    """The constructors for a world, with images of a height and width."""
+    """Return the constructors for a world; `image` is the height and width of an image."""
     if world.alone:
         return StepParts()
     guard = NonFiniteGuard
@@ -41,8 +41,8 @@ def step_parts(world: World, image: tuple[int, int]) -> StepParts:
     return StepParts(step, partial(SharedMeter, world), partial(SharedStore, world), guard)
 
 
-def shard_of(world: World) -> Shard | None:
-    """What splits a model's weights among the processes of a world, None where each has all."""
+def sharder(world: World) -> Shard | None:
+    """Return the function that shards a model over a world, None if each has all weights."""
     if not world.sharded:
         return None
     from trainer.distributed.fsdp import shard

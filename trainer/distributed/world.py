@@ -1,8 +1,7 @@
-"""The processes that train together. Alone, every method gives back what it is given.
+"""Communication between processes that train together. `World`, the default, is a single process.
 
-`Group` joins them by torch.distributed: gloo between CPUs, nccl between GPUs, and gloo for what is
-agreed upon by the CPUs of either. What is summed and gathered is the same in every process, so that
-every decision is.
+`Group` connects them through torch.distributed: gloo for CPU tensors and Python objects, nccl for
+GPU tensors. Sums and gathered values are identical in every process, and so are all decisions.
 """
 
 import contextlib
@@ -21,64 +20,64 @@ from trainer.core.errors import ConfigError, Interrupted, NonFiniteError
 from trainer.distributed import torchrun
 
 T = TypeVar("T")
-Shard = Callable[[nn.Module, torch.device, int], None]  # of a model, among so many processes
+Shard = Callable[[nn.Module, torch.device, int], None]  # shards a model over so many processes
 
-BUCKET = 2**26  # bytes that are summed at once
+BUCKET = 2**26  # bytes per all-reduce
 LOST = "another process of the run has ended"
-FAILED = "trainer/failed"  # the key under which the first failure is told
-LISTEN_EVERY = 1.0  # seconds
-WAIT_FOR_OTHERS = 3.0  # seconds in which another process may tell what has ended this one
-LET_FINISH = 5.0  # seconds that a process has to end by itself after another has failed
+FAILED = "trainer/failed"  # store key of the first failure
+LISTEN_EVERY = 1.0  # seconds between looks for another's failure
+WAIT_FOR_OTHERS = 3.0  # seconds to wait for the process that caused an error to report it
+LET_FINISH = 5.0  # seconds a process has to exit by itself after another has failed
 
 
 class World:
-    """One process, alone; the base of several."""
+    """A single process: the null object, and the base class of `Group`."""
 
     rank, size, is_main, sharded, alone = 0, 1, True, False, True
     last_words: Callable[[int, str], None]
 
     def all_reduce(self, tensors: list[Tensor]) -> None:
-        """Put the sum over the processes in place of each tensor."""
+        """Replace each tensor by its sum over the processes."""
 
     def gather_rows(self, parts: list[Tensor], sizes: list[int]) -> list[Tensor]:
-        """Each tensor [n, ...] with the rows of all processes, `sizes` of each, in order."""
+        """Concatenate each tensor [n, ...] over the processes, which have `sizes` rows each."""
         return parts
 
     def broadcast(self, value: T) -> T:
-        """What rank 0 has, in every process."""
+        """Return rank 0's value in every process."""
         return value
 
     def gather_objects(self, value: T) -> list[T]:
-        """What each process has, in order."""
+        """Return the values of all processes in rank order."""
         return [value]
 
     def highest(self, number: int) -> int:
-        """The highest of the numbers that the processes have."""
+        """Return the maximum of a number over the processes."""
         return number
 
     def wait(self) -> None:
-        """Wait for all."""
+        """Wait until all processes have called this."""
 
     @contextlib.contextmanager
     def main_first(self) -> Iterator[None]:
-        """The first process of each machine alone, then its others: one downloads for all."""
+        """Run the body in each machine's first process, then in the others: one downloads."""
         yield
 
     def verdict(self, error: Exception, code: int, text: str) -> tuple[int, str, bool]:
-        """Exit code and text of a run that ends by an error, and whether this process says so."""
+        """Return exit code and message of a failed run, and whether this process prints it."""
         return code, text, True
 
     def agreed(self, error: Exception) -> bool:
-        """Whether all processes come to an error together."""
+        """Return whether all processes raise this error together."""
         return True
 
     def place(self, model: nn.Module, shard: Shard | None = None) -> nn.Module:
-        """The model as the processes hold it; `shard` splits its weights among them."""
+        """Distribute the model over the processes; `shard` splits its weights among them."""
         return model
 
 
 class Group(World):
-    """Several processes."""
+    """Several processes connected through torch.distributed; see `World` for the methods."""
 
     alone = False
 
@@ -90,8 +89,8 @@ class Group(World):
         if cuda:
             if place.local_size > torch.cuda.device_count():
                 raise ConfigError(
-                    f"{place.local_size} processes and {torch.cuda.device_count()} GPUs on this "
-                    "machine; torchrun --nproc-per-node must not be more, or device=cpu"
+                    f"{place.local_size} processes but {torch.cuda.device_count()} GPUs on this "
+                    "machine; lower torchrun --nproc-per-node, or set device=cpu"
                 )
             torch.cuda.set_device(place.local_rank)
         self.device = torch.device("cuda" if cuda else "cpu")
@@ -101,7 +100,7 @@ class Group(World):
         threading.Thread(target=self.listen, daemon=True).start()
 
     def all_reduce(self, tensors: list[Tensor]) -> None:
-        """Put the sum over the processes in place of each tensor."""
+        """Replace each tensor by its sum over the processes."""
         for bucket in buckets(tensors):
             flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
             dist.all_reduce(flat)
@@ -110,17 +109,17 @@ class Group(World):
             torch._foreach_copy_(bucket, [part.view(tensor.shape) for part, tensor in pairs])
 
     def gather_rows(self, parts: list[Tensor], sizes: list[int]) -> list[Tensor]:
-        """Each tensor [n, ...] with the rows of all processes, `sizes` of each, in order.
+        """Concatenate each tensor [n, ...] over the processes, which have `sizes` rows each.
 
-        They travel side by side as bytes, so that one message does.
+        The tensors are packed side by side as bytes, so that one collective suffices.
         """
         flat = [part.detach().unsqueeze(1).flatten(1).contiguous() for part in parts]
         raw = torch.cat([part.view(torch.uint8) for part in flat], 1)
         room = raw.new_zeros((max(sizes), raw.shape[1]))
         room[: len(raw)] = raw
-        held = [torch.empty_like(room) for _ in sizes]
-        dist.all_gather(held, room)
-        whole = torch.cat([part[:size] for part, size in zip(held, sizes, strict=True)])
+        gathered = [torch.empty_like(room) for _ in sizes]
+        dist.all_gather(gathered, room)
+        whole = torch.cat([rows[:size] for rows, size in zip(gathered, sizes, strict=True)])
         columns = whole.split([part.shape[1] * part.element_size() for part in flat], 1)
         return [
             column.contiguous().view(part.dtype).view(len(whole), *part.shape[1:])
@@ -128,30 +127,30 @@ class Group(World):
         ]
 
     def broadcast(self, value: T) -> T:
-        """What rank 0 has, in every process."""
-        held: list[Any] = [value]
-        dist.broadcast_object_list(held, src=0, device=torch.device("cpu"))
-        return held[0]
+        """Return rank 0's value in every process."""
+        objects: list[Any] = [value]
+        dist.broadcast_object_list(objects, src=0, device=torch.device("cpu"))
+        return objects[0]
 
     def gather_objects(self, value: T) -> list[T]:
-        """What each process has, in order."""
-        held: list[Any] = [None] * self.size
-        dist.all_gather_object(held, value)
-        return held
+        """Return the values of all processes in rank order."""
+        objects: list[Any] = [None] * self.size
+        dist.all_gather_object(objects, value)
+        return objects
 
     def highest(self, number: int) -> int:
-        """The highest of the numbers that the processes have."""
-        held = torch.tensor(number)
-        dist.all_reduce(held, dist.ReduceOp.MAX)
-        return int(held)
+        """Return the maximum of a number over the processes."""
+        highest = torch.tensor(number)
+        dist.all_reduce(highest, dist.ReduceOp.MAX)
+        return int(highest)
 
     def wait(self) -> None:
-        """Wait for all."""
+        """Wait until all processes have called this."""
         self.highest(0)
 
     @contextlib.contextmanager
     def main_first(self) -> Iterator[None]:
-        """The first process of each machine alone, then its others: one downloads for all."""
+        """Run the body in each machine's first process, then in the others: one downloads."""
         if self.seat.local_rank:
             self.wait()
             yield
@@ -160,7 +159,7 @@ class Group(World):
             self.wait()
 
     def place(self, model: nn.Module, shard: Shard | None = None) -> nn.Module:
-        """The model with rank 0's weights in every process, then split by `shard`, if given."""
+        """Copy rank 0's weights to every process, then split them by `shard`, if given."""
         for tensor in model.state_dict().values():
             dist.broadcast(tensor, src=0)
         if shard is not None:
@@ -168,18 +167,18 @@ class Group(World):
         return model
 
     def verdict(self, error: Exception, code: int, text: str) -> tuple[int, str, bool]:
-        """Exit code and text of a run that ends by an error, and whether this process says so.
+        """Return exit code and message of a failed run, and whether this process prints it.
 
-        Of an error that all processes agree upon rank 0 speaks, otherwise the first that fails.
+        Rank 0 prints an error that all processes raise, otherwise the first process that failed.
         """
         if self.agreed(error):
             return code, text, self.is_main
-        if lost(error):
-            code, text = 1, f"{LOST}; go on with resume=auto"
-        seconds = 0.0 if self.is_main and not lost(error) else WAIT_FOR_OTHERS
+        if connection_lost(error):
+            code, text = 1, f"{LOST}; continue the run with resume=auto"
+        seconds = 0.0 if self.is_main and not connection_lost(error) else WAIT_FOR_OTHERS
         failure = self.first_failure(seconds)
         if failure is None:
-            self.tell_failure(code, text)
+            self.report_failure(code, text)
             failure = self.first_failure(0.0)
         if failure is None or failure[0] == self.rank:
             return code, text if self.is_main else f"rank {self.rank}: {text}", True
@@ -187,16 +186,16 @@ class Group(World):
         return code, f"rank {rank}: {text}", False
 
     def agreed(self, error: Exception) -> bool:
-        """Whether all processes come to an error together."""
+        """Return whether all processes raise this error together."""
         return isinstance(error, (Interrupted, NonFiniteError))
 
-    def tell_failure(self, code: int, text: str) -> None:
-        """Tell the others that this process ends, unless another has done so before."""
+    def report_failure(self, code: int, text: str) -> None:
+        """Tell the others that this process has failed, unless another has reported before."""
         with contextlib.suppress(Exception):
             self.store.compare_set(FAILED, "", f"{self.rank} {code} {text}")
 
     def first_failure(self, seconds: float) -> tuple[int, int, str] | None:
-        """Rank, exit code and text of the first process that has failed, within so many seconds."""
+        """Return rank, exit code and message of the first failure; None after `seconds`."""
         end = time.monotonic() + seconds
         while True:
             with contextlib.suppress(Exception):
@@ -208,9 +207,9 @@ class Group(World):
             time.sleep(0.1)
 
     def listen(self) -> None:
-        """End this process when another has failed and it does not do so by itself.
+        """Exit when another process has failed and this one does not stop by itself.
 
-        It may wait in a collective that never ends, where no signal is heard.
+        It may be blocked in a collective that never completes and ignores signals.
         """
         while True:
             time.sleep(LISTEN_EVERY)
@@ -223,7 +222,7 @@ class Group(World):
                 os._exit(code)
 
     def leave(self) -> None:
-        """Part in peace: all have come to the end."""
+        """Wait for all processes, then close the connection."""
         self.wait()
         dist.destroy_process_group()
 
@@ -233,12 +232,12 @@ joined: list[Group] = []  # at most one
 
 
 def current() -> World:
-    """The world of this process."""
+    """Return the world this process has joined, a single process by default."""
     return joined[0] if joined else ALONE
 
 
 def join(strategy: str, device: str) -> World:
-    """Join the other processes, where torchrun has started some."""
+    """Join the other processes if torchrun started some; return the world of this process."""
     here = torchrun.place()
     sharded = strategy == "fsdp"
     if joined or not (here.size > 1 or (here.started and sharded)):
@@ -248,9 +247,9 @@ def join(strategy: str, device: str) -> World:
 
 
 def leave(code: int, *, agreed: bool) -> None:
-    """Part from the other processes: in peace where all have come to the end together.
+    """Disconnect from the other processes, waiting for them if all end in agreement.
 
-    After an error the process ends here and now: the interpreter would take seconds to.
+    After an error exit at once: shutting down the interpreter would take seconds.
     """
     if not joined:
         return
@@ -262,21 +261,21 @@ def leave(code: int, *, agreed: bool) -> None:
         os._exit(code)
 
 
-def lost(error: BaseException) -> bool:
-    """Whether an error is that of a collective whose other processes are gone."""
+def connection_lost(error: BaseException) -> bool:
+    """Return whether a collective failed because other processes are gone."""
     text = str(error).lower()
     return isinstance(error, dist.DistError) or any(name in text for name in ("gloo", "nccl"))
 
 
 def buckets(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
-    """The tensors in order, those of one type together, as many as a bucket holds."""
-    held: list[Tensor] = []
+    """Group tensors in order into buckets of one dtype and about `BUCKET` bytes."""
+    bucket: list[Tensor] = []
     size = 0
     for tensor in tensors:
-        if held and (tensor.dtype != held[0].dtype or size > BUCKET):
-            yield held
-            held, size = [], 0
-        held.append(tensor)
+        if bucket and (tensor.dtype != bucket[0].dtype or size > BUCKET):
+            yield bucket
+            bucket, size = [], 0
+        bucket.append(tensor)
         size += tensor.nbytes
-    if held:
-        yield held
+    if bucket:
+        yield bucket

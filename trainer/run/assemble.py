@@ -22,7 +22,7 @@ from trainer.training.meter import Meter
 from trainer.training.nonfinite import NonFiniteGuard
 from trainer.training.progress import Progress
 from trainer.training.step import Step
-from trainer.training.weight_average import Average, average_of
+from trainer.training.weight_average import Average, build_average
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ def assemble(
         train_feed, val_feed = run.open_feed(data.train), run.open_feed(data.val)
     clock = Clock(run.full_steps, config["steps"] or config["epochs"] * run.full_steps)
     made = assemble_step(run, folder, clock, miner=miner, tolerant=tolerant)
-    made.average.check(clock)
+    made.average.check_start(clock)
     return Fit(
         seed=run.seed,
         epochs=run.epochs,
@@ -120,7 +120,7 @@ def assemble_step(
         each.prepare(train)
     run.distiller.prepare(run.forward, run.data)
     meter = make.meter(run.task, run.ready_loss, store)
-    average = average_of(run.model, config["ema"], config["swa"], clock)
+    average = build_average(run.model, config["ema"], config["swa"], clock)
     progress = Progress()
     step = make.step(
         forward=run.forward,

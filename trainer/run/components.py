@@ -17,7 +17,7 @@ from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, seed_torch
 from trainer.dataset import Data, Split
 from trainer.distributed.parts import SharedEvaluator
-from trainer.distributed.variants import shard_of
+from trainer.distributed.variants import sharder
 from trainer.distributed.world import ALONE, World
 from trainer.loader import Feed
 from trainer.loss import Loss
@@ -187,7 +187,7 @@ class Components(Groups):
                 self.init.calibrate(model, self.sample(self.init.batch), initialised)
         if self.config["channels_last"]:
             model = model.to(memory_format=torch.channels_last)  # pyright: ignore
-        return self.world.place(model.to(self.device), shard_of(self.world))
+        return self.world.place(model.to(self.device), sharder(self.world))
 
     def sample(self, number: int) -> Tensor:
         """Training images [n, C, H, W], evenly from the split, standardised, on the CPU."""

@@ -1,1 +1,1 @@
-"""Finished runs restored: weights, features, teachers, predictions."""
+"""Uses finished runs: restores weights, extracts features, predicts on splits."""

@@ -1,4 +1,4 @@
-"""Predictions of finished runs on a split: of one alone, or of several as an ensemble."""
+"""Predictions of a finished run on a split, or of several runs as an ensemble."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What finished runs predict on a split."""
+    """Evaluations of one or several finished runs on a split of N examples."""
 
     split: str
     classes: tuple[str, ...]
     checkpoints: list[Path]
-    columns: dict[str, Evaluation]  # by split, and `<split>_before` where it was postprocessed
-    members: dict[str, Evaluation]  # each of several runs by itself
-    seen: Tensor  # bool [N], whether a run was trained on each example
+    columns: dict[str, Evaluation]  # by split name; `<split>_before` is without postprocessing
+    members: dict[str, Evaluation]  # of each run by folder, if there are several
+    seen: Tensor  # bool [N], whether any run was trained on the example
 
     @property
     def evaluation(self) -> Evaluation:
-        """The split's final evaluation."""
+        """The split's evaluation after postprocessing, if there is any."""
         return list(self.columns.values())[-1]
 
 
 def predict(run: Run, tta: View | list[View]) -> Predictions:
-    """Evaluate the finished runs that `run` or `runs` name on `split`; `tta` are views to average.
+    """Evaluate the finished runs named by `run` or `runs` on `split`, averaged over `tta` views.
 
-    Each run has its own postprocessing. One that the command line gives is fitted on val to what is
-    evaluated: the run, or the mean of several.
+    Each run uses its own postprocessing. Postprocessing given on the command line is fitted on val
+    to the outputs evaluated: the run's, or the mean of several. Raises ConfigError, CheckpointError
+    or DataError.
     """
     asked: list[View] = tta if isinstance(tta, list) else [tta]
     views: list[View] = [view for view in asked if view != "none"]
@@ -56,27 +57,27 @@ def predict(run: Run, tta: View | list[View]) -> Predictions:
         columns = first.finish(name, first.evaluate(name), lambda: first.unseen("val"))
     elif any(override.lstrip("+~").startswith("postprocess") for override in run.overrides):
         alone = {str(m.source.folder): m.evaluate(name) for m in members}
-        plain = mean_of(first, list(alone.values()))
-        columns = first.finish(name, plain, lambda: val_of(members), of=" and ".join(alone))
+        plain = evaluate_mean(first, list(alone.values()))
+        columns = first.finish(name, plain, lambda: evaluate_val(members), of=" and ".join(alone))
     else:
         for m in members:
             finished = m.finish(name, m.evaluate(name), lambda m=m: m.unseen("val"))
             alone[str(m.source.folder)] = finished[name]
-        columns = {name: mean_of(first, list(alone.values()))}
+        columns = {name: evaluate_mean(first, list(alone.values()))}
     checkpoints = [member.checkpoint for member in members]
     return Predictions(name, first.data.classes, checkpoints, columns, alone, seen)
 
 
 def sources(run: Run) -> list[SavedRun]:
-    """The runs that are named. Raises ConfigError where there are none."""
+    """Return the runs named by `run` or `runs`. Raises ConfigError for none, or for both."""
     one, several = run.saved, run.several_saved
     if one is not None and several:
-        raise ConfigError("give either run, one run, or runs, an ensemble; not both")
+        raise ConfigError("set either run, for one run, or runs, for an ensemble, but not both")
     return [SavedRun.at(path, "runs") for path in several] or [SavedRun.at(one)]
 
 
 def check_same_examples(members: list[TrainedRun], name: str) -> None:
-    """Raise ConfigError unless the runs have the same classes and the same examples in a split."""
+    """Raise ConfigError unless all runs have the same classes and examples in a split."""
     first = members[0]
     target = first.data.target
     if target != "class":
@@ -89,20 +90,20 @@ def check_same_examples(members: list[TrainedRun], name: str) -> None:
         same = torch.equal(ours.ids, theirs.ids)
         if not (same and torch.equal(ours.labels[ours.ids], theirs.labels[theirs.ids])):
             raise ConfigError(
-                f"{about} have different examples in {name}; give the dataset settings and the "
-                "seed that are to hold for all, such as seed=0"
+                f"{about} have different examples in {name}; give all runs the same dataset "
+                "settings and seed, such as seed=0"
             )
 
 
-def mean_of(first: TrainedRun, evaluations: list[Evaluation]) -> Evaluation:
-    """The mean of their probabilities, with the first run's loss."""
+def evaluate_mean(first: TrainedRun, evaluations: list[Evaluation]) -> Evaluation:
+    """Evaluate the mean of several runs' probabilities, by the first run's task and loss."""
     one, device = evaluations[0], first.components.device
     outputs = log_mean([e.outputs.log_softmax(1) for e in evaluations])
     labels = one.records["label"]
     return first.evaluator.judge(one.ids, outputs.to(device), labels.to(device))
 
 
-def val_of(members: list[TrainedRun]) -> Evaluation:
-    """The ensemble on the validation split that all members share."""
+def evaluate_val(members: list[TrainedRun]) -> Evaluation:
+    """Evaluate the ensemble on val. Raises ConfigError unless all members share that split."""
     check_same_examples(members, "val")
-    return mean_of(members[0], [member.unseen("val") for member in members])
+    return evaluate_mean(members[0], [member.unseen("val") for member in members])

@@ -1,4 +1,4 @@
-"""A finished run, loaded when it is first used: weights, model, features."""
+"""A finished run, loaded on first use: its weights, model and features."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 class RestoredRun:
-    """A finished run with its own settings. See `trainer.storage.restored.Restored`."""
+    """A finished run with its own settings; implements `trainer.storage.restored.Restored`."""
 
     def __init__(self, outer: Components, reference: str, setting: str) -> None:
-        """Raises ConfigError where there is no run, CheckpointError where its config is refused."""
+        """Raise ConfigError if there is no such run, CheckpointError if its config is rejected."""
         self.about = f"{setting}={reference}"
         self.outer = outer
         self.saved = SavedRun.at(reference, setting)
         config = self.saved.config(outer.known_code)
         self.components = outer.of_saved(config, asked=False)
-        self.loaded = False  # whether its model has its weights
+        self.loaded = False  # whether the model has the checkpoint's weights
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
-        """The one that is referred to, otherwise the run's best."""
+        """The checkpoint referred to, or else the run's best."""
         return self.saved.checkpoint(self.outer.console.warn)
 
     @property
@@ -42,7 +42,7 @@ class RestoredRun:
 
     @property
     def model(self) -> nn.Module:
-        """The run's own model with its weights, in train mode, on the outer run's device."""
+        """The run's model with its weights, in train mode, on the outer run's device."""
         if not self.loaded:
             load_weights(self.components.model, self.checkpoint)
             self.loaded = True
@@ -50,28 +50,28 @@ class RestoredRun:
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """The mean of each channel by which its inputs are standardised."""
+        """Mean of each channel, by which the model's inputs are standardised."""
         return self.components.data.mean
 
     @property
     def std(self) -> tuple[float, ...]:
-        """The deviation of each channel."""
+        """Standard deviation of each channel, by which inputs are standardised."""
         return self.components.data.std
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Its class names, in the order of its outputs."""
+        """Class names, in the order of the model's outputs."""
         return self.components.data.classes
 
     def features(self, split: Split) -> Tensor:
-        """Inputs [n, d] of the model's last linear layer, on the CPU.
+        """Return the inputs [n, d] of the last linear layer, on the CPU.
 
-        They are those of the n examples of a split, unaugmented. Raises ConfigError where the
-        model has no linear layer.
+        They are for the n examples of a split, unaugmented. Raises ConfigError for a model without
+        a linear layer.
         """
         layers = [module for module in self.model.modules() if isinstance(module, nn.Linear)]
         if not layers:
-            raise ConfigError(f"{self.about}: its model has no linear layer")
+            raise ConfigError(f"{self.about}: the model has no linear layer, so no features")
         taken: list[Tensor] = []
         hook = layers[-1].register_forward_pre_hook(
             lambda _, inputs: taken.append(inputs[0].flatten(1).float().cpu())
@@ -84,12 +84,12 @@ class RestoredRun:
 
 
 def restorer(outer: Components) -> Restore:
-    """What loads the finished runs that the components `outer` refer to."""
+    """Return the function by which `outer` loads finished runs: (reference, setting) → run."""
     return lambda reference, setting: RestoredRun(outer, reference, setting)
 
 
 def load_weights(model: nn.Module, found: Checkpoint) -> None:
-    """Load a checkpoint's weights. Raises CheckpointError, in one line, where they do not fit."""
+    """Load a checkpoint's weights into a model. Raises CheckpointError if they do not fit."""
     try:
         model.load_state_dict(found.model)
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""The data that a finished run was trained on."""
+"""Opens the data that a finished run was trained on."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 def saved_data(outer: Components, reference: str | None, setting: str) -> tuple[Path, Data]:
-    """The folder of the run that `setting` names, and its data, but for what the command line says.
+    """Return the folder and data of the run that `setting` names.
 
-    Raises ConfigError where there is no run, CheckpointError where its config is refused.
+    Dataset settings on the command line override the run's. Raises ConfigError if there is no such
+    run, CheckpointError if its config is rejected.
     """
     source = SavedRun.at(reference, setting)
     config = source.config(outer.known_code)

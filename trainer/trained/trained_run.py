@@ -1,4 +1,4 @@
-"""A finished run on the splits of some data: its weights, and its postprocessing."""
+"""Evaluates a finished run, with its weights and postprocessing, on splits of some data."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ UNFIT = (TypeError, ValueError, LookupError, RuntimeError, OverflowError, ZeroDi
 
 
 class TrainedRun:
-    """A finished run with its weights, on the splits that it and the command line ask for.
+    """A finished run with its weights and data, overridden by settings on the command line.
 
-    `outer` is the run that reads it, `folder` where a new fit of the postprocessing is written.
+    `outer` belongs to the current run; a new fit of the postprocessing is written to `folder`.
+    Raises ConfigError for `tta` without class probabilities, CheckpointError for weights that do
+    not fit.
     """
 
     def __init__(self, outer: Components, folder: Path, source: SavedRun, tta: list[View]) -> None:
@@ -50,41 +52,42 @@ class TrainedRun:
             self.evaluator = self.components.evaluator_of(self.components.forward_of(views))
 
     def split(self, name: str) -> Split:
-        """A split. Raises DataError where it has no examples."""
+        """Return a split by name. Raises DataError if it has no examples."""
         split = getattr(self.data, name)
         if not len(split):
             raise DataError(f"split={name} has no examples in this data set")
         return split
 
     def evaluate(self, name: str) -> Evaluation:
-        """The model on a split, without postprocessing."""
+        """Evaluate the model on a split, without postprocessing."""
         split = self.split(name)
         feed = self.components.open_feed(split)
         return self.evaluator(feed, split, poll=self.outer.poll)
 
     def seen(self, name: str) -> Tensor:
-        """Whether the run was trained on each of the N examples of a split, bool [N]."""
+        """Return for each of the N examples of a split whether it was trained on, bool [N]."""
         split = self.split(name)
         if self.own is None or split.images is not self.data.train.images:
             return torch.zeros(len(split), dtype=torch.bool)
         return torch.isin(split.ids, self.own.train.ids)
 
     def unseen(self, name: str) -> Evaluation:
-        """The model on a split to fit on. Raises ConfigError where it was trained on some of it."""
+        """Evaluate a split to fit on. Raises ConfigError if the run was trained on any of it."""
         if number := int(self.seen(name).sum()):
             raise ConfigError(
                 f"postprocess is fitted on {name}, but {self.source.folder} was trained on "
-                f"{number} examples of it; keep the run's dataset settings and seed"
+                f"{number} of its examples; keep the run's dataset settings and seed"
             )
         return self.evaluate(name)
 
     def finish(
         self, name: str, plain: Evaluation, val: Callable[[], Evaluation], *, of: str | None = None
     ) -> dict[str, Evaluation]:
-        """A split's evaluation after postprocessing, and before.
+        """Return a split's evaluations after and before postprocessing, by name.
 
-        What the run fitted with the same settings to the same outputs is reused; otherwise it is
-        fitted on `val`. `of` names the outputs, by default this run's checkpoint.
+        A fit that the run saved for the same settings and outputs is reused; otherwise
+        postprocessing is fitted on `val`. `of` names the outputs, by default this run's checkpoint.
+        Raises CheckpointError if a saved fit does not fit the outputs.
         """
         postprocess = self.components.postprocess
         settings = self.components.postprocess_settings

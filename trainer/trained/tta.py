@@ -1,4 +1,4 @@
-"""Test-time augmentation: the mean probability over views of an image."""
+"""Test-time augmentation: averages probabilities over views of an image."""
 
 from itertools import product
 from typing import Literal
@@ -9,15 +9,15 @@ from torch import Tensor, nn
 from trainer.core.probability import log_mean
 
 View = Literal["none", "flip", "shift"]
-PART = 32  # a shift is this part of the side, and at least a pixel
+FRACTION = 32  # a shift is 1/32 of the side, and at least one pixel
 
 
 class TestTimeAugmentation(nn.Module):
-    """A model that answers with log mean probabilities over views, the plain one among them.
+    """Wraps a model to return log mean probabilities over views, including the plain image.
 
-    `flip` adds the mirror image, `shift` four images moved by a 32nd of their side, at least a
-    pixel, with the edge repeated; together, each of the five is mirrored too. What is said of a
-    mask's pixels is moved back.
+    `flip` adds the mirror image, `shift` four copies shifted by 1/32 of the side, at least one
+    pixel, repeating the edge; with both, all five are mirrored too. Dense outputs are shifted and
+    mirrored back before averaging.
     """
 
     def __init__(self, model: nn.Module, names: list[View]) -> None:
@@ -27,23 +27,23 @@ class TestTimeAugmentation(nn.Module):
         self.views = list(product(moves, [False, True] if "flip" in names else [False]))
 
     def forward(self, images: Tensor) -> Tensor:
-        """[B, C, H, W] → log probabilities [B, classes, ...]."""
+        """Map images [B, C, H, W] to log probabilities [B, classes, ...]."""
         log_p = []
         for (down, right), flipped in self.views:
-            seen = moved(images, down, right)
+            seen = shifted(images, down, right)
             outputs = self.model(seen.flip(-1) if flipped else seen).float()
             if outputs.ndim == 4:
-                outputs = moved(outputs.flip(-1) if flipped else outputs, -down, -right)
+                outputs = shifted(outputs.flip(-1) if flipped else outputs, -down, -right)
             log_p.append(outputs.log_softmax(1))
         return log_mean(log_p)
 
 
-def moved(images: Tensor, down: int, right: int) -> Tensor:
-    """Images [B, C, H, W] moved by so many steps, the edge repeated."""
+def shifted(images: Tensor, down: int, right: int) -> Tensor:
+    """Shift images [B, C, H, W] by steps of 1/32 of the side, repeating the edge."""
     if down == right == 0:
         return images
     height, width = images.shape[-2:]
-    by, bx = down * max(1, height // PART), right * max(1, width // PART)
+    by, bx = down * max(1, height // FRACTION), right * max(1, width // FRACTION)
     padded = F.pad(images, (abs(bx), abs(bx), abs(by), abs(by)), mode="replicate")
     top, left = abs(by) - by, abs(bx) - bx
     return padded[..., top : top + height, left : left + width]

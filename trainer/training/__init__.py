@@ -1,1 +1,1 @@
-"""Epochs over steps over one batch."""
+"""The training loop: epochs of steps, evaluation, checkpoints and resuming."""

@@ -1,4 +1,4 @@
-"""When checkpoints are written, and which stay."""
+"""Decides when checkpoints are written and which ones are kept."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,14 +20,17 @@ class Checkpointer:
     every: Every
     keep: int
     monitor: str
-    writes: bool = True  # one of several processes does
-    mode: Mode | None = None  # None: as the metric's name says
+    writes: bool = True  # with several processes, only rank 0 does
+    mode: Mode | None = None  # None: inferred from the metric's name
     best: float | None = None
     best_step: int | None = None
-    saved_step: int | None = None  # of the last checkpoint, while nothing has happened since
+    saved_step: int | None = None  # of the last checkpoint; None once training has moved on
 
     def improved(self, metrics: dict[str, float], step: int) -> bool:
-        """Whether the monitored metric is the best so far; remembers it."""
+        """Return whether the monitored metric is the best so far, and if so record it.
+
+        Raises ValueError if `metrics` lacks the monitored one.
+        """
         if self.monitor not in metrics:
             known = ", ".join(metrics)
             raise ValueError(f"checkpoint.monitor={self.monitor} is none of: {known}")
@@ -38,7 +41,7 @@ class Checkpointer:
         return True
 
     def save(self, step: int, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """Write a checkpoint, then remove those that are too many."""
+        """Write a checkpoint, then delete the oldest beyond `keep`; the best one always stays."""
         if self.writes:
             checkpoint.save(self.folder.checkpoints, step, weights, state, self.config)
             protected = set() if self.best_step is None else {self.best_step}
@@ -46,9 +49,9 @@ class Checkpointer:
         self.saved_step = step
 
     def state_dict(self) -> dict[str, Any]:
-        """The best metric and its step."""
+        """Return the best metric and the step that reached it."""
         return {"best": self.best, "best_step": self.best_step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take both back."""
+        """Restore the best metric and its step."""
         self.best, self.best_step = state["best"], state["best_step"]

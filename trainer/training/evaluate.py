@@ -1,4 +1,4 @@
-"""Metrics of a split, from per-example tensors."""
+"""Evaluates a model on a split: per-example records first, then metrics from them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from trainer.task import Task
 
 Values = Callable[[Tensor, Batch], dict[str, Tensor]]
 
-TINY = 1e-30  # keeps 0 / 0 away where nothing counts
+TINY = 1e-30  # avoids 0 / 0 where no element counts
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model does on each of the N examples of a split, on the CPU."""
+    """Outputs, records and metrics of a model on the N examples of a split, on the CPU."""
 
     ids: Tensor  # [N]
-    outputs: Tensor  # [N, C]; [0] where they are maps, which would fill the memory
-    records: dict[str, Tensor]  # [N, ...] by field, the loss among them
+    outputs: Tensor  # [N, C]; empty, [0], for dense outputs, which would not fit in memory
+    records: dict[str, Tensor]  # [N, ...] by field, including the loss
     metrics: dict[str, float]
 
 
 class Evaluator:
-    """Runs the model over splits in eval mode, in dataset order."""
+    """Evaluates splits in dataset order, with the model in eval mode."""
 
     def __init__(self, forward: Forward, task: Task, loss: Loss, batch_size: int = 256) -> None:
         self.forward = forward
@@ -41,14 +41,17 @@ class Evaluator:
     def passes(
         self, feed: Feed, ids: Tensor, poll: Callable[[], None]
     ) -> Iterator[tuple[Batch, Tensor]]:
-        """Batches of the examples `ids` with their outputs; `poll` is called after each."""
+        """Yield the batches of examples `ids` [n] with their outputs [B, ...], without gradient.
+
+        `poll` is called after each batch.
+        """
         with self.forward.read_only():
             yield from self.outputs(feed, ids, poll)
 
     def outputs(
         self, feed: Feed, ids: Tensor, poll: Callable[[], None]
     ) -> Iterator[tuple[Batch, Tensor]]:
-        """The same in whatever mode the model is."""
+        """Like `passes`, but leave the model's mode and gradients as the caller set them."""
         for batch in feed.batches(Plan.of(ids, self.batch_size)):
             images = self.forward.inputs(batch.images)
             yield batch, self.forward(images)
@@ -57,33 +60,36 @@ class Evaluator:
     def __call__(
         self, feed: Feed, split: Split, *, poll: Callable[[], None] = lambda: None
     ) -> Evaluation:
-        """Evaluate a split."""
+        """Evaluate all examples of a split; `poll` is called after each batch."""
 
         def values(outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-            held = outputs if outputs.ndim == 2 else outputs.new_empty(len(outputs), 0)
-            return {"": held, **self.records(outputs, batch.labels[:, 0])}
+            kept = outputs if outputs.ndim == 2 else outputs.new_empty(len(outputs), 0)
+            return {"": kept, **self.records(outputs, batch.labels[:, 0])}
 
         records = self.values(feed, split.ids, poll, values)
         outputs = records.pop("")
         if not outputs.numel():
-            outputs = outputs.flatten()  # none are held
+            outputs = outputs.flatten()  # dense outputs were not kept
         return self.evaluation(split.ids, outputs, records)
 
     def values(
-        self, feed: Feed, ids: Tensor, poll: Callable[[], None], of: Values
+        self, feed: Feed, ids: Tensor, poll: Callable[[], None], compute: Values
     ) -> dict[str, Tensor]:
-        """What `of` makes of outputs and batch, by name, for all examples `ids` [n] in order."""
-        parts = [of(outputs, batch) for batch, outputs in self.passes(feed, ids, poll)]
+        """Return what `compute` makes of the examples `ids` [n]: tensors [n, ...] by name."""
+        parts = [compute(outputs, batch) for batch, outputs in self.passes(feed, ids, poll)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def judge(self, ids: Tensor, outputs: Tensor, labels: Tensor) -> Evaluation:
-        """What outputs [N, ...] for examples `ids` [N] with some labels [N, ...] are worth."""
+        """Evaluate given outputs [N, ...] of examples `ids` [N] against labels [N, ...]."""
         return self.evaluation(ids, outputs, self.records(outputs, labels))
 
     @torch.no_grad()
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Per-example values [B] or [B, ...]: the task's, the loss, and what it counts."""
-        self.loss.eval()  # what a loss does for training alone is not in its value
+        """Return per-example values [B, ...]: the task's, the loss, and the loss's denominator.
+
+        `outputs` are [B, C, ...], `labels` [B, ...].
+        """
+        self.loss.eval()  # leaves out regularisers that act in training only
         losses, counts = self.loss.forward(outputs, labels), self.loss.denominator(labels)
         self.loss.train()
         own = self.task.records(outputs, labels)
@@ -92,7 +98,7 @@ class Evaluator:
         return {"loss": each, "total_loss": total, "count": count, **own}
 
     def evaluation(self, ids: Tensor, outputs: Tensor, records: dict[str, Tensor]) -> Evaluation:
-        """The metrics of a split's records."""
+        """Reduce the records [N, ...] of a split to metrics."""
         records = {name: values.cpu() for name, values in records.items()}
         loss = (records.pop("total_loss").sum() / records.pop("count").sum()).item()
         metrics = {"loss": loss, **self.task.metrics(records)}

@@ -1,4 +1,4 @@
-"""Fine-tuning: a model's first weights, which part of it is frozen, and until when."""
+"""Fine-tuning: where initial weights come from, which modules are frozen, and until when."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from trainer.storage.restored import Restore
 def initialise(
     model: nn.Module, init: Init, *, source: str | None, pretrained: bool, restore: Restore
 ) -> set[str] | None:
-    """Give a new model its first weights: the init scheme's, or those of the finished run `source`.
+    """Initialise a model by the init scheme, or from the finished run `source`.
 
-    With a source, or a pretrained model, the scheme initialises the head alone. Returns the names
-    of the modules that the scheme initialised, None for all.
+    With a source or a pretrained model, the scheme initialises only the head. Returns the names of
+    the modules it initialised, None for all. Raises ConfigError for a source and pretrained weights
+    together, CheckpointError where the source does not fit.
     """
     if source is not None:
         if pretrained:
@@ -34,10 +35,10 @@ def initialise(
 
 
 class Freeze:
-    """Freezes a part of a model: no gradient, so that no optimizer moves it.
+    """Freezes part of a model: its parameters get no gradient, so no optimizer updates them.
 
-    Its modules are in eval mode, so that BatchNorm keeps its statistics too. At `unfreeze`, a
-    duration, it joins the training; what is frozen is a function of the step alone.
+    Its modules are in eval mode, which also freezes BatchNorm's statistics. After `unfreeze`, a
+    duration, they are trained. What is frozen depends only on the step, so resuming needs no state.
     """
 
     def __init__(self, model: nn.Module, freeze: str, unfreeze: str | None, clock: Clock) -> None:
@@ -52,7 +53,7 @@ class Freeze:
         self(0.0)
 
     def __call__(self, t: float) -> None:
-        """Freeze or unfreeze at step t of the schedule's clock."""
+        """Freeze or unfreeze the modules as due at step t of the schedule's clock."""
         active = t < self.until
         if active == self.active:
             return
@@ -64,10 +65,10 @@ class Freeze:
 
 
 def frozen_modules(model: nn.Module, freeze: str) -> list[nn.Module]:
-    """The modules whose own parameters are frozen, in the order of their definition.
+    """Return the modules whose own parameters are frozen, in definition order.
 
-    `backbone` is all but the head, `until:<module>` everything up to and including a module.
-    Raises ConfigError for an unknown module, or one that leaves nothing to train.
+    `freeze` is none, backbone (all but the head) or until:<module> (up to and including it). Raises
+    ConfigError for an unknown module, or one that leaves nothing to train.
     """
     if freeze == "none":
         return []

@@ -1,4 +1,4 @@
-"""The training loop: epochs over steps; validate, checkpoint, stop."""
+"""The training loop: train an epoch, validate, log, checkpoint, decide whether to stop."""
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -25,26 +25,27 @@ from trainer.training.learning_rate import LearningRate
 from trainer.training.meter import Meter
 from trainer.training.nonfinite import NonFiniteGuard, located
 from trainer.training.optimizer_state import KeepsSettings
+from trainer.training.part import Part
 from trainer.training.planner import Planner
 from trainer.training.progress import Progress, Stopwatch
 from trainer.training.reporter import Reporter
-from trainer.training.step import Part, Step
-from trainer.training.weight_average import Average, cumulative
+from trainer.training.step import Step
+from trainer.training.weight_average import Average, cumulative_statistics
 
 
 class Stateful(Protocol):
-    """A part of a run whose state a checkpoint keeps."""
+    """A part of a run whose state is saved in checkpoints."""
 
     def state_dict(self) -> Any:
-        """Its state: tensors, numbers and plain containers."""
+        """Return the state as tensors, numbers and plain containers."""
 
     def load_state_dict(self, state: Any, /) -> Any:
-        """Restore what `state_dict` returned."""
+        """Restore the state returned by `state_dict`."""
 
 
 @dataclass(kw_only=True)
 class Fit:
-    """Trains until the run's end, early stopping, or a signal. Owns what the step is handed."""
+    """Trains until the last step, early stopping or a signal. Owns the parts the step works on."""
 
     seed: int
     epochs: int
@@ -75,12 +76,15 @@ class Fit:
     watch: Stopwatch = field(default_factory=Stopwatch)
 
     def __call__(self) -> None:
-        """Train to the end. The last step is always saved."""
+        """Train to the end; the last step is always saved.
+
+        Raises NonFiniteError naming the epoch and examples, Interrupted after a signal.
+        """
         try:
             while not self.finished():
                 self.epoch()
         except NonFiniteError as error:
-            self.save()  # weights and buffers are those of the step before
+            self.save()  # weights and buffers are those before the bad step
             p = self.progress
             plan, begin = self.planner.plan(p.epoch), p.step - p.position
             raise located(error, plan, begin, p.epoch) from error
@@ -88,7 +92,7 @@ class Fit:
             self.save()
 
     def finished(self) -> bool:
-        """Whether the run is complete."""
+        """Return whether the run is complete."""
         if self.progress.stopped:
             return True
         if self.max_steps is not None:
@@ -96,7 +100,7 @@ class Fit:
         return self.progress.epoch >= self.epochs
 
     def epoch(self) -> None:
-        """Train an epoch, or the rest of one, and validate."""
+        """Train the current epoch from the current position on, then validate."""
         p = self.progress
         if p.position == 0:
             self.planner.refresh(p.epoch, self.scan)
@@ -125,18 +129,18 @@ class Fit:
         self.end_epoch(plan)
 
     def time(self, plan: Plan) -> float:
-        """The schedule's clock: epoch progress times the steps of a full epoch."""
+        """Return the schedule's clock: epochs done, as a fraction, times steps per full epoch."""
         full = self.clock.steps_per_epoch
         return self.progress.epoch * full + self.progress.position * (full / plan.steps)
 
     def show_warmup(self, plan: Plan) -> None:
-        """Show the warmup the training metrics of the epoch so far."""
-        self.guard.read()
+        """Pass the training metrics of the epoch so far to the warmup."""
+        self.guard.read_flag()
         self.meter.flush()
         self.learning_rate.observe_training(by_split("train", self.meter.so_far()), self.time(plan))
 
     def scan(self, ids: Tensor) -> Tensor:
-        """Ranks [n] of the training examples `ids` [n] by the current model, unaugmented."""
+        """Rank the training examples `ids` [n], unaugmented, by the current model; returns [n]."""
 
         def ranks(outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
             losses = self.step.contract(outputs, batch)
@@ -147,14 +151,14 @@ class Fit:
         return ranked["rank"].cpu()
 
     def show_start(self, batch: Batch, plan: Plan, part: Part | None) -> None:
-        """Report the classes of the first epoch, and its first batch as the model will see it."""
+        """Report the first epoch's class counts, and the first batch as the model will see it."""
         self.reporter.classes(plan)
         prepared = self.step.prepare(batch, StepId(self.seed, 0, 0), 0, part)
         self.reporter.inputs(prepared, self.step.forward)
         self.watch.start()
 
     def after_step(self, *, last: bool) -> None:
-        """Log, save and stop where it is due; after an epoch's last step, `end_epoch` does."""
+        """Log, save and stop when due; after an epoch's `last` step `end_epoch` logs and saves."""
         p = self.progress
         self.checkpointer.saved_step = None
         self.reporter.console.advance(p.step)
@@ -166,16 +170,16 @@ class Fit:
             self.signals.check()
 
     def poll(self) -> None:
-        """During a read-only pass: save and stop if a signal has arrived."""
+        """Save and stop if a signal has arrived; called during read-only passes."""
         if self.signals.agreed_signal() is not None:
             if self.checkpointer.saved_step != self.progress.step:
                 self.save()
             self.signals.check()
 
     def log_train(self, epoch_metrics: dict[str, float]) -> None:
-        """Log one train event: metrics since the last, learning rates and speed."""
+        """Log one train event: metrics since the last one, learning rates, images per second."""
         p = self.progress
-        self.guard.read()
+        self.guard.read_flag()
         self.meter.flush()
         p.seconds += self.watch.lap()
         examples, seconds = p.logged
@@ -191,13 +195,13 @@ class Fit:
         self.reporter.train(p.epoch, p.step, values, rates)
 
     def end_epoch(self, plan: Plan) -> None:
-        """Validate, log, decide whether to stop, save."""
+        """Validate, log, save when due and decide whether to stop."""
         p = self.progress
-        self.guard.read()
+        self.guard.read_flag()
         self.meter.flush()
         p.seconds += self.watch.lap()
         self.average.after_epoch(self.time(plan))
-        val = self.validate()  # a signal in here saves the epoch's last step and ends the run
+        val = self.validate()  # on a signal, saves the epoch's last step and ends the run
         self.watch.start()
         train = self.meter.take_epoch()
         self.log_train({f"epoch_{name}": value for name, value in train.items()})
@@ -218,7 +222,7 @@ class Fit:
             self.save()
 
     def spent(self) -> dict[str, float]:
-        """The cost of the run so far, named as in result.json."""
+        """Return the cost of the run so far, with the names used in result.json."""
         p, cost = self.progress, self.progress.cost
         return {
             "examples_seen": p.examples,
@@ -228,9 +232,9 @@ class Fit:
         }
 
     def validate(self) -> Evaluation | None:
-        """Evaluate the validation split, if there is one, with the averaged weights.
+        """Evaluate the validation split with the averaged weights; None without such a split.
 
-        BatchNorm is estimated for them either way: the checkpoint stores it.
+        BatchNorm statistics are estimated for those weights either way: checkpoints store them.
         """
         with self.average.applied(self.estimate):
             if not len(self.data.val):
@@ -238,8 +242,8 @@ class Fit:
             return self.evaluator(self.val_feed, self.data.val, poll=self.poll)
 
     def estimate(self) -> None:
-        """Estimate BatchNorm's statistics from all training images, for averaged weights."""
-        with cumulative(self.model):
+        """Estimate the BatchNorm statistics of averaged weights from all training images."""
+        with cumulative_statistics(self.model):
             for _ in self.evaluator.outputs(self.train_feed, self.data.train.ids, self.poll):
                 pass
         self.progress.cost.add(len(self.data.train), backward=False)
@@ -252,7 +256,7 @@ class Fit:
         self.watch.start()
 
     def stateful(self) -> dict[str, Stateful]:
-        """Every part that a checkpoint keeps beside the model's weights, in loading order."""
+        """Return the parts that a checkpoint stores beside the model, in loading order."""
         return {
             "average": self.average,
             "optimizer": KeepsSettings(self.optimizer),
@@ -269,11 +273,11 @@ class Fit:
         }
 
     def state(self) -> dict[str, Any]:
-        """The state of every part but the model."""
+        """Return the state of every part except the model."""
         return {name: part.state_dict() for name, part in self.stateful().items()}
 
     def load(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """Restore a checkpoint's model weights and the state of every part."""
+        """Restore the model's weights and the state of every part from a checkpoint."""
         self.model.load_state_dict(weights)
         for name, part in self.stateful().items():
             part.load_state_dict(state[name])
@@ -281,5 +285,5 @@ class Fit:
 
 
 def by_split(split: str, metrics: dict[str, float]) -> dict[str, float]:
-    """Metrics with their split in front: `val/loss`."""
+    """Return the metrics with the split as prefix: `val/loss`."""
     return {f"{split}/{name}": value for name, value in metrics.items()}

@@ -1,4 +1,4 @@
-"""The learning rate in force: the warmup, then the schedule, on the optimizer's groups."""
+"""The current learning rate: the warmup, then the schedule, applied to the optimizer's groups."""
 
 import math
 from typing import Any
@@ -13,10 +13,11 @@ from trainer.warmup import Warmup
 
 
 class LearningRate:
-    """After a warmup of W steps the schedule reads t − W. `base` is the optimizer's own rate.
+    """Follows the warmup for its W steps, then the schedule at t − W.
 
-    Lengths are checked against the run once, here. A warmup whose end is not known leaves the
-    schedule bound to the whole run; when it ends, the schedule is bound to what remains.
+    `base` is the optimizer's own rate. Durations are checked against the run's once, here: raises
+    ValueError. While the end of an adaptive warmup is unknown the schedule is bound to the whole
+    run; when it ends, the schedule is rebound to the remaining steps.
     """
 
     def __init__(self, schedule: Schedule, warmup: Warmup, base: float, clock: Clock) -> None:
@@ -29,20 +30,23 @@ class LearningRate:
         schedule.check(self.bind())
 
     def bind(self) -> Clock:
-        """Bind the schedule to what the warmup leaves of the run, as far as that is known."""
+        """Bind the schedule to the steps after the warmup, or while W is unknown, to all."""
         length = self.warmup.length
         rest = self.clock if math.isinf(length) else self.clock.after(length)
         self.schedule.bind(rest)
         return rest
 
     def lr(self, t: float) -> float:
-        """The rate at step t of a group whose own is `base`."""
+        """Return the rate at step t of a group whose initial rate is `base`."""
         if not reached(t, self.warmup.length):
             return self.warmup.lr(t, self.schedule.lr(0.0, self.base))
         return self.schedule.lr(max(t - self.warmup.length, 0.0), self.base)
 
     def apply(self, optimizer: Optimizer, t: float) -> float:
-        """Set each group's rate, keeping its ratio to the optimizer's; returns the latter's."""
+        """Set each group's rate at step t, keeping its ratio to the base rate; return the base.
+
+        Raises ConfigError if the schedule sets momentum and the optimizer has none.
+        """
         lr, own = self.lr(t), base_lr(optimizer)
         for group in optimizer.param_groups:
             group["lr"] = lr * group.setdefault("lr_scale", group["lr"] / own)
@@ -52,35 +56,38 @@ class LearningRate:
         return lr
 
     def observe(self, metrics: dict[str, float], t: float) -> None:
-        """Hand the metrics of an epoch that ended at step t to both."""
+        """Pass the metrics of an epoch that ended at step t to the warmup and the schedule."""
         self.observe_training(metrics, t)
         self.schedule.observe(metrics, t - self.warmup.length)
 
     def observe_training(self, metrics: dict[str, float], t: float) -> None:
-        """Hand the training metrics at step t to the warmup, which they may end."""
+        """Pass the training metrics at step t to the warmup; they may end it."""
         before = self.warmup.length
         self.warmup.observe(metrics, t)
         if self.warmup.length != before:
             self.bind()
 
     def state_dict(self) -> dict[str, Any]:
-        """State of both."""
+        """Return the state of the schedule and the warmup."""
         return {"schedule": self.schedule.state_dict(), "warmup": self.warmup.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take it back."""
+        """Restore the warmup first, because its length binds the schedule."""
         self.warmup.load_state_dict(state["warmup"])
         self.bind()
         self.schedule.load_state_dict(state["schedule"])
 
 
 def set_momentum(optimizer: Optimizer, momentum: float) -> None:
-    """Set the momentum, or β₁, of each group. Raises ConfigError where there is none."""
+    """Set the momentum, or β₁, of each group. Raises ConfigError for an optimizer without it."""
     for group in optimizer.param_groups:
         if "betas" in group:
             group["betas"] = (momentum, *group["betas"][1:])
         elif group.get("momentum"):
             group["momentum"] = momentum
         else:
-            kind = type(optimizer).__name__
-            raise ConfigError(f"schedule.cycle_momentum=true: {kind} has no momentum here")
+            name = type(optimizer).__name__
+            raise ConfigError(
+                f"schedule.cycle_momentum=true: {name} has no momentum to cycle; "
+                "set it in optimizer, or schedule.cycle_momentum=false"
+            )

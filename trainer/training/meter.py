@@ -1,4 +1,4 @@
-"""Training metrics: outputs stay on the device and become numbers every `log.every`."""
+"""Training metrics: outputs stay on the device and are reduced to numbers every `log.every`."""
 
 from collections import defaultdict
 from typing import Any
@@ -12,15 +12,15 @@ from trainer.loss import Loss, contract, spread
 from trainer.task import Task
 
 Sums = dict[str, list[float]]  # metric → [sum, count]
-NO_IMAGES = torch.empty(0)  # images are not kept: 50 batches of them would fill a GPU
-MOST_PENDING = 2**28  # bytes; more, such as large masks and their outputs, is flushed at once
+NO_IMAGES = torch.empty(0)  # stands in for the images: 50 batches of them would fill a GPU
+MOST_PENDING = 2**28  # bytes; beyond it (large masks and their outputs) flush at once
 
 
 class Meter:
-    """Collects outputs and losses; `flush` turns them into metrics and feeds the difficulty store.
+    """Collects outputs and losses; `flush` reduces them to metrics and fills the difficulty store.
 
-    Means are over the rows of the plan: rows that a miner adds (count 0) are left out, rows that it
-    masks later are not, so that training metrics compare between miners.
+    Means are over the rows of the plan, which keeps training metrics comparable between miners:
+    rows that a miner adds (count 0) are left out, rows that it masks later are included.
     """
 
     def __init__(self, task: Task, loss: Loss, store: DifficultyStore) -> None:
@@ -28,12 +28,12 @@ class Meter:
         self.loss = loss
         self.store = store
         self.pending: list[tuple[Batch, Tensor, Tensor]] = []
-        self.bytes = 0  # of the pending
-        self.interval: Sums = {}  # since the last event
+        self.bytes = 0  # size of the pending tensors
+        self.interval: Sums = {}  # since the last log event
         self.epoch: Sums = {}  # since the epoch began
 
     def add(self, batch: Batch, outputs: Tensor, losses: Tensor, step: int) -> None:
-        """Keep the outputs and losses of a training pass, detached, until the next flush."""
+        """Keep detached outputs [B, C, ...] and losses [B, ...] until the next flush."""
         self.pending.append((batch.with_images(NO_IMAGES), outputs, losses))
         parts = (batch.labels, batch.weight, batch.count, outputs, losses)
         self.bytes += sum(part.nbytes for part in parts)
@@ -41,7 +41,7 @@ class Meter:
             self.flush()
 
     def flush(self) -> None:
-        """Turn what was added since the last flush into sums and records."""
+        """Reduce everything added since the last flush to sums and difficulty records."""
         by_labels: dict[int, list[tuple[Batch, Tensor, Tensor]]] = defaultdict(list)
         for item in self.pending:
             by_labels[item[0].labels.shape[1]].append(item)
@@ -54,11 +54,11 @@ class Meter:
                     sum_and_count[1] += number
 
     def drop_pending(self) -> None:
-        """Discard what has been added since the last flush."""
+        """Discard everything added since the last flush."""
         self.pending, self.bytes = [], 0
 
     def sums(self, items: list[tuple[Batch, Tensor, Tensor]]) -> dict[str, tuple[float, float]]:
-        """Sum and count of each metric over batches with the same K."""
+        """Return sum and count of each metric over batches with the same K, labels per row."""
         batch = columns([item[0] for item in items])
         outputs = torch.cat([item[1] for item in items])
         losses = torch.cat([item[2] for item in items])
@@ -67,7 +67,7 @@ class Meter:
         records_of = self.task.training_records
         if batch.labels.shape[1] == 1:
             records = records_of(outputs, batch.labels[:, 0])
-            self.record(batch, {"loss": of_rows(losses, planned), **records})
+            self.record(batch, {"loss": row_losses(losses, planned), **records})
             tracked = {metric: records[field] for metric, field in self.task.tracked.items()}
         else:
             self.record_whole(batch, outputs, losses)
@@ -76,13 +76,13 @@ class Meter:
                 for metric, field in self.task.tracked.items()
             }
         counts = contract(self.loss.denominator, batch)
-        sums = {"loss": sums_of(losses, counts, spread(planned, losses))}
+        sums = {"loss": planned_sums(losses, counts, spread(planned, losses))}
         for metric, values in tracked.items():
-            sums[metric] = sums_of(values, torch.ones_like(elements), elements)
+            sums[metric] = planned_sums(values, torch.ones_like(elements), elements)
         return sums
 
     def record(self, batch: Batch, records: dict[str, Tensor]) -> None:
-        """Record the rows that no mixer touched (where it blends targets, K stays 1)."""
+        """Record the rows that are a single example, for batches with K = 1."""
         ids, whole = batch.index[:, 0], batch.shares[:, 0] == 1
         if not whole.any():
             return
@@ -92,7 +92,7 @@ class Meter:
         self.store.add(ids, records)
 
     def record_whole(self, batch: Batch, outputs: Tensor, losses: Tensor) -> None:
-        """Record those of possibly blended rows that are a single example (SMOTE's originals)."""
+        """Record the rows that are a single example, such as SMOTE's originals, for K above 1."""
         whole = batch.shares.amax(1) == 1
         if not whole.any():
             return
@@ -101,36 +101,36 @@ class Meter:
         self.store.add(ids[whole], {"loss": losses[whole], **records})
 
     def take_interval(self) -> dict[str, float]:
-        """Metrics since the last event, as of the last flush. Starts the next interval."""
+        """Return the metrics since the last event, as of the last flush; start a new interval."""
         metrics, self.interval = means(self.interval), {}
         return metrics
 
     def take_epoch(self) -> dict[str, float]:
-        """Metrics of the whole epoch, as of the last flush. Starts the next epoch."""
+        """Return the metrics of the epoch, as of the last flush; start a new epoch."""
         metrics, self.epoch = means(self.epoch), {}
         return metrics
 
     def so_far(self) -> dict[str, float]:
-        """Metrics since the epoch began, as of the last flush."""
+        """Return the metrics since the epoch began, as of the last flush."""
         return means(self.epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """The sums, as of the last flush."""
+        """Return the sums and counts, as of the last flush."""
         return {"interval": self.interval, "epoch": self.epoch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the sums."""
+        """Restore the sums and counts of the interval and the epoch."""
         self.interval, self.epoch = state["interval"], state["epoch"]
 
 
 def columns(batches: list[Batch]) -> Batch:
-    """The batches concatenated, without their images."""
+    """Concatenate batches, without their images."""
     names = ("labels", "shares", "index", "weight", "count")
     return Batch(NO_IMAGES, *(torch.cat([getattr(b, name) for b in batches]) for name in names))
 
 
-def of_rows(losses: Tensor, planned: Tensor) -> Tensor:
-    """Losses [B] of losses [B], or of pixels [B, H, W]: the mean over those that count."""
+def row_losses(losses: Tensor, planned: Tensor) -> Tensor:
+    """Reduce losses [B] or [B, H, W] to one per row [B]: the mean over its planned pixels."""
     if losses.ndim == 1:
         return losses
     planned = spread(planned, losses).expand_as(losses)
@@ -138,11 +138,11 @@ def of_rows(losses: Tensor, planned: Tensor) -> Tensor:
     return (total / planned.flatten(1).sum(1).clamp(min=1)).float()
 
 
-def sums_of(values: Tensor, counts: Tensor, planned: Tensor) -> tuple[float, float]:
-    """Sums of values and counts, both [B] or [B, H, W], over the planned rows."""
+def planned_sums(values: Tensor, counts: Tensor, planned: Tensor) -> tuple[float, float]:
+    """Return the sums of values and counts, both [B] or [B, H, W], over the planned elements."""
     return (values * planned).sum().item(), (counts * planned).sum().item()
 
 
 def means(sums: Sums) -> dict[str, float]:
-    """Sum over count of each metric."""
+    """Return the mean, sum / count, of each metric that counted anything."""
     return {name: total / number for name, (total, number) in sums.items() if number}

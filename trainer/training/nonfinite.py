@@ -1,8 +1,8 @@
-"""Lets an update through only when the loss and the gradients are finite and something counts.
+"""Skips an update unless the loss and the gradients are finite and at least one row counts.
 
-On the CPU the numbers are read at each step. On a GPU nothing is read inside the step: a sticky
-flag on the device masks the updates (the fused optimizers take it as `found_inf`) until `read` is
-called. Either way weights, optimizer and buffers stay as they were before the first bad step.
+On the CPU both are checked at each step. On a GPU the step never synchronises: a sticky flag on the
+device masks updates (fused optimizers take it as `found_inf`) until `read_flag` is called. Either
+way weights, optimizer state and buffers stay as they were before the first bad step.
 """
 
 import math
@@ -19,7 +19,7 @@ Policy = Literal["raise", "skip"]
 
 
 class NonFiniteGuard:
-    """Checks each update of one optimizer and of the buffers that a forward pass changes."""
+    """Guards the updates of one optimizer, and the buffers that a forward pass changes."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class NonFiniteGuard:
         self.optimizer = optimizer
         self.scaler = scaler or torch.amp.GradScaler(enabled=False)
         self.buffers = buffers
-        self.before = [buffer.clone() for buffer in buffers]  # as they were at the last start
+        self.before = [buffer.clone() for buffer in buffers]  # values at the last start
         self.policy = policy
         self.max_skips = max_skips
         self.deferred = deferred
@@ -44,7 +44,7 @@ class NonFiniteGuard:
         self.bad_step = torch.full((), -1, device=device, dtype=torch.long)
 
     def start(self) -> None:
-        """Begin a step: no gradients yet, and the buffers kept as they are."""
+        """Begin a step: clear the gradients and take a snapshot of the buffers."""
         for group in self.optimizer.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
@@ -52,12 +52,14 @@ class NonFiniteGuard:
             torch._foreach_copy_(self.before, self.buffers)
 
     def restore(self) -> None:
-        """Put the buffers back as they were at the snapshot."""
+        """Restore the buffers from the snapshot."""
         if self.buffers:
             torch._foreach_copy_(self.buffers, self.before)
 
     def update(self, loss: Tensor, norm: Tensor, denominator: Tensor, step: int) -> bool:
-        """Take the optimizer's step if all is well; whether it was taken as far as is known.
+        """Take the optimizer's step if loss and gradient are finite and denominator is not 0.
+
+        Returns whether it was taken; a deferred guard cannot know yet and returns True.
 
         Raises NonFiniteError under `raise`, or after more than `max_skips` bad steps in a row.
         """
@@ -67,7 +69,7 @@ class NonFiniteGuard:
         bad_gradient = not (math.isfinite(norm.item()) or self.scaler.is_enabled())
         if bad_gradient or not math.isfinite(loss.item()):
             self.restore()
-            self.scaler.update()  # or the next step's gradients cannot be unscaled
+            self.scaler.update()  # without it the next unscale_ raises
             self.count_skip(step, "gradient" if math.isfinite(loss.item()) else "loss")
             return False
         self.in_a_row = 0
@@ -78,18 +80,18 @@ class NonFiniteGuard:
         return counts
 
     def count_skip(self, step: int, what: str) -> None:
-        """Raise unless this bad step may be skipped."""
+        """Count a bad step. Raises NonFiniteError unless it may be skipped."""
         self.in_a_row += 1
         if self.policy == "raise":
             raise NonFiniteError(f"the {what} is not finite at step {step}")
         if self.in_a_row > self.max_skips:
             raise NonFiniteError(
-                f"the {what} is not finite at step {step}, the {self.in_a_row}th in a row "
-                f"(max_skips={self.max_skips})"
+                f"the {what} is not finite in {self.in_a_row} steps in a row "
+                f"(max_skips={self.max_skips}), last at step {step}"
             )
 
     def masked_update(self, loss: Tensor, norm: Tensor, denominator: Tensor, step: int) -> bool:
-        """The same on the device. Under `skip` the flag is not sticky."""
+        """Like `update`, without synchronising. Under `skip` the flag is not sticky."""
         bad = ~(torch.isfinite(loss) & torch.isfinite(norm))
         first = bad & (self.bad_step < 0)
         self.bad_step = torch.where(first, step, self.bad_step)
@@ -101,8 +103,8 @@ class NonFiniteGuard:
         self.optimizer.step()
         return True
 
-    def read(self) -> None:
-        """Read the flag back: once every so many steps. Raises NonFiniteError."""
+    def read_flag(self) -> None:
+        """Read the device's flag, which synchronises. Raises NonFiniteError if it was set."""
         if not self.deferred:
             return
         in_a_row, step = int(self.flag.item()), int(self.bad_step.item())
@@ -117,29 +119,29 @@ class NonFiniteGuard:
         self.bad_step.fill_(-1)
 
     def scaled(self, gradient: Tensor) -> Tensor:
-        """The gradient of the loss times fp16's loss scale, as it is without one."""
+        """Multiply a gradient by fp16's loss scale; unchanged without a scaler."""
         return self.scaler.scale(gradient)
 
     def reset_scaler(self, device: torch.device) -> None:
-        """Start fp16's loss scaling over, after a step that was cut short."""
+        """Start fp16's loss scaling afresh after an interrupted step."""
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.scaler.is_enabled())
 
     def trained(self) -> list[nn.Parameter]:
-        """The parameters that have a gradient."""
+        """Return the parameters that have a gradient."""
         groups = self.optimizer.param_groups
         return [p for group in groups for p in group["params"] if p.grad is not None]
 
     def gradients(self) -> tuple[Tensor, list[Tensor]]:
-        """The 2-norm of all gradients together, and the gradients, unscaled."""
+        """Unscale the gradients; return their global 2-norm, a scalar, and the gradients."""
         self.scaler.unscale_(self.optimizer)
         gradients: list[Any] = [p.grad for p in self.trained()]
         return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))), gradients
 
 
 def located(error: NonFiniteError, plan: Plan, begin: int, epoch: int) -> NonFiniteError:
-    """The error with the epoch and the examples of its step, where only the step is known.
+    """Add the epoch and the candidate example ids to an error that knows only its step.
 
-    `begin` is the step at which the epoch with this plan began.
+    `begin` is the step at which the epoch with this plan began. Other errors are returned as is.
     """
     if error.step is None:
         return error

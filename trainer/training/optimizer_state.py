@@ -1,4 +1,4 @@
-"""The optimizer as a part of a checkpoint."""
+"""Saves and restores an optimizer, with settings from the config rather than the checkpoint."""
 
 from typing import Any
 
@@ -6,21 +6,21 @@ from torch.optim import Optimizer
 
 
 class KeepsSettings:
-    """An optimizer whose settings stay the config's when a checkpoint is loaded.
+    """Wraps an optimizer so that loading a checkpoint keeps the settings it was built with.
 
-    Where `resume_allow` lets a setting differ from the checkpoint's, it is the new one that is
-    asked for. Learning rates are not settings here: the schedule sets them.
+    If `resume_allow` lets a setting differ from the checkpoint's, the new value is what the user
+    wants. Learning rates are exempt: the schedule sets them.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
 
     def state_dict(self) -> dict[str, Any]:
-        """The optimizer's own."""
+        """Return the optimizer's state dict."""
         return self.optimizer.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Load it, then put the settings back that the optimizer was built with."""
+        """Load a state dict, then reinstate the settings that the optimizer was built with."""
         built = [
             {key: value for key, value in group.items() if key not in ("params", "lr")}
             for group in self.optimizer.param_groups

@@ -1,4 +1,4 @@
-"""The plans of a run: sampler and miner, by epoch."""
+"""Plans each epoch: the sampler draws rows, the miner selects or adds some."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from trainer.sampler import Sampler
 
 @dataclass(frozen=True)
 class Planner:
-    """Makes the plan of each epoch: a function of (seed, epoch, what the miner has fixed)."""
+    """Makes the plan of each epoch, determined by seed, epoch and the miner's state."""
 
     split: Split
     sampler: Sampler
@@ -25,7 +25,7 @@ class Planner:
     warn: Callable[[str], None]
 
     def epoch(self, number: int) -> Epoch:
-        """What the miner may know of an epoch."""
+        """Describe an epoch to the miner."""
         return Epoch(
             number=number,
             total=self.epochs,
@@ -36,12 +36,12 @@ class Planner:
         )
 
     def refresh(self, number: int, scan: Callable[[Tensor], Tensor]) -> None:
-        """Let the miner fix what the epoch is decided by."""
+        """Let the miner decide on the epoch's examples; `scan` ranks example ids [n] → [n]."""
         if number >= self.miner.warmup_epochs:
             self.miner.refresh(self.epoch(number), scan)
 
     def plan(self, number: int) -> Plan:
-        """The plan of an epoch; all of the epoch where the miner leaves nothing."""
+        """Return the plan of an epoch; if the miner selects nothing, warn and train on all rows."""
         rng = generator(self.seed, Purpose.PLAN, number)
         ids, shares = self.sampler.rows(self.split, rng)
         whole = Plan.of(ids, self.batch_size, shares)
@@ -50,5 +50,5 @@ class Planner:
         plan = self.miner.sampler(whole, self.epoch(number))
         if len(plan):
             return plan
-        self.warn(f"mining left nothing of epoch {number}: it trains on all examples")
+        self.warn(f"mining selected no examples in epoch {number}; training on all of them")
         return whole

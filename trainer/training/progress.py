@@ -1,4 +1,4 @@
-"""How far a run has come, what it has cost, and how long it took."""
+"""Progress, cost and training time of a run."""
 
 import time
 from dataclasses import asdict, dataclass, field
@@ -7,37 +7,37 @@ from typing import Any
 
 @dataclass
 class Cost:
-    """Examples that a run has pushed through the model. Counted by the step, owned by the fit."""
+    """Counts the examples passed through the model. Updated by the step, owned by the fit."""
 
-    forward: int = 0  # forward passes, scoring passes included
-    backward: int = 0  # backward passes, masked examples included
+    forward: int = 0  # forward passes, including scoring passes
+    backward: int = 0  # backward passes, including masked examples
 
     def add(self, examples: int, *, backward: bool = True) -> None:
-        """Count examples that went forward, and backward too unless told otherwise."""
+        """Count examples of a forward pass and, unless `backward` is false, a backward pass."""
         self.forward += examples
         self.backward += examples * backward
 
 
 @dataclass
 class Progress:
-    """How far a run has come, and what it has cost."""
+    """Position of a run in its epochs and steps, and its cost so far."""
 
     epoch: int = 0
     position: int = 0  # steps done in the epoch
     step: int = 0
-    examples: int = 0  # rows of the plans that were trained on
-    seconds: float = 0.0  # of training, without validation and saving
-    lr: float = 0.0  # in force at the last step
+    examples: int = 0  # plan rows trained on
+    seconds: float = 0.0  # of training, excluding validation and saving
+    lr: float = 0.0  # at the last step
     stopped: bool = False  # by early stopping
     logged: tuple[int, float] = (0, 0.0)  # examples and seconds at the last train event
     cost: Cost = field(default_factory=Cost)
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, as plain values."""
+        """Return every field as a plain value."""
         return asdict(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore it in place: the step goes on counting into the same `cost`."""
+        """Restore in place, because the step counts into this same `cost` object."""
         for name, value in state["cost"].items():
             setattr(self.cost, name, value)
         for name, value in state.items():
@@ -47,16 +47,16 @@ class Progress:
 
 @dataclass
 class Stopwatch:
-    """Seconds of training, without validation, saving and logging pictures."""
+    """Measures seconds of training, excluding validation, saving and image logging."""
 
     since: float = field(default_factory=time.perf_counter)
 
     def start(self) -> None:
-        """Start timing now."""
+        """Start timing from now, discarding the time since the last lap."""
         self.since = time.perf_counter()
 
     def lap(self) -> float:
-        """Seconds since the last start or lap."""
+        """Return the seconds since the last start or lap, and start the next lap."""
         now = time.perf_counter()
         seconds, self.since = now - self.since, now
         return seconds

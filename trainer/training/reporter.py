@@ -1,4 +1,4 @@
-"""What a run shows while it trains: lines, curves, pictures."""
+"""Reports training: console lines, metrics.jsonl events, TensorBoard curves and images."""
 
 import json
 from collections.abc import Mapping
@@ -16,17 +16,17 @@ from trainer.report.images import confusion, confusion_matrix, grid
 from trainer.report.log import Log
 from trainer.training.evaluate import Evaluation
 
-PICTURES = 32  # images in the grid of inputs
-NOT_CHOSEN = (  # settings that say nothing of the experiment
+PICTURES = 32  # images in the grid of first inputs
+NOT_CHOSEN = (  # settings that do not define the experiment, so not hyperparameters
     *("checkpoint", "compare", "compile", "debug", "device", "eval_batch_size", "job", "loader"),
     *("log", "max_skips", "nonfinite", "quiet", "resume", "resume_allow", "run", "runs", "split"),
     *("strategy", "threads"),
 )
-DETAILS = 10  # times a run that weights and confusion matrices are shown
+DETAILS = 10  # weight histograms and confusion matrices logged per run
 
 
 class Reporter:
-    """Writes the log and the console from what the loop hands over."""
+    """Writes what the training loop passes on to the log and the console."""
 
     def __init__(self, log: Log, console: Console, data: Data, epochs: int) -> None:
         self.log = log
@@ -35,30 +35,30 @@ class Reporter:
         self.epochs = epochs
 
     def config(self, config: Mapping[str, Any]) -> None:
-        """The configuration as text."""
+        """Log the configuration as text."""
         text = json.dumps(config, indent=2, default=str)
         self.log.show("text", "config", f"```\n{text}\n```")
 
     def classes(self, plan: Plan) -> None:
-        """Examples of each class, and rows of each that the epoch of a plan trains on."""
+        """Log, per class, its examples and its rows in the first epoch's plan."""
         names, labels = self.data.classes, self.data.train.labels
         if not self.data.train.classed:
             return
         drawn = class_counts(plan, labels, len(names)).tolist()
-        held = zip(names, self.data.class_counts().tolist(), drawn, strict=True)
-        lines = [f"| {name} | {examples} | {rows:g} |" for name, examples, rows in held]
+        counts = zip(names, self.data.class_counts().tolist(), drawn, strict=True)
+        lines = [f"| {name} | {examples} | {rows:g} |" for name, examples, rows in counts]
         head = ["| class | examples | rows of the first epoch |", "| --- | --- | --- |"]
         self.log.show("text", "classes", "\n".join([*head, *lines]))
 
     def inputs(self, batch: Batch, forward: Forward) -> None:
-        """What the first training step sees: augmented, mixed."""
+        """Log the first training images [B, C, H, W] as the model sees them: augmented, mixed."""
         images = batch.images[:PICTURES] * forward.std + forward.mean
         self.log.show("image", "inputs", grid(images), 0)
 
     def train(
         self, epoch: int, step: int, values: dict[str, float], rates: dict[str, float]
     ) -> None:
-        """One event of the train split."""
+        """Log one event of the train split, and show its loss on the console."""
         self.log.metrics("train", epoch=epoch, step=step, values=values, extra=rates)
         self.console.advance(step, f"loss {values.get('loss', float('nan')):.4f}")
 
@@ -70,7 +70,7 @@ class Reporter:
         val: Evaluation | None,
         spent: dict[str, float],
     ) -> None:
-        """The end of an epoch: a line, and the events of the validation split with the cost."""
+        """Print the epoch's line, and log its validation metrics with the cost so far."""
         metrics = {f"train {name}": value for name, value in train.items()}
         if val is not None:
             self.log.metrics("val", epoch=epoch, step=step, values=val.metrics, extra=spent)
@@ -81,35 +81,36 @@ class Reporter:
         self.console.say(line)
 
     def details(self, epoch: int, step: int, model: nn.Module, val: Evaluation | None) -> None:
-        """Ten times a run: distributions of the weights, and the confusion matrix."""
+        """Log weight histograms and the confusion matrix, at ten epochs spread over the run."""
         if (epoch + 1) * DETAILS // self.epochs == epoch * DETAILS // self.epochs:
             return
         for name, parameter in model.named_parameters():
             if hasattr(parameter, "full_tensor"):
-                continue  # a part of it is here: see trainer.distributed.fsdp
+                continue  # sharded: this process has only a part (trainer.distributed.fsdp)
             values = parameter.detach().float().cpu().numpy()
             self.log.show("histogram", f"weights/{name}", values, step)
         if val is not None:
             self.confusion("val", step, val)
 
     def confusion(self, split: str, step: int, evaluation: Evaluation) -> None:
-        """The confusion matrix of a split, where the task has one."""
+        """Log the confusion matrix of a split, if the task predicts classes."""
         records, classes = evaluation.records, self.data.classes
         if "prediction" in records and len(classes) > 1:
             matrix = confusion_matrix(records["label"], records["prediction"], len(classes))
             self.log.show("image", f"confusion/{split}", confusion(matrix, classes), step)
 
     def test(self, epoch: int, step: int, evaluation: Evaluation) -> None:
-        """The test split, read once at the end of the run."""
+        """Log the test split, which is evaluated once, at the end of the run."""
         self.log.metrics("test", epoch=epoch, step=step, values=evaluation.metrics)
         self.confusion("test", step, evaluation)
 
     def hparams(
         self, config: Mapping[str, Any], finals: Mapping[str, Evaluation], step: int
     ) -> None:
-        """The run's row in the HParams tab: what was chosen, and the final metrics.
+        """Log the run's row in TensorBoard's HParams tab: its settings and final metrics.
 
-        Those of val are of the best checkpoint, so they have tags beside the curve's.
+        Validation metrics are those of the best checkpoint, so they are tagged `val_best`, apart
+        from the curve's.
         """
         tags = {"test": "test", "val": "val_best"}
         scalars = {

@@ -1,4 +1,4 @@
-"""Train steps that leave no trace: everything they change is restored to the last bit."""
+"""Trial training steps whose every effect is undone, bit for bit."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def rolled_back(fit: Fit) -> Iterator[None]:
-    """Restore weights, buffers, averages and the state of every part on exit, however it ends.
+    """Restore weights, buffers, averages and the state of every part on exit, even after an error.
 
-    No checkpoint is written meanwhile. The copy is kept in host memory, not on the device.
+    No checkpoint is written meanwhile. The copy is held in host memory, not on the device.
     """
-    fit.checkpointer.saved_step = fit.progress.step  # a signal during a scan has nothing to save
+    fit.checkpointer.saved_step = fit.progress.step  # a signal during a scan then saves nothing
     before = packed((fit.average.weights(), fit.state()))
     try:
         yield
@@ -28,22 +28,23 @@ def rolled_back(fit: Fit) -> Iterator[None]:
         forget(fit)
         fit.freeze(math.inf)
         weights, state = unpacked(before)
+        fit.optimizer.load_state_dict(state["optimizer"])  # settings too, which `load` keeps
         fit.load(weights, state)
 
 
 def forget(fit: Fit) -> None:
-    """Drop the gradients, and the outputs that wait to become metrics."""
+    """Drop the gradients and the outputs not yet reduced to metrics."""
     fit.optimizer.zero_grad()
     fit.meter.drop_pending()
 
 
 def packed(state: Any) -> bytes:
-    """Serialise a state: the bytes share no memory with it."""
+    """Serialise a state into bytes, which share no memory with it."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
 
 
 def unpacked(state: bytes) -> Any:
-    """Read a serialised state back, onto the CPU."""
+    """Deserialise a state onto the CPU."""
     return torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)

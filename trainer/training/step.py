@@ -1,4 +1,4 @@
-"""The one train step: an effective batch in, one update out."""
+"""The train step: one optimizer update from one effective batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,43 +17,32 @@ from trainer.loss import Loss, contract, spread
 from trainer.mining import Miner
 from trainer.mining.shared.ranker import Ranker
 from trainer.mixer import Mixer
-from trainer.mixer.base import Drawing
 from trainer.training.meter import Meter
 from trainer.training.nonfinite import NonFiniteGuard
+from trainer.training.part import Part
 from trainer.training.progress import Cost
 from trainer.training.sam import ascended
 from trainer.training.weight_average import Average
 
-TINY = 1e-30  # keeps 0 / 0 away where nothing counts; that step is then not taken
+TINY = 1e-30  # avoids 0 / 0 where nothing counts; that update is then skipped
 NOTHING = torch.zeros(())
 
 
 @dataclass
 class Learned:
-    """What the passes of a step leave behind, beside the gradient."""
+    """Results of a step's passes, apart from the gradient."""
 
     total: Tensor = NOTHING  # the loss
     denominator: Tensor = NOTHING  # Σ count
-    chunks: list[tuple[Batch, Batch]] = field(default_factory=list)  # plain, and weighed
+    chunks: list[tuple[Batch, Batch]] = field(default_factory=list)  # before and after weighing
     seen: list[tuple[Batch, Tensor, Tensor]] = field(default_factory=list)  # outputs and losses
-
-
-@dataclass(frozen=True)
-class Part:
-    """The rows of a batch that one of several processes has."""
-
-    sizes: list[int]  # rows of each process
-    fetched: Tensor  # [f] places in the batch: own rows, then the partners they are mixed with
-    rows: int  # that are its own; a process without any still fetches one
-    drawing: Drawing  # of its own rows, the partners as places among the fetched
-    spare: Batch | None = None  # one prepared row, for passes that only keep step with the others
 
 
 class Step:
     """One optimizer step. The reduction is Σ weight·ℓ / Σ count over the effective batch.
 
-    With `accumulate` above 1 the batch goes through in chunks. Where the miner or the loss depends
-    on all of it, a scoring pass without gradient comes first.
+    With `accumulate` above 1 the batch is processed in chunks, after a scoring pass without
+    gradient if the miner or the loss needs the whole batch.
     """
 
     def __init__(
@@ -88,14 +77,14 @@ class Step:
         self.clip = clip
         self.sam = sam
         self.cost = cost
-        self.norm = torch.zeros(())  # of the last step's gradient, before clipping
+        self.norm = torch.zeros(())  # of the last gradient, before clipping
 
     def __call__(
         self, batch: Batch, step_id: StepId, first_row: int, part: Part | None = None
     ) -> None:
         """Train on one batch: the rows of the epoch's plan from `first_row` on.
 
-        `part` says which of them are this process's, where there are several.
+        `part` is this process's share of them, None for a single process. Raises NonFiniteError.
         """
         self.guard.start()
         self.seed(step_id)
@@ -112,26 +101,26 @@ class Step:
             self.observe(learned, step_id, batch, part)
 
     def divide(self, plan: Plan, first: StepId) -> tuple[Plan, Sequence[Part | None]]:
-        """The rows of an epoch's plan that this process fetches, and its part of each batch.
+        """Return the rows of a plan that this process fetches, and its part of each batch.
 
         `first` identifies the epoch's first step.
         """
         return plan, [None] * plan.steps
 
     def own(self, batch: Batch, part: Part | None) -> tuple[Batch, Part | None]:
-        """The prepared rows that are this process's."""
+        """Return this process's own rows of a prepared batch, and its part."""
         return batch, part
 
     def seed(self, step_id: StepId) -> None:
-        """Seed what the model draws in a step, dropout for one."""
+        """Seed the random numbers that the model draws in a step, such as dropout."""
         seed_torch(self.forward.device, step_id.seed, Purpose.STEP, step_id.step)
 
     def select(self, batch: Batch, step_id: StepId, part: Part | None) -> tuple[Batch, Part | None]:
-        """The rows that the miner selects."""
+        """Return the rows that the miner selects, and this process's part of them."""
         return self.miner.select(batch, self.rank, step_id), part
 
     def observe(self, learned: Learned, step_id: StepId, batch: Batch, part: Part | None) -> None:
-        """Show the meter and the miner a step that was taken."""
+        """Pass the results of an applied update to the meter and the miner."""
         for plain, outputs, losses in learned.seen:
             self.meter.add(plain, outputs, losses, step_id.step)
             if self.miner.observes:
@@ -140,7 +129,7 @@ class Step:
     def learn(
         self, batch: Batch, step_id: StepId, part: Part | None = None, *, mining: bool
     ) -> Learned:
-        """Forward and backward, chunk by chunk: the gradient of Σ weight·ℓ / Σ count."""
+        """Accumulate the gradient of Σ weight·ℓ / Σ count, chunk by chunk."""
         pooled = self.loss.batchwise or (mining and self.miner.pooled)
         weighed, denominator = batch, None
         learned, totals = Learned(), []
@@ -163,7 +152,7 @@ class Step:
         return learned
 
     def count(self, batch: Batch) -> Tensor:
-        """Σ count of an effective batch."""
+        """Return Σ count of an effective batch, the reduction's denominator, a scalar."""
         if self.loss.uniform and batch.labels.ndim == 2:
             return batch.count.sum()
         counts = contract(self.loss.denominator, batch)
@@ -172,9 +161,9 @@ class Step:
     def learn_nearby(
         self, learned: Learned, step_id: StepId, part: Part | None, radius: float
     ) -> None:
-        """Replace the gradient by that of the highest loss within a radius of the weights (SAM).
+        """Replace the gradient by that at the highest loss within `radius` of the weights (SAM).
 
-        Same rows, same weights of the rows, same dropout; nothing is observed.
+        Rows, row weights and dropout masks stay the same; meter and miner observe nothing.
         """
         norm, _ = self.guard.gradients()
         parameters = self.guard.trained()
@@ -189,7 +178,7 @@ class Step:
     def backward(
         self, outputs: Tensor, losses: Tensor, plain: Batch, weighed: Batch, denominator: Tensor
     ) -> Tensor:
-        """Add the gradient of a chunk's part of the loss. Returns that part, detached.
+        """Add the gradient of a chunk's term of the loss; return that term, detached.
 
         The sum is linear in the losses, so it need not be part of the graph.
         """
@@ -200,13 +189,13 @@ class Step:
         return torch.dot(share.flatten(), losses.detach().flatten())
 
     def spend(self, examples: int, part: Part | None, *, backward: bool = True) -> None:
-        """Count the examples of all processes that went forward, and backward."""
+        """Count the examples of a pass by all processes towards the run's cost."""
         self.cost.add(examples, backward=backward)
 
     def prepare(
         self, batch: Batch, step_id: StepId, first_row: int, part: Part | None = None
     ) -> Batch:
-        """Augment, standardise, mix; ignored pixels get weight and count 0."""
+        """Augment, standardise and mix a batch; ignored pixels get weight and count 0."""
         if self.augmentation:
             images = self.forward.unit(batch.images)
             draws = ExampleRandom(
@@ -226,28 +215,31 @@ class Step:
         return batch
 
     def places(self, batch: Batch, first_row: int, part: Part | None) -> Tensor:
-        """The rows' places [B] in the epoch's plan."""
+        """Return the positions [B] of the rows in the epoch's plan."""
         return torch.arange(first_row, first_row + len(batch))
 
     def mix(self, batch: Batch, step_id: StepId, part: Part | None) -> Batch:
-        """The mixed batch."""
+        """Mix the rows of a batch with one another."""
         return self.mixer(batch, step_id)
 
     def move(
         self, augmentation: Augmentation, images: Tensor, batch: Batch, draws: ExampleRandom
     ) -> tuple[Tensor, Batch]:
-        """Augment images and the masks [B, 1, H, W] or images [B, 1, C, H, W] that they go with."""
+        """Augment images [B, C, H, W] together with their masks or target images.
+
+        Those are [B, 1, H, W] or [B, 1, C, H, W].
+        """
         target = batch.labels.flatten(1, -3)  # [B, 1 or C, H, W]
         fill = float(self.loss.ignore_index or 0)
         images, target = augmentation.with_target(images, target, draws, fill=fill)
         return images, replace(batch, labels=target.view_as(batch.labels))
 
     def contract(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """The share-weighted loss of each image, [B] or [B, H, W]."""
+        """Return the share-weighted losses [B] or [B, H, W] of outputs [B, C, ...]."""
         return contract(lambda labels: self.loss.forward(outputs, labels), batch)
 
     def score(self, batch: Batch, part: Part | None = None) -> tuple[Tensor, Tensor]:
-        """Outputs and losses of prepared images by a read-only pass, chunk by chunk."""
+        """Return outputs and losses of prepared images, from a read-only pass in chunks."""
         with self.forward.read_only():
             parts = [self.forward(chunk.images) for chunk in batch.chunks(self.accumulate)]
             self.spend(len(batch), part, backward=False)
@@ -255,7 +247,7 @@ class Step:
             return outputs, self.contract(outputs, batch)
 
     def rank(self, batch: Batch) -> Tensor:
-        """Ranks [B] of prepared images by a read-only pass."""
+        """Return the ranks [B] of prepared images, from a read-only pass."""
         return self.ranker(*self.score(batch), batch)
 
     @torch.no_grad()
@@ -269,7 +261,7 @@ class Step:
         *,
         mining: bool,
     ) -> Batch:
-        """Show the loss, then the miner, the whole effective batch."""
+        """Pass the effective batch to the loss's survey, then let the miner weigh its rows."""
         outputs, losses = outputs.detach(), losses.detach()
         self.loss.survey(losses, outputs, batch)
         if not (mining and self.miner.pooled):
@@ -278,7 +270,7 @@ class Step:
         return self.miner.weigh(self.ranker(outputs, losses, batch), batch, step_id)
 
     def update(self, learned: Learned, step_id: StepId) -> bool:
-        """Clip, check, update. Returns whether the step was taken."""
+        """Clip the gradient and update if all is finite; return whether the step was taken."""
         self.norm, gradients = self.guard.gradients()
         if self.clip is not None:
             torch._foreach_mul_(gradients, (self.clip / (self.norm + 1e-6)).clamp(max=1.0))
@@ -289,9 +281,9 @@ class Step:
             raise NonFiniteError(f"{error}, epoch {step_id.epoch}, examples {ids}") from None
 
     def not_finite(self, learned: Learned) -> list[int]:
-        """Dataset ids of the rows whose image is not finite; if there are none, whose loss is not.
+        """Return the dataset ids of rows with a non-finite image, or if none, a non-finite loss.
 
-        Under BatchNorm one such image takes the losses of its whole batch with it.
+        Images come first: with BatchNorm, one bad image spoils the losses of its whole batch.
         """
         images = [(batch, batch.images) for batch, _, _ in learned.seen]
         losses = [(batch, values) for batch, _, values in learned.seen]
@@ -299,6 +291,6 @@ class Step:
 
 
 def not_finite(pairs: list[tuple[Batch, Tensor]]) -> list[int]:
-    """Dataset ids of the rows of batches whose values [B, ...] are not all finite."""
+    """Return the dataset ids of the rows whose values [B, ...] are not all finite."""
     bad = [b.index[~torch.isfinite(values.reshape(len(b), -1)).all(1)] for b, values in pairs]
     return torch.cat(bad).unique().tolist()

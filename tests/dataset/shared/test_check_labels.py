@@ -105,7 +105,7 @@ def test_a_run_does_not_begin(tmp_path: Path, part: str, wrong: int) -> None:
 def test_float_labels_are_numbers_and_no_classes(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     run.config["dataset"] = {"_target_": f"{__name__}.Labelled", "label_type": "float32"}
-    with pytest.raises(ConfigError, match="classification does not support vector labels; take task=reg"):
+    with pytest.raises(ConfigError, match="does not support vector labels; take task=reg"):
         run.check()
 
 

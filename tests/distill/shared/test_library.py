@@ -63,9 +63,9 @@ def test_weights_of_other_classes_are_refused(name, tmp_path):
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("torchvision:resnet19", "torchvision has no such network. Did you mean resnet1"),
-        ("timm:resnet19", "timm has no such network. Did you mean resnet"),
-        ("torchvision:resnet18:nowhere.pth", "there is no file nowhere.pth"),
+        ("torchvision:resnet19", ".*resnet19.* Did you mean resnet1"),
+        ("timm:resnet19", ".*resnet19.* Did you mean resnet"),
+        ("torchvision:resnet18:nowhere.pth", ".*nowhere.pth"),
     ],
 )
 def test_what_is_not_there_is_refused_before_data_opens(tmp_path, reference, message):
@@ -83,9 +83,9 @@ def test_weights_that_cannot_be_fetched_are_one_line(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=message) as refused:
         teacher_loader("torchvision:resnet18", run.restore)(run.forward, run.data)
     assert "model.pretrained" not in str(refused.value)
-    assert str(refused.value).endswith("; torchvision:resnet18:FILE takes those of a file")
+    assert "torchvision:resnet18:FILE" in str(refused.value)
 
 
 def test_a_run_folder_is_no_library():
-    assert not library.check("outputs/2026-11-24/10-00-00-ab12")
-    assert not library.check("torchvision")
+    assert not library.check_reference("outputs/2026-11-24/10-00-00-ab12")
+    assert not library.check_reference("torchvision")

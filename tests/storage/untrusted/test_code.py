@@ -52,7 +52,7 @@ def test_the_command_line_may_name_it_again(copy, tmp_path, monkeypatch):
 
 
 def test_every_import_path_is_in_a_setting_that_is_checked():
-    """Callers of `import_callable` pass a setting that ends in one of CODE; nothing else imports."""
+    """Callers of `import_callable` pass a setting that ends in one of CODE; no other imports."""
     calls = 0
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text()

@@ -1,1 +1,1 @@
-"""What the options of distill share."""
+"""Helpers shared by the distill options: teachers from finished runs and from libraries."""

@@ -1,6 +1,7 @@
-"""Teachers from a library, `torchvision:resnet18` or `timm:resnet18`, on ImageNet's statistics.
+"""Teachers from a library, such as `torchvision:resnet18` or `timm:resnet18`.
 
-Weights are the library's own, from its cache or its server, or with `:FILE` those of a file.
+Weights are the library's own, cached or downloaded, or with `:FILE` appended those of a file.
+Images are standardised by the mean and standard deviation the weights were trained with.
 """
 
 import re
@@ -12,27 +13,30 @@ from trainer.core.errors import CheckpointError
 from trainer.core.suggest import did_you_mean
 
 REFERENCE = re.compile(r"(torchvision|timm):([^:]+)(?::(.+))?")
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels, as all use them
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, by channel
 Network = tuple[nn.Module, tuple[float, ...], tuple[float, ...]]
 
 
-def check(reference: str) -> bool:
-    """Whether a reference is one to a library. Raises ValueError for an unknown name or no file."""
+def check_reference(reference: str) -> bool:
+    """Return whether a reference names a library network, rather than a finished run.
+
+    Raises ValueError for an unknown network or a missing file.
+    """
     match = REFERENCE.fullmatch(reference)
     if match is None:
         return False
     library, name, file = match.groups()
-    known = names(library)
+    known = network_names(library)
     if name not in known:
         close = did_you_mean(name, known)
-        raise ValueError(f"distill.teacher={reference}: {library} has no such network.{close}")
+        raise ValueError(f"distill.teacher={reference}: {library} has no network {name}.{close}")
     if file is not None and not Path(file).is_file():
-        raise ValueError(f"distill.teacher={reference}: there is no file {file}")
+        raise ValueError(f"distill.teacher={reference}: no such file: {file}")
     return True
 
 
-def names(library: str) -> list[str]:
-    """The networks of a library. Raises ValueError where it is not installed."""
+def network_names(library: str) -> list[str]:
+    """Return the names of a library's networks. Raises ValueError if it is not installed."""
     if library == "torchvision":
         from torchvision import models
 
@@ -45,25 +49,26 @@ def names(library: str) -> list[str]:
 
 
 def load(reference: str, shape: tuple[int, int, int], classes: int) -> Network:
-    """A network with all of its weights, and the mean and deviation that it wants.
+    """Load a network with its weights, and the mean and standard deviation of its inputs.
 
-    Raises ValueError where the weights cannot be had, or are of other classes.
+    `shape` is [C, H, W] of the student's images. Raises ValueError if the weights are unavailable
+    or their number of classes differs.
     """
     match = REFERENCE.fullmatch(reference)
     library, name, file = match.groups() if match else ("", "", None)
     make = from_torchvision if library == "torchvision" else from_timm
     try:
         return make(name, file, (3, *shape[1:]), classes)
-    except (ValueError, CheckpointError) as error:  # they speak of model.pretrained
+    except (ValueError, CheckpointError) as error:  # its message names model.pretrained
         reason = str(error).partition(": ")[2].partition("; give")[0] or str(error)
-        todo = "" if file else f"; {reference}:FILE takes those of a file"
+        todo = "" if file else f"; {reference}:FILE loads them from a file"
         raise ValueError(f"distill.teacher={reference}: {reason}{todo}") from error
 
 
 def from_torchvision(
     name: str, file: str | None, shape: tuple[int, int, int], classes: int
 ) -> Network:
-    """A network of torchvision."""
+    """Load a torchvision network, its head included, with ImageNet's mean and deviation."""
     from trainer.model.torchvision import Torchvision, load_weights
 
     made = Torchvision(shape=shape, outputs=classes, name=name)
@@ -72,7 +77,7 @@ def from_torchvision(
 
 
 def from_timm(name: str, file: str | None, shape: tuple[int, int, int], classes: int) -> Network:
-    """A network of timm."""
+    """Load a timm network, with the mean and deviation of its pretrained configuration."""
     import timm
 
     from trainer.model.shared.library import Library, load

@@ -150,7 +150,7 @@ class FindBatchSize(Job):
         seconds = self.timed(fit, device, plan)
         while sum(seconds) < SHORTEST:
             seconds += self.timed(fit, device, plan)
-        fit.guard.read()
+        fit.guard.read_flag()
         fit.meter.flush()
         median = statistics.median(seconds)
         return Size(rows, int(plan.bounds[1]) / median, median, memory.peak(device))

@@ -95,7 +95,7 @@ class FindLr(Job):
                 fit.signals.check()
                 lr = rate.apply(fit.optimizer, step_id.step)
                 fit.step(batch, step_id, first_row)
-                fit.guard.read()
+                fit.guard.read_flag()
                 loss = measure()
                 if not math.isfinite(loss):
                     return "the loss was not finite"

@@ -173,7 +173,7 @@ class FirstSteps:
             for group in optimizer.param_groups:
                 group["lr"] *= factor
             fit.step(batch, StepId(fit.seed, 0, i), bounds[i])
-            fit.guard.read()
+            fit.guard.read_flag()
             fit.meter.flush()
             self.idle_at_first = self.idle_at_first if i else self.idle()
             losses.append(fit.meter.take_interval().get("loss", math.nan))
