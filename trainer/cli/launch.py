@@ -72,11 +72,11 @@ def import_torch() -> None:
     collector off against 3.1, 3.7 and 3.8 with it on, in turn. Freezing what was imported left 0.35
     of a short run's 8 to the collector, against 0.95 without (3 full collections; one run each).
     """
-    if "trainer.run.run" in sys.modules:
+    if "trainer.cli.execute" in sys.modules:
         return  # objects of earlier jobs may be garbage: do not freeze them
     gc.disable()
     try:
-        importlib.import_module("trainer.run.run")
+        importlib.import_module("trainer.cli.execute")
         gc.freeze()
         atexit.register(gc.unfreeze)  # or libraries report leaks at exit
     finally:

@@ -166,7 +166,7 @@ def unknown_in_file(mistake: Mistake) -> str:
 
 
 def place_in_file(mistake: Mistake) -> str:
-    """What a YAML file cannot be parsed for, with its line."""
+    """Where and why a YAML file cannot be parsed."""
     mark = mistake.error.problem_mark
     where = f"{mark.name}:{mark.line + 1}" if mark else "a config file"
     return f"{where}: {mistake.error.problem}"

@@ -17,7 +17,7 @@ GOLDEN = 0x9E3779B97F4A7C15  # SplitMix64's increment: 2⁶⁴ / φ
 
 
 class Purpose(IntEnum):
-    """What random numbers are used for. Different purposes have independent streams."""
+    """The use of random numbers. Different purposes have independent streams."""
 
     SPLIT = 1
     INIT = 2

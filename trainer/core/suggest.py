@@ -69,6 +69,6 @@ def similarity(word: str, other: str) -> float:
 
 
 def last_part(name: str) -> str:
-    """What follows the last dot of a dotted name, in lower case and with underscores for dashes."""
+    """The last part of a dotted name, in lower case and with underscores for dashes."""
     sentence = re.search(r"[\s=]", name)  # such as a list of overrides
     return (name if sentence else name.rpartition(".")[2]).lower().replace("-", "_")

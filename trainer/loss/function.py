@@ -100,7 +100,7 @@ class Function(Loss):
         )
 
     def returned(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """What the function returns. Raises ConfigError if it fails or returns no tensor."""
+        """Call the function. Raises ConfigError if it fails or returns no tensor."""
         try:
             value = self.function(outputs, labels)
         except Exception as error:

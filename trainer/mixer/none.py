@@ -22,9 +22,9 @@ class NoMixer(Mixer):
         return Drawing([])
 
     def mix(self, parts: list[Batch], drawing: Drawing) -> Batch:
-        """The batch itself."""
+        """Return the batch unchanged."""
         return parts[0]
 
     def __call__(self, batch: Batch, step_id: StepId) -> Batch:
-        """The batch itself."""
+        """Return the batch unchanged."""
         return batch

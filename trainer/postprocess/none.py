@@ -22,14 +22,14 @@ class NoPostprocess(Postprocess):
     needs_val = False
 
     def fit(self, outputs: Tensor, labels: Tensor) -> None:
-        """Do nothing."""
+        """Fit nothing: the outputs stay as they are."""
 
     def __call__(self, outputs: Tensor) -> Tensor:
         """Return the outputs themselves."""
         return outputs
 
     def learn(self, data: Data, val: Evaluation | None) -> None:
-        """Do nothing."""
+        """Fit nothing: the outputs stay as they are."""
 
     def results(self, name: str, plain: Evaluation, evaluator: Evaluator) -> dict[str, Evaluation]:
         """Return the plain evaluation only."""

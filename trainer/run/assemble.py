@@ -1,4 +1,4 @@
-"""Puts a training run together: what the loop is made of, in the order in which it is built."""
+"""Puts a training run together: everything the loop is made of, in the order it is built."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def assemble_step(
 def guard_of(
     run: Components, make: Callable[..., NonFiniteGuard], optimizer: Optimizer, *, tolerant: bool
 ) -> NonFiniteGuard:
-    """The check of every update, of the model's buffers and of the loss's."""
+    """The guard of every update, and of the buffers of the model and the loss."""
     config = run.config
     half = config["precision"] == "fp16"
     return make(
@@ -158,13 +158,13 @@ def guard_of(
 
 
 def freeze_of(run: Components, clock: Clock) -> Freeze:
-    """What keeps a part of the model frozen. After the optimizer was given every parameter."""
+    """Freeze a part of the model, after the optimizer was given every parameter."""
     settings = run.config["finetune"]
     return Freeze(run.model, settings["freeze"], settings["unfreeze"], clock)
 
 
 def checkpointer(run: Components, folder: RunFolder, clock: Clock) -> Checkpointer:
-    """What writes the checkpoints, the best ones by early stopping's monitor where it has one."""
+    """The checkpointer; early stopping's monitor, if it has one, decides which weights are best."""
     settings, best_by = run.config["checkpoint"], run.early_stopping.best_by
     monitor, mode = best_by or (settings["monitor"], None)
     if monitor != settings["monitor"]:

@@ -165,7 +165,7 @@ class Components(Groups):
             raise ConfigError(f"dataset.val_fraction=0 leaves no validation split for {groups}")
 
     def open_feed(self, split: Split) -> Feed:
-        """What yields the batches of a split, on the device."""
+        """Open a split for reading: the feed yields its batches on the device."""
         return self.loader.open(split, self.device)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""One component of each config group, built from its node when it is first asked for."""
+"""One component of each config group, built from its config node on first use."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -36,7 +36,7 @@ Stopper = Callable[[EarlyStopping], EarlyStopping]
 
 
 class Groups(ABC):
-    """Builds one of each, on demand. Nothing that was built is replaced afterwards."""
+    """Builds each component on first use. Once built, none is replaced."""
 
     def __init__(
         self, config: dict[str, Any], console: Console, *, world: World, stopper: Stopper
@@ -97,7 +97,7 @@ class Groups(ABC):
 
     @cached_property
     def init(self) -> Init:
-        """The initialisation scheme."""
+        """How a new model's weights are initialised."""
         return self.make("init", Init)
 
     @cached_property
@@ -124,12 +124,12 @@ class Groups(ABC):
 
     @cached_property
     def miner(self) -> Miner:
-        """What is trained on."""
+        """Selects and weighs the examples that are trained on."""
         return self.make("mining", Miner)
 
     @cached_property
     def distiller(self) -> Distiller:
-        """What a teacher adds to the loss."""
+        """Adds a teacher's soft targets to the loss."""
         return self.make("distill", Distiller, restore=self.restore)
 
     @cached_property
@@ -144,12 +144,12 @@ class Groups(ABC):
 
     @cached_property
     def early_stopping(self) -> EarlyStopping:
-        """When to stop."""
+        """Decides at an epoch's end whether to stop training."""
         return self.stopper(self.make("early_stopping", EarlyStopping))
 
     @cached_property
     def postprocess(self) -> Postprocess:
-        """What is fitted after training."""
+        """Calibrates the outputs after training, fitted on val."""
         return self.make("postprocess", Postprocess)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What a job is: a component that is handed values of a run by name."""
+"""The contract of a job: a component that is handed values of a run by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.core.option import option_of
 
 
 class Job(ABC):
-    """What a run does. The parameters of `__call__` name the values of the run that it needs.
+    """The work of a run. The parameters of `__call__` name the values of the run that it needs.
 
     For instance `def __call__(self, *, data: Data, console: Console) -> dict[str, Any]`. A value is
     built when a job asks for it: `data` opens the data set, `fit` assembles the training loop. See
@@ -20,7 +20,7 @@ class Job(ABC):
     """
 
     parallel = False  # whether several processes can do it together
-    needs_data = False  # whether there is nothing to do without the run's own data set
+    needs_data = False  # whether it needs the run's own data set
     resumes = False  # whether `resume` makes it load a checkpoint
 
     @abstractmethod

@@ -81,7 +81,7 @@ class Run(Components):
 
     @cached_property
     def job(self) -> Job:
-        """What is to be done."""
+        """The job that the config names."""
         return self.make("job", Job)
 
     def check(self) -> None:
@@ -142,7 +142,7 @@ class Run(Components):
         self.signals.check()
 
     def do(self) -> dict[str, Any]:
-        """The job's result."""
+        """Run the job and return its result; close the log, if it opened one."""
         try:
             return self.job(**values_for(self.job, self, self.services))
         finally:
@@ -175,7 +175,7 @@ class Run(Components):
         return code
 
     def about(self, seconds: float) -> dict[str, Any]:
-        """What every result.json records about its run."""
+        """The entries of result.json that every job has: time, memory, config hash, versions."""
         text = json.dumps(self.config, sort_keys=True)
         return {
             "seconds": seconds,
@@ -248,7 +248,7 @@ class Run(Components):
         return assemble_step(self, self.folder, clock, **options)
 
     def inputs(self) -> Inputs:
-        """What the batches are made of. Opens the data set."""
+        """The components that make batches. Opens the data set."""
         return Inputs(
             self.data,
             self.planner,

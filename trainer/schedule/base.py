@@ -75,7 +75,7 @@ class Decay(Schedule):
         clock.require(f"schedule.decay_steps={self.decay_steps}", self.length)
 
     def share(self, t: float) -> float:
-        """t/S."""
+        """The part t/S of the decay that has passed."""
         return ratio(t, self.length)
 
 
@@ -91,7 +91,7 @@ class TimeConstant(Decay):
         """Accept any S: the decay has no end to reach."""
 
     def exponent(self, t: float) -> float:
-        """t/S or ⌊t/S⌋."""
+        """The exponent at step t: t/S, or ⌊t/S⌋ with `staircase`."""
         share = self.share(t)
         return whole(share) if self.staircase else share
 

@@ -37,7 +37,7 @@ class SweepSignals(Signals):
     killing = False
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """Remember it."""
+        """Record a signal; a second SIGINT kills the jobs."""
         again = self.received is not None and number == signal.SIGINT
         self.killing = self.killing or again
         self.received = self.received or number

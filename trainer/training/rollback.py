@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def rolled_back(fit: Fit) -> Iterator[None]:
     """Restore weights, buffers, averages and the state of every part on exit, even after an error.
 
-    No checkpoint is written meanwhile. The copy is held in host memory, not on the device.
+    No checkpoint is written meanwhile. The copy stays in host memory, not on the device.
     """
     fit.checkpointer.saved_step = fit.progress.step  # a signal during a scan then saves nothing
     before = packed((fit.average.weights(), fit.state()))

@@ -25,7 +25,7 @@ DIFFERENCE_COLUMNS = {  # a column of the CSV: an attribute of Difference
 
 
 def markdown(comparison: Comparison) -> str:
-    """The whole comparison."""
+    """The whole comparison as Markdown."""
     baseline = comparison.baseline.label.replace("`", "'")
     found = sentences.verdicts(comparison, comparison.final) + sentences.replications(comparison)
     lines = [f"# {comparison.metric}: compared with `{baseline}`", "", *bullets(found), ""]

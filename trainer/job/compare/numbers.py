@@ -89,7 +89,7 @@ def format_tick(value: float) -> str:
 
 
 def format_p(p: float | None) -> str:
-    """A p value."""
+    """A p value as text: two digits, `< 0.001` below that, a dash where there is none."""
     if p is None:
         return DASH
     return "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"

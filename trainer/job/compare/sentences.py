@@ -105,12 +105,12 @@ def seed_advice(found: Difference) -> str:
 
 
 def costs(comparison: Comparison) -> list[str]:
-    """What each group spent until it reached the target."""
+    """Sentences about the cost of each group until it reached the target."""
     return [cost_sentence(comparison, reached) for reached in comparison.reached]
 
 
 def cost_sentence(comparison: Comparison, reached: Reached) -> str:
-    """What one group spent until it reached the target."""
+    """A sentence about the cost of one group until it reached the target."""
     value = f"{comparison.format.value(comparison.target)}{comparison.format.unit}"
     goal = f"{comparison.curve_metric} {value}"
     if not reached.reached:
@@ -125,7 +125,7 @@ def cost_sentence(comparison: Comparison, reached: Reached) -> str:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """What limits the comparison or makes it unfair."""
+    """Caveats: whatever limits the comparison or makes it unfair."""
     return [
         *different_data(comparison),
         *different_machines(comparison.groups),

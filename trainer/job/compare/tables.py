@@ -115,7 +115,7 @@ def short_verdict(comparison: Comparison, found: Difference) -> str:
 
 
 def cost_table(comparison: Comparison) -> TextTable:
-    """What each group spent in total."""
+    """The total cost of each group."""
     rows = [
         [group.label, *(mean_cost(run_costs(group, cost.key)) for cost in COSTS)]
         for group in comparison.groups

@@ -171,7 +171,7 @@ def row_chart(
 
 
 def row(axes: Axes, mark: Mark, y: float, tooltip: str, *, bars: bool) -> str:
-    """A group's row."""
+    """Draw the row of one group."""
     kind = colour(mark.number)
     left, middle = axes.at(mark.mean, y)
     parts = [words(fit(mark.label, axes.left), "end name", axes.left - 10, middle + 4)]
