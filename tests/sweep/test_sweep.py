@@ -127,7 +127,7 @@ def test_what_ends_a_job_leaves_the_others_running(sweep: Sweep) -> None:
         "ended with exit code 3 during its run, after: now I go",
         f"ended with exit code 0 during its run, after: {heading}",
         "ended by SIGKILL, possibly out of memory",
-        "job.act must be something that it can do, got nope",
+        "job.act must name one of its methods do_*, got nope",
         None,
     ]
     folder = "sweep/0-+job.act=raise,device=cpu,job._target_=acts.Act"

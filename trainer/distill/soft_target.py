@@ -39,7 +39,7 @@ class SoftTarget(Distiller):
         within("distill.temperature", temperature, "(0, inf)")
         within("distill.alpha", alpha, "[0, 1]")
         if not teacher:
-            raise ValueError("distill.teacher must be set: a finished run, or torchvision:<name>")
+            raise ValueError("distill.teacher must be given: a finished run, or torchvision:<name>")
         self.temperature = temperature
         self.alpha = alpha
         self.mode = mode
