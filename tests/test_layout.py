@@ -106,7 +106,7 @@ def test_no_module_imports_itself_in_a_circle() -> None:
     assert not circles, "\n".join(circles)
 
 
-def test_only_four_rooms_read_the_config() -> None:
+def test_only_cli_config_run_and_sweep_index_the_config() -> None:
     places = [
         f"{module}:{node.lineno}"
         for module, tree in modules().items()
@@ -116,3 +116,8 @@ def test_only_four_rooms_read_the_config() -> None:
         and ast.unparse(node.value).rpartition(".")[2] in ("config", "settings")
     ]
     assert not places, "\n".join(places)
+
+
+def test_the_top_level_is_taken_in_at_a_glance() -> None:
+    entries = {path.name for path in (ROOT / "trainer").iterdir()}
+    assert len(entries - {"README.md", "__pycache__"}) <= 31

@@ -374,3 +374,14 @@ def test_early_stopping() -> None:
 def test_the_share_weighted_loss_of_one_label_is_the_loss() -> None:
     batch = Batch.of(IMAGES, LABELS)
     assert torch.equal(contract(lambda y: CrossEntropy()(LOGITS, y), batch), LOSSES)
+
+
+def test_a_mixed_batch_with_class_weights_is_the_weighted_mean() -> None:
+    """Σ_k λ_k w_{y_k} ℓ_k / Σ_k λ_k w_{y_k}: torch's weighted mean over the labelled parts."""
+    batch = Mixup(alpha=1.0).mixed(IMAGES, LABELS, np.random.default_rng(0))
+    weights = torch.tensor([1.0, 3.0, 1.0, 2.0])
+    loss = CrossEntropy(class_weights=[1, 3, 1, 2])
+    found = mean(loss.batch_losses(LOGITS, batch), batch, counts=loss.batch_counts(batch))
+    shares = batch.shares * weights[batch.labels]
+    plain = torch.stack([F.cross_entropy(LOGITS, y, reduction="none") for y in batch.labels.T], 1)
+    torch.testing.assert_close(found, (shares * plain).sum() / shares.sum())

@@ -46,8 +46,8 @@ REFUSED = {
     "epochs": ("epochs: ", "Did you mean epochs=VALUE?\n"),
     "ohem": ("ohem: ", "Did you mean mining=ohem?\n"),
     "=3": ("settings are written setting=value", ""),
-    "+epochs=3": ("+epochs=3: ", "epochs is there already; leave the + out\n"),
-    "++mixer=none": ("+mixer=none: ", "mixer is there already; leave the + out\n"),
+    "+epochs=3": ("+epochs=3: ", "epochs already exists; remove the +\n"),
+    "++mixer=none": ("+mixer=none: ", "mixer already exists; remove the +\n"),
     "mixer=mixup,none": ("mixer=mixup,none: ", "add -m; "),
     "epochs=range(1,3)": ("epochs=range(1,3): ", "add -m; "),
     # references

@@ -60,7 +60,7 @@ def make_run(
     """A run with the services that a job may ask for: see `trainer.run.job`.
 
     `predict(tta)` evaluates the finished runs that are named, `saved_data(reference, setting)`
-    opens the data that one was trained on, `trials` trains with some settings more.
+    opens the data that one was trained on, `trials` trains with additional settings.
     """
     services: dict[str, Any] = {}
     run = Run(
@@ -73,7 +73,8 @@ def make_run(
         services=services,
         **options,
     )
-    services["predict"] = partial(predict, run)
+    named = run.saved, run.several_saved
+    services["predict"] = partial(predict, run, folder.path, named, run.split)
     services["saved_data"] = partial(saved_data, run)
     services["trials"] = TrialRunner(run, make_run)
     return run

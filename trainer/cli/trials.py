@@ -1,4 +1,4 @@
-"""Training runs of a search: its own command line with some settings more."""
+"""Trains the runs of a search: its command line plus the settings of each trial."""
 
 from __future__ import annotations
 

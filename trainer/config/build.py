@@ -101,7 +101,7 @@ def import_callable(path: Any, setting: str) -> Any:
 
 
 def parameters_of(target: Any, setting: str) -> Mapping[str, inspect.Parameter]:
-    """A target's parameters by name. Raises ConfigError where Python knows no signature of it."""
+    """A target's parameters by name. Raises ConfigError if it has no signature."""
     try:
         return inspect.signature(target).parameters
     except (ValueError, TypeError) as error:  # some builtins have no signature

@@ -43,7 +43,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
 
 
 def file_name(text: str) -> str:
-    """A text made fit to be part of a folder's name, cut to a length and still unique."""
+    """Make a text safe for a folder name; a long one is cut and given a hash."""
     plain = re.sub(r"[^\w.,=+-]+", "_", text.replace("/", "_"))
     if len(plain) <= LONGEST_NAME:
         return plain

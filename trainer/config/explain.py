@@ -119,7 +119,8 @@ def wrong_type(mistake: Mistake) -> str:
     """A value that is not of its setting's type; nothing where the schema names no type."""
     key, kind = mistake.key, kind_of(mistake.key)
     if parts := settings_of(kind):
-        return f"{mistake.typed}: it is set by its parts {', '.join(parts)}, as {key}.{parts[0]}"
+        example = f"set {' or '.join(parts)}, for example {key}.{parts[0]}"
+        return f"{mistake.typed}: {key} is a group of settings; {example}"
     value = mistake.command.typed.get(key, format_value(mistake.error.value)) or "nothing"
     return f"{key} must be {describe(kind)}, got {value}" if kind else ""
 
@@ -203,7 +204,7 @@ TABLE: tuple[tuple[Any, str, str | Callable[[Mistake], str]], ...] = (
     (errors.ValidationError, "", wrong_type),
     (errors.OmegaConfBaseException, "", "{0.typed}: {0.text}"),
     (COMPOSITION, SEVERAL, "{0.key}: to run each of several values, add -m; write a list as [a,b]"),
-    (COMPOSITION, THERE, "+{0.typed}: {0.key} is there already; leave the + out"),
+    (COMPOSITION, THERE, "+{0.typed}: {0.key} already exists; remove the +"),
     (COMPOSITION, IN_FILE, wrong_type_in_file),
     (COMPOSITION, "Config group override must be a string", no_option),
     (COMPOSITION, "", "{0.text}"),

@@ -76,7 +76,7 @@ class CommandLine:
 
 
 def dotted_names(node: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    """The dotted names of all settings; a component itself and its class are none."""
+    """The dotted names of all settings, without component nodes and `_target_`."""
     for key, value in node.items():
         if key in ("_target_", "defaults"):
             continue

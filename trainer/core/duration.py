@@ -10,9 +10,9 @@ BIND = "bind(Clock(steps_per_epoch, total))"
 ROUNDING = 1e-9  # relative: 0.07run of 100 steps comes out as 7.000000000000001
 
 if TYPE_CHECKING:
-    Length = str | float  # code may give a bare number, of steps
+    Duration = str | float  # code may give a bare number, of steps
 else:
-    Length = str  # a config must name the unit: 10 might as well be epochs
+    Duration = str  # a config must name the unit: 10 might as well be epochs
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Clock:
 
 
 class NoClock(Clock):
-    """Stands in for the clock before `bind`: it knows durations in steps alone."""
+    """Stands in for the clock before `bind`: it converts only durations given in steps."""
 
     def __init__(self) -> None:
         pass  # no fields: each would be a guess
@@ -128,7 +128,7 @@ class Until:
         return epoch >= self.epochs if self.by_epoch else step >= self.steps
 
 
-def in_units(length: Length) -> str:
+def in_units(length: Duration) -> str:
     """The length with its unit: a bare number, which only code can give, counts steps."""
     return length if isinstance(length, str) else f"{length}st"
 

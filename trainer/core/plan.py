@@ -105,7 +105,7 @@ class Plan:
 def batch_bounds(rows: int, batch_size: int) -> Tensor:
     """Return the bounds [S + 1] that split an epoch of `rows` rows into S batches.
 
-    A last batch of one row joins the one before: BatchNorm has no variance of one example.
+    A last batch of one row joins the one before: BatchNorm needs two examples for a variance.
     """
     last = rows % batch_size
     steps = rows // batch_size + (last > 0)

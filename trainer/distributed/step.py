@@ -233,8 +233,7 @@ class ParallelStep(Step):
         A parameter that has a gradient in no process keeps none. Gradients of sharded weights were
         already summed in the backward pass.
         """
-        groups = [] if self.world.sharded else self.guard.optimizer.param_groups
-        parameters = [p for group in groups for p in group["params"] if p.requires_grad]
+        parameters = [] if self.world.sharded else self.guard.parameters()
         present = [p.grad is not None for p in parameters]
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         counts = torch.tensor(present, dtype=torch.float32, device=self.forward.device)
@@ -251,7 +250,7 @@ class ParallelStep(Step):
         """Pass this process's rows to the meter, and those of all processes to the miner."""
         for plain, outputs, losses in learned.seen:
             self.meter.add(plain, outputs, losses, step_id.step)
-        if type(self.miner).observe is Miner.observe:
+        if not self.miner.observes:
             return
         seen = [example_ranks(self.ranker(o, losses, b)) for b, o, losses in learned.seen]
         ranks = torch.cat([torch.zeros(0, device=self.forward.device), *seen])

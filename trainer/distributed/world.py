@@ -34,7 +34,9 @@ class World:
     """A single process: the null object, and the base class of `Group`."""
 
     rank, size, is_main, sharded, alone = 0, 1, True, False, True
-    last_words: Callable[[int, str], None]
+
+    def on_failure(self, write: Callable[[int, str], None]) -> None:
+        """Call `write(exit code, text)` before this process is ended by another's failure."""
 
     def all_reduce(self, tensors: list[Tensor]) -> None:
         """Replace each tensor by its sum over the processes."""
@@ -96,8 +98,12 @@ class Group(World):
         self.device = torch.device("cuda" if cuda else "cpu")
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "cpu:gloo")
         self.store = dist.distributed_c10d._get_default_store()
-        self.last_words: Callable[[int, str], None] = lambda *_: None
+        self.write_failure: Callable[[int, str], None] = lambda *_: None
         threading.Thread(target=self.listen, daemon=True).start()
+
+    def on_failure(self, write: Callable[[int, str], None]) -> None:
+        """Call `write(exit code, text)` before this process is ended by another's failure."""
+        self.write_failure = write
 
     def all_reduce(self, tensors: list[Tensor]) -> None:
         """Replace each tensor by its sum over the processes."""
@@ -218,7 +224,7 @@ class Group(World):
                 time.sleep(LET_FINISH)
                 rank, code, text = failure
                 with contextlib.suppress(Exception):
-                    self.last_words(code, f"rank {rank}: {text}")
+                    self.write_failure(code, f"rank {rank}: {text}")
                 os._exit(code)
 
     def leave(self) -> None:

@@ -66,14 +66,18 @@ class Loss(nn.Module, ABC):
     def batch_losses(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Training losses [B] or [B, H, W] of a whole batch, mixed or not, before `mean_loss`.
 
-        All that a training step of the runner does: the share-weighted sum over the K labels of an
-        image, then `survey` and `reweigh`.
+        The share-weighted sum over the K labels of an image, then `survey` and `reweigh`, as in a
+        training step of the runner.
         """
         losses = contract(lambda labels: self.forward(outputs, labels), batch)
         if self.batchwise:
             with torch.no_grad():
                 self.survey(losses.detach(), outputs.detach(), batch)
         return self.reweigh(losses, outputs, batch)
+
+    def batch_counts(self, batch: Batch) -> Tensor:
+        """The share-weighted `denominator` [B] or [B, H, W] of a batch: `counts` of `mean_loss`."""
+        return contract(self.denominator, batch)
 
     def unprepared(self, missing: str) -> RuntimeError:
         """The error of a loss that lacks what `prepare` sets."""

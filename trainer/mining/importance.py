@@ -32,7 +32,7 @@ class Importance(Miner):
     """Trains on `keep` of each batch, drawn by importance or uniformly; `batch_size` is the pool.
 
     τ is a moving average, from 0, computed from the pool's scores or, while drawing is uniform,
-    from those of the examples trained on, so that finding out costs no scoring pass. Uniform
+    from those of the examples trained on, so that estimating τ needs no scoring pass. Uniform
     drawing is without replacement and with weight 1. Counts are unchanged.
     """
 

@@ -15,7 +15,7 @@ from trainer.mining.base import Miner, kept
 
 @dataclass(kw_only=True)
 class Random(Miner):
-    """Trains on a random `keep` of each batch; for a fair control, as many as the rival does."""
+    """Trains on a random `keep` of each batch: the control of a miner that keeps as many."""
 
     keep: float = 0.5
 

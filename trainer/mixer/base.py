@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainer.core.batch import Batch, Target, target_kind
-from trainer.core.duration import Clock, Length, Until, in_units, parse
+from trainer.core.duration import Clock, Duration, Until, in_units, parse
 from trainer.core.option import option_of
 from trainer.core.ranges import within
 from trainer.core.seed import Purpose, StepId
@@ -57,7 +57,7 @@ class Mixer(ABC):
     uniform: ClassVar[bool] = False  # whether every pixel is the same blend
 
     probability: float = 1.0
-    until: Length | None = None
+    until: Duration | None = None
 
     def __post_init__(self) -> None:
         within("mixer.probability", self.probability, "[0, 1]")

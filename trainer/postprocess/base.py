@@ -66,12 +66,12 @@ class Postprocess(ABC):
             for key, value in evaluations.items()
         }
 
-    def save(self, folder: Path, settings: Any, of: str) -> None:
+    def save(self, folder: Path, settings: dict[str, Any], of: str) -> None:
         """Save `fitted`, with its settings and the model `of` which the outputs are: `step-120`."""
         record = {"settings": settings, "of": of, "fitted": self.fitted}
         write_json(folder / FILE, record)
 
-    def load(self, folder: Path, settings: Any, of: str) -> bool:
+    def load(self, folder: Path, settings: dict[str, Any], of: str) -> bool:
         """Restore `fitted` if it was saved with these settings and for this model; whether it was.
 
         Raises CheckpointError if the file cannot be read.

@@ -35,9 +35,9 @@ class NoPostprocess(Postprocess):
         """Return the plain evaluation only."""
         return {name: plain}
 
-    def save(self, folder: Path, settings: Any, of: str) -> None:
+    def save(self, folder: Path, settings: dict[str, Any], of: str) -> None:
         """Do nothing: there is nothing to save."""
 
-    def load(self, folder: Path, settings: Any, of: str) -> bool:
+    def load(self, folder: Path, settings: dict[str, Any], of: str) -> bool:
         """Return True: there is never anything to fit."""
         return True

@@ -1,4 +1,4 @@
-"""Puts a training run together: everything the loop is made of, in the order it is built."""
+"""Assembles the training loop from the components of a run."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def checkpointer(run: Components, folder: RunFolder, clock: Clock) -> Checkpoint
 
 
 def reads_each_step(run: Components, optimizer: Optimizer, *, half: bool) -> bool:
-    """Whether the guard waits for each step: under `skip` nothing else may see a bad one."""
+    """Whether the guard waits for each step: under `skip` a bad step must reach nothing else."""
     fused = bool(optimizer.param_groups[0].get("fused"))
     on_gpu = run.device.type == "cuda" and fused and not half
     return not on_gpu or run.config["nonfinite"] == "skip"

@@ -1,4 +1,4 @@
-"""Components that do not fit together are refused before a run begins, in one line each."""
+"""Rejects components that do not work together, before a run begins."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TASKS = {"class": "classification", "mask": "segmentation"}
 def check_target(
     data: Data, *, task: Task, loss: Loss, miner: Miner, mixer: Mixer, postprocess: Postprocess
 ) -> None:
-    """Raise ConfigError for a component that has no meaning for the data's kind of label."""
+    """Raise ConfigError for a component that does not support the data's kind of label."""
     target = data.target
     fitting = {
         "task": (task, TASKS.get(target, "regression")),

@@ -80,10 +80,9 @@ class Components(Groups):
         return self.follows_checkpoint
 
     def of_saved(self, saved: dict[str, Any], *, asked: bool, **changes: Any) -> "Components":
-        """The components of a finished run with the settings `saved`, its weights to follow.
+        """The components of a finished run with the settings `saved`, on this run's device.
 
-        They are those it was trained with, on this run's device; where `asked`, but for what this
-        run's command line says.
+        Its weights are loaded later. With `asked`, this command line overrides the saved settings.
         """
         if asked:
             config = settings.as_asked(self.config, saved, self.overrides)
@@ -261,7 +260,7 @@ class Components(Groups):
 
     @property
     def epochs(self) -> int:
-        """Epochs of the run; where `steps` ends it, the full epochs that these come to."""
+        """Epochs of the run; with `steps`, that many steps rounded up to full epochs."""
         steps = self.config["steps"]
         return self.config["epochs"] if steps is None else -(-steps // self.full_steps)
 
@@ -278,5 +277,5 @@ class Components(Groups):
 
     @property
     def postprocess_settings(self) -> dict[str, Any]:
-        """The postprocessing's node of the config, by which what it fitted is recognised."""
+        """The config node of the postprocessing, which tells whether a saved fit is still valid."""
         return self.config["postprocess"]

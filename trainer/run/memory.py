@@ -48,7 +48,7 @@ def available() -> float:
         host = float(fields["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError):
         host = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    with suppress(OSError, ValueError):  # no limit is the word max
+    with suppress(OSError, ValueError):  # `max` means no limit
         limit, used = ((GROUP / f"memory.{name}").read_text() for name in ("max", "current"))
         return min(host, float(limit) - float(used))
     return host

@@ -1,4 +1,4 @@
-"""The metrics at an epoch's end, by name, before there are any: what may be monitored."""
+"""The names of the metrics that a run will report, to check monitors before it begins."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trainer.dataset import Data
     from trainer.task import Task
 
-FEW = 2  # examples, whose labels show which metrics there are
+FEW = 2  # examples that are evaluated to discover the metrics
 
 
 def monitored(checkpoint: str, components: Mapping[str, Any], data: Data) -> dict[str, str]:
@@ -55,6 +55,6 @@ def metric_names(task: Task, data: Data) -> list[str]:
 
 
 def may_mean(name: str, monitor: str) -> bool:
-    """Whether a metric is of the split that a monitor names; any is, where it names none."""
+    """Whether a metric is of the monitor's split; always true for a monitor without one."""
     split = monitor.partition("/")[0]
     return split not in ("train", "val") or name.startswith(f"{split}/")

@@ -1,4 +1,4 @@
-"""Resuming from a checkpoint, which may belong to another run, or be untrusted data."""
+"""Resumes from a checkpoint, which is untrusted data and may be another run's."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import platform
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -77,7 +77,7 @@ class Run(Components):
             self.signals = Signals()
         else:
             self.signals = SharedSignals(self.world)
-            self.world.last_words = lambda code, text: folder.write_status("failed", code, text)
+            self.world.on_failure(partial(folder.write_status, "failed"))
 
     @cached_property
     def job(self) -> Job:
@@ -90,9 +90,8 @@ class Run(Components):
         for name in NEED_NO_DATA:
             getattr(self, name)
         self.schedule.prepare()
-        check_signature(
-            self.config["model"], "model", "shape", "outputs"
-        )  # its ranges need the shape
+        model = self.config["model"]
+        check_signature(model, "model", "shape", "outputs")  # building it needs the data's shape
         self.check_optimizer()
         if not (self.world.alone or job.parallel):
             raise ConfigError(
@@ -262,7 +261,7 @@ class Run(Components):
 
     @property
     def most_epochs(self) -> int:
-        """The setting `epochs`, whatever `steps` says."""
+        """The setting `epochs`, even if `steps` ends the run earlier."""
         return self.config["epochs"]
 
     @property

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
-NOT_READ_BACK = ("experiment", "sweep")  # a run is what it became, whichever file it began with
+NOT_READ_BACK = ("experiment", "sweep")  # already expanded in the saved config
 OUR_OWN = ("device", "threads", "run", "split", "job")
 
 Config = dict[str, Any]
@@ -16,7 +16,7 @@ def as_trained(own: Config, saved: Config) -> Config:
 
 
 def as_asked(own: Config, saved: Config, overrides: Sequence[str]) -> Config:
-    """The settings of a finished run, but for those that our overrides give."""
+    """The settings of a finished run, overridden by this command line."""
     config = own | deepcopy(saved)
     for override in overrides:
         key = override.lstrip("+~").split("=", 1)[0].split("@")[0]

@@ -5,7 +5,7 @@ from typing import Any
 
 from trainer.core.duration import (
     Clock,
-    Length,
+    Duration,
     from_clock,
     in_units,
     parse,
@@ -62,7 +62,7 @@ class Decay(Schedule):
 
     length: float = from_clock()  # S in steps
 
-    def __init__(self, decay_steps: Length) -> None:
+    def __init__(self, decay_steps: Duration) -> None:
         self.decay_steps = in_units(decay_steps)
         parse(self.decay_steps, "schedule.decay_steps")
 
@@ -82,7 +82,7 @@ class Decay(Schedule):
 class TimeConstant(Decay):
     """A schedule without an end whose exponent is t/S or, with `staircase`, ⌊t/S⌋."""
 
-    def __init__(self, decay_steps: Length, *, staircase: bool) -> None:
+    def __init__(self, decay_steps: Duration, *, staircase: bool) -> None:
         positive(in_units(decay_steps), "schedule.decay_steps")
         super().__init__(decay_steps)
         self.staircase = staircase
@@ -101,7 +101,7 @@ class Counter(Schedule):
 
     length: float = from_clock()  # `every` in steps
 
-    def __init__(self, every: Length) -> None:
+    def __init__(self, every: Duration) -> None:
         self.every = in_units(every)
         positive(self.every, "schedule.every")
 

@@ -2,7 +2,7 @@
 
 import math
 
-from trainer.core.duration import Clock, Length, from_clock, in_units, positive, ratio
+from trainer.core.duration import Clock, Duration, from_clock, in_units, positive, ratio
 from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
@@ -15,7 +15,7 @@ class Cosine(Schedule):
 
     length: float = from_clock()  # T_max in steps
 
-    def __init__(self, *, T_max: Length = "1run", eta_min: float = 0.0) -> None:  # noqa: N803
+    def __init__(self, *, T_max: Duration = "1run", eta_min: float = 0.0) -> None:  # noqa: N803
         self.period = in_units(T_max)
         positive(self.period, "schedule.T_max")
         within("schedule.eta_min", eta_min, "[0, inf)")

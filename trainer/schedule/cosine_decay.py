@@ -2,7 +2,7 @@
 
 import math
 
-from trainer.core.duration import Length
+from trainer.core.duration import Duration
 from trainer.core.ranges import within
 from trainer.schedule.base import Decay
 
@@ -10,7 +10,7 @@ from trainer.schedule.base import Decay
 class CosineDecay(Decay):
     """lr · [(1 − α) · ½(1 + cos πt/S) + α], constant after S = `decay_steps`."""
 
-    def __init__(self, *, decay_steps: Length = "1run", alpha: float = 0.0) -> None:
+    def __init__(self, *, decay_steps: Duration = "1run", alpha: float = 0.0) -> None:
         super().__init__(decay_steps)
         within("schedule.alpha", alpha, "[0, 1]")
         self.alpha = alpha

@@ -8,7 +8,7 @@ import math
 from trainer.core.duration import (
     ROUNDING,
     Clock,
-    Length,
+    Duration,
     from_clock,
     in_units,
     positive,
@@ -31,7 +31,7 @@ class CosineRestarts(Schedule):
     def __init__(
         self,
         *,
-        T_0: Length = "10ep",  # noqa: N803
+        T_0: Duration = "10ep",  # noqa: N803
         T_mult: int = 1,  # noqa: N803
         eta_min: float = 0.0,
     ) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from trainer.core.duration import Clock, Length, from_clock, in_units, positive, ratio, whole
+from trainer.core.duration import Clock, Duration, from_clock, in_units, positive, ratio, whole
 from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
@@ -23,8 +23,8 @@ class Cyclic(Schedule):
         *,
         base_lr: float | None = None,
         max_lr: float | None = None,
-        step_size_up: Length = "2ep",
-        step_size_down: Length | None = None,
+        step_size_up: Duration = "2ep",
+        step_size_down: Duration | None = None,
         mode: Literal["triangular", "triangular2", "exp_range"] = "triangular",
         gamma: float = 1.0,
         cycle_momentum: bool = False,

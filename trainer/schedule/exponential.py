@@ -1,6 +1,6 @@
 """Decay by a factor each epoch; torch's ExponentialLR."""
 
-from trainer.core.duration import Length
+from trainer.core.duration import Duration
 from trainer.core.ranges import within
 from trainer.schedule.base import Counter
 
@@ -8,7 +8,7 @@ from trainer.schedule.base import Counter
 class Exponential(Counter):
     """lr · γ^n with n = ⌊t / every⌋."""
 
-    def __init__(self, *, gamma: float = 0.95, every: Length = "1ep") -> None:
+    def __init__(self, *, gamma: float = 0.95, every: Duration = "1ep") -> None:
         super().__init__(every)
         within("schedule.gamma", gamma, "(0, inf)")
         self.gamma = gamma

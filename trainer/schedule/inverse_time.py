@@ -1,6 +1,6 @@
 """Decay in inverse proportion to time."""
 
-from trainer.core.duration import Length
+from trainer.core.duration import Duration
 from trainer.core.ranges import within
 from trainer.schedule.base import TimeConstant
 
@@ -9,7 +9,7 @@ class InverseTime(TimeConstant):
     """lr / (1 + r·t/S), S = `decay_steps`, r = `decay_rate`; `staircase` takes ⌊t/S⌋."""
 
     def __init__(
-        self, *, decay_steps: Length = "1run", decay_rate: float = 9.0, staircase: bool = False
+        self, *, decay_steps: Duration = "1run", decay_rate: float = 9.0, staircase: bool = False
     ) -> None:
         super().__init__(decay_steps, staircase=staircase)
         within("schedule.decay_rate", decay_rate, "[0, inf)")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from trainer.core.duration import Length
+from trainer.core.duration import Duration
 from trainer.schedule.base import Counter
 from trainer.schedule.shared.function import Function
 
@@ -15,7 +15,7 @@ def decay(count: int) -> float:
 class Lambda(Counter):
     """lr · λ(n) with n = ⌊t / every⌋. `function` is λ, or its import path."""
 
-    def __init__(self, *, function: str | Callable = decay, every: Length = "1ep") -> None:
+    def __init__(self, *, function: str | Callable = decay, every: Duration = "1ep") -> None:
         super().__init__(every)
         self.function = Function(function)
 

@@ -2,7 +2,7 @@
 
 import math
 
-from trainer.core.duration import Length
+from trainer.core.duration import Duration
 from trainer.core.ranges import within
 from trainer.schedule.base import Decay
 
@@ -13,7 +13,7 @@ class LinearCosine(Decay):
     def __init__(
         self,
         *,
-        decay_steps: Length = "1run",
+        decay_steps: Duration = "1run",
         num_periods: float = 0.5,
         alpha: float = 0.0,
         beta: float = 0.001,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from trainer.core.duration import Length
+from trainer.core.duration import Duration
 from trainer.schedule.base import Counter
 from trainer.schedule.shared.function import Function
 
@@ -18,7 +18,7 @@ class Multiplicative(Counter):
     `function` is λ, or its import path; it must be pure, as its values are cached.
     """
 
-    def __init__(self, *, function: str | Callable = shrink, every: Length = "1ep") -> None:
+    def __init__(self, *, function: str | Callable = shrink, every: Duration = "1ep") -> None:
         super().__init__(every)
         self.function = Function(function)
         self.products = [1.0]  # by n; recomputed when a run resumes

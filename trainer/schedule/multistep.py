@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from trainer.core.duration import Clock, Length, from_clock, in_units, positive, reached
+from trainer.core.duration import Clock, Duration, from_clock, in_units, positive, reached
 from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
@@ -13,7 +13,7 @@ class Multistep(Schedule):
     marks: list[float] = from_clock()  # the milestones in steps
 
     def __init__(
-        self, *, milestones: Sequence[Length] = ("0.5run", "0.75run"), gamma: float = 0.1
+        self, *, milestones: Sequence[Duration] = ("0.5run", "0.75run"), gamma: float = 0.1
     ) -> None:
         self.milestones = [in_units(milestone) for milestone in milestones]
         for milestone in self.milestones:

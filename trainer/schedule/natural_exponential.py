@@ -2,7 +2,7 @@
 
 import math
 
-from trainer.core.duration import Length
+from trainer.core.duration import Duration
 from trainer.core.ranges import within
 from trainer.schedule.base import TimeConstant
 
@@ -11,7 +11,7 @@ class NaturalExponential(TimeConstant):
     """lr · e^(−r·t/S), S = `decay_steps`, r = `decay_rate`; with `staircase` lr · e^(−r·⌊t/S⌋)."""
 
     def __init__(
-        self, *, decay_steps: Length = "1run", decay_rate: float = 2.3, staircase: bool = False
+        self, *, decay_steps: Duration = "1run", decay_rate: float = 2.3, staircase: bool = False
     ) -> None:
         super().__init__(decay_steps, staircase=staircase)
         within("schedule.decay_rate", decay_rate, "[0, inf)")

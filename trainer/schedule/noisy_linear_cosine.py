@@ -2,7 +2,7 @@
 
 import math
 
-from trainer.core.duration import Length, whole
+from trainer.core.duration import Duration, whole
 from trainer.core.ranges import within
 from trainer.core.seed import Purpose, generator
 from trainer.schedule.linear_cosine import LinearCosine
@@ -18,7 +18,7 @@ class NoisyLinearCosine(LinearCosine):
         self,
         seed: int,
         *,
-        decay_steps: Length = "1run",
+        decay_steps: Duration = "1run",
         initial_variance: float = 1.0,
         variance_decay: float = 0.55,
         num_periods: float = 0.5,

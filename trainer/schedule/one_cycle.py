@@ -3,7 +3,7 @@
 import math
 from typing import Literal
 
-from trainer.core.duration import Clock, Length, from_clock, in_units, positive
+from trainer.core.duration import Clock, Duration, from_clock, in_units, positive
 from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
@@ -24,7 +24,7 @@ class OneCycle(Schedule):
         self,
         *,
         max_lr: float | None = None,
-        total_steps: Length = "1run",
+        total_steps: Duration = "1run",
         pct_start: float = 0.3,
         anneal_strategy: Literal["cos", "linear"] = "cos",
         cycle_momentum: bool = False,

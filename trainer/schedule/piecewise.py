@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from trainer.core.duration import Clock, Length, from_clock, in_units, positive, reached
+from trainer.core.duration import Clock, Duration, from_clock, in_units, positive, reached
 from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
@@ -19,7 +19,7 @@ class Piecewise(Schedule):
     def __init__(
         self,
         *,
-        boundaries: Sequence[Length] = ("0.5run", "0.75run"),
+        boundaries: Sequence[Duration] = ("0.5run", "0.75run"),
         values: Sequence[float] = (1e-3, 1e-4, 1e-5),
     ) -> None:
         self.boundaries = [in_units(boundary) for boundary in boundaries]

@@ -2,7 +2,7 @@
 
 import math
 
-from trainer.core.duration import ROUNDING, Clock, Length, in_units, positive
+from trainer.core.duration import ROUNDING, Clock, Duration, in_units, positive
 from trainer.core.ranges import within
 from trainer.schedule.base import Decay
 
@@ -17,7 +17,7 @@ class Polynomial(Decay):
     def __init__(
         self,
         *,
-        decay_steps: Length = "1run",
+        decay_steps: Duration = "1run",
         end_lr: float = 1e-4,
         power: float = 1.0,
         cycle: bool = False,

@@ -1,6 +1,6 @@
 """Decay by a factor at regular intervals; torch's StepLR."""
 
-from trainer.core.duration import Clock, Length, from_clock, in_units, parse, ratio, whole
+from trainer.core.duration import Clock, Duration, from_clock, in_units, parse, ratio, whole
 from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
@@ -10,7 +10,7 @@ class Step(Schedule):
 
     length: float = from_clock()  # `step_size` in steps
 
-    def __init__(self, *, step_size: Length = "10ep", gamma: float = 0.1) -> None:
+    def __init__(self, *, step_size: Duration = "10ep", gamma: float = 0.1) -> None:
         self.step_size = in_units(step_size)
         value, _ = parse(self.step_size, "schedule.step_size")
         within("schedule.step_size", value, "(0, inf)")

@@ -1,6 +1,6 @@
 """Warm up, hold, decay (Hägele et al. 2024, https://arxiv.org/abs/2405.18392)."""
 
-from trainer.core.duration import Clock, Length, from_clock, in_units, parse
+from trainer.core.duration import Clock, Duration, from_clock, in_units, parse
 from trainer.core.ranges import within
 from trainer.schedule.base import Schedule
 
@@ -15,8 +15,8 @@ class Trapezoid(Schedule):
     def __init__(
         self,
         *,
-        warmup_steps: Length = "0.1run",
-        decay_steps: Length = "0.2run",
+        warmup_steps: Duration = "0.1run",
+        decay_steps: Duration = "0.2run",
         start_factor: float = 0.1,
         end_lr: float = 0.0,
     ) -> None:

@@ -8,7 +8,7 @@ Nothing is downloaded at its request.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ class SavedRun:
         node |= {name: value for name, value in HARMLESS.items() if name in node}
         return config
 
-    def checkpoint(self, warn: Any) -> Checkpoint:
+    def checkpoint(self, warn: Callable[[str], None]) -> Checkpoint:
         """Load the checkpoint asked for, by default the run's best, or its last if none is best.
 
         Raises CheckpointError if there is none that can be read.

@@ -18,7 +18,9 @@ from trainer.training.evaluate import Evaluation
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trainer.run.run import Run
+    from trainer.run.components import Components
+
+Named = tuple[str | None, list[str]]  # the settings `run` and `runs`
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,12 @@ class Predictions:
         return list(self.columns.values())[-1]
 
 
-def predict(run: Run, tta: View | list[View]) -> Predictions:
-    """Evaluate the finished runs named by `run` or `runs` on `split`, averaged over `tta` views.
+def predict(
+    outer: Components, folder: Path, named: Named, name: str, tta: View | list[View]
+) -> Predictions:
+    """Evaluate finished runs on the split `name`, averaged over `tta` views.
+
+    A new fit of the postprocessing is written to `folder`.
 
     Each run uses its own postprocessing. Postprocessing given on the command line is fitted on val
     to the outputs evaluated: the run's, or the mean of several. Raises ConfigError, CheckpointError
@@ -47,15 +53,15 @@ def predict(run: Run, tta: View | list[View]) -> Predictions:
     """
     asked: list[View] = tta if isinstance(tta, list) else [tta]
     views: list[View] = [view for view in asked if view != "none"]
-    members = [TrainedRun(run, run.folder.path, source, views) for source in sources(run)]
-    first, name = members[0], run.split
+    members = [TrainedRun(outer, folder, saved, views) for saved in saved_runs(*named)]
+    first = members[0]
     if len(members) > 1:
         check_same_examples(members, name)
     seen = torch.stack([member.seen(name) for member in members]).any(0)
     alone: dict[str, Evaluation] = {}
     if len(members) == 1:
         columns = first.finish(name, first.evaluate(name), lambda: first.unseen("val"))
-    elif any(override.lstrip("+~").startswith("postprocess") for override in run.overrides):
+    elif any(override.lstrip("+~").startswith("postprocess") for override in outer.overrides):
         alone = {str(m.source.folder): m.evaluate(name) for m in members}
         plain = evaluate_mean(first, list(alone.values()))
         columns = first.finish(name, plain, lambda: evaluate_val(members), of=" and ".join(alone))
@@ -68,9 +74,8 @@ def predict(run: Run, tta: View | list[View]) -> Predictions:
     return Predictions(name, first.data.classes, checkpoints, columns, alone, seen)
 
 
-def sources(run: Run) -> list[SavedRun]:
+def saved_runs(one: str | None, several: list[str]) -> list[SavedRun]:
     """Return the runs named by `run` or `runs`. Raises ConfigError for none, or for both."""
-    one, several = run.saved, run.several_saved
     if one is not None and several:
         raise ConfigError("set either run, for one run, or runs, for an ensemble, but not both")
     return [SavedRun.at(path, "runs") for path in several] or [SavedRun.at(one)]

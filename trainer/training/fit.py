@@ -257,7 +257,7 @@ class Fit:
 
     def stateful(self) -> dict[str, Stateful]:
         """Return the parts that a checkpoint stores beside the model, in loading order."""
-        return {
+        return {  # keys of the file format: older checkpoints have them
             "average": self.average,
             "optimizer": KeepsSettings(self.optimizer),
             "scaler": self.guard.scaler,

@@ -126,6 +126,11 @@ class NonFiniteGuard:
         """Start fp16's loss scaling afresh after an interrupted step."""
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.scaler.is_enabled())
 
+    def parameters(self) -> list[nn.Parameter]:
+        """Return the parameters that are not frozen."""
+        groups = self.optimizer.param_groups
+        return [p for group in groups for p in group["params"] if p.requires_grad]
+
     def trained(self) -> list[nn.Parameter]:
         """Return the parameters that have a gradient."""
         groups = self.optimizer.param_groups

@@ -155,7 +155,7 @@ class Step:
         """Return Σ count of an effective batch, the reduction's denominator, a scalar."""
         if self.loss.uniform and batch.labels.ndim == 2:
             return batch.count.sum()
-        counts = contract(self.loss.denominator, batch)
+        counts = self.loss.batch_counts(batch)
         return (spread(batch.count, counts) * counts).sum()
 
     def learn_nearby(

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from trainer.core.duration import Clock, Every, Length, from_clock, in_units, positive
+from trainer.core.duration import Clock, Duration, Every, from_clock, in_units, positive
 from trainer.core.ranges import within
 from trainer.warmup.base import Warmup
 
@@ -23,8 +23,8 @@ class Constant(Warmup):
         *,
         lr: float = 0.01,
         error: float = 0.8,
-        steps: Length | None = None,
-        every: Length = "50st",
+        steps: Duration | None = None,
+        every: Duration = "50st",
     ) -> None:
         within("warmup.lr", lr, "(0, inf)")
         within("warmup.error", error, "(0, 1]")

@@ -1,6 +1,6 @@
 """Gradual warmup (Goyal et al. 2017, https://arxiv.org/abs/1706.02677, sec. 2.2)."""
 
-from trainer.core.duration import Clock, Length, from_clock, in_units, parse, ratio
+from trainer.core.duration import Clock, Duration, from_clock, in_units, parse, ratio
 from trainer.core.ranges import within
 from trainer.warmup.base import Warmup
 
@@ -10,7 +10,7 @@ class Gradual(Warmup):
 
     length: float = from_clock()
 
-    def __init__(self, *, steps: Length = "1ep", start_factor: float = 0.1) -> None:
+    def __init__(self, *, steps: Duration = "1ep", start_factor: float = 0.1) -> None:
         self.steps = in_units(steps)
         parse(self.steps, "warmup.steps")
         within("warmup.start_factor", start_factor, "[0, 1]")

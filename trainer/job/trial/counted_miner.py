@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from trainer.mining import Epoch, Miner
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 class CountedMiner(Miner):
     """Passes every call to the run's miner and counts those of its hooks in `calls`.
 
-    The run's miner is active from the first epoch.
+    It is a copy, active from the first epoch.
     """
 
     def __init__(self, wrapped: Miner) -> None:
         super().__init__(score=wrapped.score, rank_by=wrapped.rank_by)
-        wrapped.warmup_epochs = 0
-        self.wrapped = wrapped
+        self.wrapped = copy(wrapped)
+        self.wrapped.warmup_epochs = 0
         self.pooled, self.per_pixel = wrapped.pooled, wrapped.per_pixel
         self.calls: Counter[str] = Counter()
 

@@ -77,6 +77,10 @@ class Memorisation:
             after = self.metrics()
         return before, after
 
+    def finish(self) -> None:
+        """Take no further step."""
+        self.max_steps = self.taken
+
     @property
     def finished(self) -> bool:
         """Whether all steps have been taken."""
@@ -212,7 +216,7 @@ def check_generalises(subject: Subject, learned: Split, number: int, max_steps: 
             if not training.finished:
                 training.epoch()
         if subject.task.learned(training.metrics()):
-            training.max_steps = training.taken
+            training.finish()
         results, epochs = evaluate(), 2 * epochs
     return conclusion(results, generalisation(subject, few, "training"))
 

@@ -7,7 +7,7 @@ from trainer.loss.base import Loss
 
 
 class Reweighed(Loss):
-    """Base of the losses that reweigh. Called on a batch in training mode, they have done it.
+    """Base of the losses that reweigh. In training mode, a call returns reweighted losses.
 
     The runner calls `forward`, the unweighed loss, then `survey` and `reweigh` once it has the
     whole effective batch. In eval mode a call is `forward`.
