@@ -50,5 +50,5 @@ class Patience(EarlyStopping):
         return {"best": self.best, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore both."""
+        """Restore the best value and the number of epochs since."""
         self.best, self.waited = state["best"], state["waited"]

@@ -100,7 +100,7 @@ class Importance(Miner):
         return {"tau": self.tau.cpu(), "active": self.active}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore both."""
+        """Restore τ and the last decision by it."""
         self.tau, self.active = state["tau"], state["active"]
 
 

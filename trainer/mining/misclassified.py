@@ -61,7 +61,7 @@ class Misclassified(Miner):
         return {"selected": self.selected}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore them."""
+        """Restore the selected ids."""
         self.selected = state["selected"]
 
 

@@ -25,7 +25,7 @@ class Job(ABC):
 
     @abstractmethod
     def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Do it. The return value goes into result.json."""
+        """Do the work. The return value goes into result.json."""
 
 
 def values_for(job: Job, run: object, services: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:

@@ -93,6 +93,6 @@ class Plateau(Schedule):
         return {name: getattr(self, name) for name in STATE}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore them."""
+        """Restore the best value and the counters."""
         for name in STATE:
             setattr(self, name, state[name])

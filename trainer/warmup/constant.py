@@ -72,7 +72,7 @@ class Constant(Warmup):
         return {"ended": self.ended}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore it."""
+        """Restore the step at which the warmup ended."""
         self.ended = state["ended"]
         if self.ended is not None:
             self.length = self.ended
