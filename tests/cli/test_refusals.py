@@ -26,7 +26,7 @@ REFUSED = {
     "epochs={a:1}": ("epochs ", "an integer, got {a:1}\n"),
     "clip=abc": ("clip ", "a number or null, got abc\n"),
     "quiet=maybe": ("quiet ", "true or false, got maybe\n"),
-    "checkpoint=3": ("checkpoint=3: ", "every, keep, monitor"),
+    "checkpoint=3": ("checkpoint=3: ", "every or keep or monitor"),
     "loss=null": ("loss=null: name an option: ", "cross_entropy"),
     "optimizer=[sgd,adam]": ("optimizer=[sgd,adam]: ", "optimizer takes one option\n"),
     "~epochs": ("epochs ", "must be given\n"),
