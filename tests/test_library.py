@@ -385,3 +385,8 @@ def test_a_mixed_batch_with_class_weights_is_the_weighted_mean() -> None:
     shares = batch.shares * weights[batch.labels]
     plain = torch.stack([F.cross_entropy(LOGITS, y, reduction="none") for y in batch.labels.T], 1)
     torch.testing.assert_close(found, (shares * plain).sum() / shares.sum())
+
+
+def test_an_unknown_word_for_class_weights_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match=r"loss\.class_weights .*balanced.*got balancd"):
+        CrossEntropy(class_weights="balancd")  # pyright: ignore

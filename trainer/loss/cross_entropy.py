@@ -14,6 +14,8 @@ from torch import Tensor
 from trainer.core.ranges import within
 from trainer.loss.base import Loss
 
+COMPUTED = ("balanced", "effective_number")  # class weights that `prepare` computes
+
 
 class CrossEntropy(Loss):
     """−log softmax, with optional class weights and label smoothing (1 − ε)·onehot + ε / C."""
@@ -31,6 +33,11 @@ class CrossEntropy(Loss):
         within("loss.label_smoothing", label_smoothing, "[0, 1]")
         within("loss.beta", beta, "[0, 1)")
         weights = None
+        if isinstance(class_weights, str) and class_weights not in COMPUTED:
+            raise ValueError(
+                f"loss.class_weights must be {' or '.join(COMPUTED)}, or a number for each class, "
+                f"got {class_weights}"
+            )
         if class_weights is not None and not isinstance(class_weights, str):
             within("loss.class_weights", class_weights, "[0, inf)")
             weights = torch.tensor(class_weights, dtype=torch.float32)

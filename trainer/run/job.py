@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainer.core.errors import ConfigError
-from trainer.core.option import option_of
 
 
 class Job(ABC):
@@ -38,7 +37,7 @@ def values_for(job: Job, run: object, services: Mapping[str, Callable[..., Any]]
             values[name] = getattr(run, name)
         else:
             raise ConfigError(
-                f"job={option_of(job)} asks for {name}, which a run does not have; "
-                "see trainer.run.job.Job"
+                f"job._target_={type(job).__module__}.{type(job).__name__} asks for {name}, which a "
+                "run does not have; see trainer.run.job.Job"
             )
     return values

@@ -96,7 +96,7 @@ def test_without_the_data_set_there_are_no_images(
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        ((), "runs is not set"),
+        ((), "runs must be given"),
         (("runs=SWEEP", "job.metric=test/acc"), "Did you mean test/accu"),
     ],
 )

@@ -79,7 +79,7 @@ class Compare(Job):
     ) -> dict[str, Any]:
         """Read the runs, compare them, print and write the results."""
         if not several_saved:
-            raise ConfigError("runs is not set: give a sweep's folder, or a list of run folders")
+            raise ConfigError("runs must be given: a sweep's folder, or a list of run folders")
         comparison = compare(
             [read_run(folder) for folder in find_runs(several_saved)],
             interval=interval,
