@@ -36,8 +36,9 @@ def values_for(job: Job, run: object, services: Mapping[str, Callable[..., Any]]
         elif (not name.startswith("_") and hasattr(type(run), name)) or name in vars(run):
             values[name] = getattr(run, name)
         else:
+            target = f"{type(job).__module__}.{type(job).__name__}"
             raise ConfigError(
-                f"job._target_={type(job).__module__}.{type(job).__name__} asks for {name}, which a "
-                "run does not have; see trainer.run.job.Job"
+                f"job._target_={target} asks for {name}, which a run does not have; "
+                "see trainer.run.job.Job"
             )
     return values
