@@ -259,7 +259,7 @@ class Fit:
         """Return the parts that a checkpoint stores beside the model, in loading order."""
         return {  # keys of the file format: older checkpoints have them
             "average": self.average,
-            "optimizer": KeepsSettings(self.optimizer),
+            "optimizer": self.optimizer,
             "scaler": self.guard.scaler,
             "loss": self.loss,
             "rate": self.learning_rate,
@@ -276,10 +276,18 @@ class Fit:
         """Return the state of every part except the model."""
         return {name: part.state_dict() for name, part in self.stateful().items()}
 
-    def load(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """Restore the model's weights and the state of every part from a checkpoint."""
+    def load(
+        self, weights: dict[str, Tensor], state: dict[str, Any], *, keep_settings: bool = True
+    ) -> None:
+        """Restore the model's weights and the state of every part from a checkpoint.
+
+        With `keep_settings` the optimizer keeps the settings that it was built with.
+        """
         self.model.load_state_dict(weights)
-        for name, part in self.stateful().items():
+        parts = self.stateful()
+        if keep_settings:
+            parts["optimizer"] = KeepsSettings(self.optimizer)
+        for name, part in parts.items():
             part.load_state_dict(state[name])
         self.checkpointer.saved_step = self.progress.step
 

@@ -28,8 +28,7 @@ def rolled_back(fit: Fit) -> Iterator[None]:
         forget(fit)
         fit.freeze(math.inf)
         weights, state = unpacked(before)
-        fit.optimizer.load_state_dict(state["optimizer"])  # settings too, which `load` keeps
-        fit.load(weights, state)
+        fit.load(weights, state, keep_settings=False)
 
 
 def forget(fit: Fit) -> None:
