@@ -76,7 +76,7 @@ def make_run(
     named = run.saved, run.several_saved
     services["predict"] = partial(predict, run, folder.path, named, run.split)
     services["saved_data"] = partial(saved_data, run)
-    services["trials"] = TrialRunner(run, make_run)
+    services["trials"] = TrialRunner(overrides, sources, run.opened, make_run)
     return run
 
 

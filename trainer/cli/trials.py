@@ -20,6 +20,7 @@ from trainer.storage import checkpoint
 from trainer.storage.run_folder import RunFolder
 
 if TYPE_CHECKING:
+    from trainer.dataset import Data
     from trainer.early_stopping import EarlyStopping
     from trainer.run.run import Run
 
@@ -38,12 +39,22 @@ MakeStopper = Callable[["EarlyStopping", Callable[[], int]], "EarlyStopping"]
 
 
 class TrialRunner:
-    """Makes and starts training runs of the outer run's command line."""
+    """Makes and starts training runs of a search's command line, `overrides`.
 
-    def __init__(self, outer: Run, make_run: Callable[..., Run]) -> None:
-        self.outer = outer
+    `opened` are data sets that are open already; `make_run` is `trainer.cli.execute.make_run`.
+    """
+
+    def __init__(
+        self,
+        overrides: Sequence[str],
+        sources: list[str],
+        opened: dict[str, Data],
+        make_run: Callable[..., Run],
+    ) -> None:
+        self.sources = sources
+        self.opened = opened
         self.make_run = make_run
-        self.line = [o for o in outer.overrides if first_part(o) not in NOT_OF_A_TRIAL]
+        self.line = [o for o in overrides if first_part(o) not in NOT_OF_A_TRIAL]
 
     def metrics(self, settings: Sequence[str], folder: Path) -> list[str]:
         """The metrics of such a run. Raises what is wrong with its settings."""
@@ -52,8 +63,8 @@ class TrialRunner:
 
     def make(self, settings: Sequence[str], folder: Path, stopper: MakeStopper | None) -> Run:
         """The run of a trial, checked. It resumes what the folder holds."""
-        outer, overrides = self.outer, [*self.line, *settings]
-        with hydra(outer.sources):
+        overrides = [*self.line, *settings]
+        with hydra(self.sources):
             config = resolve(compose("config", overrides))
         owned = RunFolder(folder)
         resume = "auto" if owned.status else None
@@ -65,8 +76,8 @@ class TrialRunner:
             owned,
             Console(quiet=True),
             overrides,
-            outer.sources,
-            opened=outer.opened,
+            self.sources,
+            opened=self.opened,
             **stop,
         )
         run.check()

@@ -14,7 +14,7 @@ from trainer.core.errors import ConfigError, TrainerError
 from trainer.core.metric import direction
 from trainer.core.ranges import within
 from trainer.job.base import Job
-from trainer.job.tune.space import Space, flatten, space_of
+from trainer.job.tune.space import Space, list_leaves, space_of
 from trainer.job.tune.trial import PruningStopper
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Tune(Job):
             raise ValueError("job=tune needs the tune extra: pip install 'trainer[tune]'")
         within("job.trials", trials, "[1, inf)")
         self.space: Space = {} if space is None else space_of(space)
-        searched = {f"job.space.{name}": values for name, values in flatten(space or {})}
+        searched = {f"job.space.{name}": values for name, values in list_leaves(space or {})}
         self.about = {"job.metric": metric, **searched}
         self.trials = trials
         self.metric = metric

@@ -71,7 +71,7 @@ def format_number(value: float) -> str:
 
 def space_of(node: Mapping[str, Any] | None) -> Space:
     """Parse `job.space`. Raises ConfigError if it is empty or has invalid values."""
-    space = {name: values_of(name, text) for name, text in flatten(node or {})}
+    space = {name: values_of(name, text) for name, text in list_leaves(node or {})}
     if not space:
         raise ConfigError(
             "job.space needs at least one setting with its values, such as "
@@ -80,12 +80,12 @@ def space_of(node: Mapping[str, Any] | None) -> Space:
     return space
 
 
-def flatten(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def list_leaves(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     """List the leaves of nested settings as pairs of dotted name and value."""
     found: list[tuple[str, Any]] = []
     for key, value in node.items():
         name = f"{prefix}{key}"
-        found += flatten(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
+        found += list_leaves(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
     return found
 
 
