@@ -57,7 +57,7 @@ class Act(Job):
         while not Path("go").exists():
             if self.signals.agreed_signal() is not None:
                 time.sleep(0.5)  # as long as a slow step
-            self.signals.check()
+            self.signals.raise_if_stopped()
             time.sleep(0.01)
 
     def do_deaf(self) -> None:

@@ -100,7 +100,7 @@ class Stop:
         self.left -= 1
         return signal.SIGTERM if self.left < 0 else None
 
-    def check(self) -> None:
+    def raise_if_stopped(self) -> None:
         if self.left is not None and self.left < 0:
             raise Interrupted(signal.SIGTERM)
 

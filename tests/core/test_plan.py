@@ -83,7 +83,7 @@ def test_rows_keep_weight_and_count_and_are_batched_again() -> None:
         count=torch.tensor([1.0, 0, 1, 0]),
         bounds=torch.tensor([0, 4]),
     )
-    part = plan.rows(torch.tensor([3, 0, 2]), 1)
+    part = plan.select(torch.tensor([3, 0, 2]), 1)
     assert part.ids.tolist() == [[7], [4], [6]]
     assert part.weight.tolist() == [4, 1, 3]
     assert part.count.tolist() == [0, 1, 1]

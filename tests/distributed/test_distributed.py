@@ -301,7 +301,7 @@ def test_a_job_for_one_process(tmp_path):
     run = make_run(tmp_path, "job=preview")
     run.world = mock.Mock(alone=False, size=2)
     with pytest.raises(ConfigError, match="job=preview"):
-        run.check()
+        run.validate()
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])

@@ -135,7 +135,7 @@ def test_the_mean_is_over_what_counts_by_weight():
 
 def test_maps():
     losses = torch.linspace(0, 5, 24).view(2, 3, 4)
-    batch = BATCH.rows(slice(0, 2))
+    batch = BATCH.select(slice(0, 2))
     loss = SuperLoss(tau="mean")
     loss.survey(losses, torch.zeros(2, 5, 3, 4), batch)
     assert loss.mean.item() == pytest.approx(2.5)

@@ -78,8 +78,8 @@ def test_a_slice_of_the_rows_is_mixed_as_the_whole(located, mixer: Mixer) -> Non
     whole = mixer(batch, step_id)
     drawing = mixer.decide(8, (6, 9), step_id.generator(Purpose.MIX), step_id)
     for rows in (slice(0, 3), slice(3, 8)):
-        mine = drawing.rows(rows)
-        part = mixer.mix([batch.rows(rows), *map(batch.rows, mine.partners)], mine)
+        mine = drawing.select(rows)
+        part = mixer.mix([batch.select(rows), *map(batch.select, mine.partners)], mine)
         for name in ("images", "labels", "shares", "index", "weight"):
             assert torch.equal(getattr(part, name), getattr(whole, name)[rows]), name
 

@@ -20,7 +20,7 @@ def test_equals_one_mixer_after_the_other(located) -> None:
     batch = located(6)
     for mixer in (mixup, cutmix):
         drawing = mixer.decide(6, (6, 9), rng, MOMENT)
-        batch = mixer.mix([batch, batch.rows(drawing.partners[0])], drawing)
+        batch = mixer.mix([batch, batch.select(drawing.partners[0])], drawing)
     assert torch.equal(both.images, batch.images)
     assert torch.equal(both.labels, batch.labels)
     assert torch.equal(both.index, batch.index)

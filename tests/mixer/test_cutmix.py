@@ -21,7 +21,7 @@ def boxes(cutmix: Cutmix, size: int, image: tuple[int, int], step: int) -> Drawi
 def test_a_box_by_hand(owned) -> None:
     """3 of 6 rows and 3 of 9 columns are 1/6 of the pixels, at their place."""
     batch = owned(4)
-    mixed = Cutmix().mix([batch, batch.rows(DRAWING.partners[0])], DRAWING)
+    mixed = Cutmix().mix([batch, batch.select(DRAWING.partners[0])], DRAWING)
     assert mixed.labels[1].tolist() == [101, 100]
     torch.testing.assert_close(mixed.shares[1], torch.tensor([5 / 6, 1 / 6]))
     expected = torch.zeros(6, 9)
@@ -35,7 +35,7 @@ def test_equals_torchvision_on_the_same_box(located) -> None:
     theirs = v2.CutMix(num_classes=4)
     params = {"box": (6, 1, 9, 4), "lam_adjusted": 5 / 6, "labels": labels, "batch_size": 4}
     batch = replace(batch, labels=labels[:, None])
-    mixed = Cutmix().mix([batch, batch.rows(DRAWING.partners[0])], DRAWING)
+    mixed = Cutmix().mix([batch, batch.select(DRAWING.partners[0])], DRAWING)
     assert torch.equal(mixed.images, theirs.transform(batch.images, params))
     target = torch.zeros(4, 4).scatter_add(1, mixed.labels, mixed.shares)
     torch.testing.assert_close(target, theirs.transform(labels, params))

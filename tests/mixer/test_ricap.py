@@ -37,7 +37,7 @@ def test_equals_the_loop_over_crops(located, per_image: bool) -> None:
     ricap, batch = Ricap(beta=0.6, per_image=per_image), located(7)
     for step in range(30):
         drawing = drawn(ricap, 7, (6, 9), step)
-        mixed = ricap.mix([batch, *map(batch.rows, drawing.partners)], drawing)
+        mixed = ricap.mix([batch, *map(batch.select, drawing.partners)], drawing)
         assert torch.equal(mixed.images, by_loops(batch.images, drawing))
 
 
@@ -50,7 +50,7 @@ def test_shares_by_hand(owned) -> None:
     }
     drawing = Drawing([torch.arange(4).roll(-k) for k in (1, 2, 3)], values)
     batch = owned(4)
-    mixed = Ricap().mix([batch, *map(batch.rows, drawing.partners)], drawing)
+    mixed = Ricap().mix([batch, *map(batch.select, drawing.partners)], drawing)
     assert mixed.index[0].tolist() == [0, 1, 2, 3]
     owner = mixed.images[0].argmax(0)
     assert owner[1, 5] == 0

@@ -77,5 +77,5 @@ def test_an_unknown_one_is_refused_before_there_is_a_folder(
 
 def test_without_val_what_the_best_are_chosen_by_is_not_asked_for(tmp_path: Path) -> None:
     run = make_run(tmp_path, "checkpoint.monitor=val/x", "dataset.val_fraction=0")
-    run.check()
+    run.validate()
     assert not any(name.startswith("val/") for name in metric_names(run.task, run.data))

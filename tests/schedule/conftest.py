@@ -22,7 +22,7 @@ def follow() -> Callable[..., list[float]]:
     ) -> list[float]:
         schedule.prepare()
         schedule.bind(clock)
-        schedule.check(clock)
+        schedule.check_clock(clock)
         return [schedule.lr(t, base) for t in range(steps)]
 
     return rates

@@ -86,7 +86,7 @@ def test_added_and_wholly_ignored_masks_are_not_in_the_metrics(tmp_path):
 
 def test_one_value_for_an_image(tmp_path):
     meter = made(tmp_path, Segmentation(), Dice())
-    losses = add(meter, batch_of(MASKS).rows(slice(0, 1)), LOGITS[:1])
+    losses = add(meter, batch_of(MASKS).select(slice(0, 1)), LOGITS[:1])
     assert losses.shape == (1,)
     meter.flush()
     assert meter.take_interval()["loss"] == pytest.approx(losses.item())

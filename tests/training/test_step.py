@@ -147,8 +147,8 @@ def test_added_rows_add_their_own_mean(tmp_path):
     plan = Plan.of(torch.arange(6), 6).with_added(torch.tensor([6, 7]), 0.5)
     assert plan.ids[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
     batch = replace(make_batch(), weight=plan.weight, count=plan.count)
-    expected = by_hand(batch.rows(slice(0, 6)), torch.ones(6), 6) + 0.5 * by_hand(
-        batch.rows(slice(6, 8)), torch.ones(2), 2
+    expected = by_hand(batch.select(slice(0, 6)), torch.ones(6), 6) + 0.5 * by_hand(
+        batch.select(slice(6, 8)), torch.ones(2), 2
     )
     torch.testing.assert_close(update_of(make_step(tmp_path), batch), expected)
 

@@ -43,7 +43,7 @@ def test_lengths(steps: str, length: float) -> None:
 def test_as_long_as_the_run_is_refused(steps: str) -> None:
     warmup = bound(steps=steps)
     with pytest.raises(ValueError, match=rf"warmup\.steps={steps} is .* but the run has 80 steps"):
-        warmup.check(CLOCK)
+        warmup.check_clock(CLOCK)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def execute(config: dict[str, Any], folder: Path, overrides: list[str], sources:
     owned = (RunFolder if world.is_main else NoFolder)(world.broadcast(resumed or folder))
     run = make_run(config, owned, console, overrides, sources, world=world)
     with world.main_first():
-        run.check()
+        run.validate()
     if config["resume"] is not None and world.is_main:
         check_tree(run.folder.path)
     if resumed is not None:

@@ -80,7 +80,7 @@ class TrialRunner:
             opened=self.opened,
             **stop,
         )
-        run.check()
+        run.validate()
         return run
 
     def __call__(self, settings: Sequence[str], folder: Path, stopper: MakeStopper) -> str:

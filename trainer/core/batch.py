@@ -39,7 +39,7 @@ class Batch:
         """The batch with its images replaced by others [B, C, H, W]."""
         return Batch(images, self.labels, self.shares, self.index, self.weight, self.count)
 
-    def rows(self, at: Tensor | slice) -> "Batch":
+    def select(self, at: Tensor | slice) -> "Batch":
         """The rows `at`, positions [b] or a slice, as a batch."""
         return Batch(
             self.images[at],
@@ -57,7 +57,7 @@ class Batch:
             return
         size = -(-len(self) // number)
         for start in range(0, len(self), size):
-            yield self.rows(slice(start, start + size))
+            yield self.select(slice(start, start + size))
 
     def dominant(self) -> tuple[Tensor, Tensor]:
         """The label [B, ...] and dataset id [B] with the largest share of each image."""

@@ -53,7 +53,7 @@ class Plan:
             sizes, rows = bounds.diff().tolist(), slice(int(bounds[0]), int(bounds[-1]))
             yield from map(StepRows, *(part[rows].split(sizes) for part in parts))
 
-    def rows(self, at: Tensor, batch_size: int) -> "Plan":
+    def select(self, at: Tensor, batch_size: int) -> "Plan":
         """Return the plan of the rows at positions `at` [r], split into batches again."""
         ids, shares, weight, count = (  # takes a fifth of the time of indexing
             part.index_select(0, at) for part in (self.ids, self.shares, self.weight, self.count)

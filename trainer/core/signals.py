@@ -38,7 +38,7 @@ class Signals:
             os._exit(128 + number)
         self.received = number
 
-    def check(self) -> None:
+    def raise_if_stopped(self) -> None:
         """Raise Interrupted if a signal has arrived."""
         number = self.agreed_signal()
         if number is not None:

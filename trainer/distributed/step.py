@@ -48,7 +48,7 @@ class ParallelStep(Step):
         pairs = zip(bounds[:-1], parts, strict=True)
         positions = torch.cat([row + part.fetched for row, part in pairs])
         ends = [0, *accumulate(len(part.fetched) for part in parts)]
-        return replace(plan.rows(positions, 1), bounds=torch.tensor(ends)), parts
+        return replace(plan.select(positions, 1), bounds=torch.tensor(ends)), parts
 
     def plan_part(self, size: int, step_id: StepId) -> Part:
         """Return this process's part of a batch of `size` rows."""
@@ -57,7 +57,7 @@ class ParallelStep(Step):
         first, last = ends[self.world.rank], ends[self.world.rank + 1]
         own = torch.arange(first, last) if last > first else torch.zeros(1, dtype=torch.long)
         whole = self.mixer.decide(size, self.image, step_id.generator(Purpose.MIX), step_id)
-        drawing = whole.rows(own)
+        drawing = whole.select(own)
         partners = torch.cat([own[:0], *drawing.partners])
         others = partners[~torch.isin(partners, own)].unique()
         fetched = torch.cat([own, others])
@@ -78,15 +78,15 @@ class ParallelStep(Step):
     def mix(self, batch: Batch, step_id: StepId, part: Part | None) -> Batch:
         """Mix this process's rows with their partners from the whole batch."""
         drawing = require_part(part).drawing.to(batch.images.device)
-        own = batch.rows(slice(0, max(1, require_part(part).rows)))
+        own = batch.select(slice(0, max(1, require_part(part).rows)))
         if not drawing.partners:
             return own
-        return self.mixer.mix([own, *map(batch.rows, drawing.partners)], drawing)
+        return self.mixer.mix([own, *map(batch.select, drawing.partners)], drawing)
 
     def own(self, batch: Batch, part: Part | None) -> tuple[Batch, Part | None]:
         """Return this process's own rows, possibly none, and its part with a spare row."""
         part = require_part(part)
-        return batch.rows(slice(0, part.rows)), replace(part, spare=batch.rows(slice(0, 1)))
+        return batch.select(slice(0, part.rows)), replace(part, spare=batch.select(slice(0, 1)))
 
     def select(self, batch: Batch, step_id: StepId, part: Part | None) -> tuple[Batch, Part | None]:
         """Return the rows that the miner selects from the whole batch and this process owns."""
@@ -102,7 +102,7 @@ class ParallelStep(Step):
         picked = self.miner.select(whole, rank, step_id)
         ends = torch.tensor(part.sizes, device=picked.images.device).cumsum(0)
         owner = torch.bucketize(picked.images, ends, right=True)
-        mine = picked.rows(owner == self.world.rank)
+        mine = picked.select(owner == self.world.rank)
         at = mine.images - self.own_slice(part).start
         sizes = owner.bincount(minlength=self.world.size).tolist()
         return mine.with_images(batch.images[at]), replace(part, sizes=sizes)

@@ -104,7 +104,7 @@ class History:
             )
         return self.fields[name]
 
-    def rows(self, field: str, last: int | None = None) -> Iterator[np.ndarray]:
+    def by_epoch(self, field: str, last: int | None = None) -> Iterator[np.ndarray]:
         """Yield the records [n] of each epoch, or of the `last` ones, as float32, NaN if unseen."""
         records = self.field(field)
         unseen = UNSEEN[records.dtype.name]
@@ -122,7 +122,7 @@ class History:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return mean [n] and standard deviation [n] over the epochs an example was seen in."""
         total, square, seen = np.zeros((3, len(self.ids)))
-        for row in self.rows(field, last):
+        for row in self.by_epoch(field, last):
             known = ~np.isnan(row)
             values = np.where(known, row, 0).astype(np.float64)
             total += values
@@ -135,7 +135,7 @@ class History:
     def latest(self, field: str) -> np.ndarray:
         """Return the latest record [n] of each example."""
         values = np.full(len(self.ids), np.nan, np.float32)
-        for row in self.rows(field):
+        for row in self.by_epoch(field):
             np.copyto(values, row, where=~np.isnan(row))
         return values
 
@@ -147,7 +147,7 @@ class History:
         """Count how often each example was forgotten between one record of it and the next."""
         events = np.zeros(len(self.ids), np.int64)
         learned, before = (np.zeros(len(self.ids), bool) for _ in range(2))
-        for row in self.rows("correct"):
+        for row in self.by_epoch("correct"):
             events += before & (row == 0)
             learned |= row == 1
             before = np.where(np.isnan(row), before, row == 1)

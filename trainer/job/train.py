@@ -138,7 +138,9 @@ class Ending:
         """Evaluate the current weights on the splits that are not empty."""
         splits = {name: getattr(self.fit.data, name) for name in SPLITS}
         return {
-            name: self.fit.evaluator(self.open_feed(split), split, poll=self.fit.signals.check)
+            name: self.fit.evaluator(
+                self.open_feed(split), split, poll=self.fit.signals.raise_if_stopped
+            )
             for name, split in splits.items()
             if len(split)
         }

@@ -71,11 +71,11 @@ class Ghm(Reweighed):
 
     def counts(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The number of elements in each bin [bins], by the weights of their rows."""
-        rows = contract(lambda labels: self.rows(outputs, self.known(labels)), batch)
+        rows = contract(lambda labels: self.bin_counts(outputs, self.known(labels)), batch)
         weight = spread(batch.weight[:, None], rows)
         return (weight * rows).transpose(0, 1).flatten(1).sum(1)
 
-    def rows(self, outputs: Tensor, labels: Tensor) -> Tensor:
+    def bin_counts(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """The number of each row's classes in each bin, [B, bins, ...]."""
         at = self.bin(wrong_logits(outputs, labels))
         rows = torch.zeros(len(at), self.bins, *at.shape[2:], device=at.device)

@@ -66,10 +66,10 @@ class Importance(Miner):
         if self.active:
             self.pool = example_ranks(rank(batch))
             rows, weights = self.draw(self.pool, rng)
-            batch = batch.rows(rows)
+            batch = batch.select(rows)
             return replace(batch, weight=batch.weight * spread(weights, batch.weight))
         chosen = torch.from_numpy(rng.permutation(size)[:number])
-        return batch.rows(chosen.sort().values.to(batch.index.device))
+        return batch.select(chosen.sort().values.to(batch.index.device))
 
     def draw(self, scores: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Positions [b] and weights [b] drawn by importance from the scores [B] of a pool."""

@@ -39,7 +39,7 @@ class InfoBatch(RunningScoreMiner):
             return plan
         mean = self.frozen[epoch.ids].nanmean()
         weights = self.weights(self.frozen[dominant(plan)], epoch.generator(), mean)
-        return plan.weighted(weights).rows(weights.nonzero()[:, 0], epoch.batch_size)
+        return plan.weighted(weights).select(weights.nonzero()[:, 0], epoch.batch_size)
 
     def weights(
         self, losses: Tensor, rng: np.random.Generator, mean: Tensor | None = None

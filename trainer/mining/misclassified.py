@@ -72,4 +72,4 @@ def worst(ranks: Tensor) -> Tensor:
 
 def among(plan: Plan, ids: Tensor, batch_size: int) -> Plan:
     """The plan's rows whose dominant example is among the ids, in new batches."""
-    return plan.rows(torch.isin(dominant(plan), ids).nonzero()[:, 0], batch_size)
+    return plan.select(torch.isin(dominant(plan), ids).nonzero()[:, 0], batch_size)

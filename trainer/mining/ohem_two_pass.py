@@ -27,7 +27,7 @@ class OhemTwoPass(Miner):
 
     def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
         """The hardest rows, in their order."""
-        return batch.rows(self.rows(rank(batch)))
+        return batch.select(self.rows(rank(batch)))
 
     def rows(self, losses: Tensor) -> Tensor:
         """Positions [b], ascending, of the hardest of the losses [B], or [B, H, W] of masks."""

@@ -26,7 +26,7 @@ class Random(Miner):
     def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
         """A random part of the rows, in their order."""
         rows = self.rows(len(batch), step_id.generator(Purpose.SELECT))
-        return batch.rows(rows.to(batch.index.device))
+        return batch.select(rows.to(batch.index.device))
 
     def rows(self, size: int, rng: np.random.Generator) -> Tensor:
         """Positions [b], ascending, of a random part of a batch of `size`, on the CPU."""

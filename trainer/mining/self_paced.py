@@ -36,7 +36,7 @@ class SelfPaced(RunningScoreMiner):
     def sampler(self, plan: Plan, epoch: Epoch) -> Plan:
         """The easiest rows, in the plan's order."""
         easiest = self.rows(self.frozen[dominant(plan)], epoch.number, epoch.total)
-        return plan.rows(easiest, epoch.batch_size)
+        return plan.select(easiest, epoch.batch_size)
 
     def rows(self, losses: Tensor, epoch: int, epochs: int) -> Tensor:
         """Positions [n], ascending, of the easiest of the losses [R] for an epoch of `epochs`."""

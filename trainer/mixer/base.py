@@ -36,7 +36,7 @@ class Drawing:
         """The drawing on a device."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def rows(self, at: Tensor | slice) -> "Drawing":
+    def select(self, at: Tensor | slice) -> "Drawing":
         """The rows `at` of the drawing, positions [b] or a slice."""
         return self.map(lambda tensor: tensor[at])
 
@@ -119,7 +119,7 @@ class Mixer(ABC):
         if not drawing.partners:
             return batch
         drawing = drawing.to(batch.images.device)
-        return self.mix([batch, *map(batch.rows, drawing.partners)], drawing)
+        return self.mix([batch, *map(batch.select, drawing.partners)], drawing)
 
 
 class UnboundEnd(Until):

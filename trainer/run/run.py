@@ -84,7 +84,7 @@ class Run(Components):
         """The job that the config names."""
         return self.make("job", Job)
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Build every component that needs no data, to refuse bad settings before it is read."""
         job = self.job
         for name in NEED_NO_DATA:
@@ -138,7 +138,7 @@ class Run(Components):
 
     def poll(self) -> None:
         """Raise Interrupted where a signal has asked the run to stop."""
-        self.signals.check()
+        self.signals.raise_if_stopped()
 
     def do(self) -> dict[str, Any]:
         """Run the job and return its result; close the log, if it opened one."""

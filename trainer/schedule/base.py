@@ -35,7 +35,7 @@ class Schedule(ABC):
     def bind(self, clock: Clock) -> None:
         """Convert lengths to steps. Called again when a warmup of unknown length ends."""
 
-    def check(self, clock: Clock) -> None:
+    def check_clock(self, clock: Clock) -> None:
         """Raise ValueError for a length that exceeds the run. Called once, after `bind`."""
 
     @abstractmethod
@@ -70,7 +70,7 @@ class Decay(Schedule):
         """Convert S to steps."""
         self.length = clock.steps(self.decay_steps)
 
-    def check(self, clock: Clock) -> None:
+    def check_clock(self, clock: Clock) -> None:
         """Raise ValueError if S exceeds the run."""
         clock.require(f"schedule.decay_steps={self.decay_steps}", self.length)
 
@@ -87,7 +87,7 @@ class TimeConstant(Decay):
         super().__init__(decay_steps)
         self.staircase = staircase
 
-    def check(self, clock: Clock) -> None:
+    def check_clock(self, clock: Clock) -> None:
         """Accept any S: the decay has no end to reach."""
 
     def exponent(self, t: float) -> float:

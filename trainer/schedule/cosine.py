@@ -25,7 +25,7 @@ class Cosine(Schedule):
         """Convert T_max to steps."""
         self.length = clock.steps(self.period)
 
-    def check(self, clock: Clock) -> None:
+    def check_clock(self, clock: Clock) -> None:
         """Raise ValueError if T_max exceeds the run."""
         clock.require(f"schedule.T_max={self.period}", self.length)
 

@@ -25,7 +25,7 @@ class Multistep(Schedule):
         """Convert the milestones to steps."""
         self.marks = [clock.steps(milestone) for milestone in self.milestones]
 
-    def check(self, clock: Clock) -> None:
+    def check_clock(self, clock: Clock) -> None:
         """Raise ValueError for a milestone that is not before the end of the run."""
         for milestone, mark in zip(self.milestones, self.marks, strict=True):
             clock.require(f"schedule.milestones={milestone}", mark, inside=True)

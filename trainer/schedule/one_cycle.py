@@ -57,7 +57,7 @@ class OneCycle(Schedule):
         top, last = self.pct_start * self.length - 1, self.length - 1
         self.ends = [top, 2 * top, last] if self.three_phase else [top, last]
 
-    def check(self, clock: Clock) -> None:
+    def check_clock(self, clock: Clock) -> None:
         """Raise ValueError if the cycle exceeds the run."""
         clock.require(f"schedule.total_steps={self.total_steps}", self.length)
 

@@ -37,7 +37,7 @@ class Piecewise(Schedule):
         """Convert the boundaries to steps."""
         self.marks = [clock.steps(boundary) for boundary in self.boundaries]
 
-    def check(self, clock: Clock) -> None:
+    def check_clock(self, clock: Clock) -> None:
         """Raise ValueError unless the boundaries ascend and come before the end of the run."""
         for boundary, mark in zip(self.boundaries, self.marks, strict=True):
             clock.require(f"schedule.boundaries={boundary}", mark, inside=True)

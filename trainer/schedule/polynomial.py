@@ -31,10 +31,10 @@ class Polynomial(Decay):
         self.power = power
         self.cycle = cycle
 
-    def check(self, clock: Clock) -> None:
+    def check_clock(self, clock: Clock) -> None:
         """Raise ValueError if a decay without cycles exceeds the run."""
         if not self.cycle:
-            super().check(clock)
+            super().check_clock(clock)
 
     def lr(self, t: float, base: float) -> float:
         """The learning rate at step t."""

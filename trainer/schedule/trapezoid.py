@@ -35,7 +35,7 @@ class Trapezoid(Schedule):
         self.rising = clock.steps(self.warmup_steps)
         self.falling = clock.steps(self.decay_steps)
 
-    def check(self, clock: Clock) -> None:
+    def check_clock(self, clock: Clock) -> None:
         """Raise ValueError unless the parts fit into the run, alone and together."""
         rising = f"schedule.warmup_steps={self.warmup_steps}"
         falling = f"schedule.decay_steps={self.decay_steps}"

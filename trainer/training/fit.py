@@ -167,14 +167,14 @@ class Fit:
         due = self.checkpointer.every.after_step(p.step) and not last
         if due or self.signals.agreed_signal() is not None:
             self.save()
-            self.signals.check()
+            self.signals.raise_if_stopped()
 
     def poll(self) -> None:
         """Save and stop if a signal has arrived; called during read-only passes."""
         if self.signals.agreed_signal() is not None:
             if self.checkpointer.saved_step != self.progress.step:
                 self.save()
-            self.signals.check()
+            self.signals.raise_if_stopped()
 
     def log_train(self, epoch_metrics: dict[str, float]) -> None:
         """Log one train event: metrics since the last one, learning rates, images per second."""

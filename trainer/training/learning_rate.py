@@ -26,8 +26,8 @@ class LearningRate:
         self.base = base
         self.clock = clock
         warmup.bind(clock)
-        warmup.check(clock)
-        schedule.check(self.bind())
+        warmup.check_clock(clock)
+        schedule.check_clock(self.bind())
 
     def bind(self) -> Clock:
         """Bind the schedule to the steps after the warmup, or while W is unknown, to all."""

@@ -40,11 +40,15 @@ class Planner:
         if number >= self.miner.warmup_epochs:
             self.miner.refresh(self.epoch(number), scan)
 
-    def plan(self, number: int) -> Plan:
-        """Return the plan of an epoch; if the miner selects nothing, warn and train on all rows."""
+    def whole(self, number: int) -> Plan:
+        """Return the sampler's plan of an epoch, from which the miner is yet to select."""
         rng = generator(self.seed, Purpose.PLAN, number)
         ids, shares = self.sampler.rows(self.split, rng)
-        whole = Plan.of(ids, self.batch_size, shares)
+        return Plan.of(ids, self.batch_size, shares)
+
+    def plan(self, number: int) -> Plan:
+        """Return the plan of an epoch; if the miner selects nothing, warn and train on all rows."""
+        whole = self.whole(number)
         if number < self.miner.warmup_epochs:
             return whole
         plan = self.miner.sampler(whole, self.epoch(number))

@@ -18,7 +18,7 @@ class Warmup(ABC):
     def bind(self, clock: Clock) -> None:
         """Convert lengths to steps."""
 
-    def check(self, clock: Clock) -> None:
+    def check_clock(self, clock: Clock) -> None:
         """Raise ValueError for a warmup as long as the run. Called once, after `bind`."""
 
     @abstractmethod

@@ -42,7 +42,7 @@ class Constant(Warmup):
         self.length = math.inf if self.steps is None else clock.steps(self.steps)
         self.due = Every(self.every, clock, "warmup.every")
 
-    def check(self, clock: Clock) -> None:
+    def check_clock(self, clock: Clock) -> None:
         """Raise ValueError for a known length that leaves nothing of the run."""
         if self.steps is not None:
             clock.require(f"warmup.steps={self.steps}", self.length, inside=True)

@@ -20,7 +20,7 @@ class Gradual(Warmup):
         """Convert the length to steps."""
         self.length = clock.steps(self.steps)
 
-    def check(self, clock: Clock) -> None:
+    def check_clock(self, clock: Clock) -> None:
         """Raise ValueError if it leaves nothing of the run."""
         clock.require(f"warmup.steps={self.steps}", self.length, inside=True)
 

@@ -98,7 +98,7 @@ def test_a_run_does_not_begin(tmp_path: Path, part: str, wrong: int) -> None:
     run.config["dataset"] = {"_target_": f"{__name__}.Labelled", "wrong": float(wrong),
                              "part": part, "label_noise": 0.5}  # fmt: skip
     with pytest.raises(DataError, match=rf"7 \({wrong}\), 11 \({wrong}\)"):
-        run.check()
+        run.validate()
     assert not (tmp_path / "run").exists()
 
 
@@ -106,14 +106,14 @@ def test_float_labels_are_numbers_and_no_classes(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     run.config["dataset"] = {"_target_": f"{__name__}.Labelled", "label_type": "float32"}
     with pytest.raises(ConfigError, match="does not support vector labels; take task=reg"):
-        run.check()
+        run.validate()
 
 
 def test_small_integers_are_classes_too(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     run.config["dataset"] = {"_target_": f"{__name__}.Labelled", "label_type": "int32",
                              "wrong": 2.0}  # fmt: skip
-    run.check()
+    run.validate()
     assert run.data.target == "class"
 
 

@@ -307,7 +307,7 @@ def test_a_signal_stops_it_and_all_state_is_restored(tmp_path, fits):
         def agreed_signal(self) -> None:
             return None
 
-        def check(self) -> None:
+        def raise_if_stopped(self) -> None:
             self.polls += 1
             if self.polls == 3:
                 raise Interrupted(signal.SIGTERM)

@@ -22,7 +22,7 @@ def check_labels(split: Split, classes: int) -> None:
         wrong = (labels < 0) | (labels >= classes)
         reject(split, wrong, f"is not a class from 0 to {classes - 1}")
     elif split.labels.is_floating_point():
-        finite = [rows(split.labels[ids]).isfinite().all(1) for ids in chunks(split.ids)]
+        finite = [by_example(split.labels[ids]).isfinite().all(1) for ids in chunks(split.ids)]
         reject(split, ~torch.cat(finite), "is not finite")
 
 
@@ -33,13 +33,13 @@ def check_masks(split: Split, classes: int, ignored: int | None) -> None:
         masks = split.labels[ids]
         if ignored is not None:
             masks = masks.masked_fill(masks == ignored, 0)
-        highest.append(rows(masks).amax(1))
+        highest.append(by_example(masks).amax(1))
     wrong = torch.cat(highest) >= classes
     fault = f"has a value above {classes - 1} that is not task.ignore_index={ignored}"
     reject(split, wrong, fault)
 
 
-def rows(labels: Tensor) -> Tensor:
+def by_example(labels: Tensor) -> Tensor:
     """Flatten labels [n, ...] to [n, elements]."""
     return labels.reshape(len(labels), labels[:1].numel() or 1)
 

@@ -45,7 +45,7 @@ def group_runs(
     A repeated seed gives the same numbers and would shrink the deviation: only the first counts.
     """
     ignored = {"seed", *NOT_CHOSEN, *ignore}
-    settings = generalise_seed([dict(flatten(run.config, ignored)) for run in runs], runs)
+    settings = generalise_seed([dict(dotted(run.config, ignored)) for run in runs], runs)
     varied = varied_settings(settings)
     by_identity: dict[tuple[str | None, ...], dict[int, FinishedRun]] = {}
     first: dict[tuple[str | None, ...], Settings] = {}
@@ -116,14 +116,14 @@ def component_of(key: str, keys: Mapping[str, None]) -> str | None:
     return next((prefix for prefix in prefixes if prefix in keys), None)
 
 
-def flatten(config: Mapping[str, Any], ignored: set[str]) -> Iterator[tuple[str, str]]:
+def dotted(config: Mapping[str, Any], ignored: set[str]) -> Iterator[tuple[str, str]]:
     """Settings by dotted name as text; a component by its option, several by a list of names."""
     for name, value in config.items():
         if str(name) not in ignored:
-            yield from flatten_node(str(name), value, ignored)
+            yield from walk(str(name), value, ignored)
 
 
-def flatten_node(name: str, value: Any, ignored: set[str]) -> Iterator[tuple[str, str]]:
+def walk(name: str, value: Any, ignored: set[str]) -> Iterator[tuple[str, str]]:
     """One setting and those inside it; null is treated as absent."""
     if not isinstance(value, Mapping):
         if value is not None:
@@ -135,7 +135,7 @@ def flatten_node(name: str, value: Any, ignored: set[str]) -> Iterator[tuple[str
         yield name, as_typed(list(value))
     for key, inner in value.items():
         if key != "_target_" and f"{name}.{key}" not in ignored:
-            yield from flatten_node(f"{name}.{key}", inner, ignored)
+            yield from walk(f"{name}.{key}", inner, ignored)
 
 
 def as_typed(value: Any) -> str:

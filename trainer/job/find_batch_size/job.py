@@ -15,7 +15,7 @@ from PIL import Image
 from trainer.core.errors import OutOfMemoryError
 from trainer.core.plan import Plan
 from trainer.core.ranges import within
-from trainer.core.seed import Purpose, StepId, generator
+from trainer.core.seed import StepId
 from trainer.job.base import Job
 from trainer.job.find_batch_size.sizes import (
     KNEE,
@@ -94,8 +94,7 @@ class FindBatchSize(Job):
         """Measure sizes. Returns them in ascending order, and what limits the largest."""
         for group in fit.optimizer.param_groups:
             group["lr"] = 0.0  # costs the same, and keeps the weights for the next size
-        rows = fit.planner.sampler.rows(fit.data.train, generator(fit.seed, Purpose.PLAN, 0))
-        epoch = len(rows[0])
+        epoch = len(fit.planner.whole(0))
         largest = min(epoch, self.largest or epoch)
         memory.reset_peak(device)
         before, budget = memory.peak(device), self.budget(device)
@@ -161,7 +160,7 @@ class FindBatchSize(Job):
         seconds: list[float] = []
         since = time.perf_counter()
         for i, batch in enumerate(fit.train_feed.batches(plan)):
-            fit.signals.check()
+            fit.signals.raise_if_stopped()
             fit.step(batch, StepId(fit.seed, epoch, i), bounds[i])
             wait(device)
             now = time.perf_counter()
@@ -192,7 +191,7 @@ def repeated(plan: Plan, steps: int) -> Plan:
     width = int(widths.max())
     full = (widths == width).nonzero()[:, 0]
     first = plan.bounds[full[torch.arange(steps) % len(full)]]
-    return plan.rows((first[:, None] + torch.arange(width)).flatten(), width)
+    return plan.select((first[:, None] + torch.arange(width)).flatten(), width)
 
 
 def wait(device: torch.device) -> None:

@@ -54,7 +54,7 @@ class Curve:
             return None
         return int(np.gradient(self.smoothed)[: lowest + 1].argmin())
 
-    def rows(self) -> list[list[str]]:
+    def shown(self) -> list[list[str]]:
         """Format up to 12 evenly spaced steps, including the last, for the console table."""
         steps = np.linspace(0, len(self.lrs) - 1, min(SHOWN, len(self.lrs))).round().astype(int)
         return [

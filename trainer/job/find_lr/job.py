@@ -92,7 +92,7 @@ class FindLr(Job):
         console.start(ramp.steps, 0)
         try:
             for batch, step_id, first_row in batches(fit, ramp.steps):
-                fit.signals.check()
+                fit.signals.raise_if_stopped()
                 lr = rate.apply(fit.optimizer, step_id.step)
                 fit.step(batch, step_id, first_row)
                 fit.guard.read_flag()
@@ -112,7 +112,7 @@ class FindLr(Job):
     def conclude(self, console: Console, split: str, ended: str) -> dict[str, Any]:
         """Print and return the curve and the suggested rate."""
         curve, say = self.curve, console.say
-        say(table(f"learning rate and loss on {split}", ["lr", "loss", "smoothed"], curve.rows()))
+        say(table(f"learning rate and loss on {split}", ["lr", "loss", "smoothed"], curve.shown()))
         say(f"ended at      lr {curve.lrs[-1]:.2g}: {ended}" if curve.lrs else f"ended: {ended}")
         lowest, steepest = curve.lowest(), curve.steepest()
         suggestion = None if lowest is None else rounded(curve.lrs[lowest] / MARGIN)

@@ -41,7 +41,7 @@ def write_inputs(folder: Path, inputs: Inputs, plan: Plan) -> None:
     """Write the first batch as `inputs.png` and `inputs.csv`."""
     batch = first_batch(inputs, plan)
     target = inputs.data.target
-    batch = batch.rows(slice(NUMBER // 2 if target in ("mask", "image") else NUMBER))
+    batch = batch.select(slice(NUMBER // 2 if target in ("mask", "image") else NUMBER))
     names = inputs.data.classes
     images = bytes_of(batch.images)
     captions = captions_of(batch, names)

@@ -56,7 +56,7 @@ def measure(
             passes = cost.forward + BACKWARD * cost.backward
         fit.step(batch, StepId(fit.seed, 0, i), bounds[i])
         rows += len(batch)
-        fit.signals.check()
+        fit.signals.raise_if_stopped()
     fit.step.norm.item()
     seconds = time.perf_counter() - since
     passes = cost.forward + BACKWARD * cost.backward - passes
@@ -77,7 +77,7 @@ def validation_seconds(fit: Fit) -> float:
     """Time an evaluation of the validation split."""
     since = time.perf_counter()
     if len(fit.data.val):
-        fit.evaluator(fit.val_feed, fit.data.val, poll=fit.signals.check)
+        fit.evaluator(fit.val_feed, fit.data.val, poll=fit.signals.raise_if_stopped)
     return time.perf_counter() - since
 
 

@@ -89,7 +89,7 @@ class Tune(Job):
         self.check_settings(trials, folder.path)
         study = self.open(folder.path, seed, epochs, trials.line)
         while (trial := self.next(study, seed)) is not None:
-            signals.check()
+            signals.raise_if_stopped()
             self.attempt(study, trial, trials, folder.path)
             write_trials(folder.path / "trials.csv", list(self.space), study.trials)
             console.say(self.line_of(study.trials[trial.number]))

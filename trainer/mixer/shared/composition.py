@@ -67,7 +67,7 @@ def take_turns(size: int, drawn: list[tuple[Mixer, Drawing]]) -> Drawing:
     at: list[Tensor] = [torch.arange(size)]
     turns: list[tuple[Mixer, list[Drawing]]] = []
     for mixer, drawing in reversed(drawn):
-        drawings = [drawing.rows(rows) for rows in at]
+        drawings = [drawing.select(rows) for rows in at]
         turns.insert(0, (mixer, drawings))
         at = [to for rows, each in zip(at, drawings, strict=True) for to in (rows, *each.partners)]
     return Drawing(at[1:], turns=turns)
