@@ -21,6 +21,7 @@ from trainer.run.assemble import assemble
 from trainer.run.run import Run
 from trainer.storage import checkpoint
 from trainer.storage.run_folder import RunFolder
+from trainer.training.checkpointer import MODEL
 from trainer.training.fit import Fit
 from trainer.training.reporter import Reporter
 
@@ -119,7 +120,7 @@ def fitted(folder: Path, *overrides: str, stop_after: int | None = None) -> Fit:
     )
     fit = assemble(run, run.folder, Reporter(log, run.console, run.data, 2), run.signals)
     if held is not None:
-        fit.load(held.model, held.state)
+        fit.load({MODEL: held.model, **held.state})
     try:
         fit()
     finally:

@@ -10,9 +10,11 @@ from trainer.cli.folders import remove_if_empty
 from trainer.cli.trials import TrialRunner
 from trainer.config.import_path import retarget
 from trainer.core.errors import ConfigError
+from trainer.dataset import Data
 from trainer.distributed.parts import NoFolder
-from trainer.distributed.world import join, leave
+from trainer.distributed.world import ALONE, World, join, leave
 from trainer.report.console import Console
+from trainer.run.groups import Stopper
 from trainer.run.memory import keep_freed_memory
 from trainer.run.run import Run
 from trainer.storage.run_folder import RunFolder
@@ -55,7 +57,10 @@ def make_run(
     console: Console,
     overrides: list[str],
     sources: list[str],
-    **options: Any,
+    *,
+    world: World = ALONE,
+    stopper: Stopper = lambda own: own,
+    opened: dict[str, Data] | None = None,
 ) -> Run:
     """A run with the services that a job may ask for: see `trainer.run.job`.
 
@@ -70,8 +75,10 @@ def make_run(
         overrides=overrides,
         sources=sources,
         restorer=restorer,
+        world=world,
+        stopper=stopper,
+        opened=opened,
         services=services,
-        **options,
     )
     named = run.saved, run.several_saved
     services["predict"] = partial(predict, run, folder.path, named, run.split)

@@ -69,10 +69,16 @@ class ExampleRandom:
     """
 
     def __init__(
-        self, seed: int, epoch: int, positions: Tensor, device: torch.device | None = None
+        self,
+        seed: int,
+        epoch: int,
+        positions: Tensor,
+        device: torch.device | None = None,
+        *,
+        base: int | None = None,
     ) -> None:
-        self.base = signed(derive(seed, Purpose.AUGMENT, epoch))
-        self.positions = positions
+        self.base = signed(derive(seed, Purpose.AUGMENT, epoch) if base is None else base)
+        self.seed, self.epoch, self.positions = seed, epoch, positions
         self.device = device or positions.device
         self.calls = 0
 
@@ -88,9 +94,8 @@ class ExampleRandom:
         If the positions are on the CPU too, its numbers are known without waiting for a GPU.
         """
         self.calls += 1
-        host = ExampleRandom(0, 0, self.positions.cpu())
-        host.base = signed(derive(self.base, self.calls))
-        return host
+        base = derive(self.base, self.calls)
+        return ExampleRandom(self.seed, self.epoch, self.positions.cpu(), base=base)
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Return [B] float32, uniform on [low, high).

@@ -10,6 +10,7 @@ class EarlyStopping(ABC):
     """Decides after each epoch, from its metrics, whether the run stops."""
 
     needs_val = True  # whether it reads validation metrics
+    monitor: str | None = None  # the metric that it reads
     best_by: tuple[str, Mode] | None = None  # picks the best weights; None: checkpoint.monitor
 
     @abstractmethod

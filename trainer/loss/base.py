@@ -16,7 +16,11 @@ class Loss(nn.Module, ABC):
     batchwise = False  # whether reweigh() needs survey() of the whole effective batch first
     whole_batch = False  # whether a value depends on the whole batch: no miner, no mixer
     pixelwise = True  # whether a mask has one value per pixel rather than one per image
-    ignore_index: int | None = None  # label of the pixels to ignore, set by the task
+    ignore_index: int | None = None  # label of the pixels to ignore: see `ignore`
+
+    def ignore(self, label: int | None) -> None:
+        """Leave pixels with this label out of the loss, as the task's `ignore_index` asks."""
+        self.ignore_index = label
 
     @abstractmethod
     def score(self, outputs: Tensor, labels: Tensor) -> Tensor:

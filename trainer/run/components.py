@@ -79,7 +79,9 @@ class Components(Groups):
         """Whether a checkpoint's weights follow, so that the model needs none."""
         return self.follows_checkpoint
 
-    def of_saved(self, saved: dict[str, Any], *, asked: bool, **changes: Any) -> "Components":
+    def of_saved(
+        self, saved: dict[str, Any], *, asked: bool, statistics: Statistics | None = None
+    ) -> "Components":
         """The components of a finished run with the settings `saved`, on this run's device.
 
         Its weights are loaded later. With `asked`, this command line overrides the saved settings.
@@ -95,8 +97,8 @@ class Components(Groups):
             sources=self.sources,
             restorer=self.restorer,
             opened=self.opened,
+            statistics=statistics,
             from_checkpoint=True,
-            **changes,
         )
 
     @property
@@ -222,7 +224,7 @@ class Components(Groups):
     @cached_property
     def ready_loss(self) -> Loss:
         """The loss on the device, prepared with the data."""
-        self.loss.ignore_index = self.task.ignore_index
+        self.loss.ignore(self.task.ignore_index)
         self.loss.prepare(self.data.class_counts())
         return self.loss.to(self.device)
 

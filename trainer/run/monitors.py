@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,19 +13,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from trainer.dataset import Data
+    from trainer.early_stopping import EarlyStopping
+    from trainer.schedule import Schedule
     from trainer.task import Task
 
 FEW = 2  # examples that are evaluated to discover the metrics
 
 
-def monitored(checkpoint: str, components: Mapping[str, Any], data: Data) -> dict[str, str]:
-    """The monitors by config group: checkpoint's where there is a val split, and components'."""
-    asked = {"checkpoint": checkpoint} if len(data.val) else {}
-    for group, component in components.items():
-        monitor = getattr(component, "monitor", None)
-        if isinstance(monitor, str):
-            asked[group] = monitor
-    return asked
+def monitored(
+    checkpoint: str, stopping: EarlyStopping, schedule: Schedule, data: Data
+) -> dict[str, str]:
+    """The monitors by config group; the checkpoint's only where there is a val split."""
+    monitors = {
+        "checkpoint": checkpoint if len(data.val) else None,
+        "early_stopping": stopping.monitor,
+        "schedule": schedule.monitor,
+    }
+    return {group: monitor for group, monitor in monitors.items() if monitor is not None}
 
 
 def check_monitors(asked: Mapping[str, str], task: Task, data: Data) -> None:

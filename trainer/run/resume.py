@@ -9,6 +9,7 @@ from trainer.config.renamed import with_current_names
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.storage import checkpoint
 from trainer.storage.saved_run import check_code
+from trainer.training.checkpointer import MODEL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +79,7 @@ def compare_configs(before: dict[str, Any], config: dict[str, Any], console: Con
 def restore(fit: Fit, found: Checkpoint) -> None:
     """Load a checkpoint. Raises CheckpointError where it does not fit the run."""
     try:
-        fit.load(found.model, found.state)
+        fit.load({**found.state, MODEL: found.model})
     except UNFIT as error:
         reason = (str(error).splitlines() or [""])[0]
         raise CheckpointError(

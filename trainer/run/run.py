@@ -5,7 +5,7 @@ import json
 import platform
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -14,18 +14,23 @@ import yaml
 from torch import nn
 
 import trainer
+from trainer.augmentation import Augmentation
 from trainer.config.build import check_signature
 from trainer.core.duration import Clock
 from trainer.core.errors import ConfigError, Interrupted, OutOfMemoryError, TrainerError, complain
 from trainer.core.option import option_of
 from trainer.core.signals import Signals
+from trainer.dataset import Data
 from trainer.distributed.parts import NoLog, SharedSignals
-from trainer.distributed.world import leave
+from trainer.distributed.world import ALONE, World, leave
 from trainer.mining import Miner
+from trainer.mixer import Mixer
+from trainer.report.console import Console
 from trainer.report.log import Log
 from trainer.run import memory
 from trainer.run.assemble import StepAssembly, assemble, assemble_step
-from trainer.run.components import Components
+from trainer.run.components import Components, Restorer
+from trainer.run.groups import Stopper
 from trainer.run.inputs import Inputs
 from trainer.run.job import Job, values_for
 from trainer.run.monitors import check_monitors, monitored
@@ -66,11 +71,26 @@ class Run(Components):
         self,
         config: dict[str, Any],
         folder: RunFolder,
-        *arguments: Any,
-        services: Mapping[str, Callable[..., Any]] | None = None,
-        **options: Any,
+        console: Console,
+        *,
+        overrides: Sequence[str] = (),
+        sources: Sequence[str] = (),
+        world: World = ALONE,
+        restorer: Restorer,
+        stopper: Stopper = lambda own: own,
+        opened: dict[str, Data] | None = None,
+        services: Mapping[str, Callable[..., object]] | None = None,
     ) -> None:
-        super().__init__(config, *arguments, **options)
+        super().__init__(
+            config,
+            console,
+            overrides=overrides,
+            sources=sources,
+            world=world,
+            restorer=restorer,
+            stopper=stopper,
+            opened=opened,
+        )
         self.folder = folder
         self.services = {} if services is None else services
         if self.world.alone:
@@ -98,9 +118,9 @@ class Run(Components):
                 f"job={option_of(job)} runs in one process; start it without torchrun"
             )
         if job.needs_data:  # read now, so that a missing data set leaves no folder
-            monitors = {group: getattr(self, group) for group in ("early_stopping", "schedule")}
-            wanted = monitored(self.config["checkpoint"]["monitor"], monitors, self.data)
-            check_monitors(wanted, self.task, self.data)
+            chosen_by = self.config["checkpoint"]["monitor"]
+            monitors = monitored(chosen_by, self.early_stopping, self.schedule, self.data)
+            check_monitors(monitors, self.task, self.data)
 
     def check_optimizer(self) -> None:
         """Try one step: some of torch's optimizers need a closure, or sparse gradients."""
@@ -242,9 +262,25 @@ class Run(Components):
         parts = self.folder, self.reporter, self.signals
         return assemble(self, *parts, miner=miner, tolerant=tolerant)
 
-    def assemble_step(self, clock: Clock, **options: Any) -> StepAssembly:
+    def assemble_step(
+        self,
+        clock: Clock,
+        *,
+        miner: Miner | None = None,
+        mixer: Mixer | None = None,
+        augmentation: list[Augmentation] | None = None,
+        tolerant: bool = False,
+    ) -> StepAssembly:
         """A train step over the same model: see `trainer.run.assemble`."""
-        return assemble_step(self, self.folder, clock, **options)
+        return assemble_step(
+            self,
+            self.folder,
+            clock,
+            miner=miner,
+            mixer=mixer,
+            augmentation=augmentation,
+            tolerant=tolerant,
+        )
 
     def inputs(self) -> Inputs:
         """The components that make batches. Opens the data set."""

@@ -24,6 +24,7 @@ class Schedule(ABC):
     """
 
     needs_val = False  # whether it reads validation metrics
+    monitor: str | None = None  # the metric that it reads
 
     def __call__(self, t: float, base: float) -> float:
         """The learning rate at step t; `base` is the optimizer's own."""

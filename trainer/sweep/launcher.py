@@ -41,9 +41,13 @@ class Subprocess(Launcher):
         self.n_jobs = n_jobs
         self.retries = retries
         self.warm = warm
-        self.numbers: list[int] = []  # of the jobs in the whole sweep, as the sweeper counts them
-        self.refused: list[Job] = []  # by the sweeper
+        self.numbers: list[int] = []
+        self.refused: list[Job] = []
         self.manifest: Manifest | None = None
+
+    def announce(self, numbers: list[int], refused: list[Job]) -> None:
+        """Take the sweeper's numbers of the jobs that can run, and the jobs that it refused."""
+        self.numbers, self.refused = numbers, refused
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig

@@ -49,7 +49,7 @@ class Sweeper(BasicSweeper):
         every = [job for batch in batches for job in batch]
         self.numbers = [number for number, job in enumerate(every) if self.can_compose(number, job)]
         if isinstance(self.launcher, Subprocess):
-            self.launcher.numbers, self.launcher.refused = self.numbers, self.refused
+            self.launcher.announce(self.numbers, self.refused)
         legal = [every[number] for number in self.numbers]
         chunks = self.split_overrides_to_chunks(legal, max_batch_size) if legal else ()
         return [list(batch) for batch in chunks]

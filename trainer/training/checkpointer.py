@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from trainer.core.duration import Every
 from trainer.core.metric import Mode, better, direction
 from trainer.storage import checkpoint
 from trainer.storage.run_folder import RunFolder
+
+MODEL = "model"  # the part of the state that has a file of its own
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Checkpointer:
     mode: Mode | None = None  # None: inferred from the metric's name
     best: float | None = None
     best_step: int | None = None
-    saved_step: int | None = None  # of the last checkpoint; None once training has moved on
+    saved: bool = False  # whether the state in memory is that of a checkpoint
 
     def improved(self, metrics: dict[str, float], step: int) -> bool:
         """Return whether the monitored metric is the best so far, and if so record it.
@@ -40,13 +40,18 @@ class Checkpointer:
         self.best, self.best_step = metrics[self.monitor], step
         return True
 
-    def save(self, step: int, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
+    def mark(self, *, saved: bool) -> None:
+        """Record whether the state in memory is that of a checkpoint, and so need not be saved."""
+        self.saved = saved
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
         """Write a checkpoint, then delete the oldest beyond `keep`; the best one always stays."""
         if self.writes:
-            checkpoint.save(self.folder.checkpoints, step, weights, state, self.config)
+            weights, rest = state[MODEL], {k: v for k, v in state.items() if k != MODEL}
+            checkpoint.save(self.folder.checkpoints, step, weights, rest, self.config)
             protected = set() if self.best_step is None else {self.best_step}
             checkpoint.prune(self.folder.checkpoints, self.keep, protected)
-        self.saved_step = step
+        self.saved = True
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best metric and the step that reached it."""

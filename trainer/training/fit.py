@@ -18,7 +18,7 @@ from trainer.history.store import DifficultyStore
 from trainer.loader import Feed
 from trainer.loss import Loss
 from trainer.mining import Miner
-from trainer.training.checkpointer import Checkpointer
+from trainer.training.checkpointer import MODEL, Checkpointer
 from trainer.training.evaluate import Evaluation, Evaluator
 from trainer.training.finetune import Freeze
 from trainer.training.learning_rate import LearningRate
@@ -30,7 +30,7 @@ from trainer.training.planner import Planner
 from trainer.training.progress import Progress, Stopwatch
 from trainer.training.reporter import Reporter
 from trainer.training.step import Step
-from trainer.training.weight_average import Average, cumulative_statistics
+from trainer.training.weight_average import Average, StoredWeights, cumulative_statistics
 
 
 class Stateful(Protocol):
@@ -88,7 +88,7 @@ class Fit:
             p = self.progress
             plan, begin = self.planner.plan(p.epoch), p.step - p.position
             raise located(error, plan, begin, p.epoch) from error
-        if self.checkpointer.saved_step != self.progress.step:
+        if not self.checkpointer.saved:
             self.save()
 
     def finished(self) -> bool:
@@ -160,7 +160,7 @@ class Fit:
     def after_step(self, *, last: bool) -> None:
         """Log, save and stop when due; after an epoch's `last` step `end_epoch` logs and saves."""
         p = self.progress
-        self.checkpointer.saved_step = None
+        self.checkpointer.mark(saved=False)
         self.reporter.console.advance(p.step)
         if self.log_every.after_step(p.step) and not last:
             self.log_train({})
@@ -172,7 +172,7 @@ class Fit:
     def poll(self) -> None:
         """Save and stop if a signal has arrived; called during read-only passes."""
         if self.signals.agreed_signal() is not None:
-            if self.checkpointer.saved_step != self.progress.step:
+            if not self.checkpointer.saved:
                 self.save()
             self.signals.raise_if_stopped()
 
@@ -215,7 +215,7 @@ class Fit:
         p.stopped = self.early_stopping.update(metrics)
         p.epoch += 1
         p.position = 0
-        self.checkpointer.saved_step = None
+        self.checkpointer.mark(saved=False)
         improved = val is not None and self.checkpointer.improved(metrics, p.step)
         every = self.checkpointer.every
         if improved or every.after_epoch(p.epoch) or every.after_step(p.step):
@@ -252,12 +252,13 @@ class Fit:
         """Write a checkpoint of the current state."""
         self.progress.seconds += self.watch.lap()
         self.meter.flush()
-        self.checkpointer.save(self.progress.step, self.average.weights(), self.state())
+        self.checkpointer.save(self.progress.step, self.state())
         self.watch.start()
 
     def stateful(self) -> dict[str, Stateful]:
-        """Return the parts that a checkpoint stores beside the model, in loading order."""
+        """Return the parts that a checkpoint stores, in loading order."""
         return {  # keys of the file format: older checkpoints have them
+            MODEL: StoredWeights(self.average),
             "average": self.average,
             "optimizer": self.optimizer,
             "scaler": self.guard.scaler,
@@ -273,23 +274,20 @@ class Fit:
         }
 
     def state(self) -> dict[str, Any]:
-        """Return the state of every part except the model."""
+        """Return the state of every part."""
         return {name: part.state_dict() for name, part in self.stateful().items()}
 
-    def load(
-        self, weights: dict[str, Tensor], state: dict[str, Any], *, keep_settings: bool = True
-    ) -> None:
-        """Restore the model's weights and the state of every part from a checkpoint.
+    def load(self, state: dict[str, Any], *, keep_settings: bool = True) -> None:
+        """Restore the state of every part, as returned by `state`.
 
         With `keep_settings` the optimizer keeps the settings that it was built with.
         """
-        self.model.load_state_dict(weights)
         parts = self.stateful()
         if keep_settings:
             parts["optimizer"] = KeepsSettings(self.optimizer)
         for name, part in parts.items():
             part.load_state_dict(state[name])
-        self.checkpointer.saved_step = self.progress.step
+        self.checkpointer.mark(saved=True)
 
 
 def by_split(split: str, metrics: dict[str, float]) -> dict[str, float]:

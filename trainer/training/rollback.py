@@ -20,15 +20,14 @@ def rolled_back(fit: Fit) -> Iterator[None]:
 
     No checkpoint is written meanwhile. The copy stays in host memory, not on the device.
     """
-    fit.checkpointer.saved_step = fit.progress.step  # a signal during a scan then saves nothing
-    before = packed((fit.average.weights(), fit.state()))
+    fit.checkpointer.mark(saved=True)  # a signal during a scan then saves nothing
+    before = packed(fit.state())
     try:
         yield
     finally:
         forget(fit)
         fit.freeze(math.inf)
-        weights, state = unpacked(before)
-        fit.load(weights, state, keep_settings=False)
+        fit.load(unpacked(before), keep_settings=False)
 
 
 def forget(fit: Fit) -> None:
