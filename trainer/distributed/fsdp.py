@@ -92,6 +92,10 @@ class ShardedGuard(NonFiniteGuard):
         for parameter in self.whole:
             parameter.grad = None
 
+    def full_parameters(self) -> list[Tensor]:
+        """Return the model's parameters, whose shapes are those of checkpoints."""
+        return self.whole
+
     def gradients(self) -> tuple[Tensor, list[Tensor]]:
         """Return the gradients' global 2-norm, a scalar, and this process's shards of them."""
         for whole, part in zip(self.whole, self.parts, strict=True):

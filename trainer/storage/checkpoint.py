@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from trainer.core.errors import CheckpointError, DiskError
+from trainer.storage.tensors import OwnTensors
 from trainer.storage.untrusted import check_archive, check_file, read_json
 
 FILES = ("model.safetensors", "state.pt", "config.json")
@@ -194,7 +195,7 @@ def load(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path} cannot be read: {error!r}") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path / 'state.pt'} does not contain a mapping")
-    return Checkpoint(path, model, state, config)
+    return Checkpoint(path, model, OwnTensors()(state, f"{path / 'state.pt'}: state"), config)
 
 
 def latest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:

@@ -24,7 +24,7 @@ from trainer.training.finetune import Freeze
 from trainer.training.learning_rate import LearningRate
 from trainer.training.meter import Meter
 from trainer.training.nonfinite import NonFiniteGuard, located
-from trainer.training.optimizer_state import KeepsSettings
+from trainer.training.optimizer_state import CheckedOptimizer
 from trainer.training.part import Part
 from trainer.training.planner import Planner
 from trainer.training.progress import Progress, Stopwatch
@@ -284,7 +284,7 @@ class Fit:
         """
         parts = self.stateful()
         if keep_settings:
-            parts["optimizer"] = KeepsSettings(self.optimizer)
+            parts["optimizer"] = CheckedOptimizer(self.optimizer, self.guard.full_parameters())
         for name, part in parts.items():
             part.load_state_dict(state[name])
         self.checkpointer.mark(saved=True)

@@ -126,6 +126,10 @@ class NonFiniteGuard:
         """Start fp16's loss scaling afresh after an interrupted step."""
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.scaler.is_enabled())
 
+    def full_parameters(self) -> list[Tensor]:
+        """Return all parameters of the optimizer, unsharded."""
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
     def parameters(self) -> list[nn.Parameter]:
         """Return the parameters that are not frozen."""
         groups = self.optimizer.param_groups

@@ -1,0 +1,80 @@
+"""Checks the state in a checkpoint, which is untrusted data, before a part of a run takes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def match(expected: Any, given: Any, name: str = "") -> Any:
+    """Return `given` if it has the layout of `expected`; otherwise raise ValueError naming where.
+
+    The same keys in a mapping, the same number of items in a list, the same shape and dtype in a
+    tensor, and the same type in any other value (an integer passes as a float). A tensor whose
+    strides differ is copied into those expected: an optimizer's kernel goes through memory.
+    """
+    if isinstance(expected, Tensor):
+        return match_tensor(expected, given, name)
+    if isinstance(expected, dict):
+        if not isinstance(given, dict) or set(given) != set(expected):
+            raise ValueError(f"{name or 'the state'} has {listed(given)}, not {listed(expected)}")
+        return {key: match(expected[key], given[key], dotted(name, key)) for key in expected}
+    if isinstance(expected, (list, tuple)):
+        if not isinstance(given, (list, tuple)) or len(given) != len(expected):
+            raise ValueError(f"{name} is not a list of {len(expected)}")
+        items = zip(expected, given, strict=True)
+        return type(expected)(match(a, b, f"{name}[{i}]") for i, (a, b) in enumerate(items))
+    return match_type(type(expected), given, name)
+
+
+def match_tensor(expected: Tensor, given: Any, name: str) -> Tensor:
+    """Return a tensor of the shape, dtype and strides of another. Raises ValueError."""
+    if not isinstance(given, Tensor):
+        raise ValueError(f"{name} is not a tensor: {type(given).__name__}")
+    if given.shape != expected.shape or given.dtype != expected.dtype:
+        raise ValueError(f"{name} is {described(given)}, not {described(expected)}")
+    if given.stride() == expected.stride() or expected.layout != torch.strided:
+        return given
+    return torch.empty_strided(expected.shape, expected.stride(), dtype=given.dtype).copy_(given)
+
+
+def match_type(kind: type, given: Any, name: str) -> Any:
+    """Return a value of a plain type; an integer passes as a float. Raises ValueError."""
+    fits = type(given) is kind or (kind is float and type(given) is int)
+    if not fits:
+        raise ValueError(f"{name} is {given!r:.80}, not of type {kind.__name__}")
+    return given
+
+
+def optional(kind: type, given: Any, name: str) -> Any:
+    """Return None or a value of a plain type. Raises ValueError."""
+    return None if given is None else match_type(kind, given, name)
+
+
+def row_ids(given: Any, number: int, name: str) -> Tensor:
+    """Return the ids [k] of dataset rows, int64 from 0 to `number` − 1. Raises ValueError."""
+    if not isinstance(given, Tensor) or given.dtype != torch.int64 or given.ndim != 1:
+        raise ValueError(f"{name} is not a list of ids")
+    if len(given) and not 0 <= int(given.min()) <= int(given.max()) < number:
+        raise ValueError(f"{name} has ids that are not from 0 to {number - 1}")
+    return given
+
+
+def described(value: Tensor) -> str:
+    """Describe dtype and shape: `float32 [3, 4]`."""
+    return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+
+
+def listed(value: Any) -> str:
+    """List the keys of a mapping, the first ten."""
+    if not isinstance(value, dict):
+        return f"{value!r:.80}"
+    keys = ", ".join(map(str, list(value)[:10]))
+    return f"{keys[:200]}{', ...' if len(value) > 10 else ''}" or "nothing"
+
+
+def dotted(name: str, key: object) -> str:
+    """Join the name of a mapping and a key in it."""
+    return f"{name}.{key}" if name else str(key)
