@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from trainer.core.metric import Mode, better, direction
 from trainer.core.ranges import within
+from trainer.core.state import match_type, optional
 from trainer.early_stopping.base import EarlyStopping
 
 
@@ -51,4 +52,5 @@ class Patience(EarlyStopping):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the best value and the number of epochs since."""
-        self.best, self.waited = state["best"], state["waited"]
+        self.best = optional(float, state["best"], "best")
+        self.waited = match_type(int, state["waited"], "waited")

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from trainer.core.errors import CheckpointError, DataError, DiskError
+from trainer.core.state import match
 from trainer.history.analysis import UNSEEN, History
 from trainer.storage.untrusted import check_file, read_json
 
@@ -111,14 +112,18 @@ class DifficultyStore:
         return {name: row.cpu() for name, row in self.rows.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the rows of an epoch. Raises DataError if the data set had another size."""
-        sizes = {len(row) for row in state.values()}
-        if sizes != {self.size}:
+        """Restore the rows of an epoch.
+
+        Raises DataError if the data set had another size, ValueError if they are no such rows.
+        """
+        sizes = {row.numel() for row in state.values()}
+        if len(sizes) == 1 and sizes != {self.size}:
             raise DataError(
                 f"the checkpoint has records of {max(sizes)} examples, the data set has {self.size}"
                 "; use the dataset settings of the run"
             )
-        self.rows = {name: row.to(self.device) for name, row in state.items()}
+        own = {name: self.blank(name) for name in self.dtypes}
+        self.rows = {name: row.to(self.device) for name, row in match(own, state).items()}
 
 
 def open(run: str | Path) -> History:  # noqa: A001  (read as history.open)

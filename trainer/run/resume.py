@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from trainer.storage.checkpoint import Checkpoint
     from trainer.training.fit import Fit
 
-UNFIT = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of a state
 MAY_DIFFER = (
     "compare",
     "epochs",
@@ -80,8 +79,5 @@ def restore(fit: Fit, found: Checkpoint) -> None:
     """Load a checkpoint. Raises CheckpointError where it does not fit the run."""
     try:
         fit.load({**found.state, MODEL: found.model})
-    except UNFIT as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise CheckpointError(
-            f"{found.path} does not fit this run: {type(error).__name__}: {reason}"
-        ) from error
+    except CheckpointError as error:
+        raise CheckpointError(f"{found.path} does not fit this run: {error}") from error

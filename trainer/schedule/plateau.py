@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from trainer.core.metric import direction
 from trainer.core.ranges import within
+from trainer.core.state import match_type, optional
 from trainer.schedule.base import Schedule
 
 Mode = Literal["auto", "min", "max"]
@@ -94,5 +95,6 @@ class Plateau(Schedule):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the best value and the counters."""
-        for name in STATE:
-            setattr(self, name, state[name])
+        self.best = optional(float, state["best"], "best")
+        for name in STATE[1:]:
+            setattr(self, name, match_type(int, state[name], name))

@@ -5,6 +5,7 @@ from typing import Any
 
 from trainer.core.duration import Every
 from trainer.core.metric import Mode, better, direction
+from trainer.core.state import optional
 from trainer.storage import checkpoint
 from trainer.storage.run_folder import RunFolder
 
@@ -58,5 +59,6 @@ class Checkpointer:
         return {"best": self.best, "best_step": self.best_step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the best metric and its step."""
-        self.best, self.best_step = state["best"], state["best_step"]
+        """Restore the best metric and its step. Raises ValueError where the state does not fit."""
+        self.best = optional(float, state["best"], "best")
+        self.best_step = optional(int, state["best_step"], "best_step")

@@ -8,10 +8,11 @@ from torch.optim import Optimizer
 
 from trainer.core.batch import Batch
 from trainer.core.duration import Clock, Every
-from trainer.core.errors import NonFiniteError
+from trainer.core.errors import CheckpointError, NonFiniteError
 from trainer.core.plan import Plan
 from trainer.core.seed import StepId
 from trainer.core.signals import Signals
+from trainer.core.state import match
 from trainer.dataset import Data
 from trainer.early_stopping import EarlyStopping
 from trainer.history.store import DifficultyStore
@@ -32,6 +33,8 @@ from trainer.training.reporter import Reporter
 from trainer.training.step import Step
 from trainer.training.weight_average import Average, StoredWeights, cumulative_statistics
 
+UNFIT = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of a foreign state
+
 
 class Stateful(Protocol):
     """A part of a run whose state is saved in checkpoints."""
@@ -41,6 +44,21 @@ class Stateful(Protocol):
 
     def load_state_dict(self, state: Any, /) -> Any:
         """Restore the state returned by `state_dict`."""
+
+
+class Checked:
+    """A part of torch's making, whose state must have the layout of its own to be loaded."""
+
+    def __init__(self, part: Stateful) -> None:
+        self.part = part
+
+    def state_dict(self) -> Any:
+        """Return the part's state."""
+        return self.part.state_dict()
+
+    def load_state_dict(self, state: Any) -> None:
+        """Restore the part's state. Raises ValueError where it does not fit."""
+        self.part.load_state_dict(match(self.part.state_dict(), state))
 
 
 @dataclass(kw_only=True)
@@ -261,8 +279,8 @@ class Fit:
             MODEL: StoredWeights(self.average),
             "average": self.average,
             "optimizer": self.optimizer,
-            "scaler": self.guard.scaler,
-            "loss": self.loss,
+            "scaler": Checked(self.guard.scaler),
+            "loss": Checked(self.loss),
             "rate": self.learning_rate,
             "miner": self.miner,
             "meter": self.meter,
@@ -280,13 +298,19 @@ class Fit:
     def load(self, state: dict[str, Any], *, keep_settings: bool = True) -> None:
         """Restore the state of every part, as returned by `state`.
 
-        With `keep_settings` the optimizer keeps the settings that it was built with.
+        With `keep_settings` the optimizer keeps the settings that it was built with. Raises
+        CheckpointError, naming the part and the entry, for a state that does not fit.
         """
         parts = self.stateful()
         if keep_settings:
             parts["optimizer"] = CheckedOptimizer(self.optimizer, self.guard.full_parameters())
         for name, part in parts.items():
-            part.load_state_dict(state[name])
+            try:
+                part.load_state_dict(state[name])
+            except UNFIT as error:
+                kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+                reason = (str(error).splitlines() or [""])[0]
+                raise CheckpointError(f"{name}: {kind}{reason}") from error
         self.checkpointer.mark(saved=True)
 
 

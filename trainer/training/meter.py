@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from trainer.core.batch import Batch
+from trainer.core.state import match, match_type
 from trainer.history.store import DifficultyStore
 from trainer.loss import Loss, contract, spread
 from trainer.task import Task
@@ -120,7 +121,13 @@ class Meter:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the sums and counts of the interval and the epoch."""
-        self.interval, self.epoch = state["interval"], state["epoch"]
+        self.interval, self.epoch = (checked(state[name], name) for name in ("interval", "epoch"))
+
+
+def checked(sums: dict[str, Any], name: str) -> Sums:
+    """Return a checkpoint's sums. Raises ValueError where they are not two numbers by metric."""
+    match_type(dict, sums, name)
+    return {key: match([0.0, 0.0], pair, f"{name}.{key}") for key, pair in sums.items()}
 
 
 def columns(batches: list[Batch]) -> Batch:

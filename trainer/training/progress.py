@@ -4,6 +4,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from trainer.core.state import match
+
 
 @dataclass
 class Cost:
@@ -37,7 +39,11 @@ class Progress:
         return asdict(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore in place, because the step counts into this same `cost` object."""
+        """Restore in place, because the step counts into this same `cost` object.
+
+        Raises ValueError where the state does not fit.
+        """
+        state = match(self.state_dict(), state)
         for name, value in state["cost"].items():
             setattr(self.cost, name, value)
         for name, value in state.items():

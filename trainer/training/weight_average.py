@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainer.core.duration import Clock, reached
+from trainer.core.state import match, match_type
 
 State = dict[str, Tensor]
 
@@ -51,7 +52,8 @@ class Average:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the state of any average; the model already has the checkpoint's weights."""
         if "trained" in state:
-            self.model.load_state_dict(state["trained"])
+            own = self.model.state_dict()
+            self.model.load_state_dict(match(own, state["trained"], "trained"))
 
 
 class StoredWeights:
@@ -66,7 +68,7 @@ class StoredWeights:
 
     def load_state_dict(self, state: State) -> None:
         """Restore weights and buffers; the average is restored from its own state afterwards."""
-        self.average.model.load_state_dict(state)
+        self.average.model.load_state_dict(match(self.state_dict(), state))
 
 
 class Averaged(Average):
@@ -120,7 +122,7 @@ class Averaged(Average):
         for own, other in zip(self.own, self.other, strict=True):
             other.copy_(own)
         super().load_state_dict(state)
-        self.number = state.get("number", 0)
+        self.number = match_type(int, state.get("number", 0), "number")
 
     @torch.no_grad()
     def take(self, share: float) -> None:
@@ -191,7 +193,7 @@ class Swa(Averaged):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the state; an EMA's or no average's starts a new mean."""
         super().load_state_dict(state)
-        self.last = state.get("last", -1.0)
+        self.last = match_type(float, state.get("last", -1.0), "last")
         if "last" not in state:
             self.number = 0  # saved by another kind of average
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from trainer.core.duration import Clock, Duration, Every, from_clock, in_units, positive
 from trainer.core.ranges import within
+from trainer.core.state import optional
 from trainer.warmup.base import Warmup
 
 
@@ -73,6 +74,6 @@ class Constant(Warmup):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the step at which the warmup ended."""
-        self.ended = state["ended"]
+        self.ended = optional(float, state["ended"], "ended")
         if self.ended is not None:
             self.length = self.ended

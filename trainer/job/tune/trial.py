@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trainer.core.metric import better, direction
+from trainer.core.state import match_type, optional
 from trainer.early_stopping import EarlyStopping
 
 # Number of the validation and the best value so far → whether to prune the trial.
@@ -45,4 +46,6 @@ class PruningStopper(EarlyStopping):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the state of the wrapped early stopping and of the pruning."""
         self.own.load_state_dict(state["own"])
-        self.best, self.seen, self.pruned = state["best"], state["seen"], state["pruned"]
+        self.best = optional(float, state["best"], "best")
+        self.seen = match_type(int, state["seen"], "seen")
+        self.pruned = match_type(bool, state["pruned"], "pruned")
