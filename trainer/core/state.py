@@ -53,12 +53,13 @@ def optional(kind: type, given: Any, name: str) -> Any:
     return None if given is None else match_type(kind, given, name)
 
 
-def row_ids(given: Any, number: int, name: str) -> Tensor:
-    """Return the ids [k] of dataset rows, int64 from 0 to `number` − 1. Raises ValueError."""
+def row_ids(given: Any, number: int | None, name: str) -> Tensor:
+    """Return the ids [k] of dataset rows, int64, from 0 to `number` − 1. Raises ValueError."""
     if not isinstance(given, Tensor) or given.dtype != torch.int64 or given.ndim != 1:
         raise ValueError(f"{name} is not a list of ids")
-    if len(given) and not 0 <= int(given.min()) <= int(given.max()) < number:
-        raise ValueError(f"{name} has ids that are not from 0 to {number - 1}")
+    largest = 2**63 - 1 if number is None else number - 1
+    if len(given) and not 0 <= int(given.min()) <= int(given.max()) <= largest:
+        raise ValueError(f"{name} has ids that are not from 0 to {largest}")
     return given
 
 

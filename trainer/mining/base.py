@@ -1,7 +1,7 @@
 """The contract of a miner: six hooks, each a no-op by default; and how the hardest are chosen."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from trainer.core.batch import Batch, Target, spread
 from trainer.core.plan import Plan
 from trainer.core.ranges import within
 from trainer.core.seed import Purpose, StepId, generator
+from trainer.core.state import row_ids
 
 Score = Literal["loss", "error", "confidence", "margin", "entropy", "el2n"]
 
@@ -50,6 +51,7 @@ class Miner:
     score: Score = "loss"
     rank_by: Literal["raw", "excess"] = "raw"
     warmup_epochs: int = 0
+    examples: int | None = field(init=False, default=None, repr=False)  # M, once prepared
 
     targets: ClassVar[tuple[Target, ...]] = ("class", "mask", "vector", "image")  # that it accepts
     pooled = False  # whether weigh() needs the ranks of the whole effective batch
@@ -67,6 +69,11 @@ class Miner:
 
     def prepare(self, labels: Tensor) -> None:
         """Take the labels [M, ...] by dataset id, on the run's device. Called once, first."""
+        self.examples = len(labels)
+
+    def restored_ids(self, ids: Tensor | None, name: str) -> Tensor | None:
+        """Dataset ids [k] from a checkpoint, once prepared. Raises ValueError for any others."""
+        return None if ids is None else row_ids(ids, self.examples, name)
 
     def refresh(self, epoch: Epoch, scan: Callable[[Tensor], Tensor]) -> None:
         """Set what the epoch's selection depends on. `scan` ranks ids [n] by the current model."""

@@ -65,7 +65,7 @@ class HardExample(Miner):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the hard set."""
-        self.hard = state["hard"]
+        self.hard = self.restored_ids(state["hard"], "hard")
 
 
 def draw(ids: Tensor, number: int, rng: np.random.Generator) -> Tensor:

@@ -56,6 +56,7 @@ class HardNegative(Miner):
 
     def prepare(self, labels: Tensor) -> None:
         """Raise ValueError if none or all of the labels are of the negative classes."""
+        super().prepare(labels)
         negative = self.is_negative(labels)
         if bool(negative.all()) or not bool(negative.any()):
             part = "all" if bool(negative.all()) else "none"
@@ -107,7 +108,7 @@ class HardNegative(Miner):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the pool."""
-        self.pool = state["pool"]
+        self.pool = self.restored_ids(state["pool"], "pool")
 
 
 def most_wrong(ids: Tensor, margins: Tensor, number: int) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor
 from trainer.core.batch import Batch, spread
 from trainer.core.ranges import within
 from trainer.core.seed import Purpose, StepId
+from trainer.core.state import match_tensor, match_type
 from trainer.mining.base import Miner, Score, example_ranks, kept
 
 POSITIVE = ("loss", "confidence", "el2n")  # scores that vanish only where the loss does
@@ -101,7 +102,8 @@ class Importance(Miner):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore τ and the last decision by it."""
-        self.tau, self.active = state["tau"], state["active"]
+        self.tau = match_tensor(torch.zeros(()), state["tau"], "tau")
+        self.active = match_type(bool, state["active"], "active")
 
 
 def shares(scores: Tensor) -> Tensor:

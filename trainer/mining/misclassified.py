@@ -62,7 +62,7 @@ class Misclassified(Miner):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the selected ids."""
-        self.selected = state["selected"]
+        self.selected = self.restored_ids(state["selected"], "selected")
 
 
 def worst(ranks: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from trainer.core.batch import Batch, only
 from trainer.core.ranges import within
 from trainer.core.seed import Purpose, StepId
+from trainer.core.state import match_tensor
 from trainer.mining.base import Miner, example_ranks
 
 
@@ -76,4 +77,6 @@ class SelectiveBackprop(Miner):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the window."""
-        self.window = state["window"]
+        window = state["window"]
+        number = min(len(window), self.history)
+        self.window = match_tensor(torch.empty(number), window, "window")

@@ -10,6 +10,7 @@ from torch import Tensor
 from trainer.core.batch import Batch
 from trainer.core.lazy import set_by
 from trainer.core.plan import Plan
+from trainer.core.state import match
 from trainer.mining.base import Epoch, Miner, example_ranks
 
 
@@ -56,8 +57,10 @@ class RunningScoreMiner(Miner):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore both, each to its own device."""
-        self.live.copy_(state["live"])
-        self.frozen.copy_(state["frozen"])
+        own = {"live": self.frozen, "frozen": self.frozen}  # shapes; live is on the device
+        ranks = match(own, state)
+        self.live.copy_(ranks["live"])
+        self.frozen.copy_(ranks["frozen"])
 
 
 def dominant(plan: Plan) -> Tensor:
