@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,7 +191,9 @@ def load(path: Path) -> Checkpoint:
     check_archive(path / "state.pt")
     try:
         model = safetensors.torch.load_file(path / "model.safetensors")
-        state = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, about tensors that are refused below
+            state = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
     except Exception as error:  # a hostile file may provoke any
         raise CheckpointError(f"{path} cannot be read: {error!r}") from error
     if not isinstance(state, dict):
