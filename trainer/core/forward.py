@@ -9,6 +9,21 @@ from torch import Tensor, nn
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, gradients kept; on exit each module gets its own mode back, even on error.
+
+    A frozen BatchNorm in eval mode among modules in train mode thus stays frozen.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
 class Forward:
     """A model with its input standardisation, run in the precision of the run.
 
@@ -73,11 +88,5 @@ class Forward:
     @contextmanager
     def read_only(self) -> Iterator[None]:
         """Evaluation mode without gradients; every module's own mode is restored afterwards."""
-        modes = [(module, module.training) for module in self.model.modules()]
-        self.model.eval()
-        try:
-            with torch.no_grad():
-                yield
-        finally:
-            for module, training in modes:
-                module.training = training
+        with evaluating(self.model), torch.no_grad():
+            yield

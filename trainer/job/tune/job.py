@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from trainer.core.signals import Signals
     from trainer.early_stopping import EarlyStopping
+    from trainer.early_stopping.base import WrapStopping
     from trainer.report.console import Console
     from trainer.storage.run_folder import RunFolder
 
@@ -37,7 +38,7 @@ class TrialRunner(Protocol):
         """List the metrics of such a run. Raises ConfigError if its settings are invalid."""
         ...
 
-    def __call__(self, settings: Sequence[str], folder: Path, stopper: Any) -> str:
+    def __call__(self, settings: Sequence[str], folder: Path, stopper: WrapStopping) -> str:
         """Train; `stopper` wraps early stopping. Returns the error message, empty on success."""
         ...
 
