@@ -77,7 +77,9 @@ HOSTILE = [  # file, its content, part of the reason
 ]
 
 
-@pytest.mark.parametrize(("name", "text", "reason"), HOSTILE)
+@pytest.mark.parametrize(
+    ("name", "text", "reason"), HOSTILE, ids=[f"{name}: {text[:9]}" for name, text, _ in HOSTILE]
+)
 def test_a_hostile_file_is_skipped_with_a_reason(make, name, text, reason):
     """No deep, huge or malformed content reaches the comparison."""
     folder = make("a", 0, 0.9)
