@@ -130,7 +130,7 @@ def test_chance_is_the_metric_under_shuffled_targets(tmp_path, subject_of):
 def test_the_rate_rises_to_the_optimizer_s_own(tmp_path, subject_of):
     run = make_run(tmp_path, "device=cpu", "model=mlp", "optimizer.lr=0.4", "batch_size=4")
     training = Memorisation(subject_of(run), evenly(run.data.train, 64), 100, 0.1)
-    assert training.rate == "optimizer.lr=0.04"
+    assert training.lr_setting == "optimizer.lr=0.04"
     group = training.assembly.optimizer.param_groups[0]
     training.epoch()
     assert training.taken == 16

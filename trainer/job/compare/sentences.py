@@ -54,16 +54,12 @@ def verdict(comparison: Comparison, row: Row, difference: Difference) -> str:
         return f"{same}: differences that do not vary cannot be tested; run more seeds."
     bounds = comparison.format.bounds(difference.low, difference.high, sign=True)
     level = f"{100 * comparison.interval.level:g}% CI"
-    text = (
-        f"{where} ({level} {bounds}, {p_value(comparison, difference)}, {seeds_used(difference)})"
-    )
+    p, seeds = p_value(comparison, difference), seeds_used(difference)
+    text = f"{where} ({level} {bounds}, {p}, {seeds})"
     if difference.beyond_noise:
         return f"{text}: beyond noise."
-    excludes_zero = (
-        difference.low is not None
-        and difference.high is not None
-        and difference.low * difference.high > 0
-    )
+    low, high = difference.low, difference.high
+    excludes_zero = low is not None and high is not None and low * high > 0
     corrected = excludes_zero and comparison.correction != "none"
     why = " after correction for multiple comparisons" if corrected else ""
     return f"{text}: within noise{why}; {seed_advice(difference)}."
@@ -108,8 +104,8 @@ def seed_advice(difference: Difference) -> str:
         return f"more than {MOST_SEEDS:,} seeds would be needed to detect so small a difference"
     seeds = "seed" if difference.extra_seeds == 1 else "seeds"
     return (
-        f"about {difference.extra_seeds:,} more {seeds} would be needed to detect a difference of this "
-        "size with 80% power"
+        f"about {difference.extra_seeds:,} more {seeds} would be needed to detect a difference of "
+        "this size with 80% power"
     )
 
 

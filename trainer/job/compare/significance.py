@@ -122,7 +122,7 @@ def judge(
 
 
 def adjust_p(p: Sequence[float], correction: Correction) -> list[float]:
-    """P values corrected for their number."""
+    """Return p values corrected for their number."""
     m = len(p)
     if correction == "none":
         return list(p)

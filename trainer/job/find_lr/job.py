@@ -88,13 +88,13 @@ class FindLr(Job):
     def climb(self, fit: Fit, eval_batch_size: int, console: Console) -> str:
         """Take steps at rising rates. Returns why they ended."""
         ramp = self.ramp
-        rate = LearningRate(ramp, NoWarmup(), base_lr(fit.optimizer), Clock(1, ramp.steps))
+        learning_rate = LearningRate(ramp, NoWarmup(), base_lr(fit.optimizer), Clock(1, ramp.steps))
         measure = loss_of(fit, eval_batch_size)
         console.start(ramp.steps, 0)
         try:
             for batch, step_id, first_row in batches(fit, ramp.steps):
                 fit.signals.raise_if_stopped()
-                lr = rate.apply(fit.optimizer, step_id.step)
+                lr = learning_rate.apply(fit.optimizer, step_id.step)
                 fit.step(batch, step_id, first_row)
                 fit.guard.read_flag()
                 loss = measure()
