@@ -1,4 +1,4 @@
-"""Evaluation mode is temporary, and each module gets its own mode back."""
+"""Eval mode is temporary: each module's own mode is restored."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from trainer.core.forward import evaluating
 
 
 def modes(model: nn.Module) -> list[bool]:
-    """The mode of the model and of each module in it."""
+    """Return whether the model and each of its modules are in train mode."""
     return [module.training for module in model.modules()]
 
 

@@ -11,9 +11,9 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, gradients kept; on exit each module gets its own mode back, even on error.
+    """Put a model in eval mode; on exit, restore each module's own mode, also after an error.
 
-    A frozen BatchNorm in eval mode among modules in train mode thus stays frozen.
+    A BatchNorm layer frozen in eval mode stays frozen. Gradients are computed as usual.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -87,6 +87,6 @@ class Forward:
 
     @contextmanager
     def read_only(self) -> Iterator[None]:
-        """Evaluation mode without gradients; every module's own mode is restored afterwards."""
+        """Put the model in eval mode without gradients; on exit, restore each module's own mode."""
         with evaluating(self.model), torch.no_grad():
             yield

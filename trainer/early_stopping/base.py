@@ -26,5 +26,5 @@ class EarlyStopping(ABC):
         """Restore what `state_dict` returned."""
 
 
-# The run's own early stopping, and a function that returns its number of epochs → what replaces it.
+# The run's own early stopping and a function that returns its epochs → the one used instead.
 WrapStopping = Callable[[EarlyStopping, Callable[[], int]], EarlyStopping]

@@ -23,7 +23,7 @@ TICKS = 15  # numbers below the histogram
 
 
 def pictures(history: History, data: Data, last: int = 5) -> dict[str, np.ndarray]:
-    """Draw `hardest`, `data_map` and `forgetting`, as far as the records allow; uint8 [H, W, 3].
+    """Draw `hardest`, and `data_map` and `forgetting` if the fields exist; uint8 [H, W, 3].
 
     The hardest examples have the highest mean loss in the `last` epochs. The result is empty if
     no example has a record.

@@ -128,7 +128,7 @@ def sentence(summary: dict[str, Any]) -> str:
 
 
 def measures(store: History, last: int) -> dict[str, np.ndarray]:
-    """Return mean losses, p_y and AUM as [n] by column, as far as the task records them."""
+    """Return mean losses, and p_y and AUM if the task records them, as [n] by column."""
     columns = {"loss": store.mean("loss"), "last_loss": store.mean("loss", last)}
     for column, field in {"p_y": "confidence", "aum": "logit_margin"}.items():
         if field in store.fields:
