@@ -14,8 +14,8 @@ NAN = math.nan
 
 def history_of(labels=None, ids=None, true_labels=None, threshold=None, **fields) -> History:
     """A history of small arrays [epochs, M]; `correct` is uint8, `prediction` int16."""
-    kinds = {"correct": np.uint8, "prediction": np.int16}
-    arrays = {n: np.array(v).astype(kinds.get(n, np.float16)) for n, v in fields.items()}
+    dtypes = {"correct": np.uint8, "prediction": np.int16}
+    arrays = {n: np.array(v).astype(dtypes.get(n, np.float16)) for n, v in fields.items()}
     size = next(iter(arrays.values())).shape[1]
     ids = np.arange(size) if ids is None else np.array(ids)
     labels = None if labels is None else np.array(labels)
@@ -87,15 +87,15 @@ def test_forgetting_by_hand() -> None:
 def test_forgetting_against_a_loop() -> None:
     history = noisy()
     result = history.forgetting()
-    for place, column in enumerate(history["correct"].T):
+    for position, column in enumerate(history["correct"].T):
         records = [int(value) for value in column if value != 255]
         steps = pairwise(records)
-        assert result.events[place] == sum(a == 1 and b == 0 for a, b in steps)
-        assert result.learned[place] == (1 in records)
+        assert result.events[position] == sum(a == 1 and b == 0 for a, b in steps)
+        assert result.learned[position] == (1 in records)
 
 
-def test_the_hardest_are_by_the_mean_loss_of_the_last_epochs() -> None:
-    """Example 0 was hard, example 3 is; example 2 was not seen lately, example 4 never."""
+def test_the_hardest_have_the_highest_mean_loss_of_the_last_epochs() -> None:
+    """Example 0 was hard, 3 still is; 2 has no recent record, 4 none at all."""
     history = history_of(
         ids=[4, 3, 2, 1, 0],
         loss=[[9, 1, 9, 0, NAN], [1, 2, NAN, 5, NAN], [1, 3, NAN, NAN, NAN]],
@@ -111,7 +111,7 @@ def test_infinite_losses_are_the_hardest() -> None:
     assert history_of(loss=[[1, np.inf, 3], [np.inf, np.inf, 3]]).hardest(2).tolist() == [0, 1]
 
 
-def test_the_latest_record() -> None:
+def test_latest_skips_missing_records() -> None:
     history = history_of(prediction=[[3, 1, -1], [-1, 2, -1]])
     np.testing.assert_array_equal(history.latest("prediction"), [3, 2, np.nan])
 
@@ -122,7 +122,7 @@ def test_positions_of_ids() -> None:
 
 
 def test_suspects_by_hand() -> None:
-    """AUM 2, −3, −1, 0.5 and labels 1 and 3 wrong: two flagged, one of them rightly."""
+    """AUM 2, −3, −1, 0.5; the labels of 1 and 3 are wrong: two flagged, one correctly."""
     history = history_of(
         labels=[0, 1, 1, 0],
         true_labels=[0, 0, 1, 1],
@@ -149,8 +149,8 @@ def test_suspects_by_loss() -> None:
     assert all(math.isnan(value) for value in result.precision_recall(1))
 
 
-def test_the_cut_off_is_a_percentile_of_the_threshold_class() -> None:
-    """101 of them with AUM −100, ..., 0: 99 % lie at or below −1. They are no suspects."""
+def test_the_cutoff_is_a_percentile_of_the_threshold_class() -> None:
+    """It has 101 examples with AUM −100 to 0: 99 % are at or below −1. None is a suspect."""
     margins = [*range(-100, 1), -2, -0.5, 5]
     labels = [*[2] * 101, 0, 1, 0]
     history = history_of(labels, threshold=range(101), logit_margin=[margins])
@@ -163,18 +163,18 @@ def test_the_cut_off_is_a_percentile_of_the_threshold_class() -> None:
     assert by_loss.hardest(9).tolist() == [101, 102, 103]
 
 
-def test_a_threshold_class_never_seen_gives_no_cut_off() -> None:
+def test_an_unseen_threshold_class_sets_no_cutoff() -> None:
     history = history_of([0, 2, 1], threshold=[1], logit_margin=[[1, NAN, -1]])
     assert history.suspects().cutoff == 0
 
 
-def test_precision_and_recall_of_nothing() -> None:
+def test_precision_and_recall_without_wrong_labels() -> None:
     nothing = Suspects(np.arange(2), np.zeros(2), 0.0, 0, np.array([False, False]))
     assert all(math.isnan(value) for value in nothing.precision_recall(0))
     assert nothing.precision_recall(2)[0] == 0
 
 
-def test_without_a_record() -> None:
+def test_a_history_without_records() -> None:
     """No epoch at all, and epochs in which everything was mixed."""
     for epochs in (0, 3):
         history = history_of(
@@ -189,7 +189,7 @@ def test_without_a_record() -> None:
         assert not history.forgetting().learned.any()
 
 
-def test_a_field_that_is_not_recorded_is_a_data_error() -> None:
+def test_a_missing_field_is_a_data_error() -> None:
     history = history_of(loss=[[1.0]])
     with pytest.raises(DataError, match="no confidence, only loss"):
         history.data_map()
@@ -203,7 +203,7 @@ def test_a_store_of_another_split_is_refused() -> None:
     history = history_of([0, 1, 1, 0], ids=[0, 2], loss=np.zeros((1, 4)))
     labels = np.array([0, 1, 1, 0])
     history.check_split(np.array([0, 2]), labels)
-    history.check_split(np.array([0, 2]), np.array([0, 0, 1, 1]))  # of no training example
+    history.check_split(np.array([0, 2]), np.array([0, 0, 1, 1]))  # same within the split
     for ids, others in (([0, 1, 2], labels), ([0, 2], labels[:3])):
         with pytest.raises(DataError, match=r"2 of 4 examples.*dataset settings"):
             history.check_split(np.array(ids), others)

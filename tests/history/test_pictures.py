@@ -31,7 +31,7 @@ def test_a_histogram_of_any_size(events: list[int]) -> None:
 
 
 def trained(tmp_path: Path, *overrides: str) -> tuple[set[str], str]:
-    """Train and draw; the names of the pictures in the folder, and the console's text."""
+    """Train; returns the names of the pictures in the folder and the text of train.log."""
     overrides = (*QUICK, "epochs=2", "model.hidden=[8]", "dataset.subset=100", *overrides)
     run = make_run(tmp_path, *overrides)
     run.console.open(tmp_path / "train.log")
@@ -45,17 +45,17 @@ def trained(tmp_path: Path, *overrides: str) -> tuple[set[str], str]:
 
 
 @pytest.mark.usefixtures("pictures")
-def test_pictures_are_in_the_folder_and_in_tensorboard(tmp_path: Path) -> None:
-    pictures, said = trained(tmp_path)
+def test_pictures_are_written_to_the_folder_and_to_tensorboard(tmp_path: Path) -> None:
+    pictures, log = trained(tmp_path)
     assert pictures == {"hardest", "data_map", "forgetting"}
-    assert "no pictures" not in said
+    assert "no pictures" not in log
     (events,) = (tmp_path / "tensorboard").iterdir()
     for name in pictures:
         assert f"examples/{name}".encode() in events.read_bytes()
 
 
 @pytest.mark.usefixtures("pictures")
-def test_one_line_says_that_every_example_was_mixed(tmp_path: Path) -> None:
-    pictures, said = trained(tmp_path, "mixer=mixup")
+def test_a_run_that_mixed_every_example_reports_no_pictures(tmp_path: Path) -> None:
+    pictures, log = trained(tmp_path, "mixer=mixup")
     assert pictures == set()
-    assert said.count("no pictures of the hardest examples") == 1
+    assert log.count("no pictures of the hardest examples") == 1

@@ -1,4 +1,4 @@
-"""The difficulty store: what is recorded can be read back."""
+"""The difficulty store: records are read back, and damaged stores are rejected."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def records(loss, confidence, correct, prediction):
     }
 
 
-def test_records_by_id_and_epoch(tmp_path):
+def test_records_are_read_back_by_id_and_epoch(tmp_path):
     store = DifficultyStore(tmp_path / "examples", 6, FIELDS, CPU)
     store.describe(ids=torch.tensor([1, 3, 4]), labels=torch.arange(6))
     store.add(torch.tensor([4, 1]), records([0.5, 2.0], [0.6, 0.1], [1.0, 0.0], [4, 9]))
@@ -40,7 +40,7 @@ def test_records_by_id_and_epoch(tmp_path):
     assert opened.fields["loss"].shape == (2, 6)
 
 
-def test_an_epoch_written_again_drops_what_came_after(tmp_path):
+def test_rewriting_an_epoch_drops_later_ones(tmp_path):
     store = DifficultyStore(tmp_path / "examples", 2, (), CPU)
     store.describe(ids=torch.arange(2), labels=torch.zeros(2))
     for epoch, value in enumerate((1.0, 2.0, 3.0)):
@@ -52,7 +52,7 @@ def test_an_epoch_written_again_drops_what_came_after(tmp_path):
 
 
 def test_missing_epochs_are_unseen(tmp_path):
-    """The files of the epochs before were lost, and the last row was cut short."""
+    """Epochs 1 and 2 were never written, and the last row is cut short."""
     store = DifficultyStore(tmp_path / "examples", 2, ("correct",), CPU)
     store.describe(ids=torch.arange(2), labels=torch.zeros(2))
     for epoch in (0, 3):
@@ -89,7 +89,7 @@ def test_losses_beyond_float16_are_infinite(tmp_path):
     assert history.open(tmp_path)["loss"][0, 0] == np.inf
 
 
-def test_no_store_is_a_data_error(tmp_path):
+def test_a_missing_store_is_a_data_error(tmp_path):
     with pytest.raises(DataError, match="no readable difficulty store"):
         history.open(tmp_path)
 
@@ -126,7 +126,7 @@ def test_ids_beyond_the_source_are_refused(tmp_path):
         history.open(tmp_path)
 
 
-def test_masks_are_not_written():
+def test_masks_are_not_described():
     from trainer.dataset import Data, Split
     from trainer.dataset.base import Pixels
 
@@ -136,8 +136,8 @@ def test_masks_are_not_written():
     assert set(data.described()) == {"ids"}
 
 
-def test_the_store_of_a_run(tmp_path):
-    """Every training example has a record in each epoch; ranges and agreement of the fields."""
+def test_a_run_records_every_training_example(tmp_path):
+    """Each epoch has a record of each training example, and the fields agree."""
     assert train(tmp_path / "run", "dataset.val_fraction=0.1") == 0
     opened = history.open(tmp_path / "run")
     assert opened["loss"].shape == (2, 1294)

@@ -9,12 +9,12 @@ from trainer.run.run import Run
 @pytest.fixture
 def fits(monkeypatch) -> list:
     """The training loops that a job assembles, each with the digest of its initial state."""
-    made, assemble = [], Run.assemble
+    assembled, assemble = [], Run.assemble
 
     def make(run, **options):
         fit = assemble(run, **options)
-        made.append((fit, digest(fit)))
+        assembled.append((fit, digest(fit)))
         return fit
 
     monkeypatch.setattr(Run, "assemble", make)
-    return made
+    return assembled

@@ -1,3 +1,5 @@
+"""job=evaluate: the metrics of training, its tables, and configs that it refuses."""
+
 import csv
 
 import pytest
@@ -25,21 +27,21 @@ def evaluate(folder, *overrides):
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_agrees_with_the_training_job(trained, tmp_path, split):
+def test_evaluation_agrees_with_training(trained, tmp_path, split):
     """The run's own loss and model are taken from its folder, not from the command line."""
     assert evaluate(tmp_path / "e", f"run={trained}", f"split={split}") == 0
     result = read_json(tmp_path / "e" / "result.json")
     assert result[split] == pytest.approx(read_json(trained / "result.json")[split])
 
 
-def test_an_experiment_on_the_line_changes_nothing(trained, tmp_path):
+def test_an_experiment_on_the_command_line_changes_nothing(trained, tmp_path):
     """An experiment is not a setting: the run keeps its own."""
     assert evaluate(tmp_path / "e", "experiment=init", f"run={trained}") == 0
     result = read_json(tmp_path / "e" / "result.json")
     assert result["test"] == pytest.approx(read_json(trained / "result.json")["test"])
 
 
-def test_a_checkpoint_and_the_table_by_class(trained, tmp_path):
+def test_a_checkpoint_is_evaluated_with_a_table_by_class(trained, tmp_path):
     path = min((trained / "checkpoints").iterdir())
     assert evaluate(tmp_path / "e", f"run={path}") == 0
     with (tmp_path / "e" / "classes.csv").open() as file:
@@ -52,7 +54,7 @@ def test_a_checkpoint_and_the_table_by_class(trained, tmp_path):
     assert (tmp_path / "e" / "confusion.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_metrics_are_torchmetrics(trained, tmp_path):
+def test_metrics_agree_with_torchmetrics(trained, tmp_path):
     from trainer.task.classification import Classification
 
     rng = torch.Generator().manual_seed(0)
@@ -81,8 +83,8 @@ def test_a_hostile_config_is_refused(trained, tmp_path, target, capsys):
     assert f"model.hidden.0._target_='{target}'" in error
 
 
-def test_masks_have_their_own_table():
-    """Summed over the images first: 3 of 4 and 0 of 2 pixels are 3 of 6."""
+def test_iou_by_class_is_summed_over_the_images():
+    """3 of 4 pixels in one image and 0 of 2 in the other are 3 of 6."""
     records = {
         "intersection": torch.tensor([[3.0, 0], [0, 0]]),
         "union": torch.tensor([[4.0, 0], [2, 0]]),
@@ -90,15 +92,15 @@ def test_masks_have_their_own_table():
     assert by_mask(records, ("a", "b")) == [["a", "6", "0.5000"], ["b", "0", "0.0000"]]
 
 
-def test_a_class_of_the_users_own_is_known_by_the_command_line(tmp_path, monkeypatch, capsys):
-    source = "from trainer.loss.poly1 import Poly1\n\n\nclass Mine(Poly1):\n    pass\n"
-    (tmp_path / "users_own_loss.py").write_text(source)
+def test_a_user_class_must_be_named_on_the_command_line(tmp_path, monkeypatch, capsys):
+    code = "from trainer.loss.poly1 import Poly1\n\n\nclass Mine(Poly1):\n    pass\n"
+    (tmp_path / "users_own_loss.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    mine = "loss._target_=users_own_loss.Mine"
-    assert train(tmp_path / "run", mine, "epochs=1") == 0
-    where = f"run={tmp_path / 'run'}"
-    assert evaluate(tmp_path / "e", where) == CheckpointError.exit_code
+    override = "loss._target_=users_own_loss.Mine"
+    assert train(tmp_path / "run", override, "epochs=1") == 0
+    run = f"run={tmp_path / 'run'}"
+    assert evaluate(tmp_path / "e", run) == CheckpointError.exit_code
     error = capsys.readouterr().err
     assert "loss._target_='users_own_loss.Mine'" in error
     assert "command line" in error
-    assert evaluate(tmp_path / "f", where, mine) == 0
+    assert evaluate(tmp_path / "f", run, override) == 0

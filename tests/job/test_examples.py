@@ -34,7 +34,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("by", ["aum", "loss"])
-def test_wrong_labels_are_found(noisy: Path, tmp_path: Path, by: str) -> None:
+def test_wrong_labels_are_suspected(noisy: Path, tmp_path: Path, by: str) -> None:
     """259 of 1,294 labels are wrong: chance finds 20 % of them. Measured: 97 and 96 %."""
     assert examples(tmp_path / "e", f"run={noisy}", f"job.by={by}") == 0
     result = read_json(tmp_path / "e" / "result.json")
@@ -43,9 +43,9 @@ def test_wrong_labels_are_found(noisy: Path, tmp_path: Path, by: str) -> None:
     assert suspects["precision_at_errors"] > 0.85
     assert suspects["precision"] > 0.5
     assert suspects["recall"] > 0.7
-    found = rows(tmp_path / "e" / "suspects.csv")
-    assert len(found) == 1000
-    wrong = [row["label"] != row["true_label"] for row in found]
+    suspected = rows(tmp_path / "e" / "suspects.csv")
+    assert len(suspected) == 1000
+    wrong = [row["label"] != row["true_label"] for row in suspected]
     assert sum(wrong[:259]) / 259 == pytest.approx(suspects["precision_at_errors"])
     flagged = suspects["flagged"]
     assert sum(wrong[:flagged]) / flagged == pytest.approx(suspects["precision"])
@@ -59,12 +59,12 @@ def test_the_tables_agree_with_the_store(noisy: Path, tmp_path: Path) -> None:
     assert [int(row["id"]) for row in hardest] == store.hardest(50, last=2).tolist()
     losses = [float(row["last_loss"]) for row in hardest]
     assert losses == sorted(losses, reverse=True)
-    place = int(np.flatnonzero(store.ids == int(hardest[0]["id"]))[0])
+    position = int(np.flatnonzero(store.ids == int(hardest[0]["id"]))[0])
     assert store.labels is not None
-    assert hardest[0]["label"] == str(store.labels[store.ids[place]])
-    assert hardest[0]["prediction"] == str(store["prediction"][-1, place])
+    assert hardest[0]["label"] == str(store.labels[store.ids[position]])
+    assert hardest[0]["prediction"] == str(store["prediction"][-1, position])
     for column, field in (("loss", "loss"), ("p_y", "confidence"), ("aum", "logit_margin")):
-        mean = store[field][:, place].astype(float).mean()
+        mean = store[field][:, position].astype(float).mean()
         assert float(hardest[0][column]) == pytest.approx(mean, abs=1e-3)
     assert hardest[0]["forgotten"] in {"unlearned", "0", "1", "2"}
     for name in ("hardest", "data_map", "forgetting"):
@@ -87,7 +87,7 @@ def test_clean_labels_have_no_precision(tmp_path: Path) -> None:
     assert "true_label" not in rows(tmp_path / "e" / "hardest.csv")[0]
 
 
-def test_the_threshold_class_gives_the_cut_off(tmp_path: Path) -> None:
+def test_the_threshold_class_sets_the_cutoff(tmp_path: Path) -> None:
     overrides = ["dataset.label_noise=0.2", "dataset.threshold_class=true", "epochs=6"]
     assert train(tmp_path / "run", *overrides) == 0
     assert examples(tmp_path / "e", f"run={tmp_path / 'run'}") == 0
@@ -95,11 +95,11 @@ def test_the_threshold_class_gives_the_cut_off(tmp_path: Path) -> None:
     assert suspects["cutoff"] != 0
     assert suspects["precision"] > 0.6
     assert suspects["recall"] > 0.8
-    shown = rows(tmp_path / "e" / "hardest.csv") + rows(tmp_path / "e" / "suspects.csv")
-    assert "threshold" not in {row["label"] for row in shown}
+    listed = rows(tmp_path / "e" / "hardest.csv") + rows(tmp_path / "e" / "suspects.csv")
+    assert "threshold" not in {row["label"] for row in listed}
 
 
-def test_an_image_folder_has_paths(tmp_path: Path) -> None:
+def test_examples_of_an_image_folder_have_paths(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name, level in (("dark", 40), ("light", 200)):
         folder = tmp_path / "data" / name

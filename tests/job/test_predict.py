@@ -1,3 +1,5 @@
+"""job=predict: its table against logits computed by hand."""
+
 import csv
 
 import numpy as np
@@ -33,7 +35,7 @@ def predict(trained, folder, *overrides):
     return rows_of(folder)
 
 
-def test_a_row_for_each_example(trained, tmp_path):
+def test_every_example_has_a_row_with_its_probabilities(trained, tmp_path):
     """Compared with logits of the best checkpoint, computed by hand."""
     rows = predict(trained, tmp_path / "p")
     run = make_run(tmp_path / "r", "model=mlp", "seed=3", "device=cpu")
@@ -69,16 +71,16 @@ def test_a_row_for_each_example(trained, tmp_path):
 
 
 @pytest.mark.parametrize(("split", "seen"), [("train", 1294), ("val", 0), ("test", 0)])
-def test_splits_are_the_runs_own(trained, tmp_path, split, seen):
-    """By the run's seed, not that of the command line; `seen` is what it was trained on."""
+def test_splits_are_those_of_the_run(trained, tmp_path, split, seen):
+    """The seed is the run's, not that of the command line; `seen` counts training examples."""
     rows = predict(trained, tmp_path / "p", f"split={split}")
     ids = getattr(make_run(tmp_path, "seed=3").data, split).ids
     assert [int(row["id"]) for row in rows] == ids.tolist()
     assert sum(row["seen"] == "1" for row in rows) == seen
 
 
-def test_the_command_line_may_ask_for_another_split(trained, tmp_path):
-    """Standardised as in training whatever the split; only what was trained on is seen."""
+def test_the_command_line_can_change_the_split(trained, tmp_path):
+    """Images are standardised as in training; only examples trained on are seen."""
     own = {}
     for split in ("train", "val"):
         rows = predict(trained, tmp_path / split, f"split={split}")
@@ -99,15 +101,15 @@ def predictions_of(losses: torch.Tensor, **records: torch.Tensor) -> Predictions
     return Predictions("test", ("y", "n"), [], {"test": evaluation}, {}, ids > 0)
 
 
-def test_losses_read_back_as_they_were():
+def test_losses_are_written_exactly():
     losses = torch.rand(50, generator=torch.Generator().manual_seed(0)) * 1e-3
     columns = dict(columns_of(predictions_of(losses)))
-    assert list(columns) == ["id", "loss", "seen"], "no classes, no columns of classes"
+    assert list(columns) == ["id", "loss", "seen"], "no classes, so no columns of them"
     again = torch.tensor([float(text) for text in columns["loss"]])
     assert torch.equal(again, losses)
 
 
-def test_a_class_named_y_has_its_own_column():
+def test_a_class_named_y_keeps_its_own_column():
     zeros = torch.zeros(2)
     predictions = predictions_of(
         zeros, label=zeros.long(), prediction=zeros.long(), confidence=zeros
@@ -116,7 +118,7 @@ def test_a_class_named_y_has_its_own_column():
     assert names == ["id", "label", "prediction", "confidence", "p_y", "loss", "seen", "p_y", "p_n"]
 
 
-def test_a_mask_is_one_row():
+def test_a_mask_has_one_row_with_its_mean_loss():
     losses = torch.arange(8.0).view(2, 2, 2)
     columns = dict(columns_of(predictions_of(losses, prediction=torch.zeros(2, 2, 2))))
     assert [float(text) for text in columns["loss"]] == [1.5, 5.5]

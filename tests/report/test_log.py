@@ -28,7 +28,7 @@ def stream(run_folder):
     return accumulator
 
 
-def test_scalars(stream, run_folder):
+def test_scalars_match_the_metrics_file(stream, run_folder):
     tags = set(stream.Tags()["scalars"])
     for split in ("train", "val", "test"):
         assert {f"{split}/loss", f"{split}/accuracy"} <= tags
@@ -38,7 +38,7 @@ def test_scalars(stream, run_folder):
     assert shown == [(line["step"], pytest.approx(line["loss"])) for line in lines]
 
 
-def test_pictures_and_histograms(stream):
+def test_inputs_confusion_and_weights_are_shown(stream):
     tags = stream.Tags()
     assert {"inputs", "confusion/val", "confusion/test"} <= set(tags["images"])
     (inputs,) = stream.Images("inputs")
@@ -49,19 +49,19 @@ def test_pictures_and_histograms(stream):
     assert weights.num == 64 * 64 == sum(weights.bucket)
 
 
-def test_config_as_text(stream):
+def test_the_config_is_shown_as_text(stream):
     (event,) = stream.Tensors("config")
     assert b'"_target_": "trainer.optimizer.adamw.AdamW"' in event.tensor_proto.string_val[0]
 
 
-def test_effective_class_counts(stream):
+def test_effective_class_counts_are_shown(stream):
     (event,) = stream.Tensors("classes")
     text = event.tensor_proto.string_val[0].decode()
     assert text.count("\n") == 11
     assert "| 0 | 128 | 128 |" in text
 
 
-def test_hparams_row(stream):
+def test_hparams_have_settings_and_final_metrics(stream):
     content = stream.summary_metadata
     plugin = {t for t, m in content.items() if m.plugin_data.plugin_name == metadata.PLUGIN_NAME}
     assert plugin == {
@@ -81,14 +81,14 @@ def test_hparams_row(stream):
     assert {"test/accuracy", "val_best/loss"} <= tags <= set(stream.Tags()["scalars"])
 
 
-def test_each_step_once(run_folder):
+def test_each_step_is_logged_once(run_folder):
     lines = events(run_folder)
     keys = [(line["split"], line["step"]) for line in lines]
     assert len(keys) == len(set(keys))
     assert keys[-1][0] == "test"
 
 
-def test_nan_is_null(tmp_path):
+def test_nan_is_written_as_null(tmp_path):
     log = Log(tmp_path, pytest.fail)
     log.metrics("train", epoch=0, step=1, values={"loss": float("nan")})
     log.close()

@@ -10,6 +10,7 @@ from torch import nn
 
 from trainer.cli import launch
 from trainer.core.errors import ConfigError
+from trainer.run.compatibility import check_outputs
 
 Refusal = Callable[..., str]
 CANVAS = ("dataset=digits_canvas", "dataset.examples=40", "dataset.size=16", "dataset.digits=1")
@@ -143,3 +144,12 @@ def test_a_model_that_fails_on_an_image_is_one_line(tmp_path):
 def test_the_modes_of_a_model_are_left_as_they_are(tmp_path):
     run = make_run(tmp_path, *MASKS, "device=cpu")
     assert all(module.training for module in run.model.modules())
+
+
+def test_a_model_that_fails_on_an_image_gets_its_modes_back(tmp_path):
+    run = make_run(tmp_path, "device=cpu")
+    model = Fragile(shape=(1, 8, 8), outputs=10)
+    with pytest.raises(ConfigError):
+        check_outputs(model, run.task, run.data)
+    assert model.training
+    assert model.layer.training

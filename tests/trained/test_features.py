@@ -18,29 +18,29 @@ def reference(tmp_path_factory):
     return folder
 
 
-def test_they_are_what_the_last_layer_takes(reference, tmp_path):
+def test_features_are_the_inputs_of_the_last_layer(reference, tmp_path):
     """The last layer maps them to the model's outputs, in the order of the split's ids."""
     run = make_run(tmp_path, *SMALL, "model.hidden=[7]", "eval_batch_size=50")
     split = run.data.train
     features = run.restore(str(reference), "sampler.reference").features(split)
     assert features.shape == (len(split), 24)
-    theirs = make_run(reference, *SMALL, "model.hidden=[24]")
+    restored = make_run(reference, *SMALL, "model.hidden=[24]")
     best = checkpoint.step_folder(
         reference / "checkpoints", read_json(reference / "result.json")["best_step"]
     )
-    theirs.model.load_state_dict(checkpoint.load(best).model)
-    feed = theirs.loader.open(theirs.data.train, theirs.device)
-    outputs = [out for _, out in theirs.evaluator.passes(feed, split.ids, lambda: None)]
-    *_, last = (module for module in theirs.model.modules() if isinstance(module, nn.Linear))
+    restored.model.load_state_dict(checkpoint.load(best).model)
+    feed = restored.loader.open(restored.data.train, restored.device)
+    outputs = [out for _, out in restored.evaluator.passes(feed, split.ids, lambda: None)]
+    *_, last = (module for module in restored.model.modules() if isinstance(module, nn.Linear))
     torch.testing.assert_close(last(features).detach(), torch.cat(outputs))
 
 
-def test_smote_finds_neighbours_by_them(reference, tmp_path):
+def test_smote_trains_with_neighbours_by_features(reference, tmp_path):
     settings = ["sampler=smote", "sampler.space=feature", "sampler.k=3", *SMALL]
     assert train(tmp_path / "run", *settings, f"sampler.reference={reference}") == 0
 
 
-def test_what_is_no_run_is_named(tmp_path):
+def test_a_missing_run_is_named(tmp_path):
     run = make_run(tmp_path, *SMALL)
     with pytest.raises(ConfigError, match=r"sampler\.reference=nowhere: no run there"):
         run.restore("nowhere", "sampler.reference")

@@ -77,23 +77,23 @@ def logits_of(folder: Path, split: str, tmp_path: Path) -> tuple[torch.Tensor, t
         return run.model((pixels - mean) / std), examples.labels[examples.ids]
 
 
-def test_training_reports_before_and_after(plain, calibrated):
-    """`test_before` equals the run without it: postprocessing never affects training."""
-    was, now = (read_json(folder / "result.json") for folder in (plain, calibrated))
+def test_training_reports_metrics_before_and_after_postprocessing(plain, calibrated):
+    """`test_before` equals the run without postprocessing, which never affects training."""
+    before, after = (read_json(folder / "result.json") for folder in (plain, calibrated))
     for split in ("val", "test"):
-        assert now[f"{split}_before"] == was[split]
-        assert f"{split}_before" not in was
-        assert now[split]["accuracy"] == was[split]["accuracy"]
-        assert {"nll", "ece", "brier"} <= set(now[split])
-    assert now["val"]["nll"] < was["val"]["nll"]
+        assert after[f"{split}_before"] == before[split]
+        assert f"{split}_before" not in before
+        assert after[split]["accuracy"] == before[split]["accuracy"]
+        assert {"nll", "ece", "brier"} <= set(after[split])
+    assert after["val"]["nll"] < before["val"]["nll"]
     assert not (plain / "postprocess.json").exists()
     log = [json.loads(line) for line in (calibrated / "metrics.jsonl").read_text().splitlines()]
     (test,) = [line for line in log if line["split"] == "test"]
-    assert test["nll"] == now["test"]["nll"]
+    assert test["nll"] == after["test"]["nll"]
 
 
 @pytest.mark.parametrize(("postprocess", "judged"), [("none", 0), ("temperature", 2)])
-def test_no_split_is_passed_through_twice_at_the_end(tmp_path, monkeypatch, postprocess, judged):
+def test_no_split_is_evaluated_twice_at_the_end(tmp_path, monkeypatch, postprocess, judged):
     """Each split once after training; postprocessing reuses those outputs."""
     calls = {"__call__": 0, "judge": 0}
 
@@ -112,7 +112,7 @@ def test_no_split_is_passed_through_twice_at_the_end(tmp_path, monkeypatch, post
     assert calls == {"__call__": 3, "judge": judged}
 
 
-def test_views_of_numbers_are_refused(tmp_path, capsys):
+def test_tta_of_a_regression_is_refused(tmp_path, capsys):
     settings = ("dataset=digits_canvas", "dataset.target=box", "dataset.digits=1", "loss=mse")
     more = ("task=regression", "dataset.examples=40", "epochs=1", "postprocess=none")
     assert trained(tmp_path / "r", *settings, *more)
@@ -124,40 +124,40 @@ def test_views_of_numbers_are_refused(tmp_path, capsys):
     assert error.count("\n") == 1
 
 
-def test_the_temperature_is_of_val_and_not_of_test(calibrated, tmp_path):
+def test_the_temperature_is_fitted_on_val_and_not_on_test(calibrated, tmp_path):
     saved = read_json(calibrated / "postprocess.json")
     t = saved["fitted"]["temperature"]
     assert saved["of"] == f"step-{read_json(calibrated / 'result.json')['best_step']}"
-    for split, flat in (("val", True), ("test", False)):
+    for split, optimal in (("val", True), ("test", False)):
         logits, labels = logits_of(calibrated, split, tmp_path)
         log_t = torch.tensor(t, dtype=torch.float64).log().requires_grad_()
         loss = F.cross_entropy(logits.double() / log_t.exp(), labels)
         loss.backward()
-        assert (abs(log_t.grad.item()) < 1e-6) is flat
-        found = read_json(calibrated / "result.json")[split]["nll"]
-        assert found == pytest.approx(loss.item(), rel=1e-5)
+        assert (abs(log_t.grad.item()) < 1e-6) is optimal
+        result = read_json(calibrated / "result.json")[split]["nll"]
+        assert result == pytest.approx(loss.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_what_was_fitted_is_applied_again(calibrated, tmp_path, split):
-    was = read_json(calibrated / "result.json")
-    found = evaluate(tmp_path / "e", f"run={calibrated}", f"split={split}")
-    assert found[split] == pytest.approx(was[split])
-    assert found[f"{split}_before"] == pytest.approx(was[f"{split}_before"])
+def test_a_saved_fit_is_reused(calibrated, tmp_path, split):
+    training = read_json(calibrated / "result.json")
+    result = evaluate(tmp_path / "e", f"run={calibrated}", f"split={split}")
+    assert result[split] == pytest.approx(training[split])
+    assert result[f"{split}_before"] == pytest.approx(training[f"{split}_before"])
     assert not (tmp_path / "e" / "postprocess.json").exists(), "nothing was fitted"
     raw = evaluate(tmp_path / "r", f"run={calibrated}", f"split={split}", "postprocess=none")
-    assert raw[split] == pytest.approx(was[f"{split}_before"])
+    assert raw[split] == pytest.approx(training[f"{split}_before"])
 
 
-def test_a_run_without_is_postprocessed_afterwards(plain, calibrated, tmp_path):
-    found = evaluate(tmp_path / "e", f"run={plain}", "postprocess=temperature")
-    was = read_json(calibrated / "result.json")
-    assert found["test"] == pytest.approx(was["test"])
+def test_a_run_without_postprocessing_can_be_postprocessed_later(plain, calibrated, tmp_path):
+    result = evaluate(tmp_path / "e", f"run={plain}", "postprocess=temperature")
+    expected = read_json(calibrated / "result.json")
+    assert result["test"] == pytest.approx(expected["test"])
     t = [read_json(f / "postprocess.json")["fitted"] for f in (tmp_path / "e", calibrated)]
     assert t[0]["temperature"] == pytest.approx(t[1]["temperature"])
 
 
-def test_another_checkpoint_has_a_temperature_of_its_own(calibrated, tmp_path):
+def test_another_checkpoint_gets_its_own_temperature(calibrated, tmp_path):
     steps = checkpoint.steps(calibrated / "checkpoints")
     best = read_json(calibrated / "result.json")["best_step"]
     (other,) = [step for step in steps if step != best]
@@ -169,14 +169,14 @@ def test_another_checkpoint_has_a_temperature_of_its_own(calibrated, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["platt", "isotonic", "prior_correction", "threshold"])
-def test_each_works_after_training(plain, tmp_path, name):
-    found = evaluate(tmp_path / "e", f"run={plain}", f"postprocess={name}")
-    assert found["test_before"]["accuracy"] == read_json(plain / "result.json")["test"]["accuracy"]
-    assert found["test"]["accuracy"] > 0.5
-    assert ("f1" in found["test"]) == (name == "threshold")
+def test_every_postprocessing_works_after_training(plain, tmp_path, name):
+    result = evaluate(tmp_path / "e", f"run={plain}", f"postprocess={name}")
+    assert result["test_before"]["accuracy"] == read_json(plain / "result.json")["test"]["accuracy"]
+    assert result["test"]["accuracy"] > 0.5
+    assert ("f1" in result["test"]) == (name == "threshold")
 
 
-def test_it_is_never_fitted_on_what_was_trained_on(plain, tmp_path, capsys):
+def test_postprocessing_is_never_fitted_on_training_examples(plain, tmp_path, capsys):
     code = refused(tmp_path / "e", f"run={plain}", "postprocess=temperature", "seed=5")
     assert code == ConfigError.exit_code
     error = capsys.readouterr().err
@@ -193,61 +193,61 @@ def test_postprocessing_without_val_is_refused_before_training(tmp_path):
     assert "test_before" in read_json(tmp_path / "p" / "result.json")
 
 
-def test_several_runs_are_the_mean_of_their_probabilities(plain, others, tmp_path):
+def test_an_ensemble_averages_probabilities(plain, others, tmp_path):
     """Runs with different seeds can be averaged too: they share the test split."""
     runs = [plain, *others]
-    found = evaluate(tmp_path / "e", f"runs=[{','.join(map(str, runs))}]")
-    every = [logits_of(folder, "test", tmp_path) for folder in runs]
-    labels = every[0][1]
-    p = torch.stack([logits.softmax(1) for logits, _ in every]).mean(0)
-    assert found["test"]["nll"] == pytest.approx(F.nll_loss(p.log(), labels).item(), rel=1e-5)
+    result = evaluate(tmp_path / "e", f"runs=[{','.join(map(str, runs))}]")
+    outputs = [logits_of(folder, "test", tmp_path) for folder in runs]
+    labels = outputs[0][1]
+    p = torch.stack([logits.softmax(1) for logits, _ in outputs]).mean(0)
+    assert result["test"]["nll"] == pytest.approx(F.nll_loss(p.log(), labels).item(), rel=1e-5)
     accuracy = (p.argmax(1) == labels).double().mean().item()
-    assert found["test"]["accuracy"] == pytest.approx(accuracy)
-    assert list(found["members"]) == [str(folder) for folder in runs]
+    assert result["test"]["accuracy"] == pytest.approx(accuracy)
+    assert list(result["members"]) == [str(folder) for folder in runs]
     for folder in runs:
         own = read_json(folder / "result.json")["test"]
-        assert found["members"][str(folder)] == pytest.approx(own)
-    assert len(found["checkpoint"]) == 4
-    mean = np.mean([member["nll"] for member in found["members"].values()])
-    assert found["test"]["nll"] < mean
+        assert result["members"][str(folder)] == pytest.approx(own)
+    assert len(result["checkpoint"]) == 4
+    mean = np.mean([member["nll"] for member in result["members"].values()])
+    assert result["test"]["nll"] < mean
 
 
-def test_predictions_of_several(plain, others, tmp_path):
-    found = job("predict", tmp_path / "p", f"runs=[{plain},{others[2]}]")
-    with Path(found["predictions"]).open(newline="") as file:
+def test_predictions_of_an_ensemble(plain, others, tmp_path):
+    result = job("predict", tmp_path / "p", f"runs=[{plain},{others[2]}]")
+    with Path(result["predictions"]).open(newline="") as file:
         rows = list(csv.DictReader(file))
-    every = [logits_of(folder, "test", tmp_path)[0] for folder in (plain, others[2])]
-    p = torch.stack([logits.softmax(1) for logits in every]).mean(0)
-    told = [[float(row[f"p_{c}"]) for c in range(10)] for row in rows]
-    np.testing.assert_allclose(told, p.numpy(), rtol=1e-4, atol=1e-7)
+    outputs = [logits_of(folder, "test", tmp_path)[0] for folder in (plain, others[2])]
+    p = torch.stack([logits.softmax(1) for logits in outputs]).mean(0)
+    written = [[float(row[f"p_{c}"]) for c in range(10)] for row in rows]
+    np.testing.assert_allclose(written, p.numpy(), rtol=1e-4, atol=1e-7)
 
 
-def test_each_of_several_has_its_own_postprocessing(plain, calibrated, tmp_path):
-    found = evaluate(tmp_path / "e", f"runs=[{plain},{calibrated}]")
-    was = read_json(calibrated / "result.json")["test"]
-    assert found["members"][str(calibrated)] == pytest.approx(was)
+def test_the_runs_of_an_ensemble_keep_their_postprocessing(plain, calibrated, tmp_path):
+    result = evaluate(tmp_path / "e", f"runs=[{plain},{calibrated}]")
+    expected = read_json(calibrated / "result.json")["test"]
+    assert result["members"][str(calibrated)] == pytest.approx(expected)
     t = read_json(calibrated / "postprocess.json")["fitted"]["temperature"]
     logits, labels = logits_of(plain, "test", tmp_path)
     p = (logits.softmax(1) + (logits / t).softmax(1)) / 2
-    assert found["test"]["nll"] == pytest.approx(F.nll_loss(p.log(), labels).item(), rel=1e-5)
+    assert result["test"]["nll"] == pytest.approx(F.nll_loss(p.log(), labels).item(), rel=1e-5)
 
 
-def test_what_the_command_line_gives_is_fitted_to_their_mean(plain, others, tmp_path):
+def test_postprocessing_of_an_ensemble_is_fitted_to_the_mean(plain, others, tmp_path):
     runs = [plain, *others[:2]]
     arguments = [f"runs=[{','.join(map(str, runs))}]", "postprocess=temperature"]
-    found = evaluate(tmp_path / "e", *arguments)
+    result = evaluate(tmp_path / "e", *arguments)
     t = read_json(tmp_path / "e" / "postprocess.json")["fitted"]["temperature"]
-    every = [logits_of(folder, "val", tmp_path) for folder in runs]
-    log_p = torch.stack([logits.softmax(1) for logits, _ in every]).mean(0).log().double()
+    outputs = [logits_of(folder, "val", tmp_path) for folder in runs]
+    log_p = torch.stack([logits.softmax(1) for logits, _ in outputs]).mean(0).log().double()
     log_t = torch.tensor(t, dtype=torch.float64).log().requires_grad_()
-    F.cross_entropy(log_p / log_t.exp(), every[0][1]).backward()
+    F.cross_entropy(log_p / log_t.exp(), outputs[0][1]).backward()
     assert abs(log_t.grad.item()) < 1e-6
-    assert found["test_before"]["accuracy"] == found["test"]["accuracy"]
-    assert found["test_before"] == pytest.approx(evaluate(tmp_path / "p", arguments[0])["test"])
+    assert result["test_before"]["accuracy"] == result["test"]["accuracy"]
+    assert result["test_before"] == pytest.approx(evaluate(tmp_path / "p", arguments[0])["test"])
 
 
 @pytest.mark.parametrize(
-    ("overrides", "words"),
+    ("overrides", "parts"),
     [
         (("split=val",), ("examples in val", "seed=0")),
         (("postprocess=temperature",), ("examples in val",)),
@@ -255,12 +255,12 @@ def test_what_the_command_line_gives_is_fitted_to_their_mean(plain, others, tmp_
         (("postprocess=temperature", "seed=0"), ("postprocess", "val", "seed")),
     ],
 )
-def test_runs_that_do_not_match_are_one_line(plain, others, tmp_path, capsys, overrides, words):
+def test_mismatched_runs_are_one_line_each(plain, others, tmp_path, capsys, overrides, parts):
     code = refused(tmp_path / "e", f"runs=[{plain},{others[2]}]", *overrides)
     assert code == ConfigError.exit_code
     error = capsys.readouterr().err
-    for word in words:
-        assert word in error
+    for part in parts:
+        assert part in error
     assert error.count("\n") == 1
 
 
@@ -277,10 +277,10 @@ def test_runs_with_other_classes_are_refused(plain, tmp_path, capsys):
     assert f"runs={tmp_path}: no run there" in capsys.readouterr().err
 
 
-def test_a_split_of_several_may_be_asked_for(plain, others, tmp_path):
+def test_an_ensemble_predicts_on_a_split_of_a_given_seed(plain, others, tmp_path):
     """One seed for all; an example counts as seen if any run was trained on it."""
-    found = job("predict", tmp_path / "p", f"runs=[{plain},{others[2]}]", "split=val", "seed=0")
-    with Path(found["predictions"]).open(newline="") as file:
+    result = job("predict", tmp_path / "p", f"runs=[{plain},{others[2]}]", "split=val", "seed=0")
+    with Path(result["predictions"]).open(newline="") as file:
         rows = list(csv.DictReader(file))
     ids = {}
     for seed in (0, 1):
@@ -292,10 +292,10 @@ def test_a_split_of_several_may_be_asked_for(plain, others, tmp_path):
 
 
 @pytest.mark.parametrize("tta", ["flip", "shift", "[flip,shift]"])
-def test_views_are_averaged(plain, tmp_path, tta):
+def test_tta_averages_views(plain, tmp_path, tta):
     from trainer.trained.tta import TestTimeAugmentation
 
-    found = evaluate(tmp_path / "e", f"run={plain}", f"job.tta={tta}")
+    result = evaluate(tmp_path / "e", f"run={plain}", f"job.tta={tta}")
     run = make_run(tmp_path, "model=mlp", "model.hidden=[32]", "dataset.val_fraction=0.3")
     best = read_json(plain / "result.json")["best_step"]
     run.model.load_state_dict(
@@ -308,20 +308,20 @@ def test_views_are_averaged(plain, tmp_path, tta):
             run.model.eval(), [name for name in ("flip", "shift") if name in tta]
         )(images)
     expected = F.nll_loss(log_p, test.labels[test.ids]).item()
-    assert found["test"]["nll"] == pytest.approx(expected, rel=1e-5)
-    assert found["test"]["nll"] != pytest.approx(
+    assert result["test"]["nll"] == pytest.approx(expected, rel=1e-5)
+    assert result["test"]["nll"] != pytest.approx(
         read_json(plain / "result.json")["test"]["nll"], rel=1e-3
     )
 
 
-def test_with_views_it_is_fitted_anew(calibrated, tmp_path):
+def test_tta_refits_the_postprocessing(calibrated, tmp_path):
     evaluate(tmp_path / "e", f"run={calibrated}", "job.tta=shift")
     fit = read_json(tmp_path / "e" / "postprocess.json")
     assert fit["of"].endswith(" shift")
     assert fit["fitted"] != read_json(calibrated / "postprocess.json")["fitted"]
 
 
-def test_an_unknown_view_is_one_line(plain, tmp_path):
+def test_an_unknown_view_is_reported(plain, tmp_path):
     with pytest.raises(ConfigError, match=r"job\.tta must be none, flip or shift or a list"):
         refused(tmp_path / "e", f"run={plain}", "job.tta=rotate")
 

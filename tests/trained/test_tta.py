@@ -22,11 +22,11 @@ class Pixels(nn.Module):
 def test_flip_by_hand():
     """Rows 0, 0, ln 4 and its mirror image: (1, 1, 4)/6 and (4, 1, 1)/6."""
     images = torch.tensor([0.0, 0.0, 4.0]).clamp(min=1).log().expand(1, 1, 3, 3)
-    found = Augmented(Pixels(), ["flip"])(images)
-    torch.testing.assert_close(found.exp(), torch.tensor([[5.0, 2.0, 5.0]]) / 12)
+    log_p = Augmented(Pixels(), ["flip"])(images)
+    torch.testing.assert_close(log_p.exp(), torch.tensor([[5.0, 2.0, 5.0]]) / 12)
 
 
-def test_moved_by_hand():
+def test_shifts_by_hand():
     image = torch.tensor([[[[1.0, 2], [3, 4]]]])
     assert shifted(image, 0, 1)[0, 0].tolist() == [[1, 1], [3, 3]]
     assert shifted(image, 0, -1)[0, 0].tolist() == [[2, 2], [4, 4]]
@@ -40,24 +40,24 @@ def test_moved_by_hand():
 @pytest.mark.parametrize(
     ("names", "number"), [([], 1), (["flip"], 2), (["shift"], 5), (["flip", "shift"], 10)]
 )
-def test_the_views(names, number):
+def test_each_view_is_averaged_once(names, number):
     """The mean over plain, shifted and mirrored images, each of them once."""
-    seen = []
+    views = []
     model = Pixels()
-    model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model.register_forward_pre_hook(lambda _, inputs: views.append(inputs[0]))
     images = torch.rand(4, 1, 5, 6, generator=torch.Generator().manual_seed(0))
-    found = Augmented(model, names)(images)
-    assert len({tuple(image.flatten().tolist()) for image in seen}) == len(seen) == number
-    assert torch.equal(seen[0], images)
-    mean = torch.stack([image[:, 0, 0, :3].softmax(1) for image in seen]).mean(0)
-    torch.testing.assert_close(found.exp(), mean)
-    torch.testing.assert_close(found.exp().sum(1), torch.ones(4))
+    log_p = Augmented(model, names)(images)
+    assert len({tuple(image.flatten().tolist()) for image in views}) == len(views) == number
+    assert torch.equal(views[0], images)
+    mean = torch.stack([image[:, 0, 0, :3].softmax(1) for image in views]).mean(0)
+    torch.testing.assert_close(log_p.exp(), mean)
+    torch.testing.assert_close(log_p.exp().sum(1), torch.ones(4))
 
 
-def test_masks_are_moved_back():
+def test_masks_are_shifted_back():
     """A pixelwise model gives the same output in each view, except at the edge."""
     images = torch.rand(2, 1, 6, 6, generator=torch.Generator().manual_seed(0))
     plain = Pixels(mask=True)(images).log_softmax(1)
-    found = Augmented(Pixels(mask=True), ["flip", "shift"])(images)
-    torch.testing.assert_close(found[..., 1:-1, 1:-1], plain[..., 1:-1, 1:-1])
-    assert not torch.allclose(found[..., 0, :], plain[..., 0, :])
+    log_p = Augmented(Pixels(mask=True), ["flip", "shift"])(images)
+    torch.testing.assert_close(log_p[..., 1:-1, 1:-1], plain[..., 1:-1, 1:-1])
+    assert not torch.allclose(log_p[..., 0, :], plain[..., 0, :])

@@ -21,7 +21,7 @@ from trainer.storage.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from trainer.dataset import Data
-    from trainer.early_stopping import EarlyStopping
+    from trainer.early_stopping.base import WrapStopping
     from trainer.run.run import Run
 
 TRAIN = {"_target_": "trainer.job.train.Train"}
@@ -33,9 +33,6 @@ NOT_OF_A_TRIAL = (  # first parts of settings
     "runs",
     "quiet",
 )
-
-# The run's own early stopping and its number of epochs → the one that ends the trial.
-MakeStopper = Callable[["EarlyStopping", Callable[[], int]], "EarlyStopping"]
 
 
 class TrialRunner:
@@ -61,7 +58,7 @@ class TrialRunner:
         run = self.make(settings, folder, None)
         return metric_names(run.task, run.data)
 
-    def make(self, settings: Sequence[str], folder: Path, stopper: MakeStopper | None) -> Run:
+    def make(self, settings: Sequence[str], folder: Path, stopper: WrapStopping | None) -> Run:
         """The run of a trial, checked. It resumes what the folder holds."""
         overrides = [*self.line, *settings]
         with hydra(self.sources):
@@ -83,7 +80,7 @@ class TrialRunner:
         run.validate()
         return run
 
-    def __call__(self, settings: Sequence[str], folder: Path, stopper: MakeStopper) -> str:
+    def __call__(self, settings: Sequence[str], folder: Path, stopper: WrapStopping) -> str:
         """Train. Returns what went wrong, empty where nothing did.
 
         Raises Interrupted where a signal stopped it.

@@ -9,6 +9,21 @@ from torch import Tensor, nn
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model in eval mode; on exit, restore each module's own mode, also after an error.
+
+    A BatchNorm layer frozen in eval mode stays frozen. Gradients are computed as usual.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
 class Forward:
     """A model with its input standardisation, run in the precision of the run.
 
@@ -72,12 +87,6 @@ class Forward:
 
     @contextmanager
     def read_only(self) -> Iterator[None]:
-        """Evaluation mode without gradients; every module's own mode is restored afterwards."""
-        modes = [(module, module.training) for module in self.model.modules()]
-        self.model.eval()
-        try:
-            with torch.no_grad():
-                yield
-        finally:
-            for module, training in modes:
-                module.training = training
+        """Put the model in eval mode without gradients; on exit, restore each module's own mode."""
+        with evaluating(self.model), torch.no_grad():
+            yield

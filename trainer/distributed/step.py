@@ -6,8 +6,7 @@ the whole batch (miner, loss, denominator, finiteness) is computed from gathered
 identical in every process. Gradients and the denominator are summed.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import Any
@@ -17,6 +16,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainer.core.batch import Batch
+from trainer.core.forward import evaluating
 from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, StepId, seed_torch
 from trainer.distributed.world import World
@@ -271,15 +271,3 @@ def row_bounds(size: int, number: int) -> list[int]:
     """
     parts = min(number, max(1, size // 2))
     return [size * min(rank, parts) // parts for rank in range(number + 1)]
-
-
-@contextmanager
-def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Put the model in eval mode, keeping gradients, and restore the modes on exit."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -1,6 +1,7 @@
 """The contract of early stopping."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 from trainer.core.metric import Mode
@@ -23,3 +24,7 @@ class EarlyStopping(ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
+
+
+# The run's own early stopping and a function that returns its epochs → the one used instead.
+WrapStopping = Callable[[EarlyStopping, Callable[[], int]], EarlyStopping]

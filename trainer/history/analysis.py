@@ -50,7 +50,7 @@ class Suspects:
 
     ids: np.ndarray  # [m] dataset ids
     values: np.ndarray  # [m] the AUM (ascending) or the mean loss (descending)
-    cutoff: float  # the value from which on a label is flagged
+    cutoff: float  # labels are flagged from this value on
     flagged: int  # number of labels flagged, counted from the first
     wrong: np.ndarray | None  # [m] whether the label is wrong; None if true labels are not known
 
@@ -187,7 +187,7 @@ class History:
         return Suspects(ids, sign * scores[order], sign * limit + 0.0, flagged, wrong)  # no −0
 
     def default_cutoff(self, scores: np.ndarray, by: By) -> float:
-        """Return the score, on the scale of `scores` [n], from which on a label is flagged."""
+        """Return the lowest score flagged, on the scale of `scores` [n]."""
         marked = scores[~self.ordinary() & ~np.isnan(scores)]
         if len(marked):
             return float(np.percentile(marked, 100 - PERCENTILE))

@@ -23,10 +23,10 @@ TICKS = 15  # numbers below the histogram
 
 
 def pictures(history: History, data: Data, last: int = 5) -> dict[str, np.ndarray]:
-    """Draw `hardest`, `data_map` and `forgetting`, as far as the records allow; uint8 [H, W, 3].
+    """Draw `hardest`, and `data_map` and `forgetting` if the fields exist; uint8 [H, W, 3].
 
-    The hardest examples have the highest mean loss in the `last` epochs. Without a single record
-    the result is empty.
+    The hardest examples have the highest mean loss in the `last` epochs. The result is empty if
+    no example has a record.
     """
     hardest = history.hardest(NUMBER, last)
     if not len(hardest):
@@ -42,7 +42,7 @@ def pictures(history: History, data: Data, last: int = 5) -> dict[str, np.ndarra
 
 
 def captions(history: History, data: Data, ids: np.ndarray, last: int) -> list[list[str]]:
-    """Return the lines for each of the ids [k]: loss and id; of a classifier, two classes first."""
+    """Return the caption of each of the ids [k]: loss, id, and a classifier's two classes first."""
     positions = history.positions_of(ids)
     losses = history.mean("loss", last)[positions]
     lines = [[f"loss {loss:.2f}", f"id {i}"] for loss, i in zip(losses, ids, strict=True)]

@@ -156,7 +156,7 @@ def open(run: str | Path) -> History:  # noqa: A001  (read as history.open)
 
 
 def load_ids(path: Path, size: int) -> np.ndarray | None:
-    """Load dataset ids [n] in [0, size); None if there is no file. Raises ValueError."""
+    """Load dataset ids [n]; None if there is no file. Raises ValueError outside [0, size)."""
     ids = load_numbers(path, "iu")
     if ids is not None and not ((ids >= 0) & (ids < size)).all():
         raise ValueError(f"{path.name} has ids outside [0, {size})")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainer.core.forward import evaluating
 from trainer.core.ranges import within
 from trainer.init.base import Init, Layer, layers
 
@@ -56,15 +57,12 @@ class Lsuv(Init):
         hooks = [
             layer.register_forward_hook(hook, with_kwargs=True) for layer in layers(model, only)
         ]
-        modes = [(module, module.training) for module in model.modules()]
-        model.eval()
         try:
-            model(images)
+            with evaluating(model):
+                model(images)
         finally:
             for handle in hooks:
                 handle.remove()
-            for module, training in modes:
-                module.training = training
 
     def scale(self, layer: Layer, outputs: Tensor, again: Callable[[], Tensor]) -> Tensor:
         """Divide the weight by the outputs' standard deviation until their variance is close to 1.

@@ -49,7 +49,7 @@ class Evaluate(Job):
 
 
 def summary(predictions: Predictions) -> dict[str, Any]:
-    """Metrics, checkpoints and members of an ensemble, for result.json."""
+    """Return metrics, checkpoints and members of an ensemble, for result.json."""
     paths = [str(path) for path in predictions.checkpoints]
     values: dict[str, Any] = {name: e.metrics for name, e in predictions.columns.items()}
     values["checkpoint"] = paths[0]
@@ -60,7 +60,7 @@ def summary(predictions: Predictions) -> dict[str, Any]:
 
 
 def comparison(predictions: Predictions) -> Table:
-    """Table of metrics, with a column per run and per state of postprocessing."""
+    """Make a table of metrics, with a column per run and per state of postprocessing."""
     members = {Path(path).name: e for path, e in predictions.members.items()}
     if len(members) < len(predictions.members):  # two run folders share a name
         members = predictions.members
@@ -74,7 +74,7 @@ def comparison(predictions: Predictions) -> Table:
 
 
 def write_classes(folder: Path, classes: tuple[str, ...], evaluation: Evaluation) -> Table | None:
-    """Write `classes.csv` and, for labels, `confusion.png`; None if there are no classes."""
+    """Write `classes.csv` and, for labels, `confusion.png`; returns None without classes."""
     records = evaluation.records
     if "prediction" in records:
         matrix = confusion_matrix(records["label"], records["prediction"], len(classes))
@@ -90,7 +90,7 @@ def write_classes(folder: Path, classes: tuple[str, ...], evaluation: Evaluation
 
 
 def by_class(matrix: Tensor, classes: tuple[str, ...]) -> list[list[str]]:
-    """Name, examples, precision and recall by class, from counts [C labels, C predictions]."""
+    """Return name, examples, precision and recall by class, from counts [C label, C prediction]."""
     hits, labels, predictions = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
     precision, recall = hits / predictions.clamp(min=1), hits / labels.clamp(min=1)
     return [
@@ -100,7 +100,7 @@ def by_class(matrix: Tensor, classes: tuple[str, ...]) -> list[list[str]]:
 
 
 def by_mask(records: dict[str, Tensor], classes: tuple[str, ...]) -> list[list[str]]:
-    """Name, pixels of the union, and IoU by class, from pixel counts [N, C] per image."""
+    """Return name, pixels of the union, and IoU by class, from pixel counts [N, C] per image."""
     intersection, union = (records[name].double().sum(0) for name in ("intersection", "union"))
     iou = intersection / union.clamp(min=1)
     return [[name, f"{union[i]:.0f}", f"{iou[i]:.4f}"] for i, name in enumerate(classes)]

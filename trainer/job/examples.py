@@ -33,10 +33,10 @@ Row = dict[str, str]
 class Examples(Job):
     """Reads the difficulty store of `run`; writes `hardest.csv`, `suspects.csv` and pictures.
 
-    Hard examples have a high mean loss over the `last` epochs. Labels are suspect if, depending on
-    `by`, their AUM is at most `cutoff` or their mean loss at least that. AUM, the area under the
+    Hard examples have a high mean loss over the `last` epochs. Labels are suspect if their AUM
+    is at most `cutoff` or, with `by=loss`, their mean loss at least that. AUM, the area under the
     margin, is the mean over epochs of the label's logit minus the largest other one. Without a
-    `cutoff` the threshold class sets it, if there is one. Tables show `number` examples; the files
+    `cutoff`, the threshold class sets it if there is one. Tables show `number` examples; the files
     hold `rows`, or all suspects if they are more.
     """
 
@@ -67,17 +67,17 @@ class Examples(Job):
         console: Console,
     ) -> dict[str, Any]:
         """Rank the examples, print the tables, write the files."""
-        source, data = saved_data(saved, "run")
-        store = history.open(source)
+        run, data = saved_data(saved, "run")
+        store = history.open(run)
         store.check_split(data.train.ids.numpy(), data.train.labels.numpy())
         images = pictures(store, data, self.last)
         if not images:
-            raise DataError(f"{source} has no record of an unmixed example")
+            raise DataError(f"{run} has no record of an unmixed example")
         for name, pixels in images.items():
             Image.fromarray(pixels).save(folder.path / f"{name}.png")
         values = measures(store, self.last)
         rows = rows_of(store, data, values, store.hardest(self.rows, self.last))
-        console.say(self.table_of(rows, f"hardest of {source}", hidden="loss"))
+        console.say(self.table_of(rows, f"hardest of {run}", hidden="loss"))
         write_csv(folder.path / "hardest.csv", rows)
         result: dict[str, Any] = {"examples": len(store.ids), "epochs": store.epochs}
         if "logit_margin" in store.fields:
@@ -93,14 +93,14 @@ class Examples(Job):
         return result
 
     def table_of(self, rows: list[Row], title: str, *, hidden: str) -> Table:
-        """The first rows as a console table, without its widest columns and `hidden`."""
+        """Make a console table of the first rows, without `hidden` and the widest columns."""
         wide = (hidden, "forgotten", "path")
         shown = [column for column in rows[0] if column not in wide] if rows else ["rank"]
         cells = [[row[column] for column in shown] for row in rows[: self.number]]
         return table(title, shown, cells)
 
     def summary(self, suspects: Suspects) -> dict[str, Any]:
-        """Summary of the suspects for result.json; null where true labels are not known."""
+        """Summarise the suspects for result.json; null if the true labels are not known."""
         precision, recall = suspects.precision_recall(suspects.flagged)
         numbers = {
             "precision": precision,
@@ -128,7 +128,7 @@ def sentence(summary: dict[str, Any]) -> str:
 
 
 def measures(store: History, last: int) -> dict[str, np.ndarray]:
-    """Mean losses, p_y and AUM as [n] by column, as far as the task records them."""
+    """Return mean losses, and p_y and AUM if the task records them, as [n] by column."""
     columns = {"loss": store.mean("loss"), "last_loss": store.mean("loss", last)}
     for column, field in {"p_y": "confidence", "aum": "logit_margin"}.items():
         if field in store.fields:

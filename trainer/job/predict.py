@@ -37,7 +37,7 @@ class Predict(Job):
     def __call__(
         self, *, predict: PredictRuns, folder: RunFolder, console: Console
     ) -> dict[str, Any]:
-        """Predict and write the table."""
+        """Predict, write the table and return metrics and its path."""
         predictions = predict(self.tta)
         path = folder.path / "predictions.csv"
         names, columns = zip(*columns_of(predictions), strict=True)

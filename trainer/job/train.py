@@ -173,7 +173,7 @@ def parameters(fit: Fit) -> int:
 
 
 def result(fit: Fit, finals: dict[str, Evaluation], best: int) -> dict[str, Any]:
-    """Final metrics and training cost, for result.json."""
+    """Return final metrics and training cost, for result.json."""
     progress, cost = fit.progress, fit.progress.cost
     return {
         **{split: evaluation.metrics for split, evaluation in finals.items()},

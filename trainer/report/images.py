@@ -79,15 +79,15 @@ def thumbnails(images: np.ndarray, captions: list[list[str]]) -> np.ndarray:
     cell = SIDE + 4, height + 4 + LINE * max(len(lines) for lines in captions)
     columns = min(COLUMNS, len(images))
     rows = -(-len(images) // columns)
-    sheet = Image.new("RGB", (columns * cell[0], rows * cell[1]), "white")
-    draw = ImageDraw.Draw(sheet)
+    canvas = Image.new("RGB", (columns * cell[0], rows * cell[1]), "white")
+    draw = ImageDraw.Draw(canvas)
     method = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BILINEAR
     for i, (pixels, lines) in enumerate(zip(images, captions, strict=True)):
         left, top = i % columns * cell[0] + 2, i // columns * cell[1] + 2
         colours = pixels if len(pixels) == 3 else pixels[:1].repeat(3, 0)
         image = Image.fromarray(np.ascontiguousarray(colours.transpose(1, 2, 0)))
-        sheet.paste(image.resize((width, height), method), (left, top))
+        canvas.paste(image.resize((width, height), method), (left, top))
         for j, line in enumerate(lines):
             text = line[:WIDTH].encode("latin-1", "replace").decode("latin-1")
             draw.text((left, top + height + j * LINE), text, fill="black")
-    return np.asarray(sheet)
+    return np.asarray(canvas)

@@ -36,11 +36,11 @@ class Log:
         self.stream = EventStream(folder / "tensorboard", resumed_at=resumed_at)
 
     def state_dict(self) -> int:
-        """Bytes of metrics.jsonl so far: a resumed run cuts it off there."""
+        """Return the bytes of metrics.jsonl so far, to which a resumed run truncates it."""
         return self.file.tell()
 
     def load_state_dict(self, offset: int) -> None:
-        """The file was cut off when it was opened, before the first line of the resumed run."""
+        """Do nothing: the file was truncated to `offset` when it was opened."""
 
     def metrics(
         self,
@@ -69,9 +69,9 @@ class Log:
         self.file.write(json.dumps(finite) + "\n")
         self.file.flush()
 
-    def show(self, kind: str, *arguments: Any, **options: Any) -> None:
-        """Call the event stream's method `kind`: scalars, image, histogram, text or hparams."""
-        self.attempt("tensorboard", getattr(self.stream, kind), *arguments, **options)
+    def show(self, method: str, *arguments: Any, **options: Any) -> None:
+        """Call an event stream's `method`: scalars, image, histogram, text or hparams."""
+        self.attempt("tensorboard", getattr(self.stream, method), *arguments, **options)
 
     def attempt(
         self, target: str, write: Callable[..., None], *arguments: Any, **options: Any

@@ -21,7 +21,7 @@ HISTOGRAM_BINS = 64
 
 
 class EventStream:
-    """An event file, written by a thread of its own. Steps are optimizer steps."""
+    """Writes an event file in a thread of its own. Steps are optimizer steps."""
 
     def __init__(self, folder: Path, *, resumed_at: int | None = None) -> None:
         self.writer = EventFileWriter(str(folder))
@@ -111,5 +111,5 @@ class EventStream:
         self.writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
     def close(self) -> None:
-        """Write what is queued, then close the file."""
+        """Write the queued events, then close the file."""
         self.writer.close()

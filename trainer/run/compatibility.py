@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from trainer.core.errors import ConfigError
+from trainer.core.forward import evaluating
 from trainer.core.option import option_of
 from trainer.dataset.shared.check_labels import check_masks
 from trainer.mining.none import NoMiner
@@ -89,14 +90,12 @@ def check_pixels(target: Target, loss: Loss, miner: Miner) -> None:
 @torch.no_grad()
 def check_outputs(model: nn.Module, task: Task, data: Data) -> None:
     """Raise ConfigError where a model's outputs do not have the shape that the task needs."""
-    modes = [(module, module.training) for module in model.modules()]
     try:
-        shape = model.eval()(torch.zeros(1, *data.shape)).shape[1:]
+        with evaluating(model):
+            shape = model(torch.zeros(1, *data.shape)).shape[1:]
     except RuntimeError as error:
         about = f"model={option_of(model)} fails on an image of {list(data.shape)}"
         raise ConfigError(f"{about}: {str(error).splitlines()[0]}") from error
-    for module, training in modes:
-        module.training = training
     wanted = task.shape(data)
     if tuple(shape) != tuple(wanted):
         todo = "; take model=unet" if len(wanted) == 3 and len(shape) == 1 else ""

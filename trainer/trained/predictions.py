@@ -45,50 +45,48 @@ def predict(
 ) -> Predictions:
     """Evaluate finished runs on the split `name`, averaged over `tta` views.
 
-    A new fit of the postprocessing is written to `folder`.
-
-    Each run uses its own postprocessing. Postprocessing given on the command line is fitted on val
-    to the outputs evaluated: the run's, or the mean of several. Raises ConfigError, CheckpointError
-    or DataError.
+    Each run uses its own postprocessing. Postprocessing on the command line is fitted on val to the
+    outputs evaluated: the run's, or the mean of several; the new fit is written to `folder`. Raises
+    ConfigError, CheckpointError or DataError.
     """
-    asked: list[View] = tta if isinstance(tta, list) else [tta]
-    views: list[View] = [view for view in asked if view != "none"]
-    members = [TrainedRun(outer, folder, saved, views) for saved in saved_runs(*named)]
-    first = members[0]
-    if len(members) > 1:
-        check_same_examples(members, name)
-    seen = torch.stack([member.seen(name) for member in members]).any(0)
-    alone: dict[str, Evaluation] = {}
-    if len(members) == 1:
+    names: list[View] = tta if isinstance(tta, list) else [tta]
+    views: list[View] = [view for view in names if view != "none"]
+    runs = [TrainedRun(outer, folder, saved, views) for saved in saved_runs(*named)]
+    first = runs[0]
+    if len(runs) > 1:
+        check_same_examples(runs, name)
+    seen = torch.stack([run.seen(name) for run in runs]).any(0)
+    by_folder: dict[str, Evaluation] = {}
+    if len(runs) == 1:
         columns = first.finish(name, first.evaluate(name), lambda: first.unseen("val"))
     elif any(override.lstrip("+~").startswith("postprocess") for override in outer.overrides):
-        alone = {str(m.source.folder): m.evaluate(name) for m in members}
-        plain = evaluate_mean(first, list(alone.values()))
-        columns = first.finish(name, plain, lambda: evaluate_val(members), of=" and ".join(alone))
+        by_folder = {str(run.saved.folder): run.evaluate(name) for run in runs}
+        plain = evaluate_mean(first, list(by_folder.values()))
+        columns = first.finish(name, plain, lambda: evaluate_val(runs), of=" and ".join(by_folder))
     else:
-        for m in members:
-            finished = m.finish(name, m.evaluate(name), lambda m=m: m.unseen("val"))
-            alone[str(m.source.folder)] = finished[name]
-        columns = {name: evaluate_mean(first, list(alone.values()))}
-    checkpoints = [member.checkpoint for member in members]
-    return Predictions(name, first.data.classes, checkpoints, columns, alone, seen)
+        for run in runs:
+            finished = run.finish(name, run.evaluate(name), lambda run=run: run.unseen("val"))
+            by_folder[str(run.saved.folder)] = finished[name]
+        columns = {name: evaluate_mean(first, list(by_folder.values()))}
+    checkpoints = [run.checkpoint for run in runs]
+    return Predictions(name, first.data.classes, checkpoints, columns, by_folder, seen)
 
 
-def saved_runs(one: str | None, several: list[str]) -> list[SavedRun]:
-    """Return the runs named by `run` or `runs`. Raises ConfigError for none, or for both."""
-    if one is not None and several:
+def saved_runs(run: str | None, runs: list[str]) -> list[SavedRun]:
+    """Return the runs that `run` or `runs` names. Raises ConfigError for none, or for both."""
+    if run is not None and runs:
         raise ConfigError("set either run, for one run, or runs, for an ensemble, but not both")
-    return [SavedRun.at(path, "runs") for path in several] or [SavedRun.at(one)]
+    return [SavedRun.at(path, "runs") for path in runs] or [SavedRun.at(run)]
 
 
-def check_same_examples(members: list[TrainedRun], name: str) -> None:
+def check_same_examples(runs: list[TrainedRun], name: str) -> None:
     """Raise ConfigError unless all runs have the same classes and examples in a split."""
-    first = members[0]
+    first = runs[0]
     target = first.data.target
     if target != "class":
         raise ConfigError(f"runs: an ensemble needs class labels, not {target} labels")
-    for other in members[1:]:
-        about = f"runs: {first.source.folder} and {other.source.folder}"
+    for other in runs[1:]:
+        about = f"runs: {first.saved.folder} and {other.saved.folder}"
         if first.data.classes != other.data.classes:
             raise ConfigError(f"{about} have different classes")
         ours, theirs = first.split(name), other.split(name)
@@ -102,13 +100,13 @@ def check_same_examples(members: list[TrainedRun], name: str) -> None:
 
 def evaluate_mean(first: TrainedRun, evaluations: list[Evaluation]) -> Evaluation:
     """Evaluate the mean of several runs' probabilities, by the first run's task and loss."""
-    one, device = evaluations[0], first.components.device
+    evaluation, device = evaluations[0], first.components.device
     outputs = log_mean([e.outputs.log_softmax(1) for e in evaluations])
-    labels = one.records["label"]
-    return first.evaluator.judge(one.ids, outputs.to(device), labels.to(device))
+    labels = evaluation.records["label"]
+    return first.evaluator.judge(evaluation.ids, outputs.to(device), labels.to(device))
 
 
-def evaluate_val(members: list[TrainedRun]) -> Evaluation:
-    """Evaluate the ensemble on val. Raises ConfigError unless all members share that split."""
-    check_same_examples(members, "val")
-    return evaluate_mean(members[0], [member.unseen("val") for member in members])
+def evaluate_val(runs: list[TrainedRun]) -> Evaluation:
+    """Evaluate the ensemble on val. Raises ConfigError unless all runs share that split."""
+    check_same_examples(runs, "val")
+    return evaluate_mean(runs[0], [run.unseen("val") for run in runs])

@@ -72,15 +72,15 @@ class RestoredRun:
         layers = [module for module in self.model.modules() if isinstance(module, nn.Linear)]
         if not layers:
             raise ConfigError(f"{self.about}: the model has no linear layer, so no features")
-        taken: list[Tensor] = []
+        inputs: list[Tensor] = []
         hook = layers[-1].register_forward_pre_hook(
-            lambda _, inputs: taken.append(inputs[0].flatten(1).float().cpu())
+            lambda _, arguments: inputs.append(arguments[0].flatten(1).float().cpu())
         )
         feed = self.outer.open_feed(split)
         for _ in self.components.evaluator.passes(feed, split.ids, self.outer.poll):
             pass
         hook.remove()
-        return torch.cat(taken)
+        return torch.cat(inputs)
 
 
 def restorer(outer: Components) -> Restore:
@@ -88,10 +88,10 @@ def restorer(outer: Components) -> Restore:
     return lambda reference, setting: RestoredRun(outer, reference, setting)
 
 
-def load_weights(model: nn.Module, found: Checkpoint) -> None:
+def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
     """Load a checkpoint's weights into a model. Raises CheckpointError if they do not fit."""
     try:
-        model.load_state_dict(found.model)
+        model.load_state_dict(checkpoint.model)
     except RuntimeError as error:
         reason = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
-        raise CheckpointError(f"{found.path} does not fit the model: {reason}") from error
+        raise CheckpointError(f"{checkpoint.path} does not fit the model: {reason}") from error

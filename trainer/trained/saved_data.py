@@ -19,6 +19,6 @@ def saved_data(outer: Components, reference: str | None, setting: str) -> tuple[
     Dataset settings on the command line override the run's. Raises ConfigError if there is no such
     run, CheckpointError if its config is rejected.
     """
-    source = SavedRun.at(reference, setting)
-    config = source.config(outer.known_code)
-    return source.folder, outer.of_saved(config, asked=True).data
+    saved = SavedRun.at(reference, setting)
+    config = saved.config(outer.known_code)
+    return saved.folder, outer.of_saved(config, asked=True).data

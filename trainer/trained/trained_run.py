@@ -32,24 +32,24 @@ class TrainedRun:
     not fit.
     """
 
-    def __init__(self, outer: Components, folder: Path, source: SavedRun, tta: list[View]) -> None:
-        self.outer, self.folder, self.source, self.tta = outer, folder, source, tta
-        saved = source.config(outer.known_code)
-        self.original = outer.of_saved(saved, asked=False)
-        asked = outer.of_saved(saved, asked=True)
-        self.own = self.original.data if asked.reads_like(self.original) else None
+    def __init__(self, outer: Components, folder: Path, saved: SavedRun, tta: list[View]) -> None:
+        self.outer, self.folder, self.saved, self.tta = outer, folder, saved, tta
+        config = saved.config(outer.known_code)
+        self.original = outer.of_saved(config, asked=False)
+        requested = outer.of_saved(config, asked=True)
+        self.own = self.original.data if requested.reads_like(self.original) else None
         statistics = None if self.own is None else (self.own.mean, self.own.std)
-        self.components = outer.of_saved(saved, asked=True, statistics=statistics)
+        self.components = outer.of_saved(config, asked=True, statistics=statistics)
         self.data = self.components.data
-        found = source.checkpoint(outer.console.warn)
-        load_weights(self.components.model, found)
-        self.checkpoint = found.path
+        checkpoint = saved.checkpoint(outer.console.warn)
+        load_weights(self.components.model, checkpoint)
+        self.checkpoint = checkpoint.path
         if tta and self.data.target not in ("class", "mask"):
             raise ConfigError(f"job.tta needs class probabilities, not {self.data.target} labels")
         self.evaluator = self.components.evaluator
         if tta:
-            views = TestTimeAugmentation(self.components.forward.model, tta)
-            self.evaluator = self.components.evaluator_of(self.components.forward_of(views))
+            augmented = TestTimeAugmentation(self.components.forward.model, tta)
+            self.evaluator = self.components.evaluator_of(self.components.forward_of(augmented))
 
     def split(self, name: str) -> Split:
         """Return a split by name. Raises DataError if it has no examples."""
@@ -65,17 +65,17 @@ class TrainedRun:
         return self.evaluator(feed, split, poll=self.outer.poll)
 
     def seen(self, name: str) -> Tensor:
-        """Return for each of the N examples of a split whether it was trained on, bool [N]."""
+        """Return a mask [N] of a split's N examples that the run was trained on."""
         split = self.split(name)
         if self.own is None or split.images is not self.data.train.images:
             return torch.zeros(len(split), dtype=torch.bool)
         return torch.isin(split.ids, self.own.train.ids)
 
     def unseen(self, name: str) -> Evaluation:
-        """Evaluate a split to fit on. Raises ConfigError if the run was trained on any of it."""
+        """Evaluate a split for fitting. Raises ConfigError if the run was trained on any of it."""
         if number := int(self.seen(name).sum()):
             raise ConfigError(
-                f"postprocess is fitted on {name}, but {self.source.folder} was trained on "
+                f"postprocess is fitted on {name}, but {self.saved.folder} was trained on "
                 f"{number} of its examples; keep the run's dataset settings and seed"
             )
         return self.evaluate(name)
@@ -92,11 +92,11 @@ class TrainedRun:
         postprocess = self.components.postprocess
         settings = self.components.postprocess_settings
         of = of or " ".join([self.checkpoint.name.removesuffix(".old"), *self.tta])
-        if postprocess.load(self.source.folder, settings, of):
+        if postprocess.load(self.saved.folder, settings, of):
             try:
                 postprocess(plain.outputs)
             except UNFIT as error:
-                where = self.source.folder / FILE
+                where = self.saved.folder / FILE
                 raise CheckpointError(f"{where} does not fit the model: {error!r}") from error
         else:
             fitted_on = val() if postprocess.needs_val else None

@@ -30,8 +30,8 @@ class TestTimeAugmentation(nn.Module):
         """Map images [B, C, H, W] to log probabilities [B, classes, ...]."""
         log_p = []
         for (down, right), flipped in self.views:
-            seen = shifted(images, down, right)
-            outputs = self.model(seen.flip(-1) if flipped else seen).float()
+            view = shifted(images, down, right)
+            outputs = self.model(view.flip(-1) if flipped else view).float()
             if outputs.ndim == 4:
                 outputs = shifted(outputs.flip(-1) if flipped else outputs, -down, -right)
             log_p.append(outputs.log_softmax(1))

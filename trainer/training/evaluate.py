@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from trainer.core.batch import Batch
-from trainer.core.forward import Forward
+from trainer.core.forward import Forward, evaluating
 from trainer.core.plan import Plan
 from trainer.dataset import Split
 from trainer.loader import Feed
@@ -89,9 +89,8 @@ class Evaluator:
 
         `outputs` are [B, C, ...], `labels` [B, ...].
         """
-        self.loss.eval()  # leaves out regularisers that act in training only
-        losses, counts = self.loss.forward(outputs, labels), self.loss.denominator(labels)
-        self.loss.train()
+        with evaluating(self.loss):  # without regularisers that act in training only
+            losses, counts = self.loss.forward(outputs, labels), self.loss.denominator(labels)
         own = self.task.records(outputs, labels)
         total, count = (v.double().reshape(len(v), -1).sum(1) for v in (losses, counts))
         each = losses if losses.ndim == 1 else (total / count.clamp(min=TINY)).float()

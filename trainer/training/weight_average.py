@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainer.core.duration import Clock, reached
+from trainer.core.forward import evaluating
 from trainer.core.state import match, match_type
 
 State = dict[str, Tensor]
@@ -213,18 +214,14 @@ def cumulative_statistics(model: nn.Module) -> Iterator[None]:
     their statistics.
     """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
-    modes = [(module, module.training) for module in model.modules()]
     momenta = [module.momentum for module in norms]
-    model.eval()
-    for module in norms:
-        module.reset_running_stats()
-        module.momentum = None
-        module.train()
-    try:
-        with torch.no_grad():
+    with evaluating(model), torch.no_grad():
+        for module in norms:
+            module.reset_running_stats()
+            module.momentum = None
+            module.train()
+        try:
             yield
-    finally:
-        for module, momentum in zip(norms, momenta, strict=True):
-            module.momentum = momentum
-        for module, training in modes:
-            module.training = training
+        finally:
+            for module, momentum in zip(norms, momenta, strict=True):
+                module.momentum = momentum

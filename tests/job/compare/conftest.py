@@ -27,7 +27,7 @@ def plain() -> dict[str, Any]:
 
 @cache
 def option_node(group: str, option: str) -> dict[str, Any]:
-    """An option as its file gives it, much faster than composing a config with it."""
+    """Read an option from its file, which is much faster than composing a config."""
     return yaml.safe_load((CONF / group / f"{option}.yaml").read_text())
 
 

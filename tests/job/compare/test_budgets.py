@@ -1,4 +1,4 @@
-"""At equal cost: by hand."""
+"""Budgets and costs to reach a value, by hand."""
 
 import pytest
 
@@ -12,7 +12,7 @@ EPOCHS, EXAMPLES, BACKWARD, SECONDS = COSTS
 
 @pytest.fixture
 def groups(make):
-    """Plain at 100 backward passes an epoch, four epochs; random at 40, three."""
+    """Four epochs of 100 backward passes without mining, three of 40 with random mining."""
     runs = [
         make("a", 0, 0.9, [0.5, 0.6, 0.8, 0.7]),
         make("b", 1, 0.9, [0.4, 0.7, 0.6, 0.9]),
@@ -21,7 +21,7 @@ def groups(make):
     return group_runs([read_run(run) for run in runs])[0]
 
 
-def test_the_budget_is_the_least_final_cost(groups):
+def test_the_budget_is_the_lowest_final_cost(groups):
     assert budgets.common_budget(groups, EPOCHS, "accuracy") == 3
     assert budgets.common_budget(groups, BACKWARD, "accuracy") == 120
     assert budgets.common_budget(groups, SECONDS, "accuracy") == 4.5
@@ -29,7 +29,7 @@ def test_the_budget_is_the_least_final_cost(groups):
 
 
 def test_the_last_validation_within_the_budget_counts(groups):
-    """Not the next one, not the best one so far, and nothing in between."""
+    """Neither the next one nor the best so far, and nothing interpolated."""
     plain, random = groups
     assert budgets.within_budget(plain, BACKWARD, "accuracy", 120) == {0: (100, 0.5), 1: (100, 0.4)}
     assert budgets.within_budget(random, BACKWARD, "accuracy", 120) == {0: (120, 0.65)}
@@ -37,7 +37,7 @@ def test_the_last_validation_within_the_budget_counts(groups):
     assert budgets.within_budget(plain, BACKWARD, "accuracy", 99) == {}
 
 
-def test_the_cost_of_a_value(groups):
+def test_the_cost_to_reach_a_value(groups):
     plain, random = groups
     found = budgets.cost_to_reach(plain, "accuracy", 0.7, "max")
     assert (found.reached, found.runs) == (2, 2)
@@ -49,7 +49,7 @@ def test_the_cost_of_a_value(groups):
     assert budgets.baseline_target(plain, "accuracy") == pytest.approx(0.8)
 
 
-def test_the_mean_curve_ends_with_the_shortest(make):
+def test_the_mean_curve_ends_with_the_shortest_run(make):
     runs = [make("a", 0, 0.9, [0.5, 0.6, 0.8]), make("b", 1, 0.9, [0.4, 0.7])]
     (one,), _ = group_runs([read_run(run) for run in runs])
     curve = budgets.mean_curve(one, BACKWARD, "accuracy")

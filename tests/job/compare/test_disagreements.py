@@ -22,8 +22,8 @@ def records(correct, loss=None, prediction=None, labels=(0, 1, 0, 1)):
     )
 
 
-def test_the_clearest_come_first_and_then_the_hardest():
-    """Of two seeds: 0 in both, 1 in one, 2 in none; 3 in the only one that both trained on."""
+def test_examples_are_ordered_by_share_of_seeds_then_by_loss():
+    """Disagreement on 0 in both seeds, on 1 in one, on 2 in none, on 3 in its only common seed."""
     ours = {0: records([1, 1, 1, 1], [1, 1, 1, 9]), 1: records([1, 1, 1, NAN])}
     base = {0: records([0, 0, 1, 0]), 1: records([0, 1, 1, 0])}
     found = disagree("x", ours, base, 10)
@@ -36,7 +36,7 @@ def test_the_clearest_come_first_and_then_the_hardest():
     assert (third.right, third.base_right, third.label, third.prediction) == (2, 1, 1, 9)
 
 
-def test_the_other_way_round_and_the_number_shown():
+def test_lost_examples_are_listed_up_to_the_limit():
     ours, base = {0: records([0, 0, 0, 1])}, {0: records([1, 1, 1, 1], [1, 3, 2, 1])}
     found = disagree("x", ours, base, 2)
     assert found is not None
@@ -44,7 +44,7 @@ def test_the_other_way_round_and_the_number_shown():
     assert (found.losses, found.gains) == (3, 0)
 
 
-def test_less_than_half_of_the_seeds_is_chance():
+def test_disagreement_in_less_than_half_of_the_seeds_is_ignored():
     ours = {s: records([1, 1, 1, 1]) for s in range(3)}
     base = {0: records([0, 1, 1, 1]), 1: records([1, 1, 1, 1]), 2: records([1, 1, 1, 1])}
     found = disagree("x", ours, base, 9)
@@ -52,7 +52,7 @@ def test_less_than_half_of_the_seeds_is_chance():
     assert found.gains == 0
 
 
-def test_other_seeds_or_other_data_cannot_be_compared():
+def test_runs_with_other_seeds_or_data_are_not_compared():
     assert disagree("x", {0: records([1, 1, 1, 1])}, {1: records([0, 0, 0, 0])}, 9) is None
     other = records([0, 0, 0, 0], labels=(1, 1, 1, 1))
     assert disagree("x", {0: records([1, 1, 1, 1])}, {0: other}, 9) is None

@@ -1,4 +1,4 @@
-"""Markdown, CSV and JSON hold the same numbers, and nothing that a reader would run."""
+"""Markdown, CSV and JSON have the same numbers, and nothing that a program would execute."""
 
 import csv
 import json
@@ -15,7 +15,7 @@ def comparison(three, make, compared):
     return compared(three)
 
 
-def test_markdown(comparison):
+def test_markdown_has_verdicts_tables_and_skipped_runs(comparison):
     text = markdown(comparison)
     assert text.startswith("# test/accuracy: compared with `mining=none`\n\n- mining=ohem is 3.07")
     line = "| mining=ohem | 3 | 94.07 ± 1.05 | 91.46 to 96.68 | +3.07 | +2.92 to +3.21 | < 0.001 "
@@ -26,7 +26,7 @@ def test_markdown(comparison):
     assert all(row.count("|") == row.count("\\|") + len(row.split(" | ")) + 1 for row in table)
 
 
-def test_csv(comparison):
+def test_csv_has_a_row_per_group_and_table_and_per_run(comparison):
     rows = list(csv.DictReader(table_csv(comparison).splitlines()))
     assert len(rows) == 5 * 3, "final, and at four equal costs"
     assert [row["at_equal"] for row in rows[::3]] == [
@@ -46,7 +46,7 @@ def test_csv(comparison):
     assert runs[-1]["left_out"] == "preempted"
 
 
-def test_json(comparison):
+def test_json_has_groups_tables_and_verdicts(comparison):
     content = json.loads(json.dumps(as_json(comparison), allow_nan=False))
     assert content["interval"] == {"method": "t interval", "level": 0.95}
     assert (content["correction"], content["mode"]) == ("holm", "max")
@@ -69,7 +69,7 @@ def test_the_console_has_one_table_of_equal_costs(comparison):
     assert len(text_tables(comparison)) == 8
 
 
-def test_hostile_names_run_nothing(make, compared):
+def test_hostile_names_are_escaped(make, compared):
     make("a", 0, 0.9)
     bad = {"clip": "=HYPERLINK(1)|`<b>`"}
     folder = make("b", 0, 0.9, settings=bad, groups={"mining": "ohem"}).parent
@@ -78,7 +78,7 @@ def test_hostile_names_run_nothing(make, compared):
     assert escape_formula(-0.5) == -0.5
 
 
-def test_intervals_of_a_share_end_at_100_in_tables_alone(make, compared):
+def test_tables_clip_shares_at_100_percent_and_the_csv_does_not(make, compared):
     """The CSV keeps the bounds as computed: 99.5 ± 6.35."""
     for seed, final in enumerate((0.99, 1.0)):
         folder = make(str(seed), seed, final).parent

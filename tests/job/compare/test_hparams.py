@@ -6,8 +6,8 @@ from tensorboard.plugins.hparams import metadata
 from trainer.job.compare.hparams import write
 
 
-def test_all_runs_have_all_columns(make, node, tmp_path, compared):
-    """TensorBoard takes the columns from the first stream: here that of none, which has no keep."""
+def test_every_run_has_a_row_with_all_columns(make, node, tmp_path, compared):
+    """TensorBoard takes the columns from the first stream: here of mining=none, without keep."""
     for seed in range(2):
         make(f"a{seed}", seed, 0.9)
         for keep in (0.5, 0.25):

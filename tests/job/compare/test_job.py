@@ -10,7 +10,7 @@ from trainer.cli.execute import execute
 from trainer.core.errors import ConfigError, DataError
 from trainer.job.compare.job import Compare
 
-COSTS = ("epochs", "examples_seen", "backward_passes")  # which do not vary
+COSTS = ("epochs", "examples_seen", "backward_passes")  # the same in every run
 FEW = ("epochs=1", "dataset.subset=60", "batch_size=30", "dataset.val_fraction=0.01")
 
 
@@ -29,7 +29,7 @@ def compared(folder: Path, *overrides: str) -> int:
     return execute(config_of(*arguments), folder, arguments, [str(CONF)])
 
 
-def test_a_sweep(sweep: Path, tmp_path: Path) -> None:
+def test_a_sweep_is_compared_and_all_files_are_written(sweep: Path, tmp_path: Path) -> None:
     """With two seeds there is no verdict on whether a published difference was replicated."""
     assert compared(tmp_path / "c", f"runs={sweep}", "job.published=[-1,1]") == 0
     files = {path.name for path in (tmp_path / "c").iterdir()}
@@ -41,19 +41,19 @@ def test_a_sweep(sweep: Path, tmp_path: Path) -> None:
     assert content["tables"][0]["mean"] == pytest.approx(sum(finals) / 2)
     costs = [row["at_equal"] for row in content["tables"]]
     assert costs[:8] == [c for c in (None, *COSTS) for _ in range(2)]
-    assert 1 <= costs.count("train_seconds") <= 2, "the slower may have no validation so early"
+    assert 1 <= costs.count("train_seconds") <= 2, "the slower may have none within"
     result = read_json(tmp_path / "c" / "result.json")
     assert result["verdicts"] == content["verdicts"]
     assert result["replicated"] == {"mining=ohem": None}
     assert "at least 3 seeds" in (tmp_path / "c" / "compare.md").read_text()
     html = (tmp_path / "c" / "compare.html").read_text()
-    assert html.count('<img src="data:image/png;base64,') > 0, "examples that they disagree on"
+    assert html.count('<img src="data:image/png;base64,') > 0, "thumbnails of disagreements"
     log = (tmp_path / "c" / "train.log").read_text()
     assert content["verdicts"][0] in log
     assert len(list((tmp_path / "c" / "tensorboard").iterdir())) == 4
 
 
-def test_a_run_logs_what_each_validation_has_cost(sweep: Path) -> None:
+def test_validations_log_the_cost_so_far(sweep: Path) -> None:
     lines = [json.loads(t) for t in (sweep / "ohem-0" / "metrics.jsonl").read_text().splitlines()]
     (val,) = [line for line in lines if line["split"] == "val"]
     result = read_json(sweep / "ohem-0" / "result.json")
@@ -62,7 +62,7 @@ def test_a_run_logs_what_each_validation_has_cost(sweep: Path) -> None:
     assert 0 < val["train_seconds"] <= result["train_seconds"]
 
 
-def test_lists_settings_and_intervals(sweep: Path, tmp_path: Path) -> None:
+def test_a_list_of_runs_with_settings_and_the_bootstrap(sweep: Path, tmp_path: Path) -> None:
     runs = f"runs=[{sweep}/none-0,{sweep}/ohem-0,{sweep}/ohem-1]"
     settings = ["job.metric=test/nll", "job.baseline='mining=ohem'", "compare=bootstrap"]
     assert compared(tmp_path / "c", runs, *settings, "job.examples=0") == 0
@@ -75,7 +75,7 @@ def test_lists_settings_and_intervals(sweep: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("published", [[0.01], [0.02, 0.01], [0.1, 0.2, 0.3]])
-def test_a_published_difference_is_an_interval(published: list[float]) -> None:
+def test_published_must_be_an_interval(published: list[float]) -> None:
     with pytest.raises(ValueError, match=r"job\.published=\[0"):
         Compare(published=published)
 
@@ -94,23 +94,23 @@ def test_without_the_data_set_there_are_no_images(
 
 
 @pytest.mark.parametrize(
-    ("overrides", "says"),
+    ("overrides", "message"),
     [
         ((), "runs must be given"),
         (("runs=SWEEP", "job.metric=test/acc"), "Did you mean test/accu"),
     ],
 )
-def test_mistakes_are_one_line(
+def test_a_mistake_is_reported_in_one_line(
     sweep: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     overrides: tuple[str, ...],
-    says: str,
+    message: str,
 ) -> None:
-    given = [override.replace("SWEEP", str(sweep)) for override in overrides]
-    assert compared(tmp_path / "c", *given) == ConfigError.exit_code
+    arguments = [override.replace("SWEEP", str(sweep)) for override in overrides]
+    assert compared(tmp_path / "c", *arguments) == ConfigError.exit_code
     error = capsys.readouterr().err
-    assert says in error
+    assert message in error
     assert error.count("\n") == 1
 
 
@@ -125,5 +125,5 @@ def test_unfinished_runs_alone_are_a_data_error(
     assert "no finished training run among 1" in capsys.readouterr().err
 
 
-def test_the_group_has_both_intervals() -> None:
+def test_the_intervals_are_bootstrap_and_t() -> None:
     assert options("compare") == ["bootstrap", "t"]

@@ -1,7 +1,8 @@
-"""Run folders are found by their status and read as data; what is skipped has its reason."""
+"""Run folders are found by their status file and read as data; a skipped one has its reason."""
 
 import json
 import os
+import re
 
 import pytest
 
@@ -9,7 +10,7 @@ from trainer.core.errors import ConfigError
 from trainer.job.compare.runs import FinishedRun, SkippedRun, find_runs, finite, read_run
 
 
-def test_a_sweep_a_run_a_list_and_a_pattern(make):
+def test_runs_are_found_by_sweep_run_list_or_pattern(make):
     runs = [make(f"{i}-x", seed=i, accuracy=0.5) for i in (10, 2, 1)]
     sweep = runs[0].parent
     (sweep / "manifest.json").write_text("{}")
@@ -24,19 +25,19 @@ def test_a_sweep_a_run_a_list_and_a_pattern(make):
 
 
 @pytest.mark.parametrize("path", ["outputs/typo", "outputs/*typo*", "trainer"])
-def test_a_typo_is_one_line(path):
-    with pytest.raises(ConfigError, match=r"^runs=\S+: no run found; give"):
+def test_a_path_without_runs_is_named(path):
+    with pytest.raises(ConfigError, match=rf"^runs={re.escape(path)}: no run found"):
         find_runs([path])
 
 
-def test_nothing_is_looked_for_inside_a_run(make):
+def test_runs_inside_a_run_are_not_searched(make):
     outer = make("outer", 0, 0.5)
     (outer / "examples" / "inner").mkdir(parents=True)
     (outer / "examples" / "inner" / "status.json").write_text("{}")
     assert find_runs([str(outer.parent)]) == [outer]
 
 
-def test_a_finished_run(make):
+def test_a_finished_run_has_its_metrics_validations_and_costs(make):
     run = read_run(make("a", 3, 0.9, [0.5, 0.7]))
     assert isinstance(run, FinishedRun)
     assert (run.seed, run.final("test/accuracy"), run.final("test/nope")) == (3, 0.9, None)
@@ -58,29 +59,65 @@ def test_another_job_is_skipped(make):
     assert skipped.reason == "not a training run: job=evaluate"
 
 
-def test_hostile_files_are_skipped_and_not_followed(make, tmp_path):
-    """Nothing is imported, no link is followed, no deep or huge content is read."""
-    deep = "[" * 20000 + "]" * 20000
-    layers = "l0: &l0 [x, x]\n" + "".join(
-        f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]\n" for i in range(1, 8)
-    )
-    contents = {
-        "status.json": ["[]", "{", deep],
-        "config.yaml": [layers, "!!python/object/apply:os.abort []", "- 1", "job: 3", deep],
-        "result.json": ["null", "{", "1" * 5000],
-    }
-    for name, texts in contents.items():
-        for i, text in enumerate(texts):
-            folder = make(f"{name}-{i}", 0, 0.9)
-            (folder / name).write_text(text)
-            assert isinstance(read_run(folder), SkippedRun), (name, text[:40])
-    folder = make("link", 0, 0.9)
-    (folder / "result.json").unlink()
-    (folder / "result.json").symlink_to("/dev/zero")
-    assert isinstance(read_run(folder), SkippedRun)
+DEEP = "[" * 20000 + "]" * 20000
+ALIASES = "l0: &l0 [x, x]\n" + "".join(
+    f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]\n" for i in range(1, 8)
+)
+HOSTILE = [  # file, its content, part of the reason
+    ("status.json", "[]", "does not contain a mapping"),
+    ("status.json", "{", "cannot be read: Expecting"),
+    ("status.json", DEEP, "cannot be read"),
+    ("config.yaml", ALIASES, "aliases expand to more than"),
+    ("config.yaml", "- 1", "is not a config"),
+    ("config.yaml", "job: 3", "job must be a mapping, got 3"),
+    ("config.yaml", DEEP, "nested more than 50 deep"),
+    ("result.json", "null", "does not contain a mapping"),
+    ("result.json", "{", "cannot be read: Expecting"),
+    ("result.json", "1" * 5000, "cannot be read: Exceeds the limit"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"), HOSTILE, ids=[f"{name}: {text[:9]}" for name, text, _ in HOSTILE]
+)
+def test_a_hostile_file_is_skipped_with_a_reason(make, name, text, reason):
+    """No deep, huge or malformed content reaches the comparison."""
+    folder = make("a", 0, 0.9)
+    (folder / name).write_text(text)
+    skipped = read_run(folder)
+    assert isinstance(skipped, SkippedRun)
+    assert f"{folder / name}" in skipped.reason
+    assert reason in skipped.reason
+
+
+def test_nothing_in_a_config_is_called(make, tmp_path):
+    folder = make("a", 0, 0.9)
+    marker = tmp_path / "called"
+    (folder / "config.yaml").write_text(f"!!python/object/apply:os.mkdir [{str(marker)!r}]")
+    skipped = read_run(folder)
+    assert isinstance(skipped, SkippedRun)
+    assert "config.yaml cannot be read: ConstructorError" in skipped.reason
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("name", ["status.json", "config.yaml", "result.json", "metrics.jsonl"])
+def test_no_link_is_followed(make, tmp_path, name):
+    """The file behind the link is the run's own: followed, the run would count as finished."""
+    folder = make("a", 0, 0.9)
+    (folder / name).rename(tmp_path / name)
+    (folder / name).symlink_to(tmp_path / name)
+    skipped = read_run(folder)
+    assert isinstance(skipped, SkippedRun)
+    assert f"{name} is a link" in skipped.reason
+
+
+def test_a_pipe_is_not_waited_for(make):
+    folder = make("a", 0, 0.9)
     (folder / "metrics.jsonl").unlink()
     os.mkfifo(folder / "metrics.jsonl")
-    assert isinstance(read_run(folder), SkippedRun)
+    skipped = read_run(folder)
+    assert isinstance(skipped, SkippedRun)
+    assert "metrics.jsonl is not a regular file" in skipped.reason
 
 
 def test_malformed_lines_are_skipped(make):
@@ -93,12 +130,12 @@ def test_malformed_lines_are_skipped(make):
     assert [line["epochs"] for line in run.validations] == [1, 2]
 
 
-def test_numbers():
+def test_only_finite_numbers_count():
     values = [1, 0.5, True, None, "1", float("nan"), float("inf"), 10**400]
     assert [finite(value) for value in values] == [1.0, 0.5, None, None, None, None, None, None]
 
 
-def test_a_seed_that_is_no_number_is_skipped(make):
+def test_a_run_whose_seed_is_not_a_number_is_skipped(make):
     skipped = read_run(make("a", 0, 0.9, settings={"seed": "<b>"}))
     assert isinstance(skipped, SkippedRun)
     assert "no seed" in skipped.reason

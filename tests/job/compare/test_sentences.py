@@ -1,4 +1,4 @@
-"""The verdicts, notes and costs of runs with chosen numbers: what each must contain."""
+"""Verdicts, notes and costs of runs with chosen numbers."""
 
 import pytest
 
@@ -15,8 +15,8 @@ def contains(text, *parts):
     return [part for part in parts if part not in text] == []
 
 
-def test_beyond_noise_and_within(three, compared):
-    """ohem: differences 3, 3.1, 3.1; random: −1, 1, 0.2. The whole sentences, once."""
+def test_verdicts_beyond_and_within_noise(three, compared):
+    """ohem: differences 3, 3.1, 3.1; random: −1, 1, 0.2. The only test of whole sentences."""
     comparison = compared(three)
     assert comparison.baseline.label == "mining=none"
     assert verdicts(comparison) == [
@@ -28,7 +28,7 @@ def test_beyond_noise_and_within(three, compared):
     ]
 
 
-def test_the_baseline_and_the_direction_turn_it_round(three, compared):
+def test_verdicts_follow_the_baseline_and_the_direction(three, compared):
     first = verdicts(compared(three, baseline="mining=ohem"))[0]
     assert first.startswith("mining=none is 3.07 points below mining=ohem")
     comparison = compared(three, metric="test/loss")
@@ -37,7 +37,7 @@ def test_the_baseline_and_the_direction_turn_it_round(three, compared):
     assert contains(first, "mining=ohem is 0.03067 below mining=none", "better", "beyond noise")
 
 
-def test_how_many_more_seeds(make, compared):
+def test_a_verdict_within_noise_names_the_seeds_to_add(make, compared):
     for seed, (base, ours) in enumerate([(0.90, 0.93), (0.91, 0.92), (0.92, 0.93)]):
         make(f"a{seed}", seed, base)
         make(f"b{seed}", seed, ours, groups={"mining": "ohem"})
@@ -48,7 +48,7 @@ def test_how_many_more_seeds(make, compared):
     assert (found.needed, found.seeds) == (6, 3)
 
 
-def test_only_the_number_of_comparisons_makes_it_noise(make, compared):
+def test_the_correction_alone_can_make_a_difference_noise(make, compared):
     for seed, d in enumerate([0.03, 0.04, 0.05]):
         folder = make(f"a{seed}", seed, 0.9).parent
         for option in ("ohem", "random", "infobatch"):
@@ -96,7 +96,7 @@ def test_at_equal_cost(three, compared):
     assert (epochs.budget, epochs.metric) == (3, "val/accuracy")
 
 
-def test_the_cost_of_the_baselines_value(three, compared):
+def test_the_cost_to_reach_the_baselines_mean(three, compared):
     comparison = compared(three)
     assert comparison.target == pytest.approx(0.91)
     second = sentences.costs(comparison)[1]
@@ -109,7 +109,7 @@ def test_the_cost_of_the_baselines_value(three, compared):
     ("low", "high", "verdict"),
     [(0.001, 0.002, "not replicated"), (-0.002, -0.001, "not replicated"), (0, 0, "replicated")],
 )
-def test_a_published_difference(three, compared, low, high, verdict):
+def test_a_difference_is_checked_against_the_published_one(three, compared, low, high, verdict):
     """An interval around the observed difference, or beside it."""
     row = next(row for row in compared(three).final.rows if row.label == "mining=ohem")
     assert row.difference is not None
@@ -122,7 +122,7 @@ def test_a_published_difference(three, compared, low, high, verdict):
     assert {replica.label for replica in comparison.replicas} == {"mining=ohem", "mining=random"}
 
 
-def test_a_lone_group_against_a_published_value(make, compared):
+def test_a_lone_group_is_checked_against_the_published_value(make, compared):
     make("a", 0, 0.91)
     folder = make("b", 1, 0.92).parent
     (two,) = sentences.replications(compared(folder, published=(0.9, 0.93)))
@@ -156,7 +156,7 @@ def test_other_losses_machines_and_missing_costs_are_noted(make, compared):
     assert contains(notes, "2 different versions", "no table at equal epochs, examples seen")
 
 
-def test_nothing_to_compare_is_one_line(make, compared):
+def test_no_finished_run_and_an_unknown_metric_are_errors(make, compared):
     folder = make("a", 0, 0.9, state="failed").parent
     with pytest.raises(DataError, match=r"among 1: .*/a: failed: it broke"):
         compared(folder)

@@ -40,9 +40,9 @@ def test_paired_by_hand_and_against_scipy():
     assert unpaired.pvalue > 5 * test.pvalue, "what the seeds share would count as noise"
 
 
-def test_pairs_are_matched_by_seed_and_not_by_place():
-    turned = dict(reversed(OURS.items()))
-    assert difference(turned, BASE, StudentT()).p == pytest.approx(
+def test_pairs_are_matched_by_seed_and_not_by_position():
+    reordered = dict(reversed(OURS.items()))
+    assert difference(reordered, BASE, StudentT()).p == pytest.approx(
         difference(OURS, BASE, StudentT()).p
     )
 
@@ -52,7 +52,7 @@ def test_only_common_seeds_are_paired():
     assert (found.kind, found.seeds, found.mean) == ("paired", 2, 0.75)
 
 
-def test_other_seeds_are_welch():
+def test_groups_with_different_seeds_use_welchs_test():
     others = {seed + 10: value for seed, value in BASE.items()}
     found = difference(OURS, others, StudentT())
     test = stats.ttest_ind(list(OURS.values()), list(BASE.values()), equal_var=False)
@@ -67,8 +67,8 @@ def test_one_seed_has_no_interval():
     assert found.mean == pytest.approx(0.1)
 
 
-def test_the_same_difference_each_time_is_not_certainty():
-    """Deviation 0 would give p = 0: on a small test set two equal counts are no rarity."""
+def test_differences_that_do_not_vary_are_not_significant():
+    """A deviation of 0 would give p = 0, but equal counts are common on a small test set."""
     found = difference({0: 0.92, 1: 0.93}, {0: 0.90, 1: 0.91}, StudentT())
     assert (found.deviation, found.p) == (0.0, None)
     (judged,) = judge([found], "holm", StudentT())
@@ -85,16 +85,16 @@ def test_holm_by_hand():
     assert adjust_p([], "holm") == []
 
 
-def test_the_correction_decides():
-    """P = 0.03 is beyond noise alone, but not as one of two."""
+def test_the_correction_changes_the_verdict():
+    """A p value of 0.03 is beyond noise alone, but not as one of two."""
     one = Difference("paired", 4, 0.01, 0.005, 0.001, 0.02, 0.03)
     assert [d.beyond_noise for d in judge([one, one], "none", StudentT())] == [True, True]
     assert [d.beyond_noise for d in judge([one, one], "holm", StudentT())] == [False, False]
 
 
 @pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0, 4.0])
-def test_the_seeds_to_add_have_the_power(ratio):
-    """By the noncentral t: that many have 80 %, or nearly, and one less has not much more."""
+def test_the_seeds_needed_have_80_percent_power(ratio):
+    """By the noncentral t, one seed more has 80 % power and two fewer have not."""
     d = Difference("paired", 3, 1.0, ratio)
     n = seeds_needed(d, 0.05)
     assert n is not None
@@ -110,7 +110,7 @@ def test_the_seeds_to_add_have_the_power(ratio):
 
 
 def test_welch_needs_twice_the_runs():
-    """Equal deviations s: of the difference √2 s, and each group about n for √2 s / d."""
+    """Equal deviations s give the difference √2 s, so each group needs about n for √2 s / d."""
     ratio = 1.5
     n = seeds_needed(Difference("Welch", 3, 1.0, math.hypot(ratio, ratio)), 0.05)
     expected = next(
@@ -122,23 +122,23 @@ def test_welch_needs_twice_the_runs():
     assert n == pytest.approx(expected, abs=1)
 
 
-def test_more_comparisons_need_more_seeds_and_nothing_needs_none():
+def test_more_comparisons_need_more_seeds():
     one = Difference("paired", 3, 0.01, 0.02, -0.03, 0.05, 0.4)
     alone, among = judge([one], "holm", StudentT())[0], judge([one] * 4, "holm", StudentT())[0]
     assert alone.extra_seeds is not None
     assert among.extra_seeds is not None
     assert among.extra_seeds > alone.extra_seeds > 0
-    assert seeds_needed(Difference("paired", 3, 1e-6, 1.0), 0.05) is None, "over 1,000"
+    assert seeds_needed(Difference("paired", 3, 1e-6, 1.0), 0.05) is None, "over MOST_SEEDS"
     assert seeds_needed(Difference("paired", 3, 0.0, 1.0), 0.05) is None
 
 
-def test_a_false_alarm_in_twenty():
-    """Four groups that differ in nothing: with Holm at least one is called in 5 %, not 13 %."""
+def test_holm_keeps_false_alarms_near_5_percent():
+    """With four equal groups, some difference is significant in 5 % with Holm, 13 % without."""
     rng = np.random.default_rng(0)
     alarms = {"holm": 0, "none": 0}
     for _ in range(200):
         base, *others = rng.normal(size=(4, 3))
-        found = [difference(dict(enumerate(o)), dict(enumerate(base)), StudentT()) for o in others]
+        tests = [difference(dict(enumerate(o)), dict(enumerate(base)), StudentT()) for o in others]
         for correction in alarms:
-            alarms[correction] += min(adjust_p([d.p for d in found], correction)) < 0.05
+            alarms[correction] += min(adjust_p([d.p for d in tests], correction)) < 0.05
     assert alarms["holm"] / 200 < 0.08 < alarms["none"] / 200

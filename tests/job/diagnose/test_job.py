@@ -1,4 +1,4 @@
-"""The faults that initialisations are known for are named, and sound ones are not."""
+"""The known faults of initialisations are reported; sound ones have no findings."""
 
 import csv
 import math
@@ -24,7 +24,7 @@ def diagnosed(folder, *overrides: str) -> dict:
 
 @pytest.fixture(autouse=True)
 def no_picture(monkeypatch) -> None:
-    """Drawing it takes longer than the job."""
+    """Drawing the plot takes longer than the job."""
     monkeypatch.setattr(job, "write_picture", lambda path, rows: None)
 
 
@@ -33,9 +33,9 @@ def examined(
 ) -> tuple[list[dict[str, str]], list[str]]:
     """The rows of layers, without activation functions, and the kinds of the findings."""
     settings = ("job=diagnose", f"job.examples={examples}", "device=cpu", *overrides)
-    found = make_run(folder, *settings, **groups).do()["findings"]
+    findings = make_run(folder, *settings, **groups).do()["findings"]
     rows = [row for row in table_of(folder) if row["weight_deviation"]]
-    return rows, [finding["kind"] for finding in found]
+    return rows, [finding["kind"] for finding in findings]
 
 
 def table_of(folder) -> list[dict[str, str]]:
@@ -44,7 +44,7 @@ def table_of(folder) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("init", ["zeros", "constant"])
-def test_identical_units_are_named(tmp_path, init, capsys):
+def test_identical_units_are_reported_by_layer(tmp_path, init, capsys):
     result = diagnosed(tmp_path / "d", "model=simple_cnn", f"init={init}", "quiet=false")
     texts = [f["text"] for f in result["findings"] if f["kind"] == "identical units"]
     layers = ("conv1", 32), ("conv2", 64), ("fc1", 128)
@@ -63,7 +63,7 @@ def test_dropout_breaks_the_symmetry_of_a_constant(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("init", "found"),
+    ("init", "faults"),
     [
         (["init=normal"], {"vanishing activations", "vanishing gradients"}),  # 0.01 · √50 a layer
         (["init=normal", "init.std=1.0"], {"exploding activations", "exploding gradients"}),
@@ -76,9 +76,9 @@ def test_dropout_breaks_the_symmetry_of_a_constant(tmp_path):
     ],
     ids=lambda value: "-".join(value).replace("init=", "") if isinstance(value, list) else "",
 )
-def test_ten_layers(tmp_path, init, found):
+def test_ten_layers_show_the_faults_of_an_initialisation(tmp_path, init, faults):
     rows, kinds = examined(tmp_path, *DEEP, *init)
-    assert set(kinds) == found
+    assert set(kinds) == faults
     deviations = [float(row["deviation"]) for row in rows]
     factor = (deviations[9] / deviations[0]) ** (1 / 9)
     expected = {"normal": 0.01 * math.sqrt(50), "kaiming_normal": 1, "xavier_normal": 0.5**0.5}
@@ -88,7 +88,7 @@ def test_ten_layers(tmp_path, init, found):
 
 
 @pytest.mark.parametrize("init", sorted(set(options("init")) - {"zeros", "constant"}))
-def test_what_is_random_has_no_identical_units(tmp_path, init):
+def test_random_initialisations_have_no_identical_units(tmp_path, init):
     assert "identical units" not in examined(tmp_path, init=init)[1]
 
 
@@ -104,7 +104,7 @@ def test_what_is_random_has_no_identical_units(tmp_path, init):
     ],
     ids=["cnn", "resnet", "resnet-B", "unet", "dice", "regression"],
 )
-def test_every_model_and_task(tmp_path, overrides, layers):
+def test_every_model_and_task_is_diagnosed(tmp_path, overrides, layers):
     rows, kinds = examined(tmp_path, *overrides, examples=32, init="kaiming_normal")
     assert kinds == []
     gradients = [float(row["weight_gradient_norm"]) for row in rows]
@@ -115,7 +115,7 @@ def test_every_model_and_task(tmp_path, overrides, layers):
 
 
 def test_the_model_is_unchanged_and_the_result_reproducible(tmp_path):
-    """Although dropout and BatchNorm are in training mode."""
+    """Even with dropout and BatchNorm in training mode."""
     overrides = ["device=cpu", "model=resnet_cifar", "model.depth=8", "model.dropout=0.5"]
     overrides += ["job=diagnose", "job.examples=32"]
     texts = []
@@ -133,7 +133,7 @@ def test_the_model_is_unchanged_and_the_result_reproducible(tmp_path):
     assert len(texts[0].splitlines()) == 1 + 8 + 7
 
 
-def test_files(tmp_path, monkeypatch):
+def test_the_files_have_every_layer(tmp_path, monkeypatch):
     monkeypatch.setattr(job, "write_picture", PICTURE)
     diagnosed(tmp_path / "d", "model=simple_cnn", "init=zeros")
     assert (tmp_path / "d" / "diagnose.png").read_bytes()[:4] == b"\x89PNG"

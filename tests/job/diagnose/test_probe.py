@@ -24,7 +24,7 @@ def probed(model: nn.Module, head: str, images: torch.Tensor, targets: torch.Ten
     return observe(forward, head, MeanSquaredError(), batch)[0]
 
 
-def line() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+def two_layers() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     """Two inputs, two hidden units of which the second is dead, one output; two examples."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
     with torch.no_grad():
@@ -36,9 +36,9 @@ def line() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     return model, images, torch.tensor([[0.0], [4.0]])
 
 
-def test_by_hand():
+def test_statistics_by_hand():
     """Outputs 2 and 6, errors 2 and 2: L = 4, dL/dy = 2·2/2 = 2 for both examples."""
-    model, images, targets = line()
+    model, images, targets = two_layers()
     probe = probed(model, "3", images, targets)
     first, relu, last = probe.rows
     assert [row.layer for row in probe.rows] == ["1", "1", "3"]
@@ -52,7 +52,7 @@ def test_by_hand():
     assert relu.gradient_mean == pytest.approx((4 + 10) / 2)
     assert (first.gradient_mean, first.gradient_norm) == (2.0, pytest.approx(math.sqrt(32)))
     assert first.weight_deviation == 1.0
-    # Of the live unit 4·(1, 0) + 4·(1, 2), of the dead one nothing.
+    # 4·(1, 0) + 4·(1, 2) for the live unit, 0 for the dead one.
     assert first.weight_gradient_mean == (8 + 8) / 4
     assert first.weight_gradient_norm == pytest.approx(math.sqrt(128))
     assert last.weight_gradient_norm == pytest.approx(2 * 1 + 2 * 3)
@@ -61,9 +61,9 @@ def test_by_hand():
     assert probe.end.gradient_norm == relu.gradient_norm
 
 
-def test_the_update_is_the_optimizer_s():
+def test_the_update_ratio_is_of_the_optimizers_step():
     """SGD of lr 0.1 changes the first weight, of norm 2, by 0.1 · √128."""
-    model, images, targets = line()
+    model, images, targets = two_layers()
     rows = probed(model, "3", images, targets).rows
     add_updates(rows, model, torch.optim.SGD(model.parameters(), lr=0.1))
     assert rows[0].update_ratio == pytest.approx(0.1 * math.sqrt(128) / 2)
@@ -81,15 +81,15 @@ def test_a_module_that_runs_twice_has_two_rows():
             hidden = self.relu(self.layer(images.flatten(1)))
             return self.last(self.relu(self.layer(hidden)))
 
-    _, images, targets = line()
+    _, images, targets = two_layers()
     rows = probed(Twice(), "last", images, targets).rows
     assert [row.layer for row in rows] == ["layer", "layer", "layer#2", "layer#2", "last"]
     assert rows[0].weight_gradient_norm == rows[2].weight_gradient_norm > 0
 
 
-def test_an_activation_in_place_leaves_the_layer_s_own_numbers():
+def test_an_inplace_activation_does_not_change_the_layers_statistics():
     torch.manual_seed(0)
-    _, images, targets = line()
+    _, images, targets = two_layers()
     rows = {}
     for inplace in (False, True):
         torch.manual_seed(0)
@@ -112,13 +112,13 @@ def with_gradients(layer: nn.Module, gradient: torch.Tensor) -> nn.Module:
     return nn.Sequential(layer)
 
 
-def test_units_are_the_same_where_weights_biases_and_gradients_are():
+def test_units_are_identical_if_weights_biases_and_gradients_are():
     layer = nn.Linear(3, 4)
     nn.init.constant_(layer.weight, 0.5)
     nn.init.zeros_(layer.bias)
     ramp = torch.arange(4.0)[:, None].expand(4, 3)
     assert identical_units(with_gradients(layer, torch.ones(4, 3)), "") == {"0": (4, 4)}
-    assert identical_units(with_gradients(layer, ramp), "") == {}, "the gradient tells them apart"
+    assert identical_units(with_gradients(layer, ramp), "") == {}, "the gradients differ"
     assert identical_units(with_gradients(layer, torch.ones(4, 3)), "0") == {}, (
         "the head is left out"
     )
@@ -126,12 +126,12 @@ def test_units_are_the_same_where_weights_biases_and_gradients_are():
     assert identical_units(with_gradients(layer, torch.ones(4, 3)), "") == {"0": (3, 4)}
     nn.init.normal_(layer.weight)
     assert identical_units(with_gradients(layer, torch.zeros(4, 3)), "") == {}, (
-        "dead, but not the same"
+        "dead, but not identical"
     )
 
 
 def test_units_of_a_transposed_convolution_are_its_outputs():
-    """[in, out / groups, k, k]: the units of one group are the same, those of the other not."""
+    """[in, out / groups, k, k]: the units of one group are identical, those of the other not."""
     layer = nn.ConvTranspose2d(4, 6, 2, groups=2, bias=False)
     with torch.no_grad():
         layer.weight[:2] = torch.randn(2, 1, 2, 2)
@@ -169,7 +169,7 @@ def test_a_factor_of_a_thousand_from_the_first_layer_to_the_head(scale, kinds):
             assert part in found[0].text
 
 
-def test_an_overflow_is_named():
+def test_an_overflow_is_reported_at_its_layer():
     images = torch.tensor([1.0, 2.0]).view(2, 1, 1, 1)
     probe = probed(deep(1e12), "8", images, torch.zeros(2, 1))
     found = findings(probe, {}, "8", LIMITS)
@@ -178,12 +178,12 @@ def test_an_overflow_is_named():
 
 
 def test_a_head_of_zeros_is_no_fault_but_one_that_never_learns_is():
-    model, images, targets = line()
+    model, images, targets = two_layers()
     nn.init.zeros_(model[3].weight)
     probe = probed(model, "3", images, targets)
     assert probe.end.gradient_norm == 0
     assert findings(probe, {}, "3", LIMITS) == []
-    model, images, targets = line()
+    model, images, targets = two_layers()
     nn.init.zeros_(model[3].weight)
     nn.init.zeros_(model[1].weight)
     probe = probed(model, "3", images, targets)
@@ -191,8 +191,8 @@ def test_a_head_of_zeros_is_no_fault_but_one_that_never_learns_is():
     assert kinds == ["vanishing activations", "vanishing gradients", "dead units"]
 
 
-def test_dead_units_over_the_limit():
-    model, images, targets = line()
+def test_dead_units_over_the_limit_are_reported():
+    model, images, targets = two_layers()
     probe = probed(model, "3", images, targets)
     assert findings(probe, {}, "3", Limits(1000.0, 0.5)) == []
     found = findings(probe, {}, "3", Limits(1000.0, 0.49))

@@ -1,3 +1,5 @@
+"""job=find_batch_size: the search, full memory, its files, and the state it restores."""
+
 import csv
 import mmap
 import os
@@ -25,7 +27,7 @@ STEP = Step.__call__
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch) -> None:
-    """Draws no plot, which takes longer than the steps, and times no more steps than asked for."""
+    """Draws no plot, which takes longer than the steps, and stops timing after `repeats`."""
     monkeypatch.setattr(job, "SHORTEST", 0.0)
     monkeypatch.setattr(job, "picture", lambda _: np.zeros((1, 1, 3), np.uint8))
 
@@ -44,7 +46,7 @@ def stepped(monkeypatch) -> list[int]:
 
 
 def fill(monkeypatch, above: int, error: type[Exception] | None = torch.OutOfMemoryError) -> None:
-    """Let a step of more rows fill the memory once its update is made; None: the real error."""
+    """Let steps of more rows fill the memory after the update; None raises torch's own error."""
 
     def step(self, batch, step_id, first_row, part=None):
         STEP(self, batch, step_id, first_row)
@@ -66,24 +68,24 @@ def tried(result) -> list[int]:
 
 
 @pytest.mark.parametrize("fitting", [0, 7, 8, 9, 63, 64, 65, 100, 127, 1000, 1293, 1294, 5000])
-def test_doubling_then_halving(fitting):
-    """Within an eighth of the truth, nothing twice, and no more than log₂ of the range."""
-    asked = []
-    found = largest_fitting(lambda rows: asked.append(rows) or rows <= fitting, 8, 1294)
-    assert len(asked) == len(set(asked)) <= 12
+def test_the_search_doubles_then_bisects(fitting):
+    """The result is within an eighth of the truth; twelve sizes are tried at most, none twice."""
+    attempts = []
+    largest = largest_fitting(lambda rows: attempts.append(rows) or rows <= fitting, 8, 1294)
+    assert len(attempts) == len(set(attempts)) <= 12
     if fitting < 8:
-        assert (found, asked) == (0, [8])
+        assert (largest, attempts) == (0, [8])
     elif fitting >= 1294:
-        assert found == 1294
+        assert largest == 1294
     else:
-        assert found <= fitting < found + max(2, found / 8 + 1)
+        assert largest <= fitting < largest + max(2, largest / 8 + 1)
 
 
 def test_the_search_by_hand():
     """100 fit: 8 to 64 do, 128 does not; 96 does, 112 and 104 do not; 104 − 96 is within 96 / 8."""
-    asked = []
-    assert largest_fitting(lambda rows: asked.append(rows) or rows <= 100, 8, 1294) == 96
-    assert asked == [8, 16, 32, 64, 128, 96, 112, 104]
+    attempts = []
+    assert largest_fitting(lambda rows: attempts.append(rows) or rows <= 100, 8, 1294) == 96
+    assert attempts == [8, 16, 32, 64, 128, 96, 112, 104]
 
 
 def size(rows: int, speed: float = 1.0, memory_bytes: int = 0) -> Size:
@@ -95,7 +97,7 @@ def test_the_knee_is_the_smallest_size_with_95_percent_of_the_best_speed():
     assert knee([size(*pair) for pair in speeds.items()]).batch_size == 32
 
 
-def test_memory_is_predicted_by_the_line_through_the_last_two():
+def test_memory_is_extrapolated_from_the_last_two_sizes():
     """300 before; 8 rows 340, which is 5 a row; 16 rows 360, which is 2.5 a row."""
     assert predicted_memory(8, [], 300) == 300
     assert predicted_memory(16, [size(8, memory_bytes=340)], 300) == 380
@@ -103,7 +105,7 @@ def test_memory_is_predicted_by_the_line_through_the_last_two():
     assert predicted_memory(32, [size(8, memory_bytes=340), size(16, memory_bytes=330)], 300) == 330
 
 
-def test_the_fullest_steps_in_turn():
+def test_only_the_fullest_steps_are_repeated():
     """Ten rows by four: the last step, of two, is not timed as if it had four."""
     plan = repeated(Plan.of(torch.arange(10), 4), 3)
     assert plan.ids[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3]
@@ -112,7 +114,7 @@ def test_the_fullest_steps_in_turn():
     assert repeated(added, 1).count.tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
 
 
-def test_what_is_written(tmp_path, monkeypatch, capsys):
+def test_files_and_console_agree_with_the_result(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(job, "picture", PICTURE)
     assert train(tmp_path / "f", *JOB, "quiet=false") == 0
     folder = tmp_path / "f"
@@ -124,10 +126,10 @@ def test_what_is_written(tmp_path, monkeypatch, capsys):
     best = max(size["images_per_second"] for size in result["sizes"])
     fast = [s["batch_size"] for s in result["sizes"] if s["images_per_second"] >= 0.95 * best]
     assert result["suggestion"] == fast[0]
-    for one in result["sizes"]:
-        speed = one["batch_size"] / one["step_seconds"]
-        assert one["images_per_second"] == pytest.approx(speed)
-        assert one["memory_bytes"] > 2**20
+    for size_result in result["sizes"]:
+        speed = size_result["batch_size"] / size_result["step_seconds"]
+        assert size_result["images_per_second"] == pytest.approx(speed)
+        assert size_result["memory_bytes"] > 2**20
     with (folder / "find_batch_size.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [{k: float(v) for k, v in row.items()} for row in rows] == result["sizes"]
@@ -135,15 +137,15 @@ def test_what_is_written(tmp_path, monkeypatch, capsys):
     assert not (folder / "checkpoints").exists()
 
 
-def test_no_larger_than_asked_for(tmp_path, stepped):
+def test_job_largest_limits_the_sizes(tmp_path, stepped):
     result = search(tmp_path, "job.largest=24", "job.untimed=2", "job.repeats=3")[1]
     assert tried(result) == [8, 16, 24]
     assert result["limit"] == "job.largest"
     assert stepped == [8] * 5 + [16] * 5 + [24] * 5
 
 
-def test_quick_steps_are_timed_for_longer_and_slow_ones_less_often(tmp_path, monkeypatch, stepped):
-    """A clock that each step moves by a second: six of ten are more than five seconds."""
+def test_fast_steps_are_timed_more_often_and_slow_ones_less(tmp_path, monkeypatch, stepped):
+    """Each step takes a second of the fake clock, so six of ten exceed LONGEST."""
     monkeypatch.setattr(job.time, "perf_counter", lambda: float(len(stepped)))
     slow = search(tmp_path, "job.largest=8", "job.repeats=10")[1]
     assert stepped == [8] * 7
@@ -155,7 +157,7 @@ def test_quick_steps_are_timed_for_longer_and_slow_ones_less_often(tmp_path, mon
     assert stepped == [8] * 9
 
 
-def test_an_epoch_of_fewer_rows_has_no_larger_batch(tmp_path):
+def test_no_batch_is_larger_than_an_epoch(tmp_path):
     run, result = search(tmp_path, "sampler=undersample", "dataset.imbalance=10")
     rows = run.planner.plan(0).bounds[-1]
     assert result["largest"] == rows < len(run.data.train)
@@ -171,7 +173,7 @@ def test_the_steps_are_those_of_an_epoch_with_mining(tmp_path, stepped):
     )
 
 
-def test_a_rate_that_would_diverge_does_not_matter(tmp_path):
+def test_a_diverging_learning_rate_has_no_effect(tmp_path):
     result = search(tmp_path, "optimizer=sgd", "optimizer.lr=1e30", "job.largest=64")[1]
     assert tried(result) == [8, 16, 32, 64]
 
@@ -191,7 +193,7 @@ def test_full_memory_ends_the_doubling(tmp_path, monkeypatch, fits, error, model
     assert all(p.grad is None for p in run.model.parameters())
 
 
-def test_after_full_memory_mixed_precision_goes_on(tmp_path, monkeypatch, fits, stepped):
+def test_mixed_precision_continues_after_full_memory(tmp_path, monkeypatch, fits, stepped):
     """The scaler has unscaled the gradients of a step that is never finished."""
     update = NonFiniteGuard.update
 
@@ -214,7 +216,7 @@ def test_a_start_that_does_not_fit_is_reported_in_one_line(tmp_path, monkeypatch
     assert error.count("\n") == 1
 
 
-def test_another_error_is_not_taken_for_full_memory(tmp_path, monkeypatch, fits):
+def test_another_error_is_not_mistaken_for_full_memory(tmp_path, monkeypatch, fits):
     def broken(self, batch, step_id, first_row):
         raise RuntimeError("shapes differ")
 
@@ -224,8 +226,8 @@ def test_another_error_is_not_taken_for_full_memory(tmp_path, monkeypatch, fits)
     assert digest(fits[0][0]) == fits[0][1]
 
 
-def test_the_cpu_has_a_budget(tmp_path, monkeypatch, stepped):
-    """100 MB before and 1 MB a row, 195 MB for the steps: 256, 224 and 208 are not even tried."""
+def test_sizes_over_the_memory_budget_of_a_cpu_are_not_tried(tmp_path, monkeypatch, stepped):
+    """100 MB before, 1 MB per row, 195 MB for the steps: 256, 224 and 208 are not tried."""
     monkeypatch.setattr(memory, "peak", lambda _: 10**8 + 10**6 * (stepped[-1] if stepped else 0))
     result = search(tmp_path, "job.memory_gb=0.195", "dataset.val_fraction=0.1")[1]
     assert tried(result) == [8, 16, 32, 64, 128, 192]
@@ -236,7 +238,7 @@ def test_the_cpu_has_a_budget(tmp_path, monkeypatch, stepped):
     assert search(tmp_path, "dataset.val_fraction=0.1")[1]["largest"] == 192
 
 
-@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="no Linux")
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="needs Linux")
 def test_the_peak_can_be_reset(tmp_path):
     run = make_run(tmp_path, *SMALL)
     memory.reset_peak(run.device)
@@ -273,7 +275,7 @@ def test_available_memory_is_within_the_limit_of_a_container(tmp_path, monkeypat
         (ValueError("memory"), False),
     ],
 )
-def test_which_errors_say_that_memory_is_full(error, full):
+def test_errors_of_full_memory_are_recognised(error, full):
     assert memory.is_full(error) is full
 
 
@@ -294,13 +296,13 @@ def test_all_state_is_restored(tmp_path, fits, choice):
     assert all(p.requires_grad and p.grad is None for p in run.model.parameters())
 
 
-def test_without_the_rollback_it_would_not_be(tmp_path, fits, monkeypatch):
+def test_without_the_rollback_state_changes(tmp_path, fits, monkeypatch):
     monkeypatch.setattr(job, "rolled_back", nullcontext)
     search(tmp_path, "job.largest=16")
     assert digest(fits[0][0]) != fits[0][1]
 
 
-def test_a_signal_stops_it_and_all_state_is_restored(tmp_path, fits):
+def test_a_signal_stops_the_job_and_all_state_is_restored(tmp_path, fits):
     class Third:
         polls = 0
 
@@ -330,13 +332,13 @@ def test_a_signal_stops_it_and_all_state_is_restored(tmp_path, fits):
         ("job.start=8.5", r"job.start must be an integer, got 8.5"),
     ],
 )
-def test_a_bad_setting_is_named(tmp_path, setting, line):
+def test_a_setting_out_of_range_is_named(tmp_path, setting, line):
     with pytest.raises(ConfigError, match=line):
         train(tmp_path / "f", "job=find_batch_size", setting)
     assert not (tmp_path / "f").exists()
 
 
-def test_the_defaults_are_those_of_the_yaml(tmp_path):
+def test_defaults_equal_those_of_the_yaml(tmp_path):
     job = make_run(tmp_path, "job=find_batch_size").job
     assert isinstance(job, FindBatchSize)
     assert vars(job) == vars(FindBatchSize())

@@ -1,3 +1,5 @@
+"""job=find_lr: its curve, the steps it takes, its files, and the state it restores."""
+
 import csv
 import signal
 from contextlib import nullcontext
@@ -38,14 +40,14 @@ def search(folder, *overrides: str):
     return run, run.do()
 
 
-def test_the_rate_rises_by_equal_factors_or_by_equal_parts():
+def test_the_learning_rate_rises_by_equal_factors_or_equal_steps():
     assert [Ramp(1e-4, 1.0, 5, "exponential").lr(t, 0.1) for t in range(5)] == pytest.approx(
         [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
     )
     assert [Ramp(1.0, 3.0, 5, "linear").lr(t, 0.1) for t in range(5)] == [1, 1.5, 2, 2.5, 3]
 
 
-def test_the_mean_is_corrected_for_its_start():
+def test_the_moving_mean_is_bias_corrected():
     """β = 1/2 of 4, 2, 1: (4·½)/½ = 4, (4·¼ + 2·½)/¾ = 8/3, (4·⅛ + 2·¼ + 1·½)/⅞ = 12/7."""
     assert curve_of([4.0, 2.0, 1.0], beta=0.5).smoothed == pytest.approx([4, 8 / 3, 12 / 7])
     uncorrected = 0.5 * 4.0
@@ -60,8 +62,8 @@ def test_divergence_is_relative_to_the_lowest_loss():
     assert curve_of([-1.0, 2.1]).diverged
 
 
-def test_lowest_and_steepest():
-    """Slopes by central differences: −0.5, −1.5, −2, −0.75, 0.75, before the lowest."""
+def test_lowest_and_steepest_points_by_hand():
+    """Slopes by central differences: −0.5, −1.5, −2, −0.75; the lowest loss is at step 3."""
     curve = curve_of([5.0, 4.5, 2.0, 0.5, 3.5])
     assert curve.lowest() == 3
     assert curve.steepest() == 2
@@ -92,7 +94,7 @@ def test_the_suggestion_trains_and_a_hundred_times_as_much_does_not(tmp_path, op
     assert accuracies[100] < 0.5
 
 
-def test_what_is_written(tmp_path, monkeypatch, capsys):
+def test_files_and_console_agree_with_the_result(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Curve, "picture", PICTURE)
     assert train(tmp_path / "f", *JOB, "quiet=false") == 0
     folder = tmp_path / "f"
@@ -138,7 +140,7 @@ def test_all_state_is_restored(tmp_path, fits, choice):
         assert torch.equal(value, run.model.state_dict()[name])
 
 
-def test_without_the_rollback_it_would_not_be(tmp_path, fits, monkeypatch):
+def test_without_the_rollback_state_changes(tmp_path, fits, monkeypatch):
     monkeypatch.setattr(job, "rolled_back", nullcontext)
     search(tmp_path)
     assert digest(fits[0][0]) != fits[0][1]
@@ -146,11 +148,11 @@ def test_without_the_rollback_it_would_not_be(tmp_path, fits, monkeypatch):
 
 def test_the_steps_are_those_of_the_run(tmp_path, monkeypatch):
     """Same order and step ids; rates of parameter groups keep their ratio, no schedule applies."""
-    seen, call = [], Step.__call__
+    measured, call = [], Step.__call__
 
     def step(self, batch, step_id, first_row, part=None):
         rates = [group["lr"] for group in self.guard.optimizer.param_groups]
-        seen.append((batch.index[:, 0].clone(), step_id, first_row, rates))
+        measured.append((batch.index[:, 0].clone(), step_id, first_row, rates))
         call(self, batch, step_id, first_row)
 
     monkeypatch.setattr(Step, "__call__", step)
@@ -159,21 +161,21 @@ def test_the_steps_are_those_of_the_run(tmp_path, monkeypatch):
     plans = [run.planner.plan(epoch) for epoch in (0, 1)]
     assert plans[0].steps < 12
     expected = torch.cat([plan.ids[:, 0] for plan in plans])
-    ids = torch.cat([ids for ids, *_ in seen])
+    ids = torch.cat([ids for ids, *_ in measured])
     assert torch.equal(ids, expected[: len(ids)])
-    assert [step_id.step for _, step_id, *_ in seen] == list(range(12))
-    assert [step_id.epoch for _, step_id, *_ in seen].count(0) == plans[0].steps
-    assert [first for *_, first, _ in seen][: plans[0].steps] == plans[0].bounds[:-1].tolist()
-    for (*_, rates), lr in zip(seen, result["curve"]["lr"], strict=True):
+    assert [step_id.step for _, step_id, *_ in measured] == list(range(12))
+    assert [step_id.epoch for _, step_id, *_ in measured].count(0) == plans[0].steps
+    assert [first for *_, first, _ in measured][: plans[0].steps] == plans[0].bounds[:-1].tolist()
+    for (*_, rates), lr in zip(measured, result["curve"]["lr"], strict=True):
         assert sorted(rates) == pytest.approx([lr, 10 * lr])
 
 
-def judged(folder, monkeypatch, *overrides: str):
+def watched_search(folder, monkeypatch, *overrides: str):
     """Run a search; returns also the labels of the measured losses and the splits opened."""
-    seen, splits, records = [], [], Evaluator.records
+    measured, splits, records = [], [], Evaluator.records
 
     def spy(self, outputs, labels):
-        seen.append(labels)
+        measured.append(labels)
         return records(self, outputs, labels)
 
     monkeypatch.setattr(Evaluator, "records", spy)
@@ -182,30 +184,30 @@ def judged(folder, monkeypatch, *overrides: str):
     monkeypatch.setattr(
         run.loader, "open", lambda split, device: (splits.append(split), opened(split, device))[1]
     )
-    return run, run.do(), seen, splits
+    return run, run.do(), measured, splits
 
 
-def test_the_loss_is_of_val_and_never_of_test(tmp_path, monkeypatch):
-    run, result, seen, splits = judged(tmp_path, monkeypatch, "eval_batch_size=60")
+def test_the_loss_is_measured_on_val_and_never_on_test(tmp_path, monkeypatch):
+    run, result, measured, splits = watched_search(tmp_path, monkeypatch, "eval_batch_size=60")
     assert result["split"] == "val"
     val = run.data.val
     expected = val.labels[val.ids[torch.arange(60) * len(val) // 60]]
     assert len(expected.unique()) == 10
-    assert len(seen) == len(result["curve"]["loss"])
-    assert all(torch.equal(labels, expected) for labels in seen)
+    assert len(measured) == len(result["curve"]["loss"])
+    assert all(torch.equal(labels, expected) for labels in measured)
     assert {id(split) for split in splits} == {id(run.data.train), id(val)}
 
 
-def test_without_val_it_is_of_the_training_split(tmp_path, monkeypatch):
-    run, result, seen, splits = judged(tmp_path, monkeypatch, "dataset.val_fraction=0")
+def test_without_val_the_loss_is_measured_on_the_training_split(tmp_path, monkeypatch):
+    run, result, measured, splits = watched_search(tmp_path, monkeypatch, "dataset.val_fraction=0")
     assert result["split"] == "train"
     train = run.data.train
     expected = train.labels[train.ids[torch.arange(256) * len(train) // 256]]
-    assert all(torch.equal(labels, expected) for labels in seen)
+    assert all(torch.equal(labels, expected) for labels in measured)
     assert all(split is not run.data.test for split in splits)
 
 
-def test_batch_norm_takes_the_batch_s_statistics_and_keeps_none():
+def test_batch_norm_uses_batch_statistics_and_updates_none():
     torch.manual_seed(0)
     frozen = nn.BatchNorm1d(3).eval()
     model = nn.Sequential(nn.Linear(4, 3), frozen, nn.BatchNorm1d(3), nn.Dropout(0.5))
@@ -225,7 +227,7 @@ def test_batch_norm_takes_the_batch_s_statistics_and_keeps_none():
 
 
 @pytest.mark.parametrize("policy", ["raise", "skip"])
-def test_a_loss_that_is_not_finite_ends_the_test(tmp_path, policy):
+def test_a_non_finite_loss_ends_the_range_test(tmp_path, policy):
     overrides = ["optimizer=sgd", "job.end=1e38", "job.diverge=1e38", f"nonfinite={policy}"]
     assert train(tmp_path / "f", *JOB, *overrides) == 0
     result = read_json(tmp_path / "f" / "result.json")
@@ -241,12 +243,12 @@ def test_a_curve_that_never_falls_suggests_nothing(tmp_path, capsys):
     assert "no suggestion" in capsys.readouterr().err
 
 
-def test_a_curve_that_still_falls_says_so(tmp_path, capsys):
+def test_a_curve_still_falling_at_the_end_gives_a_warning(tmp_path, capsys):
     assert train(tmp_path / "f", *JOB, "job.end=1e-2") == 0
     assert "raise job.end" in capsys.readouterr().err
 
 
-def test_a_signal_stops_it_and_all_state_is_restored(tmp_path, fits):
+def test_a_signal_stops_the_job_and_all_state_is_restored(tmp_path, fits):
     class Third:
         polls = 0
 
@@ -278,13 +280,13 @@ def test_a_signal_stops_it_and_all_state_is_restored(tmp_path, fits):
         ("job.diverge=1", r"job.diverge must be in \(1, inf\), got 1"),
     ],
 )
-def test_a_bad_setting_is_named(tmp_path, setting, line):
+def test_a_setting_out_of_range_is_named(tmp_path, setting, line):
     with pytest.raises(ConfigError, match=line):
         train(tmp_path / "f", *JOB, setting)
     assert not (tmp_path / "f").exists()
 
 
-def test_the_defaults_are_those_of_the_yaml(tmp_path):
+def test_defaults_equal_those_of_the_yaml(tmp_path):
     job = make_run(tmp_path, "job=find_lr").job
     assert isinstance(job, FindLr)
     assert vars(job.ramp) == vars(FindLr().ramp)

@@ -52,7 +52,7 @@ def rows(path) -> list[dict[str, str]]:
     ids=["mask", "image", "vector", "class"],
 )
 def test_the_first_batch_is_that_of_the_first_step(tmp_path, overrides):
-    """Augmented and mixed alike, targets too; but for the standardisation."""
+    """Images and targets are augmented and mixed alike; only the standardisation is missing."""
     run = make_run(tmp_path, "device=cpu", *overrides)
     plan = run.planner.plan(0)
     shown = first_batch(run, plan)
@@ -66,41 +66,41 @@ def test_the_first_batch_is_that_of_the_first_step(tmp_path, overrides):
     assert shown.images.max() <= 1
 
 
-def test_class_labels_and_their_shares(tmp_path):
+def test_class_labels_are_listed_with_their_shares(tmp_path):
     run = previewed(tmp_path, "mixer=mixup")
     table = rows(tmp_path / "inputs.csv")
     assert len(table) == 2 * 32
     assert {row["label"] for row in table} == set(run.data.classes)
     assert float(table[0]["share"]) + float(table[1]["share"]) == pytest.approx(1, abs=1e-3)
-    sheet = np.asarray(Image.open(tmp_path / "inputs.png"))
-    assert sheet.shape == (4 * (100 + 2 * 12), 800, 3)
+    picture = np.asarray(Image.open(tmp_path / "inputs.png"))
+    assert picture.shape == (4 * (100 + 2 * 12), 800, 3)
 
 
-def test_masks(tmp_path):
-    """The classes in each mask, pixels in place of examples, image and overlay side by side."""
+def test_masks_are_listed_counted_and_overlaid(tmp_path):
+    """The table has the classes of each mask; the picture has image and overlay side by side."""
     run = previewed(tmp_path, *MASK, *STRONG)
     table = rows(tmp_path / "inputs.csv")
     assert len(table) == 16
     batch = first_batch(run, run.planner.plan(0))
     for row, mask, share in zip(table, batch.labels[:, 0], batch.shares[:, 0], strict=False):
-        there = [run.data.classes[c] for c in mask.unique().tolist() if c != 255]
-        assert row["label"].split(", ") == there
+        classes = [run.data.classes[c] for c in mask.unique().tolist() if c != 255]
+        assert row["label"].split(", ") == classes
         assert float(row["share"]) == pytest.approx(share.item(), abs=1e-4)
     assert len({row["share"] for row in table}) > 1
     counts = rows(tmp_path / "classes.csv")
     assert list(counts[0]) == ["class", "pixels", "pixels in an epoch"]
     assert sum(int(row["pixels"]) for row in counts) == 32 * 32 * len(run.data.train)
     assert all(row["pixels"] == row["pixels in an epoch"] for row in counts)
-    sheet = np.asarray(Image.open(tmp_path / "inputs.png"))
-    assert sheet.shape == (4 * (100 + 12) + 2 * 16 + 4, 800, 3)
-    image, laid = sheet[2:98, 2:98].astype(int), sheet[2:98, 102:198].astype(int)
+    picture = np.asarray(Image.open(tmp_path / "inputs.png"))
+    assert picture.shape == (4 * (100 + 12) + 2 * 16 + 4, 800, 3)
+    image, overlaid = picture[2:98, 2:98].astype(int), picture[2:98, 102:198].astype(int)
     mask = batch.labels[0, 0].numpy().repeat(3, 0).repeat(3, 1)
     colours = palette(run.data.classes)
     inked = (mask > 0) & (mask < 255)
     assert inked.any()
     expected = 0.4 * image[inked] + 0.6 * colours[mask[inked]]
-    assert np.abs(laid[inked] - expected).max() <= 1
-    assert (laid[mask == 255] == 128).all()
+    assert np.abs(overlaid[inked] - expected).max() <= 1
+    assert (overlaid[mask == 255] == 128).all()
 
 
 @pytest.mark.parametrize("overrides", [BOX, CLEAN], ids=["vector", "image"])
@@ -111,8 +111,8 @@ def test_regression_has_no_classes(tmp_path, overrides):
     first = first_batch(run, run.planner.plan(0)).labels[0, 0]
     if overrides is CLEAN:
         assert {row["label"] for row in table} == {""}
-        sheet = np.asarray(Image.open(tmp_path / "inputs.png"))
-        assert np.abs(sheet[2:98, 102:198] / 255.0 - first[0].numpy().repeat(3, 0).repeat(3, 1)[
+        picture = np.asarray(Image.open(tmp_path / "inputs.png"))
+        assert np.abs(picture[2:98, 102:198] / 255.0 - first[0].numpy().repeat(3, 0).repeat(3, 1)[
             ..., None
         ]).max() < 0.01  # fmt: skip
     else:
@@ -120,30 +120,30 @@ def test_regression_has_no_classes(tmp_path, overrides):
         assert len(table) == 32
 
 
-def test_colours_by_hand():
+def test_an_overlay_by_hand():
     """Class 0 over black, class 1 over white, and a pixel of no class."""
     colours = np.array([[100, 0, 0], [0, 50, 0]], np.uint8)
     image = np.array([0, 255, 77], np.uint8).reshape(1, 1, 1, 3).repeat(3, 1)
-    laid = overlay(image, np.array([[[0, 1, 255]]]), colours)
-    assert laid[0, :, 0].T.tolist() == [[60, 0, 0], [102, 132, 102], [128, 128, 128]]
+    overlaid = overlay(image, np.array([[[0, 1, 255]]]), colours)
+    assert overlaid[0, :, 0].T.tolist() == [[60, 0, 0], [102, 132, 102], [128, 128, 128]]
 
 
-def test_a_colour_for_each_class():
+def test_classes_have_distinct_colours():
     names = ("background", *map(str, range(20)))
     assert palette(names)[0].tolist() == [0, 0, 0]
     assert palette(names[1:])[0].any()
     colours = palette(names).astype(int)
-    apart = np.abs(colours[:, None] - colours).sum(2) + 999 * np.eye(21, dtype=int)
-    assert apart.min() > 40
+    distances = np.abs(colours[:, None] - colours).sum(2) + 999 * np.eye(21, dtype=int)
+    assert distances.min() > 40
 
 
-def test_pixels_of_the_rows_of_an_epoch():
-    """Rows 0, 1, 1: a mask that is drawn twice counts twice; 255 is no class."""
+def test_pixels_are_counted_per_row_of_the_epoch():
+    """Rows 0, 1, 1: a mask drawn twice counts twice, and 255 is ignored."""
     masks = torch.tensor([[[0, 0], [1, 255]], [[2, 2], [2, 0]]], dtype=torch.uint8)
     assert pixel_counts(torch.tensor([0, 1, 1]), masks, 3).tolist() == [4, 1, 6]
 
 
-def test_effective_counts_of_a_sampler(tmp_path):
+def test_a_sampler_balances_the_counts_per_epoch(tmp_path):
     previewed(tmp_path, "sampler=oversample", "dataset.imbalance=10")
     counts = rows(tmp_path / "classes.csv")
     assert list(counts[0]) == ["class", "examples", "rows in an epoch"]
@@ -151,8 +151,8 @@ def test_effective_counts_of_a_sampler(tmp_path):
     assert len({row["rows in an epoch"] for row in counts}) == 1
 
 
-def test_an_augmentation_is_prepared_for_the_split(tmp_path):
-    """The axes of the colours are taken from the training images before the first call."""
+def test_an_augmentation_is_prepared_with_the_training_split(tmp_path):
+    """The principal colours are computed from the training images before the first call."""
     run = make_run(tmp_path, "device=cpu", "augmentation=pca_jitter")
     images = run.data.train.images
     coloured = type(images)(images.pixels.repeat(1, 3, 1, 1))

@@ -1,3 +1,5 @@
+"""job=preview: the learning-rate curve against formulas, and the files it writes."""
+
 import csv
 import math
 
@@ -33,7 +35,7 @@ def test_the_curve_needs_no_data(tmp_path):
 
 
 @pytest.mark.parametrize("steps", [["job.steps=35"], ["steps=35"], ["job.steps=35", "steps=7"]])
-def test_steps_are_the_job_s_or_the_run_s(tmp_path, steps):
+def test_steps_are_those_of_the_job_or_else_of_the_run(tmp_path, steps):
     """S = 10 steps from 1e-3 to 1e-4, cycled, without a data set."""
     overrides = ["job=preview", "schedule=polynomial", "schedule.cycle=true", *steps]
     overrides += ["schedule.decay_steps=10st", "dataset=mnist", "dataset.root=/none"]
@@ -49,13 +51,13 @@ def test_every_schedule_has_a_curve(tmp_path, schedule):
     assert train(tmp_path / "p", *overrides, "warmup.steps=3st", "epochs=3") == 0
     curve = [float(row["lr"]) for row in rows(tmp_path / "p" / "lr.csv")]
     node = node_of("schedule", schedule)
-    rate = LearningRate(
+    learning_rate = LearningRate(
         build(node, "schedule", Schedule, seed=0), Gradual(steps="3st"), 1e-3, Clock(4, 12)
     )
-    assert curve == [rate.lr(t) for t in range(12)]
+    assert curve == [learning_rate.lr(t) for t in range(12)]
 
 
-def test_a_warmup_of_so_many_steps(tmp_path):
+def test_a_constant_warmup_lasts_its_steps(tmp_path):
     overrides = ["job=preview", "job.steps=9", "warmup=constant", "warmup.steps=4st"]
     assert train(tmp_path / "p", *overrides, "schedule=step", "schedule.step_size=3st") == 0
     curve = [float(row["lr"]) for row in rows(tmp_path / "p" / "lr.csv")]
@@ -66,7 +68,7 @@ def test_a_warmup_of_so_many_steps(tmp_path):
     ("choice", "warning"),
     [("warmup=constant", "training error or warmup.steps"), ("schedule=plateau", "metrics")],
 )
-def test_a_curve_that_depends_on_the_run_is_warned_about(tmp_path, choice, warning, capsys):
+def test_a_curve_that_depends_on_the_run_gives_a_warning(tmp_path, choice, warning, capsys):
     assert train(tmp_path / "p", "job=preview", "job.steps=9", choice) == 0
     assert warning in " ".join(capsys.readouterr().err.split())
     assert len({row["lr"] for row in rows(tmp_path / "p" / "lr.csv")}) == 1
@@ -95,8 +97,8 @@ def test_a_schedule_longer_than_the_run_is_refused_in_one_line(tmp_path, overrid
     assert error.count("\n") == 1
 
 
-def test_a_row_for_each_step_that_the_sampler_makes(tmp_path):
-    """Fewer examples make fewer steps; the curve still comes to its end."""
+def test_the_curve_has_a_row_per_step_of_the_sampled_epoch(tmp_path):
+    """Fewer examples make fewer steps; the curve still reaches its end."""
     overrides = ["job=preview", "sampler=undersample", "schedule=cosine_decay", "epochs=2"]
     overrides += ["dataset.imbalance=10"]
     assert train(tmp_path / "p", *overrides) == 0
@@ -109,7 +111,7 @@ def test_a_row_for_each_step_that_the_sampler_makes(tmp_path):
     )
 
 
-def test_inputs_and_classes(tmp_path):
+def test_inputs_and_class_counts_are_written(tmp_path):
     assert train(tmp_path / "p", "job=preview", "mixer=mixup", "augmentation=light") == 0
     folder = tmp_path / "p"
     assert (folder / "inputs.png").read_bytes()[:4] == b"\x89PNG"

@@ -1,4 +1,4 @@
-"""A sound set-up is ready; a broken one is not, and the verdict names the fault."""
+"""A sound set-up is ready to train; for a broken one the verdict names the fault."""
 
 import re
 import sys
@@ -21,13 +21,13 @@ BOX = (*CANVAS, "dataset.target=box", "task=regression", "loss=mse")
 CLEAN = (*UNET, "dataset.target=clean", "task=regression", "loss=mse")
 
 
-def verdict(folder) -> tuple[str, dict[str, bool]]:
-    """The verdict of a trial, and by check whether it passed."""
+def outcome(folder) -> tuple[str, dict[str, bool]]:
+    """Read the verdict of a trial, and by check whether it passed."""
     result = read_json(folder / "result.json")
     return result["verdict"], {check["name"]: check["passed"] for check in result["checks"]}
 
 
-def tried(folder, *overrides: str) -> str:
+def try_out(folder, *overrides: str) -> str:
     """Run a trial; returns its verdict."""
     assert train(folder, *FAST, *overrides) == 0
     return read_json(folder / "result.json")["verdict"]
@@ -40,8 +40,8 @@ def details(folder) -> dict[str, str]:
 
 
 @pytest.fixture
-def users(monkeypatch: pytest.MonkeyPatch):
-    """Puts a function into a module; returns the settings that use it as the loss."""
+def loss_settings(monkeypatch: pytest.MonkeyPatch):
+    """Makes a function importable; returns the settings that use it as the loss."""
     module = ModuleType("users_losses")
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
@@ -55,8 +55,8 @@ def users(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize("mining", sorted(set(options("mining")) - {"rho"}))
 def test_a_sound_set_up_is_ready(tmp_path, mining):
     assert train(tmp_path / "t", *FAST, f"mining={mining}") == 0
-    words, checks = verdict(tmp_path / "t")
-    assert words == "ready to train", checks
+    verdict, checks = outcome(tmp_path / "t")
+    assert verdict == "ready to train", checks
     assert len(checks) == 8
     result = read_json(tmp_path / "t" / "result.json")
     assert result["total_seconds"] == pytest.approx(2 * result["epoch_seconds"])
@@ -67,24 +67,24 @@ def test_a_sound_set_up_is_ready(tmp_path, mining):
 
 
 @pytest.mark.parametrize("overrides", [UNET, BOX, CLEAN], ids=["mask", "vector", "image"])
-def test_every_task(tmp_path, overrides):
+def test_every_task_can_be_tried(tmp_path, overrides):
     """The loss at the start is compared with ln C for 11 classes of pixels, or given as r2."""
-    words = tried(tmp_path / "t", *overrides)
-    found = details(tmp_path / "t")
-    assert words == "ready to train", found
+    verdict = try_out(tmp_path / "t", *overrides)
+    checks = details(tmp_path / "t")
+    assert verdict == "ready to train", checks
     start = r"[23]\.\d+, ln C is 2\.398$" if overrides is UNET else r"^mse [\d.e-]+, r2 -?[\d.]+;"
-    assert re.search(start, found["loss at start"])
+    assert re.search(start, checks["loss at start"])
     metric = "mean_iou" if overrides is UNET else "r2"
-    assert re.match(rf"^{metric} (0\.9|1\.0)\d+ on \d+ training", found["overfits"])
-    assert "chance" in found["generalises"]
+    assert re.match(rf"^{metric} (0\.9|1\.0)\d+ on \d+ training", checks["overfits"])
+    assert "chance" in checks["generalises"]
 
 
 def test_a_model_that_cannot_learn_is_not_ready(tmp_path):
-    words = tried(tmp_path / "t", "init=zeros")
-    assert words.startswith("not ready: layers.1.weight, layers.1.bias, layers.3.weight")
-    assert "gradient" in words
-    assert "job=diagnose" in words
-    _, checks = verdict(tmp_path / "t")
+    verdict = try_out(tmp_path / "t", "init=zeros")
+    assert verdict.startswith("not ready: layers.1.weight, layers.1.bias, layers.3.weight")
+    assert "gradient" in verdict
+    assert "job=diagnose" in verdict
+    _, checks = outcome(tmp_path / "t")
     assert checks["loss at start"]
 
 
@@ -94,55 +94,57 @@ def test_a_model_that_cannot_learn_is_not_ready(tmp_path):
     ids=["adam", "sgd", "skip", "mask", "regression"],
 )
 def test_a_rate_too_large_is_named(tmp_path, overrides):
-    words = tried(tmp_path / "t", *overrides, "optimizer.lr=100")
+    verdict = try_out(tmp_path / "t", *overrides, "optimizer.lr=100")
     too_high = r"optimizer\.lr=100 is too high: the loss went from [\d.]+ to \d\S*e\+\d+"
-    assert re.match(f"^not ready: {too_high}", words), words
+    assert re.match(f"^not ready: {too_high}", verdict), verdict
 
 
 def test_a_rate_that_kills_every_unit_is_named(tmp_path):
     """A gradient disappears during the first steps."""
     settings = ["model=simple_cnn", "optimizer=sgd", "optimizer.lr=2", "job.batches=20"]
-    words = tried(tmp_path / "t", *settings)
-    assert words.startswith("not ready: optimizer.lr=2 is too high")
-    assert "conv1.weight" in words
+    verdict = try_out(tmp_path / "t", *settings)
+    assert verdict.startswith("not ready: optimizer.lr=2 is too high")
+    assert "conv1.weight" in verdict
 
 
-def test_a_rate_that_takes_longer_to_explode(tmp_path):
-    """The first five steps do not show it."""
+def test_a_learning_rate_that_explodes_later_is_found(tmp_path):
+    """The loss explodes only after the first five steps."""
     settings = ["model=simple_cnn", "optimizer=sgd", "optimizer.lr=2", "job.overfit_steps=50"]
-    words = tried(tmp_path / "t", *settings)
-    assert re.match(r"^not ready: optimizer.lr=2 is too high: the loss went from 2\.3 to \d", words)
+    verdict = try_out(tmp_path / "t", *settings)
+    assert re.match(
+        r"^not ready: optimizer.lr=2 is too high: the loss went from 2\.3 to \d", verdict
+    )
     assert read_json(tmp_path / "t" / "result.json")["checks"][-1]["name"] == "overfits"
 
 
-def test_a_rate_too_small_to_learn_anything(tmp_path):
-    words = tried(tmp_path / "t", "optimizer.lr=1e-9", "job.overfit_steps=20")
+def test_a_learning_rate_too_small_to_learn_is_reported(tmp_path):
+    verdict = try_out(tmp_path / "t", "optimizer.lr=1e-9", "job.overfit_steps=20")
     pattern = r"^not ready: .* 64 training examples: ([\d.]+) .*\1 after 20 steps.*lr=1e-10\b"
-    assert re.match(pattern, words), words
+    assert re.match(pattern, verdict), verdict
 
 
-def test_a_rate_that_is_slow_is_no_fault(tmp_path):
-    assert tried(tmp_path / "t", "optimizer.lr=1e-4") == "ready to train"
+def test_a_slow_learning_rate_is_no_fault(tmp_path):
+    assert try_out(tmp_path / "t", "optimizer.lr=1e-4") == "ready to train"
     pattern = r"the loss falls from [\d.]+ to [\d.]+; optimizer.lr=0.001 .*\d+ steps"
     assert re.search(pattern, details(tmp_path / "t")["overfits"])
 
 
-def test_a_lower_rate_that_would_do_is_named(tmp_path):
-    """At 0.5 the loss stays where it is, without exploding in the first five steps."""
+def test_a_lower_learning_rate_that_works_is_named(tmp_path):
+    """At 0.5 the loss does not fall, nor does it explode in the first five steps."""
     settings = ["model=simple_cnn", "optimizer=sgd", "optimizer.lr=0.5", "job.overfit_steps=200"]
-    words = tried(tmp_path / "t", *settings)
-    assert words.startswith("not ready: the loss does not fall on 64 training examples: 2.3")
-    assert "optimizer.lr=0.05 learns them in " in words
+    verdict = try_out(tmp_path / "t", *settings)
+    assert verdict.startswith("not ready: the loss does not fall on 64 training examples: 2.3")
+    assert "optimizer.lr=0.05 learns them in " in verdict
 
 
-def test_a_loss_that_is_never_finite_is_a_finding(tmp_path, users):
-    loss = users(lambda outputs, labels: F.cross_entropy(outputs, labels) * float("nan"))
-    words = tried(tmp_path / "t", *loss)
+def test_a_loss_that_is_never_finite_is_a_finding(tmp_path, loss_settings):
+    loss = loss_settings(lambda outputs, labels: F.cross_entropy(outputs, labels) * float("nan"))
+    verdict = try_out(tmp_path / "t", *loss)
     some = r"examples \[0, \d+, \d+, \d+, \d+\] is not finite"
-    assert re.match(f"^not ready: .*{some}; .*not finite at the first step$", words), words
+    assert re.match(f"^not ready: .*{some}; .*not finite at the first step$", verdict), verdict
 
 
-def test_a_loss_not_finite_at_any_rate_is_not_blamed_on_it(tmp_path, users):
+def test_a_loss_non_finite_at_any_rate_is_not_blamed_on_the_rate(tmp_path, loss_settings):
     """The loss is NaN from the second batch on."""
     calls = []
 
@@ -151,24 +153,24 @@ def test_a_loss_not_finite_at_any_rate_is_not_blamed_on_it(tmp_path, users):
         late = torch.is_grad_enabled() and sum(calls) > 40
         return F.cross_entropy(outputs, labels, reduction="none") * (torch.nan if late else 1)
 
-    words = tried(tmp_path / "t", *users(loss), "job.batches=100")
-    assert "not ready" in words
-    assert "hundredth of optimizer.lr=0.001" in words
-    assert "too high" not in words
+    verdict = try_out(tmp_path / "t", *loss_settings(loss), "job.batches=100")
+    assert "not ready" in verdict
+    assert "hundredth of optimizer.lr=0.001" in verdict
+    assert "too high" not in verdict
 
 
 @pytest.mark.parametrize(
     "loss",
     [
-        lambda outputs, labels: -outputs.log_softmax(1).amax(1),  # sure of whatever it says
+        lambda outputs, labels: -outputs.log_softmax(1).amax(1),  # rewards confidence in any class
         lambda outputs, labels: F.cross_entropy(outputs, labels, label_smoothing=1.0),
     ],
     ids=["entropy", "smoothing"],
 )
-def test_a_loss_that_ignores_the_labels(tmp_path, users, loss):
-    words = tried(tmp_path / "t", *users(loss))
-    assert words.startswith("not ready")
-    assert "does not depend on the labels" in words
+def test_a_loss_that_ignores_the_labels_is_reported(tmp_path, loss_settings, loss):
+    verdict = try_out(tmp_path / "t", *loss_settings(loss))
+    assert verdict.startswith("not ready")
+    assert "does not depend on the labels" in verdict
 
 
 def test_a_loss_of_another_task_is_refused_in_one_line(tmp_path):
@@ -177,11 +179,13 @@ def test_a_loss_of_another_task_is_refused_in_one_line(tmp_path):
     assert not (tmp_path / "t").exists()
 
 
-def test_random_training_labels(tmp_path):
+def test_random_training_labels_are_reported(tmp_path):
     """Nine of ten labels wrong, uniformly over the other classes, are independent of the image."""
-    words = tried(tmp_path / "t", "dataset.label_noise=0.9")
+    verdict = try_out(tmp_path / "t", "dataset.label_noise=0.9")
     other = r"(val|unseen training) accuracy 0\.[01]\d .*\(0\.[01]\d\)"
-    assert re.search(f"labels do not match the images: {other}, training accuracy 0\\.[5-9]", words)
+    assert re.search(
+        f"labels do not match the images: {other}, training accuracy 0\\.[5-9]", verdict
+    )
 
 
 @pytest.fixture
@@ -198,9 +202,9 @@ def shuffled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("shuffled")
-def test_labels_shuffled_against_the_images(tmp_path):
-    words = tried(tmp_path / "t")
-    assert words.startswith("not ready: labels do not match the images: ")
+def test_labels_shuffled_against_the_images_are_reported(tmp_path):
+    verdict = try_out(tmp_path / "t")
+    assert verdict.startswith("not ready: labels do not match the images: ")
     assert details(tmp_path / "t")["overfits"].startswith("accuracy 1.000 on 64")
 
 
@@ -214,15 +218,15 @@ def test_labels_shuffled_against_the_images(tmp_path):
     ],
     ids=lambda overrides: overrides[0],
 )
-def test_hard_data_is_not_called_broken(tmp_path, overrides):
-    assert tried(tmp_path / "t", *overrides) == "ready to train", details(tmp_path / "t")
+def test_hard_data_is_ready_to_train(tmp_path, overrides):
+    assert try_out(tmp_path / "t", *overrides) == "ready to train", details(tmp_path / "t")
 
 
 @pytest.mark.usefixtures("shuffled")
-def test_too_few_examples_to_tell(tmp_path):
-    """With two classes and 29 validation examples the check claims nothing."""
+def test_too_few_examples_leave_generalisation_unknown(tmp_path):
+    """With two classes and 29 validation examples, no conclusion is possible."""
     settings = ["dataset.classes=[3,8]", "job.generalise_steps=100"]
-    assert tried(tmp_path / "t", *settings) == "ready to train"
+    assert try_out(tmp_path / "t", *settings) == "ready to train"
     detail = details(tmp_path / "t")["generalises"]
     assert re.search(r"too few examples.*val accuracy 0\.", detail)
 
@@ -242,7 +246,7 @@ def test_no_test_image_is_read(tmp_path):
     assert run.do()["verdict"] == "ready to train"
 
 
-def test_a_signal_ends_it(tmp_path):
+def test_a_signal_ends_the_trial(tmp_path):
     run = make_run(tmp_path, "device=cpu", "model=mlp", "job=trial", "job.batches=5")
     run.signals.received = 15
     with pytest.raises(Interrupted):

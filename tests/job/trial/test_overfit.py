@@ -1,4 +1,4 @@
-"""When results on other examples beat chance, and what is reported."""
+"""Results on other examples against chance, and the conclusion drawn from them."""
 
 import pytest
 import torch
@@ -18,8 +18,8 @@ OWN = Generalisation("training", "accuracy", 1.0, 0.1, 0.01, 1)
 
 
 @pytest.mark.parametrize(("number", "ids"), [(4, [0, 2, 5, 7]), (10, list(range(10))), (99, None)])
-def test_evenly(noise, number, ids):
-    """Of a split that is sorted by class the first rows would be of one class."""
+def test_examples_are_spaced_evenly(noise, number, ids):
+    """In a split sorted by class, the first rows would all be of one class."""
     split = evenly(noise(examples=10), number)
     assert split.ids.tolist() == (list(range(10)) if ids is None else ids)
 
@@ -31,7 +31,7 @@ def test_evenly(noise, number, ids):
         (0.129, 0.01, 1, False),
         (0.069, 0.01, 1, False),  # worse than chance
         (0.069, 0.01, -1, True),  # an error that is lower
-        (0.5, 0.0, 1, False),  # any target is as good
+        (0.5, 0.0, 1, False),  # shuffling the targets changes nothing
         (0.1 + 1e-8, 1e-9, 1, False),  # rounding
     ],
 )
@@ -67,7 +67,7 @@ def test_three_deviations_beat_chance(value, spread, sign, beats):
             ["too few examples", "val accuracy 0.11, chance 0.10", "training accuracy 1.00"],
         ),
         ([(0.80, 0.02), (0.12, 0.04)], OWN, True, ["val accuracy 0.80"]),
-        (  # not even the training examples are known
+        (  # not even the training examples are learned
             [(0.11, 0.004)],
             Generalisation("training", "accuracy", 0.12, 0.1, 0.01, 1),
             True,
@@ -76,7 +76,7 @@ def test_three_deviations_beat_chance(value, spread, sign, beats):
         ([], None, True, ["too few examples", "no other examples"]),
     ],
 )
-def test_conclusion(answers, training, passed, parts):
+def test_the_conclusion_weighs_the_results_on_other_examples(answers, training, passed, parts):
     names = "val", "unseen training"
     results = [
         Generalisation(name, "accuracy", value, 0.1, spread, 1)
@@ -89,7 +89,7 @@ def test_conclusion(answers, training, passed, parts):
 
 
 class Fixed(nn.Module):
-    """Always the logits of class 3, or those of the right class of the images in order."""
+    """Predicts class 3 for every image, or the given labels in order."""
 
     def __init__(self, labels: torch.Tensor | None = None):
         super().__init__()
@@ -105,7 +105,7 @@ class Fixed(nn.Module):
 
 
 def test_chance_is_the_metric_under_shuffled_targets(tmp_path, subject_of):
-    """All right: 1, and under shuffled targets Σ p_c². Always class 3: its part either way."""
+    """Perfect: 1, with shuffled targets Σ p_c². Always class 3: its share in both cases."""
     run = make_run(tmp_path, "device=cpu", "model=mlp")
     val = run.data.val
     labels = val.labels[val.ids]
@@ -127,10 +127,10 @@ def test_chance_is_the_metric_under_shuffled_targets(tmp_path, subject_of):
     assert generalisation(subject, evenly(val, 1), "val") is None
 
 
-def test_the_rate_rises_to_the_optimizer_s_own(tmp_path, subject_of):
+def test_the_learning_rate_warms_up_to_the_optimizers_times_the_factor(tmp_path, subject_of):
     run = make_run(tmp_path, "device=cpu", "model=mlp", "optimizer.lr=0.4", "batch_size=4")
     training = Memorisation(subject_of(run), evenly(run.data.train, 64), 100, 0.1)
-    assert training.rate == "optimizer.lr=0.04"
+    assert training.lr_setting == "optimizer.lr=0.04"
     group = training.assembly.optimizer.param_groups[0]
     training.epoch()
     assert training.taken == 16
@@ -139,8 +139,8 @@ def test_the_rate_rises_to_the_optimizer_s_own(tmp_path, subject_of):
     assert group["lr"] == pytest.approx(0.04)
 
 
-def test_rows_are_in_random_order(tmp_path, subject_of):
-    """Sorted by class, a batch would be of one class."""
+def test_the_few_examples_are_shuffled(tmp_path, subject_of):
+    """In order of class, a batch would have a single class."""
     run = make_run(tmp_path, "device=cpu", "model=mlp")
     few = evenly(run.data.train, 64)
     training = Memorisation(subject_of(run), few, 100)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shlex
 import signal
 
@@ -54,7 +55,7 @@ def test_the_space_is_hydras_sweep_syntax():
 
 
 @pytest.mark.parametrize("text", ["log(0,1)", "interval(1,0)", "interval(0", "glob(*)", "log(a,b)"])
-def test_an_invalid_space_is_named(text):
+def test_invalid_values_are_reported_with_their_setting(text):
     with pytest.raises(ConfigError, match=r"job\.space\.optimizer\.lr"):
         space_of({"optimizer.lr": text})
 
@@ -69,7 +70,7 @@ def test_drawn_numbers_are_in_range_and_short():
     assert len(drawn.replace("e-0", "").replace(".", "").lstrip("0")) <= 5, "four digits"
 
 
-def test_a_search(tmp_path, capsys):
+def test_a_search_reports_the_best_trial_and_a_command_that_repeats_it(tmp_path, capsys):
     assert tune(tmp_path / "a", SPACE, "quiet=false") == 0
     output = capsys.readouterr().out
     result = read_json(tmp_path / "a" / "result.json")
@@ -88,8 +89,8 @@ def test_a_search(tmp_path, capsys):
     assert read_json(tmp_path / "b" / "result.json")["val"]["accuracy"] == result["value"]
 
 
-def test_an_interrupted_search_resumes_to_the_same_end(tmp_path, monkeypatch):
-    """The trial in which it was interrupted is resumed, and the others are the same."""
+def test_an_interrupted_search_resumes_to_the_same_result(tmp_path, monkeypatch):
+    """The interrupted trial is resumed and the others are the same."""
     assert tune(tmp_path / "whole", SPACE, "epochs=2", "job.trials=2") == 0
 
     own = PruningStopper.update
@@ -132,7 +133,7 @@ def test_a_trial_that_ended_before_it_was_reported_counts(tmp_path, monkeypatch)
     assert read_json(tmp_path / "result.json")["value"] == trial["val"]["accuracy"]
 
 
-def test_another_search_cannot_resume_in_the_folder(tmp_path, capsys):
+def test_a_changed_search_cannot_be_resumed(tmp_path, capsys):
     assert tune(tmp_path / "a", SPACE, "job.trials=1") == 0
     status = read_json(tmp_path / "a" / "status.json")
     (tmp_path / "a" / "status.json").write_text(json.dumps(status | {"state": "preempted"}))
@@ -166,16 +167,24 @@ def test_a_failed_trial_is_recorded_and_the_search_continues(tmp_path):
     ],
 )
 def test_errors_are_reported_before_the_first_trial(tmp_path, overrides, error):
-    with pytest.raises(Exception, match=error):
-        assert tune(tmp_path / "a", *overrides) == 0, read_error(tmp_path / "a")
+    assert re.search(error, failure(tmp_path / "a", *overrides))
     assert not (tmp_path / "a" / "trial-000").exists()
+
+
+def failure(folder, *overrides: str) -> str:
+    """The error of a search that fails, either on the command line or once it has a folder."""
+    try:
+        assert tune(folder, *overrides) != 0
+    except ConfigError as error:
+        return str(error)
+    return read_error(folder)
 
 
 def read_error(folder) -> str:
     return read_json(folder / "status.json")["error"]
 
 
-def test_the_judge_ends_a_run_early_but_not_after_its_last_epoch():
+def test_pruning_ends_a_run_early_but_not_after_its_last_epoch():
     values = []
 
     def judge(step: int, value: float) -> bool:
@@ -201,7 +210,7 @@ def test_a_pruned_trial_is_never_the_best(tmp_path, monkeypatch):
     assert read_json(tmp_path / "a" / "trial-000" / "result.json")["epochs"] == 1
 
 
-def test_without_optuna_it_names_the_extra(monkeypatch):
+def test_without_optuna_the_extra_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     from trainer.job.tune.job import Tune
 

@@ -20,7 +20,7 @@ Point = tuple[float, float]  # cost, metric
 
 @dataclass(frozen=True)
 class Cost:
-    """One measure of what training has cost so far."""
+    """A measure of training cost, such as epochs or backward passes."""
 
     key: str  # in a line of metrics.jsonl, except for `epochs`, and in result.json
     name: str
@@ -36,7 +36,7 @@ COSTS = (
 
 @dataclass(frozen=True)
 class Reached:
-    """What a group spent until a validation was first at least as good as a target."""
+    """Costs of a group's runs up to the first validation at least as good as a target."""
 
     label: str
     runs: int
@@ -45,35 +45,35 @@ class Reached:
 
 
 def curve(run: FinishedRun, cost: Cost, name: str) -> list[Point]:
-    """The validations of a run that record both the cost and the metric."""
+    """Return cost and metric of each validation that records both, in order of epochs."""
     points = [(finite(line.get(cost.key)), finite(line.get(name))) for line in run.validations]
     return [(x, y) for x, y in points if x is not None and y is not None]
 
 
 def common_budget(groups: Sequence[Group], cost: Cost, name: str) -> float | None:
-    """The lowest final cost of any run; None where a run records none."""
+    """Return the lowest final cost of any run; None if a run does not record it."""
     curves = [curve(run, cost, name) for group in groups for run in group.runs]
     return min(points[-1][0] for points in curves) if curves and all(curves) else None
 
 
 def within_budget(group: Group, cost: Cost, name: str, budget: float) -> dict[int, Point]:
-    """By seed, the last validation within the budget; runs that have none are absent."""
-    found = {}
+    """Return each run's last validation within the budget, by seed; runs with none are absent."""
+    last_by_seed = {}
     for run in group.runs:
         early = [p for p in curve(run, cost, name) if p[0] <= budget * (1 + TOLERANCE)]
         if early:
-            found[run.seed] = early[-1]
-    return found
+            last_by_seed[run.seed] = early[-1]
+    return last_by_seed
 
 
 def baseline_target(baseline: Group, name: str) -> float | None:
-    """The mean of the baseline's last validations."""
+    """Return the mean of the metric at the baseline's last validations; None if there are none."""
     last = [points[-1][1] for run in baseline.runs if (points := curve(run, COSTS[0], name))]
     return fmean(last) if last else None
 
 
 def cost_to_reach(group: Group, name: str, target: float, mode: Mode) -> Reached:
-    """The first validation of each run that is at least as good as the target, and its costs."""
+    """Return each run's costs at its first validation at least as good as the target."""
     spent: dict[str, list[float]] = {cost.key: [] for cost in COSTS}
     reached = 0
     for run in group.runs:
@@ -91,7 +91,7 @@ def cost_to_reach(group: Group, name: str, target: float, mode: Mode) -> Reached
 
 
 def mean_curve(group: Group, cost: Cost, name: str) -> list[tuple[float, float, float, float]]:
-    """Cost, mean, lowest and highest value over the seeds at each validation that all have."""
+    """Return cost, mean, lowest and highest value over the seeds, at each validation all have."""
     curves = [curve(run, cost, name) for run in group.runs]
     means = []
     for points in zip(*curves, strict=False):  # up to the end of the shortest

@@ -30,7 +30,7 @@ Values = Mapping[int, float]  # by seed
 
 @dataclass(frozen=True)
 class Row:
-    """A group in a table; the baseline has no difference."""
+    """A group's summary and its difference from the baseline, which itself has none."""
 
     label: str
     summary: Summary
@@ -51,7 +51,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Replica:
-    """A group beside a published result."""
+    """A group's result and whether it is in the published interval."""
 
     label: str
     value: float  # its difference from the baseline
@@ -60,7 +60,7 @@ class Replica:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups of runs, compared with one of them."""
+    """Groups of runs compared with the baseline, which is one of them."""
 
     metric: str
     mode: Mode
@@ -82,13 +82,13 @@ class Comparison:
         if self.published is None:
             return []
         if len(self.groups) == 1:
-            found = [(row, row.summary.mean, row.summary.n) for row in self.final.rows]
+            measured = [(row, row.summary.mean, row.summary.n) for row in self.final.rows]
         else:
-            found = [(r, d.mean, d.seeds) for r in self.final.rows if (d := r.difference)]
+            measured = [(r, d.mean, d.seeds) for r in self.final.rows if (d := r.difference)]
         low, high = self.published
         return [
             Replica(row.label, value, None if seeds < FEWEST_SEEDS else low <= value <= high)
-            for row, value, seeds in found
+            for row, value, seeds in measured
         ]
 
     @property
@@ -98,7 +98,7 @@ class Comparison:
 
 
 def compare(
-    found: Sequence[FinishedRun | SkippedRun],
+    runs: Sequence[FinishedRun | SkippedRun],
     *,
     interval: Interval,
     metric: str | None = None,
@@ -110,17 +110,17 @@ def compare(
 ) -> Comparison:
     """Group the runs, summarise them and test the differences.
 
-    Raises DataError where no run is finished, ConfigError for an unknown metric or baseline.
+    Raises DataError if no run is finished, ConfigError for an unknown metric or baseline.
     """
-    skipped = [run for run in found if isinstance(run, SkippedRun)]
-    runs = [run for run in found if isinstance(run, FinishedRun)]
-    if not runs:
+    skipped = [run for run in runs if isinstance(run, SkippedRun)]
+    finished = [run for run in runs if isinstance(run, FinishedRun)]
+    if not finished:
         reasons = "; ".join(f"{run.folder}: {run.reason}" for run in skipped[:3])
         raise DataError(f"runs: no finished training run among {len(skipped)}: {reasons}")
-    metric = choose_metric(runs, metric)
-    unmeasured = [run for run in runs if run.final(metric) is None]
+    metric = choose_metric(finished, metric)
+    unmeasured = [run for run in finished if run.final(metric) is None]
     skipped += [SkippedRun(run.folder, f"has no {metric}") for run in unmeasured]
-    groups, repeated = group_runs([r for r in runs if r.final(metric) is not None], ignore)
+    groups, repeated = group_runs([r for r in finished if r.final(metric) is not None], ignore)
     base, name, mode = find_baseline(groups, baseline), metric.partition("/")[2], direction(metric)
     goal = budgets.baseline_target(base, name) if target is None else target
     tables = [at_equal_cost(groups, base, cost, name, interval, correction) for cost in COSTS]
@@ -144,8 +144,11 @@ def compare(
     )
 
 
-def choose_metric(runs: Sequence[FinishedRun], asked: str | None) -> str:
-    """The metric to compare by. Raises ConfigError where no run has the one asked for."""
+def choose_metric(runs: Sequence[FinishedRun], metric: str | None) -> str:
+    """Return the metric to compare by, by default the first of NAMES on SPLITS.
+
+    Raises ConfigError if no run has `metric`, DataError if no run has any.
+    """
     known = {
         f"{split}/{name}": None
         for run in runs
@@ -154,20 +157,20 @@ def choose_metric(runs: Sequence[FinishedRun], asked: str | None) -> str:
         for name, value in values.items()
         if finite(value) is not None
     }
-    wanted = [f"{s}/{n}" for s in SPLITS for n in NAMES] if asked is None else [asked]
+    wanted = [f"{s}/{n}" for s in SPLITS for n in NAMES] if metric is None else [metric]
     for name in wanted:
         if name in known:
             return name
-    if asked is None:
+    if metric is None:
         raise DataError("runs: no run has test or validation metrics; give job.metric")
-    hint = did_you_mean(asked, list(known)) or f" Available: {', '.join(known)}"
-    raise ConfigError(f"job.metric={asked}: no run has this metric.{hint}")
+    hint = did_you_mean(metric, list(known)) or f" Available: {', '.join(known)}"
+    raise ConfigError(f"job.metric={metric}: no run has this metric.{hint}")
 
 
 def final_values(group: Group, metric: str) -> Values:
-    """The final metric of a group by seed."""
-    found = {run.seed: run.final(metric) for run in group.runs}
-    return {seed: value for seed, value in found.items() if value is not None}
+    """Return a group's final metric by seed; runs without it are absent."""
+    finals = {run.seed: run.final(metric) for run in group.runs}
+    return {seed: value for seed, value in finals.items() if value is not None}
 
 
 def compare_rows(
@@ -177,10 +180,10 @@ def compare_rows(
     correction: Correction,
     costs: Mapping[str, float] | None = None,
 ) -> list[Row]:
-    """A row for each group that has values, with differences where the baseline has some, too."""
+    """Return a row per group with values, with a difference if the baseline has values too."""
     others = [label for label in values if label != baseline and baseline in values]
-    found = [difference(values[label], values[baseline], interval) for label in others]
-    judged = dict(zip(others, judge(found, correction, interval), strict=True))
+    differences = [difference(values[label], values[baseline], interval) for label in others]
+    judged = dict(zip(others, judge(differences, correction, interval), strict=True))
     spent = costs or {}
     return [
         Row(label, summarise(by_seed, interval), judged.get(label), spent.get(label))
@@ -196,14 +199,14 @@ def at_equal_cost(
     interval: Interval,
     correction: Correction,
 ) -> Table | None:
-    """The validation metric within the common budget; None where a run does not record the cost."""
+    """Compare the validation metric within the common budget; None if there is no budget."""
     budget = budgets.common_budget(groups, cost, name)
     if budget is None:
         return None
-    found = {group.label: budgets.within_budget(group, cost, name, budget) for group in groups}
-    points = {label: by_seed for label, by_seed in found.items() if by_seed}
+    measured = {group.label: budgets.within_budget(group, cost, name, budget) for group in groups}
+    points = {label: by_seed for label, by_seed in measured.items() if by_seed}
     values = {k: {seed: y for seed, (_, y) in by_seed.items()} for k, by_seed in points.items()}
     costs = {k: sum(x for x, _ in by_seed.values()) / len(by_seed) for k, by_seed in points.items()}
     rows = compare_rows(values, baseline.label, interval, correction, costs)
-    missing = [label for label in found if label not in points]
+    missing = [label for label in measured if label not in points]
     return Table(f"val/{name}", rows, cost, budget, missing)

@@ -25,10 +25,10 @@ DIFFERENCE_COLUMNS = {  # a column of the CSV: an attribute of Difference
 
 
 def markdown(comparison: Comparison) -> str:
-    """The whole comparison as Markdown."""
+    """Format the whole comparison as Markdown."""
     baseline = comparison.baseline.label.replace("`", "'")
-    found = sentences.verdicts(comparison, comparison.final) + sentences.replications(comparison)
-    lines = [f"# {comparison.metric}: compared with `{baseline}`", "", *bullets(found), ""]
+    results = sentences.verdicts(comparison, comparison.final) + sentences.replications(comparison)
+    lines = [f"# {comparison.metric}: compared with `{baseline}`", "", *bullets(results), ""]
     lines += [f"> **Note:** {escape_markdown(note)}\n" for note in sentences.notes(comparison)]
     for table in text_tables(comparison):
         lines += [f"## {escape_markdown(table.title)}", "", markdown_row(table.columns)]
@@ -46,36 +46,36 @@ def markdown(comparison: Comparison) -> str:
 
 
 def bullets(lines: list[str]) -> list[str]:
-    """The lines of a Markdown list."""
+    """Format lines as a Markdown list."""
     return [f"- {escape_markdown(line)}" for line in lines]
 
 
 def markdown_row(cells: list[str]) -> str:
-    """A row of a Markdown table."""
+    """Format a row of a Markdown table."""
     return f"| {' | '.join(map(escape_markdown, cells))} |"
 
 
 def escape_markdown(text: str) -> str:
-    """Text in which nothing is markup."""
+    """Escape all Markdown markup in a text."""
     for character in "\\`*[]<|":
         text = text.replace(character, f"\\{character}")
     return text
 
 
 def table_csv(comparison: Comparison) -> str:
-    """A line for each group in each table, all numbers unrounded."""
+    """Return a CSV with a line per group and table, all numbers unrounded."""
     return to_csv(table_records(comparison))
 
 
 def table_records(comparison: Comparison) -> list[dict[str, Any]]:
-    """The rows of all tables."""
+    """Return the rows of all tables as records."""
     tables = (comparison.final, *comparison.equal)
     return [table_record(comparison, table, row) for table in tables for row in table.rows]
 
 
 def table_record(comparison: Comparison, table: Table, row: Row) -> dict[str, Any]:
-    """A group in a table."""
-    found, summary = row.difference, row.summary
+    """Return a group's row of a table as a record, by column of the CSV."""
+    difference, summary = row.difference, row.summary
     return {
         "metric": table.metric,
         "at_equal": None if table.cost is None else table.cost.key,
@@ -88,16 +88,16 @@ def table_record(comparison: Comparison, table: Table, row: Row) -> dict[str, An
         "deviation": summary.deviation,
         "low": summary.low,
         "high": summary.high,
-        "test": None if found is None else found.kind,
+        "test": None if difference is None else difference.kind,
         **{
-            column: None if found is None else getattr(found, attribute)
+            column: None if difference is None else getattr(difference, attribute)
             for column, attribute in DIFFERENCE_COLUMNS.items()
         },
     }
 
 
 def runs_csv(comparison: Comparison) -> str:
-    """A line for each run, including those skipped."""
+    """Return a CSV with a line per run, skipped ones included."""
     records: list[dict[str, Any]] = [
         {
             "folder": str(run.folder),
@@ -115,7 +115,7 @@ def runs_csv(comparison: Comparison) -> str:
 
 
 def to_csv(records: list[dict[str, Any]]) -> str:
-    """A CSV with a header, from which a spreadsheet evaluates nothing."""
+    """Format records as CSV with a header; a spreadsheet evaluates none of the cells."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(records[0]), lineterminator="\n")
     writer.writeheader()
@@ -125,12 +125,12 @@ def to_csv(records: list[dict[str, Any]]) -> str:
 
 
 def escape_formula(value: Any) -> Any:
-    """A cell with an apostrophe before text that a spreadsheet would evaluate."""
+    """Prefix text that a spreadsheet would evaluate with an apostrophe."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """The whole comparison as plain containers."""
+    """Return the whole comparison as plain containers for JSON."""
     tables = (comparison.final, *comparison.equal)
     values = [row.summary.values for table in tables for row in table.rows]
     return {

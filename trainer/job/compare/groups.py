@@ -33,14 +33,14 @@ class Group:
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds of its runs."""
+        """Seeds of the runs, in ascending order."""
         return [run.seed for run in self.runs]
 
 
 def group_runs(
     runs: Sequence[FinishedRun], ignore: Iterable[str] = ()
 ) -> tuple[list[Group], list[SkippedRun]]:
-    """The groups in the order of the runs, and the runs that repeat a seed of their group.
+    """Return the groups in the order of the runs, and the runs that repeat a seed of their group.
 
     A repeated seed gives the same numbers and would shrink the deviation: only the first counts.
     """
@@ -67,9 +67,9 @@ def group_runs(
 
 
 def generalise_seed(settings: Sequence[Settings], runs: Sequence[FinishedRun]) -> list[Settings]:
-    """The settings, with `${seed}` in the names of other runs where each seed has its own.
+    """Replace the seed by `${seed}` in the names of other runs, if each seed has its own.
 
-    Only where that leaves fewer distinct values: a folder may contain the number by chance.
+    Done only if it leaves fewer distinct values: a folder may contain the number by chance.
     """
     general = [dict(own) for own in settings]
     for key in OTHER_RUNS:
@@ -84,7 +84,7 @@ def generalise_seed(settings: Sequence[Settings], runs: Sequence[FinishedRun]) -
 
 
 def name_group(varied: Varied, own: Settings, runs: tuple[FinishedRun, ...]) -> Group:
-    """The group of runs with these settings."""
+    """Return the group of runs with the settings `own`, labelled by those that vary."""
     choices = {
         key: own.get(key, "null")
         for key, (component, among) in varied.items()
@@ -95,7 +95,7 @@ def name_group(varied: Varied, own: Settings, runs: tuple[FinishedRun, ...]) -> 
 
 
 def varied_settings(settings: Sequence[Settings]) -> Varied:
-    """The settings that differ among runs with the same option of the component they belong to."""
+    """Return the settings that differ among runs with the same option of their component."""
     keys = dict.fromkeys(key for own in settings for key in own)
     varied: Varied = {}
     for key in keys:
@@ -110,21 +110,21 @@ def varied_settings(settings: Sequence[Settings]) -> Varied:
 
 
 def component_of(key: str, keys: Mapping[str, None]) -> str | None:
-    """The component that a setting belongs to: `mining` for `mining.keep`."""
+    """Return the component of a setting: `mining` for `mining.keep`; None if it has none."""
     parts = key.split(".")
     prefixes = (".".join(parts[:i]) for i in range(len(parts) - 1, 0, -1))
     return next((prefix for prefix in prefixes if prefix in keys), None)
 
 
 def dotted(config: Mapping[str, Any], ignored: set[str]) -> Iterator[tuple[str, str]]:
-    """Settings by dotted name as text; a component by its option, several by a list of names."""
+    """Yield settings as text by dotted name; a component as its option, several as a list."""
     for name, value in config.items():
         if str(name) not in ignored:
             yield from walk(str(name), value, ignored)
 
 
 def walk(name: str, value: Any, ignored: set[str]) -> Iterator[tuple[str, str]]:
-    """One setting and those inside it; null is treated as absent."""
+    """Yield a setting and those inside it; null counts as absent."""
     if not isinstance(value, Mapping):
         if value is not None:
             yield name, as_typed(value)
@@ -139,7 +139,7 @@ def walk(name: str, value: Any, ignored: set[str]) -> Iterator[tuple[str, str]]:
 
 
 def as_typed(value: Any) -> str:
-    """A value as on the command line, in one line of printable characters."""
+    """Format a value as on the command line, in one line of printable characters."""
     if isinstance(value, (list, tuple)):
         return f"[{','.join(map(as_typed, value))}]"
     text = (
@@ -148,27 +148,27 @@ def as_typed(value: Any) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)[:LONGEST]
 
 
-def find_baseline(groups: Sequence[Group], asked: str | None) -> Group:
-    """The group to compare with: the one asked for, else that with the most plain options.
+def find_baseline(groups: Sequence[Group], baseline: str | None) -> Group:
+    """Return the group that `baseline` matches, by default that with the most plain options.
 
-    Plain are options such as none or null; of several groups the first. Raises ConfigError where
-    `asked` matches no group, or several.
+    Plain are options such as none or null; of several such groups the first is returned. Raises
+    ConfigError if `baseline` matches no group, or several.
     """
-    if asked is None:
+    if baseline is None:
         return max(groups, key=lambda group: sum(v in PLAIN for v in group.choices.values()))
-    exact = [group for group in groups if group.label == asked]
-    found = exact or [g for g in groups if all(matches(g, word) for word in asked.split())]
-    if len(found) == 1:
-        return found[0]
-    labels = [group.label for group in found or groups]
-    if found:
+    exact = [group for group in groups if group.label == baseline]
+    matching = exact or [g for g in groups if all(matches(g, word) for word in baseline.split())]
+    if len(matching) == 1:
+        return matching[0]
+    labels = [group.label for group in matching or groups]
+    if matching:
         listed = "; ".join(labels)
-        raise ConfigError(f"job.baseline={asked} matches {len(found)} groups: {listed}")
-    hint = did_you_mean(asked, labels) or f" Available: {'; '.join(labels)}"
-    raise ConfigError(f"job.baseline={asked}: no group matches.{hint}")
+        raise ConfigError(f"job.baseline={baseline} matches {len(matching)} groups: {listed}")
+    hint = did_you_mean(baseline, labels) or f" Available: {'; '.join(labels)}"
+    raise ConfigError(f"job.baseline={baseline}: no group matches.{hint}")
 
 
 def matches(group: Group, word: str) -> bool:
-    """Whether a group has a setting, `mining=none`, or is named by an option, `none`."""
+    """Whether a group has a setting such as `mining=none`, or an option such as `none`."""
     key, equals, value = word.partition("=")
     return group.settings.get(key, "null") == value if equals else key in group.choices.values()

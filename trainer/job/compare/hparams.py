@@ -13,12 +13,12 @@ from trainer.report.tensorboard import EventStream
 
 
 def write(comparison: Comparison, folder: Path) -> None:
-    """A stream for each run, `<group number>-seed-<n>/`, with its settings and final numbers."""
+    """Write a stream per run, `<group number>-seed-<n>/`, with settings and final numbers."""
     groups = comparison.groups
     keys = list(dict.fromkeys(key for group in groups for key in group.choices))
-    found = dict.fromkeys(n for group in groups for run in group.runs for n in final_numbers(run))
+    numbers = dict.fromkeys(n for group in groups for run in group.runs for n in final_numbers(run))
     first = [comparison.metric, *(cost.key for cost in COSTS)]  # the tab shows five
-    names = [*(n for n in first if n in found), *(n for n in found if n not in first)]
+    names = [*(n for n in first if n in numbers), *(n for n in numbers if n not in first)]
     for i, group in enumerate(groups):
         settings = {key: group.choices.get(key, group.settings.get(key, "null")) for key in keys}
         for run in group.runs:
@@ -29,12 +29,12 @@ def write(comparison: Comparison, folder: Path) -> None:
 
 
 def final_numbers(run: FinishedRun) -> dict[str, float]:
-    """The final metrics and costs of a run."""
-    found = {
+    """Return a run's final metrics and costs by name."""
+    numbers = {
         f"{split}/{name}": finite(value)
         for split in SPLITS
         if isinstance(run.result.get(split), dict)
         for name, value in run.result[split].items()
     }
-    found |= {cost.key: run.spent(cost.key) for cost in COSTS}
-    return {str(name): value for name, value in found.items() if value is not None}
+    numbers |= {cost.key: run.spent(cost.key) for cost in COSTS}
+    return {str(name): value for name, value in numbers.items() if value is not None}

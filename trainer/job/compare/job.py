@@ -39,7 +39,7 @@ class Compare(Job):
 
     `metric`, `<split>/<name>`, is compared at the end of training, and on the validation split at
     equal cost. `baseline` selects a group by its settings, `mining=none`, or by an option, `none`;
-    null selects the group with the most options that are none. `target` is a validation value whose
+    null selects the group with the most options such as none. `target` is a validation value whose
     cost is reported. Settings in `ignore` do not separate groups. `published` is the interval
     in which a difference, or the value of a lone group, counts as replicated.
     """

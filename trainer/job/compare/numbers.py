@@ -10,44 +10,44 @@ DASH = "–"
 
 @dataclass(frozen=True)
 class MetricFormat:
-    """How the values of a metric are shown."""
+    """Formats the values of a metric."""
 
     share: bool  # in [0, 1], shown in percent
 
     @classmethod
     def of(cls, metric: str) -> "MetricFormat":
-        """The format of a metric, by its name."""
+        """Return the format of a metric by its name."""
         return cls(metric.endswith(SHARES))
 
     @property
     def unit(self) -> str:
-        """The unit after a value."""
+        """Unit after a value: `%` or nothing."""
         return "%" if self.share else ""
 
     @property
     def heading(self) -> str:
-        """The unit after the name of the metric."""
+        """Unit after the name of the metric: ` (%)` or nothing."""
         return " (%)" if self.share else ""
 
     @property
     def points(self) -> str:
-        """The unit after a difference."""
+        """Unit after a difference: ` points` or nothing."""
         return " points" if self.share else ""
 
     def value(self, value: float | None, *, sign: bool = False) -> str:
-        """A value, or with `sign` a difference."""
+        """Format a value, or with `sign` a difference; None is a dash."""
         if value is None:
             return DASH
         plus = "+" if sign else ""
         return true_minus(f"{100 * value:{plus}.2f}" if self.share else f"{value:{plus}.4g}")
 
     def mean(self, mean: float, deviation: float | None) -> str:
-        """Mean ± standard deviation."""
+        """Format mean ± standard deviation, or the mean alone."""
         deviations = "" if deviation is None else f" ± {self.value(deviation)}"
         return f"{self.value(mean)}{deviations}"
 
     def bounds(self, low: float | None, high: float | None, *, sign: bool = False) -> str:
-        """An interval of values, which for a share stays within 0 and 100 %, or of differences."""
+        """Format an interval, clipped to [0, 1] for a share; with `sign`, one of differences."""
         if low is None or high is None:
             return DASH
         low, high = (low, high) if sign else self.clip(low, high)
@@ -60,28 +60,28 @@ class MetricFormat:
     def clip(self, low: float | None, high: float | None) -> tuple[float | None, float | None]: ...
 
     def clip(self, low: float | None, high: float | None) -> tuple[float | None, float | None]:
-        """An interval, cut to [0, 1] for a share."""
+        """Clip the interval of a share to [0, 1], unless it is entirely outside."""
         if low is None or high is None or not self.share or low > 1 or high < 0:
             return low, high
         return max(0.0, low), min(1.0, high)
 
 
 def true_minus(number: str) -> str:
-    """A number with a minus sign instead of a hyphen, and no sign on zero."""
+    """Replace the hyphen of a formatted number by a minus sign; zero gets no sign."""
     if not number.strip("+-0.e"):
         return number.lstrip("+-")
     return number.replace("-", "−")
 
 
 def format_amount(value: float | None) -> str:
-    """A cost: whole from 100 on, with commas; below that to three digits."""
+    """Format a cost: whole with commas from 100 on, to three digits below; None is a dash."""
     if value is None:
         return DASH
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
 
 
 def format_tick(value: float) -> str:
-    """A number for an axis: 12k, 0.95."""
+    """Format a number for an axis, such as 12k or 0.95."""
     for size, prefix in PREFIXES:
         if abs(value) >= size:
             return true_minus(f"{value / size:.4g}{prefix}")
@@ -89,7 +89,7 @@ def format_tick(value: float) -> str:
 
 
 def format_p(p: float | None) -> str:
-    """A p value as text: two digits, `< 0.001` below that, a dash where there is none."""
+    """Format a p value to two digits, as `< 0.001` below that; None is a dash."""
     if p is None:
         return DASH
     return "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"

@@ -21,7 +21,7 @@ TRAIN_JOB = "trainer.job.train.Train"
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished training run."""
+    """A finished training run: its config, final metrics and costs, and validations."""
 
     folder: Path
     seed: int
@@ -30,13 +30,13 @@ class FinishedRun:
     validations: list[dict[str, Any]]  # lines of metrics.jsonl, in order of epochs
 
     def final(self, metric: str) -> float | None:
-        """A final metric, `test/accuracy`; None where it is missing or not finite."""
+        """Return a final metric such as `test/accuracy`; None if it is missing or not finite."""
         split, _, name = metric.partition("/")
         metrics = self.result.get(split)
         return finite(metrics.get(name)) if isinstance(metrics, dict) else None
 
     def spent(self, name: str) -> float | None:
-        """A total cost in the result, such as `backward_passes`; None where it is missing."""
+        """Return a total cost such as `backward_passes`; None if it is missing."""
         return finite(self.result.get(name))
 
 
@@ -49,25 +49,25 @@ class SkippedRun:
 
 
 def find_runs(paths: list[str]) -> list[Path]:
-    """The run folders under paths, each of which is a run, a folder of runs, or a pattern.
+    """Return the run folders under `paths`, each a run, a folder of runs or a pattern.
 
-    Raises ConfigError where a path holds no run, or all hold too many.
+    Raises ConfigError if a path holds no run, or all together hold more than MAX_RUNS.
     """
-    found: dict[Path, None] = {}
+    folders: dict[Path, None] = {}
     for path in paths:
         runs = [run for folder in matching_folders(path) for run in runs_below(folder)]
         if not runs:
             raise ConfigError(
                 f"runs={path}: no run found; give run folders, or a folder that contains some"
             )
-        found |= dict.fromkeys(runs)
-        if len(found) > MAX_RUNS:
+        folders |= dict.fromkeys(runs)
+        if len(folders) > MAX_RUNS:
             raise ConfigError(f"runs={path}: more than {MAX_RUNS:,} runs")
-    return list(found)
+    return list(folders)
 
 
 def matching_folders(path: str) -> list[Path]:
-    """The folder of a path, or those that match its pattern."""
+    """Return the folder of a path, or those that match its pattern, in natural order."""
     if Path(path).exists() or not re.search(r"[*?\[]", path):
         return [Path(path)]
     anchor = Path(path).anchor
@@ -75,24 +75,24 @@ def matching_folders(path: str) -> list[Path]:
 
 
 def runs_below(folder: Path) -> list[Path]:
-    """The folder itself if it is a run, otherwise the runs below it; none inside a run."""
-    found = []
+    """Return the folder itself if it is a run, otherwise the runs below it, none inside another."""
+    runs = []
     for parent, folders, files in os.walk(folder):
         if STATUS in files:
-            found.append(Path(parent))
+            runs.append(Path(parent))
         if STATUS in files or len(Path(parent).relative_to(folder).parts) >= MAX_DEPTH:
             folders.clear()
-    return sorted(found, key=natural_key)
+    return sorted(runs, key=natural_key)
 
 
 def natural_key(path: Path) -> list[Any]:
-    """A sort key for paths that orders the numbers in them as numbers: 2 before 10."""
+    """Sort key for paths that orders the numbers in them by value: 2 before 10."""
     parts = re.split(r"(\d+)", str(path))
     return [int(part) if i % 2 else part for i, part in enumerate(parts)]
 
 
 def read_run(folder: Path) -> FinishedRun | SkippedRun:
-    """A finished run of job=train; anything else with the reason for skipping it."""
+    """Read a finished run of job=train; for anything else, return the reason for skipping it."""
     try:
         status = read_json(folder / STATUS)
         config = read_config(folder / "config.yaml")
@@ -110,20 +110,20 @@ def read_run(folder: Path) -> FinishedRun | SkippedRun:
 
 
 def option_name(target: object) -> str:
-    """The option behind a `_target_`: the name of its module if it is part of trainer."""
+    """Return the option behind a `_target_`: its module's name if it is part of trainer."""
     module, _, _ = str(target).rpartition(".")
     ours = re.fullmatch(r"trainer\.\w+\.(\w+)", module)
     return ours[1].rstrip("_") if ours else str(target)
 
 
 def describe_state(status: dict[str, Any]) -> str:
-    """The state of an unfinished run, with its error."""
+    """Describe the state of an unfinished run, with its error if it has one."""
     error = status.get("error")
     return f"{status.get('state')}{f': {error}' if error else ''}"
 
 
 def validations(path: Path) -> list[dict[str, Any]]:
-    """The lines of the validation split; malformed lines are skipped."""
+    """Read the lines of the validation split, adding `epochs`; malformed lines are skipped."""
     lines = []
     for text in read_text(path, MAX_BYTES).splitlines():
         if '"val"' not in text:
@@ -142,7 +142,7 @@ def validations(path: Path) -> list[dict[str, Any]]:
 
 
 def finite(value: object) -> float | None:
-    """A finite number; None for anything else."""
+    """Return a finite number as a float; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:

@@ -13,7 +13,7 @@ TRAINING_ONLY = ("subset", "imbalance", "label_noise", "threshold_class", "downl
 
 
 def verdicts(comparison: Comparison, table: Table) -> list[str]:
-    """A sentence for each group but the baseline, or one where there is nothing to compare."""
+    """Return a sentence per group but the baseline, or one if there is nothing to compare."""
     if len(comparison.groups) == 1:
         return ["Only one group: there is nothing to compare it with."]
     if comparison.baseline.label in table.missing:
@@ -24,12 +24,12 @@ def verdicts(comparison: Comparison, table: Table) -> list[str]:
 
 
 def replications(comparison: Comparison) -> list[str]:
-    """Whether the published result was replicated, a sentence for each group."""
+    """Return a sentence per group on whether the published result is replicated."""
     return [replication(comparison, replica) for replica in comparison.replicas]
 
 
 def replication(comparison: Comparison, replica: Replica) -> str:
-    """A group beside the published interval."""
+    """Compare a group's result with the published interval."""
     assert comparison.published is not None  # noqa: S101  (or there would be no replica)
     shown, alone = comparison.format, len(comparison.groups) == 1
     value = shown.value(replica.value, sign=not alone) + (shown.unit if alone else shown.points)
@@ -42,75 +42,80 @@ def replication(comparison: Comparison, replica: Replica) -> str:
     return f"{replica.label}: {value}, published {published}: {outcomes[replica.passed]}."
 
 
-def verdict(comparison: Comparison, row: Row, found: Difference) -> str:
-    """Where a group stands against the baseline, and whether the difference is beyond noise."""
-    where, baseline = position(comparison, row, found), comparison.baseline.label
-    if found.kind == "none":
-        return f"{where}: one seed, so no interval; {seed_advice(found)}."
-    if not found.deviation:
-        if abs(found.mean) <= 1e-12:
-            return f"{row.label} equals {baseline} with each of {found.seeds} seeds."
-        same = f"{where} with each of {found.seeds} seeds"
+def verdict(comparison: Comparison, row: Row, difference: Difference) -> str:
+    """Compare a group with the baseline, and state whether the difference is beyond noise."""
+    where, baseline = position(comparison, row, difference), comparison.baseline.label
+    if difference.kind == "none":
+        return f"{where}: one seed, so no interval; {seed_advice(difference)}."
+    if not difference.deviation:
+        if abs(difference.mean) <= 1e-12:
+            return f"{row.label} equals {baseline} with each of {difference.seeds} seeds."
+        same = f"{where} with each of {difference.seeds} seeds"
         return f"{same}: differences that do not vary cannot be tested; run more seeds."
-    bounds = comparison.format.bounds(found.low, found.high, sign=True)
+    bounds = comparison.format.bounds(difference.low, difference.high, sign=True)
     level = f"{100 * comparison.interval.level:g}% CI"
-    text = f"{where} ({level} {bounds}, {p_value(comparison, found)}, {seeds_used(found)})"
-    if found.beyond_noise:
+    p, seeds = p_value(comparison, difference), seeds_used(difference)
+    text = f"{where} ({level} {bounds}, {p}, {seeds})"
+    if difference.beyond_noise:
         return f"{text}: beyond noise."
-    excludes_zero = found.low is not None and found.high is not None and found.low * found.high > 0
+    low, high = difference.low, difference.high
+    excludes_zero = low is not None and high is not None and low * high > 0
     corrected = excludes_zero and comparison.correction != "none"
     why = " after correction for multiple comparisons" if corrected else ""
-    return f"{text}: within noise{why}; {seed_advice(found)}."
+    return f"{text}: within noise{why}; {seed_advice(difference)}."
 
 
-def position(comparison: Comparison, row: Row, found: Difference) -> str:
-    """`mining=ohem is 0.42 points above mining=none`, and if low is good, whether it is better."""
-    size = comparison.format.value(abs(found.mean))
+def position(comparison: Comparison, row: Row, difference: Difference) -> str:
+    """Return `mining=ohem is 0.42 points above mining=none`.
+
+    If low is good, it also says whether that is better or worse.
+    """
+    size = comparison.format.value(abs(difference.mean))
     if not size.strip("0."):
         return f"{row.label} is level with {comparison.baseline.label}"
-    side = "above" if found.mean > 0 else "below"
+    side = "above" if difference.mean > 0 else "below"
     text = f"{row.label} is {size}{comparison.format.points} {side} {comparison.baseline.label}"
     if comparison.mode == "max":
         return text
-    return f"{text}, which is {'worse' if found.mean > 0 else 'better'}"
+    return f"{text}, which is {'worse' if difference.mean > 0 else 'better'}"
 
 
-def p_value(comparison: Comparison, found: Difference) -> str:
-    """`Holm p = 0.02`."""
-    text = format_p(found.adjusted_p)
+def p_value(comparison: Comparison, difference: Difference) -> str:
+    """Format a p value with its name: `Holm p = 0.02`."""
+    text = format_p(difference.adjusted_p)
     return f"{P_NAMES[comparison.correction]} {text if text.startswith('<') else f'= {text}'}"
 
 
-def seeds_used(found: Difference) -> str:
-    """The number of seeds, and whether they are paired."""
+def seeds_used(difference: Difference) -> str:
+    """Return the number of seeds and whether they are paired."""
     kinds: dict[Kind, str] = {
-        "paired": f"{found.seeds} seeds, paired",
-        "Welch": f"at least {found.seeds} seeds each, unpaired",
+        "paired": f"{difference.seeds} seeds, paired",
+        "Welch": f"at least {difference.seeds} seeds each, unpaired",
         "none": "1 seed",
     }
-    return kinds[found.kind]
+    return kinds[difference.kind]
 
 
-def seed_advice(found: Difference) -> str:
-    """How many seeds it would take to detect the difference."""
-    if found.kind == "none":
+def seed_advice(difference: Difference) -> str:
+    """Return how many seeds it would take to detect the difference."""
+    if difference.kind == "none":
         return "run at least two seeds of each group, better five (-m seed=0,1,2,3,4)"
-    if found.needed is None:
+    if difference.needed is None:
         return f"more than {MOST_SEEDS:,} seeds would be needed to detect so small a difference"
-    seeds = "seed" if found.extra_seeds == 1 else "seeds"
+    seeds = "seed" if difference.extra_seeds == 1 else "seeds"
     return (
-        f"about {found.extra_seeds:,} more {seeds} would be needed to detect a difference of this "
-        "size with 80% power"
+        f"about {difference.extra_seeds:,} more {seeds} would be needed to detect a difference of "
+        "this size with 80% power"
     )
 
 
 def costs(comparison: Comparison) -> list[str]:
-    """Sentences about the cost of each group until it reached the target."""
+    """Return a sentence per group on its cost to reach the target."""
     return [cost_sentence(comparison, reached) for reached in comparison.reached]
 
 
 def cost_sentence(comparison: Comparison, reached: Reached) -> str:
-    """A sentence about the cost of one group until it reached the target."""
+    """Describe the cost of one group to reach the target."""
     value = f"{comparison.format.value(comparison.target)}{comparison.format.unit}"
     goal = f"{comparison.curve_metric} {value}"
     if not reached.reached:
@@ -125,7 +130,7 @@ def cost_sentence(comparison: Comparison, reached: Reached) -> str:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """Caveats: whatever limits the comparison or makes it unfair."""
+    """Return the caveats: everything that limits the comparison or makes it unfair."""
     return [
         *different_data(comparison),
         *different_machines(comparison.groups),
@@ -135,7 +140,7 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def different_data(comparison: Comparison) -> Iterator[str]:
-    """Whether the groups were tested on different images, or by different measures."""
+    """Yield caveats if the groups are tested on different images or by different measures."""
     keys = {key for group in comparison.groups for key in group.choices}
     differing = sorted(
         key
@@ -158,7 +163,7 @@ def different_data(comparison: Comparison) -> Iterator[str]:
 
 
 def different_machines(groups: Sequence[Group]) -> Iterator[str]:
-    """Whether seconds, and results to the last digit, can be compared."""
+    """Yield caveats if the runs used different machines or versions."""
     results = [run.result for group in groups for run in group.runs]
     machines = sorted({f"{r.get('device')}, {r.get('threads')} threads" for r in results})
     if len(machines) > 1:
@@ -169,7 +174,7 @@ def different_machines(groups: Sequence[Group]) -> Iterator[str]:
 
 
 def few_seeds(comparison: Comparison) -> Iterator[str]:
-    """Groups with a single seed, or with other seeds than the baseline."""
+    """Yield a caveat per group with a single seed, or with other seeds than the baseline."""
     baseline = comparison.baseline
     for group in comparison.groups:
         if len(group.runs) == 1:
@@ -180,14 +185,14 @@ def few_seeds(comparison: Comparison) -> Iterator[str]:
 
 
 def unrecorded_costs(comparison: Comparison) -> str:
-    """The costs at which there is no table, and why."""
+    """Return the caveat that names the costs without a table."""
     recorded = {table.cost for table in comparison.equal}
     names = ", ".join(cost.name for cost in COSTS if cost not in recorded)
     return f"no table at equal {names}: not every run recorded {comparison.curve_metric} with them"
 
 
 def method(comparison: Comparison) -> list[str]:
-    """How the numbers were computed."""
+    """Explain how the numbers are computed."""
     interval = comparison.interval
     corrections = {
         "holm": "corrected for the number of comparisons in each table (Holm)",

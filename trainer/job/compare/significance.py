@@ -1,9 +1,10 @@
 """Which differences are beyond noise: t tests, corrected for their number, and seeds to add.
 
 With the same seed two strategies share the split, the initial weights and the order of examples, so
-their differences are taken seed by seed (paired), which removes what a seed does to both. Otherwise
-the test is Welch's. Holm 1979: the i-th smallest of m p values times m − i + 1, and no less than
-the one before; it bounds the chance of any false positive under arbitrary dependence.
+their differences are taken seed by seed (paired), which removes the variation that a seed causes in
+both. Otherwise the test is Welch's. Holm (1979) multiplies the i-th smallest of m p values by m − i
++ 1 and makes each at least the one before; this bounds the chance of any false positive under
+arbitrary dependence.
 """
 
 import math
@@ -38,13 +39,13 @@ class Summary:
 
     @property
     def n(self) -> int:
-        """The number of seeds."""
+        """Number of seeds."""
         return len(self.values)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A group minus the baseline."""
+    """Difference of a group from the baseline, with the result of its test."""
 
     kind: Kind
     seeds: int  # pairs, or seeds of the smaller group
@@ -59,12 +60,12 @@ class Difference:
 
     @property
     def extra_seeds(self) -> int | None:
-        """The seeds to add."""
+        """Seeds to add for 80% power; None if that takes more than MOST_SEEDS."""
         return None if self.needed is None else max(1, self.needed - self.seeds)
 
 
 def summarise(values: Values, interval: Interval) -> Summary:
-    """The summary of a group's values."""
+    """Summarise a group's values by mean, deviation and interval."""
     numbers = list(values.values())
     if len(numbers) < 2:
         return Summary(dict(values), numbers[0], None, None, None)
@@ -72,7 +73,7 @@ def summarise(values: Values, interval: Interval) -> Summary:
 
 
 def difference(values: Values, baseline: Values, interval: Interval) -> Difference:
-    """The difference with its interval and the p value of a t test, not yet corrected."""
+    """Return the difference with its interval and the p value of a t test, not yet corrected."""
     common = [seed for seed in values if seed in baseline]
     if len(common) >= 2:
         return paired([values[seed] - baseline[seed] for seed in common], interval, values)
@@ -84,7 +85,7 @@ def difference(values: Values, baseline: Values, interval: Interval) -> Differen
 
 
 def paired(differences: Sequence[float], interval: Interval, scale: Values) -> Difference:
-    """The paired t test; without a p value where the differences do not vary."""
+    """Run the paired t test; there is no p value if the differences do not vary."""
     n, mean, deviation = len(differences), fmean(differences), stdev(differences)
     if deviation <= ROUNDING * max(map(abs, scale.values())):
         return Difference("paired", n, mean, 0.0)
@@ -93,7 +94,7 @@ def paired(differences: Sequence[float], interval: Interval, scale: Values) -> D
 
 
 def unpaired(values: Sequence[float], baseline: Sequence[float], interval: Interval) -> Difference:
-    """Welch's t test of groups with different seeds."""
+    """Run Welch's t test on groups with different seeds."""
     n, mean = min(len(values), len(baseline)), fmean(values) - fmean(baseline)
     error, df = welch(values, baseline)
     deviation = math.hypot(stdev(values), stdev(baseline))
@@ -104,15 +105,15 @@ def unpaired(values: Sequence[float], baseline: Sequence[float], interval: Inter
 
 
 def judge(
-    found: Sequence[Difference], correction: Correction, interval: Interval
+    differences: Sequence[Difference], correction: Correction, interval: Interval
 ) -> list[Difference]:
-    """The differences with corrected p values, verdicts and the seeds needed."""
-    tested = [test.p for test in found if test.p is not None]
+    """Return the differences with corrected p values, verdicts and the seeds needed."""
+    tested = [test.p for test in differences if test.p is not None]
     adjusted = iter(adjust_p(tested, correction))
     alpha = 1 - interval.level
     strict = alpha if correction == "none" else alpha / max(1, len(tested))
     judged = []
-    for test in found:
+    for test in differences:
         p = None if test.p is None else next(adjusted)
         beyond = p is not None and p < alpha
         seeds = seeds_needed(test, strict)
@@ -121,7 +122,7 @@ def judge(
 
 
 def adjust_p(p: Sequence[float], correction: Correction) -> list[float]:
-    """P values corrected for their number."""
+    """Return p values corrected for their number."""
     m = len(p)
     if correction == "none":
         return list(p)
@@ -134,16 +135,16 @@ def adjust_p(p: Sequence[float], correction: Correction) -> list[float]:
     return adjusted
 
 
-def seeds_needed(found: Difference, alpha: float) -> int | None:
-    """The fewest seeds of each group for 80% power at `alpha`; None where over MOST_SEEDS.
+def seeds_needed(observed: Difference, alpha: float) -> int | None:
+    """Return the fewest seeds per group for 80% power at `alpha`; None if over MOST_SEEDS.
 
     n ≥ ((t_{1−α/2} + t_{0.8}) s / d)² with the t of that n: the usual approximation to the power of
-    a t test. It takes the observed d and s for the true ones, and so is a rough guide.
+    a t test. It is a rough guide, as the observed d and s stand in for the true ones.
     """
-    if not found.mean or not found.deviation:
+    if not observed.mean or not observed.deviation:
         return None
-    ratio = found.deviation / abs(found.mean)
-    samples = 2 if found.kind == "Welch" else 1
+    ratio = observed.deviation / abs(observed.mean)
+    samples = 2 if observed.kind == "Welch" else 1
 
     def enough(n: int) -> bool:
         df = samples * (n - 1)

@@ -14,7 +14,7 @@ from trainer.job.compare.significance import MOST_SEEDS, Difference
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table of text: the first column heads the rows."""
+    """A table of text, whose first column heads the rows."""
 
     title: str
     columns: list[str]
@@ -22,7 +22,7 @@ class TextTable:
 
 
 def text_tables(comparison: Comparison) -> list[TextTable]:
-    """All tables: final metric, cost, metric at equal cost, cost of the target, skipped runs."""
+    """Return all tables: final metric, total cost, one per equal cost, target, skipped runs."""
     return [
         final_table(comparison),
         cost_table(comparison),
@@ -33,7 +33,7 @@ def text_tables(comparison: Comparison) -> list[TextTable]:
 
 
 def console_tables(comparison: Comparison) -> list[TextTable]:
-    """The same for the console, with one table for all costs."""
+    """Return the same tables with a single one for all costs."""
     return [
         final_table(comparison),
         cost_table(comparison),
@@ -44,7 +44,7 @@ def console_tables(comparison: Comparison) -> list[TextTable]:
 
 
 def equal_cost_table(comparison: Comparison) -> TextTable:
-    """A column for each cost; a difference beyond noise has its verdict beside it."""
+    """Return a table with a column per cost; a difference beyond noise has its verdict."""
     columns = ["group"]
     lines: dict[str, list[str]] = {group.label: [group.label] for group in comparison.groups}
     for table in comparison.equal:
@@ -58,7 +58,7 @@ def equal_cost_table(comparison: Comparison) -> TextTable:
 
 
 def equal_cost_cell(comparison: Comparison, row: Row) -> str:
-    """Mean ± deviation, and whether it is better or worse than the baseline beyond noise."""
+    """Format mean ± deviation, with better or worse if the difference is beyond noise."""
     text = comparison.format.mean(row.summary.mean, row.summary.deviation)
     if row.difference is None or not row.difference.beyond_noise:
         return text
@@ -66,12 +66,12 @@ def equal_cost_cell(comparison: Comparison, row: Row) -> str:
 
 
 def final_table(comparison: Comparison) -> TextTable:
-    """The final metric of each group."""
+    """Return the table of the final metric."""
     return metric_table(comparison, comparison.final)
 
 
 def metric_table(comparison: Comparison, table: Table) -> TextTable:
-    """A row for each group: mean, interval, difference from the baseline, verdict."""
+    """Return a row per group: mean, interval, difference from the baseline, verdict."""
     interval = f"{100 * comparison.interval.level:g}% CI"
     columns = ["group", "seeds", f"{table.metric}{comparison.format.heading}", interval]
     columns += ["difference", interval, sentences.P_NAMES[comparison.correction], "verdict"]
@@ -85,37 +85,37 @@ def metric_table(comparison: Comparison, table: Table) -> TextTable:
 
 
 def metric_row(comparison: Comparison, table: Table, row: Row) -> list[str]:
-    """The cells of a group."""
-    shown, summary, found = comparison.format, row.summary, row.difference
+    """Format a group's row of `metric_table`."""
+    shown, summary, difference = comparison.format, row.summary, row.difference
     cells = [row.label, str(summary.n)]
     cells += [] if table.cost is None else [format_amount(row.cost)]
     cells.append(shown.mean(summary.mean, summary.deviation))
     cells.append(shown.bounds(summary.low, summary.high))
-    if found is None:
+    if difference is None:
         is_baseline = row.label == comparison.baseline.label
         return [*cells, *[DASH] * 3, "baseline" if is_baseline else DASH]
     return [
         *cells,
-        shown.value(found.mean, sign=True),
-        shown.bounds(found.low, found.high, sign=True),
-        format_p(found.adjusted_p),
-        short_verdict(comparison, found),
+        shown.value(difference.mean, sign=True),
+        shown.bounds(difference.low, difference.high, sign=True),
+        format_p(difference.adjusted_p),
+        short_verdict(comparison, difference),
     ]
 
 
-def short_verdict(comparison: Comparison, found: Difference) -> str:
-    """The verdict in a few words."""
-    if found.adjusted_p is None:
+def short_verdict(comparison: Comparison, difference: Difference) -> str:
+    """Return the verdict in a few words, such as `within noise (+3 seeds)`."""
+    if difference.adjusted_p is None:
         return "no verdict"
-    if found.beyond_noise:
-        return "better" if (found.mean > 0) == (comparison.mode == "max") else "worse"
-    extra = found.extra_seeds
+    if difference.beyond_noise:
+        return "better" if (difference.mean > 0) == (comparison.mode == "max") else "worse"
+    extra = difference.extra_seeds
     more = f"> {MOST_SEEDS:,}" if extra is None else f"+{extra:,}"
     return f"within noise ({more} {'seed' if extra == 1 else 'seeds'})"
 
 
 def cost_table(comparison: Comparison) -> TextTable:
-    """The total cost of each group."""
+    """Return the table of each group's total costs."""
     rows = [
         [group.label, *(mean_cost(run_costs(group, cost.key)) for cost in COSTS)]
         for group in comparison.groups
@@ -124,12 +124,12 @@ def cost_table(comparison: Comparison) -> TextTable:
 
 
 def run_costs(group: Group, key: str) -> list[float]:
-    """The total cost of each run that records it."""
+    """Return the total cost of each run that records it."""
     return [value for run in group.runs if (value := run.spent(key)) is not None]
 
 
 def mean_cost(costs: Sequence[float]) -> str:
-    """Mean ± standard deviation of costs; no deviation where they are all the same."""
+    """Format mean ± standard deviation of costs, without a deviation if all are the same."""
     if not costs:
         return DASH
     deviation = stdev(costs) if len(costs) > 1 else 0.0
@@ -137,7 +137,7 @@ def mean_cost(costs: Sequence[float]) -> str:
 
 
 def target_table(comparison: Comparison) -> list[TextTable]:
-    """The cost of reaching the target; no table where there is no target."""
+    """Return the table of costs to reach the target; empty without a target."""
     if not comparison.reached or comparison.target is None:
         return []
     goal = f"{comparison.format.value(comparison.target)}{comparison.format.unit}"
@@ -147,12 +147,12 @@ def target_table(comparison: Comparison) -> list[TextTable]:
 
 
 def target_row(reached: Reached) -> list[str]:
-    """The cells of a group."""
+    """Format a group's row of `target_table`."""
     costs = [mean_cost(reached.spent[cost.key]) for cost in COSTS]
     return [reached.label, f"{reached.reached} of {reached.runs}", *costs]
 
 
 def skipped_table(comparison: Comparison) -> list[TextTable]:
-    """The runs that take no part, and why; no table where all do."""
+    """Return the table of skipped runs and the reasons; empty if there are none."""
     rows = [[str(run.folder), run.reason] for run in comparison.skipped]
     return [TextTable("skipped runs", ["folder", "reason"], rows)] if rows else []

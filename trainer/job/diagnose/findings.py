@@ -10,7 +10,7 @@ from trainer.model.shared.head import inside
 
 @dataclass(frozen=True)
 class Finding:
-    """A fault and the layer it shows at."""
+    """A fault and the layer at which it shows."""
 
     kind: str
     layer: str

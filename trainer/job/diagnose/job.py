@@ -90,15 +90,15 @@ class Diagnose(Job):
         probe, loss = observe(forward, head, ready_loss, batch)
         identical = identical_units(copied, head)
         add_updates(probe.rows, copied, optimizer)
-        rows, found = probe.rows, findings(probe, identical, head, self.limits)
+        rows, faults = probe.rows, findings(probe, identical, head, self.limits)
         write_rows(folder.path / "diagnose.csv", rows)
         write_picture(folder.path / "diagnose.png", rows)
         scheme = option_of(init)
-        show(console, folder.path, rows, [f"{scheme}: {finding.text}" for finding in found])
-        kinds = ", ".join(dict.fromkeys(finding.kind for finding in found))
+        show(console, folder.path, rows, [f"{scheme}: {finding.text}" for finding in faults])
+        kinds = ", ".join(dict.fromkeys(finding.kind for finding in faults))
         verdict = f"not healthy: {scheme}: {kinds}" if kinds else "healthy"
         console.say(f"verdict: {verdict}")
-        return {"verdict": verdict, "findings": described(scheme, found), "loss": finite(loss)}
+        return {"verdict": verdict, "findings": described(scheme, faults), "loss": finite(loss)}
 
 
 def sample(train: Split, open_feed: Callable[[Split], Feed], number: int) -> Batch:
@@ -130,9 +130,9 @@ def number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.2g}"
 
 
-def described(scheme: str, found: Sequence[Finding]) -> list[dict[str, str]]:
-    """The findings for result.json, prefixed with the name of the initialisation."""
-    return [asdict(finding) | {"text": f"{scheme}: {finding.text}"} for finding in found]
+def described(scheme: str, faults: Sequence[Finding]) -> list[dict[str, str]]:
+    """Return the findings for result.json, prefixed with the name of the initialisation."""
+    return [asdict(finding) | {"text": f"{scheme}: {finding.text}"} for finding in faults]
 
 
 def finite(value: float) -> float | None:

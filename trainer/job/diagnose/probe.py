@@ -127,7 +127,7 @@ def record_gradient(row: LayerStats, gradient: Tensor) -> None:
 
 
 def deviation(values: Tensor) -> float:
-    """Population standard deviation of all elements."""
+    """Return the population standard deviation of all elements."""
     return values.std(correction=0).item()
 
 
@@ -182,15 +182,15 @@ def identical_units(model: nn.Module, head: str) -> dict[str, tuple[int, int]]:
     counts = {}
     for name, layer in layers.items():
         weights = scaled(by_unit(layer, gradient=False), SAME_WEIGHT)
-        slopes = scaled(gradients[name], SAME_GRADIENT, NOISE * largest)
-        identical = count_identical(torch.cat([weights, slopes], 1))
+        gradient_rows = scaled(gradients[name], SAME_GRADIENT, NOISE * largest)
+        identical = count_identical(torch.cat([weights, gradient_rows], 1))
         if identical and not inside(name, head):
             counts[name] = identical, len(weights)
     return counts
 
 
 def by_unit(layer: Any, *, gradient: bool) -> Tensor:
-    """Weights and bias, or their gradients (0 where missing), one row per unit: [units, n]."""
+    """Return weights and bias, or their gradients (0 if missing), a row per unit: [units, n]."""
     parts = []
     for parameter in (layer.weight, layer.bias):
         if parameter is None:

@@ -41,7 +41,7 @@ class Curve:
         return self.smoothed[-1] > best + (self.diverge - 1) * abs(best)
 
     def lowest(self) -> int | None:
-        """Return the step of the lowest smoothed loss, None if it never fell by 1 %."""
+        """Return the step of the lowest smoothed loss, None if the loss never fell by 1 %."""
         if not self.smoothed:
             return None
         first, best = self.smoothed[0], min(self.smoothed)

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainer.core.duration import Clock
 from trainer.core.errors import NonFiniteError
+from trainer.core.forward import evaluating
 from trainer.core.plan import Plan
 from trainer.core.ranges import within
 from trainer.core.seed import StepId
@@ -87,13 +88,13 @@ class FindLr(Job):
     def climb(self, fit: Fit, eval_batch_size: int, console: Console) -> str:
         """Take steps at rising rates. Returns why they ended."""
         ramp = self.ramp
-        rate = LearningRate(ramp, NoWarmup(), base_lr(fit.optimizer), Clock(1, ramp.steps))
+        learning_rate = LearningRate(ramp, NoWarmup(), base_lr(fit.optimizer), Clock(1, ramp.steps))
         measure = loss_of(fit, eval_batch_size)
         console.start(ramp.steps, 0)
         try:
             for batch, step_id, first_row in batches(fit, ramp.steps):
                 fit.signals.raise_if_stopped()
-                lr = rate.apply(fit.optimizer, step_id.step)
+                lr = learning_rate.apply(fit.optimizer, step_id.step)
                 fit.step(batch, step_id, first_row)
                 fit.guard.read_flag()
                 loss = measure()
@@ -192,19 +193,16 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
 
     BatchNorm modules already in eval mode, being frozen, keep using their running statistics.
     """
-    modes = [(module, module.training) for module in model.modules()]
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
     tracked = [module.track_running_stats for module in norms]
-    model.eval()
-    for module in norms:
-        module.training, module.track_running_stats = True, False
-    try:
-        yield
-    finally:
-        for module, tracks in zip(norms, tracked, strict=True):
-            module.track_running_stats = tracks
-        for module, training in modes:
-            module.training = training
+    with evaluating(model):
+        for module in norms:
+            module.training, module.track_running_stats = True, False
+        try:
+            yield
+        finally:
+            for module, tracks in zip(norms, tracked, strict=True):
+                module.track_running_stats = tracks
 
 
 def rounded(lr: float) -> float:

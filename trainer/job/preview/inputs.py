@@ -49,13 +49,15 @@ def write_inputs(folder: Path, inputs: Inputs, plan: Plan) -> None:
         colours = palette(names)
         masks = batch.labels[:, 0].cpu().numpy()
         images, captions = pairs(images, overlay(images, masks, colours), captions)
-        sheet = np.concatenate([thumbnails(images, captions), legend(names, colours, len(images))])
+        picture = np.concatenate(
+            [thumbnails(images, captions), legend(names, colours, len(images))]
+        )
     elif target == "image":
         images, captions = pairs(images, bytes_of(batch.labels[:, 0]), captions)
-        sheet = thumbnails(images, captions)
+        picture = thumbnails(images, captions)
     else:
-        sheet = thumbnails(images, captions)
-    Image.fromarray(sheet).save(folder / "inputs.png")
+        picture = thumbnails(images, captions)
+    Image.fromarray(picture).save(folder / "inputs.png")
     write_table(folder / "inputs.csv", batch, names)
 
 
@@ -83,7 +85,7 @@ def bytes_of(images: Tensor) -> np.ndarray:
 
 
 def captions_of(batch: Batch, names: tuple[str, ...]) -> list[list[str]]:
-    """Lines below each image: classes with their shares; or target values and its own share."""
+    """Return the lines below each image: classes and shares, or target values and own share."""
     captions = []
     for labels, shares in zip(batch.labels, batch.shares.tolist(), strict=True):
         own_share = [] if shares[0] == 1 else [f"own share: {shares[0]:.0%}"]
@@ -124,19 +126,19 @@ def overlay(images: np.ndarray, masks: np.ndarray, colours: np.ndarray) -> np.nd
 
 
 def legend(names: tuple[str, ...], colours: np.ndarray, cells: int) -> np.ndarray:
-    """Draw the class colours, as wide as a sheet of `cells` thumbnails; uint8 [H, W, 3]."""
+    """Draw the class colours, as wide as a grid of `cells` thumbnails; uint8 [H, W, 3]."""
     width = min(COLUMNS, cells) * 100
     columns = max(1, width // SWATCH)
     entries = [*zip(names, colours.tolist(), strict=True), ("no class", [IGNORED] * 3)]
     rows = -(-len(entries) // columns)
-    sheet = Image.new("RGB", (width, rows * (LINE + 4) + 4), "white")
-    draw = ImageDraw.Draw(sheet)
+    canvas = Image.new("RGB", (width, rows * (LINE + 4) + 4), "white")
+    draw = ImageDraw.Draw(canvas)
     for i, (name, colour) in enumerate(entries):
         left, top = i % columns * SWATCH + 4, i // columns * (LINE + 4) + 2
         draw.rectangle((left, top, left + LINE, top + LINE), fill=tuple(colour), outline="black")
         text = name[:15].encode("latin-1", "replace").decode("latin-1")  # PIL's default font
         draw.text((left + LINE + 4, top), text, fill="black")
-    return np.asarray(sheet)
+    return np.asarray(canvas)
 
 
 def write_table(path: Path, batch: Batch, names: tuple[str, ...]) -> None:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 class Preview(Job):
     """Writes the learning rate and, unless `steps` is set, the first inputs and the class counts.
 
-    `steps` defaults to the run's. If either is set, no data set is opened and an epoch is taken to
-    be `steps / epochs`. Writes `lr.csv` and `lr.png`; from the data `inputs.png` (augmented and
+    `steps` defaults to the run's. If either is set, no data set is opened and an epoch has
+    `steps / epochs` steps. Writes `lr.csv` and `lr.png`; from the data `inputs.png` (augmented and
     mixed images), `inputs.csv` (their labels and shares) and, if there are classes, `classes.csv`.
     """
 
@@ -84,14 +84,14 @@ def rates_of(
     times: Iterable[float],
 ) -> list[float]:
     """Return the learning rate at each of `times`, in steps of the clock."""
-    rate = LearningRate(schedule, warmup, base, clock)
+    learning_rate = LearningRate(schedule, warmup, base, clock)
     if math.isinf(warmup.length):
         console.warn(
             "the curve shows only the warmup, which ends by the training error or warmup.steps"
         )
     elif schedule.needs_val:
         console.warn("the curve is flat: the schedule lowers the rate by metrics of the run")
-    return [rate.lr(t) for t in times]
+    return [learning_rate.lr(t) for t in times]
 
 
 def write_curve(folder: Path, rates: list[float]) -> None:

@@ -40,7 +40,7 @@ EASED = 0.01  # factor of the learning rate tried after a non-finite loss
 
 @dataclass(frozen=True)
 class Check:
-    """Result of a check; if it failed, `detail` says in a sentence what is wrong."""
+    """Result of a check; `detail` is a sentence, on what is wrong if it failed."""
 
     name: str
     passed: bool
@@ -65,7 +65,7 @@ class Subject:
     new_step: Callable[..., StepAssembly]
 
     def reset(self) -> None:
-        """Restore the model's initial weights."""
+        """Load the initial weights into the model."""
         self.model.load_state_dict(self.initial)
 
 
@@ -140,7 +140,7 @@ class FirstSteps:
         self.fit = fit
         self.miner = miner
         self.batches = batches
-        self.rate = f"optimizer.lr={base_lr(fit.optimizer):g}"
+        self.lr_setting = f"optimizer.lr={base_lr(fit.optimizer):g}"
         self.idle_at_first: list[str] = []
 
     def checks(self) -> list[Check]:
@@ -189,12 +189,12 @@ class FirstSteps:
             text = "the loss or its gradient is not finite at the first step"
             return Check("first steps", False, text)
         peak = max(finite)
-        text = f"{self.rate} is too high: the loss went from {first:.2g} to {peak:.2g}"
+        text = f"{self.lr_setting} is too high: the loss went from {first:.2g} to {peak:.2g}"
         grown = first > 0 and peak > GROWTH * first
         if len(finite) < len(losses):
             self.subject.reset()
             if not grown and not all(map(math.isfinite, self.train(plan, EASED)[0])):
-                text = f"the loss turns non-finite, even at a hundredth of {self.rate}"
+                text = f"the loss turns non-finite, even at a hundredth of {self.lr_setting}"
             else:
                 text = f"{text}, then turned non-finite"
             return Check("first steps", False, text)
@@ -211,7 +211,7 @@ class FirstSteps:
         idle = self.idle()
         names = ", ".join(idle[:3])
         if lost := [name for name in idle if name not in self.idle_at_first]:
-            text = f"{self.rate} is too high: after a few steps {lost[0]} gets no gradient"
+            text = f"{self.lr_setting} is too high: after a few steps {lost[0]} gets no gradient"
             return Check("gradients", False, text)
         if idle:
             text = f"{names} get no gradient; job=diagnose shows where it is lost"
@@ -219,7 +219,7 @@ class FirstSteps:
         return Check("gradients", True, f"norm {self.fit.step.norm.item():.3g} at the last batch")
 
     def idle(self) -> list[str]:
-        """Names of the trainable parameters whose gradient is missing or all zeros."""
+        """List the trainable parameters whose gradient is missing or all zeros."""
         parameters = self.fit.model.named_parameters()
         return [
             n for n, p in parameters if p.requires_grad and (p.grad is None or not p.grad.any())

@@ -41,8 +41,8 @@ class Memorisation:
             Clock(1, max_steps), miner=NoMiner(), mixer=NoMixer(), augmentation=[], tolerant=True
         )
         optimizer = self.assembly.optimizer
-        self.rates = [factor * group["lr"] for group in optimizer.param_groups]
-        self.rate = f"optimizer.lr={factor * base_lr(optimizer):g}"
+        self.lrs = [factor * group["lr"] for group in optimizer.param_groups]
+        self.lr_setting = f"optimizer.lr={factor * base_lr(optimizer):g}"
         self.max_steps = max_steps
         self.taken = 0
         rng = torch.Generator().manual_seed(subject.seed)
@@ -56,8 +56,8 @@ class Memorisation:
         for batch in self.feed.batches(Plan.of(self.few.ids, size)):
             ramp = min(1.0, (self.taken + 1) / WARMUP)
             groups = self.assembly.optimizer.param_groups
-            for group, rate in zip(groups, self.rates, strict=True):
-                group["lr"] = ramp * rate
+            for group, lr in zip(groups, self.lrs, strict=True):
+                group["lr"] = ramp * lr
             self.assembly.step(batch, StepId(self.subject.seed, 0, self.taken), 0)
             self.taken += 1
             self.subject.poll()
@@ -78,7 +78,7 @@ class Memorisation:
         return before, after
 
     def finish(self) -> None:
-        """Take no further step."""
+        """End the training: count the steps taken as all of them."""
         self.max_steps = self.taken
 
     @property
@@ -101,7 +101,7 @@ def check_overfit(subject: Subject, few: Split, max_steps: int) -> Check:
         return Check("overfits", True, text)
     begin, end = before["loss"], after["loss"]
     if not end <= GROWTH * abs(begin):
-        text = f"{first.rate} is too high: the loss went from {begin:.2g} to {end:.2g}"
+        text = f"{first.lr_setting} is too high: the loss went from {begin:.2g} to {end:.2g}"
         return Check("overfits", False, text)
     falls = end < begin - FALL * abs(begin)
     if falls:
@@ -113,9 +113,9 @@ def check_overfit(subject: Subject, few: Split, max_steps: int) -> Check:
     other = Memorisation(subject, few, max_steps, RAISED if falls else LOWERED)
     learned = subject.task.learned(other.learn()[1])
     if learned:
-        text = f"{text}; {other.rate} learns them in {other.taken} steps"
+        text = f"{text}; {other.lr_setting} learns them in {other.taken} steps"
     else:
-        text = f"{text}; {other.rate} does not learn them either"
+        text = f"{text}; {other.lr_setting} does not learn them either"
     return Check("overfits", learned and falls, text)
 
 

@@ -62,14 +62,14 @@ def measure(
     passes = cost.forward + BACKWARD * cost.backward - passes
     epoch = len(plan) * seconds / rows + validation_seconds(fit)
     per_image = flops(fit, image.to(device))
-    per_second, most = per_image * passes / seconds, peak(device, precision)
+    per_second, limit = per_image * passes / seconds, peak(device, precision)
     return {
         "images_per_second": rows / seconds,
         "epoch_seconds": epoch,
         "total_seconds": epoch * fit.clock.total / fit.clock.steps_per_epoch,
         "flops_per_image": per_image,
         "flops_per_second": per_second,
-        "utilisation": None if most is None else per_second / most,
+        "utilisation": None if limit is None else per_second / limit,
     }
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from trainer.core.signals import Signals
     from trainer.early_stopping import EarlyStopping
+    from trainer.early_stopping.base import WrapStopping
     from trainer.report.console import Console
     from trainer.storage.run_folder import RunFolder
 
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
 class TrialRunner(Protocol):
     """Trains with the command line of the search and the settings of a trial."""
 
-    line: list[str]
+    line: list[str]  # overrides of the search's command line
 
     def metrics(self, settings: Sequence[str], folder: Path) -> list[str]:
-        """List the metrics of such a run. Raises ConfigError if its settings are invalid."""
+        """List the metrics of a run with these settings. Raises ConfigError if they are invalid."""
         ...
 
-    def __call__(self, settings: Sequence[str], folder: Path, stopper: Any) -> str:
+    def __call__(self, settings: Sequence[str], folder: Path, stopper: WrapStopping) -> str:
         """Train; `stopper` wraps early stopping. Returns the error message, empty on success."""
         ...
 
@@ -156,7 +157,7 @@ class Tune(Job):
         """Train with the settings drawn for a trial and report the result to the study."""
         from optuna.trial import TrialState
 
-        settings = [f"{name}={one.suggest(trial, name)}" for name, one in self.space.items()]
+        settings = [f"{name}={values.suggest(trial, name)}" for name, values in self.space.items()]
         trial.set_user_attr("settings", settings)
         reported = study.get_trials(deepcopy=False)[trial.number].intermediate_values.keys()
         stoppers: list[PruningStopper] = []
@@ -191,9 +192,9 @@ class Tune(Job):
     ) -> dict[str, Any]:
         """Print and return the best trial. Raises TrainerError if none finished."""
         trials = study.trials
-        counts = Counter(state_of(one) for one in trials)
+        counts = Counter(state_of(trial) for trial in trials)
         if not counts["finished"]:
-            errors = (one.user_attrs["error"] for one in trials if "error" in one.user_attrs)
+            errors = (t.user_attrs["error"] for t in trials if "error" in t.user_attrs)
             first = next(errors, "")
             raise TrainerError(f"none of the {len(trials)} trials finished; first error: {first}")
         best = study.best_trial
@@ -220,13 +221,15 @@ def write_trials(path: Path, space: Sequence[str], trials: Sequence[FrozenTrial]
     with path.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(head)
-        for one in trials:
-            settings = one.user_attrs.get("settings", [""] * len(space))
+        for trial in trials:
+            settings = trial.user_attrs.get("settings", [""] * len(space))
             values = [setting.partition("=")[2] for setting in settings]
-            seconds = f"{one.duration.total_seconds():.1f}" if one.duration else ""
-            seen = len(one.intermediate_values)
-            error = one.user_attrs.get("error", "")
-            table.writerow([one.number, state_of(one), one.value, seen, seconds, *values, error])
+            seconds = f"{trial.duration.total_seconds():.1f}" if trial.duration else ""
+            validations = len(trial.intermediate_values)
+            error = trial.user_attrs.get("error", "")
+            table.writerow(
+                [trial.number, state_of(trial), trial.value, validations, seconds, *values, error]
+            )
 
 
 def folder_of(folder: Path, number: int) -> Path:
@@ -236,8 +239,8 @@ def folder_of(folder: Path, number: int) -> Path:
 
 def state_of(trial: FrozenTrial) -> str:
     """Name the state of a trial: finished, failed, pruned or running."""
-    words = {"COMPLETE": "finished", "FAIL": "failed"}
-    return words.get(trial.state.name, trial.state.name.lower())
+    names = {"COMPLETE": "finished", "FAIL": "failed"}
+    return names.get(trial.state.name, trial.state.name.lower())
 
 
 def repair_journal(path: Path) -> None:

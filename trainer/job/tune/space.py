@@ -82,11 +82,11 @@ def space_of(node: Mapping[str, Any] | None) -> Space:
 
 def list_leaves(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     """List the leaves of nested settings as pairs of dotted name and value."""
-    found: list[tuple[str, Any]] = []
+    leaves: list[tuple[str, Any]] = []
     for key, value in node.items():
         name = f"{prefix}{key}"
-        found += list_leaves(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
-    return found
+        leaves += list_leaves(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
+    return leaves
 
 
 def values_of(name: str, text: Any) -> Choice | Numbers:
@@ -117,7 +117,7 @@ def values_in(override: Override, *, log: bool) -> Choice | Numbers:
         return Numbers(low, high, log=log)
     values = list(override.sweep_string_iterator()) if override.is_sweep_override() else []
     if isinstance(value, RangeSweep) and len(values) > 1:
-        numbers = [float(one) if "." in one else int(one) for one in values]
+        numbers = [float(text) if "." in text else int(text) for text in values]
         return Numbers(numbers[0], numbers[-1], step=numbers[1] - numbers[0])
     if not values:
         values = [override.get_value_element_as_str()]

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainer.core.forward import evaluating
 from trainer.core.ranges import within
 from trainer.model.shared.pretrained import adapt, first_convolution, load_backbone
 
@@ -52,13 +53,11 @@ class Library(nn.Module):
     def accepts(self, shape: tuple[int, int, int], side: int | None) -> bool:
         """Whether the network runs on images of a shape [C, H, W] resized to a side (None: not)."""
         self.side = side
-        self.network.eval()
         try:
-            self(torch.zeros(1, *shape))
+            with evaluating(self.network):
+                self(torch.zeros(1, *shape))
         except REFUSALS:
             return False
-        finally:
-            self.network.train()
         return True
 
     def forward(self, images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The page stands alone, is well formed, and shows a hostile name as text."""
+"""The page is self-contained, well formed, and shows hostile names as text."""
 
 import re
 from html.parser import HTMLParser
@@ -15,7 +15,7 @@ SCRIPT = '<script>alert("1")</script><img src=x onerror=alert(1)>'
 
 
 class Checker(HTMLParser):
-    """Collects the tags, and checks that each is closed in its order."""
+    """Collects tags, attributes and text; asserts that tags are closed in order."""
 
     def __init__(self):
         super().__init__(convert_charrefs=True)
@@ -35,7 +35,7 @@ class Checker(HTMLParser):
 
 
 def check_page(html):
-    """The parsed page, once it is found to be well formed and to load or run nothing."""
+    """Parse the page; assert that it is well formed and neither loads nor runs anything."""
     checker = Checker()
     checker.feed(html)
     checker.close()
@@ -59,11 +59,11 @@ def headings(html):
     return re.findall(r"<h[23]>(.*?)</h[23]>", html)
 
 
-def test_it_holds_everything_and_stands_alone(three, make, compared):
+def test_the_page_is_complete_and_self_contained(three, make, compared):
     make("stopped", 3, 0.9, state="failed")
-    found = [Disagreement("mining=ohem", [example(7), example(8)], [], 40, 0)]
+    disagreements = [Disagreement("mining=ohem", [example(7), example(8)], [], 40, 0)]
     uri = "data:image/png;base64,AAAA"
-    html = page(compared(three), found, ["zero", "one", "two", "three"], {7: uri})
+    html = page(compared(three), disagreements, ["zero", "one", "two", "three"], {7: uri})
     checker = check_page(html)
     text = " ".join(checker.text)
     assert checker.tags.count("figure") == 8, "means, differences, four curves, two costs"
@@ -79,7 +79,7 @@ def test_it_holds_everything_and_stands_alone(three, make, compared):
     assert "@media print" in html
 
 
-def test_a_tooltip_for_each_validation_and_each_mean(three, compared):
+def test_validations_and_means_have_tooltips(three, compared):
     titles = re.findall(r"<circle[^>]*><title>(.*?)</title>", page(compared(three)))
     curves = [title for title in titles if " at " in title and "epochs" in title]
     assert len(curves) == 3 * 3
@@ -87,8 +87,8 @@ def test_a_tooltip_for_each_validation_and_each_mean(three, compared):
     assert any(title.startswith("mining=ohem: 94.07 (91.46 to 96.68)") for title in titles)
 
 
-def test_nothing_is_cut_and_no_accuracy_exceeds_100(make, compared):
-    """A bad first epoch is inside the axes; the interval of 99 and 100 % ends at 100."""
+def test_all_points_are_inside_the_axes_and_no_accuracy_exceeds_100(make, compared):
+    """A bad first epoch is inside the axes; the interval of 99 and 100 % is cut at 100."""
     for seed, final in enumerate((0.99, 1.0)):
         folder = make(str(seed), seed, final, [0.1, *[0.9] * 30]).parent
     html = page(compared(folder))
@@ -108,26 +108,26 @@ def test_empty_sections_and_lists_have_no_heading(three, compared):
     assert not [title for title in titles if re.search("disagree|right|kipped", title)]
 
 
-def test_hostile_names_are_text(three, make, compared):
+def test_hostile_names_are_shown_as_text(three, make, compared):
     for seed in range(2):
         settings = {"clip": SCRIPT + "$body", "dataset": {"_target_": SCRIPT}}
         make(f"bad{seed}", seed, 0.9, settings=settings)
         make(f"{seed}-<script>", seed, 0.9, state=SCRIPT)
     missing = f"images not shown: {SCRIPT}"
-    found = [Disagreement(SCRIPT, [example(1, 0, 99)], [], 1, 0)]
-    html = page(compared(three), found, [SCRIPT], {}, missing)
+    disagreements = [Disagreement(SCRIPT, [example(1, 0, 99)], [], 1, 0)]
+    html = page(compared(three), disagreements, [SCRIPT], {}, missing)
     text = " ".join(check_page(html).text)
     assert text.count("<script>alert") >= 10
     assert '"><' not in re.sub(r'"><(?=/?[a-z0-9]+[ >/])', "", html)
 
 
-def test_one_group_of_one_seed_and_no_validation(make, compared):
+def test_one_group_with_one_seed_and_no_validation(make, compared):
     text = " ".join(check_page(page(compared(make("a", 0, 0.9, []).parent))).text)
     assert "Only one group" in text
     assert "no interval" in text
 
 
-def test_twenty_groups_still_have_lines_of_their_own(make, compared):
+def test_twenty_groups_have_distinct_lines(make, compared):
     for i in range(20):
         make(str(i), 0, 0.5 + i / 100, settings={"epochs": i + 1})
     html = page(compared(make("x", 1, 0.7, settings={"epochs": 1}).parent))
@@ -137,14 +137,14 @@ def test_twenty_groups_still_have_lines_of_their_own(make, compared):
     assert len(set(legend[:16])) == 16
 
 
-def test_where_points_are():
+def test_values_are_mapped_to_pixels():
     axes = Axes((0.0, 10.0), (0.0, 1.0), 186, 154)  # the plot: 62 to 162, 14 to 114
     assert axes.at(0, 0) == (62, 114)
     assert axes.at(5, 0.25) == (112, 89)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, -3.0, 1e9])
-def test_one_value_has_a_range(value):
+def test_a_single_value_still_gives_the_axis_a_range(value):
     low, high = span([value])
     assert low < value < high
     assert len(ticks(low, high)) >= 2

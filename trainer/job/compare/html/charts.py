@@ -1,8 +1,4 @@
-"""The charts of a comparison as inline SVG: the page's CSS colours them, `<title>`s describe them.
-
-Drawn without Matplotlib: its SVG took as many lines to fit to the page (colours that follow light
-and dark, a tooltip on each mark, no ids that clash) as these take to draw, and six times as long.
-"""
+"""The charts of a comparison as inline SVG, coloured by the page's CSS, with `<title>` tooltips."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +7,7 @@ from html import escape
 
 from trainer.job.compare.budgets import COSTS, Cost, mean_curve
 from trainer.job.compare.comparison import Comparison
-from trainer.job.compare.html.svg import Axes, Format, dot, hover, joined, line, span, tag, words
+from trainer.job.compare.html.svg import Axes, Format, dot, hover, joined, line, span, tag, text_at
 from trainer.job.compare.numbers import MetricFormat, format_tick
 from trainer.job.compare.tables import run_costs
 
@@ -35,17 +31,17 @@ class Mark:
 
     @property
     def values(self) -> list[float]:
-        """All that has to be inside the axes."""
+        """All values that the axes must span."""
         return [self.mean, *self.bounds, *(value for _, value in self.seeds)]
 
     def describe(self, show: Format) -> str:
-        """`mining=ohem: 94.07 (91.46 to 96.68)`."""
+        """Describe the mark for a tooltip: `mining=ohem: 94.07 (91.46 to 96.68)`."""
         bounds = f" ({' to '.join(map(show, self.bounds))})" if self.bounds else ""
         return f"{self.label}: {show(self.mean)}{bounds}"
 
 
 def final_charts(comparison: Comparison) -> str:
-    """The groups' means, and their differences from the baseline."""
+    """Chart the groups' means, and their differences from the baseline."""
     shown, level = comparison.format, f"{100 * comparison.interval.level:g}% CI"
     about = f"{comparison.metric}{shown.heading}: mean, {level} and each seed"
     marks = final_marks(comparison)
@@ -62,11 +58,11 @@ def final_charts(comparison: Comparison) -> str:
         axis = span([0.0, *(value for mark in differences for value in mark.values)])
         show = partial(shown.value, sign=True)
         pictures += figure(about, row_chart(differences, axis, show, about, bars=True))
-    return tag("div", pictures, kind="figures rows")
+    return tag("div", pictures, css="figures rows")
 
 
 def final_marks(comparison: Comparison, cost: Cost | None = None) -> list[Mark]:
-    """The final metric of each group, at what it cost; none where a run records no such cost."""
+    """Return each group's final metric at its total cost; none if a run does not record that."""
     marks = []
     pairs = zip(comparison.groups, comparison.final.rows, strict=True)
     for i, (group, row) in enumerate(pairs):
@@ -81,17 +77,17 @@ def final_marks(comparison: Comparison, cost: Cost | None = None) -> list[Mark]:
 
 
 def ends(*bounds: float | None) -> list[float]:
-    """The ends of an interval, where there is one."""
+    """Return the ends of an interval; empty if it has none."""
     return [bound for bound in bounds if bound is not None]
 
 
 def figure(caption: str, picture: str) -> str:
-    """A picture with its caption."""
+    """Return a picture with its caption, as HTML."""
     return tag("figure", tag("figcaption", escape(caption)), picture)
 
 
 def progress_charts(comparison: Comparison) -> str:
-    """The validation metric over each cost that every run records."""
+    """Chart the validation metric over each cost that every run records."""
     name = comparison.curve_metric.partition("/")[2]
     pictures = []
     for cost in COSTS:
@@ -101,66 +97,66 @@ def progress_charts(comparison: Comparison) -> str:
     if not pictures:
         return ""
     about = tag("p", "Mean over the seeds at each validation; the band spans all seeds.")
-    return about + tag("div", *pictures, kind="figures")
+    return about + tag("div", *pictures, css="figures")
 
 
 def cost_charts(comparison: Comparison) -> str:
-    """The final metric against the backward passes and the seconds of each group."""
+    """Chart the final metric against backward passes and against seconds."""
     pictures = [
         figure(f"by total {cost.name}", scatter_chart(comparison, cost, marks))
         for cost in COSTS[2:]
         if (marks := final_marks(comparison, cost))
     ]
-    return tag("div", *pictures, kind="figures") if pictures else ""
+    return tag("div", *pictures, css="figures") if pictures else ""
 
 
 def curve_chart(comparison: Comparison, cost: Cost, curves: Sequence[Curve]) -> str:
-    """Curves over a cost, each in the band of its seeds; every validation has a tooltip."""
+    """Chart curves over a cost, each within the band of its seeds; validations have tooltips."""
     shown = comparison.format
     every = [point for curve in curves for point in curve]
     axes = axes_of([x for x, *_ in every], [y for _, *ys in every for y in ys], shown)
-    bands, lines, spots = [], [], []
+    bands, lines, dots = [], [], []
     for i, (group, curve) in enumerate(zip(comparison.groups, curves, strict=True)):
         edge = [axes.at(x, high) for x, _, _, high in curve]
         edge += [axes.at(x, low) for x, _, low, _ in reversed(curve)]
-        bands.append(tag("polygon", kind=f"band c{i % COLOURS}", points=joined(edge)))
+        bands.append(tag("polygon", css=f"band c{i % COLOURS}", points=joined(edge)))
         path = [axes.at(x, mean) for x, mean, _, _ in curve]
-        lines.append(tag("polyline", kind=f"line {colour(i)}", points=joined(path)))
+        lines.append(tag("polyline", css=f"line {colour(i)}", points=joined(path)))
         for place, (x, mean, low, high) in zip(path, curve, strict=True):
             text = f"{group.label}: {shown.value(mean)} at {format_tick(x)} {cost.name}"
-            spots.append(dot("spot", place, 5, f"{text} ({shown.bounds(low, high)})"))
+            dots.append(dot("spot", place, 5, f"{text} ({shown.bounds(low, high)})"))
     name = f"{comparison.curve_metric}{shown.heading}"
     frame = axes.x_axis(cost.name, format_tick) + axes.y_axis(name, shown.value)
-    return axes.svg([frame, *bands, *lines, *spots], f"{name} by {cost.name}")
+    return axes.svg([frame, *bands, *lines, *dots], f"{name} by {cost.name}")
 
 
 def scatter_chart(comparison: Comparison, cost: Cost, marks: Sequence[Mark]) -> str:
-    """Cost against the final metric: mean, interval and seeds of each group."""
+    """Chart the final metric against a cost: mean, interval and seeds of each group."""
     shown = comparison.format
     xs = [x for mark in marks for x, _ in mark.seeds]
     axes = axes_of(xs, [value for mark in marks for value in mark.values], shown)
     seeds, means = [], []
     for mark in marks:
-        kind = colour(mark.number)
-        seeds += [dot(f"seed {kind}", axes.at(*place), 3) for place in mark.seeds]
+        css = colour(mark.number)
+        seeds += [dot(f"seed {css}", axes.at(*place), 3) for place in mark.seeds]
         if mark.bounds:
-            means.append(line(f"whisker {kind}", *(axes.at(mark.cost, y) for y in mark.bounds)))
+            means.append(line(f"whisker {css}", *(axes.at(mark.cost, y) for y in mark.bounds)))
         text = f"{mark.describe(shown.value)} at {format_tick(mark.cost)} {cost.name}"
-        means.append(dot(f"dot {kind}", axes.at(mark.cost, mark.mean), 6, text))
+        means.append(dot(f"dot {css}", axes.at(mark.cost, mark.mean), 6, text))
     name = f"{comparison.metric}{shown.heading}"
     frame = axes.x_axis(cost.name, format_tick) + axes.y_axis(name, shown.value)
     return axes.svg([frame, *seeds, *means], f"{name} against {cost.name}")
 
 
 def axes_of(xs: Sequence[float], ys: Sequence[float], shown: MetricFormat) -> Axes:
-    """Axes that hold all points: costs from 0, no share above 100 %."""
+    """Return axes that span all points: costs from 0, no share above 100 %."""
     return Axes(span(xs, from_zero=True), shown.clip(*span(ys)))
 
 
 def row_chart(
     marks: Sequence[Mark], x: tuple[float, float], show: Format, about: str, *, bars: bool
 ) -> str:
-    """A row for each group: the mean as a dot among those of the seeds, or as a bar from 0."""
+    """Chart a row per group: the mean as a dot among those of the seeds, or as a bar from 0."""
     left = min(WIDEST, 16 + LETTER * max(len(mark.label) for mark in marks))
     size = 1000, ROW * len(marks) + 40
     axes = Axes(x, (float(len(marks)), 0.0), *size, left=left, below=26)
@@ -172,34 +168,34 @@ def row_chart(
 
 def row(axes: Axes, mark: Mark, y: float, tooltip: str, *, bars: bool) -> str:
     """Draw the row of one group."""
-    kind = colour(mark.number)
+    css = colour(mark.number)
     left, middle = axes.at(mark.mean, y)
-    parts = [words(fit(mark.label, axes.left), "end name", axes.left - 10, middle + 4)]
+    parts = [text_at(fit(mark.label, axes.left), "end name", axes.left - 10, middle + 4)]
     if bars:
         zero, _ = axes.at(0, y)
         box = {"x": min(zero, left), "width": round(abs(left - zero), 1)}
         box |= {"y": middle - BAR / 2, "height": BAR}
-        parts.append(tag("rect", hover(tooltip), kind=f"bar {kind}", **box))
+        parts.append(tag("rect", hover(tooltip), css=f"bar {css}", **box))
     if mark.bounds:
-        parts.append(line(f"whisker {kind}", *(axes.at(x, y) for x in mark.bounds)))
+        parts.append(line(f"whisker {css}", *(axes.at(x, y) for x in mark.bounds)))
     if not bars:
-        parts += [dot(f"seed {kind}", axes.at(value, y), 3.5) for _, value in mark.seeds]
-        parts.append(dot(f"dot {kind}", (left, middle), 6, tooltip))
+        parts += [dot(f"seed {css}", axes.at(value, y), 3.5) for _, value in mark.seeds]
+        parts.append(dot(f"dot {css}", (left, middle), 6, tooltip))
     return "".join(parts)
 
 
 def legend(labels: Sequence[str]) -> str:
-    """The groups' colours, as HTML."""
-    entries = [tag("li", tag("i", kind=colour(i)), escape(label)) for i, label in enumerate(labels)]
-    return tag("ul", *entries, kind="legend")
+    """Return the legend of the groups' colours, as HTML."""
+    entries = [tag("li", tag("i", css=colour(i)), escape(label)) for i, label in enumerate(labels)]
+    return tag("ul", *entries, css="legend")
 
 
 def colour(number: int) -> str:
-    """The classes of a group's marks."""
+    """Return the CSS classes of a group's marks: a colour, dashed after the first eight."""
     return f"c{number % COLOURS}{' dashed' if number >= COLOURS else ''}"
 
 
 def fit(label: str, width: int) -> str:
-    """A name, cut to a width in pixels."""
+    """Cut a name to a width in pixels."""
     most = max(4, (width - 16) // LETTER)
     return label if len(label) <= most else f"{label[: most - 1]}…"

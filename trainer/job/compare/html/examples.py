@@ -22,23 +22,26 @@ def example_lists(
     images: Mapping[int, str],
     missing: str,
 ) -> str:
-    """Where each group and the baseline disagree, each way; nothing where none does."""
+    """List the examples of each disagreement, in each direction; empty if there are none."""
     parts = []
-    for found in disagreements:
+    for pair in disagreements:
         for right, wrong, examples, total in (
-            (found.label, baseline, found.gained, found.gains),
-            (baseline, found.label, found.lost, found.losses),
+            (pair.label, baseline, pair.gained, pair.gains),
+            (baseline, pair.label, pair.lost, pair.losses),
         ):
-            cards = "".join(card(e, right == found.label, classes, images) for e in examples)
+            items = "".join(entry(e, right == pair.label, classes, images) for e in examples)
             title = f"{right} right, {wrong} wrong: {format_amount(total)}"
-            if cards:
-                parts.append(f'<h3>{escape(title)}</h3><ul class="examples">{cards}</ul>')
+            if items:
+                parts.append(f'<h3>{escape(title)}</h3><ul class="examples">{items}</ul>')
     note = f'<p class="note">{escape(missing)}</p>' if missing else ""
     return ABOUT + note + "".join(parts) if parts or missing else ""
 
 
-def card(example: Example, ours: bool, classes: Sequence[str], images: Mapping[int, str]) -> str:
-    """An example: image, label, wrong prediction, and with how many seeds each group is right."""
+def entry(example: Example, ours: bool, classes: Sequence[str], images: Mapping[int, str]) -> str:
+    """Return an example as a list item, with its image if there is one.
+
+    It states the label, the wrong prediction, and with how many seeds each group is right.
+    """
     label, predicted = (class_name(classes, c) for c in (example.label, example.prediction))
     counts = (example.right, example.base_right)
     right, other = counts if ours else reversed(counts)
@@ -53,5 +56,5 @@ def card(example: Example, ours: bool, classes: Sequence[str], images: Mapping[i
 
 
 def class_name(classes: Sequence[str], index: int) -> str:
-    """A class by its name where it is known, else its index."""
+    """Return the name of a class, or its index if the name is not known."""
     return classes[index] if 0 <= index < len(classes) else str(index)

@@ -23,7 +23,7 @@ def page(
     images: Mapping[int, str] | None = None,
     missing: str = "",
 ) -> str:
-    """The whole file. `images` are URIs by dataset id; `missing` says why there are none."""
+    """Return the page. `images` are URIs by dataset id; `missing` says why there are none."""
     baseline = comparison.baseline.label
     examples = example_lists(baseline, disagreements, classes, images or {}, missing)
     sections = {
@@ -50,22 +50,22 @@ def page(
 
 
 def header(comparison: Comparison) -> str:
-    """What is compared, the verdicts, and notes on how far to trust them."""
+    """Return the heading: the groups compared, the verdicts and the caveats."""
     labels = [group.label for group in comparison.groups]
     runs = sum(len(group.runs) for group in comparison.groups)
     about = f"{runs} runs in {len(labels)} groups, compared with {comparison.baseline.label}"
     skipped = len(comparison.skipped)
     about += f"; {skipped} skipped" if skipped else ""
-    found = sentences.verdicts(comparison, comparison.final) + sentences.replications(comparison)
+    results = sentences.verdicts(comparison, comparison.final) + sentences.replications(comparison)
     notes = "".join(f'<p class="note">{escape(n)}</p>' for n in sentences.notes(comparison))
     return (
         f"<header><h1>{escape(comparison.metric)}</h1><p>{escape(about)}</p>"
-        f"{charts.legend(labels)}</header>{bullets(found)}{notes}"
+        f"{charts.legend(labels)}</header>{bullets(results)}{notes}"
     )
 
 
 def equal_cost(comparison: Comparison) -> str:
-    """A table for each cost, with its verdicts."""
+    """Return a table per cost, each with its verdicts."""
     return "".join(
         html_table(tables.metric_table(comparison, table))
         + bullets(sentences.verdicts(comparison, table))
@@ -74,29 +74,29 @@ def equal_cost(comparison: Comparison) -> str:
 
 
 def bullets(lines: Sequence[str]) -> str:
-    """A list of sentences; nothing where there are none."""
+    """Return a list of sentences, or nothing if there are none."""
     entries = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return f'<ul class="sentences">{entries}</ul>' if entries else ""
 
 
 def html_table(table: TextTable) -> str:
-    """A table with its title; the first column heads the rows."""
-    kinds = ["text" if name in TEXT_COLUMNS else "" for name in table.columns]
+    """Return a table captioned by its title; the first column heads the rows."""
+    classes = ["text" if name in TEXT_COLUMNS else "" for name in table.columns]
     header = "".join(
-        f'<th scope="col" class="{kind}">{escape(name)}</th>'
-        for name, kind in zip(table.columns, kinds, strict=True)
+        f'<th scope="col" class="{css}">{escape(name)}</th>'
+        for name, css in zip(table.columns, classes, strict=True)
     )
-    rows = "".join(f"<tr>{html_row(row, kinds)}</tr>" for row in table.rows)
+    rows = "".join(f"<tr>{html_row(row, classes)}</tr>" for row in table.rows)
     return (
         f"<table><caption>{escape(table.title)}</caption>"
         f"<thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table>"
     )
 
 
-def html_row(row: Sequence[str], kinds: Sequence[str]) -> str:
-    """The cells of a row; a verdict beyond noise has its colour."""
+def html_row(row: Sequence[str], classes: Sequence[str]) -> str:
+    """Return the cells of a row; a verdict beyond noise is coloured."""
     cells = "".join(
-        f'<td class="{kind} {cell if cell in ("better", "worse") else ""}">{escape(cell)}</td>'
-        for cell, kind in zip(row[1:], kinds[1:], strict=True)
+        f'<td class="{css} {cell if cell in ("better", "worse") else ""}">{escape(cell)}</td>'
+        for cell, css in zip(row[1:], classes[1:], strict=True)
     )
     return f'<th scope="row">{escape(row[0])}</th>{cells}'
