@@ -1,5 +1,6 @@
 """Names of components and functions as messages show them."""
 
+import re
 from collections.abc import Callable
 
 
@@ -11,6 +12,13 @@ def option_of(component: object) -> str:
     words = type(component).__module__.split(".")
     own = words[0] == "trainer" and len(words) > 2
     return (words[2] if own else words[-1]).rstrip("_")
+
+
+def option_name(target: object) -> str:
+    """Return the option behind a `_target_`: its module's name if it is part of trainer."""
+    module, _, _ = str(target).rpartition(".")
+    ours = re.fullmatch(r"trainer\.\w+\.(\w+)", module)
+    return ours[1].rstrip("_") if ours else str(target)
 
 
 def import_path(function: str | Callable) -> str:

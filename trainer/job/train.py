@@ -37,6 +37,7 @@ class Train(Job):
     needs_data = True
     parallel = True
     resumes = True
+    extended_by = ("epochs", "steps")
 
     def __call__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from trainer.core.errors import ConfigError
 
@@ -21,6 +21,7 @@ class Job(ABC):
     parallel = False  # whether several processes can do it together
     needs_data = False  # whether it needs the run's own data set
     resumes = False  # whether `resume` makes it load a checkpoint
+    extended_by: ClassVar[tuple[str, ...]] = ()  # settings that, changed, continue a finished run
 
     @abstractmethod
     def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from trainer.config.flatten import flatten
 from trainer.config.renamed import with_current_names
 from trainer.core.errors import CheckpointError, ConfigError
+from trainer.core.option import option_name
 from trainer.storage import checkpoint
-from trainer.storage.saved_run import check_code
+from trainer.storage.saved_run import check_code, read_config
 from trainer.training.checkpointer import MODEL
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from trainer.distributed.world import World
     from trainer.report.console import Console
+    from trainer.run.job import Job
     from trainer.storage.checkpoint import Checkpoint
+    from trainer.storage.run_folder import RunFolder
     from trainer.training.fit import Fit
 
 MAY_DIFFER = (
@@ -35,6 +40,41 @@ MAY_DIFFER = (
 )
 
 
+NO_RESULT = (  # settings on which no result depends
+    "log.",
+    "checkpoint.every",
+    "checkpoint.keep",
+    "dataset.cache",
+    "loader.",
+    "quiet",
+    "debug",
+    "resume",
+    "strategy",
+)
+
+
+def is_complete(folder: RunFolder, config: dict[str, Any], job: Job, console: Console) -> bool:
+    """Whether a folder's run is finished and these settings ask for no more of it.
+
+    Raises ConfigError where the folder has a run of another job, or a finished one with other
+    settings.
+    """
+    path = folder.path / "config.yaml"
+    if not folder.status or not os.path.lexists(path):
+        return False
+    before = with_current_names(read_config(path))
+    if before["job"].get("_target_") != config["job"]["_target_"]:
+        own, other = (option_name(c["job"].get("_target_")) for c in (config, before))
+        raise ConfigError(
+            f"{folder.path} contains a run of job={other}; job={own} needs a folder of its own: "
+            "hydra.run.dir=..."
+        )
+    if folder.status.get("state") != "finished":
+        return False
+    changed = compare_configs(before, config, console, (*NO_RESULT, *job.extended_by))
+    return not any(key in job.extended_by for key in changed)
+
+
 def checkpoint_to_resume(
     folder: Path, config: dict[str, Any], known_code: set[str], console: Console, world: World
 ) -> Checkpoint | None:
@@ -49,7 +89,7 @@ def checkpoint_to_resume(
         check_progress(found)
         before = with_current_names(found.config)
         check_code(before, known_code, found.path / "config.json")
-        compare_configs(before, config, console)
+        compare_configs(before, config, console, MAY_DIFFER)
     return found
 
 
@@ -60,11 +100,17 @@ def check_progress(found: Checkpoint) -> None:
         raise CheckpointError(f"{found.path} does not fit this run: it records no step")
 
 
-def compare_configs(before: dict[str, Any], config: dict[str, Any], console: Console) -> None:
-    """Report what differs from the checkpoint's config; refuse what must not differ."""
+def compare_configs(
+    before: dict[str, Any], config: dict[str, Any], console: Console, may_differ: Sequence[str]
+) -> list[str]:
+    """Report and return the settings that differ from the run's so far.
+
+    Raises ConfigError for one that begins with neither an entry of `may_differ` nor of
+    `resume_allow`.
+    """
     was, now = dict(flatten(before)), dict(flatten(config))
     differing = [key for key in {**was, **now} if was.get(key) != now.get(key)]
-    allowed = (*MAY_DIFFER, *config["resume_allow"])
+    allowed = (*may_differ, *config["resume_allow"])
     for key in differing:
         change = f"{key}: {was.get(key)} → {now.get(key)}"
         if not key.startswith(allowed):
@@ -73,11 +119,23 @@ def compare_configs(before: dict[str, Any], config: dict[str, Any], console: Con
             )
         if not key.startswith("resume"):
             console.say(f"changed since the checkpoint: {change}")
+    return differing
 
 
 def restore(fit: Fit, found: Checkpoint) -> None:
-    """Load a checkpoint. Raises CheckpointError where it does not fit the run."""
+    """Load a checkpoint.
+
+    Raises CheckpointError where it does not fit the run, ConfigError where the run is to be shorter
+    than it already is.
+    """
     try:
         fit.load({**found.state, MODEL: found.model})
     except CheckpointError as error:
         raise CheckpointError(f"{found.path} does not fit this run: {error}") from error
+    p, most = fit.progress, fit.max_steps
+    if p.epoch > fit.epochs or (most is not None and p.step > most):
+        asked = f"epochs={fit.epochs}" if most is None else f"steps={most}"
+        raise ConfigError(
+            f"{asked} is less than {found.path} has trained: {p.epoch} epochs, {p.step} steps; "
+            "ask for more, or start again in another folder with hydra.run.dir=..."
+        )

@@ -34,7 +34,7 @@ from trainer.run.groups import Stopper
 from trainer.run.inputs import Inputs
 from trainer.run.job import Job, values_for
 from trainer.run.monitors import check_monitors, monitored
-from trainer.run.resume import checkpoint_to_resume, restore
+from trainer.run.resume import checkpoint_to_resume, is_complete, restore
 from trainer.storage.checkpoint import Checkpoint
 from trainer.storage.run_folder import RunFolder, write_json
 from trainer.storage.saved_run import as_list
@@ -136,7 +136,7 @@ class Run(Components):
 
     def start(self) -> int:
         """Do the job and keep the folder's status. Returns the exit code."""
-        if self.world.broadcast(self.folder.status.get("state")) == "finished":
+        if self.is_complete():
             self.console.say(f"{self.folder.path} is finished")
             return 0
         self.folder.write_status("running")
@@ -155,6 +155,19 @@ class Run(Components):
             write_json(self.folder.path / "result.json", result)
         self.folder.write_status("finished", 0)
         return 0
+
+    def is_complete(self) -> bool:
+        """Whether the folder has this very run, finished; raises ConfigError for another."""
+        complete: bool | TrainerError = False
+        if self.world.is_main:
+            try:
+                complete = is_complete(self.folder, self.config, self.job, self.console)
+            except TrainerError as error:
+                complete = error
+        complete = self.world.broadcast(complete)
+        if isinstance(complete, TrainerError):
+            raise complete
+        return complete
 
     def poll(self) -> None:
         """Raise Interrupted where a signal has asked the run to stop."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.core.errors import CheckpointError, ConfigError
+from trainer.core.option import option_name
 from trainer.storage.saved_run import read_config
 from trainer.storage.untrusted import read_json, read_text
 
@@ -107,13 +108,6 @@ def read_run(folder: Path) -> FinishedRun | SkippedRun:
         return FinishedRun(folder, seed, config, result, validations(folder / "metrics.jsonl"))
     except CheckpointError as error:
         return SkippedRun(folder, str(error))
-
-
-def option_name(target: object) -> str:
-    """Return the option behind a `_target_`: its module's name if it is part of trainer."""
-    module, _, _ = str(target).rpartition(".")
-    ours = re.fullmatch(r"trainer\.\w+\.(\w+)", module)
-    return ours[1].rstrip("_") if ours else str(target)
 
 
 def describe_state(status: dict[str, Any]) -> str:

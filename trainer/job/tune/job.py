@@ -58,6 +58,8 @@ class Tune(Job):
 
     needs_data = True
 
+    extended_by = ("job.trials",)
+
     def __init__(
         self,
         *,
