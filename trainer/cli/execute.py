@@ -17,6 +17,7 @@ from trainer.report.console import Console
 from trainer.run.groups import Stopper
 from trainer.run.memory import keep_freed_memory
 from trainer.run.run import Run
+from trainer.storage import checkpoint
 from trainer.storage.run_folder import RunFolder
 from trainer.storage.untrusted import check_tree
 from trainer.trained.predictions import predict
@@ -96,4 +97,7 @@ def resume_folder(resume: str | None) -> Path | None:
         path = path.parent.parent
     if not (path / "status.json").is_file():
         raise ConfigError(f"resume={resume}: no run there; give auto or the path of a run folder")
+    if path != Path(resume) and not Path(resume).is_dir():
+        known = ", ".join(f"step-{step}" for step in checkpoint.steps(path / "checkpoints"))
+        raise ConfigError(f"resume={resume}: no such checkpoint; there are {known or 'none'}")
     return path

@@ -117,7 +117,11 @@ class Ending:
         weights = self.world.broadcast(weights)
         if weights is None:
             return fit.progress.step
-        fit.model.load_state_dict(weights)
+        try:
+            fit.model.load_state_dict(weights)
+        except RuntimeError as error:
+            reason = (str(error).splitlines() or [""])[0]
+            raise CheckpointError(f"step-{step} does not fit the model: {reason}") from error
         return step
 
     def test(self, best: int) -> dict[str, Evaluation]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.config.flatten import flatten
@@ -15,7 +16,6 @@ from trainer.training.checkpointer import MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from trainer.distributed.world import World
     from trainer.report.console import Console
@@ -78,12 +78,16 @@ def is_complete(folder: RunFolder, config: dict[str, Any], job: Job, console: Co
 def checkpoint_to_resume(
     folder: Path, config: dict[str, Any], known_code: set[str], console: Console, world: World
 ) -> Checkpoint | None:
-    """The latest checkpoint of a folder, None where there is none.
+    """The checkpoint that `resume` names, else the latest of a folder; None where there is none.
 
     Raises CheckpointError for one that is damaged or names unknown code, and ConfigError where its
     config differs from `config` in more than it may.
     """
-    found = checkpoint.latest(folder, console.warn) if world.is_main else None
+    found = None
+    if world.is_main:
+        step = Path(config["resume"])
+        named = step.parent.name == folder.name
+        found = checkpoint.load(step) if named else checkpoint.latest(folder, console.warn)
     found = world.broadcast(found)
     if found is not None:
         check_progress(found)

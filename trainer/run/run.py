@@ -35,7 +35,7 @@ from trainer.run.inputs import Inputs
 from trainer.run.job import Job, values_for
 from trainer.run.monitors import check_monitors, monitored
 from trainer.run.resume import checkpoint_to_resume, is_complete, restore
-from trainer.storage.checkpoint import Checkpoint
+from trainer.storage.checkpoint import Checkpoint, set_aside
 from trainer.storage.run_folder import RunFolder, write_json
 from trainer.storage.saved_run import as_list
 from trainer.training.fit import Fit
@@ -268,6 +268,10 @@ class Run(Components):
         if self.resumed is not None:
             restore(fit, self.resumed)
             self.console.say(f"resuming from {self.resumed.path}")
+            if self.world.is_main:
+                renamed = set_aside(self.folder.checkpoints, after=fit.progress.step)
+                if renamed:
+                    self.console.warn(f"later checkpoints are now called {', '.join(renamed)}")
         return fit
 
     def assemble(self, *, miner: Miner | None = None, tolerant: bool = False) -> Fit:

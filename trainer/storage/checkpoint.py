@@ -151,6 +151,25 @@ def prune(folder: Path, keep: int, protected: set[int]) -> None:
             shutil.rmtree(step_folder(folder, step), ignore_errors=True)
 
 
+def set_aside(folder: Path, after: int) -> list[str]:
+    """Rename the checkpoints of steps above `after` to `step-<n>.aside`; returns the new names.
+
+    They are damaged, or of a course that the run leaves: nothing reads or removes them any more.
+    """
+    renamed = []
+    for step in steps(folder):
+        if step > after:
+            path = step_folder(folder, step)
+            target = path.with_name(f"step-{step}.aside")
+            number = 2
+            while target.exists():
+                target = path.with_name(f"step-{step}.aside{number}")
+                number += 1
+            path.rename(target)
+            renamed.append(target.name)
+    return renamed
+
+
 def steps(folder: Path) -> list[int]:
     """List the steps that have a checkpoint, verified or not, newest first."""
     if not folder.is_dir():

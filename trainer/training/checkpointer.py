@@ -50,7 +50,7 @@ class Checkpointer:
         if self.writes:
             weights, rest = state[MODEL], {k: v for k, v in state.items() if k != MODEL}
             checkpoint.save(self.folder.checkpoints, step, weights, rest, self.config)
-            protected = set() if self.best_step is None else {self.best_step}
+            protected = {step} if self.best_step is None else {step, self.best_step}
             checkpoint.prune(self.folder.checkpoints, self.keep, protected)
         self.saved = True
 

@@ -1,0 +1,113 @@
+"""What `resume` does with a folder: which checkpoint it takes, and when it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hostile import in_process
+from support import events, read_json, train
+
+from trainer.core.errors import ConfigError
+from trainer.storage import checkpoint
+
+SMALL = ("dataset.subset=60", "batch_size=20", "model.hidden=[8]", "checkpoint.keep=9")
+
+
+def stopped(folder: Path) -> None:
+    """Make a run look as if a signal had ended it."""
+    status = read_json(folder / "status.json")
+    (folder / "status.json").write_text(json.dumps(status | {"state": "preempted"}))
+
+
+def checkpoints(folder: Path) -> list[int]:
+    return checkpoint.steps(folder / "checkpoints")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    assert train(tmp_path / "run", *SMALL, "epochs=1") == 0
+    return tmp_path / "run"
+
+
+def test_the_same_settings_are_finished_and_nothing_is_written(run, capsys):
+    before = (run / "result.json").stat().st_mtime_ns
+    assert train(run, *SMALL, "epochs=1", "resume=auto", "quiet=false", "log.every=7st") == 0
+    assert f"{run} is finished" in capsys.readouterr().out
+    assert (run / "result.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("optimizer.lr=0.5", "optimizer.lr: 0.001 → 0.5"),
+        ("loss=focal", "loss: CrossEntropy → Focal"),
+        ("dataset.subset=50", "dataset.subset: 60 → 50"),
+        ("seed=7", "seed: 0 → 7"),
+        ("job=preview", "contains a run of job=train; job=preview needs a folder of its own"),
+        ("job=find_lr", "contains a run of job=train; job=find_lr"),
+    ],
+)
+@pytest.mark.parametrize("state", ["finished", "preempted"])
+def test_other_settings_are_refused_and_the_folder_stays(run, capsys, change, said, state):
+    if state == "preempted":
+        stopped(run)
+    names = ("status.json", "config.yaml", "result.json")
+    before = {name: (run / name).read_bytes() for name in names}
+    assert in_process(run, *SMALL, "epochs=1", change, "resume=auto") == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    kept = names if state == "finished" or change.startswith("job") else names[2:]
+    assert {name: (run / name).read_bytes() for name in kept} == {n: before[n] for n in kept}
+
+
+def test_more_epochs_continue_a_finished_run(run):
+    assert train(run, *SMALL, "epochs=3", "resume=auto") == 0
+    result = read_json(run / "result.json")
+    assert (result["epochs"], result["steps"]) == (3, 9)
+    assert [e["epoch"] for e in events(run) if e["split"] == "val"] == [0, 1, 2]
+
+
+def test_a_run_cannot_become_shorter(run, capsys):
+    assert train(run, *SMALL, "epochs=3", "resume=auto") == 0
+    assert in_process(run, *SMALL, "epochs=2", "resume=auto") == 2
+    assert "epochs=2 is less than " in capsys.readouterr().err
+
+
+def test_a_step_that_is_named_is_the_one_continued(tmp_path, capsys):
+    """Later ones are set aside, not read and not removed; the end is that of the whole run."""
+    folder, settings = tmp_path / "run", (*SMALL, "epochs=4")
+    assert train(folder, *settings) == 0
+    whole = checkpoint.load(folder / "checkpoints" / "step-12").model
+    stopped(folder)
+    step = folder / "checkpoints" / "step-6"
+    assert train(folder, *settings, f"resume={step}", "quiet=false") == 0
+    said = capsys.readouterr()
+    assert f"resuming from {step}" in said.out
+    assert "step-12.aside, step-9.aside" in said.out + said.err
+    again = checkpoint.load(folder / "checkpoints" / "step-12").model
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    assert (folder / "checkpoints" / "step-9.aside" / "state.pt").is_file()
+    assert [e["step"] for e in events(folder) if e["split"] == "val"] == [3, 6, 9, 12]
+
+
+def test_a_step_that_is_missing_is_refused_with_those_there_are(run):
+    step = run / "checkpoints" / "step-77"
+    with pytest.raises(ConfigError, match=r"step-77: no such checkpoint; there are step-3$"):
+        train(run, *SMALL, f"resume={step}")
+
+
+def test_a_damaged_step_never_counts(tmp_path):
+    """With keep=1 the save after it stays, and is what the next resume finds."""
+    folder = tmp_path / "run"
+    settings = (*SMALL[:3], "checkpoint.monitor=val/loss")
+    assert train(folder, *settings, "epochs=3", "checkpoint.keep=3") == 0
+    stopped(folder)
+    (folder / "checkpoints" / "step-9" / "state.pt").write_bytes(b"x")
+    assert train(folder, *settings, "steps=8", "checkpoint.keep=1", "resume=auto") == 0
+    assert 8 in checkpoints(folder)
+    assert 9 not in checkpoints(folder)
+    assert checkpoint.latest(folder / "checkpoints", pytest.fail).path.name == "step-8"
