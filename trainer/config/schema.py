@@ -1,7 +1,7 @@
 """The types and ranges of the settings outside the groups.
 
 A component's settings are typed by its class: see `trainer.config.build`. Nothing here imports
-torch, so that a wrong setting is refused before anything slow is loaded.
+torch, so a wrong setting is refused before anything slow is loaded.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from trainer.core.duration import parse
+from trainer.core.duration import parse, positive
 from trainer.core.errors import ConfigError
 from trainer.core.ranges import within
 from trainer.core.suggest import did_you_mean
@@ -147,7 +147,7 @@ def register() -> None:
 
 
 def kind_of(setting: str) -> Any:
-    """The annotation of a setting by its dotted name; None where the schema has none."""
+    """Return the annotation of a setting by its dotted name, None if the schema has none."""
     kind: Any = Config
     for part in setting.split("."):
         kind = get_type_hints(kind).get(part) if is_dataclass(kind) else None
@@ -155,8 +155,8 @@ def kind_of(setting: str) -> Any:
 
 
 def settings_of(kind: Any) -> list[str]:
-    """The names of the settings in a node, none where `kind` is not that of a node."""
-    return [one.name for one in fields(kind)] if is_dataclass(kind) else []
+    """Return the names of the settings in a node; empty if `kind` is not a node's class."""
+    return [setting.name for setting in fields(kind)] if is_dataclass(kind) else []
 
 
 def validate(config: dict[str, Any]) -> None:
@@ -197,9 +197,7 @@ def check_ranges(config: dict[str, Any]) -> None:
     check_runs(config["runs"])
     check_batch_size(config["batch_size"])
     for group in ("checkpoint", "log"):
-        length, _ = parse(config[group]["every"], f"{group}.every")
-        if not length:
-            raise ValueError(f"{group}.every must be above 0, got {config[group]['every']}")
+        positive(config[group]["every"], f"{group}.every")
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -210,7 +208,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def check_device(device: str) -> None:
-    """Raise ValueError for what cannot be the name of a device."""
+    """Raise ValueError for anything but the name of a device, or `auto`."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         meant = "cuda" if "gpu" in device else device
         hint = did_you_mean(meant, ("auto", *DEVICES), start=". ")
@@ -218,14 +216,14 @@ def check_device(device: str) -> None:
 
 
 def check_runs(runs: Any) -> None:
-    """Raise ValueError for what is neither a folder nor a list of some."""
-    listed = runs if isinstance(runs, list) else [runs]
-    if not all(isinstance(one, str) for one in listed):
+    """Raise ValueError for anything but a folder or a list of folders."""
+    folders = runs if isinstance(runs, list) else [runs]
+    if not all(isinstance(folder, str) for folder in folders):
         raise ValueError(f"runs must be a folder or a list of folders, got {runs}")
 
 
 def check_batch_size(size: Any) -> None:
-    """Raise ValueError for what is neither a positive integer nor `all`."""
+    """Raise ValueError for anything but a positive integer or `all`."""
     if size != "all" and (type(size) is not int or size < 1):
         wrong = "null" if size is None else str(size).lower()
         raise ValueError(f"batch_size must be an integer of at least 1, or all, got {wrong}")
@@ -242,7 +240,7 @@ def check_average(config: dict[str, Any]) -> None:
 
 
 def check_finetune(node: dict[str, Any]) -> None:
-    """Raise ValueError for a setting of fine-tuning out of range."""
+    """Raise ValueError for a `finetune` setting that is out of range or lacks another."""
     freeze, unfreeze = node["freeze"], node["unfreeze"]
     if not re.fullmatch(r"none|backbone|until:.+", freeze):
         hint = did_you_mean(freeze, ("none", "backbone"), start=". ")
