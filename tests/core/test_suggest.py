@@ -16,7 +16,7 @@ KNOWN = [
 
 
 @pytest.mark.parametrize(
-    ("word", "nearest"),
+    ("word", "closest"),
     [
         ("loss.lable_smoothing", ["loss.label_smoothing"]),
         ("loss.lr", ["optimizer.lr"]),  # of another parent

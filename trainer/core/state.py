@@ -54,7 +54,7 @@ def optional(kind: type, given: Any, name: str) -> Any:
 
 
 def row_ids(given: Any, number: int | None, name: str) -> Tensor:
-    """Return the ids [k] of dataset rows, int64, from 0 to `number` − 1. Raises ValueError."""
+    """Return dataset ids [k] if they are int64 from 0 to `number` − 1. Raises ValueError."""
     if not isinstance(given, Tensor) or given.dtype != torch.int64 or given.ndim != 1:
         raise ValueError(f"{name} is not a list of ids")
     largest = 2**63 - 1 if number is None else number - 1
