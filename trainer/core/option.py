@@ -9,9 +9,9 @@ def option_of(component: object) -> str:
 
     For a class outside the package it is the last part of its module's name.
     """
-    parts = type(component).__module__.split(".")
-    own = parts[0] == "trainer" and len(parts) > 2
-    return (parts[2] if own else parts[-1]).rstrip("_")
+    words = type(component).__module__.split(".")
+    own = words[0] == "trainer" and len(words) > 2
+    return (words[2] if own else words[-1]).rstrip("_")
 
 
 def option_name(target: object) -> str:
