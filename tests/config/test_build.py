@@ -14,7 +14,7 @@ Mode = Literal["add", "resample"]
 
 
 class Thing:
-    """A component with one setting of each kind."""
+    """A component with one setting of each type."""
 
     def __init__(
         self,
@@ -191,7 +191,7 @@ def test_check_refuses_keys_and_types_without_building() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "kind", "expected"),
+    ("value", "annotation", "expected"),
     [
         (3, int, True),
         (3.0, int, False),
@@ -224,12 +224,12 @@ def test_check_refuses_keys_and_types_without_building() -> None:
         (3, "a name", True),
     ],
 )
-def test_fits(value: Any, kind: Any, expected: bool) -> None:
-    assert fits(value, kind) is expected
+def test_fits(value: Any, annotation: Any, expected: bool) -> None:
+    assert fits(value, annotation) is expected
 
 
 @pytest.mark.parametrize(
-    ("value", "kind", "expected"),
+    ("value", "annotation", "expected"),
     [
         (3, float, 3.0),
         (3, float | None, 3.0),
@@ -248,8 +248,8 @@ def test_fits(value: Any, kind: Any, expected: bool) -> None:
         (None, list[float] | Literal["balanced"] | None, None),
     ],
 )
-def test_conform(value: Any, kind: Any, expected: Any) -> None:
-    converted = conform("x", value, kind)
+def test_conform(value: Any, annotation: Any, expected: Any) -> None:
+    converted = conform("x", value, annotation)
     assert converted == expected
     assert type(converted) is type(expected)
     if isinstance(expected, (list, tuple)):
@@ -257,7 +257,7 @@ def test_conform(value: Any, kind: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "text"),
+    ("annotation", "text"),
     [
         (int, "an integer"),
         (float | None, "a number or null"),
@@ -271,8 +271,8 @@ def test_conform(value: Any, kind: Any, expected: Any) -> None:
         (dict[str, int], "a mapping"),
     ],
 )
-def test_describe(kind: Any, text: str) -> None:
-    assert describe(kind) == text
+def test_describe(annotation: Any, text: str) -> None:
+    assert describe(annotation) == text
 
 
 def test_values_are_formatted_as_they_are_typed() -> None:

@@ -6,7 +6,7 @@ import pytest
 from support import config_of
 
 from trainer.__main__ import CONF
-from trainer.config.schema import CHOICES, GROUPS, Config, kind_of, settings_of, validate
+from trainer.config.schema import CHOICES, GROUPS, Config, annotation_of, settings_of, validate
 from trainer.core.errors import ConfigError
 
 
@@ -107,9 +107,9 @@ def test_a_deleted_setting_is_reported(config: dict[str, Any], setting: str) -> 
 
 
 def test_the_type_of_a_setting_is_found_by_its_dotted_name() -> None:
-    assert kind_of("epochs") is int
-    assert kind_of("clip") == float | None
-    assert kind_of("checkpoint.keep") is int
-    assert settings_of(kind_of("log")) == ["every"]
-    assert kind_of("loss") is kind_of("nope") is kind_of("epochs.nope") is None
+    assert annotation_of("epochs") is int
+    assert annotation_of("clip") == float | None
+    assert annotation_of("checkpoint.keep") is int
+    assert settings_of(annotation_of("log")) == ["every"]
+    assert annotation_of("loss") is annotation_of("nope") is annotation_of("epochs.nope") is None
     assert settings_of(int) == []

@@ -144,94 +144,96 @@ def check_settings(target: Any, node: Node, setting: str, given: set[str]) -> di
     }
 
 
-def conform(setting: str, value: Any, kind: Any) -> Any:
+def conform(setting: str, value: Any, annotation: Any) -> Any:
     """Convert a value to an annotation's type. Raises ConfigError if it does not fit."""
-    if get_origin(kind) in (dict, Mapping) and isinstance(value, Mapping):
-        inner = get_args(kind)[1]
+    if get_origin(annotation) in (dict, Mapping) and isinstance(value, Mapping):
+        inner = get_args(annotation)[1]
         return {key: conform(f"{setting}.{key}", item, inner) for key, item in value.items()}
-    if fits(value, kind):
-        return convert(value, kind)
-    hint = did_you_mean(format_value(value), map(format_value, choices_of(kind)), start=". ")
-    if fits([value], kind):
+    if fits(value, annotation):
+        return convert(value, annotation)
+    hint = did_you_mean(format_value(value), map(format_value, choices_of(annotation)), start=". ")
+    if fits([value], annotation):
         hint = f". Did you mean {setting}=[{format_value(value)}]?"
-    raise ConfigError(f"{setting} must be {describe(kind)}, got {format_value(value)}{hint}")
+    raise ConfigError(f"{setting} must be {describe(annotation)}, got {format_value(value)}{hint}")
 
 
-def choices_of(kind: Any) -> tuple[Any, ...]:
+def choices_of(annotation: Any) -> tuple[Any, ...]:
     """Return the values that an annotation's literals allow; empty if it has none."""
-    if get_origin(kind) is Literal:
-        return get_args(kind)
-    if get_origin(kind) in (Union, UnionType):
-        return tuple(choice for option in get_args(kind) for choice in choices_of(option))
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    if get_origin(annotation) in (Union, UnionType):
+        return tuple(choice for option in get_args(annotation) for choice in choices_of(option))
     return ()
 
 
-def fits(value: Any, kind: Any) -> bool:
+def fits(value: Any, annotation: Any) -> bool:
     """Return whether a YAML value has an annotation's type, or converts to it without loss."""
-    origin = get_origin(kind)
+    origin = get_origin(annotation)
     if origin in (Union, UnionType):
-        return any(fits(value, option) for option in get_args(kind))
+        return any(fits(value, option) for option in get_args(annotation))
     if origin is Literal:
-        return any(value == option and type(value) is type(option) for option in get_args(kind))
+        return any(
+            value == option and type(value) is type(option) for option in get_args(annotation)
+        )
     if origin in (list, tuple, Sequence):
         if not isinstance(value, list):
             return False
-        kinds = item_kinds(kind, len(value))
-        return len(kinds) == len(value) and all(map(fits, value, kinds))
+        annotations = item_annotations(annotation, len(value))
+        return len(annotations) == len(value) and all(map(fits, value, annotations))
     if origin in (dict, Mapping):
-        inner = get_args(kind)[1]
+        inner = get_args(annotation)[1]
         return isinstance(value, Mapping) and all(fits(item, inner) for item in value.values())
-    if kind is float:
+    if annotation is float:
         return type(value) in (int, float) and value == value  # NaN is always a mistake
-    if kind is str:  # a name may be 2026; the schema outside the groups converts it too
+    if annotation is str:  # a name may be 2026; the schema outside the groups converts it too
         return type(value) in (str, int, float)
-    if kind in SCALARS:
-        return type(value) is kind
-    if kind is Any or not isinstance(kind, type):
+    if annotation in SCALARS:
+        return type(value) is annotation
+    if annotation is Any or not isinstance(annotation, type):
         return True
-    return isinstance(value, kind)
+    return isinstance(value, annotation)
 
 
-def convert(value: Any, kind: Any) -> Any:
+def convert(value: Any, annotation: Any) -> Any:
     """Convert a value that fits an annotation to its type: int to float, list to tuple, ..."""
-    origin = get_origin(kind)
+    origin = get_origin(annotation)
     if origin in (Union, UnionType):
-        fitting = [option for option in get_args(kind) if fits(value, option)]
+        fitting = [option for option in get_args(annotation) if fits(value, option)]
         fitting.sort(key=lambda option: (option is not type(value), option is str))
         return convert(value, fitting[0])
     if origin in (list, tuple, Sequence):
-        items = list(map(convert, value, item_kinds(kind, len(value))))
+        items = list(map(convert, value, item_annotations(annotation, len(value))))
         return tuple(items) if origin is tuple else items
-    return kind(value) if kind in (float, str) else value
+    return annotation(value) if annotation in (float, str) else value
 
 
-def item_kinds(kind: Any, length: int) -> list[Any]:
+def item_annotations(annotation: Any, length: int) -> list[Any]:
     """Return the annotation of each item of a list of `length` items."""
-    kinds = list(get_args(kind))
-    if get_origin(kind) is tuple and not isinstance(kinds[-1], EllipsisType):
-        return kinds
-    return [kinds[0]] * length
+    annotations = list(get_args(annotation))
+    if get_origin(annotation) is tuple and not isinstance(annotations[-1], EllipsisType):
+        return annotations
+    return [annotations[0]] * length
 
 
-def describe(kind: Any) -> str:
+def describe(annotation: Any) -> str:
     """Describe an annotation for a message: `a number or null`, `a list of 2 integers`."""
-    origin = get_origin(kind)
+    origin = get_origin(annotation)
     if origin in (Union, UnionType, Literal):
         alternatives = [
             format_value(option) if origin is Literal else describe(option)
-            for option in get_args(kind)
+            for option in get_args(annotation)
         ]
         return join_with_or(alternatives)
     if origin in (list, tuple, Sequence):
-        kinds = get_args(kind)
-        fixed = origin is tuple and not isinstance(kinds[-1], EllipsisType)
-        items = SCALARS.get(kinds[0], ("", "values"))[1]
-        return f"a list of {len(kinds)} {items}" if fixed else f"a list of {items}"
+        annotations = get_args(annotation)
+        fixed = origin is tuple and not isinstance(annotations[-1], EllipsisType)
+        items = SCALARS.get(annotations[0], ("", "values"))[1]
+        return f"a list of {len(annotations)} {items}" if fixed else f"a list of {items}"
     if origin in (dict, Mapping):
         return "a mapping"
-    if kind in SCALARS:
-        return SCALARS[kind][0]
-    return f"a {kind.__name__}" if isinstance(kind, type) else str(kind)
+    if annotation in SCALARS:
+        return SCALARS[annotation][0]
+    return f"a {annotation.__name__}" if isinstance(annotation, type) else str(annotation)
 
 
 def join_with_or(alternatives: Sequence[str]) -> str:

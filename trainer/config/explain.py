@@ -12,7 +12,7 @@ from yaml import MarkedYAMLError
 
 from trainer.config.build import describe, format_value
 from trainer.config.overrides import CHOOSABLE, CommandLine
-from trainer.config.schema import GROUPS, kind_of, settings_of
+from trainer.config.schema import GROUPS, annotation_of, settings_of
 from trainer.core.errors import ConfigError, TrainerError
 from trainer.core.suggest import suggest
 
@@ -32,9 +32,9 @@ def explain(error: BaseException, arguments: Iterable[str], conf: Path) -> str:
     """Return one line that explains an error; `arguments` is the command line that led to it."""
     command, cause = CommandLine(list(arguments), conf), error.__cause__
     chain = [error, cause] if isinstance(cause, errors.OmegaConfBaseException) else [error]
-    for kinds, pattern, line in TABLE:
+    for types, pattern, line in TABLE:
         for one in chain:
-            match = re.search(pattern, str(one)) if isinstance(one, kinds) else None
+            match = re.search(pattern, str(one)) if isinstance(one, types) else None
             mistake = match and describe_mistake(one, command, match)
             if mistake and (text := line(mistake) if callable(line) else line.format(mistake)):
                 return " ".join(text.split())
@@ -117,21 +117,24 @@ def no_option(mistake: Mistake) -> str:
 
 def wrong_type(mistake: Mistake) -> str:
     """Explain a value of the wrong type; empty if the schema names no type for the setting."""
-    key, kind = mistake.key, kind_of(mistake.key)
-    if parts := settings_of(kind):
+    key, annotation = mistake.key, annotation_of(mistake.key)
+    if parts := settings_of(annotation):
         example = f"set {' or '.join(parts)}, for example {key}.{parts[0]}"
         return f"{mistake.typed}: {key} is a group of settings; {example}"
     value = mistake.command.typed.get(key, format_value(mistake.error.value)) or "nothing"
-    return f"{key} must be {describe(kind)}, got {value}" if kind else ""
+    return f"{key} must be {describe(annotation)}, got {value}" if annotation else ""
 
 
 def wrong_type_in_file(mistake: Mistake) -> str:
     """Explain a value of the wrong type in a config file."""
     file, text, key = mistake.groups
-    kind, value = kind_of(key), re.search(r"[Vv]alue:? '?(.*?)'?(?: of type| is not|$)", text)
-    if kind is None or settings_of(kind) or value is None:
+    annotation, value = (
+        annotation_of(key),
+        re.search(r"[Vv]alue:? '?(.*?)'?(?: of type| is not|$)", text),
+    )
+    if annotation is None or settings_of(annotation) or value is None:
         return f"{file}.yaml: {key and key + ': '}{text}"
-    return f"{file}.yaml: {key} must be {describe(kind)}, got {value[1]}"
+    return f"{file}.yaml: {key} must be {describe(annotation)}, got {value[1]}"
 
 
 def unknown(mistake: Mistake) -> str:

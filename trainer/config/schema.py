@@ -146,17 +146,17 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
 
 
-def kind_of(setting: str) -> Any:
+def annotation_of(setting: str) -> Any:
     """Return the annotation of a setting by its dotted name, None if the schema has none."""
-    kind: Any = Config
+    annotation: Any = Config
     for part in setting.split("."):
-        kind = get_type_hints(kind).get(part) if is_dataclass(kind) else None
-    return None if kind is Any else kind
+        annotation = get_type_hints(annotation).get(part) if is_dataclass(annotation) else None
+    return None if annotation is Any else annotation
 
 
-def settings_of(kind: Any) -> list[str]:
-    """Return the names of the settings in a node; empty if `kind` is not a node's class."""
-    return [setting.name for setting in fields(kind)] if is_dataclass(kind) else []
+def settings_of(annotation: Any) -> list[str]:
+    """Return the names of the settings in a node; empty if `annotation` is not a node's class."""
+    return [setting.name for setting in fields(annotation)] if is_dataclass(annotation) else []
 
 
 def validate(config: dict[str, Any]) -> None:
@@ -171,9 +171,9 @@ def validate(config: dict[str, Any]) -> None:
         raise ConfigError(str(error)) from error
 
 
-def check_names(node: dict[str, Any], kind: Any, prefix: str) -> None:
+def check_names(node: dict[str, Any], annotation: Any, prefix: str) -> None:
     """Raise ConfigError for a setting that was added with + or deleted with ~."""
-    names = settings_of(kind)
+    names = settings_of(annotation)
     for name in node:
         if name not in names:
             hint = did_you_mean(name, names, prefix=prefix)
@@ -181,7 +181,7 @@ def check_names(node: dict[str, Any], kind: Any, prefix: str) -> None:
     for name in names:
         if name not in node:
             raise ConfigError(f"{prefix}{name} must be given")
-        inner = kind_of(f"{prefix}{name}")
+        inner = annotation_of(f"{prefix}{name}")
         if isinstance(node[name], dict) and settings_of(inner):
             check_names(node[name], inner, f"{prefix}{name}.")
 
