@@ -2,11 +2,11 @@
 
     python scripts/bench_augmentation.py                     # about two minutes
 
-1. Each of them on a batch of 512 RGB images of 32×32, beside torchvision's transform called image
+1. Each of them on a batch of 512 RGB images of 32×32, against torchvision's transform called image
    by image, as in a data set. Both draw their random parameters; torchvision's images are stacked.
-   The two take turns, so that a drift of the machine affects both. Processor time, on which other
-   jobs act only through the caches.
-2. `augmentation=standard` beside a training step of ResNet-20: forward, backward, SGD.
+   The two take turns, so that a drift of the machine affects both. Processor time, which other
+   jobs affect only through the caches.
+2. `augmentation=standard` against a training step of ResNet-20: forward, backward, SGD.
 """
 
 import time
@@ -31,7 +31,7 @@ from trainer.run.memory import keep_freed_memory
 
 CONF = Path(__file__).parents[1] / "conf" / "augmentation"
 SIDE, IMAGES, BATCH = 32, 512, 128
-WARM_UP = 8  # rounds, in which the process takes memory that it then keeps
+WARM_UP = 8  # rounds, in which the process allocates memory that it then keeps
 BILINEAR = v2.InterpolationMode.BILINEAR
 Transform = Callable[[Tensor], Tensor]
 
@@ -81,13 +81,13 @@ def ready(node: dict[str, Any], name: str) -> Augmentation:
 
 
 def race(repeats: int, **calls: Callable[[], object]) -> list[np.ndarray]:
-    """Milliseconds [repeats] of processor time of each call, taken in turn."""
+    """Make the calls in turn; return each one's processor time in ms [repeats]."""
     timed = {name: partial(milliseconds, call, time.process_time) for name, call in calls.items()}
     return [np.array(values) for values in turns(timed, repeats, warm_up=WARM_UP).values()]
 
 
 def operations(repeats: int) -> None:
-    """Time each augmentation beside torchvision's transform."""
+    """Time each augmentation against torchvision's transform."""
     images, rows = noise(IMAGES), torch.arange(IMAGES)
     print(f"\nms for {IMAGES} images of 3×{SIDE}×{SIDE}, medians [quartiles]")
     table(["augmentation", "batched", "torchvision, image by image", "ratio"])
@@ -111,7 +111,7 @@ def standard() -> list[Augmentation]:
 
 
 def step(repeats: int) -> None:
-    """Time `standard` beside a training step."""
+    """Time `standard` against a training step."""
     from trainer.model.resnet_cifar import ResnetCifar
 
     torch.manual_seed(0)

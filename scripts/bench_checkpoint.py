@@ -1,8 +1,8 @@
-"""The cost of safety where nothing goes wrong: saving, and the guard of each update.
+"""The cost of safety when nothing goes wrong: saving, and the guard on each update.
 
     python scripts/bench_checkpoint.py                     # a minute
 
-1. Saving a state of 45 MB, a model and Adam's moments: written, hashed, synced, renamed; beside
+1. Saving a state of 45 MB, a model and Adam's moments: written, hashed, synced, renamed; against
    `torch.save` of the same into one file, which does none of that. And loading it, verified.
 2. The guard in a training step of simple_cnn on 28×28 and of ResNet-20 on 32×32 images, batch 64,
    one thread: seconds inside `start` (buffers kept), `gradients` (the norm) and `update` (less the

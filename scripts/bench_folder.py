@@ -1,11 +1,11 @@
-"""The cost of a folder of JPEG images: decoding beside training, and decoding once.
+"""The cost of a folder of JPEG images: decoding during training, and decoding once.
 
     python scripts/bench_folder.py                    # about six minutes, on CIFAR-10's JPEG files
 
 A part of the files is unpacked. Each rival has a process, in which torch has one thread, and
 `--workers` loader processes; they take turns, epoch by epoch. All have the same images, network
-(a ResNet of 8 layers), batch, SGD with momentum and a fresh order each epoch; no augmentation, no
-validation.
+(a ResNet of 8 layers), batch size, SGD with momentum and a new order in each epoch; no augmentation
+and no validation.
 
 decode     the images of an epoch as uint8 batches, and nothing else
   bare       torchvision's ImageFolder and PILToTensor in a DataLoader
@@ -68,11 +68,11 @@ def unpacked(archive: Path, images: int, folder: Path) -> Path:
 
 def chosen(tar: tarfile.TarFile, number: int) -> Iterator[tarfile.TarInfo]:
     """Yield the first `number` training images of each class."""
-    taken: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for member in tar:
-        part, kind = Path(member.name).parts[-3:-1] if member.isfile() else ("", "")
-        if part == "train" and taken[kind] < number:
-            taken[kind] += 1
+        part, label = Path(member.name).parts[-3:-1] if member.isfile() else ("", "")
+        if part == "train" and counts[label] < number:
+            counts[label] += 1
             yield member
 
 

@@ -1,4 +1,4 @@
-"""The cost of the difficulty store.
+"""The cost of the difficulty store, in training and at the size of ImageNet.
 
     python scripts/bench_history.py --root ../shared/data          # about four minutes
 
@@ -52,14 +52,14 @@ class TimedStore(DifficultyStore):
     seconds = 0.0
 
     def add(self, ids: torch.Tensor, records: dict[str, torch.Tensor]) -> None:
-        """Add records, by the clock."""
+        """Add records, and their time to `seconds`."""
         began = time.perf_counter()
         super().add(ids, records)
         self.seconds += time.perf_counter() - began
 
 
 class Blocks:
-    """Takes steps of one run, with whichever store."""
+    """Takes steps of one run, with the store that each call names."""
 
     def __init__(self, run: Run) -> None:
         full = run.full_steps
@@ -84,14 +84,14 @@ class Blocks:
 
 
 def training(run: Run, pairs: int) -> None:
-    """Train with and without the store, block by block, by turns the one and the other first."""
+    """Train blocks with and without the store; which of the two comes first alternates."""
     blocks = Blocks(run)
     own = blocks.step.meter.store
-    about = own.folder, own.size, Classification.fields, CPU
-    kept, null = TimedStore(*about), NullStore(*about)
-    blocks.block(kept)  # to warm up
-    kept.seconds = 0.0
-    calls = {"without": partial(blocks.block, null), "with": partial(blocks.block, kept)}
+    arguments = own.folder, own.size, Classification.fields, CPU
+    store, null = TimedStore(*arguments), NullStore(*arguments)
+    blocks.block(store)  # to warm up
+    store.seconds = 0.0
+    calls = {"without": partial(blocks.block, null), "with": partial(blocks.block, store)}
     taken = {name: np.array(v) for name, v in turns(calls, pairs, warm_up=0, swap=True).items()}
     rows = []
     for clock, name in enumerate(("wall clock", "processor")):
@@ -101,16 +101,16 @@ def training(run: Run, pairs: int) -> None:
         rows.append((name, quartiles(with_, ".3f"), quartiles(without, ".3f"), cost))
     heads = ["clock", "with the store, s", "without, s", "cost, % (95 % interval)"]
     table([f"{BLOCK} steps, {heads[0]}", *heads[1:]], rows)
-    share = kept.seconds / taken["with"][:, 0].sum()
+    share = store.seconds / taken["with"][:, 0].sum()
     print(f"\ninside add(): {share:.3%} of the time with the store")
-    end = timed(lambda: kept.flush(0), 9)
+    end = timed(lambda: store.flush(0), 9)
     full = run.full_steps
     epoch = np.median(taken["without"][:, 1]) * full / BLOCK
     print(f"epoch's end: {quartiles(end, '.1f')} ms, after {epoch:.0f} s of {full} steps")
 
 
 def parts(run: Run) -> None:
-    """Time what a flush of 50 batches consists of."""
+    """Time the parts of a flush of 50 batches."""
     number = BATCHES * 64
     store = DifficultyStore(run.folder.path / "parts", 60_000, Classification.fields, CPU)
     ids = torch.randperm(60_000)[:number]
@@ -123,7 +123,7 @@ def parts(run: Run) -> None:
 
 
 def large(folder: Path) -> None:
-    """Measure a store of ImageNet's size, of which some epochs are really written."""
+    """Measure a store of ImageNet's size, of which only a few epochs are written."""
     path = folder / "examples"
     store = DifficultyStore(path, IMAGENET, Classification.fields, CPU)
     ids = torch.arange(IMAGENET)
@@ -160,7 +160,7 @@ def written(store: DifficultyStore) -> tuple[list[float], list[float]]:
 
 
 def reading(folder: Path) -> list[tuple[str, str]]:
-    """Time each analysis of a store, with its peak of memory: rows of a table."""
+    """Time each analysis of a store and its peak memory; return rows of a table."""
     opened = history.open(folder)
     rows = []
     for name in ("data_map", "forgetting", "aum", "suspects"):
@@ -181,7 +181,7 @@ def median_interval(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def timed(call: Callable[[], object], times: int) -> list[float]:
-    """Milliseconds of each of some calls."""
+    """Make a call `times` times; return the milliseconds of each."""
     return [milliseconds(call) for _ in range(times)]
 
 

@@ -1,4 +1,4 @@
-"""How fast the runner trains, beside a hand-written loop and other programs.
+"""The runner's training speed, against a hand-written loop and other programs.
 
     python scripts/bench_loop.py --root ../shared/data          # about twenty minutes
     python scripts/bench_loop.py --models simple_cnn --threads 1 -- channels_last=true
@@ -27,7 +27,7 @@ GOALS = {"mlp": (0.80, 5.0), "simple_cnn": (0.97, 1.1)}  # against bare and ligh
 
 
 def others(rivals: Iterable[str]) -> list[str]:
-    """Name what the trainer is compared with."""
+    """List the rivals that the trainer is compared with."""
     rivals = list(rivals)
     return [name for name in rivals if name != "trainer"] if "trainer" in rivals else []
 

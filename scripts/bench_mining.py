@@ -1,11 +1,11 @@
-"""What hard-example mining does on MNIST: each strategy against its control, in one run.
+"""The effect of hard-example mining on MNIST: each strategy against its control.
 
     python scripts/bench_mining.py --root ../shared/data            # everything, about an hour
     python scripts/bench_mining.py --root ../shared/data speed      # one part
 
 Parts: `speed` (examples per second of ohem_two_pass), `infobatch` (backward passes saved, and the
-accuracy), `noise` (ranking of label errors), `tail` (remedies for a long tail), `strategies`
-(every miner).
+accuracy), `noise` (finding label errors), `tail` (remedies for a long tail), `strategies` (every
+miner).
 Each run is a process of its own with one thread; strategies take turns within each seed. Figures
 are the mean ± standard deviation over the seeds.
 """
@@ -67,7 +67,7 @@ def with_controls(
 
 
 def backward(results: list[Result]) -> float:
-    """Average the number of examples that went through a backward pass."""
+    """Return the mean number of examples that went through a backward pass."""
     return statistics.mean(r["backward_passes"] for r in results)
 
 
@@ -117,7 +117,7 @@ def speed(common: list[str], seeds: int) -> None:
 
 
 def infobatch(common: list[str], seeds: int) -> None:
-    """InfoBatch: full accuracy with fewer backward passes, beside a random part of that size."""
+    """Compare InfoBatch with plain training, and with `random` at as many backward passes."""
     rivals = {"none": ["mining=none"], "infobatch": ["mining=infobatch"]}
     common = [*common, "model=simple_cnn", "batch_size=64", "epochs=6", "schedule=cosine_decay"]
     results = with_controls(compare(rivals, common, seeds), ["infobatch"], common, seeds)
@@ -132,7 +132,7 @@ def infobatch(common: list[str], seeds: int) -> None:
 
 
 def noise(common: list[str], seeds: int) -> None:
-    """Train on 20 % symmetric label noise: which miners find it, and which learn in spite of it."""
+    """Train on 20 % symmetric label noise: which miners detect it, and which learn despite it."""
     rivals = {
         "none": ["mining=none"],
         "random keep=0.5": ["mining=random", "mining.keep=0.5"],
@@ -149,7 +149,7 @@ def noise(common: list[str], seeds: int) -> None:
 
 
 def tail(common: list[str], seeds: int) -> None:
-    """Train on a long tail of factor 100: each remedy beside plain training."""
+    """Train on a long tail of factor 100: each remedy against plain training."""
     rivals = {
         "none": [],
         "class_weights=balanced": ["loss.class_weights=balanced"],
@@ -196,7 +196,7 @@ PARTS = {f.__name__: f for f in (speed, infobatch, noise, tail, strategies)}
 
 
 def main() -> None:
-    """Run the parts that are asked for."""
+    """Run the parts named on the command line."""
     arguments = parser(__doc__)
     arguments.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
     arguments.add_argument("--root", default="../shared/data", help="folder of MNIST/raw")

@@ -1,4 +1,4 @@
-"""The cost of ten thousand, one million and ten million examples beside the model's steps.
+"""The cost of ten thousand, one million and ten million examples, against the model's steps.
 
     python scripts/bench_scale.py                     # about four minutes
 
@@ -8,8 +8,8 @@ epoch's start and end, and some of its steps. It prints
 
 - the time of an epoch's plan for some samplers and miners, and of the store at the epoch's end;
 - the time from a plan to the first batch, and of a step: loader, update, metrics, store;
-- the part of an epoch that plan and store take, an epoch being N / 64 of these steps;
-- the bytes per example that a run allocates, and by how much the process really grows.
+- the share of an epoch that plan and store take, an epoch being N / 64 of these steps;
+- the bytes per example that a run allocates, and by how much the process actually grows.
 
 Medians, with the lowest and the highest.
 """
@@ -122,7 +122,7 @@ def allocated(fit: Fit, plan: Plan, epochs: int) -> dict[str, float]:
 
 
 def planning(fit: Fit, name: str, repeats: int) -> list[float]:
-    """Milliseconds of the plans of some epochs, with what the miner decides before."""
+    """Plan `repeats` epochs, each after the miner's refresh; return the milliseconds of each."""
     make_sampler, make_miner = PLANS[name]
     miner, old = make_miner(), fit.planner
     planner = Planner(old.split, make_sampler(), miner, 0, BATCH, EPOCHS, warn=print)
@@ -133,13 +133,13 @@ def planning(fit: Fit, name: str, repeats: int) -> list[float]:
 
 
 def planned(planner: Planner, epoch: int) -> Plan:
-    """Plan an epoch; the scan by the model is left out, since it is the model's time."""
+    """Plan an epoch; the model's scoring pass is left out, as it is the model's time."""
     planner.refresh(epoch, lambda ids: ids.float())
     return planner.plan(epoch)
 
 
 def stepping(fit: Fit, plan: Plan) -> list[float]:
-    """Milliseconds a step, block by block, after one to warm up: loader, update, metrics, store."""
+    """Return ms per step of each block after the first: loader, update, metrics, store."""
     bounds, taken = plan.bounds.tolist(), []
     batches = fit.train_feed.batches(plan)
     for first in range(0, min(STEPS + BLOCK, plan.steps - BLOCK), BLOCK):
@@ -152,7 +152,7 @@ def stepping(fit: Fit, plan: Plan) -> list[float]:
 
 
 def streaming(fit: Fit, plan: Plan, repeats: int) -> list[float]:
-    """Milliseconds from a plan to the first batch of loader=stream, its workers running."""
+    """Return milliseconds from a plan to the first batch of loader=stream, workers running."""
     feed = Stream(workers=1).open(fit.data.train, torch.device("cpu"))
     taken = [milliseconds(lambda: next(feed.batches(plan))) for _ in range(repeats + 1)]
     return taken[1:]
@@ -164,7 +164,7 @@ def bytes_of(*tensors: Tensor) -> int:
 
 
 def resident_bytes() -> int:
-    """Current resident set of the process."""
+    """Return the size of the process's resident set in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
@@ -176,12 +176,12 @@ def columns(head: str, results: list[Result], rows: dict[str, Callable[[Result],
 
 
 def epoch_of(result: Result) -> float:
-    """Milliseconds of an epoch's steps."""
+    """Return the milliseconds of an epoch's steps."""
     return result["examples"] / BATCH * statistics.median(result["steps"])
 
 
 def share(result: Result, plan: str) -> float:
-    """Divide the time of a plan and of the store at an epoch's end by that of the epoch."""
+    """Return the share of an epoch that its plan and the store at its end take."""
     taken = statistics.median(result["plans"][plan]) + statistics.median(result["flush"])
     return taken / (epoch_of(result) + taken)
 

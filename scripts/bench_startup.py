@@ -1,4 +1,4 @@
-"""How long the program takes to answer, beside a bare Hydra program with the same config tree.
+"""The program's start-up time, against a bare Hydra program with the same config tree.
 
     python scripts/bench_startup.py --repeats 7
 
@@ -35,7 +35,7 @@ main()
 
 
 def bare_program(folder: Path) -> Path:
-    """Write a program with all groups and options, and nothing else."""
+    """Write a Hydra program that composes all groups and options and does nothing else."""
     shutil.copytree(ROOT / "conf", folder / "conf")
     path = folder / "conf" / "config.yaml"
     config = yaml.safe_load(path.read_text())
@@ -50,7 +50,7 @@ def bare_program(folder: Path) -> Path:
 
 
 def seconds(command: list[str], folder: Path) -> tuple[float, float]:
-    """Measure the wall and processor time of one process."""
+    """Run a process; return its wall and processor time in seconds."""
     paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     began, before = time.perf_counter(), os.times()
@@ -79,7 +79,7 @@ def compare(
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print every comparison."""
     repeats = parser(__doc__, repeats=7).parse_args().repeats
     print(
         f"{machine('hydra-core', 'torch')}; {repeats} repeats, seconds: median (lowest to highest)"

@@ -1,4 +1,4 @@
-"""The rivals of bench_folder.py: each takes the images of a folder through a program."""
+"""The rivals of bench_folder.py: each decodes the images of a folder, or trains on them."""
 
 import shutil
 import time
@@ -31,7 +31,7 @@ def network() -> ResnetCifar:
 
 
 class BareDecode(Rival):
-    """The usual DataLoader, alone."""
+    """The usual DataLoader, without training."""
 
     def prepare(self) -> None:
         """Build the loader; its workers persist."""
@@ -51,7 +51,7 @@ class BareDecode(Rival):
 
 
 class StreamDecode(Rival):
-    """loader=stream, alone."""
+    """loader=stream, without training."""
 
     def prepare(self) -> None:
         """Open its feed."""
@@ -150,7 +150,7 @@ class BareStream(BareDecode, Bare):
 
 
 class Timm(Rival):
-    """timm's parts, put together as in its training script."""
+    """timm's parts, assembled as in its training script."""
 
     def prepare(self) -> None:
         """Build loader, network, optimizer, scheduler and loss."""

@@ -1,4 +1,4 @@
-"""What the benchmarks share: rivals that take turns, clocks, figures and tables. No torch here."""
+"""Tools of the benchmarks: rivals that take turns, clocks, figures, tables. Imports no torch."""
 
 import multiprocessing
 import os
@@ -23,7 +23,7 @@ T = TypeVar("T")
 def milliseconds(
     call: Callable[[], object], clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """Time one call."""
+    """Return the milliseconds that a call takes by a clock."""
     began = clock()
     call()
     return (clock() - began) * 1e3
@@ -32,10 +32,10 @@ def milliseconds(
 def turns(
     calls: dict[str, Callable[[], T]], repeats: int, *, warm_up: int = 1, swap: bool = False
 ) -> dict[str, list[T]]:
-    """Make each call once a round, so that a drift of the machine affects all of them alike.
+    """Make each call once per round, so that a drift of the machine affects all of them alike.
 
-    Returns what each returned, without the first `warm_up` rounds. With `swap`, every second round
-    runs in reverse.
+    Returns the results of each call, without the first `warm_up` rounds. With `swap`, every second
+    round runs in reverse order.
     """
     results: dict[str, list[T]] = {name: [] for name in calls}
     for number in range(warm_up + repeats):
@@ -45,10 +45,10 @@ def turns(
 
 
 class Timed(Protocol):
-    """What races: it is made, then asked for its speed again and again."""
+    """A rival: built once for a setting, then asked for its speed in each round."""
 
     def speed(self) -> float:
-        """Images per second of one epoch."""
+        """Run an epoch; return images per second."""
         ...
 
 
@@ -79,7 +79,7 @@ class Race:
             other.close()  # so that a rival that dies ends the race
 
     def run(self, setting: Any, repeats: int) -> dict[str, list[float]]:
-        """Images per second of each rival in each repeat, after an epoch to warm up."""
+        """Return each rival's images per second in each repeat, after an epoch to warm up."""
         for end in self.ends.values():
             ask(end, setting)
         return turns({name: partial(ask, end, None) for name, end in self.ends.items()}, repeats)
@@ -101,7 +101,7 @@ def ask(end: Connection, order: Any) -> Any:
 
 
 def ratios(own: Sequence[float], other: Sequence[float]) -> list[float]:
-    """Own / other, repeat by repeat."""
+    """Return own / other for each repeat."""
     return [a / b for a, b in zip(own, other, strict=True)]
 
 
@@ -155,8 +155,8 @@ def processor() -> str:
 
 
 def parser(text: str | None, repeats: int | None = None) -> ArgumentParser:
-    """Make a parser described by a module's first line, with `--repeats` where it has a default."""
-    made = ArgumentParser(description=(text or "").splitlines()[0])
+    """Make a parser described by a module's first line; `repeats` is the default of `--repeats`."""
+    arguments = ArgumentParser(description=(text or "").splitlines()[0])
     if repeats is not None:
-        made.add_argument("--repeats", type=int, default=repeats)
-    return made
+        arguments.add_argument("--repeats", type=int, default=repeats)
+    return arguments

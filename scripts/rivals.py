@@ -1,4 +1,4 @@
-"""What a race is run with: the settings, the contract of a rival, and the trainer as one."""
+"""The setting of a race, the contract of a rival, and the trainer as a rival."""
 
 import atexit
 import gc
@@ -24,7 +24,7 @@ from trainer.training.fit import Fit
 
 @dataclass(frozen=True)
 class Setting:
-    """What all rivals of a race have in common."""
+    """The settings that all rivals of a race share."""
 
     root: str
     images: int  # of an epoch
@@ -36,7 +36,7 @@ class Setting:
 
 
 class Rival(ABC):
-    """One program that takes the images through an epoch."""
+    """A program that decodes the images, or trains on them, epoch by epoch."""
 
     def __init__(self, setting: Setting, folder: Path) -> None:
         self.setting = setting
@@ -47,14 +47,14 @@ class Rival(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Do what comes before the clock starts."""
+        """Set up everything that is not timed."""
 
     @abstractmethod
     def epoch(self) -> int:
         """Run an epoch; return its number of images."""
 
     def speed(self) -> float:
-        """Images per second of one epoch."""
+        """Run an epoch; return images per second."""
         began = time.perf_counter()
         images = self.epoch()
         return images / (time.perf_counter() - began)
@@ -65,7 +65,7 @@ class Runner(Rival):
 
     @abstractmethod
     def overrides(self) -> Sequence[str]:
-        """Overrides for the command line."""
+        """Return the command-line overrides of the run."""
 
     def prepare(self) -> None:
         """Build the parts of a run."""

@@ -1,4 +1,4 @@
-"""Try to break a run in every way that a machine or a person might, and print a table.
+"""Try to break runs in every way that a machine or a person might, and print a table.
 
     python scripts/torture.py                          # everything, about a quarter of an hour
     python scripts/torture.py kill --kills 40          # one part
@@ -55,7 +55,7 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the parts that are asked for; return the exit code."""
+    """Run the parts named on the command line; return the exit code."""
     options = options_of(arguments)
     Child.pictures = not options.no_pictures
     torch.set_num_threads(1)

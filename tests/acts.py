@@ -1,4 +1,4 @@
-"""A job that ends as its setting says, for tests of what runs jobs."""
+"""A job that ends in the way its setting names, for tests of code that runs jobs."""
 
 import os
 import signal

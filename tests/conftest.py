@@ -1,4 +1,4 @@
-"""What all tests share: one thread, and fixtures."""
+"""Settings and fixtures for all tests."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ torch.set_num_threads(1)  # with two, small models take ten times as long on a b
 
 @pytest.fixture(scope="session")
 def mnist_root() -> str:
-    """The folder that holds MNIST/raw; the test is skipped where it is absent."""
+    """The folder that contains MNIST/raw; skips the test if it is absent."""
     if not (SHARED / "MNIST" / "raw").is_dir():
         pytest.skip(f"no MNIST files: {SHARED}/MNIST/raw is absent")
     return str(SHARED)
@@ -30,7 +30,7 @@ def mnist_root() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_pictures() -> Iterator[None]:
-    """Skip the pictures at the end of a run: two thirds of a short one. `pictures` draws them."""
+    """Skip the pictures at the end of a run, two thirds of a short one's time; see `pictures`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ending, "show_pictures", lambda _: None)
         yield
@@ -38,19 +38,19 @@ def no_pictures() -> Iterator[None]:
 
 @pytest.fixture
 def pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw them in this test."""
+    """Draw the pictures at the end of a run in this test."""
     monkeypatch.setattr(Ending, "show_pictures", SHOW_PICTURES)
 
 
 @pytest.fixture(autouse=True)
 def no_cache_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Image folders leave nothing in ~/.cache; a test that wants a cache names its folder."""
+    """Keep image folders from writing to ~/.cache; a test of the cache names a folder."""
     monkeypatch.setattr("trainer.dataset.image_folder.standard_folder", lambda: None)
 
 
 @pytest.fixture
 def noise() -> Callable[..., Split]:
-    """Makes a split of random uint8 images in memory, classes in turn."""
+    """A function that makes a split of random uint8 images [N, C, H, W] with cyclic labels."""
 
     def make(
         examples: int = 20, shape: tuple[int, int, int] = (1, 6, 5), classes: int = 3
@@ -63,7 +63,7 @@ def noise() -> Callable[..., Split]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first: begun last, one process would be at them alone. No GPU, no test."""
+    """Run the longest files first, so that none starts when the others end; skip GPU tests."""
     items.sort(key=lambda item: item.path.stem not in LONGEST)
     absent = pytest.mark.skip(reason="needs a CUDA device")
     for item in items:
@@ -78,7 +78,7 @@ def pytest_sessionfinish(session, exitstatus):
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config):
-    """Leave with the status of the tests, whatever libraries do at the interpreter's end."""
+    """Exit with the tests' status, whatever libraries do when the interpreter shuts down."""
     if hasattr(config, "exit_with"):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Composing configs and running jobs in process."""
+"""Helpers that compose configs and run jobs in this process."""
 
 import json
 import signal
@@ -31,33 +31,33 @@ SMALL = ("epochs=2", "batch_size=64", "dataset.val_fraction=0.7", "model=mlp", "
 
 @cache
 def composed(*overrides: str) -> Any:
-    """What the overrides compose to, with what it refers to."""
+    """Compose a config, its interpolations unresolved."""
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", list(overrides))
 
 
 def config_of(*overrides: str) -> dict[str, Any]:
-    """The resolved settings that the overrides compose to."""
+    """Compose a config and resolve its settings."""
     return OmegaConf.to_container(composed(*overrides), resolve=True)  # pyright: ignore
 
 
 @cache
 def options(group: str) -> list[str]:
-    """Names of a group's options."""
+    """List the names of a group's options."""
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 @cache
 def node_of(group: str, option: str) -> dict[str, Any]:
-    """One option of a group, composed."""
+    """Compose one option of a group; return its node."""
     return config_of(f"{group}={option}")[group]
 
 
 def make_run(
     folder: Path, *overrides: str, options: dict[str, Any] | None = None, **groups: str
 ) -> Run:
-    """A run; `groups` names options that are composed once and cached, `options` are Run's."""
+    """Make a run. Options in `groups` are composed once and cached; `options` are Run's."""
     config = config_of(*overrides) | {group: node_of(group, o) for group, o in groups.items()}
     console = Console(quiet=True)
     return new_run(
@@ -66,23 +66,23 @@ def make_run(
 
 
 def train(folder: Path, *overrides: str) -> int:
-    """Run a job in process; its exit code."""
+    """Run a job in this process; return its exit code."""
     arguments = [*QUICK, *overrides]
     return execute(config_of(*arguments), folder, arguments, [str(CONF)])
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file."""
+    """Read a JSON file."""
     return json.loads(path.read_text())
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics.jsonl."""
+    """Read the events in a run's metrics.jsonl."""
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def digest(fit: Fit) -> str:
-    """One SHA-256 over weights and their average, buffers, optimizer and miner state."""
+    """Hash weights and their average, buffers, optimizer, miner and difficulty store."""
     state = {name: part.state_dict() for name, part in fit.stateful().items() if name != "log"}
     averaged = {"averaged": fit.average.weights(), **state["average"]}
     own = {name: state[name] for name in ("optimizer", "loss", "rate", "miner", "history")}
@@ -90,7 +90,7 @@ def digest(fit: Fit) -> str:
 
 
 class Stop:
-    """Signals that come after so many polls of the flag."""
+    """Signals that report SIGTERM once they have been polled `after` times; never if None."""
 
     def __init__(self, after: int | None) -> None:
         self.left = after
@@ -111,16 +111,16 @@ def fitted(folder: Path, *overrides: str, stop_after: int | None = None) -> Fit:
     folder.mkdir(exist_ok=True)
     run = make_run(folder, *SMALL, *overrides)
     run.signals = Stop(stop_after)
-    held = checkpoint.latest(run.folder.checkpoints, pytest.fail)
+    saved = checkpoint.latest(run.folder.checkpoints, pytest.fail)
     log = Log(
         folder,
         pytest.fail,
-        resumed_at=held and held.state["progress"]["step"],
-        offset=held.state["log"] if held else 0,
+        resumed_at=saved and saved.state["progress"]["step"],
+        offset=saved.state["log"] if saved else 0,
     )
     fit = assemble(run, run.folder, Reporter(log, run.console, run.data, 2), run.signals)
-    if held is not None:
-        fit.load({MODEL: held.model, **held.state})
+    if saved is not None:
+        fit.load({MODEL: saved.model, **saved.state})
     try:
         fit()
     finally:

@@ -22,7 +22,7 @@ NEEDS = {
     "distillation": (("distill=none", "model=simple_cnn"), "distill.teacher"),
     "fine_tuning": (("dataset.classes=[0,1,2,3,4]",), "finetune.source"),
 }
-# Settings that shrink what would take too long, by the start of the name; the last match counts.
+# Settings that shorten an experiment, by the start of its name; the last match counts.
 SMALLER = {
     "replicate/": ("model.depth=10", "schedule.milestones=[1st,2st]"),
     "replicate/resnet20": ("model.depth=8", "schedule.milestones=[1st,2st]"),
@@ -66,8 +66,8 @@ def test_experiments_are_found():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_states_its_command_and_its_result(name):
-    """It opens with its command. A setting that the config lacks would be a misspelt one."""
+def test_an_experiment_states_its_command_and_result(name):
+    """Its header has both. A top-level key that the config lacks would be misspelt."""
     text = (FOLDER / f"{name}.yaml").read_text()
     assert text.startswith("# @package _global_\n# ")
     header = text[: text.index("\ndefaults:")]
@@ -82,7 +82,7 @@ def test_it_states_its_command_and_its_result(name):
 
 @pytest.mark.data
 @pytest.mark.parametrize("name", [name for name in NAMES if "/" not in name or "base" not in name])
-def test_it_trains_for_a_few_steps(tmp_path, request, name):
+def test_an_experiment_trains_for_a_few_steps(tmp_path, request, name):
     given = [f"experiment={name}"]
     node = config_of(*given)["dataset"]
     if node["_target_"] == MNIST:

@@ -19,7 +19,7 @@ CHOICES = {
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-def test_the_step_does_not_wait(tmp_path, choice):
+def test_a_step_never_waits_for_the_gpu(tmp_path, choice):
     """PyTorch raises wherever the CPU would wait; the first steps are exempt, as they allocate."""
     run = make_run(tmp_path / "run", "device=cuda", "model=simple_cnn", *CHOICES[choice])
     step = run.assemble_step(Clock(10.0, 100.0)).step
@@ -35,7 +35,7 @@ def test_the_step_does_not_wait(tmp_path, choice):
     step.guard.read_flag()
 
 
-def test_losses_are_those_of_a_cpu(tmp_path):
+def test_losses_equal_those_on_a_cpu(tmp_path):
     losses = {}
     for device in ("cpu", "cuda"):
         chosen = ("model=mlp", "optimizer=sgd", "steps=20", f"device={device}")
@@ -51,8 +51,8 @@ def test_every_precision_learns(tmp_path, precision):
     assert read_json(tmp_path / "run" / "result.json")["val"]["accuracy"] > 0.8
 
 
-def test_a_step_that_is_not_finite_changes_nothing(tmp_path):
-    """Until the flag on the device is read, it keeps the weights unchanged."""
+def test_a_non_finite_step_changes_no_weights(tmp_path):
+    """Until the host reads the flag on the device, the weights stay unchanged."""
     run = make_run(tmp_path / "run", "device=cuda", "model=mlp")
     step = run.assemble_step(Clock(10.0, 100.0)).step
     batch = next(run.loader.open(run.data.train, run.device).batches(run.planner.plan(0)))

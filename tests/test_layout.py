@@ -1,4 +1,4 @@
-"""The four laws of the layout, read off the code (trainer/README.md draws the floors)."""
+"""The four laws of the layout, checked in the code; trainer/README.md has a table of the floors."""
 
 import ast
 from collections import defaultdict
@@ -31,7 +31,7 @@ CONTRACT = {"base", "__init__"}
 
 @cache
 def modules() -> dict[str, ast.Module]:
-    """Every module of the package by its dotted name, a package by its own."""
+    """Parse every module of the package, by dotted name; `__init__` goes by its package's."""
     paths = sorted((ROOT / "trainer").rglob("*.py"))
     names = (".".join(p.relative_to(ROOT).with_suffix("").parts) for p in paths)
     return {
@@ -41,16 +41,16 @@ def modules() -> dict[str, ast.Module]:
 
 
 def imports_of(module: str) -> set[str]:
-    """The modules that one imports, inside functions and under TYPE_CHECKING too."""
-    found = set()
+    """Return the modules that a module imports, also inside functions or under TYPE_CHECKING."""
+    names = set()
     for node in ast.walk(modules()[module]):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
-                found.add(inner if inner in modules() else node.module)
-    return {name for name in found if name in modules() and name != module}
+                names.add(inner if inner in modules() else node.module)
+    return {name for name in names if name in modules() and name != module}
 
 
 def room_of(module: str) -> str:
@@ -67,7 +67,7 @@ def groups() -> list[str]:
 
 
 def test_rooms_import_only_lower_floors() -> None:
-    arrows = [
+    upward = [
         f"{module} -> {target}"
         for module in modules()
         for target in imports_of(module)
@@ -75,7 +75,7 @@ def test_rooms_import_only_lower_floors() -> None:
         and room_of(module) != room_of(target)
         and FLOOR[room_of(module)] <= FLOOR[room_of(target)]
     ]
-    assert not arrows, "\n".join(sorted(arrows))
+    assert not upward, "\n".join(sorted(upward))
 
 
 @pytest.mark.parametrize("group", groups())
@@ -87,13 +87,13 @@ def test_in_a_group_a_file_is_an_option(group: str) -> None:
     assert {name.rstrip("_") for name in files} | folders - {"shared"} <= options
 
 
-def test_no_module_imports_itself_in_a_circle() -> None:
+def test_imports_have_no_cycles() -> None:
     state: dict[str, str] = defaultdict(str)
-    circles = []
+    cycles = []
 
     def visit(module: str, trail: list[str]) -> None:
         if state[module] == "open":
-            circles.append(" -> ".join([*trail[trail.index(module) :], module]))
+            cycles.append(" -> ".join([*trail[trail.index(module) :], module]))
         if state[module]:
             return
         state[module] = "open"
@@ -103,7 +103,7 @@ def test_no_module_imports_itself_in_a_circle() -> None:
 
     for module in modules():
         visit(module, [])
-    assert not circles, "\n".join(circles)
+    assert not cycles, "\n".join(cycles)
 
 
 def test_only_cli_config_run_and_sweep_index_the_config() -> None:
@@ -118,6 +118,6 @@ def test_only_cli_config_run_and_sweep_index_the_config() -> None:
     assert not places, "\n".join(places)
 
 
-def test_the_top_level_is_taken_in_at_a_glance() -> None:
+def test_the_top_level_has_few_entries() -> None:
     entries = {path.name for path in (ROOT / "trainer").iterdir()}
     assert len(entries - {"README.md", "__pycache__"}) <= 31

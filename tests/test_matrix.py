@@ -1,9 +1,10 @@
 """Every classification loss × mining × mixer takes real steps on the digits.
 
-All losses meet all miners plain and under mixup; the other mixers, which change a batch as mixup
-does, meet all miners with three losses: a plain one, one that depends on the batch, and one that
-weights its values. Batches alternate between whole and chunked. Losses of other tasks are tested
-in tests/loss, and mining for other targets in tests/mining/test_targets.py.
+Every loss is combined with every miner, unmixed and under mixup. The other mixers, which change a
+batch as mixup does, are combined with every miner and three losses: a plain one, one that depends
+on the batch, and one that weights its values. Batches alternate between whole and chunked. Losses
+of other tasks are tested in tests/loss, and mining for other targets in
+tests/mining/test_targets.py.
 """
 
 import math
@@ -32,7 +33,7 @@ COMBINATIONS = [
 
 @pytest.fixture(scope="session")
 def required(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
-    """Settings without which an option of mining cannot be built."""
+    """Settings that an option of mining requires, by option."""
     reference: Path = tmp_path_factory.mktemp("reference") / "irreducible.csv"
     reference.write_text("id,loss\n" + "".join(f"{i},{i % 7}\n" for i in range(1797)))
     return {"rho": {"reference": str(reference)}}
@@ -54,10 +55,10 @@ def two_epochs(run: Run) -> float:
 @pytest.mark.parametrize(
     ("loss", "mining", "mixer", "accumulate"), COMBINATIONS, ids=["-".join(c) for c in COMBINATIONS]
 )
-def test_steps(tmp_path, required, loss, mining, mixer, accumulate):
+def test_a_combination_trains(tmp_path, required, loss, mining, mixer, accumulate):
     overrides = ["model=mlp", "epochs=2", "batch_size=64", f"accumulate={accumulate}"]
     overrides += ["dataset.subset=128", "dataset.val_fraction=0", "device=cpu"]
-    overrides += ["checkpoint.every=2ep"]  # no time for validation, little for saving
+    overrides += ["checkpoint.every=2ep"]  # a single save, and no validation, to save time
     run = make_run(tmp_path, *overrides, loss=loss, mining=mining, mixer=mixer)
     run.config["mining"] = run.config["mining"] | required.get(mining, {})
     moved = two_epochs(run)

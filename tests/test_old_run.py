@@ -24,32 +24,32 @@ def run(folder: Path, *overrides: str) -> int:
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    """A copy of it."""
+    """A copy of the old run folder."""
     return Path(shutil.copytree(OLD, tmp_path / "old"))
 
 
-def test_it_is_evaluated(old: Path, tmp_path: Path) -> None:
+def test_an_old_run_is_evaluated(old: Path, tmp_path: Path) -> None:
     assert run(tmp_path / "e", "job=evaluate", f"run={old}") == 0
-    found, before = (read_json(f / "result.json")["test"] for f in (tmp_path / "e", old))
-    assert found == pytest.approx(before)
+    after, before = (read_json(f / "result.json")["test"] for f in (tmp_path / "e", old))
+    assert after == pytest.approx(before)
 
 
-def test_it_is_compared(old: Path, tmp_path: Path) -> None:
+def test_an_old_run_is_compared(old: Path, tmp_path: Path) -> None:
     assert run(tmp_path / "c", "job=compare", f"runs=[{old}]") == 0
     compared = (tmp_path / "c" / "runs.csv").read_text()
     assert f"{read_json(old / 'result.json')['test']['accuracy']:.4f}"[:5] in compared
 
 
-def test_its_difficulty_store_is_read(old: Path) -> None:
+def test_the_difficulty_store_of_an_old_run_is_read(old: Path) -> None:
     store = history.open(old)
     assert (store.epochs, len(store.ids)) == (2, 100)
 
 
-def test_it_is_resumed(old: Path) -> None:
+def test_an_old_run_is_resumed(old: Path) -> None:
     status = read_json(old / "status.json")
     (old / "status.json").write_text(json.dumps(status | {"state": "preempted"}))
     before = events(old)
     arguments = [*SETTINGS, "epochs=3", "resume=auto"]
     assert execute(config_of(*arguments), old, arguments, [str(CONF)]) == 0
-    assert events(old)[: len(before) - 1] == before[:-1], "the test event is written anew"
+    assert events(old)[: len(before) - 1] == before[:-1], "only the test event is replaced"
     assert read_json(old / "result.json")["epochs"] == 3

@@ -27,24 +27,24 @@ BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 BLOCKS = [(page, *found) for page, text in PAGES.items() for found in BLOCK.findall(text)]
 COMMAND = re.compile(r"(python -m trainer|\./scripts/train\.sh|(srun )?torchrun .*-m trainer) ")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-UNREAL = {  # examples of components that one might add, and what is not a setting
+UNREAL = {  # settings of components that a reader might add, and code that is not a setting
     *("loss=brier", "loss.scale=abc", "loss.scale=-1", "loss=my_loss"),
     *("score=loss", "weights_only=True"),
 }
 
 
 def inline(text: str) -> list[str]:
-    """The code spans of a page, outside its blocks."""
+    """List the code spans of a page, outside its blocks."""
     return re.findall(r"`([^`\n]+)`", BLOCK.sub("", text).replace("\n", " "))
 
 
 def joined(text: str) -> list[str]:
-    """The lines of a text, continuations joined."""
+    """Split a text into lines, joining those that a backslash continues."""
     return re.sub(r" *\\\n *", " ", text).splitlines()
 
 
 def commands() -> list[str]:
-    """Every command of pages and YAML comments; those shown with `$` are run below."""
+    """List the commands in pages and YAML comments; those shown with `$` are run below."""
     lines = [line for _, _, block in BLOCKS for line in joined(block)]
     lines += [span for text in PAGES.values() for span in inline(text)]
     for path in CONF.rglob("*.yaml"):
@@ -54,7 +54,7 @@ def commands() -> list[str]:
 
 
 def overrides(command: str) -> list[str]:
-    """The overrides of a command, of a sweep the first value of each."""
+    """List the overrides of a command; those of a sweep with their first value."""
     for shell, value in ((r"\$\{mining\[.*?\]\}", "none"), (r"\$\(\(.*?\)\)", "0")):
         command = re.sub(shell, value, command)
     words = shlex.split(command, comments=True)
@@ -65,14 +65,14 @@ def overrides(command: str) -> list[str]:
 
 
 def slugs(text: str) -> set[str]:
-    """The anchors that GitHub gives the headings of a page."""
+    """Return the anchors that GitHub gives to the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", BLOCK.sub("", text), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @cache
 def settings(group: str) -> set[str]:
-    """The settings that any option of a group has."""
+    """Return the settings that at least one option of a group has."""
     nodes = [yaml.safe_load(path.read_text()) for path in (CONF / group).glob("*.yaml")]
     names = {key for node in nodes for key in node}
     return names | ({"mixers"} if group == "mixer" else set())
@@ -83,7 +83,7 @@ def test_commands_compose(command: str) -> None:
     assert config_of(*overrides(command))["job"]
 
 
-def test_there_are_commands() -> None:
+def test_commands_are_found() -> None:
     assert len(commands()) > 30
     assert overrides("python -m trainer -m a=1,2 'b=[1,2]' hydra.run.dir=x  # c=3") == [
         "a=1",
@@ -92,7 +92,7 @@ def test_there_are_commands() -> None:
 
 
 def exists(span: str) -> bool:
-    """Whether `name=value` of a sentence is an option or a setting of some option."""
+    """Return whether `name=value` in a sentence is an option, or a setting of one."""
     name, _, value = span.partition("=")
     first, *rest = name.split(".")
     if first in ("experiment", "sweep"):
@@ -113,24 +113,24 @@ def test_every_setting_in_a_sentence_exists(page: str) -> None:
     assert not unknown
 
 
-def test_a_setting_that_does_not_exist_is_found() -> None:
+def test_an_unknown_setting_in_a_sentence_is_detected() -> None:
     wrong = ("mining=ohm", "mining.keeep=1", "epoch=3", "experiment=mnist")
     assert not any(exists(span) for span in wrong)
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_link_leads_somewhere(page: str) -> None:
+def test_every_link_has_a_target(page: str) -> None:
     targets = [t for t in LINK.findall(BLOCK.sub("", PAGES[page])) if "://" not in t]
     for target in targets:
         name, _, anchor = target.partition("#")
         path = (ROOT / page).parent / name if name else ROOT / page
         assert path.exists(), f"{page}: {target}"
         assert not anchor or anchor in slugs(path.read_text()), f"{page}: {target}"
-    assert targets, "a page that leads nowhere"
+    assert targets, "a page without links"
 
 
 def examples(page: str) -> list[str]:
-    """The Python blocks of a page, without those that show a file to add."""
+    """List the Python blocks of a page, without those that show a file to add."""
     blocks = [block for place, language, block in BLOCKS if (place, language) == (page, "python")]
     return [block for block in blocks if not re.match(r"# \w+/", block)]
 
@@ -147,7 +147,7 @@ def test_python_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("block", [block for _, _, block in BLOCKS if block.startswith("$ ")])
-def test_the_output_shown_is_printed(block: str, tmp_path: Path) -> None:
+def test_the_output_shown_is_the_output(block: str, tmp_path: Path) -> None:
     command, *shown = block.splitlines()
     words = [sys.executable, *shlex.split(command)[2:]]
     done = subprocess.run(
@@ -198,12 +198,12 @@ def test_the_table_of_groups_names_every_option() -> None:
         assert set(options(group)) <= named, f"{group}: {set(options(group)) - named}"
 
 
-def test_the_table_of_settings_names_every_one() -> None:
+def test_the_table_of_settings_names_every_setting() -> None:
     named = set(re.findall(r"`(\w+)[.=`]", PAGES["conf/README.md"]))
     assert config_of().keys() - set(GROUPS) <= named
 
 
-def test_every_experiment_and_script_has_a_line() -> None:
+def test_every_experiment_and_script_has_a_row() -> None:
     for path in (CONF / "experiment").glob("*.yaml"):
         assert path.stem in PAGES["conf/experiment/README.md"], path.stem
     scripts = [
@@ -214,12 +214,12 @@ def test_every_experiment_and_script_has_a_line() -> None:
 
 
 def floors() -> list[set[str]]:
-    """The rooms of each floor as trainer/README.md draws them, the lowest first."""
+    """Return the rooms of each floor in the table of trainer/README.md, the lowest first."""
     rows = re.findall(r"^\| \d+ \|(.*)\|$", PAGES["trainer/README.md"], re.MULTILINE)
     return [set(re.findall(r"`(\w+)`", row)) for row in reversed(rows)]
 
 
-def test_every_room_has_a_floor_and_a_line() -> None:
+def test_every_room_has_a_floor_and_a_row() -> None:
     rooms = {path.parent.name for path in (ROOT / "trainer").glob("*/__init__.py")}
     drawn = [room for floor in floors() for room in floor]
     assert sorted(drawn) == sorted(rooms | {"__main__"})
@@ -228,11 +228,11 @@ def test_every_room_has_a_floor_and_a_line() -> None:
     assert sorted(lines) == sorted(rooms)
 
 
-def test_the_floors_drawn_are_those_that_are_checked() -> None:
+def test_the_floors_in_the_table_are_those_checked() -> None:
     assert floors() == pytest.importorskip("test_layout").FLOORS
 
 
-def test_no_figure_is_missing() -> None:
+def test_no_placeholder_is_left() -> None:
     for page, text in PAGES.items():
         assert "@" not in re.sub(r"@package|mixer@|TERM@", "", text), page
     assert (ROOT / ".github" / "dashboard.png").is_file()

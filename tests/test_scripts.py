@@ -69,7 +69,7 @@ class Checkout:
         )
 
     def installs(self) -> list[str]:
-        """The commands so far that installed."""
+        """List the install commands so far."""
         return [line for line in self.log.read_text().splitlines() if "pip install" in line]
 
 
@@ -94,13 +94,13 @@ def test_the_active_environment_is_used(checkout: Checkout, tmp_path: Path) -> N
     assert not (checkout.root / ".venv").exists()
 
 
-def test_without_one_the_environment_is_made_in_the_root(checkout: Checkout) -> None:
+def test_without_an_active_environment_one_is_created_in_the_root(checkout: Checkout) -> None:
     done = checkout.source('environment; echo "$VIRTUAL_ENV"')
     assert done.stdout.strip() == str(checkout.root / ".venv"), done.stderr
     assert checkout.installs()[0].endswith("-c constraints.txt -e .")
 
 
-def test_an_environment_that_was_deleted_is_not_active(checkout: Checkout, tmp_path: Path) -> None:
+def test_a_deleted_environment_is_not_used(checkout: Checkout, tmp_path: Path) -> None:
     done = checkout.source('environment; echo "$VIRTUAL_ENV"', tmp_path / "gone")
     assert done.stdout.strip() == str(checkout.root / ".venv"), done.stderr
 
@@ -142,7 +142,7 @@ def test_train_forwards_its_arguments(checkout: Checkout) -> None:
     assert checkout.log.read_text().splitlines()[-1] == "-m trainer epochs=1 run=a b"
 
 
-def test_no_suitable_python_is_one_line_that_says_what_to_install(checkout: Checkout) -> None:
+def test_a_missing_python_is_one_line_that_says_what_to_install(checkout: Checkout) -> None:
     refusing = {
         "python3.11": "exit 127",  # as pyenv's shims do
         "python3.12": 'exec "{python}" -I -S -c "import sys; sys.version_info = (3, 10, 9); $2"',
@@ -171,15 +171,15 @@ def test_rivals_take_turns() -> None:
 
 
 def test_a_rival_is_rebuilt_for_each_setting_and_ends_with_its_race(tmp_path: Path) -> None:
-    made: list[int] = []
+    settings: list[int] = []
 
     class Rival:
         def __init__(self, setting: int, folder: Path) -> None:
             assert folder.is_dir()
-            made.append(setting)
+            settings.append(setting)
 
         def speed(self) -> float:
-            return 10.0 * made[-1]
+            return 10.0 * settings[-1]
 
     end, other = multiprocessing.Pipe()
     server = threading.Thread(target=race.serve, args=(Rival, other))
@@ -188,10 +188,10 @@ def test_a_rival_is_rebuilt_for_each_setting_and_ends_with_its_race(tmp_path: Pa
     end.close()
     server.join(60)
     assert not server.is_alive()
-    assert made == [1, 2]
+    assert settings == [1, 2]
 
 
-def test_figures(capsys: pytest.CaptureFixture[str]) -> None:
+def test_figures_are_formatted(capsys: pytest.CaptureFixture[str]) -> None:
     assert race.spread([9.0, 1.0, 2.0], ".1f") == "2.0 (1.0 to 9.0)"
     assert race.quartiles([0.0, 1.0, 2.0, 3.0, 4.0], ".0f") == "2 [1, 3]"
     assert race.deviation([1.0, 3.0], ".2f") == "2.00 ± 1.41"

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(900)  # on a busy machine
 
 @pytest.fixture(scope="module")
 def rows() -> tuple[dict[str, str], str]:
-    """What was tried → verdict, for both calls; and what went wrong."""
+    """The verdict of each row of the table, for the safe and the unsafe call; and stderr."""
     done = subprocess.run(
         [sys.executable, "-c", RUN_EACH, SHORT, UNSAFE],
         capture_output=True,
@@ -40,7 +40,7 @@ def rows() -> tuple[dict[str, str], str]:
     return verdicts, done.stderr
 
 
-def test_nothing_breaks(rows):
+def test_no_attempt_breaks_a_run(rows):
     verdicts, errors = rows
     safe = {name: verdict for name, verdict in verdicts.items() if name.startswith("safe")}
     assert safe.pop("safe: exit") == "0", errors
@@ -59,7 +59,7 @@ def test_an_unsafe_writer_is_caught(rows):
     assert "the latest checkpoint" in errors
 
 
-def test_the_suites_that_it_runs_exist():
+def test_the_suites_it_runs_exist():
     for modules in MODULES.values():
         for module in modules:
             assert (TESTS / module).exists(), module

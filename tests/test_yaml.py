@@ -1,6 +1,6 @@
 """Every option of every group can be built, and its keys are its class's settings.
 
-New YAML files are picked up by themselves.
+New YAML files are picked up automatically.
 """
 
 import inspect
@@ -41,12 +41,12 @@ OPTIONS = {
 
 @cache
 def composed(row: int) -> dict[str, Any]:
-    """A config with the row-th option of every group; one config per option takes too long."""
+    """Compose the row-th option of every group at once; a config per option takes too long."""
     return config_of(*(f"{group}={names[row % len(names)]}" for group, names in OPTIONS.items()))
 
 
 def nodes(path: Path) -> dict[str, dict[str, Any]]:
-    """An option's components by setting: one, or each augmentation of a list."""
+    """Return an option's nodes by setting: one, or one for each augmentation of a preset."""
     group = path.parent.name
     node = composed(OPTIONS[group].index(path.stem))[group]
     if group == "augmentation":
@@ -72,7 +72,7 @@ def component_of(node: dict[str, Any], setting: str) -> Any:
 
 
 def own_settings(target: Any) -> set[str]:
-    """The keywords that a class declares itself, without inherited ones."""
+    """Return the keywords that a class itself declares, without inherited ones."""
     if inspect.isclass(target) and "__init__" not in vars(target):
         return set()
     parameters = inspect.signature(target).parameters.values()
@@ -90,19 +90,19 @@ def test_an_option_is_built_and_lists_its_settings(path: Path) -> None:
         assert isinstance(component, target) if inspect.isclass(target) else component is not None
         keys = set(node) - {"_target_"}
         parameters = inspect.signature(target).parameters
-        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        assert open_ended or keys <= set(parameters) - set(COLLABORATORS)
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        assert takes_any or keys <= set(parameters) - set(COLLABORATORS)
         assert own_settings(target) <= keys, "a setting that no YAML lists cannot be overridden"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}={path.stem}")
-def test_an_option_is_named_as_its_module(path: Path) -> None:
+def test_an_option_is_named_after_its_module(path: Path) -> None:
     """`loss=focal` ⇔ `conf/loss/focal.yaml` ⇔ `trainer/loss/focal.py`; keywords end in `_`."""
     text = path.read_text()
     content = yaml.safe_load(text)
     group, option = path.parent.name, path.stem
     if "_target_" not in content:
-        assert "defaults" in content, "neither a component nor a preset of some"
+        assert "defaults" in content, "neither a component nor a preset"
         return
     assert content["_target_"].rpartition(".")[0].rstrip("_") == f"trainer.{group}.{option}"
     if group == "augmentation":

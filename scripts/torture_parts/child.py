@@ -72,7 +72,7 @@ class Child:
                 os._exit(code)
 
     def running(self) -> bool:
-        """Whether the process is still running."""
+        """Return whether the process is still running."""
         if self.code is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -100,13 +100,13 @@ class CommandLine(Child):
         self.errors = folder.with_suffix(".stderr")
         command = [sys.executable, "-m", "trainer", *SETTINGS, "resume=auto", *overrides]
         with self.errors.open("w") as file:
-            made = subprocess.Popen([*command, f"hydra.run.dir={folder}"], stderr=file)
+            process = subprocess.Popen([*command, f"hydra.run.dir={folder}"], stderr=file)
         self.code = None
-        self.pid = made.pid
+        self.pid = process.pid
 
 
 def writing(folder: Path) -> bool:
-    """Whether a save is in progress in a run folder, or was when its process died."""
+    """Return whether a save is in progress in a run folder, or was when its process died."""
     checkpoints = folder / "checkpoints"
     entries = os.scandir(checkpoints) if checkpoints.is_dir() else ()
     return any(
@@ -140,7 +140,7 @@ def steps(folder: Path) -> list[int]:
 
 
 def logged_steps(folder: Path) -> list[int]:
-    """List the steps of the training events of metrics.jsonl, in their order."""
+    """List the steps of the training events in metrics.jsonl, in order."""
     lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
     return [line["step"] for line in lines if line["split"] == "train"]
 

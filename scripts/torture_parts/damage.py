@@ -36,7 +36,7 @@ def truncate(data: bytes, rng: random.Random) -> bytes:
 
 
 def harmed(what: str, run: Path, number: int, harm: Harm, rng: random.Random) -> Outcome:
-    """Expect each to be detected, and the checkpoint before to be used, with one warning."""
+    """Expect all damage to be detected and the checkpoint before to be used, with one warning."""
     outcome = Outcome(f"{what} in the latest checkpoint")
     folder = run / "checkpoints"
     newest, before = (checkpoint.step_folder(folder, step) for step in steps(run)[:2])
@@ -66,6 +66,6 @@ def all_damaged(run: Path) -> Outcome:
     child = Child(run)
     code, error = child.wait(), child.errors.read_text()
     outcome.expect(code == 5 and error.count("\n") == 1, f"exit {code}: {error}")
-    outcome.expect(all(str(path) in error for path in paths), f"not all are named: {error}")
+    outcome.expect(all(str(path) in error for path in paths), f"some are not named: {error}")
     outcome.found = f"exit {code}, {len(paths)} reasons"
     return outcome

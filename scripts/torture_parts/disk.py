@@ -1,4 +1,4 @@
-"""A full disk, by a small tmpfs; skipped where none may be mounted."""
+"""A full disk, simulated by a small tmpfs; skipped without permission to mount one."""
 
 import subprocess
 from argparse import Namespace

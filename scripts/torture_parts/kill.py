@@ -55,7 +55,7 @@ class Killing:
         self.cases = sorted(cases, key=lambda case: cases.index(case) // len(MINERS))
 
     def all(self) -> Outcome:
-        """Kill until there were enough; where writing is unsafe, until that shows."""
+        """Kill runs until there were enough kills, or an unsafe writer is caught."""
         while self.outcome.tried < self.wanted and not self.caught:
             miner, mixer, variant, workers = self.cases[self.runs % len(self.cases)]
             loader = ["loader=stream", f"loader.workers={workers}"]
@@ -71,7 +71,7 @@ class Killing:
         return self.outcome
 
     def run(self, folder: Path, case: list[str]) -> None:
-        """Kill one run some times and compare its end with that of an undisturbed run."""
+        """Kill one run several times and compare its end with that of an undisturbed run."""
         expected, seconds = uninterrupted(folder.with_suffix(".whole"), *case)
         name = " ".join(case)
         for number in range(KILLS_A_RUN):
@@ -94,7 +94,7 @@ class Killing:
             self.outcome.expect(once, f"{name}: steps logged twice: {taken}")
 
     def kill(self, folder: Path, case: list[str], seconds: float, *, command: bool) -> bool:
-        """Start or resume, and kill. Returns whether that is what ended it."""
+        """Start or resume a run and kill it; return whether the kill is what ended it."""
         before = write_in_place if self.unsafe else None
         child = CommandLine(folder, *case) if command else Child(folder, *case, before=before)
         if self.rng.random() < IN_SAVE:
@@ -122,7 +122,7 @@ def unreadable(folder: Path) -> str:
 
 
 def write_in_place() -> None:
-    """Make saving unsafe: file by file into the final folder."""
+    """Make saving unsafe: write file by file into the final folder."""
 
     def save(folder, step, model, state, config):
         """Write without a temporary folder."""

@@ -1,4 +1,4 @@
-"""The outcome of one part."""
+"""The outcome of one kind of attempt to break a run."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Whether something was tried and nothing failed."""
+        """True if something was tried and nothing failed."""
         return self.tried > 0 and not self.failures
 
     def expect(self, holds: bool, otherwise: str) -> None:

@@ -24,7 +24,7 @@ def signals(folder: Path, options: Namespace) -> Iterator[Outcome]:
 
 
 def trains(child: Child) -> bool:
-    """Wait until it trains. Returns False if it ended before."""
+    """Wait until a run logs its first metrics; return False if it ends before."""
     lines = child.folder / "metrics.jsonl"
     while child.running():
         if lines.exists() and lines.stat().st_size:

@@ -1,4 +1,4 @@
-"""What the test suite covers: non-finite values, bad data, bad config, untrusted files."""
+"""Attempts that the test suite covers: non-finite values, bad data, bad config, hostile files."""
 
 import re
 import subprocess
@@ -23,7 +23,7 @@ MODULES = {
 
 
 def suites(_folder: Path, _options: Namespace) -> Iterator[Outcome]:
-    """Yield a row for each."""
+    """Run each part of the test suite; yield a row for each."""
     for what, modules in MODULES.items():
         paths = [str(TESTS / module) for module in modules]
         done = subprocess.run(

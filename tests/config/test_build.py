@@ -14,7 +14,7 @@ Mode = Literal["add", "resample"]
 
 
 class Thing:
-    """A component with one setting of each kind."""
+    """A component with one setting of each type."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Base:
 
 @dataclass(kw_only=True)
 class Kept(Base):
-    """One more."""
+    """A dataclass that adds a field."""
 
     every: int = 1
 
@@ -60,7 +60,7 @@ def function(size: int, **others: Any) -> tuple[int, dict[str, Any]]:
 
 
 def late(size: "int", other: "OrderedDict[str, int] | None" = None) -> int:
-    """An annotation that is imported for the type checker alone."""
+    """A function with an annotation that is imported for the type checker only."""
     return size
 
 
@@ -77,98 +77,99 @@ def test_build_calls_the_target_with_settings_and_the_collaborators_it_asks_for(
     assert list(map(type, thing.settings[2])) == [float, float]
 
 
-def test_build_makes_the_nodes_among_the_settings_first() -> None:
-    held = build(
+def test_build_builds_inner_nodes_first() -> None:
+    holder = build(
         node("Holder", things={"a": node("Kept", keep=1)}, one=node("Base")), "holder", object
     )
-    assert held.things == {"a": Kept(keep=1.0)}
-    assert held.one == Base()
+    assert holder.things == {"a": Kept(keep=1.0)}
+    assert holder.one == Base()
 
 
 @pytest.mark.parametrize(
-    ("things", "line"),
+    ("things", "setting", "fragments"),
     [
-        ({"a": node("Kept", kep=1)}, "holder.things.a.kep: Kept has no such setting."),
-        ({"a": node("Kept", keep="x")}, "holder.things.a.keep must be a number, got x"),
-        ({"a": 3}, "holder.things.a must be a Base, got 3"),
-        ({"a": {"b": 3}}, "holder.things.a must be a Base, got {'b': 3}"),
-        (3, "holder.things must be a mapping, got 3"),
+        ({"a": node("Kept", kep=1)}, "holder.things.a.kep:", ["Kept", "Did you mean", ".keep?"]),
+        ({"a": node("Kept", keep="x")}, "holder.things.a.keep ", ["a number", "got x"]),
+        ({"a": 3}, "holder.things.a ", ["a Base", "got 3"]),
+        ({"a": {"b": 3}}, "holder.things.a ", ["a Base", "got {'b': 3}"]),
+        (3, "holder.things ", ["a mapping", "got 3"]),
     ],
 )
-def test_settings_of_inner_nodes_are_named(things: Any, line: str) -> None:
+def test_settings_of_inner_nodes_are_named(things: Any, setting: str, fragments: list[str]) -> None:
     with pytest.raises(ConfigError) as error:
         build(node("Holder", things=things), "holder", object)
-    assert str(error.value).startswith(line)
+    assert str(error.value).startswith(setting)
+    assert all(fragment in str(error.value) for fragment in fragments)
 
 
-def test_a_group_that_an_inner_node_names_is_written_out() -> None:
+def test_an_error_in_an_inner_node_names_its_full_setting() -> None:
     inner = node("Thing", shape=[1, 1], lr=-1)
     with pytest.raises(ConfigError) as error:
         build(node("Holder", things={"a": inner}), "thing", object)
-    assert str(error.value) == "thing.things.a.lr must be in (0, inf), got -1.0"
+    assert str(error.value).startswith("thing.things.a.lr ")
+    assert "got -1.0" in str(error.value)
 
 
-def test_build_takes_dataclasses_functions_and_open_ended_ones() -> None:
+def test_build_takes_dataclasses_functions_and_any_keywords() -> None:
     assert build(node("Kept", keep=1, every=2), "mining", object) == Kept(keep=1.0, every=2)
     assert build(node("function", size=3, other=[1]), "f", object) == (3, {"other": [1]})
     assert build(node("late", size=3), "f", object) == 3
 
 
 @pytest.mark.parametrize(
-    ("settings", "line"),
+    ("settings", "setting", "fragments"),
     [
-        ({"lrr": 1.0}, "thing.lrr: Thing has no such setting. Did you mean thing.lr?"),
-        ({"shape": [1, 2], "lr": 1.0}, "thing.shape: Thing has no such setting."),
-        ({}, "thing.lr must be given"),
-        ({"lr": "abc"}, "thing.lr must be a number, got abc"),
-        ({"lr": None}, "thing.lr must be a number, got null"),
-        ({"lr": True}, "thing.lr must be a number, got true"),
-        ({"lr": float("nan")}, "thing.lr must be a number, got nan"),
-        ({"lr": -1}, "thing.lr must be in (0, inf), got -1.0"),
-        ({"lr": 1, "betas": [0.9]}, "thing.betas must be a list of 2 numbers, got [0.9]"),
-        (
-            {"lr": 1, "hidden": 64},
-            "thing.hidden must be a list of integers or null, got 64. "
-            "Did you mean thing.hidden=[64]?",
-        ),
-        ({"lr": 1, "hidden": [1.5]}, "thing.hidden must be a list of integers or null, got [1.5]"),
-        (
-            {"lr": 1, "mode": "resampel"},
-            "thing.mode must be add or resample, got resampel. Did you mean resample?",
-        ),
-        ({"lr": 1, "mode": 1}, "thing.mode must be add or resample, got 1"),
-        ({"lr": 1, "name": None}, "thing.name must be a string, got null"),
-        ({"lr": 1, "name": ["x"]}, "thing.name must be a string, got [x]"),
-        ({"lr": 1, "nested": 1}, "thing.nested must be true or false, got 1"),
-        ({"lr": 1, "nested": True}, "thing: something is wrong"),
+        ({"lrr": 1.0}, "lrr:", ["Did you mean thing.lr?"]),
+        ({"shape": [1, 2], "lr": 1.0}, "shape:", ["no such setting"]),
+        ({}, "lr ", ["must be given"]),
+        ({"lr": "abc"}, "lr ", ["a number", "got abc"]),
+        ({"lr": None}, "lr ", ["a number", "got null"]),
+        ({"lr": True}, "lr ", ["a number", "got true"]),
+        ({"lr": float("nan")}, "lr ", ["a number", "got nan"]),
+        ({"lr": -1}, "lr ", ["(0, inf)", "got -1.0"]),
+        ({"lr": 1, "betas": [0.9]}, "betas ", ["a list of 2 numbers", "got [0.9]"]),
+        ({"lr": 1, "hidden": 64}, "hidden ", ["got 64", "Did you mean thing.hidden=[64]?"]),
+        ({"lr": 1, "hidden": [1.5]}, "hidden ", ["a list of integers or null", "got [1.5]"]),
+        ({"lr": 1, "mode": "resampel"}, "mode ", ["got resampel", "Did you mean resample?"]),
+        ({"lr": 1, "mode": 1}, "mode ", ["add or resample", "got 1"]),
+        ({"lr": 1, "name": None}, "name ", ["a string", "got null"]),
+        ({"lr": 1, "name": ["x"]}, "name ", ["a string", "got [x]"]),
+        ({"lr": 1, "nested": 1}, "nested ", ["true or false", "got 1"]),
     ],
 )
-def test_build_names_the_setting_and_the_value(settings: dict[str, Any], line: str) -> None:
+def test_build_names_the_setting_and_the_value(
+    settings: dict[str, Any], setting: str, fragments: list[str]
+) -> None:
     with pytest.raises(ConfigError) as error:
         build(node("Thing", **settings), "thing", object, shape=(2, 2))
-    assert str(error.value) == line
+    assert str(error.value).startswith(f"thing.{setting}")
+    assert all(fragment in str(error.value) for fragment in fragments)
+
+
+def test_an_error_of_a_constructor_is_given_the_name_of_its_group() -> None:
+    with pytest.raises(ConfigError, match=r"^thing: something is wrong$"):
+        build(node("Thing", lr=1, nested=True), "thing", object, shape=(2, 2))
 
 
 @pytest.mark.parametrize(
-    ("wrong", "line"),
+    ("wrong", "setting", "fragment"),
     [
-        (None, "thing must name an option of its group, got null"),
-        (3, "thing must name an option of its group, got 3"),
-        ({}, "thing._target_ must be an import path, got null"),
-        ({"_target_": "plain"}, "thing._target_ must be an import path, got plain"),
-        ({"_target_": "trainer.nope.X"}, "thing._target_=trainer.nope.X cannot be imported"),
-        (
-            {"_target_": "trainer.loss.Nope"},
-            "thing._target_=trainer.loss.Nope cannot be imported: "
-            "module 'trainer.loss' has no attribute 'Nope'",
-        ),
-        ({"_target_": "math.pi"}, "thing._target_=math.pi is not callable"),
+        (None, "thing ", "got null"),
+        (3, "thing ", "got 3"),
+        ({}, "thing._target_ ", "got null"),
+        ({"_target_": "plain"}, "thing._target_ ", "got plain"),
+        ({"_target_": "trainer.nope.X"}, "thing._target_=trainer.nope.X ", "imported"),
+        ({"_target_": "trainer.loss.Nope"}, "thing._target_=trainer.loss.Nope ", "'Nope'"),
+        ({"_target_": "math.pi"}, "thing._target_=math.pi ", "not callable"),
     ],
 )
-def test_build_names_a_target_that_leads_nowhere(wrong: Any, line: str) -> None:
+def test_build_names_a_target_that_cannot_be_imported(
+    wrong: Any, setting: str, fragment: str
+) -> None:
     with pytest.raises(ConfigError) as error:
         build(wrong, "thing", object)
-    assert str(error.value) == line
+    assert str(error.value).startswith(setting)
+    assert fragment in str(error.value)
 
 
 def test_build_names_a_package_that_is_not_installed(
@@ -190,7 +191,7 @@ def test_check_refuses_keys_and_types_without_building() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "kind", "fitting"),
+    ("value", "annotation", "expected"),
     [
         (3, int, True),
         (3.0, int, False),
@@ -223,12 +224,12 @@ def test_check_refuses_keys_and_types_without_building() -> None:
         (3, "a name", True),
     ],
 )
-def test_fits(value: Any, kind: Any, fitting: bool) -> None:
-    assert fits(value, kind) is fitting
+def test_fits(value: Any, annotation: Any, expected: bool) -> None:
+    assert fits(value, annotation) is expected
 
 
 @pytest.mark.parametrize(
-    ("value", "kind", "wanted"),
+    ("value", "annotation", "expected"),
     [
         (3, float, 3.0),
         (3, float | None, 3.0),
@@ -247,16 +248,16 @@ def test_fits(value: Any, kind: Any, fitting: bool) -> None:
         (None, list[float] | Literal["balanced"] | None, None),
     ],
 )
-def test_conform(value: Any, kind: Any, wanted: Any) -> None:
-    made = conform("x", value, kind)
-    assert made == wanted
-    assert type(made) is type(wanted)
-    if isinstance(wanted, (list, tuple)):
-        assert list(map(type, made)) == list(map(type, wanted))
+def test_conform(value: Any, annotation: Any, expected: Any) -> None:
+    converted = conform("x", value, annotation)
+    assert converted == expected
+    assert type(converted) is type(expected)
+    if isinstance(expected, (list, tuple)):
+        assert list(map(type, converted)) == list(map(type, expected))
 
 
 @pytest.mark.parametrize(
-    ("kind", "words"),
+    ("annotation", "text"),
     [
         (int, "an integer"),
         (float | None, "a number or null"),
@@ -270,11 +271,11 @@ def test_conform(value: Any, kind: Any, wanted: Any) -> None:
         (dict[str, int], "a mapping"),
     ],
 )
-def test_describe(kind: Any, words: str) -> None:
-    assert describe(kind) == words
+def test_describe(annotation: Any, text: str) -> None:
+    assert describe(annotation) == text
 
 
-def test_values_are_shown_as_they_are_typed() -> None:
+def test_values_are_formatted_as_they_are_typed() -> None:
     values = [None, True, False, 1, 1e-3, "abc", [0.9, None, [1]]]
     assert list(map(format_value, values)) == [
         "null", "true", "false", "1", "0.001", "abc", "[0.9,null,[1]]",

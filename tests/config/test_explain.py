@@ -9,12 +9,12 @@ from trainer.core.errors import ConfigError, DataError
 
 
 def line(*arguments: str, tree: Path | None = None) -> str:
-    """The explanation of the error that composing a command line raises."""
+    """Compose a command line that raises an error; return its explanation."""
     register()
     extra = [f"hydra.searchpath=[file://{tree}]"] if tree else []
     with (
         initialize_config_dir(str(CONF), version_base="1.3"),
-        pytest.raises(Exception) as error,  # noqa: PT011  (whatever it is, it is one line)
+        pytest.raises(Exception) as error,  # noqa: PT011  (any error must be explained)
     ):
         compose("config", [*arguments, *extra])
     return explain(error.value, [*arguments, *extra], CONF)
@@ -94,7 +94,7 @@ def test_a_mistake_in_a_file_names_the_file(
         (ValueError("two\nlines"), "", "two"),
     ],
 )
-def test_an_error_of_the_programs_own_is_one_line_with_the_value_as_typed(
+def test_the_programs_own_errors_are_one_line_with_the_value_as_typed(
     error: Exception, typed: str, found: str
 ) -> None:
     explained = explain(error, ["b=1", typed], CONF)

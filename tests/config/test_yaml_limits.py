@@ -8,20 +8,20 @@ from trainer.core.errors import ConfigError
 
 
 def bomb(levels: int) -> str:
-    """Each level holds the one before nine times."""
+    """Write a YAML text in which each level refers to the one before nine times."""
     rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     rows += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, levels)]
     return "\n".join(rows)
 
 
 def nodes(value: object) -> int:
-    """Nodes of a loaded document, counted slowly."""
+    """Count the nodes of a loaded document, aliases expanded."""
     if isinstance(value, dict):
         return 1 + sum(1 + nodes(item) for item in value.values())
     return 1 + sum(map(nodes, value)) if isinstance(value, list) else 1
 
 
-def test_aliases_are_counted_as_what_they_stand_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_alias_counts_as_the_nodes_it_refers_to(monkeypatch: pytest.MonkeyPatch) -> None:
     text = f"{bomb(3)}\nb: &b {{c: 1, d: [2, 3]}}\ne: [*b, *b]\n"
     count = nodes(yaml.safe_load(text))
     monkeypatch.setattr("trainer.config.yaml_limits.LARGEST", count)
@@ -45,7 +45,7 @@ def test_an_alias_bomb_and_deep_nesting_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a: [1", "- !!python/object:os.x {}", "\0"])
-def test_what_hydra_refuses_itself_is_left_to_it(text: str, tmp_path: Path) -> None:
+def test_files_that_hydra_reports_itself_are_skipped(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(text)
     (tmp_path / "y.yaml").write_bytes(b"\xff\xfe")
     for folder in (tmp_path, tmp_path / "absent"):

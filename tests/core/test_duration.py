@@ -37,7 +37,7 @@ def test_clock_converts_durations_to_steps(text: str, steps: float) -> None:
     assert CLOCK.steps(text) == pytest.approx(steps)
 
 
-def test_the_rest_of_a_clock() -> None:
+def test_the_clock_of_the_rest_of_a_run() -> None:
     rest = CLOCK.after(100)
     assert rest.steps("1run") == 300
     assert rest.steps("1ep") == 40

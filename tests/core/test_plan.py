@@ -16,7 +16,7 @@ from trainer.core.plan import AT_ONCE, Plan, batch_bounds
         (9, 4, [0, 4, 9]),  # a last batch of one row joins the one before
         (5, 4, [0, 5]),
         (1, 4, [0, 1]),  # nothing to join
-        (3, 1, [0, 1, 2, 3]),  # batches of one were asked for
+        (3, 1, [0, 1, 2, 3]),  # batches of one are intended
         (3, 100, [0, 3]),
         (0, 4, [0]),
     ],
@@ -75,7 +75,7 @@ def test_an_empty_plan_has_no_steps() -> None:
     assert (len(plan), plan.steps) == (0, 0)
 
 
-def test_rows_keep_weight_and_count_and_are_batched_again() -> None:
+def test_selected_rows_keep_weight_and_count_and_are_batched_again() -> None:
     plan = Plan(
         ids=torch.tensor([[4], [5], [6], [7]]),
         shares=torch.ones(4, 1),
@@ -118,15 +118,15 @@ def test_added_rows_add_lambda_times_their_mean(extra: int) -> None:
     """Σ weight·ℓ / Σ count of each step is mean ℓ(own) + λ · mean ℓ(added)."""
     plan = Plan.of(torch.arange(11), 3).with_added(torch.arange(100, 100 + extra), 0.7)
     loss = torch.rand(200, generator=torch.Generator().manual_seed(0))
-    handed_out = []
+    added_ids = []
     for first, last in zip(plan.bounds[:-1], plan.bounds[1:], strict=True):
         ids, count = plan.ids[first:last, 0], plan.count[first:last]
-        got = (plan.weight[first:last] * loss[ids]).sum() / count.sum()
+        actual = (plan.weight[first:last] * loss[ids]).sum() / count.sum()
         own, added = ids[count == 1], ids[count == 0]
         expected = loss[own].mean() + (0.7 * loss[added].mean() if len(added) else 0)
-        assert got.item() == pytest.approx(float(expected), rel=1e-5)
-        handed_out += added.tolist()
-    assert handed_out == list(range(100, 100 + extra))
+        assert actual.item() == pytest.approx(float(expected), rel=1e-5)
+        added_ids += added.tolist()
+    assert added_ids == list(range(100, 100 + extra))
 
 
 def test_rows_added_to_blends_are_pure() -> None:

@@ -18,9 +18,7 @@ from trainer.core.ranges import within
     ],
 )
 def test_values_inside(value: float, interval: str) -> None:
-    within("a.b", value, interval)
-    with pytest.raises(ValueError, match=r"a\.b"):
-        within("a.b", [5.0, float("nan")], interval)
+    assert within("a.b", value, interval) is None
 
 
 @pytest.mark.parametrize(
@@ -34,9 +32,11 @@ def test_values_inside(value: float, interval: str) -> None:
         (float("nan"), "[0, 1]"),
         ([0.5, 1.0], "[0, 1)"),
         ((0.5, 2.0), "[0, 1)"),
+        ([0.5, float("nan")], "[0, 1)"),
     ],
 )
 def test_values_outside_are_named(value: float, interval: str) -> None:
-    with pytest.raises(ValueError, match="must be in") as caught:
+    with pytest.raises(ValueError, match=r"^optimizer\.lr ") as caught:
         within("optimizer.lr", value, interval)
-    assert str(caught.value) == f"optimizer.lr must be in {interval}, got {value}"
+    assert interval in str(caught.value)
+    assert str(caught.value).endswith(f"got {value}")

@@ -177,7 +177,7 @@ def test_uniforms_equal_a_loop_over_python_integers() -> None:
     assert random.uniforms(3)[0].tolist() == expected[:3]
 
 
-def test_many_at_once_are_uniform_and_normal_and_independent() -> None:
+def test_batched_draws_are_uniform_normal_and_independent() -> None:
     random = ExampleRandom(0, 0, torch.arange(1000))
     uniforms, normals = random.uniforms(101), random.normals(101)
     assert uniforms.shape == normals.shape == (1000, 101)
@@ -192,15 +192,15 @@ def test_many_at_once_are_uniform_and_normal_and_independent() -> None:
         assert np.abs(between - np.eye(7)).max() < 0.12  # 1 / √n is 0.03
 
 
-def test_many_at_once_do_not_depend_on_the_rest_of_the_batch() -> None:
+def test_batched_draws_do_not_depend_on_the_rest_of_the_batch() -> None:
     whole = ExampleRandom(0, 3, torch.arange(12)).normals(5)
     parts = [ExampleRandom(0, 3, part).normals(5) for part in torch.arange(12).split(5)]
     assert torch.equal(whole, torch.cat(parts))
     assert not torch.equal(whole, ExampleRandom(0, 4, torch.arange(12)).normals(5))
 
 
-def test_the_stream_on_the_host_is_independent() -> None:
-    """Its numbers are on the CPU wherever those of the main stream are."""
+def test_the_host_stream_is_independent() -> None:
+    """Its numbers are on the CPU, whatever the device of the main stream."""
     random, again = (ExampleRandom(1, 2, torch.arange(50)) for _ in range(2))
     host, second = random.on_host(), random.on_host()
     assert torch.equal(host.uniform(), again.on_host().uniform())

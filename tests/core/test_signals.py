@@ -18,7 +18,7 @@ COMMAND += ["model=mlp", "dataset.val_fraction=0", "log.every=1st", "resume=auto
 
 
 def training(command: list[str], folder: Path, steps: int) -> subprocess.Popen[str]:
-    """Start a run and wait until it has logged more than so many steps in all."""
+    """Start a run and wait until it has logged more than `steps` lines in all."""
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     log = folder / "metrics.jsonl"
     while not (log.exists() and log.read_text().count("\n") > steps):
@@ -27,7 +27,7 @@ def training(command: list[str], folder: Path, steps: int) -> subprocess.Popen[s
     return process
 
 
-def stopped(process: subprocess.Popen[str], number: signal.Signals, folder: Path) -> int:
+def stop(process: subprocess.Popen[str], number: signal.Signals, folder: Path) -> int:
     """Signal the process, check how it ends, and return the step of its last checkpoint."""
     os.kill(process.pid, number)
     _, error = process.communicate(timeout=60)
@@ -38,15 +38,15 @@ def stopped(process: subprocess.Popen[str], number: signal.Signals, folder: Path
     return checkpoint.steps(folder / "checkpoints")[0]
 
 
-def test_stopped_and_resumed(tmp_path, capsys):
-    """SIGTERM, then SIGINT to the resumed run; a second process in the folder is turned away."""
+def test_a_stopped_run_resumes_without_losing_or_repeating_a_step(tmp_path, capsys):
+    """SIGTERM, then SIGINT to the resumed run; a second process in the folder is refused."""
     folder = tmp_path / "run"
     command = [*COMMAND, f"hydra.run.dir={folder}"]
     process = training(command, folder, 20)
     assert in_process(folder, "resume=auto") == BusyError.exit_code == 7
     assert str(process.pid) in capsys.readouterr().err
-    first = stopped(process, signal.SIGTERM, folder)
-    second = stopped(training(command, folder, first + 20), signal.SIGINT, folder)
+    first = stop(process, signal.SIGTERM, folder)
+    second = stop(training(command, folder, first + 20), signal.SIGINT, folder)
     steps = [line["step"] for line in events(folder) if line["split"] == "train"]
     assert second > first
     assert steps == list(range(1, len(steps) + 1))

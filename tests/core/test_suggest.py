@@ -16,7 +16,7 @@ KNOWN = [
 
 
 @pytest.mark.parametrize(
-    ("word", "nearest"),
+    ("word", "closest"),
     [
         ("loss.lable_smoothing", ["loss.label_smoothing"]),
         ("loss.lr", ["optimizer.lr"]),  # of another parent
@@ -26,26 +26,26 @@ KNOWN = [
         ("keep", ["checkpoint.keep", "mining.keep"]),  # equally similar
         ("mining.kep", ["mining.keep"]),
         ("hydra.run.dr", ["hydra.run.dir"]),
-        ("dir", []),  # Hydra's own settings are only for those who ask for them
+        ("dir", []),  # Hydra's settings are suggested only for names that start with hydra
         ("loss.bar", []),
         ("zzz", []),
     ],
 )
-def test_the_nearest_names(word: str, nearest: list[str]) -> None:
-    assert suggest(word, KNOWN) == nearest
+def test_the_closest_names(word: str, closest: list[str]) -> None:
+    assert suggest(word, KNOWN) == closest
 
 
-def test_siblings_leaves_out_settings_below_other_parents() -> None:
+def test_siblings_leaves_out_settings_under_other_parents() -> None:
     assert suggest("loss.lr", KNOWN, siblings=True) == []
     assert suggest("loss.labels_smoothing", KNOWN, siblings=True) == ["loss.label_smoothing"]
 
 
-def test_nothing_is_near_where_nothing_is_known() -> None:
+def test_without_known_names_nothing_is_suggested() -> None:
     assert suggest("lr", []) == []
     assert did_you_mean("lr", []) == ""
 
 
-def test_choices_are_compared_whole_where_they_are_no_dotted_names() -> None:
+def test_lines_of_overrides_are_compared_whole() -> None:
     groups = ["mining=none", "mining=ohem mining.keep=0.25"]
     assert suggest("mining=ohm mining.keep=0.5", groups) == groups[1:]
 

@@ -41,7 +41,7 @@ PLATEAU = ("schedule=plateau", "schedule.patience=0", "batch_size=256")
 MASKS = ("dataset=digits_canvas", "dataset.subset=40", "task=segmentation", "batch_size=8")
 ROOT = Path(__file__).parents[2]
 SLOW = 240  # seconds before deadlocked processes give up, generous for a busy machine
-UNLIKE = ("split", "images_per_second", "train_seconds")
+VARYING = ("split", "images_per_second", "train_seconds")
 SCENARIOS: dict[str, tuple[str, ...]] = {
     "plain": (*LONG, "batch_size=33"),
     "adam": (*LONG, "optimizer=adam", "clip=0.5", "accumulate=2", *UNEQUAL),
@@ -107,8 +107,8 @@ def start(work: Callable[..., Any], *arguments: Any, size: int = 2) -> list[Any]
         port = probe.getsockname()[1]
     context, started = multiprocessing.get_context("fork"), []
     for rank in range(size):
-        about = (rank, size, rank, size, "127.0.0.1", port)
-        environment = dict(zip(NEEDED, map(str, about), strict=True))
+        values = (rank, size, rank, size, "127.0.0.1", port)
+        environment = dict(zip(NEEDED, map(str, values), strict=True))
         process = context.Process(target=child, args=(environment, work, arguments))
         with (
             warnings.catch_warnings()
@@ -162,7 +162,7 @@ def whole(two: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", [*SCENARIOS, *SHARDED])
-def test_as_one_process(two, tmp_path, name):
+def test_two_processes_train_as_one(two, tmp_path, name):
     """Losses, rates, metrics, cost and difficulty store equal those of a single process."""
     overrides = [o for o in (SCENARIOS | SHARDED)[name] if not o.startswith("strategy")]
     alone = run_in(ALONE, tmp_path / name, *overrides)
@@ -175,7 +175,7 @@ def test_as_one_process(two, tmp_path, name):
     lines = events(tmp_path / name)
     for line, other in zip(lines, events(two / name), strict=True):
         assert line.keys() == other.keys()
-        for key in line.keys() - set(UNLIKE):
+        for key in line.keys() - set(VARYING):
             assert other[key] == pytest.approx(line[key], abs=1e-5), (key, line["step"])
     own_store, other_store = history.open(tmp_path / name), history.open(two / name)
     for field in own_store.fields:
@@ -204,7 +204,7 @@ def wait_for(folder: Path, steps: int) -> None:
         time.sleep(0.05)
 
 
-def test_one_folder(tmp_path):
+def test_only_rank_0_creates_a_run_folder(tmp_path):
     """Only rank 0 creates a run folder."""
     assert end(start(cli, tmp_path, "steps=5")) == [0, 0]
     assert len(list(tmp_path.glob("outputs/*/*"))) == 1
@@ -215,7 +215,7 @@ def test_one_folder(tmp_path):
     assert errors_of(tmp_path) == ["", ""]
 
 
-def test_a_signal_to_one_stops_all(tmp_path):
+def test_a_signal_to_one_process_stops_all(tmp_path):
     """All processes stop at the same step and write one checkpoint."""
     options = ("log.every=1st", "epochs=1000", "checkpoint.every=1000ep", "hydra.run.dir=run")
     started = start(cli, tmp_path, *options, "dataset.val_fraction=0")
@@ -232,7 +232,7 @@ def test_a_signal_to_one_stops_all(tmp_path):
     assert [text.count("\n") for text in errors_of(tmp_path)] == [1, 0]
 
 
-def test_one_killed(tmp_path):
+def test_if_one_process_is_killed_the_other_exits_with_a_reason(tmp_path):
     """The other exits within a minute and reports why; its last checkpoint is complete."""
     options = ("log.every=1st", "epochs=1000", "checkpoint.every=5st", "hydra.run.dir=run")
     started = start(cli, tmp_path, *options, "batch_size=256", "dataset.val_fraction=0")
@@ -261,7 +261,7 @@ def unreadable(folder: Path, *arguments: str) -> None:
     cli(folder, *arguments)
 
 
-def test_an_error_of_one_ends_all(tmp_path):
+def test_an_error_in_one_process_ends_all(tmp_path):
     """The failing rank reports the error once; all exit with its code."""
     assert end(start(unreadable, tmp_path, "hydra.run.dir=run")) == [3, 3]
     assert errors_of(tmp_path) == ["", "rank 1: an image is damaged\n"]
@@ -276,7 +276,7 @@ def test_an_error_of_one_ends_all(tmp_path):
         (["mining=ohem", "mining.keep=2"], "mining.keep"),
     ],
 )
-def test_a_wrong_setting_is_one_line(tmp_path, monkeypatch, arguments, setting):
+def test_a_wrong_setting_is_reported_once(tmp_path, monkeypatch, arguments, setting):
     """Rank 0 reports it; torchrun then ends the others."""
     monkeypatch.setattr(torchrun, "GRACE", SLOW)
     first, other = start(cli, tmp_path, *arguments)
@@ -297,7 +297,7 @@ def test_whole_batch_loss_needs_one_process(tmp_path):
         _ = run.data
 
 
-def test_a_job_for_one_process(tmp_path):
+def test_a_job_for_one_process_is_refused(tmp_path):
     run = make_run(tmp_path, "job=preview")
     run.world = mock.Mock(alone=False, size=2)
     with pytest.raises(ConfigError, match="job=preview"):
@@ -305,7 +305,7 @@ def test_a_job_for_one_process(tmp_path):
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_resumed_by_another_number(two, whole, strategy):
+def test_a_run_is_resumed_by_another_number_of_processes(two, whole, strategy):
     """Started by one and resumed by two, or the reverse, a run ends the same as by one."""
     after_one = read_json(two / f"{strategy}_after_one" / "result.json")
     own = f"strategy={strategy}" if strategy == "fsdp" else "strategy=auto"
@@ -336,16 +336,18 @@ def check_here(settings: dict[str, Any]) -> None:
     check_processes(settings, here.size, started=here.started)
 
 
-@pytest.mark.parametrize(("environment", "settings", "words"), REFUSED)
-def test_refused_before_torch(monkeypatch, environment, settings, words):
+@pytest.mark.parametrize(("environment", "settings", "fragments"), REFUSED)
+def test_settings_that_do_not_fit_the_processes_are_refused(
+    monkeypatch, environment, settings, fragments
+):
     for name in NEEDED:
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError) as caught:
         check_here(config_of() | settings)
-    for word in words:
-        assert word in str(caught.value)
+    for fragment in fragments:
+        assert fragment in str(caught.value)
 
 
 def test_a_sweep_starts_its_own_processes(monkeypatch):
@@ -360,13 +362,13 @@ def test_a_sweep_starts_its_own_processes(monkeypatch):
     ("rows", "number", "ends"),
     [(32, 2, [0, 16, 32]), (5, 2, [0, 2, 5]), (3, 2, [0, 3, 3]), (5, 4, [0, 2, 5, 5, 5])],
 )
-def test_rows_of_each_process(rows, number, ends):
-    """All rows, in order; never a single one, which has no variance in BatchNorm."""
+def test_bounds_of_each_processs_rows(rows, number, ends):
+    """Each row once and in order; none gets a single row, which has no variance in BatchNorm."""
     assert row_bounds(rows, number) == ends
 
 
-def test_torchrun(tmp_path):
-    """A signal to torchrun reaches all; they stop at one step and write one checkpoint."""
+def test_a_signal_to_torchrun_stops_all_processes(tmp_path):
+    """All processes stop at the same step and write one checkpoint."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
     options = ["model=mlp", "device=cpu", "threads=1", "epochs=1000", "log.every=1st"]
     options += ["dataset.val_fraction=0", "checkpoint.every=1000ep", "hydra.run.dir=run"]

@@ -20,7 +20,7 @@ def saved(folder, step=7):
     return checkpoint.save(folder, step, MODEL, STATE, {"seed": 0})
 
 
-def test_what_is_saved_is_loaded(tmp_path):
+def test_a_saved_checkpoint_is_loaded_unchanged(tmp_path):
     loaded = checkpoint.load(saved(tmp_path))
     assert torch.equal(loaded.model["weight"], MODEL["weight"])
     assert torch.equal(loaded.state["moments"][0], torch.ones(2))
@@ -34,7 +34,7 @@ def test_what_is_saved_is_loaded(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["step-7"]
 
 
-def test_tied_and_strided_tensors(tmp_path):
+def test_tied_and_strided_tensors_are_restored(tmp_path):
     shared = torch.arange(12.0).view(3, 4)
     model = {"a": shared, "b": shared, "t": shared.T, "row": shared[1]}
     loaded = checkpoint.load(checkpoint.save(tmp_path, 1, model, {}, {}))
@@ -42,7 +42,7 @@ def test_tied_and_strided_tensors(tmp_path):
         assert torch.equal(loaded.model[name], value)
 
 
-def test_every_flipped_bit_and_truncation_is_found(tmp_path):
+def test_every_flipped_bit_and_truncation_is_detected(tmp_path):
     saved(tmp_path, 1)
     path = saved(tmp_path, 2)
     rng = random.Random(0)
@@ -64,7 +64,7 @@ def test_every_flipped_bit_and_truncation_is_found(tmp_path):
     assert checkpoint.latest(tmp_path, pytest.fail).path.name == "step-2"
 
 
-def test_all_damaged_is_an_error_with_each_reason(tmp_path):
+def test_if_all_are_damaged_the_error_gives_each_reason(tmp_path):
     for step in (1, 2):
         (saved(tmp_path, step) / "state.pt").write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"step-2.*step-1"):
@@ -73,7 +73,7 @@ def test_all_damaged_is_an_error_with_each_reason(tmp_path):
 
 
 def test_a_pickle_runs_no_code(tmp_path, monkeypatch):
-    """Even with a manifest that fits, and with torch's default turned off by the environment."""
+    """Even with a matching manifest, and with torch's safe default disabled by the environment."""
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
 
     class Evil:
@@ -96,14 +96,14 @@ def test_a_pickle_runs_no_code(tmp_path, monkeypatch):
     assert not (tmp_path / "owned").exists()
 
 
-def test_newest_and_best_stay(tmp_path):
+def test_pruning_keeps_the_newest_and_the_protected(tmp_path):
     for step in (1, 2, 3, 4, 5):
         saved(tmp_path, step)
         checkpoint.prune(tmp_path, 2, {2})
     assert checkpoint.steps(tmp_path) == [5, 4, 2]
 
 
-def test_the_same_step_again_replaces(tmp_path):
+def test_saving_a_step_again_replaces_it(tmp_path):
     saved(tmp_path)
     checkpoint.save(tmp_path, 7, MODEL, {"new": True}, {})
     assert checkpoint.latest(tmp_path, pytest.fail).state == {"new": True}
@@ -111,7 +111,7 @@ def test_the_same_step_again_replaces(tmp_path):
 
 
 @pytest.mark.parametrize("at", range(1, 7))
-def test_a_full_disk_leaves_the_last_one(tmp_path, monkeypatch, at):
+def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path, monkeypatch, at):
     saved(tmp_path, 1)
     real, calls = checkpoint.os.fsync, []
 
@@ -131,7 +131,7 @@ def test_a_full_disk_leaves_the_last_one(tmp_path, monkeypatch, at):
     assert checkpoint.latest(tmp_path, pytest.fail).path.name == expected
 
 
-def test_interrupted_saves_are_removed(tmp_path):
+def test_leftovers_of_interrupted_saves_are_removed(tmp_path):
     (tmp_path / ".tmp-dead").mkdir()
     (tmp_path / ".tmp-dead" / "state.pt").write_text("half")
     saved(tmp_path)
@@ -139,7 +139,7 @@ def test_interrupted_saves_are_removed(tmp_path):
 
 
 def test_a_step_being_replaced_is_always_found(tmp_path, monkeypatch):
-    """Killed between the two renames, the checkpoint that was there is still found."""
+    """After a kill between the two renames, the replaced checkpoint is still found."""
     saved(tmp_path)
     real = checkpoint.Path.rename
 

@@ -12,7 +12,7 @@ from trainer.core.suggest import did_you_mean
 Node = Mapping[str, Any]
 T = TypeVar("T")
 
-CODE = ("_target_", "function")  # the settings whose value is an import path
+CODE = ("_target_", "function")  # settings whose value is an import path
 
 SCALARS = {
     int: ("an integer", "integers"),
@@ -23,12 +23,12 @@ SCALARS = {
 }
 
 
-def build(node: Node, setting: str, kind: type[T], **given: Any) -> T:
+def build(node: Node, setting: str, expected: type[T], /, **given: Any) -> T:
     """Build a node's component: call its `_target_` with its settings, inner nodes built first.
 
     `given` are collaborators such as a model or a shape; the target receives those that it has
-    parameters for. Raises ConfigError naming the setting for a wrong key, type or range, and for
-    an object that is not a `kind`.
+    parameters for. Raises ConfigError, naming the setting, for a wrong key, type or range, and for
+    an object that is not an instance of `expected`.
     """
     target = locate(node, setting)
     inner = {key: build_inner(value, f"{setting}.{key}", given) for key, value in node.items()}
@@ -41,15 +41,15 @@ def build(node: Node, setting: str, kind: type[T], **given: Any) -> T:
         text, group = str(error), setting.partition(".")[0]
         named = text.startswith(group) or f" {group}." in text
         raise ConfigError(text if named else f"{setting}: {text}") from error
-    if not isinstance(component, kind):
-        wanted = f"{kind.__module__.removesuffix('.base')}.{kind.__name__}"
+    if not isinstance(component, expected):
+        wanted = f"{expected.__module__.removesuffix('.base')}.{expected.__name__}"
         hint = "; loss=function takes any f(output, target)" if setting == "loss" else ""
         raise ConfigError(f"{setting}._target_={node['_target_']} is not a {wanted}{hint}")
     return component
 
 
 def build_inner(value: Any, setting: str, given: Mapping[str, Any]) -> Any:
-    """A setting's value with the nodes in it replaced by their components."""
+    """Return a setting's value with every node in it replaced by the component it describes."""
     if not isinstance(value, Mapping):
         return value
     if "_target_" not in value:
@@ -72,16 +72,16 @@ def check_signature(node: Node, setting: str, *given: str) -> None:
 
 
 def locate(node: Node, setting: str) -> Any:
-    """The class or function that a node's `_target_` names."""
+    """Import the class or function that a node's `_target_` names. Raises ConfigError."""
     if not isinstance(node, Mapping):
         raise ConfigError(f"{setting} must name an option of its group, got {format_value(node)}")
     return import_callable(node.get("_target_"), f"{setting}._target_")
 
 
 def import_callable(path: Any, setting: str) -> Any:
-    """The class or function at an import path. Raises ConfigError if there is none.
+    """Import the class or function at a path. Raises ConfigError if there is none.
 
-    The last part of `setting` must be in CODE: an untrusted config is searched for those alone.
+    The last part of `setting` must be in CODE: an untrusted config is checked for those keys only.
     """
     if not isinstance(path, str) or "." not in path:
         raise ConfigError(f"{setting} must be an import path, got {format_value(path)}")
@@ -101,7 +101,7 @@ def import_callable(path: Any, setting: str) -> Any:
 
 
 def parameters_of(target: Any, setting: str) -> Mapping[str, inspect.Parameter]:
-    """A target's parameters by name. Raises ConfigError if it has no signature."""
+    """Return a target's parameters by name. Raises ConfigError if it has no signature."""
     try:
         return inspect.signature(target).parameters
     except (ValueError, TypeError) as error:  # some builtins have no signature
@@ -109,7 +109,7 @@ def parameters_of(target: Any, setting: str) -> Mapping[str, inspect.Parameter]:
 
 
 def types_of(target: Any) -> dict[str, Any]:
-    """A target's annotations; names imported under TYPE_CHECKING stay strings."""
+    """Return a target's annotations by parameter; names from TYPE_CHECKING imports stay strings."""
     function = target.__init__ if inspect.isclass(target) else target
     try:
         return get_type_hints(function)
@@ -124,123 +124,126 @@ def check_settings(target: Any, node: Node, setting: str, given: set[str]) -> di
     """
     parameters = parameters_of(target, setting)
     settings = {key: value for key, value in node.items() if key != "_target_"}
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     names = [
         name
         for name, p in parameters.items()
         if name not in given and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
     ]
     for key in settings:
-        if key not in names and not open_ended:
+        if key not in names and not takes_any:
             hint = did_you_mean(key, names, prefix=f"{setting}.")
             raise ConfigError(f"{setting}.{key}: {target.__name__} has no such setting.{hint}")
     for name in names:
         if parameters[name].default is inspect.Parameter.empty and name not in settings:
             raise ConfigError(f"{setting}.{name} must be given")
-    kinds = types_of(target)
+    annotations = types_of(target)
     return {
-        key: conform(f"{setting}.{key}", value, kinds.get(key, Any))
+        key: conform(f"{setting}.{key}", value, annotations.get(key, Any))
         for key, value in settings.items()
     }
 
 
-def conform(setting: str, value: Any, kind: Any) -> Any:
-    """The value converted to an annotation's type. Raises ConfigError if it does not fit."""
-    if get_origin(kind) in (dict, Mapping) and isinstance(value, Mapping):
-        inner = get_args(kind)[1]
+def conform(setting: str, value: Any, annotation: Any) -> Any:
+    """Convert a value to an annotation's type. Raises ConfigError if it does not fit."""
+    if get_origin(annotation) in (dict, Mapping) and isinstance(value, Mapping):
+        inner = get_args(annotation)[1]
         return {key: conform(f"{setting}.{key}", item, inner) for key, item in value.items()}
-    if fits(value, kind):
-        return convert(value, kind)
-    hint = did_you_mean(format_value(value), map(format_value, choices_of(kind)), start=". ")
-    if fits([value], kind):
+    if fits(value, annotation):
+        return convert(value, annotation)
+    hint = did_you_mean(format_value(value), map(format_value, choices_of(annotation)), start=". ")
+    if fits([value], annotation):
         hint = f". Did you mean {setting}=[{format_value(value)}]?"
-    raise ConfigError(f"{setting} must be {describe(kind)}, got {format_value(value)}{hint}")
+    raise ConfigError(f"{setting} must be {describe(annotation)}, got {format_value(value)}{hint}")
 
 
-def choices_of(kind: Any) -> tuple[Any, ...]:
-    """The values that an annotation's literals allow."""
-    if get_origin(kind) is Literal:
-        return get_args(kind)
-    if get_origin(kind) in (Union, UnionType):
-        return tuple(choice for option in get_args(kind) for choice in choices_of(option))
+def choices_of(annotation: Any) -> tuple[Any, ...]:
+    """Return the values that an annotation's literals allow; empty if it has none."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    if get_origin(annotation) in (Union, UnionType):
+        return tuple(choice for option in get_args(annotation) for choice in choices_of(option))
     return ()
 
 
-def fits(value: Any, kind: Any) -> bool:
-    """Whether a value from YAML has an annotation's type, or converts to it without loss."""
-    origin = get_origin(kind)
+def fits(value: Any, annotation: Any) -> bool:
+    """Return whether a YAML value has an annotation's type, or converts to it without loss."""
+    origin = get_origin(annotation)
     if origin in (Union, UnionType):
-        return any(fits(value, option) for option in get_args(kind))
+        return any(fits(value, option) for option in get_args(annotation))
     if origin is Literal:
-        return any(value == option and type(value) is type(option) for option in get_args(kind))
+        return any(
+            value == option and type(value) is type(option) for option in get_args(annotation)
+        )
     if origin in (list, tuple, Sequence):
         if not isinstance(value, list):
             return False
-        kinds = item_kinds(kind, len(value))
-        return len(kinds) == len(value) and all(map(fits, value, kinds))
+        annotations = item_annotations(annotation, len(value))
+        return len(annotations) == len(value) and all(map(fits, value, annotations))
     if origin in (dict, Mapping):
-        inner = get_args(kind)[1]
+        inner = get_args(annotation)[1]
         return isinstance(value, Mapping) and all(fits(item, inner) for item in value.values())
-    if kind is float:
+    if annotation is float:
         return type(value) in (int, float) and value == value  # NaN is always a mistake
-    if kind is str:  # as outside the groups: a name may be 2026
+    if annotation is str:  # a name may be 2026; the schema outside the groups converts it too
         return type(value) in (str, int, float)
-    if kind in SCALARS:
-        return type(value) is kind
-    if kind is Any or not isinstance(kind, type):
+    if annotation in SCALARS:
+        return type(value) is annotation
+    if annotation is Any or not isinstance(annotation, type):
         return True
-    return isinstance(value, kind)
+    return isinstance(value, annotation)
 
 
-def convert(value: Any, kind: Any) -> Any:
-    """A value that fits, converted to the annotation's type: int to float, list to tuple, ..."""
-    origin = get_origin(kind)
+def convert(value: Any, annotation: Any) -> Any:
+    """Convert a value that fits an annotation to its type: int to float, list to tuple, ..."""
+    origin = get_origin(annotation)
     if origin in (Union, UnionType):
-        fitting = [option for option in get_args(kind) if fits(value, option)]
+        fitting = [option for option in get_args(annotation) if fits(value, option)]
         fitting.sort(key=lambda option: (option is not type(value), option is str))
         return convert(value, fitting[0])
     if origin in (list, tuple, Sequence):
-        items = list(map(convert, value, item_kinds(kind, len(value))))
+        items = list(map(convert, value, item_annotations(annotation, len(value))))
         return tuple(items) if origin is tuple else items
-    return kind(value) if kind in (float, str) else value
+    return annotation(value) if annotation in (float, str) else value
 
 
-def item_kinds(kind: Any, length: int) -> list[Any]:
-    """The annotations of the items of a list that has `length` of them."""
-    kinds = list(get_args(kind))
-    if get_origin(kind) is tuple and not isinstance(kinds[-1], EllipsisType):
-        return kinds
-    return [kinds[0]] * length
+def item_annotations(annotation: Any, length: int) -> list[Any]:
+    """Return the annotation of each item of a list of `length` items."""
+    annotations = list(get_args(annotation))
+    if get_origin(annotation) is tuple and not isinstance(annotations[-1], EllipsisType):
+        return annotations
+    return [annotations[0]] * length
 
 
-def describe(kind: Any) -> str:
-    """An annotation in words."""
-    origin = get_origin(kind)
+def describe(annotation: Any) -> str:
+    """Describe an annotation for a message: `a number or null`, `a list of 2 integers`."""
+    origin = get_origin(annotation)
     if origin in (Union, UnionType, Literal):
-        words = [
+        alternatives = [
             format_value(option) if origin is Literal else describe(option)
-            for option in get_args(kind)
+            for option in get_args(annotation)
         ]
-        return join_with_or(words)
+        return join_with_or(alternatives)
     if origin in (list, tuple, Sequence):
-        kinds = get_args(kind)
-        fixed = origin is tuple and not isinstance(kinds[-1], EllipsisType)
-        items = SCALARS.get(kinds[0], ("", "values"))[1]
-        return f"a list of {len(kinds)} {items}" if fixed else f"a list of {items}"
+        annotations = get_args(annotation)
+        fixed = origin is tuple and not isinstance(annotations[-1], EllipsisType)
+        items = SCALARS.get(annotations[0], ("", "values"))[1]
+        return f"a list of {len(annotations)} {items}" if fixed else f"a list of {items}"
     if origin in (dict, Mapping):
         return "a mapping"
-    if kind in SCALARS:
-        return SCALARS[kind][0]
-    return f"a {kind.__name__}" if isinstance(kind, type) else str(kind)
+    if annotation in SCALARS:
+        return SCALARS[annotation][0]
+    return f"a {annotation.__name__}" if isinstance(annotation, type) else str(annotation)
 
 
-def join_with_or(words: Sequence[str]) -> str:
-    """`a, b or c`."""
-    return " or ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+def join_with_or(alternatives: Sequence[str]) -> str:
+    """Join alternatives as in `a, b or c`."""
+    *others, last = alternatives
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def format_value(value: Any) -> str:
-    """A value as one would type it on the command line."""
+    """Format a value as it is typed on the command line: `null`, `true`, `[1,2]`."""
     if isinstance(value, bool) or value is None:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""From a composed config to validated settings; the resolvers that the YAML files refer to."""
+"""Turns a composed config into validated settings; registers the resolvers of the YAML files."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ from trainer.core.errors import ConfigError
 
 PACKAGE = Path(__file__).parents[1]
 CONF = next(p for p in (PACKAGE / "conf", PACKAGE.parent / "conf") if (p / "config.yaml").is_file())
-LONGEST_NAME = 120  # characters of a folder's name
+LONGEST_NAME = 120  # characters of a folder name before its hash
 NOT_HASHED = ("hydra.", "hydra/", "resume", "quiet=", "debug=")
 WRONG_CONFIG = (ValueError, OmegaConfBaseException, HydraException, YAMLError, RecursionError)
 
@@ -32,7 +32,11 @@ def check_choices(overrides: Sequence[str]) -> None:
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
-    """The settings as plain containers, with every reference resolved and every range checked."""
+    """Return the settings as plain containers, references resolved and ranges checked.
+
+    Raises ConfigError for an unknown setting or a value out of range, and OmegaConf's errors for
+    a missing value or a reference that cannot be resolved.
+    """
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     settings = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     if not isinstance(settings, dict):
@@ -51,14 +55,14 @@ def file_name(text: str) -> str:
 
 
 def sweep_hash() -> str:
-    """A hash of the overrides in any order, so that the same sweep finds its folder again."""
+    """Hash the overrides regardless of their order, so that a repeated sweep finds its folder."""
     overrides = [argument for argument in sys.argv[1:] if "=" in argument]
     hashed = sorted(o for o in overrides if not o.lstrip("+~").startswith(NOT_HASHED))
     return hashlib.sha256("\n".join(hashed).encode()).hexdigest()[:10]
 
 
 def register_resolvers() -> None:
-    """Register the functions that the config files refer to as `${name:...}`."""
+    """Register the functions that config files call as `${name:...}`."""
     from trainer.config.help import choices
 
     register = OmegaConf.register_new_resolver

@@ -1,4 +1,4 @@
-"""An error as one line: what was typed, what is wrong with it, what to type instead."""
+"""Explains an error in one line: what was typed, what is wrong with it, what to type instead."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -12,29 +12,29 @@ from yaml import MarkedYAMLError
 
 from trainer.config.build import describe, format_value
 from trainer.config.overrides import CHOOSABLE, CommandLine
-from trainer.config.schema import GROUPS, kind_of, settings_of
+from trainer.config.schema import GROUPS, annotation_of, settings_of
 from trainer.core.errors import ConfigError, TrainerError
 from trainer.core.suggest import suggest
 
 
 class Mistake(NamedTuple):
-    """An error, the command line that led to it, and what the rows of TABLE say of it."""
+    """An error, the command line that led to it, and the parts of it that a message quotes."""
 
     error: Any
     command: CommandLine
-    groups: list[str]  # what the row's pattern found
+    groups: list[str]  # matched by the pattern of the row in TABLE
     key: str  # the setting at fault
-    typed: str  # with its value, where it was typed
-    text: str  # the error's first line
+    typed: str  # `key=value` if it was typed, otherwise the key
+    text: str  # first line of the error
 
 
 def explain(error: BaseException, arguments: Iterable[str], conf: Path) -> str:
-    """One line for an error that a command line led to."""
+    """Return one line that explains an error; `arguments` is the command line that led to it."""
     command, cause = CommandLine(list(arguments), conf), error.__cause__
     chain = [error, cause] if isinstance(cause, errors.OmegaConfBaseException) else [error]
-    for kinds, pattern, line in TABLE:
+    for types, pattern, line in TABLE:
         for one in chain:
-            match = re.search(pattern, str(one)) if isinstance(one, kinds) else None
+            match = re.search(pattern, str(one)) if isinstance(one, types) else None
             mistake = match and describe_mistake(one, command, match)
             if mistake and (text := line(mistake) if callable(line) else line.format(mistake)):
                 return " ".join(text.split())
@@ -42,7 +42,7 @@ def explain(error: BaseException, arguments: Iterable[str], conf: Path) -> str:
 
 
 def describe_mistake(error: BaseException, command: CommandLine, match: re.Match[str]) -> Mistake:
-    """An error with the setting at fault: OmegaConf names it, else the pattern finds it."""
+    """Find the setting at fault: OmegaConf's error names it, otherwise the pattern's match does."""
     groups = [group for group in match.groups() if group is not None]
     key = str(getattr(error, "full_key", None) or "".join(groups[:1]) or "the config")
     text = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -50,7 +50,7 @@ def describe_mistake(error: BaseException, command: CommandLine, match: re.Match
 
 
 def own_error(mistake: Mistake) -> str:
-    """`x must be ..., got -1.0` with the value as typed, `-1`; `x: ...` as `x=-1: ...`."""
+    """Quote the value as it was typed: `got -1` for `got -1.0`, `x=-1: ...` for `x: ...`."""
     text, command = str(mistake.error), mistake.command
     value = command.typed.get(mistake.key, "")
     if not value or "${" in value:
@@ -62,7 +62,7 @@ def own_error(mistake: Mistake) -> str:
 
 
 def unknown_flag(mistake: Mistake) -> str:
-    """A flag that Hydra does not know."""
+    """Explain a flag that Hydra does not know."""
     flag = mistake.groups[0]
     name, equals, value = flag.lstrip("-").partition("=")
     close = [] if equals else suggest(flag, get_args_parser()._option_string_actions, least=0.75)
@@ -72,7 +72,7 @@ def unknown_flag(mistake: Mistake) -> str:
 
 
 def unreadable(mistake: Mistake) -> str:
-    """An argument that is not `setting=value`."""
+    """Explain an argument that cannot be parsed as `setting=value`."""
     override = mistake.error.override
     key, equals, value = override.partition("=")
     if not equals:
@@ -85,7 +85,7 @@ def unreadable(mistake: Mistake) -> str:
 
 
 def bare_word(word: str, command: CommandLine) -> str:
-    """A word without an equals sign: an option, or a setting."""
+    """Explain a word without an equals sign, probably an option or a setting."""
     groups = [group for group in CHOOSABLE if (command.conf / group / f"{word}.yaml").is_file()]
     setting = next(iter(suggest(word, command.current[0])), word)
     whole = f"{groups[0]}={word}" if groups else f"{setting}=VALUE"
@@ -93,7 +93,7 @@ def bare_word(word: str, command: CommandLine) -> str:
 
 
 def missing_option(mistake: Mistake) -> str:
-    """A group's option that does not exist; nothing for another missing file."""
+    """Explain that a group has no such option; empty if another file is missing."""
     group, _, option = (mistake.error.missing_cfg_file or "").rpartition("/")
     if not group:
         return ""
@@ -106,7 +106,7 @@ def missing_option(mistake: Mistake) -> str:
 
 
 def no_option(mistake: Mistake) -> str:
-    """A group that is given a number or null instead of an option's name."""
+    """Explain that a group takes the name of an option, not a number or null."""
     command = mistake.command
     for group in CHOOSABLE:
         if re.fullmatch(r"null|true|false|[\d.e-]*", command.typed.get(group, "-x")):
@@ -116,26 +116,29 @@ def no_option(mistake: Mistake) -> str:
 
 
 def wrong_type(mistake: Mistake) -> str:
-    """A value that is not of its setting's type; nothing where the schema names no type."""
-    key, kind = mistake.key, kind_of(mistake.key)
-    if parts := settings_of(kind):
+    """Explain a value of the wrong type; empty if the schema names no type for the setting."""
+    key, annotation = mistake.key, annotation_of(mistake.key)
+    if parts := settings_of(annotation):
         example = f"set {' or '.join(parts)}, for example {key}.{parts[0]}"
         return f"{mistake.typed}: {key} is a group of settings; {example}"
     value = mistake.command.typed.get(key, format_value(mistake.error.value)) or "nothing"
-    return f"{key} must be {describe(kind)}, got {value}" if kind else ""
+    return f"{key} must be {describe(annotation)}, got {value}" if annotation else ""
 
 
 def wrong_type_in_file(mistake: Mistake) -> str:
-    """A value of the wrong type in a config file."""
+    """Explain a value of the wrong type in a config file."""
     file, text, key = mistake.groups
-    kind, value = kind_of(key), re.search(r"[Vv]alue:? '?(.*?)'?(?: of type| is not|$)", text)
-    if kind is None or settings_of(kind) or value is None:
+    annotation, value = (
+        annotation_of(key),
+        re.search(r"[Vv]alue:? '?(.*?)'?(?: of type| is not|$)", text),
+    )
+    if annotation is None or settings_of(annotation) or value is None:
         return f"{file}.yaml: {key and key + ': '}{text}"
-    return f"{file}.yaml: {key} must be {describe(kind)}, got {value[1]}"
+    return f"{file}.yaml: {key} must be {describe(annotation)}, got {value[1]}"
 
 
 def unknown(mistake: Mistake) -> str:
-    """A setting that does not exist: it is misspelt, or belongs to another option of its group."""
+    """Explain an unknown setting: misspelt, or a setting of another option of its group."""
     key, typed = mistake.key, mistake.typed
     known, choices = mistake.command.current
     owners = mistake.command.owners
@@ -156,7 +159,7 @@ def unknown(mistake: Mistake) -> str:
 
 
 def unknown_in_file(mistake: Mistake) -> str:
-    """A setting in a config file that does not exist."""
+    """Explain an unknown setting in a config file."""
     match = re.search(r"In '([^']+)'", str(mistake.error))
     if match is None:
         return unknown(mistake)
@@ -167,7 +170,7 @@ def unknown_in_file(mistake: Mistake) -> str:
 
 
 def place_in_file(mistake: Mistake) -> str:
-    """Where and why a YAML file cannot be parsed."""
+    """Say where and why a YAML file cannot be parsed."""
     mark = mistake.error.problem_mark
     where = f"{mark.name}:{mark.line + 1}" if mark else "a config file"
     return f"{where}: {mistake.error.problem}"
@@ -180,7 +183,7 @@ IN_FILE = r"(?s)In '(\S+)': \w+ raised while composing config:\n(.*?)\n *full_ke
 SEVERAL = r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)'(?: |\n|$)"
 RESOLVING = r"(?m)^(?:\w+ raised while resolving interpolation: )?\"?(.*?)\"?$"
 
-# The first row whose types and pattern fit an error explains it, unless its line is empty.
+# The first row whose types and pattern match an error, and whose line is not empty, explains it.
 TABLE: tuple[tuple[Any, str, str | Callable[[Mistake], str]], ...] = (
     (ConfigError, r"^unrecognized arguments: (\S+)", unknown_flag),
     (ConfigError, r"^argument (-.*)", "{0.groups[0]}"),

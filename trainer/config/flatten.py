@@ -5,14 +5,18 @@ from typing import Any
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Settings by dotted name, without those that are null; a component's class by its group."""
-    found: list[tuple[str, Any]] = []
+    """List dotted names and values, without nulls; a `_target_` is its class under the node's name.
+
+    `{"loss": {"_target_": "trainer.loss.focal.Focal", "gamma": 2}}` gives
+    `[("loss", "Focal"), ("loss.gamma", 2)]`.
+    """
+    settings: list[tuple[str, Any]] = []
     for key, value in config.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            found += flatten(value, f"{name}.")
+            settings += flatten(value, f"{name}.")
         elif key == "_target_":
-            found.append((prefix[:-1], str(value).rsplit(".", 1)[-1]))
+            settings.append((prefix[:-1], str(value).rsplit(".", 1)[-1]))
         elif value is not None:
-            found.append((name, value))
-    return found
+            settings.append((name, value))
+    return settings

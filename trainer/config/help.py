@@ -10,7 +10,7 @@ from trainer.config.schema import GROUPS
 
 
 def choices(*, _root_: DictConfig) -> str:
-    """The table of groups and options, as wide as the terminal."""
+    """Return the table of groups and options, folded to the width of the terminal."""
     chosen = _root_.hydra.runtime.choices
     groups = (*GROUPS, "experiment", "sweep")
     # Hydra records no choice for a group that takes several options: they are the node's keys.
@@ -20,13 +20,13 @@ def choices(*, _root_: DictConfig) -> str:
 
 
 def options(group: str, first: list[str]) -> list[str]:
-    """A group's options, those in `first` before the others."""
+    """List a group's options, those in `first` before the others."""
     names = GlobalHydra.instance().config_loader().get_group_options(group)
     return sorted(names, key=lambda name: (name not in first, name))
 
 
 def row(group: str, names: list[str]) -> str:
-    """A line of the table, folded under its second column."""
+    """Format a row of the table; long lists continue under the second column."""
     width = min(shutil.get_terminal_size().columns, 100)
     text = " ".join(names) or "-"
     return "\n".join(wrap(text, width, initial_indent=f"  {group:<16}", subsequent_indent=" " * 18))

@@ -9,11 +9,10 @@ KEY = "._target_"
 
 
 def retarget(config: dict[str, Any], overrides: Sequence[str]) -> None:
-    """Where an override replaces a `_target_`, drop the settings of the option it was chosen for.
+    """Where an override replaces a `_target_`, drop the settings of the class it replaces.
 
-    Settings that the new target has too are kept, and so are those that an override sets, so that
-    one unknown to the target is refused later. Raises ConfigError for a target that cannot be
-    imported.
+    Settings that the new target shares are kept. So are those that an override sets: one that the
+    target does not have is reported later. Raises ConfigError for a target that cannot be imported.
     """
     overridden = [override.lstrip("+~").partition("=")[0] for override in overrides]
     for setting in (key.removesuffix(KEY) for key in overridden if key.endswith(KEY)):

@@ -21,24 +21,24 @@ CHOOSABLE = (*GROUPS, "experiment", "sweep")
 
 @dataclass
 class CommandLine:
-    """The arguments after `python -m trainer`."""
+    """The arguments after `python -m trainer`, and the config folder that they choose from."""
 
     arguments: Sequence[str]
     conf: Path
 
     @cached_property
     def typed(self) -> dict[str, str]:
-        """The values of the overrides by their keys, without the signs that add and delete."""
+        """The values of the overrides by key, the key without a leading `+` or `~`."""
         pairs = (argument.partition("=") for argument in self.arguments if "=" in argument)
         return {key.lstrip("+~"): value for key, _, value in pairs}
 
     def as_typed(self, key: str) -> str:
-        """`key=value` as it was typed; the key alone where a file sets it."""
+        """Return `key=value` as it was typed, or the key alone if a file sets it."""
         return f"{key}={self.typed[key]}" if key in self.typed else key
 
     @cached_property
     def loader(self) -> ConfigLoaderImpl:
-        """Loads the config tree; Hydra's own loader is gone by the time an error arrives."""
+        """A loader of the config tree; Hydra's own is gone by the time an error is explained."""
         path = create_config_search_path(str(self.conf))
         flags, _ = get_args_parser().parse_known_args(self.arguments)
         if flags.config_dir:
@@ -47,7 +47,7 @@ class CommandLine:
 
     @cached_property
     def current(self) -> tuple[list[str], Mapping[str, Any]]:
-        """The groups and settings of the chosen components by dotted name; the choices by group."""
+        """Dotted names of all groups and of the chosen options' settings; the choice by group."""
         chosen = [f"{key}={value}" for key, value in self.typed.items() if key in CHOOSABLE]
         single = [text if "[" in text else text.split(",")[0] for text in chosen]
         for overrides in (single, []):
@@ -62,8 +62,8 @@ class CommandLine:
 
     @cached_property
     def owners(self) -> dict[str, list[str]]:
-        """The options that have a setting, by its dotted name, for the settings of all groups."""
-        found: dict[str, list[str]] = {}
+        """For each setting of any option, by dotted name: the options that have it."""
+        owners: dict[str, list[str]] = {}
         files = (path for group in GROUPS for path in sorted((self.conf / group).glob("*.yaml")))
         for path in files:
             text = path.read_text()
@@ -71,12 +71,12 @@ class CommandLine:
             prefix = package[1] if package else path.parent.name
             node = yaml.load(text, LOADER) or {}  # noqa: S506  (a safe loader)
             for name in dotted_names(node, f"{prefix}."):
-                found.setdefault(name, []).append(path.stem)
-        return found
+                owners.setdefault(name, []).append(path.stem)
+        return owners
 
 
 def dotted_names(node: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    """The dotted names of all settings, without component nodes and `_target_`."""
+    """Yield the dotted names of all settings, without component nodes and `_target_`."""
     for key, value in node.items():
         if key in ("_target_", "defaults"):
             continue

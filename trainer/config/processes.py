@@ -1,4 +1,4 @@
-"""The rules between settings and the number of processes."""
+"""Checks settings that depend on the number of processes."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from trainer.core.errors import ConfigError
 def check_processes(settings: dict[str, Any], size: int, *, started: bool) -> None:
     """Raise ConfigError for settings that do not fit the number of processes.
 
-    `started`: whether torchrun, or something like it, started them.
+    `started`: whether torchrun, or a similar launcher, started them.
     """
     strategy = settings["strategy"]
     if not started:
@@ -23,7 +23,7 @@ def check_processes(settings: dict[str, Any], size: int, *, started: bool) -> No
 
 
 def check_several(settings: dict[str, Any], size: int) -> None:
-    """Raise ConfigError for what one process can do and several cannot."""
+    """Raise ConfigError for settings that only a single process can use."""
     if settings["strategy"] == "single":
         raise ConfigError(f"strategy=single, but torchrun has started {size} processes; take auto")
     if settings["device"].startswith(("cuda:", "mps")):
@@ -37,7 +37,7 @@ def check_several(settings: dict[str, Any], size: int) -> None:
 
 
 def check_sharded(settings: dict[str, Any]) -> None:
-    """Raise ConfigError for what does not work with sharded weights."""
+    """Raise ConfigError for settings that do not work with sharded weights."""
     plain = {
         "precision": settings["precision"] != "fp16",
         "compile": not settings["compile"],

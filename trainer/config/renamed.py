@@ -1,4 +1,4 @@
-"""Import paths that an earlier version wrote into run folders, and where their code is now."""
+"""Import paths that earlier versions wrote into run folders, and the current ones."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ RENAMED = {
 
 
 def with_current_names(node: Any) -> Any:
-    """A config in which the settings that name code name it by its current import path."""
+    """Return a config with every outdated import path replaced by the current one."""
     if isinstance(node, Mapping):
         return {
             key: RENAMED.get(value, value)

@@ -1,7 +1,7 @@
 """The types and ranges of the settings outside the groups.
 
 A component's settings are typed by its class: see `trainer.config.build`. Nothing here imports
-torch, so that a wrong setting is refused before anything slow is loaded.
+torch, so a wrong setting is refused before anything slow is loaded.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from trainer.core.duration import parse
+from trainer.core.duration import parse, positive
 from trainer.core.errors import ConfigError
 from trainer.core.ranges import within
 from trainer.core.suggest import did_you_mean
@@ -146,17 +146,17 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
 
 
-def kind_of(setting: str) -> Any:
-    """The annotation of a setting by its dotted name; None where the schema has none."""
-    kind: Any = Config
+def annotation_of(setting: str) -> Any:
+    """Return the annotation of a setting by its dotted name, None if the schema has none."""
+    annotation: Any = Config
     for part in setting.split("."):
-        kind = get_type_hints(kind).get(part) if is_dataclass(kind) else None
-    return None if kind is Any else kind
+        annotation = get_type_hints(annotation).get(part) if is_dataclass(annotation) else None
+    return None if annotation is Any else annotation
 
 
-def settings_of(kind: Any) -> list[str]:
-    """The names of the settings in a node, none where `kind` is not that of a node."""
-    return [one.name for one in fields(kind)] if is_dataclass(kind) else []
+def settings_of(annotation: Any) -> list[str]:
+    """Return the names of the settings in a node; empty if `annotation` is not a node's class."""
+    return [setting.name for setting in fields(annotation)] if is_dataclass(annotation) else []
 
 
 def validate(config: dict[str, Any]) -> None:
@@ -171,9 +171,9 @@ def validate(config: dict[str, Any]) -> None:
         raise ConfigError(str(error)) from error
 
 
-def check_names(node: dict[str, Any], kind: Any, prefix: str) -> None:
+def check_names(node: dict[str, Any], annotation: Any, prefix: str) -> None:
     """Raise ConfigError for a setting that was added with + or deleted with ~."""
-    names = settings_of(kind)
+    names = settings_of(annotation)
     for name in node:
         if name not in names:
             hint = did_you_mean(name, names, prefix=prefix)
@@ -181,7 +181,7 @@ def check_names(node: dict[str, Any], kind: Any, prefix: str) -> None:
     for name in names:
         if name not in node:
             raise ConfigError(f"{prefix}{name} must be given")
-        inner = kind_of(f"{prefix}{name}")
+        inner = annotation_of(f"{prefix}{name}")
         if isinstance(node[name], dict) and settings_of(inner):
             check_names(node[name], inner, f"{prefix}{name}.")
 
@@ -197,9 +197,7 @@ def check_ranges(config: dict[str, Any]) -> None:
     check_runs(config["runs"])
     check_batch_size(config["batch_size"])
     for group in ("checkpoint", "log"):
-        length, _ = parse(config[group]["every"], f"{group}.every")
-        if not length:
-            raise ValueError(f"{group}.every must be above 0, got {config[group]['every']}")
+        positive(config[group]["every"], f"{group}.every")
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -210,7 +208,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def check_device(device: str) -> None:
-    """Raise ValueError for what cannot be the name of a device."""
+    """Raise ValueError for anything but the name of a device, or `auto`."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         meant = "cuda" if "gpu" in device else device
         hint = did_you_mean(meant, ("auto", *DEVICES), start=". ")
@@ -218,14 +216,14 @@ def check_device(device: str) -> None:
 
 
 def check_runs(runs: Any) -> None:
-    """Raise ValueError for what is neither a folder nor a list of some."""
-    listed = runs if isinstance(runs, list) else [runs]
-    if not all(isinstance(one, str) for one in listed):
+    """Raise ValueError for anything but a folder or a list of folders."""
+    folders = runs if isinstance(runs, list) else [runs]
+    if not all(isinstance(folder, str) for folder in folders):
         raise ValueError(f"runs must be a folder or a list of folders, got {runs}")
 
 
 def check_batch_size(size: Any) -> None:
-    """Raise ValueError for what is neither a positive integer nor `all`."""
+    """Raise ValueError for anything but a positive integer or `all`."""
     if size != "all" and (type(size) is not int or size < 1):
         wrong = "null" if size is None else str(size).lower()
         raise ValueError(f"batch_size must be an integer of at least 1, or all, got {wrong}")
@@ -242,7 +240,7 @@ def check_average(config: dict[str, Any]) -> None:
 
 
 def check_finetune(node: dict[str, Any]) -> None:
-    """Raise ValueError for a setting of fine-tuning out of range."""
+    """Raise ValueError for a `finetune` setting that is out of range or lacks another."""
     freeze, unfreeze = node["freeze"], node["unfreeze"]
     if not re.fullmatch(r"none|backbone|until:.+", freeze):
         hint = did_you_mean(freeze, ("none", "backbone"), start=". ")

@@ -1,4 +1,4 @@
-"""Limits for YAML files, so that a hostile or broken one is refused at once."""
+"""Limits on YAML files: a hostile or broken one is refused before it is expanded."""
 
 from pathlib import Path
 
@@ -24,12 +24,12 @@ def check_folder(folder: Path) -> None:
 
 
 def exceeded_limit(text: str) -> str:
-    """The limit that a YAML text exceeds, in words; empty if it exceeds none.
+    """Describe the limit that a YAML text exceeds; empty if it exceeds none.
 
-    Only the parser's events are read: expanding the aliases would take the time to be saved.
+    Only the parser's events are read: expanding the aliases is what must not happen.
     """
     sizes: dict[str, int] = {}  # nodes below each anchor
-    open_nodes: list[tuple[str | None, int]] = []  # anchor, nodes before it
+    open_nodes: list[tuple[str | None, int]] = []  # anchor of each, and nodes before it
     total = 0
     for event in yaml.parse(text, Loader=LOADER):
         if isinstance(event, yaml.AliasEvent):

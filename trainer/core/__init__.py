@@ -1,1 +1,1 @@
-"""What every room speaks: batches, plans, durations, random numbers, errors."""
+"""The package's shared vocabulary: batches, plans, durations, random numbers, errors."""

@@ -23,7 +23,7 @@ class Batch:
     shares: Tensor  # [B, K] part of image b that is label k; rows sum to 1 except as above
     index: Tensor  # [B, K] dataset id of the example behind each label
     weight: Tensor  # [B] or [B, H, W] factor on the loss
-    count: Tensor  # [B] or [B, H, W] term of the denominator
+    count: Tensor  # [B] or [B, H, W] term in the denominator of the mean
 
     @classmethod
     def of(cls, images: Tensor, labels: Tensor) -> "Batch":
@@ -36,11 +36,11 @@ class Batch:
         return len(self.images)
 
     def with_images(self, images: Tensor) -> "Batch":
-        """The batch with its images replaced by others [B, C, H, W]."""
+        """Return the batch with its images replaced by others [B, C, H, W]."""
         return Batch(images, self.labels, self.shares, self.index, self.weight, self.count)
 
     def select(self, at: Tensor | slice) -> "Batch":
-        """The rows `at`, positions [b] or a slice, as a batch."""
+        """Return the rows `at`, positions [b] or a slice, as a batch."""
         return Batch(
             self.images[at],
             self.labels[at],
@@ -51,7 +51,7 @@ class Batch:
         )
 
     def chunks(self, number: int) -> Iterator["Batch"]:
-        """The batch in order, in at most `number` parts of nearly equal length."""
+        """Yield the batch in order, in at most `number` chunks of equal size but for the last."""
         if number == 1:
             yield self
             return
@@ -60,7 +60,7 @@ class Batch:
             yield self.select(slice(start, start + size))
 
     def dominant(self) -> tuple[Tensor, Tensor]:
-        """The label [B, ...] and dataset id [B] with the largest share of each image."""
+        """Return the label [B, ...] and dataset id [B] with the largest share in each image."""
         if self.shares.shape[1] == 1:
             return self.labels[:, 0], self.index[:, 0]
         row = torch.arange(len(self.shares), device=self.shares.device)
@@ -69,7 +69,7 @@ class Batch:
 
 
 def blend(images: Tensor, parts: list[Batch], shares: list[Tensor]) -> Batch:
-    """A batch of the mixed images [B, C, H, W], which consist of `shares[i]` [B] of `parts[i]`.
+    """Make a batch of mixed images [B, C, H, W] that consist of `shares[i]` [B] of `parts[i]`.
 
     Labels, shares and ids are concatenated along K, so mixing mixed images multiplies K. The
     weight of a mixed image is the product of its parts' weights (an importance weight 1/(N p) of
@@ -89,7 +89,7 @@ def blend(images: Tensor, parts: list[Batch], shares: list[Tensor]) -> Batch:
 
 
 def contract(value: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
-    """Σ_k share_k · value(label_k) over the K labels: [B] or [B, H, W]."""
+    """Return Σ_k share_k · value(label_k) over the K labels, [B] or [B, H, W]."""
     if batch.labels.shape[1] == 1:
         return value(batch.labels[:, 0])
     values = [value(labels) for labels in batch.labels.unbind(1)]
@@ -99,14 +99,14 @@ def contract(value: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
 
 
 def spread(values: Tensor, like: Tensor) -> Tensor:
-    """Values [B] or [B, H, W] reshaped to broadcast against a tensor [B, ...]."""
+    """Reshape values [B] or [B, H, W] so that they broadcast against a tensor [B, ...]."""
     if values.ndim == like.ndim:
         return values
     return values.reshape(*values.shape, *[1] * (like.ndim - values.ndim))
 
 
 def only(batch: Batch, mask: Tensor) -> Batch:
-    """The batch with weight and count 0 where a mask [B] or [B, H, W] is false."""
+    """Return the batch with weight and count 0 where a mask [B] or [B, H, W] is false."""
     weight, count = (spread(x, mask) * spread(mask, x) for x in (batch.weight, batch.count))
     return replace(batch, weight=weight, count=count)
 
@@ -114,7 +114,7 @@ def only(batch: Batch, mask: Tensor) -> Batch:
 def mean_loss(
     losses: Tensor, chosen: Batch | Tensor | None = None, counts: Tensor | None = None
 ) -> Tensor:
-    """The mean of unreduced losses [B] or [B, H, W]: Σ weight·loss / Σ count, 0 if none counts.
+    """Return the mean of losses [B] or [B, H, W]: Σ weight·loss / Σ count, 0 if none counts.
 
     `chosen` is a mask (bool, [B] or [B, H, W]): the mean over what it keeps; or weights (float):
     Σ weight·loss over the number of losses; or the Batch of a mixer, with both. `counts` replaces
@@ -139,7 +139,10 @@ Target = Literal["class", "mask", "vector", "image"]  # what the label of an exa
 
 
 def target_kind(labels: Tensor) -> Target:
-    """The kind of target that labels [B, ...] are, by their type and shape. Raises ValueError."""
+    """Tell the kind of target from the dtype and shape of labels [B, ...].
+
+    Raises ValueError if no kind has them.
+    """
     kinds: dict[int, Target] = {1: "class", 3: "mask"}
     if labels.is_floating_point():
         kinds = {1: "vector", 2: "vector", 4: "image"}

@@ -24,7 +24,7 @@ class Clock:
     before: float = 0.0  # steps of the run that precede those in `total`
 
     def steps(self, duration: str) -> float:
-        """Convert a duration to steps, not rounded. Raises ValueError if it cannot be parsed."""
+        """Convert a duration to steps, unrounded. Raises ValueError if it cannot be parsed."""
         value, unit = parse(duration)
         return value * {"ep": self.steps_per_epoch, "st": 1.0, "run": self.total}[unit]
 
@@ -49,7 +49,7 @@ class Clock:
 
 
 class NoClock(Clock):
-    """Stands in for the clock before `bind`: it converts only durations given in steps."""
+    """The clock before `bind`: it converts only durations in steps, others raise RuntimeError."""
 
     def __init__(self) -> None:
         pass  # no fields: each would be a guess
@@ -60,7 +60,7 @@ class NoClock(Clock):
         raise RuntimeError(f"Clock.{name} is unknown: call {BIND} first")
 
     def steps(self, duration: str) -> float:
-        """The duration in steps. Raises RuntimeError for one in epochs or a share of the run."""
+        """Return the steps of a duration in `st`. Raises RuntimeError for `ep` and `run`."""
         value, unit = parse(duration)
         if unit != "st":
             raise RuntimeError(f"{duration} needs a clock: call {BIND} first, or count in steps")
@@ -68,10 +68,10 @@ class NoClock(Clock):
 
 
 class FromClock:
-    """An attribute that `bind(clock)` sets: read earlier, it binds what is given in steps.
+    """An attribute that `bind(clock)` sets; reading it earlier binds the owner to `NoClock`.
 
-    RuntimeError where that needs the length of an epoch or of the run. Once set, Python finds the
-    instance's own value first, so later reads cost nothing.
+    That raises RuntimeError if a duration is given in epochs or as a fraction of the run. Once
+    set, Python finds the instance's own value first, so later reads cost nothing.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -90,7 +90,7 @@ def from_clock() -> Any:
 
 
 class Every:
-    """Says when something periodic is due.
+    """Tells when a periodic event is due.
 
     Whole epochs are counted as epochs end, however many steps a miner leaves them. Any other
     period is rounded to steps, at least 1. Raises ValueError unless the period is above 0.
@@ -103,16 +103,16 @@ class Every:
         self.steps = 0 if by_epoch else max(1, round(clock.steps(duration)))
 
     def after_step(self, step: int) -> bool:
-        """Whether it is due once `step` steps of the run are done."""
+        """Return whether the event is due after step `step` of the run, counted from 1."""
         return bool(self.steps) and step % self.steps == 0
 
     def after_epoch(self, epochs: int) -> bool:
-        """Whether it is due once `epochs` epochs are done."""
+        """Return whether the event is due after `epochs` epochs of the run."""
         return bool(self.epochs) and epochs % self.epochs == 0
 
 
 class Until:
-    """Says when something that lasts from the start of the run is over.
+    """Tells when a phase that begins with the run is over.
 
     `st` counts steps. Any other duration of an epoch or more ends with an epoch, however many
     steps a miner leaves it.
@@ -124,13 +124,13 @@ class Until:
         self.by_epoch = parse(duration)[1] != "st" and self.epochs >= 1
 
     def passed(self, epoch: int, step: int) -> bool:
-        """Whether it is over in epoch `epoch`, once `step` steps of the run are done."""
+        """Return whether the phase is over in epoch `epoch` after `step` steps of the run."""
         return epoch >= self.epochs if self.by_epoch else step >= self.steps
 
 
-def in_units(length: Duration) -> str:
-    """The length with its unit: a bare number, which only code can give, counts steps."""
-    return length if isinstance(length, str) else f"{length}st"
+def in_units(duration: Duration) -> str:
+    """Return the duration with its unit; a bare number, which only code can give, counts steps."""
+    return duration if isinstance(duration, str) else f"{duration}st"
 
 
 def parse(duration: str, setting: str = "a duration") -> tuple[float, str]:
@@ -152,12 +152,12 @@ def positive(duration: str, setting: str) -> tuple[float, str]:
 
 
 def whole(number: float) -> int:
-    """Round down, except that a number rounding left just below an integer counts as it."""
+    """Round down; a number that rounding errors left just below an integer becomes it."""
     return math.floor(number + ROUNDING)
 
 
 def reached(t: float, mark: float) -> bool:
-    """Whether `t` is at `mark` or past it, up to rounding."""
+    """Return whether `t` >= `mark`, up to rounding errors."""
     return t >= mark * (1 - ROUNDING)
 
 

@@ -24,7 +24,7 @@ class DataError(TrainerError):
 class NonFiniteError(TrainerError):
     """A loss or a gradient became NaN or infinite.
 
-    `step` is set if the caller still has to add it: on a GPU the value is noticed some steps late.
+    `step` is set if the message lacks the step: on a GPU the value is noticed some steps late.
     """
 
     exit_code = 4

@@ -1,4 +1,4 @@
-"""Names and attributes that come later: exports imported on first use, values that a call sets."""
+"""Lazy names: exports imported on first use, and attributes that a method call sets."""
 
 import re
 import sys
@@ -10,15 +10,15 @@ from typing import Any
 
 Hooks = tuple[Callable[[str], Any], Callable[[], list[str]]]
 CLASS = re.compile(r"^class ([A-Za-z]\w*)", re.MULTILINE)
-HANDED_ON = re.compile(r"^from \S+ import (\w+)$", re.MULTILINE)  # in the __init__ of a folder
+REEXPORT = re.compile(r"^from \S+ import (\w+)$", re.MULTILINE)  # in a folder's __init__.py
 
 
 def exports(package: str, names: Mapping[str, str] | None = None) -> Hooks:
-    """A package's `__getattr__` and `__dir__`, which import what it exports on first use.
+    """Return a package's `__getattr__` and `__dir__`, which import its exports on first use.
 
-    `names` maps a name to the submodule that defines it, or that it is. By default they are the
-    classes of a group's options, found in its files: a new option needs no entry anywhere.
-    Importing all of a group would cost start-up time.
+    `names` maps each export to the submodule that defines it; a submodule maps to itself. By
+    default the exports are the classes of a group's options, found in its files, so a new option
+    needs no entry. Importing a whole group would slow the start.
     """
     namespace = vars(sys.modules[package])
 
@@ -37,14 +37,14 @@ def exports(package: str, names: Mapping[str, str] | None = None) -> Hooks:
 
 
 def options_in(folder: Path) -> dict[str, str]:
-    """The classes of a group's files and folders, each with its submodule."""
-    found: dict[str, str] = {}
+    """Map each class in a group's files and folders to the submodule that exports it."""
+    classes: dict[str, str] = {}
     for path in sorted(folder.glob("*.py")):
         if path.stem not in ("__init__", "base"):
-            found |= dict.fromkeys(CLASS.findall(path.read_text()), path.stem)
+            classes |= dict.fromkeys(CLASS.findall(path.read_text()), path.stem)
     for path in sorted(folder.glob("*/__init__.py")):
-        found |= dict.fromkeys(HANDED_ON.findall(path.read_text()), path.parent.name)
-    return found
+        classes |= dict.fromkeys(REEXPORT.findall(path.read_text()), path.parent.name)
+    return classes
 
 
 class SetBy:

@@ -13,7 +13,7 @@ def direction(monitor: str) -> Mode:
 
 
 def better(value: float, best: float | None, mode: Mode, min_delta: float = 0.0) -> bool:
-    """Whether `value` improves on `best` by more than `min_delta`. NaN never does."""
+    """Return whether `value` improves on `best` by more than `min_delta`; NaN never does."""
     if math.isnan(value):
         return False
     if best is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 def option_of(component: object) -> str:
     """Return the option that made a component: `ohem` for an object of trainer.mining.ohem.
 
-    A class from outside the package has the last word of its module.
+    For a class outside the package it is the last part of its module's name.
     """
     words = type(component).__module__.split(".")
     own = words[0] == "trainer" and len(words) > 2
@@ -22,7 +22,7 @@ def option_name(target: object) -> str:
 
 
 def import_path(function: str | Callable) -> str:
-    """The import path of a function, which a string is already."""
+    """Return the import path of a function; a string is taken to be one."""
     if isinstance(function, str):
         return function
     return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__name__)}"

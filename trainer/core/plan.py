@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-AT_ONCE = 256  # steps split together: cheaper than one by one, and small in memory
+AT_ONCE = 256  # steps split together: faster than one by one, without much memory
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ class Signals:
         self.previous: dict[int, object] = {}
 
     def agreed_signal(self) -> int | None:
-        """The signal that ends the run, None while it goes on.
+        """Return the signal that ends the run, None if there is none yet.
 
         With several processes this is a collective: all must call it at the same step.
         """

@@ -1,4 +1,4 @@
-"""Checks the state in a checkpoint, which is untrusted data, before a part of a run takes it."""
+"""Checks the state in a checkpoint, which is untrusted data, before a part of a run loads it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 
 
 def match(expected: Any, given: Any, name: str = "") -> Any:
-    """Return `given` if it has the layout of `expected`; otherwise raise ValueError naming where.
+    """Return `given` if it has the layout of `expected`; otherwise raise ValueError with its name.
 
-    The same keys in a mapping, the same number of items in a list, the same shape and dtype in a
-    tensor, and the same type in any other value (an integer passes as a float). A tensor whose
-    strides differ is copied into those expected: an optimizer's kernel goes through memory.
+    Mappings need the same keys, lists the same length, tensors the same shape and dtype, and other
+    values the same type (an integer passes as a float). A tensor with other strides is copied into
+    the expected ones: an optimizer's fused kernels address memory directly.
     """
     if isinstance(expected, Tensor):
         return match_tensor(expected, given, name)
@@ -49,12 +49,12 @@ def match_type(kind: type, given: Any, name: str) -> Any:
 
 
 def optional(kind: type, given: Any, name: str) -> Any:
-    """Return None or a value of a plain type. Raises ValueError."""
+    """Return a value of a plain type, or None as it is. Raises ValueError."""
     return None if given is None else match_type(kind, given, name)
 
 
 def row_ids(given: Any, number: int | None, name: str) -> Tensor:
-    """Return the ids [k] of dataset rows, int64, from 0 to `number` − 1. Raises ValueError."""
+    """Return dataset ids [k] if they are int64 from 0 to `number` − 1. Raises ValueError."""
     if not isinstance(given, Tensor) or given.dtype != torch.int64 or given.ndim != 1:
         raise ValueError(f"{name} is not a list of ids")
     largest = 2**63 - 1 if number is None else number - 1
@@ -69,7 +69,7 @@ def described(value: Tensor) -> str:
 
 
 def listed(value: Any) -> str:
-    """List the keys of a mapping, the first ten."""
+    """List the first ten keys of a mapping; show any other value itself."""
     if not isinstance(value, dict):
         return f"{value!r:.80}"
     keys = ", ".join(map(str, list(value)[:10]))
@@ -77,5 +77,5 @@ def listed(value: Any) -> str:
 
 
 def dotted(name: str, key: object) -> str:
-    """Join the name of a mapping and a key in it."""
+    """Join a mapping's name and one of its keys: `optimizer.state`."""
     return f"{name}.{key}" if name else str(key)

@@ -1,15 +1,15 @@
-"""The known names that a mistyped one comes closest to."""
+"""Suggests the known names closest to a mistyped one."""
 
 import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 CLOSE = 0.6  # similarity above which a name is suggested
-CHOICE = 0.5  # the same among the few choices of one setting
-FARTHER = 0.1  # by how much more similar a name with other parents has to be
-SAME = 0.85  # similarity to another program's name that is put down to a typo
+CHOICE = 0.5  # the same, among the few choices of one setting
+FARTHER = 0.1  # additional similarity required of a name under another parent
+SAME = 0.85  # similarity above which a word counts as a misspelt alias
 
-# What other programs call a setting of ours, where the spelling alone does not lead to it.
+# Names that other programs give to these settings, too different to be found by similarity.
 ALIASES = {
     "accumulate": "grad_accum gradient_accumulation_steps",
     "augmentation": "aug transforms",
@@ -31,11 +31,11 @@ OURS = {alias: name for name, aliases in ALIASES.items() for alias in aliases.sp
 def suggest(
     word: str, known: Iterable[str], least: float = CLOSE, *, siblings: bool = False
 ) -> list[str]:
-    """The most similar names, at most three: those below the same parent, else any.
+    """Return the most similar names, at most three: those under the same parent, otherwise any.
 
     Dotted names are compared by their last parts. `least` is the similarity, from 0 to 1, that
-    counts as close; several names are returned only if they are equally similar. `siblings` leaves
-    out those below other parents.
+    counts as close; several names are returned only if they are equally similar. With `siblings`,
+    names under other parents are left out.
     """
     names = sorted(known, key=lambda name: name.count("."))
     parent, dot, _ = word.rpartition(".")
@@ -47,13 +47,13 @@ def suggest(
 
 
 def did_you_mean(word: str, known: Iterable[str], *, prefix: str = "", start: str = " ") -> str:
-    """` Did you mean x?` for the closest choice, with a prefix to it; empty if none is close."""
+    """Return ` Did you mean x?` with the closest name, after `prefix`; empty if none is close."""
     close = suggest(word, known, CHOICE)
     return f"{start}Did you mean {prefix}{close[0]}?" if close else ""
 
 
 def closest(word: str, names: list[str], least: float) -> list[str]:
-    """The names whose last part is most similar to the word's, or to what it is called here."""
+    """Return the names whose last part is most similar to the word's, aliases translated."""
     parts, part = {name: last_part(name) for name in names}, last_part(word)
     alias = max(OURS, key=lambda other: similarity(part, other))
     if similarity(part, alias) >= SAME and OURS[alias] in parts.values():
@@ -64,11 +64,11 @@ def closest(word: str, names: list[str], least: float) -> list[str]:
 
 
 def similarity(word: str, other: str) -> float:
-    """1 for equal words, 0 for words without a letter in common."""
+    """Return the similarity of two words: 1 if equal, 0 without a letter in common."""
     return SequenceMatcher(None, word, other).ratio()
 
 
 def last_part(name: str) -> str:
-    """The last part of a dotted name, in lower case and with underscores for dashes."""
-    sentence = re.search(r"[\s=]", name)  # such as a list of overrides
-    return (name if sentence else name.rpartition(".")[2]).lower().replace("-", "_")
+    """Return the last part of a dotted name, in lower case, with underscores for dashes."""
+    dotted = not re.search(r"[\s=]", name)  # not so a line of overrides
+    return (name.rpartition(".")[2] if dotted else name).lower().replace("-", "_")

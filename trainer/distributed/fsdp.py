@@ -40,7 +40,7 @@ def count_weights(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def gather_weights(_: nn.Module, state: dict[str, Tensor], *about: Any) -> None:  # noqa: ARG001
+def gather_weights(_: nn.Module, state: dict[str, Tensor], *context: Any) -> None:  # noqa: ARG001
     """Replace the shards in a model's state dict by full tensors: a state-dict hook."""
     for name, value in state.items():
         if isinstance(value, DTensor):
@@ -61,13 +61,13 @@ def local_shard(value: Any) -> Any:
 
 
 def shard_like(whole: Tensor, like: DTensor) -> DTensor:
-    """Shard a tensor that every process has in full, in the layout of another of its shape."""
+    """Shard a tensor that every process has in full, with the placement of `like`."""
     whole = whole.to(like.device, like.dtype)
     return distribute_tensor(whole, like.device_mesh, like.placements, src_data_rank=None)  # pyright: ignore
 
 
 class ShardedGuard(NonFiniteGuard):
-    """A guard for an optimizer that updates this process's shards of the weights."""
+    """A non-finite guard for an optimizer that updates this process's shards of the weights."""
 
     def __init__(self, world: World, optimizer: Optimizer, buffers: list[Tensor], **options: Any):
         self.world = world

@@ -1,4 +1,4 @@
-"""A run's parts for several processes: numbers agree in all of them, only rank 0 writes."""
+"""The parts of a run for several processes: all compute the same metrics, only rank 0 writes."""
 
 import signal
 from collections.abc import Callable
@@ -71,14 +71,14 @@ class SharedEvaluator(Evaluator):
 
 
 class SharedStore(DifficultyStore):
-    """Each process records its own rows; of an example's records the latest is kept."""
+    """Each process records its own rows; merging keeps the latest record of each example."""
 
     def __init__(self, world: World, *arguments: Any) -> None:
         self.world = world
         super().__init__(*arguments)
 
     def clear(self) -> None:
-        """Begin an epoch without records."""
+        """Drop all records at the start of an epoch."""
         super().clear()
         self.seen = torch.full((self.size,), -1, device=self.device)  # the step of each record
 

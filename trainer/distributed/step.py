@@ -122,26 +122,15 @@ class ParallelStep(Step):
         first = sum(part.sizes[: self.world.rank])
         return slice(first, first + part.sizes[self.world.rank])
 
-    @torch.no_grad()
-    def weigh(
-        self,
-        outputs: Tensor,
-        losses: Tensor,
-        batch: Batch,
-        step_id: StepId,
-        part: Part | None = None,
-        *,
-        mining: bool,
-    ) -> Batch:
-        """Pass the global batch to the loss's survey, then let the miner weigh its rows."""
-        part = require_part(part)
-        outputs, losses = outputs.detach(), losses.detach()
+    def survey(self, outputs: Tensor, losses: Tensor, batch: Batch, part: Part | None) -> None:
+        """Pass outputs and losses of the global batch to the loss's survey."""
         if self.loss.batchwise:
-            whole, (every_loss, every_output) = self.whole(batch, part, losses, outputs)
-            self.loss.survey(every_loss, every_output, whole)
-        if not (mining and self.miner.pooled):
-            return batch
-        ranks = self.ranker(outputs, self.loss.reweigh(losses, outputs, batch), batch)
+            whole, (losses, outputs) = self.whole(batch, require_part(part), losses, outputs)
+            self.loss.survey(losses, outputs, whole)
+
+    def weigh_rows(self, ranks: Tensor, batch: Batch, step_id: StepId, part: Part | None) -> Batch:
+        """Return this process's rows as the miner weighs them in the global batch."""
+        part = require_part(part)
         whole, (ranks,) = self.whole(batch, part, ranks)
         weighed = self.miner.weigh(ranks, whole, step_id)
         own = self.own_slice(part)

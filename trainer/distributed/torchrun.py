@@ -1,4 +1,4 @@
-"""Reads from torchrun's environment which process this is. Does not import torch: see `world`.
+"""Reads this process's rank from torchrun's environment. Does not import torch: see `world`.
 
 `torchrun --nproc-per-node 2 -m trainer ...` starts two processes with the same command line. They
 share the run folder of rank 0, the only one that writes files and prints.
@@ -34,10 +34,10 @@ def place() -> Place:
     """Return this process's place. Raises ConfigError if the environment is incomplete."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 and "RANK" not in os.environ:
         return Place()
-    lacking = [name for name in NEEDED if name not in os.environ]
-    if lacking:
+    missing = [name for name in NEEDED if name not in os.environ]
+    if missing:
         raise ConfigError(
-            f"WORLD_SIZE is set but not {', '.join(lacking)}; "
+            f"WORLD_SIZE is set but not {', '.join(missing)}; "
             "start several processes with torchrun --nproc-per-node 2 -m trainer ..."
         )
     rank, size, local_rank, local_size = (int(os.environ[name]) for name in NEEDED[:4])
@@ -53,17 +53,17 @@ def check_sweep(arguments: list[str]) -> None:
 def own_arguments(arguments: list[str]) -> list[str]:
     """Return the command line of this process.
 
-    Only rank 0 lets Hydra create a run folder; the others use rank 0's.
+    Hydra creates the run folder in rank 0 only; the other processes use that one.
     """
     first = os.environ.get("RANK", "0") == "0"
     return arguments if first else [*arguments, "hydra.run.dir=."]
 
 
 def error_prefix() -> str:
-    """Give rank 0 time to report the same error and end all processes.
+    """Return the prefix of this process's error message: its rank, empty for rank 0.
 
-    Returns the prefix for this process's message: its rank, since after the wait the error must be
-    its own; empty for rank 0, which does not wait.
+    A process other than rank 0 waits first: if rank 0 has the same error, it reports it and ends
+    all processes. After the wait, the error is this process's own.
     """
     rank = os.environ.get("RANK", "0")
     if rank == "0":

@@ -20,14 +20,14 @@ from trainer.core.errors import ConfigError, Interrupted, NonFiniteError
 from trainer.distributed import torchrun
 
 T = TypeVar("T")
-Shard = Callable[[nn.Module, torch.device, int], None]  # shards a model over so many processes
+Shard = Callable[[nn.Module, torch.device, int], None]  # (model, device, number of processes)
 
 BUCKET = 2**26  # bytes per all-reduce
 LOST = "another process of the run has ended"
 FAILED = "trainer/failed"  # store key of the first failure
-LISTEN_EVERY = 1.0  # seconds between looks for another's failure
+LISTEN_EVERY = 1.0  # seconds between checks for another process's failure
 WAIT_FOR_OTHERS = 3.0  # seconds to wait for the process that caused an error to report it
-LET_FINISH = 5.0  # seconds a process has to exit by itself after another has failed
+LET_FINISH = 5.0  # seconds a process has to exit on its own after another has failed
 
 
 class World:
@@ -84,8 +84,8 @@ class Group(World):
     alone = False
 
     def __init__(self, place: torchrun.Place, device: str, *, sharded: bool) -> None:
-        self.seat = place
         self.rank, self.size, self.is_main = place.rank, place.size, place.is_main
+        self.local_rank = place.local_rank
         self.sharded = sharded
         cuda = device in ("auto", "cuda") and torch.cuda.is_available()
         if cuda:
@@ -157,7 +157,7 @@ class Group(World):
     @contextlib.contextmanager
     def main_first(self) -> Iterator[None]:
         """Run the body in each machine's first process, then in the others: one downloads."""
-        if self.seat.local_rank:
+        if self.local_rank:
             self.wait()
             yield
         else:
@@ -213,9 +213,9 @@ class Group(World):
             time.sleep(0.1)
 
     def listen(self) -> None:
-        """Exit when another process has failed and this one does not stop by itself.
+        """Exit when another process has failed and this one does not stop on its own.
 
-        It may be blocked in a collective that never completes and ignores signals.
+        It may be blocked in a collective that never completes and does not react to signals.
         """
         while True:
             time.sleep(LISTEN_EVERY)
@@ -243,7 +243,7 @@ def current() -> World:
 
 
 def join(strategy: str, device: str) -> World:
-    """Join the other processes if torchrun started some; return the world of this process."""
+    """Join the other processes that torchrun started, if any; return this process's world."""
     here = torchrun.place()
     sharded = strategy == "fsdp"
     if joined or not (here.size > 1 or (here.started and sharded)):
@@ -268,7 +268,7 @@ def leave(code: int, *, agreed: bool) -> None:
 
 
 def connection_lost(error: BaseException) -> bool:
-    """Return whether a collective failed because other processes are gone."""
+    """Return whether a collective failed because another process has ended."""
     text = str(error).lower()
     return isinstance(error, dist.DistError) or any(name in text for name in ("gloo", "nccl"))
 

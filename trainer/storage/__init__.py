@@ -1,1 +1,1 @@
-"""What lies on disk: written atomically, read back as untrusted data."""
+"""Checkpoints and run folders: written atomically, read as untrusted data."""

@@ -2,7 +2,7 @@
 
 `step-<n>/` contains `model.safetensors`, `state.pt`, `config.json`, and `manifest.json` with the
 size and SHA-256 of the others. It is written as `.tmp-*`, synced, and renamed once. The latest
-checkpoint is the one of the highest step that verifies: there is no pointer file to go stale.
+checkpoint is that of the highest step that verifies: there is no pointer file to go stale.
 """
 
 import errno
@@ -50,7 +50,7 @@ class HashingFile:
         self.size = 0
 
     def write(self, data: bytes | memoryview) -> int:
-        """Write and hash `data`; the number of bytes written."""
+        """Write and hash `data`; return the number of bytes written."""
         self.hash.update(data)
         self.size += len(data)
         return self.file.write(data)
@@ -92,7 +92,7 @@ def save(
 
 
 def write_file(path: Path, writer: Callable[[HashingFile], Any]) -> dict[str, Any]:
-    """Write and sync a file; its size in bytes and SHA-256, as the manifest has them."""
+    """Write and sync a file; return its entry in the manifest, size in bytes and SHA-256."""
     with path.open("wb") as file:
         hashing = HashingFile(file)
         writer(hashing)
@@ -133,7 +133,7 @@ def disk_error(error: Exception, folder: Path) -> Exception:
 
 
 def replaced(path: Path) -> Path:
-    """Return the name that a checkpoint has while another of its step replaces it."""
+    """Return the path to which a checkpoint moves while another of its step replaces it."""
     return path.with_name(f"{path.name}.old")
 
 
@@ -174,8 +174,8 @@ def steps(folder: Path) -> list[int]:
     """List the steps that have a checkpoint, verified or not, newest first."""
     if not folder.is_dir():
         return []
-    found = (NAME.fullmatch(path.name) for path in folder.iterdir())
-    return sorted({int(match[1]) for match in found if match}, reverse=True)
+    matches = (NAME.fullmatch(path.name) for path in folder.iterdir())
+    return sorted({int(match[1]) for match in matches if match}, reverse=True)
 
 
 def step_folder(folder: Path, step: int) -> Path:

@@ -1,4 +1,4 @@
-"""A finished run as distillation, samplers and fine-tuning see it."""
+"""A finished run, as distillation, samplers and fine-tuning see it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 class Restored(Protocol):
-    """A finished run, named by its folder or by one of its checkpoints. Loaded when first used.
+    """A finished run, named by its folder or one of its checkpoints, and loaded on first use.
 
-    Each member raises CheckpointError where the checkpoint cannot be read or does not fit.
+    Every property and method raises CheckpointError if the checkpoint cannot be read or does not
+    fit.
     """
 
     @property
@@ -24,17 +25,17 @@ class Restored(Protocol):
 
     @property
     def model(self) -> nn.Module:
-        """The run's own model with these weights, on the current run's device."""
+        """The run's own model with its weights loaded, on the current run's device."""
         ...
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """The mean of each channel, pixels in [0, 1], by which its inputs are standardised."""
+        """The mean [C] by which its inputs are standardised, for pixels in [0, 1]."""
         ...
 
     @property
     def std(self) -> tuple[float, ...]:
-        """The deviation of each channel."""
+        """The standard deviation [C] by which its inputs are divided."""
         ...
 
     @property
@@ -43,9 +44,9 @@ class Restored(Protocol):
         ...
 
     def features(self, split: Split) -> Tensor:
-        """Inputs [n, d] of its last linear layer for the n examples of a split, on the CPU."""
+        """Return inputs [n, d] of its last linear layer for n examples of a split, on the CPU."""
         ...
 
 
-# A reference and the setting that gives it → the run. Raises ConfigError where there is none.
+# (reference, the setting that gives it) → the run. Raises ConfigError if there is none.
 Restore = Callable[[str, str], Restored]

@@ -12,11 +12,11 @@ from trainer.core.errors import BusyError, CheckpointError, ConfigError
 from trainer.storage.untrusted import LARGEST, check_file, read_json
 
 OWNER_LENGTH = 200  # characters read from a lock file
-locks: set[IO[str]] = set()  # that this process has
+locks: set[IO[str]] = set()  # held by this process
 
 
 class RunFolder:
-    """A folder that one process at a time works in. With a `status.json` it contains a run."""
+    """A folder that one process at a time may use. It contains a run if it has a `status.json`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,15 +25,15 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of the checkpoints."""
+        """The folder with a subfolder for each checkpoint."""
         return self.path / "checkpoints"
 
     @property
     def status(self) -> dict[str, Any]:
         """The contents of `status.json`; empty if there is none.
 
-        A file that a crash left incomplete has the state `unreadable`: its run can be resumed.
-        Raises CheckpointError for a link or a file that is too large.
+        For a file that a crash left incomplete the state is `unreadable`, and the run can be
+        resumed. Raises CheckpointError for a link or a file that is too large.
         """
         path = self.path / "status.json"
         if not os.path.lexists(path):
@@ -80,7 +80,7 @@ class RunFolder:
             self.lock = None
 
     def write_status(self, state: str, exit_code: int | None = None, error: str = "") -> None:
-        """Write `status.json` atomically; any state but `running` is the end of the run."""
+        """Write `status.json` atomically; any state but `running` ends the run."""
         done = state != "running"
         status = {
             "state": state,

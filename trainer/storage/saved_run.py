@@ -1,8 +1,8 @@
-"""Saved runs: their config is untrusted data.
+"""Saved runs, whose config is untrusted data.
 
-A run folder may come from anywhere. Its config is read as plain YAML without interpolation. It may
-name only code that the config folders or the command line in use name too, and torch's optimizers.
-Nothing is downloaded at its request.
+A run folder may come from anywhere. Its config is read as plain YAML without interpolation. The
+only code it may name is code that the config folders or the command line in use also name, and
+torch's optimizers. It cannot cause a download.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from trainer.storage import checkpoint
 from trainer.storage.checkpoint import Checkpoint
 from trainer.storage.untrusted import check_tree, read_text
 
-HARMLESS = {"download": False, "cache": "auto"}  # instead of a saved config's own: these write
+HARMLESS = {"download": False, "cache": "auto"}  # replace a saved config's own, which could write
 NAMED = re.compile(rf"^[^#\n]*?\b(?:{'|'.join(CODE)}):\s*['\"]?([\w.]+)", re.MULTILINE)
 
 
@@ -34,7 +34,7 @@ class SavedRun:
     """A run folder, or one checkpoint of it."""
 
     folder: Path
-    step: Path | None  # the folder of the checkpoint asked for; None: the best one
+    step: Path | None  # folder of the requested checkpoint; None: the best one
 
     @classmethod
     def at(cls, path: str | None, setting: str = "run") -> SavedRun:
@@ -57,7 +57,7 @@ class SavedRun:
         return cls(folder, step)
 
     def config(self, known: set[str]) -> dict[str, Any]:
-        """The run's settings. Raises CheckpointError for code that is not known."""
+        """Read the run's settings. Raises CheckpointError if they name code not in `known`."""
         path = self.folder / "config.yaml"
         config = with_current_names(read_config(path))
         check_code(config, known, path)
@@ -66,9 +66,9 @@ class SavedRun:
         return config
 
     def checkpoint(self, warn: Callable[[str], None]) -> Checkpoint:
-        """Load the checkpoint asked for, by default the run's best, or its last if none is best.
+        """Load the requested checkpoint: by default the best, or the last if none is marked best.
 
-        Raises CheckpointError if there is none that can be read.
+        Raises CheckpointError if none can be read.
         """
         if self.step is not None:
             return checkpoint.load(self.step)
@@ -82,7 +82,7 @@ class SavedRun:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read the config in a YAML file. Raises CheckpointError if it is not one."""
+    """Read the config in a YAML file. Raises CheckpointError if it does not contain one."""
     text = read_text(path)
     try:
         problem = exceeded_limit(text)
@@ -126,12 +126,12 @@ def named_code(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from named_code(value, f"{prefix}{i}.")
 
 
-def known_code(sources: Iterable[str], config: Mapping[str, Any]) -> set[str]:
-    """The import paths named by the YAML files below `sources`, by `config`, and torch.optim's.
+def known_code(folders: Iterable[str], config: Mapping[str, Any]) -> set[str]:
+    """Return the import paths that YAML files in `folders` or `config` name, and torch.optim's.
 
-    `config` is the command line's, or has already been checked to name known code only.
+    `config` must be that of the command line, or already checked to name known code only.
     """
-    files = (path for source in sources for path in Path(source).rglob("*.yaml"))
+    files = (path for folder in folders for path in Path(folder).rglob("*.yaml"))
     named = {name for path in files for name in NAMED.findall(path.read_text(errors="replace"))}
     named |= {name for _, name in named_code(config) if isinstance(name, str)}
     return named | {f"torch.optim.{name}" for name in torch.optim.__all__}

@@ -1,7 +1,7 @@
-"""The tensors of a checkpoint: untrusted data, whose memory is checked before anything uses it.
+"""The tensors of a checkpoint: untrusted data, whose memory is checked before they are used.
 
-A kernel trusts the sizes and strides that a tensor claims. A file can claim any: a million elements
-in four bytes (stride 0), or two tensors in the same bytes, which corrupt each other when written.
+A kernel trusts a tensor's sizes and strides, and a file can claim any: a million elements in four
+bytes (stride 0), or two tensors in the same bytes, so that writing to one corrupts the other.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Place = tuple[int, int | torch.SymInt, tuple[int, ...], tuple[int, ...], torch.d
 
 
 class OwnTensors:
-    """Gives every tensor of a state memory of its own, dense and not shared; copies where needed.
+    """Gives every tensor of a state its own dense memory, copying where necessary.
 
-    The same tensor under two names, as tied weights are saved, stays one tensor. Raises
-    CheckpointError, naming the entry, for a tensor that is not an ordinary one on the CPU, that
-    claims more elements than it has memory, or that overlaps another.
+    A tensor saved under two names, as tied weights are, stays one tensor. Raises CheckpointError,
+    naming the entry, for a tensor that is not an ordinary one on the CPU, that claims more elements
+    than its memory holds, or that overlaps another.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class OwnTensors:
         self.bytes: dict[int, int] = {}  # copied from each storage
 
     def __call__(self, value: Any, name: str, depth: int = 0) -> Any:
-        """Go through a nested state; `name` says where it is."""
+        """Return a nested state with its tensors replaced; `name` is its path, for messages."""
         if depth > DEEPEST:
             raise CheckpointError(f"{name} is nested more than {DEEPEST} levels deep")
         if isinstance(value, Tensor):
@@ -42,7 +42,7 @@ class OwnTensors:
         return value
 
     def own(self, value: Tensor, name: str) -> Tensor:
-        """Return one tensor, or its copy."""
+        """Return the tensor if it owns all of its storage, otherwise a copy."""
         ordinary = type(value) in (Tensor, torch.nn.Parameter) and value.device.type == "cpu"
         if not ordinary or value.layout != torch.strided or value.is_quantized:
             raise CheckpointError(f"{name} is not an ordinary tensor: {type(value).__name__}")
@@ -59,5 +59,5 @@ class OwnTensors:
 
 
 def layout(value: Tensor) -> tuple[tuple[int, ...], tuple[int, ...], torch.dtype]:
-    """Return shape, strides and dtype."""
+    """Return a tensor's shape, strides and dtype."""
     return tuple(value.shape), tuple(value.stride()), value.dtype

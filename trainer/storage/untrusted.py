@@ -1,7 +1,7 @@
-"""Files from anywhere: checked before they are read.
+"""Checks files of unknown origin before they are read.
 
-A run folder contains regular files only: a link could make a run read or write elsewhere. Text has
-a limited size, and an archive unpacks to no more bytes than it has.
+A run folder may contain regular files only: a link could make a run read or write elsewhere. Text
+files have a size limit, and an archive must not unpack to more bytes than it has.
 """
 
 import json
@@ -18,7 +18,7 @@ MAGIC = b"PK\x03\x04"  # the first bytes of a zip; torch's older formats begin o
 
 
 def check_file(path: Path, largest: int | None = None) -> None:
-    """Raise CheckpointError unless a path is a regular file, no link, of <= `largest` bytes."""
+    """Raise CheckpointError unless a path is a regular file, not a link, of <= `largest` bytes."""
     try:
         about = path.lstat()
     except OSError as error:
@@ -35,7 +35,7 @@ def check_file(path: Path, largest: int | None = None) -> None:
 
 
 def check_tree(folder: Path) -> None:
-    """Raise CheckpointError if anything below a folder is neither a folder nor a regular file."""
+    """Raise CheckpointError if a folder contains, at any depth, a link or a special file."""
     for parent, folders, files in os.walk(folder):
         for name in folders:
             path = Path(parent, name)
@@ -70,7 +70,7 @@ def read_json(path: Path, largest: int = LARGEST) -> dict[str, Any]:
 def check_archive(path: Path) -> None:
     """Raise CheckpointError unless a file is a zip as torch.save writes it.
 
-    Its entries must be stored uncompressed and without overlap, under names that stay inside.
+    Its entries must be uncompressed, must not overlap, and must not have paths outside the archive.
     """
     try:
         with path.open("rb") as file:

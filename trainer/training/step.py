@@ -263,11 +263,19 @@ class Step:
     ) -> Batch:
         """Pass the effective batch to the loss's survey, then let the miner weigh its rows."""
         outputs, losses = outputs.detach(), losses.detach()
-        self.loss.survey(losses, outputs, batch)
+        self.survey(outputs, losses, batch, part)
         if not (mining and self.miner.pooled):
             return batch
         losses = self.loss.reweigh(losses, outputs, batch)
-        return self.miner.weigh(self.ranker(outputs, losses, batch), batch, step_id)
+        return self.weigh_rows(self.ranker(outputs, losses, batch), batch, step_id, part)
+
+    def survey(self, outputs: Tensor, losses: Tensor, batch: Batch, part: Part | None) -> None:
+        """Pass outputs [B, ...] and losses [B] or [B, H, W] to the loss's survey."""
+        self.loss.survey(losses, outputs, batch)
+
+    def weigh_rows(self, ranks: Tensor, batch: Batch, step_id: StepId, part: Part | None) -> Batch:
+        """Return the batch as the miner weighs it by ranks [B] or [B, H, W]."""
+        return self.miner.weigh(ranks, batch, step_id)
 
     def update(self, learned: Learned, step_id: StepId) -> bool:
         """Clip the gradient and update if all is finite; return whether the step was taken."""

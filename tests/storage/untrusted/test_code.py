@@ -37,7 +37,7 @@ def test_other_schedules_by_import_path_are_checked_too(option):
         check_code(config, {config["schedule"]["_target_"]}, Path("x"))
 
 
-def test_the_command_line_may_name_it_again(copy, tmp_path, monkeypatch):
+def test_the_command_line_may_name_a_runs_own_function(copy, tmp_path, monkeypatch):
     """The user's own loss, by its import path."""
     source = (
         "import torch\n\n\ndef mine(o, y):\n    return torch.nn.functional.cross_entropy(o, y)\n"
@@ -67,7 +67,7 @@ def test_every_import_path_is_in_a_setting_that_is_checked():
     assert calls == 3
 
 
-def test_only_code_that_files_name_is_known(tmp_path):
+def test_only_code_named_by_files_is_known(tmp_path):
     (tmp_path / "group").mkdir()
     text = (
         "_target_: mine.A\n"

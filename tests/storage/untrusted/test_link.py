@@ -47,7 +47,7 @@ def test_a_linked_file_is_refused(copy, tmp_path, kind):
         elsewhere.replace(path)
         if kind == "hard link":
             elsewhere.unlink(missing_ok=True)
-    SavedRun.at(str(copy))  # as it was
+    assert SavedRun.at(str(copy)).folder == copy
 
 
 @pytest.mark.parametrize("job", [["job=evaluate", "run={}"], ["resume={}"]], ids=["read", "resume"])
@@ -75,7 +75,7 @@ def test_the_folder_itself_may_be_a_link(copy, tmp_path):
     assert evaluate(tmp_path / "e", f"run={tmp_path / 'mine'}") == 0
 
 
-def test_a_pipe_is_refused_not_waited_for(copy):
+def test_a_pipe_is_refused_without_blocking(copy):
     (copy / "config.yaml").unlink()
     os.mkfifo(copy / "metrics.fifo")
     with pytest.raises(CheckpointError, match=r"metrics\.fifo"):
@@ -91,7 +91,7 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
     assert (tmp_path / "precious").read_text() == "stays"
 
 
-def test_a_second_process_is_told_who_is_first_and_changes_nothing(tmp_path):
+def test_a_second_process_is_told_the_owner_and_changes_nothing(tmp_path):
     first = RunFolder(tmp_path)
     first.claim(fresh=True)  # before it has a status
     try:
@@ -105,16 +105,19 @@ def test_a_second_process_is_told_who_is_first_and_changes_nothing(tmp_path):
         first.release()
     second = RunFolder(tmp_path)
     second.claim(fresh=False)
+    assert second.lock is not None
     second.release()
 
 
-def test_two_runs_of_one_second_have_two_folders():
+def test_runs_started_in_the_same_second_have_different_folders():
     from hydra import compose, initialize_config_dir
 
     from trainer.__main__ import register
 
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        made = [compose("config", return_hydra_config=True).hydra.run.dir for _ in range(3)]
-    assert len(set(made)) == 3
-    assert all(re.fullmatch(r"outputs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d-[0-9a-f]{4}", d) for d in made)
+        folders = [compose("config", return_hydra_config=True).hydra.run.dir for _ in range(3)]
+    assert len(set(folders)) == 3
+    assert all(
+        re.fullmatch(r"outputs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d-[0-9a-f]{4}", d) for d in folders
+    )

@@ -19,9 +19,9 @@ from trainer.storage.run_folder import RunFolder
 NOT_JSON = {
     "too large": ("{" + " " * untrusted.LARGEST + "}", "larger than 1,048,576"),
     "deep": ("[" * 100_000, "read"),
-    "no mapping": ("[1]", "mapping"),
-    "no JSON": ("{", "read"),
-    "no text": ("\ud800", "read"),
+    "not a mapping": ("[1]", "mapping"),
+    "not JSON": ("{", "read"),
+    "not UTF-8": ("\ud800", "read"),
 }
 
 
@@ -59,7 +59,7 @@ def test_a_status_is_read_within_limits(copy, tmp_path):
     assert RunFolder(tmp_path / "none").status == {}
 
 
-def test_malformed_fitted_numbers_are_exit_code_5(copy, tmp_path, capsys):
+def test_malformed_fitted_values_are_exit_code_5(copy, tmp_path, capsys):
     path = copy / "postprocess.json"
     postprocess = json.loads(path.read_text())
     for fitted in ({}, {"temperature": "x"}):
@@ -96,7 +96,10 @@ STORES: dict[str, Callable[[Path], tuple[str, bytes]]] = {
     "endless examples": lambda _: ("meta.json", json.dumps(META | {"examples": 2**62}).encode()),
     "infinite examples": lambda _: ("meta.json", b'{"examples": 1e999, "fields": {"loss": 1}}'),
     "no examples": lambda _: ("meta.json", json.dumps(META | {"examples": 0}).encode()),
-    "fewer than none": lambda _: ("meta.json", json.dumps(META | {"examples": -4}).encode()),
+    "a negative number of examples": lambda _: (
+        "meta.json",
+        json.dumps(META | {"examples": -4}).encode(),
+    ),
     "a field elsewhere": lambda _: ("meta.json", b'{"examples": 4, "fields": {"../../loss": 1}}'),
     "too large": lambda _: ("meta.json", b" " * (untrusted.LARGEST + 1)),
     "deep": lambda _: ("meta.json", b"[" * 100_000),

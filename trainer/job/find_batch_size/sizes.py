@@ -54,7 +54,7 @@ def write_csv(path: Path, sizes: Sequence[Size]) -> None:
     """Write the sizes as CSV, a row each."""
     with path.open("w", newline="") as file:
         names = [field.name for field in fields(Size)]
-        csv.writer(file).writerows([names, *map(astuple, sizes)])
+        csv.writer(file).writerows([names, *(astuple(size) for size in sizes)])
 
 
 def picture(sizes: Sequence[Size]) -> np.ndarray:
