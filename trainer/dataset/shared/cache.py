@@ -24,27 +24,41 @@ UNUSED, STALE = 30 * 86400.0, 86400.0  # seconds until a file, whole or unfinish
 
 
 class Files:
-    """Source files and a fingerprint that changes when one of them does."""
+    """Source files and fingerprints that change when one of them does."""
 
     def __init__(self, paths: list[str]) -> None:
         self.paths = paths
         self.root = os.path.commonpath([min(paths), max(paths)]) if paths else ""
 
-    @cached_property
+    @property
     def fingerprint(self) -> bytes | None:
         """Hash of names below the root, sizes and times; None if a file is missing.
 
         A change that preserves size and modification time still shows in the inode's change time.
         """
-        hashed = hashlib.sha256()
-        try:
-            for path in self.paths:
+        return self.hashes[0]
+
+    @property
+    def content(self) -> bytes:
+        """The same without change times, which differ in a copy; missing files count as such."""
+        return self.hashes[1]
+
+    @cached_property
+    def hashes(self) -> tuple[bytes | None, bytes]:
+        """Both, from one look at each file."""
+        exact, content, missing = hashlib.sha256(), hashlib.sha256(), False
+        for path in self.paths:
+            name = os.fsencode(path[len(self.root) :])
+            try:
                 stat = os.stat(path)  # noqa: PTH116  (a Path for each file would be slow)
-                times = f"\0{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\0"
-                hashed.update(os.fsencode(path[len(self.root) :]) + times.encode())
-        except OSError:
-            return None
-        return hashed.digest()
+            except OSError:
+                missing = True
+                content.update(name + b"\0missing\0")
+                continue
+            seen = f"\0{stat.st_size} {stat.st_mtime_ns}"
+            exact.update(name + f"{seen} {stat.st_ctime_ns}\0".encode())
+            content.update(name + f"{seen}\0".encode())
+        return None if missing else exact.digest(), content.digest()
 
 
 class Cache:

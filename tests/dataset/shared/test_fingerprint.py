@@ -1,0 +1,183 @@
+"""A fingerprint of the data changes with the data, and with nothing else."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from trainer.dataset import Data, Split
+from trainer.dataset.base import Pixels
+from trainer.dataset.digits import Digits
+from trainer.dataset.digits_canvas import DigitsCanvas
+from trainer.dataset.image_folder import ImageFolder
+from trainer.dataset.shared.fingerprint import fingerprint, of_tensor
+
+
+def changed(one: Data, other: Data) -> set[str]:
+    """The names of the fingerprints that differ."""
+    first, second = fingerprint(one), fingerprint(other)
+    assert first.keys() == second.keys()
+    return {what for what in first if first[what] != second[what]}
+
+
+def with_pixels(data: Data, pixels: Tensor) -> Data:
+    images = Pixels(pixels)
+    train, val, test = (replace(s, images=images) for s in (data.train, data.val, data.test))
+    return replace(data, train=train, val=val, test=test)
+
+
+def test_the_same_data_have_the_same_fingerprint() -> None:
+    first, second = fingerprint(Digits().open(0)), fingerprint(Digits().open(0))
+    assert first == second
+    assert list(first) == ["classes", "labels", "splits", "pixels"]
+    assert all(len(value) == 16 and int(value, 16) for value in first.values())
+
+
+@pytest.mark.parametrize(
+    ("other", "what"),
+    [
+        (Digits(classes=[0, 1]), {"classes", "labels", "splits"}),
+        (Digits(subset=100), {"splits"}),
+        (Digits(label_noise=0.1), {"labels"}),
+        (Digits(val_fraction=0.2), {"splits"}),
+    ],
+)
+def test_settings_change_the_part_they_concern(other: Digits, what: set[str]) -> None:
+    assert changed(Digits().open(0), other.open(0)) == what
+
+
+def test_the_seed_changes_the_splits() -> None:
+    assert changed(Digits().open(0), Digits().open(1)) == {"splits"}
+
+
+def test_names_of_classes_count_though_their_numbers_stay() -> None:
+    data = Digits().open(0)
+    renamed = replace(data, classes=("zero", *data.classes[1:]))
+    assert changed(data, renamed) == {"classes"}
+
+
+def test_a_single_bit_and_two_images_swapped_show_in_the_pixels() -> None:
+    data = Digits().open(0)
+    pixels = data.train.images.read(range(1797))
+    assert changed(data, with_pixels(data, pixels.clone())) == set()
+    for place in (0, 57_503, pixels.numel() - 1):  # the last lies outside the whole blocks
+        flipped = pixels.clone()
+        flipped.view(-1)[place] ^= 1
+        assert changed(data, with_pixels(data, flipped)) == {"pixels"}
+    order = torch.arange(1797)
+    order[[3, 900]] = order[[900, 3]]
+    assert changed(data, with_pixels(data, pixels[order])) == {"pixels"}
+
+
+@pytest.mark.parametrize("target", ["mask", "box", "clean"])
+def test_every_type_of_label(target: str) -> None:
+    settings = {"target": target, "digits": 1, "examples": 40}
+    data = DigitsCanvas(**settings).open(0)  # pyright: ignore
+    assert changed(data, DigitsCanvas(**settings).open(0)) == set()  # pyright: ignore
+    labels = data.train.labels.clone()
+    labels.view(-1)[-1] += 1
+    assert changed(data, replace(data, train=replace(data.train, labels=labels))) == {"labels"}
+
+
+@pytest.mark.parametrize(
+    "values", [torch.zeros(()), torch.zeros(0), torch.zeros(3, dtype=torch.bool)]
+)
+def test_tensors_of_any_shape(values: Tensor) -> None:
+    assert len({of_tensor(values), of_tensor(values[None]), of_tensor(values.int())}) == 3
+
+
+def test_a_view_is_its_values() -> None:
+    values = torch.arange(30_000).reshape(100, 300)
+    assert of_tensor(values.T) == of_tensor(values.T.contiguous()) != of_tensor(values)
+
+
+def photos(root: Path) -> Path:
+    for i in range(40):
+        path = root / "ab"[i // 20] / f"{i:02}.bmp"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (i, 0, 0)).save(path)
+    return root
+
+
+def opened(root: Path, **settings: object) -> Data:
+    return ImageFolder(root=str(root), **settings).open(0)  # pyright: ignore
+
+
+def swap(root: Path) -> None:
+    """The contents of two files, in place; the times stay those of the contents."""
+    one, other = root / "a" / "03.bmp", root / "b" / "33.bmp"
+    one.rename(root / "x")
+    other.rename(one)
+    (root / "x").rename(other)
+
+
+def replaced(root: Path) -> None:
+    Image.new("RGB", (8, 8), (255, 0, 0)).save(root / "a" / "03.bmp")
+
+
+def renamed(root: Path) -> None:
+    (root / "a" / "03.bmp").rename(root / "a" / "03x.bmp")
+
+
+@pytest.mark.parametrize("change", [swap, replaced, renamed])
+def test_files_that_change_show(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    root = photos(tmp_path / "photos")
+    before = opened(root)
+    prints = fingerprint(before)
+    assert list(prints) == ["classes", "labels", "splits", "files"]
+    change(root)
+    assert changed(before, opened(root)) == {"files"}
+
+
+def test_a_copy_elsewhere_a_cache_and_permissions_make_no_difference(tmp_path: Path) -> None:
+    root = photos(tmp_path / "photos")
+    wanted = fingerprint(opened(root))
+    shutil.copytree(root, tmp_path / "elsewhere" / "copy")  # with the modification times
+    assert fingerprint(opened(tmp_path / "elsewhere" / "copy")) == wanted
+    assert fingerprint(opened(root, cache=str(tmp_path / "cache"))) == wanted
+    os.chmod(root / "a" / "03.bmp", 0o600)  # noqa: PTH101
+    assert fingerprint(opened(root)) == wanted
+
+
+def test_a_missing_file_shows_and_is_no_error(tmp_path: Path) -> None:
+    root = photos(tmp_path / "photos")
+    whole, listed = opened(root), opened(root)
+    fingerprint(whole)  # its files are looked at here, the other's after the removal
+    (root / "a" / "03.bmp").unlink()
+    assert changed(whole, listed) == {"files"}
+
+
+def test_other_images_count_by_number_and_shape(noise: Callable[..., Split]) -> None:
+    class Own:
+        shape = (1, 6, 5)
+
+        def __len__(self) -> int:
+            return 20
+
+        def read(self, ids: list[int]) -> Tensor:
+            raise AssertionError("read for a fingerprint")
+
+    split = replace(noise(20), images=Own())
+    data = Data(split, split, split, ("a", "b", "c"), (0.5,), (0.5,))
+    assert list(fingerprint(data)) == ["classes", "labels", "splits", "number"]
+
+
+def test_pixels_as_many_as_mnists_take_little_time() -> None:
+    """7 ms of processor time; the bound leaves room for a slower machine."""
+    pixels = torch.zeros(70_000, 1, 28, 28, dtype=torch.uint8)
+    labels = torch.zeros(70_000, dtype=torch.int64)
+    split = Split(Pixels(pixels), labels, torch.arange(70_000))
+    data = Data(split, split, split, ("a",), (0.5,), (0.5,))
+    seconds = []
+    for _ in range(5):
+        began = time.process_time()
+        fingerprint(data)
+        seconds.append(time.process_time() - began)
+    assert min(seconds) < 0.1

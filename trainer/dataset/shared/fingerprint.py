@@ -1,0 +1,80 @@
+"""Fingerprints of a data set, which show what has changed when a run is resumed."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.dataset.base import Data
+from trainer.dataset.shared.cache import Files
+from trainer.dataset.shared.split import Images
+
+T = TypeVar("T")
+
+DIGITS = 16  # of each fingerprint, hexadecimal
+BLOCK = 4096  # words of eight bytes per sum
+# Odd, so that a change of a single word always changes the sum.
+WEIGHTS = np.frombuffer(hashlib.shake_256(b"fingerprint").digest(8 * BLOCK), "<u8") | np.uint64(1)
+
+
+def fingerprint(data: Data) -> dict[str, str]:
+    """Fingerprints of the `classes`, the `labels`, the `splits`, and the images.
+
+    The images are `pixels` if they are in memory, and `files` otherwise: their names below the
+    folder that holds them all, sizes and modification times. Neither the place of that folder nor
+    a cache makes a difference. MNIST takes about 10 ms.
+    """
+    splits = data.train, data.val, data.test
+    prints = {
+        "classes": joined(json.dumps(name).encode() for name in data.classes),
+        "labels": joined(of_tensor(labels) for labels in distinct(s.labels for s in splits)),
+        "splits": joined(of_tensor(split.ids) for split in splits),
+    }
+    sources = distinct(split.images for split in splits)
+    for what in dict.fromkeys(map(kind, sources)):
+        prints[what] = joined(of_images(images) for images in sources if kind(images) == what)
+    return prints
+
+
+def distinct(items: Iterable[T]) -> list[T]:
+    """The items without those that are the same object as an earlier one."""
+    return list({id(item): item for item in items}.values())
+
+
+def joined(parts: Iterable[bytes]) -> str:
+    """One fingerprint of several, in their order."""
+    return hashlib.sha256(b"\n".join(parts)).hexdigest()[:DIGITS]
+
+
+def kind(images: Images) -> str:
+    """What is known of the images: `pixels`, `files`, or just their `number`."""
+    kinds = {"pixels": "pixels", "files": "files"}
+    return next((name for member, name in kinds.items() if hasattr(images, member)), "number")
+
+
+def of_images(images: Images) -> bytes:
+    """The fingerprint of a source: of its pixels, of its files, or of its number and shape."""
+    pixels, files = getattr(images, "pixels", None), getattr(images, "files", None)
+    if isinstance(pixels, Tensor):
+        return of_tensor(pixels)
+    if isinstance(files, Files):
+        return files.content
+    return f"{len(images)} {images.shape}".encode()
+
+
+def of_tensor(values: Tensor) -> bytes:
+    """The fingerprint of type, shape and values: about 8 GB/s, 20 times as fast as SHA-256.
+
+    Sums of 32 KiB with fixed weights: it detects changes, not forgeries.
+    """
+    flat = values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+    whole = len(flat) // WEIGHTS.nbytes * WEIGHTS.nbytes
+    words = flat[:whole].view("<u8").reshape(-1, BLOCK)
+    hashed = hashlib.sha256(f"{values.dtype} {list(values.shape)}".encode())
+    hashed.update(np.einsum("ij,j->i", words, WEIGHTS).tobytes())
+    hashed.update(flat[whole:].tobytes())
+    return hashed.digest()
