@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from hostile import in_process
+from hostile import forge, in_process, saved
+from PIL import Image
 from support import events, read_json, train
 
 from trainer.core.errors import ConfigError
@@ -111,3 +114,55 @@ def test_a_damaged_step_never_counts(tmp_path):
     assert 8 in checkpoints(folder)
     assert 9 not in checkpoints(folder)
     assert checkpoint.latest(folder / "checkpoints", pytest.fail).path.name == "step-8"
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Two classes of six images each."""
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        for i in range(6):
+            pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "d" / name / f"{i}.png")
+    return tmp_path / "d"
+
+
+def swapped(images: Path) -> None:
+    one, other, spare = images / "a" / "0.png", images / "b" / "0.png", images / "spare"
+    one.rename(spare)
+    other.rename(one)
+    spare.rename(other)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (swapped, "files"),
+        (lambda images: shutil.copy(images / "a" / "1.png", images / "a" / "0.png"), "files"),
+        (lambda images: (images / "b").rename(images / "c"), "classes, files"),
+    ],
+    ids=["swapped", "replaced", "renamed class"],
+)
+@pytest.mark.parametrize("loader", ["memory", "stream"])
+def test_other_data_is_refused_by_name_or_allowed(images, tmp_path, capsys, change, said, loader):
+    settings = ("dataset=image_folder", f"dataset.root={images}", "dataset.val_fraction=0.3")
+    settings += ("dataset.test_fraction=0.2", "batch_size=2", f"loader={loader}")
+    assert train(tmp_path / "run", *settings, "epochs=1") == 0
+    change(images)
+    capsys.readouterr()
+    assert in_process(tmp_path / "run", *settings, "epochs=2", "resume=auto") == 2
+    error = capsys.readouterr().err
+    assert "resume: the data set has changed since the checkpoint: " in error
+    assert said in error
+    assert error.endswith("resume_allow=[dataset]\n")
+    allowed = (*settings, "epochs=2", "resume=auto", "resume_allow=[dataset]")
+    assert train(tmp_path / "run", *allowed) == 0
+
+
+def test_a_checkpoint_without_a_fingerprint_is_resumed(run):
+    (step,) = (run / "checkpoints").iterdir()
+    state = torch.load(step / "state.pt", weights_only=True)
+    del state["data"]
+    forge(step, "state.pt", saved(state))
+    assert train(run, *SMALL, "epochs=2", "resume=auto") == 0

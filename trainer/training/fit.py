@@ -20,6 +20,7 @@ from trainer.loader import Feed
 from trainer.loss import Loss
 from trainer.mining import Miner
 from trainer.training.checkpointer import MODEL, Checkpointer
+from trainer.training.data_check import DataCheck
 from trainer.training.evaluate import Evaluation, Evaluator
 from trainer.training.finetune import Freeze
 from trainer.training.learning_rate import LearningRate
@@ -33,6 +34,7 @@ from trainer.training.reporter import Reporter
 from trainer.training.step import Step
 from trainer.training.weight_average import Average, StoredWeights, cumulative_statistics
 
+ADDED = ("data",)  # parts that the checkpoints of 0.1.0 lack
 UNFIT = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of a foreign state
 
 
@@ -70,6 +72,7 @@ class Fit:
     max_steps: int | None
     clock: Clock
     data: Data
+    data_check: DataCheck
     train_feed: Feed
     val_feed: Feed
     planner: Planner
@@ -289,6 +292,7 @@ class Fit:
             "saver": self.checkpointer,
             "progress": self.progress,
             "log": self.reporter.log,
+            "data": self.data_check,
         }
 
     def state(self) -> dict[str, Any]:
@@ -305,6 +309,8 @@ class Fit:
         if keep_settings:
             parts["optimizer"] = CheckedOptimizer(self.optimizer, self.guard.full_parameters())
         for name, part in parts.items():
+            if name not in state and name in ADDED:
+                continue
             try:
                 part.load_state_dict(state[name])
             except UNFIT as error:
