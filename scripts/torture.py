@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import torch
-from torture_parts import damage, disk, kill, signals, stop, suite
+from torture_parts import damage, disk, foreign_state, kill, signals, stop, suite
 from torture_parts.child import Child
 from torture_parts.outcome import Outcome
 
@@ -25,6 +25,7 @@ PARTS = {
     "stop": stop.stops,
     "signals": signals.signals,
     "damage": damage.damages,
+    "state": foreign_state.foreign_states,
     "disk": disk.full_disks,
     "suite": suite.suites,
 }
@@ -48,6 +49,7 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--stride", type=int, default=1, help="stop at every n-th forward pass")
     parser.add_argument("--flips", type=int, default=2000)
     parser.add_argument("--truncations", type=int, default=300)
+    parser.add_argument("--forgeries", type=int, default=300, help="replaced tensors, by case")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--unsafe", action="store_true", help="write checkpoints in place")
     parser.add_argument("--no-pictures", action="store_true", help="skip the pictures of each run")

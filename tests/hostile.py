@@ -1,13 +1,9 @@
 """Builds hostile run folders. A payload touches a file in the test's own folder."""
 
-import hashlib
-import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from support import config_of, train
 
@@ -26,12 +22,6 @@ class Evil:
         return Path.touch, (self.marker,)
 
 
-def saved(value: object, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(value, buffer, **options)
-    return buffer.getvalue()
-
-
 def evaluate(folder: Path, *overrides: str) -> int:
     arguments = ["job=evaluate", "quiet=true", "device=cpu", *overrides]
     return execute(config_of(*arguments), folder, arguments, [str(CONF)])
@@ -40,14 +30,6 @@ def evaluate(folder: Path, *overrides: str) -> int:
 def only_checkpoint(folder: Path) -> Path:
     (path,) = (folder / "checkpoints").iterdir()
     return path
-
-
-def forge(path: Path, name: str, data: bytes) -> None:
-    """Put a file into a checkpoint, with a manifest that matches it."""
-    (path / name).write_bytes(data)
-    manifest = json.loads((path / "manifest.json").read_text())
-    manifest[name] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    (path / "manifest.json").write_text(json.dumps(manifest))
 
 
 def in_process(folder: Path, *overrides: str) -> int:

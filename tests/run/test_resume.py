@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hostile import forge, in_process, saved
+from hostile import in_process
 from PIL import Image
 from support import events, read_json, train
+from torture_parts.foreign_state import forge, saved
 
 from trainer.core.errors import ConfigError
 from trainer.storage import checkpoint

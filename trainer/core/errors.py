@@ -40,6 +40,10 @@ class CheckpointError(TrainerError):
     exit_code = 5
 
 
+class ForeignError(CheckpointError):
+    """A checkpoint that matches its manifest, but that no run of ours has written."""
+
+
 class DiskError(TrainerError):
     """The disk is full or not writable."""
 

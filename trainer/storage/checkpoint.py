@@ -22,7 +22,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from trainer.core.errors import CheckpointError, DiskError
+from trainer.core.errors import CheckpointError, DiskError, ForeignError
 from trainer.storage.tensors import OwnTensors
 from trainer.storage.untrusted import check_archive, check_file, read_json
 
@@ -224,12 +224,14 @@ def latest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
     """Load the newest checkpoint that verifies; None if the folder has no checkpoint.
 
     Each damaged one is reported by `warn`. Raises CheckpointError, with every reason, if all are
-    damaged.
+    damaged, and ForeignError for one whose tensors are not those of a run.
     """
     reasons = []
     for step in steps(folder):
         try:
             checkpoint = load(step_folder(folder, step))
+        except ForeignError:
+            raise
         except CheckpointError as error:
             reasons.append(str(error))
             continue

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer.core.errors import CheckpointError
+from trainer.core.errors import ForeignError
 
 DEEPEST = 20  # levels of nesting
 Place = tuple[int, int | torch.SymInt, tuple[int, ...], tuple[int, ...], torch.dtype]
@@ -20,7 +20,7 @@ Place = tuple[int, int | torch.SymInt, tuple[int, ...], tuple[int, ...], torch.d
 class OwnTensors:
     """Gives every tensor of a state its own dense memory, copying where necessary.
 
-    A tensor saved under two names, as tied weights are, stays one tensor. Raises CheckpointError,
+    A tensor saved under two names, as tied weights are, stays one tensor. Raises ForeignError,
     naming the entry, for a tensor that is not an ordinary one on the CPU, that claims more elements
     than its memory holds, or that overlaps another.
     """
@@ -32,7 +32,7 @@ class OwnTensors:
     def __call__(self, value: Any, name: str, depth: int = 0) -> Any:
         """Return a nested state with its tensors replaced; `name` is its path, for messages."""
         if depth > DEEPEST:
-            raise CheckpointError(f"{name} is nested more than {DEEPEST} levels deep")
+            raise ForeignError(f"{name} is nested more than {DEEPEST} levels deep")
         if isinstance(value, Tensor):
             return self.own(value, name)
         if isinstance(value, dict):
@@ -45,14 +45,14 @@ class OwnTensors:
         """Return the tensor if it owns all of its storage, otherwise a copy."""
         ordinary = type(value) in (Tensor, torch.nn.Parameter) and value.device.type == "cpu"
         if not ordinary or value.layout != torch.strided or value.is_quantized:
-            raise CheckpointError(f"{name} is not an ordinary tensor: {type(value).__name__}")
+            raise ForeignError(f"{name} is not an ordinary tensor: {type(value).__name__}")
         storage = value.untyped_storage()
         place = storage.data_ptr(), value.storage_offset(), *layout(value)
         if place not in self.copies:
             begin = storage.data_ptr()
             self.bytes[begin] = self.bytes.get(begin, 0) + value.nbytes
             if self.bytes[begin] > storage.nbytes():
-                raise CheckpointError(f"{name} claims more elements than it has memory")
+                raise ForeignError(f"{name} claims more elements than it has memory")
             whole = value.is_contiguous() and value.nbytes == storage.nbytes()
             self.copies[place] = value.detach() if whole else value.detach().clone()
         return self.copies[place]

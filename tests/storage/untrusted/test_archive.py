@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from hostile import Evil, evaluate, forge, only_checkpoint, saved
+from hostile import Evil, evaluate, only_checkpoint
 from support import train
 from torch import nn
+from torture_parts.foreign_state import forge, saved
 
 from trainer.core.errors import CheckpointError
 from trainer.model.shared.pretrained import read_state_dict

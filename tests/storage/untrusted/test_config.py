@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hostile import changed, evaluate, forge, in_process, only_checkpoint, saved
+from hostile import changed, evaluate, in_process, only_checkpoint
 from support import make_run, node_of, train
+from torture_parts.foreign_state import forge, saved
 
 from trainer.core.errors import CheckpointError, DataError
 from trainer.storage import checkpoint, untrusted

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hostile import Evil, evaluate, forge, only_checkpoint
+from hostile import Evil, evaluate, only_checkpoint
+from torture_parts.foreign_state import forge
 
 from trainer import history
 from trainer.core.errors import CheckpointError, ConfigError, DataError
