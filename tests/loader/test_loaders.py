@@ -1,6 +1,6 @@
 """All loaders return the batches of a slow loop over the plan, bit for bit."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
 
@@ -205,7 +205,7 @@ class Counting:
     def __len__(self) -> int:
         return 10
 
-    def read(self, ids: list[int]) -> Tensor:
+    def read(self, ids: Sequence[int]) -> Tensor:
         for i in ids:
             self.reads[i] += 1
         return torch.zeros(len(ids), 1, 2, 2, dtype=torch.uint8)
