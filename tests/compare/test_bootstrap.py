@@ -22,11 +22,19 @@ def test_many_values_are_close_to_t_and_wider_than_plain_percentiles():
     assert high - low > 1.05 * (plain[1] - plain[0])
 
 
-def test_it_is_reproducible_and_shifts_with_the_values():
-    one = Bootstrap(resamples=500)
-    assert one.mean([1.0, 2.0, 4.0]) == one.mean([1.0, 2.0, 4.0])
-    low, high = one.difference([1.0, 2.0, 4.0], [0.0, 1.0])
-    shifted = one.difference([2.0, 3.0, 5.0], [0.0, 1.0])
+def test_resamples_depend_on_the_stream_alone():
+    values = np.array([1.0, 2.0, 4.0])
+    drawn = np.random.default_rng(3).integers(3, size=(500, 3))
+    expected = [values[rows].mean() for rows in drawn]
+    assert Bootstrap(resamples=500).means(values.tolist(), 3) == pytest.approx(expected)
+    assert Bootstrap(resamples=500).means(values.tolist(), 4) != pytest.approx(expected)
+
+
+def test_the_interval_shifts_with_the_values():
+    bootstrap = Bootstrap(resamples=500)
+    low, high = bootstrap.difference([1.0, 2.0, 4.0], [0.0, 1.0])
+    shifted = bootstrap.difference([2.0, 3.0, 5.0], [0.0, 1.0])
+    assert low < high
     assert shifted == pytest.approx((low + 1, high + 1))
 
 
@@ -37,5 +45,5 @@ def test_two_samples_are_resampled_independently():
 
 
 def test_a_setting_out_of_range_is_named():
-    with pytest.raises(ValueError, match=r"compare\.resamples"):
+    with pytest.raises(ValueError, match=r"compare\.resamples .* got 10$"):
         Bootstrap(resamples=10)

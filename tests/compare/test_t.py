@@ -20,22 +20,22 @@ def test_against_scipy():
     for level in (0.8, 0.95, 0.99):
         expected = stats.t.interval(level, 3, stats.tmean(values), stats.sem(values))
         assert StudentT(level=level).mean(values) == pytest.approx(expected)
-        found = stats.ttest_ind(values, others, equal_var=False).confidence_interval(level)
-        assert StudentT(level=level).difference(values, others) == pytest.approx(tuple(found))
+        expected = stats.ttest_ind(values, others, equal_var=False).confidence_interval(level)
+        assert StudentT(level=level).difference(values, others) == pytest.approx(tuple(expected))
 
 
 def test_welch_degrees_of_freedom_by_hand():
-    """Both variances 1, sizes 3 and 3: error √(2/3), and 4 degrees as if the sizes were pooled."""
+    """Two samples of 3 with variance 1: error √(2/3), and 4 degrees of freedom as if pooled."""
     error, df = welch([1.0, 2.0, 3.0], [11.0, 12.0, 13.0])
     assert error == pytest.approx((2 / 3) ** 0.5)
     assert df == pytest.approx(4.0)
 
 
-def test_no_deviation_is_a_point():
+def test_equal_values_have_an_interval_of_width_zero():
     assert StudentT().mean([0.5, 0.5]) == (0.5, 0.5)
     assert StudentT().difference([0.5, 0.5], [0.25, 0.25]) == (0.25, 0.25)
 
 
 def test_a_level_out_of_range_is_named():
-    with pytest.raises(ValueError, match=r"compare\.level"):
+    with pytest.raises(ValueError, match=r"compare\.level .* got 95$"):
         StudentT(level=95)

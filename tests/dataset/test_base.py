@@ -46,8 +46,8 @@ def test_divide_is_as_stratified_as_scikit_learn(fraction: float) -> None:
 
 
 @pytest.mark.parametrize("fraction", [0.05, 0.1, 0.2, 0.3, 1 / 3, 0.45])
-def test_divide_by_what_is_left_is_the_complement(fraction: float) -> None:
-    """Ties, as 30 · 0.05 is one, go the same way."""
+def test_dividing_by_the_remaining_fraction_gives_the_complement(fraction: float) -> None:
+    """Ties such as 30 · 0.05 are rounded alike."""
     split = labelled([i % 3 for i in range(400)])
     part, rest = divide(split, fraction, np.random.default_rng(2))
     other, left = divide(split, 1 - fraction, np.random.default_rng(2))
@@ -65,7 +65,7 @@ def test_divide_takes_every_example_equally_often() -> None:
     assert taken.max() < 240
 
 
-def test_divide_of_a_split_gives_dataset_ids() -> None:
+def test_dividing_a_split_keeps_dataset_ids() -> None:
     split = replace(labelled(list(range(20))), ids=torch.arange(10, 20))
     part, rest = divide(split, 0.5, np.random.default_rng(0))
     assert sorted([*part.ids.tolist(), *rest.ids.tolist()]) == list(range(10, 20))
@@ -75,18 +75,18 @@ def test_divide_of_a_split_gives_dataset_ids() -> None:
 @pytest.mark.parametrize(
     "labels", [torch.rand(10), torch.rand(10, 2), torch.zeros(10, 4, 4, dtype=torch.int64)]
 )
-def test_targets_and_masks_are_divided_without_strata(labels: torch.Tensor) -> None:
+def test_vectors_and_masks_are_divided_without_strata(labels: torch.Tensor) -> None:
     part, rest = divide(replace(labelled([0] * 10), labels=labels), 0.3, np.random.default_rng(0))
     assert (len(part), len(rest)) == (3, 7)
 
 
-def test_divide_by_zero_or_one() -> None:
+def test_dividing_by_zero_takes_nothing() -> None:
     part, rest = divide(labelled([0, 1, 2]), 0.0, np.random.default_rng(0))
     assert (len(part), len(rest)) == (0, 3)
 
 
 def test_channel_statistics_by_hand() -> None:
-    """Pixels 0 and 255 in halves: mean ½, deviation ½; a constant channel keeps a deviation."""
+    """Half 0 and half 255: mean ½, deviation ½; a constant channel has the smallest deviation."""
     pixels = torch.zeros(4, 2, 1, 2, dtype=torch.uint8)
     pixels[:2, 0] = 255
     pixels[:, 1] = 51
@@ -97,7 +97,7 @@ def test_channel_statistics_by_hand() -> None:
 
 
 def test_channel_statistics_equal_torch(noise: Callable[..., Split]) -> None:
-    """In several chunks, and over the split's own rows only."""
+    """In several chunks, over the rows of the split only."""
     split = noise(130, (3, 6, 5))
     split = replace(split, ids=torch.arange(0, 130, 2)[:61])
     std, mean = torch.std_mean(
@@ -122,7 +122,7 @@ def opened(raw: Raw, seed: int = 0, **settings: float) -> Data:
     return dataset.open(seed)
 
 
-def test_existing_splits_are_kept(noise: Callable[..., Split]) -> None:
+def test_published_splits_are_kept(noise: Callable[..., Split]) -> None:
     train, val, test = noise(40), noise(8), noise(9)
     data = opened(Raw(train, test, ("a", "b", "c"), val=val))
     assert (data.train, data.val, data.test) == (train, val, test)
@@ -131,18 +131,18 @@ def test_existing_splits_are_kept(noise: Callable[..., Split]) -> None:
     assert data.test is test
 
 
-def test_without_validation(noise: Callable[..., Split]) -> None:
+def test_without_a_validation_split(noise: Callable[..., Split]) -> None:
     data = opened(Raw(noise(40), None, ("a", "b", "c")), val_fraction=0.0)
     assert (len(data.train), len(data.val), len(data.test)) == (32, 0, 8)
 
 
 def test_class_counts_are_those_of_the_training_split(noise: Callable[..., Split]) -> None:
-    """A class of the list that has no example counts 0."""
+    """A listed class without examples has count 0."""
     data = opened(Raw(noise(40, classes=2), noise(5), ("a", "b", "c")), val_fraction=0.1)
     assert data.class_counts().tolist() == [18, 18, 0]
 
 
-def test_class_counts_of_masks_are_of_pixels(noise: Callable[..., Split]) -> None:
+def test_class_counts_of_masks_count_pixels(noise: Callable[..., Split]) -> None:
     """Image i is i % 3 but for one pixel of 255 and one of class 7, which is not listed."""
     split = noise(2001)
     masks = (torch.arange(2001) % 3).to(torch.uint8)[:, None, None].repeat(1, 6, 5)
@@ -168,7 +168,9 @@ def test_vector_targets_have_no_class_counts(noise: Callable[..., Split]) -> Non
         (torch.rand(20, 1, 6, 5), "image"),
     ],
 )
-def test_the_type_of_target(noise: Callable[..., Split], labels: torch.Tensor, target: str) -> None:
+def test_the_target_follows_from_type_and_shape(
+    noise: Callable[..., Split], labels: torch.Tensor, target: str
+) -> None:
     split = replace(noise(20), labels=labels)
     assert split.target == target
     assert split.classed == (target == "class")
@@ -176,14 +178,14 @@ def test_the_type_of_target(noise: Callable[..., Split], labels: torch.Tensor, t
 
 
 @pytest.mark.parametrize("labels", [torch.zeros(20, 2, dtype=torch.int64), torch.rand(20, 2, 2)])
-def test_labels_of_another_shape_are_an_error(
+def test_labels_of_an_unknown_shape_are_an_error(
     noise: Callable[..., Split], labels: torch.Tensor
 ) -> None:
     with pytest.raises(DataError, match="labels must be classes, masks, vectors or images, got"):
         _ = replace(noise(20), labels=labels).target
 
 
-def test_statistics_are_of_the_training_split_or_as_given(noise: Callable[..., Split]) -> None:
+def test_statistics_are_given_or_those_of_the_training_split(noise: Callable[..., Split]) -> None:
     data = opened(Raw(noise(40), noise(5), ("a", "b", "c"), mean=(0.25,), std=(0.5,)))
     assert (data.mean, data.std) == ((0.25,), (0.5,))
     data = opened(Raw(noise(40), noise(5), ("a", "b", "c")))
@@ -198,5 +200,5 @@ def test_an_empty_training_split_is_a_data_error(noise: Callable[..., Split]) ->
 @pytest.mark.parametrize("setting", ["val_fraction", "test_fraction"])
 @pytest.mark.parametrize("value", [-0.1, 1.0])
 def test_bad_settings_are_named(setting: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"dataset.{setting}"):
+    with pytest.raises(ValueError, match=rf"dataset\.{setting} must be in .* {value}$"):
         Dataset(**{setting: value})

@@ -1,4 +1,4 @@
-"""CIFAR-10 from files of its own format; torchvision checks sums that such files cannot have."""
+"""CIFAR-10 from small files of its format, without torchvision's checksums."""
 
 import pickle
 from pathlib import Path
@@ -30,7 +30,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_it_is_read_from_its_files(root: Path) -> None:
+def test_splits_labels_and_statistics_are_read(root: Path) -> None:
     data = Cifar10(root=str(root)).open(0)
     assert data.shape == (3, 32, 32)
     assert (len(data.train), len(data.val), len(data.test)) == (90, 10, 10)
@@ -41,7 +41,7 @@ def test_it_is_read_from_its_files(root: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "number"), [("train", 100), ("test", 10)])
-def test_images_and_labels_are_torchvisions(root: Path, name: str, number: int) -> None:
+def test_images_and_labels_are_those_of_torchvision(root: Path, name: str, number: int) -> None:
     split = getattr(Cifar10(root=str(root)).open(0), name)
     reference = CIFAR10(root, train=name == "train")
     images = split.images.read(range(number))
@@ -52,13 +52,13 @@ def test_images_and_labels_are_torchvisions(root: Path, name: str, number: int) 
         assert split.labels[i] == label
 
 
-def test_some_of_its_classes_by_name(root: Path) -> None:
+def test_classes_are_selected_by_name(root: Path) -> None:
     data = Cifar10(root=str(root), classes=["dog", "cat"]).open(0)
     assert data.class_counts().tolist() == [9, 9]
     assert (len(data.val), len(data.test)) == (2, 2)
 
 
-def test_a_file_that_is_missing_is_a_data_error(root: Path) -> None:
+def test_a_missing_file_is_a_data_error(root: Path) -> None:
     (root / "cifar-10-batches-py" / "data_batch_3").unlink()
     with pytest.raises(DataError, match="CIFAR10 is missing or damaged under"):
         Cifar10(root=str(root)).open(0)

@@ -1,4 +1,4 @@
-"""CIFAR-100 from files of its own format."""
+"""CIFAR-100 from small files of its format."""
 
 import pickle
 from pathlib import Path

@@ -27,7 +27,7 @@ def opened(seed: int = 0, **settings: Any) -> Data:
 
 @pytest.fixture(scope="module")
 def data() -> Data:
-    """Without noise: the pixels are the digits' own."""
+    """Without noise, so that pixels are those of the digits."""
     return opened(noise=0.0)
 
 
@@ -44,8 +44,8 @@ def test_sizes_types_and_classes(data: Data) -> None:
         assert split.labels.unique().tolist() == list(range(11))
 
 
-def test_a_mask_is_the_ink_of_the_digit_beneath(data: Data) -> None:
-    """Every canvas has five digits; each one's pixels are those of a digit of its class."""
+def test_a_mask_is_the_ink_of_its_digits(data: Data) -> None:
+    """Every canvas has five digits, each with the pixels of a digit of its class."""
     source = load_digits()
     bright = np.round(source.images * 255 / 16).astype(np.uint8)
     known = {
@@ -54,30 +54,30 @@ def test_a_mask_is_the_ink_of_the_digit_beneath(data: Data) -> None:
     images, masks = data.test.images.read(range(40))[:, 0].numpy(), data.test.labels[:40].numpy()
     assert ((masks > 0) == (images >= INK)).all()
     for image, mask in zip(images, masks, strict=True):
-        found = 0
+        matches = 0
         for top in range(25):
             for left in range(25):
                 window = slice(top, top + 8), slice(left, left + 8)
                 label = int(mask[window].max())
                 ink = image[window] * (image[window] >= INK)
-                found += bool(label and (label - 1, ink.tobytes()) in known)
-        assert found >= 5  # five tiles, and those that are another's ink shifted
+                matches += bool(label and (label - 1, ink.tobytes()) in known)
+        assert matches >= 5  # five tiles, and some that match when shifted
 
 
-def test_no_canvas_of_the_test_split_has_a_digit_of_the_others() -> None:
-    """With a digit on each, in its corner of 8 × 8 pixels: none is on both sides."""
+def test_test_canvases_share_no_digit_with_the_others() -> None:
+    """With one digit on a canvas of its own size."""
     data = opened(size=8, digits=1, noise=0.0)
     test_images, rest = (
-        {data_image.numpy().tobytes() for data_image in split.images.read(range(number))}
+        {image.numpy().tobytes() for image in split.images.read(range(number))}
         for split, number in ((data.test, 200), (data.train, 800))
     )
     plain = Digits().open(0)
-    tested, trained = (
+    test_digits, other_digits = (
         {x.numpy().tobytes() for x in plain.test.images.read(ids)}
         for ids in (plain.test.ids.tolist(), plain.train.ids.tolist() + plain.val.ids.tolist())
     )
-    assert test_images <= tested
-    assert rest <= trained
+    assert test_images <= test_digits
+    assert rest <= other_digits
     assert not test_images & rest
 
 
@@ -107,7 +107,7 @@ def test_boxes_by_hand() -> None:
     assert bounding_boxes(ink, np.array([[10, 20]])).tolist() == [[21, 12, 25, 14]]
 
 
-def test_a_box_holds_the_ink_and_no_empty_edge() -> None:
+def test_a_box_encloses_the_ink_tightly() -> None:
     data = opened(target="box", digits=1, noise=0.0)
     assert data.target == "vector"
     assert data.classes == ()
@@ -121,14 +121,14 @@ def test_a_box_holds_the_ink_and_no_empty_edge() -> None:
 
 
 def test_the_clean_canvas_is_the_canvas_without_noise(data: Data) -> None:
-    noise = opened(target="clean", noise=0.1)
-    assert noise.target == "image"
-    assert noise.train.labels.dtype == torch.float32
-    assert noise.train.labels.shape == (800, 1, 32, 32)
+    noisy = opened(target="clean", noise=0.1)
+    assert noisy.target == "image"
+    assert noisy.train.labels.dtype == torch.float32
+    assert noisy.train.labels.shape == (800, 1, 32, 32)
     number = range(800)
     clean = data.train.images.read(number).float() / 255
-    assert torch.equal(noise.train.labels, clean)
-    black = noise.train.images.read(number)[clean == 0].float() / 255
+    assert torch.equal(noisy.train.labels, clean)
+    black = noisy.train.images.read(number)[clean == 0].float() / 255
     # Half of normal numbers of deviation 0.1 are cut at 0; the others' mean is 0.1 · √(2/π).
     assert (black == 0).float().mean() == pytest.approx(0.5, abs=0.02)
     assert black[black > 0].mean() == pytest.approx(0.1 * (2 / np.pi) ** 0.5, abs=2e-3)
@@ -137,9 +137,9 @@ def test_the_clean_canvas_is_the_canvas_without_noise(data: Data) -> None:
 def test_noise_by_hand() -> None:
     grey = np.full((1, 100, 100), 128, np.uint8)
     assert add_noise(grey, 0.0, np.random.default_rng(0)) is grey
-    made = add_noise(grey, 0.1, np.random.default_rng(0)).astype(float)
-    assert made.mean() == pytest.approx(128, abs=1)
-    assert made.std() == pytest.approx(25.5, abs=0.6)
+    noisy = add_noise(grey, 0.1, np.random.default_rng(0)).astype(float)
+    assert noisy.mean() == pytest.approx(128, abs=1)
+    assert noisy.std() == pytest.approx(25.5, abs=0.6)
     assert add_noise(grey, 100.0, np.random.default_rng(0)).max() == 255
 
 
@@ -150,18 +150,18 @@ def test_pasting_by_hand() -> None:
     ]
 
 
-def test_enlarged_digits_are_blocks() -> None:
+def test_scaled_digits_have_square_blocks_of_pixels() -> None:
     data = opened(size=48, digits=2, scale=3, noise=0.0)
     image, mask = data.test.images.read([0])[0, 0], data.test.labels[0]
     assert data.shape == (1, 48, 48)
-    for there in (image, mask):
-        rows = there.bool().any(1).nonzero()[:, 0]
-        tall = there[rows[0] :].unfold(0, 3, 3)[0]
+    for canvas in (image, mask):
+        rows = canvas.bool().any(1).nonzero()[:, 0]
+        tall = canvas[rows[0] :].unfold(0, 3, 3)[0]
         assert (tall == tall[:, :1]).all()
 
 
-def test_no_tile_touches_another() -> None:
-    """Uniform over the layouts: of two tiles of 2 on a side of 5, all places are as likely."""
+def test_tiles_do_not_overlap_and_are_uniformly_placed() -> None:
+    """A single tile of 2 on a side of 5 has 16 equally likely places."""
     corners = layout(300, 5, 8, 32, generator(0, 0))
     assert corners.min() >= 0
     assert corners.max() <= 24
@@ -173,7 +173,7 @@ def test_no_tile_touches_another() -> None:
     assert abs(counts - 1000).max() < 130  # deviation 31
 
 
-def test_a_full_canvas_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digits_that_do_not_fit_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.dataset.digits_canvas.TRIES", 50)
     with pytest.raises(ConfigError, match=r"dataset\.digits=17 .* dataset\.size=32"):
         opened(digits=17, examples=10)
@@ -184,7 +184,7 @@ def test_without_a_test_split() -> None:
     assert (len(data.train), len(data.val), len(data.test)) == (45, 5, 0)
 
 
-def test_a_subset_and_no_other_degradation() -> None:
+def test_masks_allow_a_subset_but_no_other_degradation() -> None:
     data = opened(subset=10, examples=50)
     assert len(data.train) == 10
     for settings in ({"imbalance": 2.0}, {"label_noise": 0.1}, {"threshold_class": True}):

@@ -8,7 +8,7 @@ import numpy as np
 from trainer.dataset.fashion_mnist import FashionMnist
 
 
-def test_it_is_read_from_its_files(tmp_path: Path) -> None:
+def test_splits_labels_and_statistics_are_read(tmp_path: Path) -> None:
     raw = tmp_path / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     for part, number in (("train", 50), ("t10k", 10)):

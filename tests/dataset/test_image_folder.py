@@ -30,7 +30,7 @@ def constant(path: Path, value: int, size: tuple[int, int] = (6, 4)) -> Path:
 
 
 def tree(root: Path, classes: dict[str, int], size: tuple[int, int] = (6, 4)) -> Path:
-    """Class folders with `classes[name]` images, each of another grey level."""
+    """Class folders with `classes[name]` images, each with its own grey level."""
     for i, (name, number) in enumerate(classes.items()):
         for j in range(number):
             constant(root / name / f"{j:03}.png", 10 * i + j, size)
@@ -55,7 +55,7 @@ def test_a_flat_tree_is_cut_into_three(tmp_path: Path) -> None:
     assert torch.equal(data.test.ids, opened(tmp_path, seed=9, val_fraction=0.25).test.ids)
 
 
-def test_ids_and_labels_are_torchvisions(tmp_path: Path) -> None:
+def test_files_and_labels_are_those_of_torchvision(tmp_path: Path) -> None:
     tree(tmp_path, {"b": 4, "a": 3, "c": 5})
     save(tmp_path / "a" / "deep" / "er" / "x.png", Image.new("L", (6, 4), 99))
     reference = Torchvisions(str(tmp_path))
@@ -97,7 +97,7 @@ def test_other_files_and_hidden_folders_are_ignored(tmp_path: Path) -> None:
     assert len(data.train.labels) == 10
 
 
-def test_suffixes_in_capitals_count(tmp_path: Path) -> None:
+def test_upper_case_suffixes_are_accepted(tmp_path: Path) -> None:
     tree(tmp_path, {"a": 2, "b": 3})
     save(tmp_path / "a" / "X.JPG", Image.new("L", (6, 4)), format="JPEG")
     assert len(opened(tmp_path).train.labels) == 6
@@ -148,7 +148,7 @@ def test_an_image_of_the_size_is_kept_pixel_for_pixel(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("size", "shape"), [(None, (4, 6)), (5, (5, 5)), ([3, 9], (3, 9)), ([7], (7, 7))]
 )
-def test_all_images_are_brought_to_one_size(
+def test_all_images_are_converted_to_one_size(
     tmp_path: Path, size: int | list[int] | None, shape: tuple[int, int]
 ) -> None:
     tree(tmp_path, {"a": 3})
@@ -160,8 +160,8 @@ def test_all_images_are_brought_to_one_size(
     assert (images[3:] == 200).all()  # nothing is padded
 
 
-def test_the_middle_is_cut_out(tmp_path: Path) -> None:
-    """12 × 4 pixels, the middle third white: cut to 4 × 4, all white; halved to 2 × 2 too."""
+def test_the_centre_is_cropped(tmp_path: Path) -> None:
+    """12 × 4 pixels, the middle third white: cropped to 4 × 4, all white; scaled to 2 × 2, too."""
     pixels = np.zeros((4, 12), np.uint8)
     pixels[:, 4:8] = 255
     path = save(tmp_path / "x.png", Image.fromarray(pixels))
@@ -222,13 +222,13 @@ CASES: dict[str, tuple[str, Image.Image, tuple[int, int, int]]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_modes(tmp_path: Path, name: str) -> None:
+def test_every_mode_is_converted_to_rgb_and_grey(tmp_path: Path, name: str) -> None:
     """To RGB, and to grey by ITU-R 601: 0.299 R + 0.587 G + 0.114 B."""
     suffix, image, rgb = CASES[name]
     path = save(tmp_path / f"x.{suffix}", image)
-    got = torch.tensor(decode(path, (3, 4, 4)))
-    assert got.dtype == torch.uint8
-    assert (got.float() - torch.tensor(rgb)[:, None, None]).abs().max() <= 1
+    pixels = torch.tensor(decode(path, (3, 4, 4)))
+    assert pixels.dtype == torch.uint8
+    assert (pixels.float() - torch.tensor(rgb)[:, None, None]).abs().max() <= 1
     grey = torch.tensor(decode(path, (1, 4, 4)))
     assert grey.shape == (1, 4, 4)
     luminance = float(np.dot(rgb, [0.299, 0.587, 0.114]))
@@ -237,11 +237,11 @@ def test_modes(tmp_path: Path, name: str) -> None:
 
 def test_jpeg_in_cmyk(tmp_path: Path) -> None:
     path = save(tmp_path / "x.jpg", Image.new("CMYK", (8, 8), (0, 255, 255, 0)), quality=95)
-    got = torch.tensor(decode(path, (3, 8, 8))).float()
-    assert (got - torch.tensor([255.0, 0, 0])[:, None, None]).abs().max() <= 4
+    pixels = torch.tensor(decode(path, (3, 8, 8))).float()
+    assert (pixels - torch.tensor([255.0, 0, 0])[:, None, None]).abs().max() <= 4
 
 
-def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
+def test_16_bits_are_scaled_rather_than_clipped(tmp_path: Path) -> None:
     """A ramp to 65535 stays a ramp; convert("RGB") would make it white."""
     ramp = np.linspace(0, 65535, 16).astype(np.uint16).reshape(4, 4)
     path = save(tmp_path / "x.png", Image.fromarray(ramp))
@@ -252,7 +252,7 @@ def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
 
 
 def damaged_tree(root: Path, number: int, damage: dict[str, bytes | None]) -> Path:
-    """Two classes of `number` images; `damage` gives files other bytes, None: half their own."""
+    """Two classes of `number` images; `damage` replaces bytes, None keeps the first half."""
     tree(root, {"a": number, "b": number})
     for name, body in damage.items():
         whole = (root / name).read_bytes()
@@ -261,7 +261,7 @@ def damaged_tree(root: Path, number: int, damage: dict[str, bytes | None]) -> Pa
 
 
 @pytest.mark.parametrize("body", [b"not an image", b"", None])
-def test_raise_names_the_file(tmp_path: Path, body: bytes | None) -> None:
+def test_under_raise_the_file_is_named(tmp_path: Path, body: bytes | None) -> None:
     damaged_tree(tmp_path, 10, {"b/004.png": body})
     images = ImageFolder(root=str(tmp_path)).load().train.images
     with pytest.raises(DataError, match="cannot read the image") as caught:
@@ -270,14 +270,14 @@ def test_raise_names_the_file(tmp_path: Path, body: bytes | None) -> None:
     assert "np.str_" not in str(caught.value)
 
 
-def test_raise_also_checks_the_first_file(tmp_path: Path) -> None:
+def test_under_raise_the_first_file_is_checked_too(tmp_path: Path) -> None:
     damaged_tree(tmp_path, 10, {"a/000.png": b"not an image"})
     with pytest.raises(DataError, match=r"000\.png"):
         opened(tmp_path)
 
 
 @pytest.mark.parametrize("body", [b"not an image", None])
-def test_skip_leaves_out_and_lists_one_of_a_hundred(tmp_path: Path, body: bytes | None) -> None:
+def test_skip_leaves_out_and_lists_unreadable_files(tmp_path: Path, body: bytes | None) -> None:
     """The source has no row for the file, so reading all of it works."""
     damaged_tree(tmp_path, 50, {"b/004.png": body})
     split = ImageFolder(root=str(tmp_path), corrupt="skip").load().train
@@ -289,7 +289,7 @@ def test_skip_leaves_out_and_lists_one_of_a_hundred(tmp_path: Path, body: bytes 
     assert values.tolist() == [*range(50), *(10 + j for j in range(50) if j != 4)]
 
 
-def test_skip_takes_the_size_of_the_first_that_can_be_read(tmp_path: Path) -> None:
+def test_skip_uses_the_size_of_the_first_readable_file(tmp_path: Path) -> None:
     damaged_tree(tmp_path, 50, {"a/000.png": b"not an image"})
     data = opened(tmp_path, corrupt="skip")
     assert data.shape == (3, 4, 6)
@@ -303,7 +303,7 @@ def test_skip_allows_at_most_one_per_cent(tmp_path: Path, number: int, bad: int)
         opened(tmp_path, corrupt="skip")
 
 
-def test_skip_of_a_sound_tree_changes_nothing(tmp_path: Path) -> None:
+def test_skip_changes_nothing_without_damage(tmp_path: Path) -> None:
     tree(tmp_path, {"a": 5, "b": 5})
     first, second = (opened(tmp_path, corrupt=policy) for policy in ("raise", "skip"))
     assert torch.equal(first.train.ids, second.train.ids)

@@ -31,7 +31,7 @@ def tiny_root(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_it_is_read_from_its_files(tiny_root: Path) -> None:
+def test_splits_and_labels_are_read(tiny_root: Path) -> None:
     data = Mnist(root=str(tiny_root), val_fraction=0.2).open(0)
     assert data.shape == (1, 28, 28)
     assert (len(data.train), len(data.val), len(data.test)) == (40, 10, 10)
@@ -42,14 +42,14 @@ def test_it_is_read_from_its_files(tiny_root: Path) -> None:
     assert data.classes == tuple("0123456789")
 
 
-def test_validation_is_cut_from_train_by_the_seed(tiny_root: Path) -> None:
+def test_the_validation_split_is_drawn_by_the_seed(tiny_root: Path) -> None:
     first, second = (Mnist(root=str(tiny_root)).open(seed) for seed in (0, 1))
     assert not torch.equal(first.val.ids, second.val.ids)
     assert not set(first.val.ids.tolist()) & set(first.train.ids.tolist())
     assert torch.equal(first.test.ids, second.test.ids)
 
 
-def test_absent_is_one_line_that_names_the_root(tmp_path: Path) -> None:
+def test_missing_data_is_reported_in_one_line(tmp_path: Path) -> None:
     root = tmp_path / "no" / "data"
     with pytest.raises(DataError) as caught:
         Mnist(root=str(root)).open(0)
@@ -68,7 +68,7 @@ def test_damaged_files_are_a_data_error(tiny_root: Path, body: bytes) -> None:
     assert (tiny_root / "MNIST" / "raw" / "train-images-idx3-ubyte").read_bytes() == body
 
 
-def test_a_file_cut_short_is_a_data_error(tiny_root: Path) -> None:
+def test_a_truncated_file_is_a_data_error(tiny_root: Path) -> None:
     path = tiny_root / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match="damaged"):
@@ -97,10 +97,10 @@ def test_a_failed_download_leaves_no_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_network")
-def test_a_failed_download_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_failed_download_keeps_existing_files(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").write_text("kept")
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="could not be downloaded"):
         Mnist(root=str(tmp_path), download=True).open(0)
     assert [path.name for path in tmp_path.rglob("*")] == ["mine", "file"]
 
@@ -111,7 +111,7 @@ def test_existing_data_is_not_downloaded(tiny_root: Path) -> None:
 
 
 @pytest.mark.data
-def test_the_real_one(mnist_root: str) -> None:
+def test_the_real_data(mnist_root: str) -> None:
     data = Mnist(root=mnist_root).open(0)
     assert (len(data.train), len(data.val), len(data.test)) == (54_000, 6_000, 10_000)
     assert data.train.labels[:5].tolist() == [5, 0, 4, 1, 9]

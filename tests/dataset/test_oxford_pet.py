@@ -1,4 +1,4 @@
-"""Oxford-IIIT Pet from a tree of its own layout."""
+"""Oxford-IIIT Pet from a small tree of its layout."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_trimaps(root: Path) -> None:
+def test_trimaps_are_read(root: Path) -> None:
     """1, 2, 3 in the files become 0, 1, 2."""
     data = OxfordPet(root=str(root), size=9).open(0)
     assert (len(data.train), len(data.val), len(data.test)) == (27, 3, 6)
@@ -44,7 +44,7 @@ def test_trimaps(root: Path) -> None:
     assert data.class_counts().tolist() == [27 * 27] * 3
 
 
-def test_breeds(root: Path) -> None:
+def test_breeds_are_read(root: Path) -> None:
     data = OxfordPet(root=str(root), size=9, target="category").open(0)
     reference = OxfordIIITPet(root, split="test")
     assert data.classes == tuple(reference.classes) == ("Abyssinian", "American Bulldog", "Bengal")

@@ -1,4 +1,4 @@
-"""STL-10 from files of its own format: columns first, labels from 1."""
+"""STL-10 from small files of its format: column-major, labels from 1."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""SVHN from files of its own format."""
+"""SVHN from small files of its format."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_it_is_read_from_its_files(root: Path) -> None:
+def test_splits_and_labels_are_read(root: Path) -> None:
     data = Svhn(root=str(root), val_fraction=0.25).open(0)
     assert data.shape == (3, 32, 32)
     assert (len(data.train), len(data.val), len(data.test)) == (30, 10, 20)
@@ -34,8 +34,8 @@ def test_it_is_read_from_its_files(root: Path) -> None:
     assert data.test.labels[13] == label
 
 
-def test_the_extra_part_is_trained_on_too(root: Path) -> None:
-    """Behind the others, so that ids stay: id 40 + i is the extra image i."""
+def test_the_extra_images_are_appended_to_the_training_source(root: Path) -> None:
+    """Appended, so that ids stay the same: id 40 + i is the extra image i."""
     plain, data = (Svhn(root=str(root), extra=e, val_fraction=0.1).open(0) for e in (False, True))
     assert (len(data.train), len(data.val), len(data.test)) == (63, 7, 20)
     assert np.array_equal(data.train.images.read([39]), plain.train.images.read([39]))
@@ -44,14 +44,16 @@ def test_the_extra_part_is_trained_on_too(root: Path) -> None:
     assert data.train.labels[45] == label
 
 
-def test_only_the_requested_files_must_exist(root: Path) -> None:
+def test_only_the_files_in_use_must_exist(root: Path) -> None:
     (root / "extra_32x32.mat").unlink()
     assert len(Svhn(root=str(root)).open(0).test) == 20
     with pytest.raises(DataError, match="SVHN is missing"):
         Svhn(root=str(root), extra=True).open(0)
 
 
-def test_without_scipy_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_scipy_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.dataset.svhn.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="dataset=svhn needs scipy"):
+    with pytest.raises(
+        ValueError, match=r"dataset=svhn needs scipy: pip install 'trainer\[svhn\]'"
+    ):
         Svhn()

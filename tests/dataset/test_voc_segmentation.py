@@ -1,4 +1,4 @@
-"""VOC from a tree of its own layout."""
+"""VOC from a small tree of its layout."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_it_is_read_from_its_files(root: Path) -> None:
+def test_splits_and_labels_are_read(root: Path) -> None:
     data = VocSegmentation(root=str(root), size=8, val_fraction=0.2).open(0)
     assert data.shape == (3, 8, 8)
     assert (len(data.train), len(data.val), len(data.test)) == (8, 2, 4)
@@ -48,18 +48,18 @@ def test_it_is_read_from_its_files(root: Path) -> None:
     assert (red.int() - 120).abs().max() <= 3  # a JPEG
 
 
-def test_the_border_is_counted_for_no_class(root: Path) -> None:
+def test_the_border_counts_for_no_class(root: Path) -> None:
     """Of 64 pixels of each training image 48 are of its class."""
     data = VocSegmentation(root=str(root), size=8, val_fraction=0.0).open(0)
     assert data.class_counts().tolist() == [48] * 10 + [0] * 11
 
 
-def test_another_year_is_absent(root: Path) -> None:
+def test_a_missing_year_is_a_data_error(root: Path) -> None:
     with pytest.raises(DataError, match="VOCSegmentation is missing"):
         VocSegmentation(root=str(root), year=2007).open(0)
 
 
-def test_a_mask_that_is_missing_is_named(root: Path) -> None:
+def test_a_missing_mask_is_named(root: Path) -> None:
     (root / "VOCdevkit" / "VOC2012" / "SegmentationClass" / "3.png").unlink()
     with pytest.raises(DataError, match=r"SegmentationClass/3\.png"):
         VocSegmentation(root=str(root)).open(0)

@@ -24,7 +24,7 @@ from trainer.training.reporter import Reporter
 CPU = torch.device("cpu")
 
 
-class Given(nn.Module):
+class Constant(nn.Module):
     """A model with the same logits [C] for every image, or at every pixel."""
 
     def __init__(self, logits: list[float], *, pixels: bool = False) -> None:
@@ -42,12 +42,12 @@ def forward_of(model: nn.Module, mean: float = 0.0, std: float = 1.0) -> Forward
 
 
 def distiller(*models: nn.Module, **settings) -> SoftTarget:
-    """Make a distiller with given teachers, standardised like the student."""
+    """A distiller with given teachers, standardised like the student."""
     teachers = [Teacher(forward_of(model), str(i)) for i, model in enumerate(models)]
     names = [teacher.about for teacher in teachers]
-    made = SoftTarget(lambda *_: None, teacher=names, **settings)
-    made.teachers = teachers
-    return made
+    soft_target = SoftTarget(lambda *_: None, teacher=names, **settings)
+    soft_target.teachers = teachers
+    return soft_target
 
 
 IMAGES = torch.zeros(1, 1, 2, 2)
@@ -63,18 +63,18 @@ def test_by_hand():
         ({"alpha": 0.0}, 3),
         ({"mode": "sum"}, 3 + 4 * kl),
     ):
-        made = distiller(Given([2 * math.log(3), 0.0]), temperature=2, **settings)
-        assert made(IMAGES, outputs, torch.tensor([3.0])).item() == pytest.approx(expected)
+        soft_target = distiller(Constant([2 * math.log(3), 0.0]), temperature=2, **settings)
+        assert soft_target(IMAGES, outputs, torch.tensor([3.0])).item() == pytest.approx(expected)
 
 
-def test_it_is_torchs_kl_divergence():
-    """With `batchmean`; the common mistake, `mean`, also divides by the number of classes."""
+def test_the_divergence_is_that_of_torch_with_batchmean():
+    """The common mistake, `mean`, also divides by the number of classes."""
     rng = torch.Generator().manual_seed(0)
     outputs = torch.randn(6, 10, generator=rng, requires_grad=True)
     teacher = torch.randn(10, generator=rng)
-    made = distiller(Given(teacher.tolist()), temperature=4, alpha=0.9)
+    soft_target = distiller(Constant(teacher.tolist()), temperature=4, alpha=0.9)
     losses = torch.rand(6, generator=rng)
-    blended = made(torch.zeros(6, 1, 2, 2), outputs, losses)
+    blended = soft_target(torch.zeros(6, 1, 2, 2), outputs, losses)
     inputs = F.log_softmax(outputs / 4, 1), F.softmax(teacher / 4, 0).expand(6, -1)
     kl = F.kl_div(*inputs, reduction="batchmean")
     assert blended.shape == (6,)
@@ -90,28 +90,28 @@ def test_it_is_torchs_kl_divergence():
 def test_several_teachers_are_the_mean_of_their_softened_probabilities():
     """Not of their logits, and softened before averaging."""
     a, b = torch.tensor([4.0, 0.0, -2.0]), torch.tensor([-1.0, 3.0, 0.0])
-    made = distiller(Given(a.tolist()), Given(b.tolist()), temperature=2)
-    found = made.targets(IMAGES).exp()[0]
-    torch.testing.assert_close(found, ((a / 2).softmax(0) + (b / 2).softmax(0)) / 2)
-    assert not torch.allclose(found, ((a + b) / 4).softmax(0), atol=0.02)
+    soft_target = distiller(Constant(a.tolist()), Constant(b.tolist()), temperature=2)
+    targets = soft_target.targets(IMAGES).exp()[0]
+    torch.testing.assert_close(targets, ((a / 2).softmax(0) + (b / 2).softmax(0)) / 2)
+    assert not torch.allclose(targets, ((a + b) / 4).softmax(0), atol=0.02)
 
 
-def test_masks_have_a_distance_for_each_pixel():
-    """Or the mean over pixels if the loss is one number per image."""
+def test_masks_have_a_divergence_for_each_pixel():
+    """Averaged over the pixels if the loss is one number per image."""
     rng = torch.Generator().manual_seed(0)
     outputs = torch.randn(3, 4, 2, 2, generator=rng)
     teacher = torch.randn(4, generator=rng)
-    made = distiller(Given(teacher.tolist(), pixels=True), temperature=2, mode="sum")
+    soft_target = distiller(Constant(teacher.tolist(), pixels=True), temperature=2, mode="sum")
     images, losses = torch.zeros(3, 1, 2, 2), torch.rand(3, 2, 2, generator=rng)
-    found = made(images, outputs, losses)
-    pixel = distiller(Given(teacher.tolist()), temperature=2, mode="sum")
+    blended = soft_target(images, outputs, losses)
+    pixel = distiller(Constant(teacher.tolist()), temperature=2, mode="sum")
     expected = pixel(images, outputs[:, :, 1, 0], losses[:, 1, 0])
-    torch.testing.assert_close(found[:, 1, 0], expected)
-    single = made(images, outputs, losses.mean((1, 2)))
-    torch.testing.assert_close(single, found.mean((1, 2)))
+    torch.testing.assert_close(blended[:, 1, 0], expected)
+    single = soft_target(images, outputs, losses.mean((1, 2)))
+    torch.testing.assert_close(single, blended.mean((1, 2)))
 
 
-def test_settings_are_checked():
+def test_bad_settings_are_named():
     def restore(*_):
         return None
 
@@ -130,7 +130,7 @@ def data_of(noise, classes=("a", "b", "c"), shape=(1, 6, 5)) -> Data:
 
 
 def student() -> Forward:
-    return forward_of(Given([0.0] * 3), 0.5, 0.25)
+    return forward_of(Constant([0.0] * 3), 0.5, 0.25)
 
 
 def with_norm(outputs: int = 3) -> nn.Module:
@@ -163,9 +163,9 @@ def test_images_are_standardised_as_the_teachers_were(noise):
     teacher = Teacher(forward_of(model, mean=0.2, std=0.7), "t")
     teacher.bind(student(), data_of(noise))
     pixels = torch.rand(4, 1, 6, 5)
-    found = teacher((pixels - 0.5) / 0.25)
+    outputs = teacher((pixels - 0.5) / 0.25)
     with torch.no_grad():
-        torch.testing.assert_close(found, model((pixels - 0.2) / 0.7))
+        torch.testing.assert_close(outputs, model((pixels - 0.2) / 0.7))
 
 
 def test_a_colour_teacher_takes_grey_images(noise):
@@ -194,9 +194,9 @@ def test_a_teacher_that_does_not_match_the_data_is_rejected(noise, model, classe
 
 
 def test_a_task_without_classes_is_refused(noise):
-    made = SoftTarget(lambda *_: None, teacher="x")
+    soft_target = SoftTarget(lambda *_: None, teacher="x")
     with pytest.raises(ValueError, match="distill=soft_target needs class"):
-        made.prepare(student(), data_of(noise, classes=()))
+        soft_target.prepare(student(), data_of(noise, classes=()))
 
 
 @pytest.fixture(scope="module")
@@ -211,20 +211,20 @@ def settings(teacher, *more: str) -> list[str]:
     return ["distill=soft_target", f"distill.teacher={teacher}", *more]
 
 
-def test_the_first_step_learns_what_the_teacher_says(teacher, tmp_path):
+def test_the_loss_of_a_step_is_blended_with_the_teachers(teacher, tmp_path):
     """Recompute a step's blended loss from both models' weights, without the distiller."""
     mixing = ("mixer=mixup", "augmentation=[random_crop]", "batch_size=64")
     run = make_run(tmp_path, "model=mlp", "device=cpu", *settings(teacher, *mixing))
     seen = {}
 
-    def watch(images, outputs, losses):
+    def record(images, outputs, losses):
         seen.update(images=images, outputs=outputs, losses=losses)
         seen["blended"] = run.distiller(images, outputs, losses)
         return seen["blended"]
 
     log = Log(tmp_path, pytest.fail)
     fit = assemble(run, run.folder, Reporter(log, run.console, run.data, 1), run.signals)
-    fit.step.distiller = watch
+    fit.step.distiller = record
     fit.step(next(iter(fit.train_feed.batches(run.planner.plan(0)))), StepId(0, 0, 0), 0)
     log.close()
     other = make_run(tmp_path, "model=simple_cnn", "seed=7", "device=cpu")
@@ -243,7 +243,7 @@ def test_the_first_step_learns_what_the_teacher_says(teacher, tmp_path):
     assert len(seen["blended"]) == 64
 
 
-def test_it_is_in_no_checkpoint_and_resumes_to_the_same_bits(teacher, tmp_path):
+def test_the_teacher_is_not_saved_and_a_resumed_run_has_the_same_bits(teacher, tmp_path):
     overrides = settings(f"[{teacher},{teacher}]")
     whole = fitted(tmp_path / "whole", *overrides)
     with pytest.raises(BaseException, match="stopped by signal"):
@@ -257,14 +257,14 @@ def test_it_is_in_no_checkpoint_and_resumes_to_the_same_bits(teacher, tmp_path):
 
 
 def test_a_distilled_run_is_evaluated_without_its_teacher(teacher, tmp_path):
-    gone = tmp_path / "gone"
-    shutil.copytree(teacher, gone)
-    assert train(tmp_path / "s", *settings(gone, "distill.mode=sum", "epochs=1")) == 0
-    shutil.rmtree(gone)
+    copied = tmp_path / "copied"
+    shutil.copytree(teacher, copied)
+    assert train(tmp_path / "s", *settings(copied, "distill.mode=sum", "epochs=1")) == 0
+    shutil.rmtree(copied)
     arguments = ["job=evaluate", f"run={tmp_path / 's'}"]
     assert train(tmp_path / "e", *arguments) == 0
-    found = read_json(tmp_path / "e" / "result.json")["test"]
-    assert found == pytest.approx(read_json(tmp_path / "s" / "result.json")["test"])
+    metrics = read_json(tmp_path / "e" / "result.json")["test"]
+    assert metrics == pytest.approx(read_json(tmp_path / "s" / "result.json")["test"])
 
 
 def test_a_missing_run_is_rejected_before_data_opens(tmp_path, capsys):
@@ -274,7 +274,7 @@ def test_a_missing_run_is_rejected_before_data_opens(tmp_path, capsys):
     assert not folder.exists()
 
 
-def test_other_classes_are_refused_in_one_line(teacher, tmp_path, capsys):
+def test_a_teacher_of_other_classes_is_refused_in_one_line(teacher, tmp_path, capsys):
     code = train(tmp_path / "run", *settings(teacher, "dataset.threshold_class=true"))
     assert code == ConfigError.exit_code
     error = capsys.readouterr().err.strip()

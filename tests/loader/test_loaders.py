@@ -1,6 +1,6 @@
 """All loaders return the batches of a slow loop over the plan, bit for bit."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
 
@@ -52,7 +52,7 @@ PLANS = {"K=1": plain_plan, "K=2": blended_plan}
 
 
 def slow(split: Split, plan: Plan, start: int) -> Iterator[Batch]:
-    """Row by row."""
+    """The batches of a plan from step `start` on, read row by row."""
     bounds = plan.bounds.tolist()
     for first, last in zip(bounds[start:-1], bounds[start + 1 :], strict=True):
         images = []
@@ -71,8 +71,8 @@ def slow(split: Split, plan: Plan, start: int) -> Iterator[Batch]:
 def check_same(batches: Iterator[Batch], expected: Iterator[Batch]) -> int:
     """Assert that all fields of all batches have the same bits and types; return how many."""
     number = 0
-    for got, wanted in zip(batches, expected, strict=True):
-        for one, other in zip(astuple(got), astuple(wanted), strict=True):
+    for batch, reference in zip(batches, expected, strict=True):
+        for one, other in zip(astuple(batch), astuple(reference), strict=True):
             assert one.dtype == other.dtype
             assert torch.equal(one, other)
         number += 1
@@ -87,14 +87,16 @@ def split(noise: Callable[..., Split]) -> Split:
 @pytest.mark.parametrize("start", [0, 2])
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("loader", LOADERS)
-def test_the_batches_of_a_slow_loop(split: Split, loader: str, plan: str, start: int) -> None:
+def test_batches_equal_those_of_a_slow_loop(
+    split: Split, loader: str, plan: str, start: int
+) -> None:
     feed = LOADERS[loader]().open(split, CPU)
     rows = PLANS[plan]()
     steps = check_same(feed.batches(rows, start), slow(split, rows, start))
     assert steps == 3 - start
 
 
-def test_a_blend_by_hand() -> None:
+def test_a_blended_row_by_hand() -> None:
     """¼ of 200 and ¾ of 100 is 125."""
     pixels = torch.tensor([200, 100], dtype=torch.uint8)[:, None, None, None]
     split = Split(Pixels(pixels), torch.tensor([4, 5]), torch.arange(2))
@@ -173,7 +175,7 @@ def test_files_are_decoded(folder: Path, loader: str) -> None:
 
 
 @pytest.mark.parametrize("loader", ["memory", "stream, 1 worker"])
-def test_files_that_are_skipped_are_not_read(folder: Path, loader: str) -> None:
+def test_skipped_files_are_not_read(folder: Path, loader: str) -> None:
     (folder / "a" / "007.png").write_bytes(b"damaged")
     data = ImageFolder(root=str(folder), corrupt="skip", val_fraction=0.0).open(0)
     feed = LOADERS[loader]().open(data.train, CPU)
@@ -183,8 +185,8 @@ def test_files_that_are_skipped_are_not_read(folder: Path, loader: str) -> None:
 
 
 @pytest.mark.parametrize("loader", LOADERS)
-def test_a_damaged_file_is_one_line_that_names_it(folder: Path, loader: str) -> None:
-    """In a worker too: no traceback in the message."""
+def test_a_damaged_file_is_reported_in_one_line(folder: Path, loader: str) -> None:
+    """Also in a worker: the message has no traceback."""
     split = ImageFolder(root=str(folder)).load().train
     (folder / "a" / "007.png").write_bytes(b"damaged")
     # Without a local variable: a cycle would keep the workers, which then take 5 s each to end.
@@ -203,7 +205,7 @@ class Counting:
     def __len__(self) -> int:
         return 10
 
-    def read(self, ids: list[int]) -> Tensor:
+    def read(self, ids: Sequence[int]) -> Tensor:
         for i in ids:
             self.reads[i] += 1
         return torch.zeros(len(ids), 1, 2, 2, dtype=torch.uint8)
@@ -227,7 +229,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_memory_has_the_same_pixels_from_any_number_of_processes(
+def test_memory_reads_the_same_pixels_with_any_number_of_processes(
     folder: Path, small_chunks: None, workers: int
 ) -> None:
     images = ImageFolder(root=str(folder), channels=1).load().train.images
@@ -252,10 +254,10 @@ def test_memory_names_the_examples_of_any_other_error(small_chunks: None, worker
         def __len__(self) -> int:
             return 40
 
-    wanted = r"\Aexamples 0, 1, 2, 3, 4 and 11 more cannot be read: IndexError: [^\n]*\Z"
+    message = r"\Aexamples 0, 1, 2, 3, 4 and 11 more cannot be read: IndexError: [^\n]*\Z"
     images = Broken()
     images.reads = []
-    with pytest.raises(DataError, match=wanted):
+    with pytest.raises(DataError, match=message):
         memory.pixels_of(images, workers)
 
 
@@ -265,37 +267,37 @@ def test_memory_limits_images_and_bytes_per_chunk(
 ) -> None:
     monkeypatch.setattr(memory, "AT_ONCE", (16, size))
     images = ImageFolder(root=str(folder), channels=1).load().train.images  # of 12 bytes
-    asked, read = [], images.read
-    monkeypatch.setattr(images, "read", lambda ids: asked.append(len(ids)) or read(ids))
+    sizes, read = [], images.read
+    monkeypatch.setattr(images, "read", lambda ids: sizes.append(len(ids)) or read(ids))
     memory.pixels_of(images, 0)
-    assert asked[0] == chunk
-    assert sum(asked) == 100
+    assert sizes[0] == chunk
+    assert sum(sizes) == 100
 
 
-def test_stream_lists_ids_when_they_are_due() -> None:
+def test_stream_converts_ids_one_step_at_a_time() -> None:
     """Lists for a whole epoch of ten million examples would take 0.4 GB."""
     ids = torch.arange(1000)
     feed = Stream(workers=0).open(Split(Counting(), ids, ids), CPU)
     assert isinstance(feed, StreamFeed)
     feed.sampler.plan, feed.sampler.start = Plan.of(ids, 4), 10
-    due = iter(feed.sampler)
-    assert isinstance(due, Generator)
-    assert (next(due), len(feed.sampler)) == ([[40, 41, 42, 43]], 240)
+    steps = iter(feed.sampler)
+    assert isinstance(steps, Generator)
+    assert (next(steps), len(feed.sampler)) == ([[40, 41, 42, 43]], 240)
 
 
-def test_stream_reads_what_the_plan_asks_for() -> None:
+def test_stream_reads_only_the_rows_of_the_plan() -> None:
     images = Counting()
     split = Split(images, torch.zeros(10, dtype=torch.int64), torch.arange(10))
     list(Stream(workers=0).open(split, CPU).batches(Plan.of(torch.tensor([1, 1, 4]), 2)))
     assert images.reads == [0, 2, 0, 0, 1, 0, 0, 0, 0, 0]
 
 
-@pytest.mark.parametrize(("height", "kind"), [(10, "MemoryFeed"), (11, "StreamFeed")])
-def test_auto_picks_by_size(noise: Callable[..., Split], height: int, kind: str) -> None:
-    """10 images of 1 × 10 × 10 bytes with labels of 8 bytes just fit; with 11 rows they do not."""
+@pytest.mark.parametrize(("height", "feed_class"), [(10, "MemoryFeed"), (11, "StreamFeed")])
+def test_auto_picks_by_size(noise: Callable[..., Split], height: int, feed_class: str) -> None:
+    """10 images of 1 × 10 × 10 bytes and 8 bytes of label just fit; a height of 11 does not."""
     split = noise(10, (1, height, 10))
     feed = Auto(workers=0, memory_gb=1.08e-6).open(split, CPU)
-    assert type(feed).__name__ == kind
+    assert type(feed).__name__ == feed_class
     plan = Plan.of(torch.arange(10), 4)
     assert check_same(feed.batches(plan), slow(split, plan, 0)) == 3
 
@@ -312,5 +314,5 @@ def test_auto_picks_by_size(noise: Callable[..., Split], height: int, kind: str)
     ],
 )
 def test_bad_settings_are_named(make: Callable[[], Loader], setting: str) -> None:
-    with pytest.raises(ValueError, match=f"loader.{setting}"):
+    with pytest.raises(ValueError, match=rf"loader\.{setting} must be in"):
         make()

@@ -23,7 +23,7 @@ def test_widths(hidden: list[int] | None, parameters: int) -> None:
     assert model(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
 
 
-def test_forward_by_functions() -> None:
+def test_forward_matches_functional_layers() -> None:
     torch.manual_seed(0)
     model = Mlp(shape=(2, 3, 4), outputs=5, hidden=[7, 6])
     first, second, last = (layer for layer in model.modules() if isinstance(layer, nn.Linear))
@@ -34,7 +34,7 @@ def test_forward_by_functions() -> None:
     assert torch.allclose(model(images), expected, atol=1e-6)
 
 
-def test_dropout_after_every_hidden_layer_and_none_without() -> None:
+def test_dropout_follows_every_hidden_layer_unless_it_is_zero() -> None:
     def dropouts(rate: float) -> list[float]:
         model = Mlp(shape=(1, 2, 2), outputs=3, hidden=[5, 5], dropout=rate)
         return [layer.p for layer in model.modules() if isinstance(layer, nn.Dropout)]
@@ -45,5 +45,5 @@ def test_dropout_after_every_hidden_layer_and_none_without() -> None:
 
 @pytest.mark.parametrize(("setting", "value"), [("hidden", [64, 0]), ("dropout", 1.0)])
 def test_bad_settings_are_named(setting: str, value: object) -> None:
-    with pytest.raises(ValueError, match=f"model.{setting}"):
+    with pytest.raises(ValueError, match=rf"model\.{setting} must be in"):
         Mlp(shape=(1, 28, 28), outputs=10, **{setting: value})  # pyright: ignore

@@ -18,7 +18,7 @@ from trainer.model.resnet_cifar import Block, ResnetCifar, Subsample
     ],
 )
 def test_parameters_are_as_published(depth, published, parameters):
-    """Table 6 of the paper, which gives two digits."""
+    """Table 6 of the paper, to its two digits."""
     model = ResnetCifar(shape=(3, 32, 32), outputs=10, depth=depth)
     counted = sum(p.numel() for p in model.parameters())
     assert counted == parameters
@@ -34,7 +34,7 @@ def test_option_a_takes_every_other_pixel_and_pads_with_zeros():
     assert out.tolist() == [[zero, [[0, 2], [6, 8]], [[9, 11], [15, 17]], zero]]
 
 
-def test_option_b_is_torchvisions_block():
+def test_option_b_is_the_block_of_torchvision():
     torch.manual_seed(0)
     ours, theirs = Block(4, 8, 2, "B"), BasicBlock(4, 8, 2, Block(4, 8, 2, "B").shortcut)
     state = {k.replace("shortcut", "downsample"): v for k, v in ours.state_dict().items()}
@@ -43,7 +43,7 @@ def test_option_b_is_torchvisions_block():
     assert torch.equal(ours(maps), theirs(maps))
 
 
-def test_option_b_has_a_convolution_and_a_norm_where_the_map_changes():
+def test_option_b_adds_a_convolution_and_a_norm_where_widths_change():
     """16·32 + 32·64 weights, and a weight and a bias for each of 32 + 64 channels."""
     model = ResnetCifar(shape=(3, 32, 32), outputs=10, shortcut="B")
     more = 16 * 32 + 32 * 64 + 2 * (32 + 64)
@@ -77,5 +77,5 @@ def test_dropout_is_before_the_head():
     ("setting", "value"), [("depth", 18), ("depth", 2), ("width", 0), ("dropout", 1.0)]
 )
 def test_bad_settings_are_named(setting, value):
-    with pytest.raises(ValueError, match=f"model.{setting}"):
+    with pytest.raises(ValueError, match=rf"model\.{setting} must be .* {value}$"):
         ResnetCifar(shape=(3, 32, 32), outputs=10, **{setting: value})

@@ -1,4 +1,4 @@
-"""The network of many first tutorials."""
+"""The convolutional network of many introductory tutorials."""
 
 import pytest
 import torch
@@ -53,7 +53,7 @@ def test_a_map_that_vanishes_is_an_error(shape: tuple[int, int, int], padding: i
         SimpleCnn(shape=shape, outputs=10, padding=padding)  # pyright: ignore
 
 
-def test_forward_by_functions() -> None:
+def test_forward_matches_functional_layers() -> None:
     torch.manual_seed(0)
     model = SimpleCnn(shape=(2, 12, 11), outputs=4, dropout=0.5).eval()
     images = torch.randn(3, 2, 12, 11)
@@ -65,7 +65,7 @@ def test_forward_by_functions() -> None:
     assert torch.allclose(model(images), expected, atol=1e-5)
 
 
-def test_dropout_acts_in_training_alone() -> None:
+def test_dropout_acts_only_in_training() -> None:
     torch.manual_seed(0)
     model = SimpleCnn(shape=(1, 8, 8), outputs=3, dropout=0.5)
     images = torch.randn(4, 1, 8, 8)
@@ -78,5 +78,5 @@ def test_dropout_acts_in_training_alone() -> None:
     ("setting", "value"), [("padding", 2), ("padding", "same"), ("dropout", 1.0)]
 )
 def test_bad_settings_are_named(setting: str, value: object) -> None:
-    with pytest.raises(ValueError, match=f"model.{setting}"):
+    with pytest.raises(ValueError, match=rf"model\.{setting} must be .* {value}$"):
         SimpleCnn(shape=(1, 28, 28), outputs=10, **{setting: value})  # pyright: ignore

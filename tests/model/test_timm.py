@@ -23,14 +23,14 @@ timm = pytest.importorskip("timm")
         ("test_efficientnet", "classifier", None),
     ],
 )
-def test_grey_images_of_28x28(name, head, side):
+def test_grey_images_of_28x28_are_accepted(name, head, side):
     model = Timm(shape=(1, 28, 28), outputs=7, name=name)
     assert head_of(model) == f"network.{head}"
     assert model.side == side
     assert model(torch.randn(2, 1, 28, 28)).shape == (2, 7)
 
 
-def test_parameters_are_timms():
+def test_parameters_are_those_of_timm():
     ours = Timm(shape=(3, 64, 64), outputs=7, name="test_resnet")
     theirs = timm.create_model("test_resnet", num_classes=7)
     assert [p.shape for p in ours.parameters()] == [p.shape for p in theirs.parameters()]
@@ -48,21 +48,21 @@ def test_weights_of_a_file_with_other_classes_and_channels(tmp_path):
         Timm(shape=(1, 28, 28), outputs=7, name="test_vit", pretrained=path)
 
 
-def test_without_a_network_it_fails_at_once(monkeypatch):
+def test_without_internet_access_it_fails_at_once(monkeypatch):
     def refuse(*_, **__):
         raise URLError("Name or service not known")
 
     monkeypatch.setattr("trainer.model.shared.pretrained.urlopen", refuse)
-    since = time.perf_counter()
+    start = time.perf_counter()
     with pytest.raises(
         ValueError, match=r"^model\.pretrained=true: .*cannot be downloaded from .*huggingface"
     ):
         Timm(shape=(3, 32, 32), outputs=7, name="test_resnet", pretrained=True)
-    assert time.perf_counter() - since < 5
+    assert time.perf_counter() - start < 5
 
 
-def test_timms_own_weights_keep_no_head(monkeypatch):
-    """Not even if the number of classes is the same."""
+def test_pretrained_weights_get_a_new_head(monkeypatch):
+    """Even if the number of classes is the same."""
     theirs = timm.create_model("test_resnet")
 
     def create(name, *, pretrained, **settings):

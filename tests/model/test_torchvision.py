@@ -30,7 +30,7 @@ SEGMENTATION = [name for name in FAMILIES if name in models.list_models(module=m
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_each_family(name):
+def test_every_family_is_adapted(name):
     """Grey images of 28x28 are accepted, and the head has seven outputs."""
     with torch.device("cpu" if name.startswith("regnet") else "meta"):
         model = Torchvision(shape=(1, 28, 28), outputs=7, name=name)
@@ -44,7 +44,7 @@ def test_each_family(name):
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "fcn_resnet50"])
-def test_parameters_are_torchvisions(name):
+def test_parameters_are_those_of_torchvision(name):
     with torch.device("meta"):
         ours = Torchvision(shape=(3, 64, 64), outputs=7, name=name)
         more = {"weights_backbone": None} if name in SEGMENTATION else {}
@@ -53,7 +53,7 @@ def test_parameters_are_torchvisions(name):
     assert {k: v.shape for k, v in ours.state_dict().items()} == shapes
 
 
-def test_images_are_resized_only_if_need_be():
+def test_images_are_resized_only_if_needed():
     model = Torchvision(shape=(3, 64, 48), outputs=7, name="squeezenet1_1")
     images = torch.randn(2, 3, 64, 48)
     assert torch.equal(model.eval()(images), model.network(images))
@@ -64,15 +64,14 @@ def test_images_are_resized_only_if_need_be():
     assert seen == [(2, 3, 96, 96)]
 
 
-def test_masks_have_the_size_of_resized_images():
+def test_masks_have_the_size_of_the_original_images():
     model = Torchvision(
         shape=(1, 9, 7), outputs=3, name="lraspp_mobilenet_v3_large", size=32, pretrained=False
     )
     assert model(torch.randn(2, 1, 9, 7)).shape == (2, 3, 9, 7)
 
 
-def test_the_network_is_in_train_mode_and_its_statistics_are_fresh():
-    """The test passes leave no trace."""
+def test_probing_sizes_leaves_train_mode_and_statistics_unchanged():
     model = Torchvision(shape=(1, 28, 28), outputs=7, name="mobilenet_v3_small")
     assert all(module.training for module in model.modules())
     assert model.get_buffer("network.features.0.1.num_batches_tracked") == 0
@@ -103,7 +102,7 @@ def test_weights_of_a_file_with_other_classes_and_channels(published):
     assert ours.network.fc.weight.shape == (7, 512)
 
 
-def test_the_old_names_of_densenet(tmp_path):
+def test_old_parameter_names_of_densenet_are_accepted(tmp_path):
     """Published files say `norm.1` for `norm1`."""
     theirs = models.get_model("densenet121", weights=None)
     old = {
@@ -132,7 +131,7 @@ def test_auxiliary_heads_in_a_file_are_ignored(tmp_path):
     assert torch.equal(ours.network.get_parameter(name), theirs.get_parameter(name))
 
 
-def test_weights_of_another_network_are_named(published):
+def test_weights_of_another_network_are_refused(published):
     with pytest.raises(CheckpointError, match=r"does not fit the model: .*layer1.*conv1"):
         Torchvision(shape=(3, 32, 32), outputs=7, name="resnet50", pretrained=published[1])
 
@@ -144,19 +143,19 @@ def hub(tmp_path, monkeypatch):
     return tmp_path / "hub"
 
 
-def test_without_a_network_it_fails_at_once(hub, monkeypatch):
+def test_without_internet_access_it_fails_at_once(hub, monkeypatch):
     def refuse(*_, **__):
         raise URLError("Name or service not known")
 
     monkeypatch.setattr("trainer.model.shared.pretrained.urlopen", refuse)
-    since = time.perf_counter()
+    start = time.perf_counter()
     with pytest.raises(ValueError, match=r"^model\.pretrained=true: .*pretrained=FILE"):
         Torchvision(shape=(3, 32, 32), outputs=7, pretrained=True)
-    assert time.perf_counter() - since < 5
+    assert time.perf_counter() - start < 5
     assert not hub.exists()
 
 
-def test_a_download_that_breaks_off_leaves_no_half_file(hub, monkeypatch):
+def test_an_interrupted_download_leaves_no_partial_file(hub, monkeypatch):
     class Breaking(io.BytesIO):
         def info(self):
             return Message()
@@ -173,7 +172,7 @@ def test_a_download_that_breaks_off_leaves_no_half_file(hub, monkeypatch):
     assert [path for path in hub.rglob("*") if path.is_file()] == []
 
 
-def test_weights_in_the_cache_need_no_network(hub, monkeypatch):
+def test_cached_weights_need_no_internet_access(hub, monkeypatch):
     """The head is new even though the number of classes is the same."""
     weights = models.ResNet18_Weights.DEFAULT
     theirs = models.get_model("resnet18", weights=None)
@@ -212,8 +211,8 @@ def test_arguments_reach_the_network():
     assert model.get_submodule("network.classifier.0").p == 0.3
 
 
-def test_layer_decay_sees_the_layers_of_the_network():
-    """ResNet-18: the stem, eight blocks, the head; the wrapper is no layer."""
+def test_layer_decay_finds_the_layers_of_the_network():
+    """ResNet-18: the stem, eight blocks, the head; the wrapper does not count."""
     with torch.device("meta"):
         model = Torchvision(shape=(3, 32, 32), outputs=7)
     layers = layers_of(model)
@@ -222,9 +221,11 @@ def test_layer_decay_sees_the_layers_of_the_network():
     assert [p.shape[0] for p in layers[-1]] == [7, 7]
 
 
-def test_mixed_precision_goes_through():
+def test_mixed_precision_reaches_outputs_and_gradients():
     model = Torchvision(shape=(1, 9, 7), outputs=3, name="squeezenet1_1", size=32)
     with torch.autocast("cpu", torch.bfloat16):
         outputs = model(torch.randn(2, 1, 9, 7))
     outputs.float().sum().backward()
     assert outputs.shape == (2, 3)
+    assert outputs.dtype == torch.bfloat16
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())

@@ -8,7 +8,7 @@ from trainer.model.unet import Unet
 
 
 def test_parameters():
-    """31,037,633 is what the widely used padded version with batch norm has for RGB to one map."""
+    """The widely used padded version with batch norm has 31,037,633 for RGB to one map."""
     with torch.device("meta"):
         model = Unet(shape=(3, 64, 64), outputs=1)
     assert sum(p.numel() for p in model.parameters()) == 31_037_633
@@ -25,7 +25,7 @@ def test_parameters_by_hand():
     assert sum(p.numel() for p in model.parameters()) == down + lowest + rise + up + last
 
 
-def test_forward_by_functions():
+def test_forward_matches_functional_layers():
     torch.manual_seed(0)
     model = Unet(shape=(2, 6, 4), outputs=3, width=3, depth=1).eval()
     images = torch.randn(2, 2, 6, 4)
@@ -60,7 +60,7 @@ def test_an_odd_row_is_not_lost_on_the_way_down():
 
 @pytest.mark.parametrize(("setting", "value"), [("width", 0), ("depth", 0), ("dropout", 1.0)])
 def test_bad_settings_are_named(setting, value):
-    with pytest.raises(ValueError, match=f"model.{setting}"):
+    with pytest.raises(ValueError, match=rf"model\.{setting} must be in .* {value}$"):
         Unet(shape=(3, 32, 32), outputs=10, **{setting: value})
 
 

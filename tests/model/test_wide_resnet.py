@@ -26,16 +26,16 @@ def test_parameters_are_as_published(depth, widen, published, parameters):
 
 
 @pytest.mark.parametrize("fan_out", [4, 6])
-def test_a_block_by_functions(fan_out):
-    """The shortcut of equal widths is the block's input; of others, it is of the active input."""
+def test_a_block_matches_functional_layers(fan_out):
+    """The shortcut is the input for equal widths, else a convolution of the activated input."""
     torch.manual_seed(0)
     block = Block(4, fan_out, 1, 0.5).eval()
     maps = torch.randn(2, 4, 5, 5)
     active = F.relu(block.bn1(maps))
     inner = F.conv2d(active, block.conv1.weight, padding=1)
     inner = F.conv2d(F.relu(block.bn2(inner)), block.conv2.weight, padding=1)
-    around = maps if block.shortcut is None else F.conv2d(active, block.shortcut.weight)
-    assert torch.allclose(block(maps), inner + around, atol=1e-6)
+    shortcut = maps if block.shortcut is None else F.conv2d(active, block.shortcut.weight)
+    assert torch.allclose(block(maps), inner + shortcut, atol=1e-6)
 
 
 def test_dropout_is_between_the_convolutions():
@@ -59,5 +59,5 @@ def test_any_size(shape):
     ("setting", "value"), [("depth", 20), ("depth", 4), ("widen", 0), ("dropout", 1.0)]
 )
 def test_bad_settings_are_named(setting, value):
-    with pytest.raises(ValueError, match=f"model.{setting}"):
+    with pytest.raises(ValueError, match=rf"model\.{setting} must be .* {value}$"):
         WideResnet(shape=(3, 32, 32), outputs=10, **{setting: value})

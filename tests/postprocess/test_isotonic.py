@@ -9,13 +9,13 @@ from trainer.postprocess.isotonic import Isotonic, isotonic
 
 
 def fitted(outputs, labels) -> Isotonic:
-    made = Isotonic()
-    made.fit(outputs, labels)
-    return made
+    calibration = Isotonic()
+    calibration.fit(outputs, labels)
+    return calibration
 
 
 def test_by_hand():
-    """1, 3, 2, 4 at 0, 1, 2, 3: the middle two become 2.5, with a flat part between them."""
+    """1, 3, 2, 4 at 0, 1, 2, 3: the middle two are pooled to 2.5."""
     points, values = isotonic(np.array([2.0, 0, 1, 3]), np.array([2.0, 1, 3, 4]))
     assert points.tolist() == [0, 1, 2, 3]
     assert values.tolist() == [1, 2.5, 2.5, 4]
@@ -37,7 +37,7 @@ def test_against_scikit_learn(digits):
 
 
 def test_each_class_against_the_rest(many):
-    """Renormalised, and one example's worth of even probability: no loss is infinite."""
+    """Renormalised, with one example's worth of uniform probability: no loss is infinite."""
     outputs, labels = many
     p = outputs.double().softmax(1).numpy()
     mapped = np.stack(
@@ -51,22 +51,22 @@ def test_each_class_against_the_rest(many):
     )
     assert (mapped == 0).any()
     expected = (2000 * mapped / mapped.sum(1, keepdims=True) + 1 / 5) / 2001
-    found = fitted(outputs, labels)(outputs.double())
-    np.testing.assert_allclose(found.exp().numpy(), expected, rtol=1e-9)
-    assert torch.isfinite(found).all()
+    log_p = fitted(outputs, labels)(outputs.double())
+    np.testing.assert_allclose(log_p.exp().numpy(), expected, rtol=1e-9)
+    assert torch.isfinite(log_p).all()
 
 
 def test_uniform_where_every_function_is_zero():
     outputs, labels = torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]), torch.tensor([2, 2])
-    made = fitted(outputs, labels)
-    made.fitted["values"] = [[0.0] * len(values) for values in made.fitted["values"]]
-    torch.testing.assert_close(made(outputs).exp(), torch.full((2, 3), 1 / 3))
+    calibration = fitted(outputs, labels)
+    calibration.fitted["values"] = [[0.0] * len(values) for values in calibration.fitted["values"]]
+    torch.testing.assert_close(calibration(outputs).exp(), torch.full((2, 3), 1 / 3))
 
 
-def test_it_calibrates(many, overconfident):
-    """The loss on examples that it was not fitted on falls by a quarter."""
+def test_the_loss_on_other_examples_falls(many, overconfident):
+    """By a quarter at least."""
     outputs, labels = overconfident(4000, 5, 9)
-    made = fitted(*many)
+    calibration = fitted(*many)
     before = torch.nn.functional.cross_entropy(outputs, labels)
-    after = torch.nn.functional.cross_entropy(made(outputs), labels)
+    after = torch.nn.functional.cross_entropy(calibration(outputs), labels)
     assert after < 0.75 * before

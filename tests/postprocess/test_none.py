@@ -1,4 +1,4 @@
-"""No postprocessing changes nothing."""
+"""Without postprocessing, outputs stay unchanged."""
 
 import torch
 

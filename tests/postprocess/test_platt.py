@@ -34,9 +34,9 @@ def fitted(outputs, labels, **settings) -> Platt:
 
 
 def test_by_hand():
-    """Scores ±2, right three times of four each: σ(2a) is the mean of the targets, by symmetry.
+    """Scores ±2, each right 3 times out of 4: by symmetry σ(2a) is the mean of the targets.
 
-    Without Platt's targets that is 3/4; with them each 1 is 5/6 and each 0 is 1/6.
+    Targets 1 and 0 give 3/4; Platt's are 5/6 and 1/6.
     """
     outputs = torch.tensor([[0.0, 2.0]] * 4 + [[2.0, 0.0]] * 4)
     labels = torch.tensor([1, 1, 1, 0, 0, 0, 0, 1])
@@ -87,8 +87,8 @@ def test_two_classes_have_one_sigmoid(binary):
     assert intercept[0] == pytest.approx(-intercept[1], abs=1e-8)
 
 
-def test_a_separated_class_has_a_slope_with_platts_targets():
-    """Without them the slope grows until the rounds run out."""
+def test_platts_targets_bound_the_slope_of_a_separated_class():
+    """With targets 1 and 0 the slope grows until the last round."""
     outputs, labels = torch.tensor([[5.0, 0.0], [0.0, 5.0]]), torch.tensor([0, 1])
     smooth, hard = fitted(outputs, labels), fitted(outputs, labels, smooth=False)
     assert smooth(outputs)[0, 0].exp().item() == pytest.approx(2 / 3)  # (1 + 1) / (1 + 2)
@@ -96,7 +96,7 @@ def test_a_separated_class_has_a_slope_with_platts_targets():
     assert torch.isfinite(hard(outputs)).all()
 
 
-def test_a_class_absent_from_val(many):
+def test_a_class_absent_from_val_gets_a_low_probability(many):
     outputs, labels = many
     p = fitted(outputs[labels != 2], labels[labels != 2])(outputs).exp()
     assert p[:, 2].mean() < 1e-3

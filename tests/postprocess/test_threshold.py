@@ -12,10 +12,10 @@ from trainer.postprocess.threshold import Threshold
 
 
 def fitted(outputs, labels, **settings) -> Threshold:
-    made = Threshold(**settings)
-    made.prepare(torch.ones(outputs.shape[1]))
-    made.fit(outputs, labels)
-    return made
+    postprocess = Threshold(**settings)
+    postprocess.prepare(torch.ones(outputs.shape[1]))
+    postprocess.fit(outputs, labels)
+    return postprocess
 
 
 def curve(labels, scores):
@@ -34,76 +34,76 @@ def test_by_hand():
     """
     p = torch.tensor([0.9, 0.4, 0.3, 0.1], dtype=torch.float64)
     outputs, labels = torch.stack([1 - p, p], 1).log(), torch.tensor([1, 0, 1, 0])
-    made = fitted(outputs, labels)
+    postprocess = fitted(outputs, labels)
     odds = (0.3 / 0.7 * 0.1 / 0.9) ** 0.5
-    assert made.fitted["threshold"] == pytest.approx([odds / (1 + odds)])
-    assert made(outputs).argmax(1).tolist() == [1, 1, 1, 0]
-    assert made.measure(made(outputs), labels) == {"f1": pytest.approx(0.8)}
-    assert made.measure(outputs, labels) == {"f1": pytest.approx(2 / 3)}
+    assert postprocess.fitted["threshold"] == pytest.approx([odds / (1 + odds)])
+    assert postprocess(outputs).argmax(1).tolist() == [1, 1, 1, 0]
+    assert postprocess.measure(postprocess(outputs), labels) == {"f1": pytest.approx(0.8)}
+    assert postprocess.measure(outputs, labels) == {"f1": pytest.approx(2 / 3)}
 
 
 def test_two_classes_have_one_threshold_on_p_1(binary):
-    """argmax p_c / t_c, that is of z − log t, is p_1 > t."""
+    """argmax p_c / t_c, or of z − log t, is p_1 > t."""
     outputs, labels = binary
-    made = fitted(outputs, labels)
-    (threshold,) = made.fitted["threshold"]
+    postprocess = fitted(outputs, labels)
+    (threshold,) = postprocess.fitted["threshold"]
     p = outputs.double().softmax(1)
     assert abs(threshold - 0.5) > 0.02
-    assert torch.equal(made(outputs).argmax(1) == 1, p[:, 1] > threshold)
+    assert torch.equal(postprocess(outputs).argmax(1) == 1, p[:, 1] > threshold)
     divided = p / torch.tensor([1 - threshold, threshold])
-    assert torch.equal(made(outputs).argmax(1), divided.argmax(1))
+    assert torch.equal(postprocess(outputs).argmax(1), divided.argmax(1))
 
 
 def test_f1_is_the_best_of_the_curve(binary):
     outputs, labels = binary
-    made = fitted(outputs, labels)
+    postprocess = fitted(outputs, labels)
     precision, recall, thresholds = curve(labels, outputs.double().softmax(1)[:, 1])
     at = f1_of(precision, recall).argmax()
-    assert thresholds[at - 1] < made.fitted["threshold"][0] < thresholds[at]
-    prediction = made(outputs).argmax(1)
+    assert thresholds[at - 1] < postprocess.fitted["threshold"][0] < thresholds[at]
+    prediction = postprocess(outputs).argmax(1)
     assert f1_score(labels, prediction) == pytest.approx(f1_of(precision, recall).max())
 
 
 @pytest.mark.parametrize("target", [0.6, 0.9, 0.97])
-def test_recall_is_the_best_of_those_precise_enough(binary, target):
+def test_recall_is_the_highest_at_the_required_precision(binary, target):
     outputs, labels = binary
-    made = fitted(outputs, labels, objective="recall_at_precision", precision=target)
+    postprocess = fitted(outputs, labels, objective="recall_at_precision", precision=target)
     precision, recall, thresholds = curve(labels, outputs.double().softmax(1)[:, 1])
     best = recall[precision >= target].max()
-    found = made.measure(made(outputs), labels)
-    assert found["recall"] == pytest.approx(best)
-    assert found["precision"] >= target
+    metrics = postprocess.measure(postprocess(outputs), labels)
+    assert metrics["recall"] == pytest.approx(best)
+    assert metrics["precision"] >= target
     at = np.flatnonzero((recall == best) & (precision >= target)).max()
-    assert thresholds[at - 1] < made.fitted["threshold"][0] < thresholds[at]
+    assert thresholds[at - 1] < postprocess.fitted["threshold"][0] < thresholds[at]
 
 
-def test_no_threshold_is_precise_enough():
-    """Then the most precise one: here 2 of 3."""
+def test_without_a_precise_enough_threshold_the_most_precise_is_used():
+    """Here 2 of 3 are right."""
     p = torch.tensor([0.9, 0.8, 0.7, 0.2])
     outputs, labels = torch.stack([1 - p, p], 1).log(), torch.tensor([0, 1, 1, 0])
-    made = fitted(outputs, labels, objective="recall_at_precision")
-    assert made(outputs).argmax(1).tolist() == [1, 1, 1, 0]
+    postprocess = fitted(outputs, labels, objective="recall_at_precision")
+    assert postprocess(outputs).argmax(1).tolist() == [1, 1, 1, 0]
 
 
-def test_per_class_each_has_the_best_of_its_own_curve(many):
+def test_per_class_thresholds_are_the_best_of_each_curve(many):
     outputs, labels = many
-    made = fitted(outputs, labels, per_class=True)
+    postprocess = fitted(outputs, labels, per_class=True)
     p = outputs.double().softmax(1)
-    for c, threshold in enumerate(made.fitted["threshold"]):
+    for c, threshold in enumerate(postprocess.fitted["threshold"]):
         precision, recall, thresholds = curve(labels == c, p[:, c])
         at = f1_of(precision, recall).argmax()
         assert thresholds[at - 1] < threshold < thresholds[at]
-    divided = p / torch.tensor(made.fitted["threshold"])
-    assert torch.equal(made(outputs).argmax(1), divided.argmax(1))
-    found = made.measure(made(outputs), labels)["f1"]
-    assert found == pytest.approx(f1_score(labels, made(outputs).argmax(1), average="macro"))
+    divided = p / torch.tensor(postprocess.fitted["threshold"])
+    assert torch.equal(postprocess(outputs).argmax(1), divided.argmax(1))
+    f1 = postprocess.measure(postprocess(outputs), labels)["f1"]
+    assert f1 == pytest.approx(f1_score(labels, postprocess(outputs).argmax(1), average="macro"))
 
 
 def test_one_threshold_among_many_classes(many):
-    """That of class 2 alone: between the others nothing changes."""
+    """Only predictions from or to class 2 change."""
     outputs, labels = many
-    made = fitted(outputs, labels, positive=2)
-    before, after = outputs.argmax(1), made(outputs).argmax(1)
+    postprocess = fitted(outputs, labels, positive=2)
+    before, after = outputs.argmax(1), postprocess(outputs).argmax(1)
     moved = before != after
     assert moved.any()
     assert ((before == 2) | (after == 2))[moved].all()
@@ -114,49 +114,51 @@ def test_one_threshold_among_many_classes(many):
     assert f1_score(labels == 2, after == 2) >= max(tried)
 
 
-def total(outputs, labels, costs) -> float:
+def total_cost(outputs, labels, costs) -> float:
     return torch.tensor(costs)[labels, outputs.argmax(1)].sum().item()
 
 
-def test_cost_of_two_classes_is_the_least_there_is(binary):
-    """Missing class 1 costs ten times a false alarm: against every threshold there could be."""
+def test_cost_of_two_classes_is_the_minimum(binary):
+    """Missing class 1 costs ten times a false alarm; every threshold is tried."""
     outputs, labels = binary
     costs = [[0.0, 1.0], [10.0, 0.0]]
-    made = fitted(outputs, labels, objective="cost", cost_matrix=costs)
+    postprocess = fitted(outputs, labels, objective="cost", cost_matrix=costs)
     p = outputs.double().softmax(1)[:, 1]
     tried = [torch.tensor(costs)[labels, (p > t).long()].sum().item() for t in [-1.0, *p.tolist()]]
-    assert total(made(outputs), labels, costs) == pytest.approx(min(tried))
-    assert made.fitted["threshold"][0] < 0.5
-    assert made.measure(made(outputs), labels)["cost"] == pytest.approx(min(tried) / 500)
+    assert total_cost(postprocess(outputs), labels, costs) == pytest.approx(min(tried))
+    assert postprocess.fitted["threshold"][0] < 0.5
+    assert postprocess.measure(postprocess(outputs), labels)["cost"] == pytest.approx(
+        min(tried) / 500
+    )
 
 
 def test_cost_per_class_against_a_grid(overconfident):
-    """Three classes: no shift of a grid costs less."""
+    """No shift on a grid costs over 1 % less, for three classes."""
     outputs, labels = overconfident(300, 3, 4)
     costs = [[0.0, 1.0, 4.0], [2.0, 0.0, 1.0], [8.0, 3.0, 0.0]]
-    made = fitted(outputs, labels, objective="cost", per_class=True, cost_matrix=costs)
+    postprocess = fitted(outputs, labels, objective="cost", per_class=True, cost_matrix=costs)
     grid = torch.linspace(-8, 8, 33)
     tried = [
-        total(outputs + torch.tensor([a, b, 0.0]), labels, costs)
+        total_cost(outputs + torch.tensor([a, b, 0.0]), labels, costs)
         for a, b in itertools.product(grid, grid)
     ]
-    found = total(made(outputs), labels, costs)
-    assert found <= 1.01 * min(tried)
-    assert found < 0.9 * total(outputs, labels, costs)
+    cost = total_cost(postprocess(outputs), labels, costs)
+    assert cost <= 1.01 * min(tried)
+    assert cost < 0.9 * total_cost(outputs, labels, costs)
 
 
-def test_where_every_prediction_costs_the_same_nothing_moves(many):
+def test_equal_costs_shift_nothing(many):
     outputs, labels = many
     costs = [[1.0] * 5] * 5
-    made = fitted(outputs, labels, objective="cost", per_class=True, cost_matrix=costs)
-    assert made.fitted["shift"] == [0] * 5
+    postprocess = fitted(outputs, labels, objective="cost", per_class=True, cost_matrix=costs)
+    assert postprocess.fitted["shift"] == [0] * 5
 
 
-def test_equal_scores_are_not_separated():
+def test_equal_scores_stay_together():
     p = torch.tensor([0.6, 0.6, 0.6, 0.2])
     outputs, labels = torch.stack([1 - p, p], 1).log(), torch.tensor([1, 0, 0, 0])
-    made = fitted(outputs, labels)
-    assert made(outputs).argmax(1).tolist() == [1, 1, 1, 0]
+    postprocess = fitted(outputs, labels)
+    assert postprocess(outputs).argmax(1).tolist() == [1, 1, 1, 0]
 
 
 def test_a_class_absent_from_val_is_not_shifted(many):
@@ -166,7 +168,7 @@ def test_a_class_absent_from_val_is_not_shifted(many):
     assert per_class.fitted["threshold"][2:] == pytest.approx([0.5] * 3)
 
 
-def test_settings_are_checked():
+def test_bad_settings_are_named():
     needed = r"postprocess\.cost_matrix .*postprocess\.objective=cost.* got objective"
     with pytest.raises(ValueError, match=f"{needed} cost and cost_matrix None"):
         Threshold(objective="cost")

@@ -6,7 +6,7 @@ from trainer.sampler.label_shuffle import LabelShuffle
 
 
 def test_a_permutation_modulo_the_classs_own_count(uneven):
-    """30 rows of 12 examples are 6 of them three times and 6 twice; of 7, 2 five times, 5 four."""
+    """In 30 rows, 6 of 12 examples occur three times and 6 twice; of 7, 2 five times and 5 four."""
     ids, shares = LabelShuffle().rows(uneven, np.random.default_rng(0))
     assert shares is None
     counts = ids.bincount(minlength=98)
@@ -21,7 +21,7 @@ def test_against_the_definition(uneven):
     ids, _ = LabelShuffle().rows(uneven, np.random.default_rng(5))
     rng = np.random.default_rng(5)
     listed = []
-    for members in by_class(uneven).values():
-        listed += [members[place % len(members)].item() for place in rng.permutation(30)]
-    assert ids.tolist() == [listed[place] for place in rng.permutation(90)]
+    for class_ids in by_class(uneven).values():
+        listed += [class_ids[position % len(class_ids)].item() for position in rng.permutation(30)]
+    assert ids.tolist() == [listed[position] for position in rng.permutation(90)]
     assert not torch.equal(ids.sort().values, ids)

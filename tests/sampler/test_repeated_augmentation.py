@@ -8,7 +8,7 @@ from trainer.sampler.repeated_augmentation import RepeatedAugmentation
 
 
 @pytest.mark.parametrize(("repeats", "distinct"), [(1, 49), (3, 17), (7, 7), (49, 1), (100, 1)])
-def test_n_rows_of_n_over_r_examples_that_stand_together(uneven, repeats, distinct):
+def test_repeats_are_consecutive_and_the_epoch_keeps_its_n_rows(uneven, repeats, distinct):
     ids, shares = RepeatedAugmentation(repeats=repeats).rows(uneven, np.random.default_rng(0))
     assert shares is None
     assert len(ids) == 49
@@ -18,14 +18,14 @@ def test_n_rows_of_n_over_r_examples_that_stand_together(uneven, repeats, distin
     assert 1 <= counts[-1] <= repeats
 
 
-def test_another_part_each_epoch(uneven):
+def test_each_epoch_draws_other_examples(uneven):
     rng = np.random.default_rng(0)
     sampler = RepeatedAugmentation()
-    seen = {number for _ in range(30) for number in sampler.rows(uneven, rng)[0].tolist()}
+    seen = {i for _ in range(30) for i in sampler.rows(uneven, rng)[0].tolist()}
     assert seen == set(uneven.ids.tolist())
 
 
-def test_each_repetition_is_augmented_anew(uneven):
+def test_each_repeat_is_augmented_independently(uneven):
     ids, _ = RepeatedAugmentation().rows(uneven, np.random.default_rng(0))
     images = uneven.images.read(ids[:3].tolist()).float()
     assert torch.equal(images[0], images[1])

@@ -4,7 +4,7 @@ import pytest
 from trainer.sampler.sequential import Sequential
 
 
-def test_dataset_order_and_no_random_number(uneven):
+def test_dataset_order_without_random_numbers(uneven):
     ids, shares = Sequential().rows(uneven, pytest.fail)
     assert ids.tolist() == uneven.ids.tolist()
     assert shares is None

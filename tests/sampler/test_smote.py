@@ -23,14 +23,14 @@ def rows(split: Split, seed: int = 0, **options) -> tuple[torch.Tensor, torch.Te
     return ids, shares
 
 
-def made(ids: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
-    """[R] whether a row is a new example."""
+def is_synthetic(ids: torch.Tensor) -> torch.Tensor:
+    """Whether a row is a synthetic example, bool [R], from ids [R, 2]."""
     return ids[:, 0] != ids[:, 1]
 
 
-def test_every_example_once_and_classes_brought_up(uneven):
+def test_every_example_occurs_once_and_classes_grow_to_the_largest(uneven):
     ids, shares = rows(uneven)
-    new = made(ids, shares)
+    new = is_synthetic(ids)
     assert sorted(ids[~new][:, 0].tolist()) == sorted(uneven.ids.tolist())
     assert shares[~new].tolist() == [[1, 0]] * 49
     assert uneven.labels[ids[new][:, 0]].bincount().tolist() == [0, 18, 23]
@@ -39,13 +39,13 @@ def test_every_example_once_and_classes_brought_up(uneven):
 
 
 def test_a_point_on_the_segment_by_hand(noise):
-    """Three in a row at 0, 10 and 30, k = 1: the neighbours of 0, 10 and 30 are 10, 0 and 10."""
+    """Pixels 0, 10 and 30 with k = 1 have the neighbours 10, 0 and 10."""
     pixels = torch.zeros(9, 1, 1, 1, dtype=torch.uint8)
     pixels[[2, 4, 6], 0, 0, 0] = torch.tensor([0, 10, 30], dtype=torch.uint8)
     labels = torch.tensor([0, 0, 1, 0, 1, 0, 1, 0, 0])
     split = Split(Pixels(pixels), labels, torch.arange(9))
     ids, shares = rows(split, k=1)
-    new = made(ids, shares)
+    new = is_synthetic(ids)
     assert new.sum() == 3
     neighbour = {2: 4, 4: 2, 6: 4}
     assert all(neighbour[base] == other for base, other in ids[new].tolist())
@@ -60,7 +60,7 @@ def test_a_point_on_the_segment_by_hand(noise):
 
 def test_lambda_is_uniform(uneven):
     ids, shares = map(torch.cat, zip(*(rows(uneven, seed) for seed in range(100)), strict=True))
-    drawn = shares[made(ids, shares), 1]
+    drawn = shares[is_synthetic(ids), 1]
     assert len(drawn) == 4100
     counts = (drawn * 10).long().bincount(minlength=10)
     assert (counts - 410).abs().max() < 5 * 410**0.5
@@ -68,21 +68,21 @@ def test_lambda_is_uniform(uneven):
 
 
 def test_neighbours_against_a_slow_loop():
-    """A copy of an example is its neighbour, and it is never its own."""
+    """An example is never its own neighbour, but a copy of it may be."""
     features = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
     features[3] = features[7]
-    found = pairs_of(5).nearest(features.numpy())
+    nearest = pairs_of(5).nearest(features.numpy())
     for i in range(30):
         others = [j for j in range(30) if j != i]
         slow = sorted((features[i] - features[j]).norm().item() for j in others)[:5]
-        assert i not in found[i]
-        distances = (features[i] - features[found[i]]).norm(dim=1)
+        assert i not in nearest[i]
+        distances = (features[i] - features[nearest[i]]).norm(dim=1)
         torch.testing.assert_close(distances, torch.tensor(slow))
-    assert (found[3, 0], found[7, 0]) == (7, 3)
+    assert (nearest[3, 0], nearest[7, 0]) == (7, 3)
 
 
 def test_the_same_segments_as_imbalanced_learn(uneven):
-    """Its points lie between examples and neighbours of ours, and its counts are ours."""
+    """Its points lie between our examples and neighbours, and its class counts are ours."""
     pixels = uneven.images.read(uneven.ids.tolist()).flatten(1).double()
     labels = uneven.labels[uneven.ids]
     points, their_labels = imblearn.SMOTE(k_neighbors=5, random_state=0).fit_resample(
@@ -104,7 +104,7 @@ def test_the_same_segments_as_imbalanced_learn(uneven):
 
 
 def test_the_same_draws_as_imbalanced_learn():
-    """With one seed its points are those that ours would make: x + λ·(x_nn − x)."""
+    """With the same seed its points are x + λ·(x_nn − x) of our draws."""
     features = np.random.default_rng(0).normal(size=(32, 3))
     labels = np.repeat([0, 1], [20, 12])
     points, _ = imblearn.SMOTE(random_state=7).fit_resample(features, labels)
@@ -115,43 +115,43 @@ def test_the_same_draws_as_imbalanced_learn():
 
 
 def test_neighbours_by_features_of_a_file(uneven, tmp_path: Path):
-    """By dataset id; the neighbours are those on the line, whatever the pixels are."""
+    """Features are indexed by dataset id, and pixels are ignored."""
     line = np.zeros((98, 2), np.float32)
     line[:, 0] = np.arange(98) ** 1.5
     np.save(tmp_path / "features.npy", line)
     reference = str(tmp_path / "features.npy")
-    ids, shares = rows(uneven, k=2, space="feature", reference=reference)
-    for base, other in ids[made(ids, shares)].tolist():
+    ids, _ = rows(uneven, k=2, space="feature", reference=reference)
+    for base, other in ids[is_synthetic(ids)].tolist():
         same = [int(i) for i in uneven.ids if uneven.labels[i] == uneven.labels[base]]
         near = sorted(same, key=lambda i, base=base: abs(i**1.5 - base**1.5))
         assert other in near[1:3]
 
 
-def test_features_of_a_run_are_asked_for_once_for_the_small_classes(uneven):
-    asked = []
+def test_features_of_a_run_are_computed_once_for_the_small_classes(uneven):
+    requests = []
 
     class Run:
         def __init__(self, reference: str, setting: str) -> None:
             self.about = f"{setting}={reference}"
 
         def features(self, split: Split) -> torch.Tensor:
-            asked.append((self.about, sorted(split.ids.tolist())))
+            requests.append((self.about, sorted(split.ids.tolist())))
             return split.ids[:, None].float()
 
     sampler = Smote(Run, space="feature", reference="outputs/run")
     for seed in (0, 1):
         sampler.rows(uneven, np.random.default_rng(seed))
     small = [int(i) for i in uneven.ids if uneven.labels[i] != 0]
-    assert asked == [("sampler.reference=outputs/run", sorted(small))]
+    assert requests == [("sampler.reference=outputs/run", sorted(small))]
 
 
-def test_even_classes_need_nothing_new(noise):
+def test_classes_of_one_size_get_no_synthetic_examples(noise):
     ids, shares = Smote().rows(noise(21), np.random.default_rng(0))
     assert shares is None
     assert sorted(ids.tolist()) == list(range(21))
 
 
-def test_a_class_too_small_is_named(uneven):
+def test_a_class_with_too_few_neighbours_is_reported(uneven):
     assert len(rows(uneven, k=6)[0]) == 90
     with pytest.raises(DataError, match=r"sampler\.k=7: class 2 has 7 .* for 7 neighbours"):
         rows(uneven, k=7)
@@ -178,10 +178,10 @@ def test_wrong_settings_are_named():
         (None, "cannot be read"),
         (np.zeros((10, 2)), r"must be \[98, d\], got \[10, 2\]"),
         (np.zeros(98), r"must be \[98, d\], got \[98\]"),
-        (np.full((98, 2), np.nan), "lacks features"),
+        (np.full((98, 2), np.nan), "not finite"),
     ],
 )
-def test_a_wrong_file_is_named(uneven, tmp_path: Path, array, message):
+def test_a_bad_file_is_reported(uneven, tmp_path: Path, array, message):
     path = tmp_path / "features.npy"
     if array is not None:
         np.save(path, array)
@@ -189,7 +189,7 @@ def test_a_wrong_file_is_named(uneven, tmp_path: Path, array, message):
         rows(uneven, space="feature", reference=str(path))
 
 
-def test_a_split_is_prepared_once_and_another_anew(uneven, monkeypatch):
+def test_each_split_is_prepared_once(uneven, monkeypatch):
     from trainer.sampler.shared.smote_pairs import Pairs
 
     sampler, calls, nearest = Smote(), [], Pairs.nearest

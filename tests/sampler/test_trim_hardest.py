@@ -27,8 +27,8 @@ def kept(split: Split, **options) -> list[int]:
     return sorted(TrimHardest(**options).rows(split, np.random.default_rng(0))[0].tolist())
 
 
-def test_the_highest_mean_losses_go(uneven, tmp_path):
-    """Means 2, 3, 2.5, 9 and 0: of 5 examples 40 % are 2, those of mean 9 and 3."""
+def test_examples_with_the_highest_mean_losses_are_left_out(uneven, tmp_path):
+    """Means 2, 3, 2.5, 9 and 0; trimming 40 % of 5 examples leaves out the means 9 and 3."""
     split = replace(uneven, ids=torch.tensor([40, 3, 17, 8, 25]))
     nan = float("nan")
     first = {40: 4.0, 3: 3.0, 17: 0.0, 8: 9.0, 25: 0.0}
@@ -50,8 +50,8 @@ def test_against_a_slow_loop(uneven, tmp_path):
     assert kept(uneven, reference=recorded(tmp_path, uneven, *epochs), trim=0.1) == sorted(slow)
 
 
-def test_what_the_other_run_did_not_train_on_stays(uneven, tmp_path):
-    """Its validation split was another, by its seed."""
+def test_examples_without_a_record_are_kept(uneven, tmp_path):
+    """The other run's seed gave it another validation split."""
     theirs = replace(uneven, ids=uneven.ids[:40])
     losses = dict.fromkeys(theirs.ids.tolist(), 1.0) | {int(theirs.ids[7]): 2.0}
     reference = recorded(tmp_path, theirs, losses)
@@ -59,16 +59,16 @@ def test_what_the_other_run_did_not_train_on_stays(uneven, tmp_path):
     assert kept(uneven, reference=reference, trim=0.02) == expected
 
 
-def test_a_miner_does_not_bring_them_back(uneven, tmp_path):
-    """The hardest of a noisy set are its wrong labels: hard_example would train on those again."""
-    losses = {number: float(place) for place, number in enumerate(uneven.ids.tolist())}
+def test_a_miner_does_not_add_trimmed_examples(uneven, tmp_path):
+    """hard_example would otherwise add the hardest ones, which are often mislabelled."""
+    losses = {i: float(rank) for rank, i in enumerate(uneven.ids.tolist())}
     sampler = TrimHardest(reference=recorded(tmp_path, uneven, losses), trim=0.2)
     miner = HardExample(keep=0.1, warmup_epochs=0)
     planner = Planner(uneven, sampler, miner, seed=0, batch_size=8, epochs=2, warn=pytest.fail)
-    planner.refresh(0, lambda ids: torch.tensor([losses[number] for number in ids.tolist()]))
+    planner.refresh(0, lambda ids: torch.tensor([losses[i] for i in ids.tolist()]))
     plan = planner.plan(0)
     assert (plan.count == 0).sum() == 39
-    assert {losses[number] for number in plan.ids[plan.count == 0][:, 0].tolist()} == {
+    assert {losses[i] for i in plan.ids[plan.count == 0][:, 0].tolist()} == {
         35,
         36,
         37,
@@ -76,7 +76,7 @@ def test_a_miner_does_not_bring_them_back(uneven, tmp_path):
     }
 
 
-def test_it_is_read_once(uneven, tmp_path):
+def test_the_difficulty_store_is_read_once(uneven, tmp_path):
     losses = dict.fromkeys(uneven.ids.tolist(), 1.0)
     sampler = TrimHardest(reference=recorded(tmp_path, uneven, losses))
     first, _ = sampler.rows(uneven, np.random.default_rng(0))
@@ -85,7 +85,7 @@ def test_it_is_read_once(uneven, tmp_path):
     assert torch.equal(first, second)
 
 
-def test_runs_that_do_not_fit_are_refused(uneven, tmp_path):
+def test_runs_on_other_data_are_refused(uneven, tmp_path):
     with pytest.raises(DataError, match="no readable difficulty store"):
         kept(uneven, reference=str(tmp_path / "nowhere"))
     reference = recorded(tmp_path / "empty", uneven)

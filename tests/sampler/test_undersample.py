@@ -21,7 +21,7 @@ def test_class_counts_are_those_of_imbalanced_learn(uneven, strategy, expected):
     assert np.bincount(theirs.fit_resample(numbers, labels)[1]).tolist() == expected
 
 
-def test_another_part_each_epoch(uneven):
+def test_each_epoch_draws_other_examples(uneven):
     rng = np.random.default_rng(0)
-    seen = {number for _ in range(40) for number in Undersample().rows(uneven, rng)[0].tolist()}
+    seen = {i for _ in range(40) for i in Undersample().rows(uneven, rng)[0].tolist()}
     assert seen == set(uneven.ids.tolist())

@@ -9,25 +9,29 @@ from trainer.core.errors import DataError
 from trainer.sampler.weighted import Weighted
 
 
-def chances(split, weights) -> torch.Tensor:
+def probabilities(split, weights) -> torch.Tensor:
     return torch.from_numpy(Weighted(weights=weights).prepare(split))
 
 
-def test_balanced_gives_each_class_the_same_part(uneven):
-    """1 / n_c each: an example of 30, 12 and 7 has chance 1 / 90, 1 / 36 and 1 / 21."""
+def test_balanced_gives_each_class_the_same_probability(uneven):
+    """1 / n_c each: an example of 30, 12 and 7 has probability 1 / 90, 1 / 36 and 1 / 21."""
     expected = torch.tensor([1 / 90, 1 / 36, 1 / 21], dtype=torch.float64)
-    torch.testing.assert_close(chances(uneven, "balanced"), expected[uneven.labels[uneven.ids]])
+    torch.testing.assert_close(
+        probabilities(uneven, "balanced"), expected[uneven.labels[uneven.ids]]
+    )
 
 
 def test_a_list_is_by_class(uneven):
     """Weights 1, 0, 2 of 30, 12 and 7 examples: 1 / 44, 0 and 2 / 44 each."""
     expected = torch.tensor([1, 0, 2], dtype=torch.float64) / 44
-    torch.testing.assert_close(chances(uneven, [1.0, 0, 2]), expected[uneven.labels[uneven.ids]])
+    torch.testing.assert_close(
+        probabilities(uneven, [1.0, 0, 2]), expected[uneven.labels[uneven.ids]]
+    )
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".csv"])
 def test_a_file_is_by_dataset_id(uneven, tmp_path: Path, suffix):
-    """The mistake: taking the n-th weight for the n-th example of the split."""
+    """Not by position in the split."""
     table = np.arange(98) / 7
     path = tmp_path / f"weights{suffix}"
     if suffix == ".npy":
@@ -36,7 +40,7 @@ def test_a_file_is_by_dataset_id(uneven, tmp_path: Path, suffix):
         lines = [f"{i},x,{table[i]}" for i in uneven.ids.tolist()]
         path.write_text("\n".join(["id,note,weight", *lines]) + "\n")
     expected = torch.from_numpy(table)[uneven.ids]
-    torch.testing.assert_close(chances(uneven, str(path)), expected / expected.sum())
+    torch.testing.assert_close(probabilities(uneven, str(path)), expected / expected.sum())
 
 
 def test_draws_are_with_replacement_in_proportion(uneven):
@@ -44,13 +48,13 @@ def test_draws_are_with_replacement_in_proportion(uneven):
     sampler, rng = Weighted(weights=[1.0, 0, 2]), np.random.default_rng(0)
     drawn = torch.cat([sampler.rows(uneven, rng)[0] for _ in range(400)])
     assert len(drawn) == 400 * 49
-    chances = torch.from_numpy(sampler.prepared(uneven))
+    probabilities = torch.from_numpy(sampler.prepared(uneven))
     expected = torch.zeros(98, dtype=torch.float64)
-    expected[uneven.ids] = chances * 400 * 49
+    expected[uneven.ids] = probabilities * 400 * 49
     counts = drawn.bincount(minlength=98).double()
     assert ((counts - expected).abs() <= 5 * expected.sqrt()).all()
     seeded = torch.Generator().manual_seed(0)
-    theirs = WeightedRandomSampler(chances.tolist(), 400 * 49, generator=seeded)
+    theirs = WeightedRandomSampler(probabilities.tolist(), 400 * 49, generator=seeded)
     other = uneven.ids[torch.tensor(list(theirs))].bincount(minlength=98).double()
     assert ((other - expected).abs() <= 5 * expected.sqrt()).all()
     assert set(sampler.ids(uneven).tolist()) == set(drawn.tolist())
@@ -73,14 +77,14 @@ def test_wrong_settings_are_named(uneven):
     ("text", "message"),
     [
         (None, "cannot be read"),
-        ("id,weight\n1,1\n", "lacks"),
+        ("id,weight\n1,1\n", "no column or id"),
         ("id,weight\n1,one\n", "cannot be read"),
-        ("number,weight\n1,1\n", "lacks 'id'"),
-        ("id,weight\n" + "".join(f"{i},-1\n" for i in range(98)), "at least 0"),
-        ("id,weight\n" + "".join(f"{i},nan\n" for i in range(98)), "at least 0"),
+        ("number,weight\n1,1\n", "no column or id 'id'"),
+        ("id,weight\n" + "".join(f"{i},-1\n" for i in range(98)), ">= 0"),
+        ("id,weight\n" + "".join(f"{i},nan\n" for i in range(98)), ">= 0"),
     ],
 )
-def test_a_wrong_file_is_named(uneven, tmp_path: Path, text, message):
+def test_a_bad_file_is_reported(uneven, tmp_path: Path, text, message):
     path = tmp_path / "weights.csv"
     if text is not None:
         path.write_text(text)
@@ -89,9 +93,9 @@ def test_a_wrong_file_is_named(uneven, tmp_path: Path, text, message):
 
 
 @pytest.mark.parametrize(
-    ("array", "message"), [(np.ones(10), "lacks"), (np.ones((98, 2)), "one number")]
+    ("array", "message"), [(np.ones(10), "too few rows"), (np.ones((98, 2)), "one finite number")]
 )
-def test_an_array_of_the_wrong_shape_is_named(uneven, tmp_path: Path, array, message):
+def test_an_array_of_the_wrong_shape_is_reported(uneven, tmp_path: Path, array, message):
     np.save(tmp_path / "weights.npy", array)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=r"sampler\.weights=.*" + message):
         Weighted(weights=str(tmp_path / "weights.npy")).prepare(uneven)

@@ -29,11 +29,13 @@ def test_iou_by_hand():
     assert records["iou"].item() == pytest.approx((2 / 4 + 1 / 3) / 2)
     metrics = TASK.metrics(records)
     assert metrics == {"accuracy": pytest.approx(3 / 5), "mean_iou": pytest.approx(5 / 12)}
-    assert metrics["mean_iou"] != pytest.approx(5 / 18), "an absent class is no class at 0"
+    assert metrics["mean_iou"] != pytest.approx(5 / 18), (
+        "an absent class is left out, not counted as 0"
+    )
 
 
 def test_iou_sums_over_the_split_before_dividing():
-    """One image has 1 of its 1 pixel right, the other 0 of 3: not a mean of two images."""
+    """1 of 1 pixel is right in one image, 0 of 3 in the other: not the mean over images."""
     labels = torch.tensor([[[0, 255, 255]], [[0, 0, 0]]])
     prediction = torch.tensor([[[0, 0, 0]], [[1, 1, 1]]])
     records = TASK.records(logits_of(prediction, 2), labels)
@@ -41,7 +43,7 @@ def test_iou_sums_over_the_split_before_dividing():
     assert TASK.metrics(records) == {"accuracy": 1 / 4, "mean_iou": 1 / 8}  # 1/4 and 0/3
 
 
-def test_ignored_pixels_count_nowhere():
+def test_ignored_pixels_change_no_metric():
     labels = torch.full((1, 2, 2), 255)
     records = TASK.records(LOGITS[:1, :, :2, :2], labels)
     assert records["pixels"].tolist() == [0]
@@ -53,7 +55,7 @@ def test_ignored_pixels_count_nowhere():
 
 @pytest.mark.parametrize("classes", [5, 7], ids=["all occur", "two absent"])
 def test_against_torchmetrics(classes):
-    """Its mean leaves out absent classes, too, and its batches are summed."""
+    """Its mean leaves out absent classes, too, and it sums over batches."""
     masks = MASKS.masked_fill(IGNORED, 255)
     logits = torch.cat([LOGITS, torch.full((6, classes - 5, 7, 8), -9.0)], 1)
     reference = MulticlassJaccardIndex(num_classes=classes, average="macro", ignore_index=255)
@@ -67,7 +69,7 @@ def test_against_torchmetrics(classes):
     assert metrics["accuracy"] == pytest.approx(right)
 
 
-def test_another_label_can_be_ignored_or_none():
+def test_another_label_or_none_can_be_ignored():
     masks = MASKS.masked_fill(IGNORED, 0)
     background = Segmentation(ignore_index=0).records(LOGITS, masks)
     expected = TASK.records(LOGITS, masks.masked_fill(masks == 0, 255))
@@ -79,16 +81,16 @@ def test_another_label_can_be_ignored_or_none():
 
 
 @pytest.mark.parametrize("name", TASK.scores)
-def test_the_score_of_a_pixel_is_that_of_an_example(name):
+def test_a_pixel_is_scored_like_an_example(name):
     masks = MASKS.masked_fill(IGNORED, 255)
     scores = TASK.score(name, LOGITS, masks)
     rows = LOGITS.movedim(1, -1)[~IGNORED]
     expected = Classification().score(name, rows, MASKS[~IGNORED])
     torch.testing.assert_close(scores[~IGNORED], expected)
-    assert (scores[IGNORED] <= expected.min()).all(), "no harder than any that counts"
+    assert (scores[IGNORED] <= expected.min()).all(), "ignored pixels are the easiest"
 
 
-def test_the_confidence_is_the_mean_over_the_pixels_that_count():
+def test_the_confidence_is_the_mean_over_counted_pixels():
     p = torch.tensor([[[[0.9, 0.6, 0.5]], [[0.1, 0.4, 0.5]]]])
     records = TASK.records(p.log(), torch.tensor([[[0, 1, 255]]]))
     assert records["confidence"].item() == pytest.approx((0.9 + 0.4) / 2)

@@ -18,7 +18,7 @@ from trainer.core.ranges import within
 
 
 class Bootstrap(Interval):
-    """Bootstrap percentiles: no assumption about the distribution, but ten seeds or more."""
+    """Bootstrap percentiles: they assume no distribution, but need ten seeds or more."""
 
     about: ClassVar = "bootstrap interval, expanded percentiles"
 

@@ -23,13 +23,13 @@ class StudentT(Interval):
         return self.around(fmean(values), stdev(values) / math.sqrt(len(values)), len(values) - 1)
 
     def difference(self, values: Sequence[float], baseline: Sequence[float]) -> Bounds:
-        """Welch's interval: unequal variances."""
+        """Welch's interval, which allows unequal variances."""
         return self.around(fmean(values) - fmean(baseline), *welch(values, baseline))
 
     def around(self, centre: float, error: float, df: float) -> Bounds:
-        """The centre ± t times the standard error."""
-        reach = error and quantile((1 + self.level) / 2, df) * error
-        return centre - reach, centre + reach
+        """The interval `centre` ± t · standard error, with t of `df` degrees of freedom."""
+        half_width = error and quantile((1 + self.level) / 2, df) * error
+        return centre - half_width, centre + half_width
 
 
 def welch(values: Sequence[float], baseline: Sequence[float]) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Data sets: a source of labelled images, and splits, each a list of its rows."""
+"""Data sets: labelled images, and their training, validation and test splits."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ COUNTED_AT_ONCE = 1000  # masks in memory at once
 
 @dataclass(frozen=True)
 class Raw:
-    """The sources a data set loads. Those it does not have are cut from the training source."""
+    """The splits a data set comes with; `Dataset.open` cuts missing ones from `train`."""
 
     train: Split
     test: Split | None
@@ -52,7 +52,7 @@ class Data:
 
     @property
     def target(self) -> Target:
-        """The type of the labels."""
+        """The type of the labels: `class`, `mask`, `vector` or `image`."""
         return self.train.target
 
     def class_counts(self) -> Tensor:
@@ -64,8 +64,8 @@ class Data:
         if self.train.labels.is_floating_point():
             return counts[:0]
         for ids in self.train.ids.split(COUNTED_AT_ONCE):
-            found = self.train.labels[ids].flatten().bincount(minlength=len(counts))
-            counts += found[: len(counts)]
+            labels = self.train.labels[ids].flatten()
+            counts += labels.bincount(minlength=len(counts))[: len(counts)]
         return counts
 
     def described(self) -> dict[str, Tensor]:
@@ -81,11 +81,12 @@ class Data:
 
 @dataclass(kw_only=True)
 class Dataset:
-    """Base of all data sets: a subclass loads the source, this class splits it.
+    """Base of all data sets: a subclass loads the images, this class splits them.
 
-    A source without test images first gives up `test_fraction` of its images, the same ones for
-    every seed, so that runs with different seeds are tested on the same examples. A source without
-    validation images then gives up `val_fraction`, drawn by the run's seed. Both are stratified.
+    Without a published test split, `test_fraction` of the images are held out first, the same ones
+    for every seed, so that all runs are tested on the same examples. Without a published validation
+    split, `val_fraction` of the rest are held out then, drawn by the run's seed. Both are
+    stratified.
 
     `classes` then restricts all three splits to the classes listed, by name or id, renumbered in
     that order. Each split is a subset of the one with all classes.
@@ -122,7 +123,7 @@ class Dataset:
             )
 
     def load(self) -> Raw:
-        """Load the source. Raises DataError with the path and what to do."""
+        """Load the images and labels. Raises DataError naming the path and the remedy."""
         raise DataError(f"{type(self).__name__} must define load()")
 
     def open(self, seed: int) -> Data:

@@ -26,8 +26,8 @@ TRAIN, TEST = 2, 3  # random streams; 0 and 1 belong to the splits
 class DigitsCanvas(Dataset):
     """`digits` non-overlapping digits on each of `examples` canvases of `size` x `size`.
 
-    The canvases are the same for every seed. `test_fraction` of them are for testing, made of
-    digits that occur on no other canvas. Targets: `mask`, 0 for the background and c + 1 for the
+    The canvases are the same for every seed. `test_fraction` of them are for testing; their digits
+    occur on no other canvas. Targets: `mask`, 0 for the background and c + 1 for the
     digit c; `box`, the edges x0, y0, x1, y1 of a single digit as fractions of the side; `clean`,
     the canvas without noise.
     """
@@ -54,20 +54,22 @@ class DigitsCanvas(Dataset):
     def load(self) -> Raw:
         """Generate all canvases. Raises ConfigError if the digits do not fit on one."""
         source = Digits().load().train
-        tested, trained = divide(source, self.test_fraction, generator(0, Purpose.SPLIT, 0))
+        test_digits, train_digits = divide(
+            source, self.test_fraction, generator(0, Purpose.SPLIT, 0)
+        )
         number = int(self.examples * self.test_fraction + 0.5)
         classes = ("background", *"0123456789") if self.target == "mask" else ()
-        train = self.canvases(trained, self.examples - number, TRAIN)
-        return Raw(train, self.canvases(tested, number, TEST), classes)
+        train = self.canvases(train_digits, self.examples - number, TRAIN)
+        return Raw(train, self.canvases(test_digits, number, TEST), classes)
 
     def canvases(self, source: Split, number: int, stream: int) -> Split:
-        """Canvases [number] of a split's digits, all used equally often to within one."""
+        """Paste a split's digits on `number` canvases, each equally often to within one."""
         number = number if len(source) else 0
         rng = generator(0, Purpose.SPLIT, stream)
         rounds = -(-number * self.digits // max(len(source), 1))
-        turns = [rng.permutation(len(source)) for _ in range(rounds)]
-        at = np.concatenate([np.empty(0, int), *turns])[: number * self.digits]
-        ids = source.ids[torch.from_numpy(at)]
+        orders = [rng.permutation(len(source)) for _ in range(rounds)]
+        rows = np.concatenate([np.empty(0, int), *orders])[: number * self.digits]
+        ids = source.ids[torch.from_numpy(rows)]
         tiles = source.images.read(ids.tolist()).numpy().reshape(number, self.digits, TILE, TILE)
         tiles = tiles.repeat(self.scale, 2).repeat(self.scale, 3)
         corners = layout(number, self.digits, TILE * self.scale, self.size, rng)

@@ -45,7 +45,7 @@ class ImageFolder(Dataset):
         self.file_cache = Cache(None if folder is None else Path(folder).expanduser(), self.warn)
 
     def load(self) -> Raw:
-        """List the files, and open the first if `size` is null. Raises DataError for bad trees."""
+        """List the files; open the first if `size` is null. Raises DataError for bad trees."""
         root = Path(self.root)
         train_root = root / "train" if (root / "train").is_dir() else root
         classes = class_names(train_root)

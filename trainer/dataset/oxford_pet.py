@@ -33,7 +33,7 @@ class OxfordPet(MaskDataset):
         return Raw(train, test, classes, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
     def part(self, name: str) -> Split:
-        """The published split `trainval` or `test`."""
+        """The published split `trainval` or `test`. Raises DataError if its list cannot be read."""
         folder = Path(self.root) / "oxford-iiit-pet"
         listing = folder / "annotations" / f"{name}.txt"
         try:

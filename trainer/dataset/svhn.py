@@ -42,7 +42,7 @@ class Svhn(TorchvisionDataset):
 
 
 def concatenated(first: Split, second: Split) -> Split:
-    """Two sources in memory as one, the second after the first."""
+    """Two splits in memory as one, the second after the first."""
     images = [split.images.read(range(len(split))) for split in (first, second)]
     labels = torch.cat([first.labels, second.labels])
     return replace(

@@ -37,7 +37,7 @@ class Memory(Loader):
 
 
 class MemoryFeed(Feed):
-    """Batches gathered from pixels [M, C, H, W] and labels [M, ...]."""
+    """Batches gathered on the device from pixels [M, C, H, W] and labels [M, ...]."""
 
     def __init__(self, pixels: torch.Tensor, labels: torch.Tensor, device: torch.device) -> None:
         self.pixels = pixels

@@ -17,7 +17,7 @@ class Stream(Loader):
     """Decodes batches in `workers` processes (0: in this one), each `prefetch` batches ahead.
 
     Workers only decode and resize; nothing random happens in them. A batch that takes longer than
-    `timeout` seconds is an error; 0 waits for ever.
+    `timeout` seconds is an error; 0 waits forever.
     """
 
     def __init__(self, *, workers: int = 2, prefetch: int = 4, timeout: float = 120.0) -> None:
@@ -46,7 +46,7 @@ class BatchReader(torch.utils.data.Dataset):
 
 
 class PlanSampler:
-    """The DataLoader's sampler: ids [K][B] of each step in order, converted to lists when due.
+    """The DataLoader's sampler: ids [K][B] of each step, converted to lists one step at a time.
 
     Lists of all ids of ten million examples would take 0.4 GB.
     """

@@ -93,6 +93,6 @@ class ResnetCifar(nn.Module):
 
 
 def stage(fan_in: int, fan_out: int, blocks: int, stride: int, shortcut: Shortcut) -> nn.Sequential:
-    """A stage of blocks with equal width; the first has the stride."""
+    """A stage of `blocks` blocks: the first changes width and resolution, the rest keep both."""
     first = Block(fan_in, fan_out, stride, shortcut)
     return nn.Sequential(first, *(Block(fan_out, fan_out, 1, shortcut) for _ in range(blocks - 1)))

@@ -27,7 +27,8 @@ class Timm(Library):
     """A timm network by name, with a new head.
 
     timm adapts the first convolution to the channels, by the same rule as `adapt`. `arguments` are
-    passed to the network's constructor.
+    passed to the network's constructor. Raises ValueError for an unknown name or a bad argument,
+    CheckpointError for weights that do not fit.
     """
 
     def __init__(
@@ -72,14 +73,14 @@ def head_in(network: nn.Module, name: str) -> str:
 
 
 def fetch(name: str, settings: dict[str, Any]) -> nn.Module:
-    """The network with timm's weights, from the cache or the server. Raises ValueError without."""
+    """The network with timm's weights, cached or downloaded. Raises ValueError if unavailable."""
     import timm
 
     config = timm.get_pretrained_cfg(name)
     url = None if config is None else weights_url(config)
     if url is None:
         raise ValueError(
-            f"model.pretrained=true: timm has no weights of {name}; "
+            f"model.pretrained=true: timm has no weights for {name}; "
             "give model.pretrained=FILE or model.pretrained=false"
         )
     if not is_cached(config) and (reason := unreachable(url)) is not None:

@@ -24,12 +24,10 @@ from trainer.model.shared.library import (
 from trainer.model.shared.pretrained import read_state_dict, unreachable
 
 STALL = 30.0  # seconds without a byte until a download is aborted
-AUXILIARY = re.compile(
-    r"(aux\d?|AuxLogits|aux_classifier)\."
-)  # auxiliary heads for training: unused
-DENSE = re.compile(
-    r"(denselayer\d+\.(?:norm|conv))\.([12])\."
-)  # published names, since renamed without the dot
+# Auxiliary heads, which are used in training only, and not here.
+AUXILIARY = re.compile(r"(aux\d?|AuxLogits|aux_classifier)\.")
+# Published DenseNet files say norm.1 and conv.2 for today's norm1 and conv2.
+DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
 SINGLE_OUTPUT = {  # arguments that avoid auxiliary outputs, and a download by the constructor
     "googlenet": {"aux_logits": False, "init_weights": True},
     "inception_v3": {"aux_logits": False, "init_weights": True},
@@ -40,7 +38,8 @@ class Torchvision(Library):
     """A torchvision network by name, with a new head.
 
     Images without three channels get a new first convolution; with pretrained weights it is derived
-    from theirs, see `adapt`. `arguments` are passed to the network's constructor.
+    from theirs, see `adapt`. `arguments` are passed to the network's constructor. Raises ValueError
+    for an unknown name or a bad argument, CheckpointError for weights that do not fit.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ def load_weights(network: nn.Module, name: str, head: str, pretrained: bool | st
 
 
 def fetch(name: str) -> dict[str, Tensor]:
-    """The best weights torchvision has of a network, from the cache or the server.
+    """Torchvision's best weights of a network, from the cache or downloaded.
 
     Raises ValueError if they cannot be downloaded.
     """

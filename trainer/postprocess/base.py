@@ -1,4 +1,4 @@
-"""The contract of postprocessing, and the file that keeps what was fitted."""
+"""The contract of postprocessing, and the file in which a fit is saved."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ LARGEST = 2**26  # bytes of that file: isotonic keeps a function per class
 class Postprocess(ABC):
     """A correction of outputs: fitted on the validation split, applied to every split.
 
-    `fit` leaves its result in `fitted`, as plain numbers and lists that are saved with the run.
+    `fit` stores its result in `fitted`, as plain numbers and lists that are saved with the run.
     """
 
-    targets: ClassVar[tuple[Target, ...]] = ("class",)  # the kinds of label it applies to
+    targets: ClassVar[tuple[Target, ...]] = ("class",)  # the types of label it supports
     needs_val = True  # whether `fit` must be called
 
     def __init__(self) -> None:
@@ -66,22 +66,22 @@ class Postprocess(ABC):
             for key, value in evaluations.items()
         }
 
-    def save(self, folder: Path, settings: dict[str, Any], of: str) -> None:
-        """Save `fitted`, with its settings and the model `of` which the outputs are: `step-120`."""
-        record = {"settings": settings, "of": of, "fitted": self.fitted}
+    def save(self, folder: Path, settings: dict[str, Any], origin: str) -> None:
+        """Save `fitted` with its settings and the `origin` of the outputs, such as `step-120`."""
+        record = {"settings": settings, "of": origin, "fitted": self.fitted}
         write_json(folder / FILE, record)
 
-    def load(self, folder: Path, settings: dict[str, Any], of: str) -> bool:
-        """Restore `fitted` if it was saved with these settings and for this model; whether it was.
+    def load(self, folder: Path, settings: dict[str, Any], origin: str) -> bool:
+        """Restore `fitted` if it was saved with these settings for outputs of this origin.
 
-        Raises CheckpointError if the file cannot be read.
+        Returns whether it was. Raises CheckpointError if the file cannot be read.
         """
         path = folder / FILE
         if not path.is_file():
             return False
         try:
             record = read_json(path, LARGEST)
-            same = record["settings"] == settings and record["of"] == of
+            same = record["settings"] == settings and record["of"] == origin
             fitted = dict(record["fitted"])
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} cannot be read: {error!r}") from error

@@ -29,15 +29,15 @@ class NoPostprocess(Postprocess):
         return outputs
 
     def learn(self, data: Data, val: Evaluation | None) -> None:
-        """Fit nothing: the outputs stay as they are."""
+        """Fit nothing, and count no classes."""
 
     def results(self, name: str, plain: Evaluation, evaluator: Evaluator) -> dict[str, Evaluation]:
         """Return the plain evaluation only."""
         return {name: plain}
 
-    def save(self, folder: Path, settings: dict[str, Any], of: str) -> None:
+    def save(self, folder: Path, settings: dict[str, Any], origin: str) -> None:
         """Do nothing: there is nothing to save."""
 
-    def load(self, folder: Path, settings: dict[str, Any], of: str) -> bool:
+    def load(self, folder: Path, settings: dict[str, Any], origin: str) -> bool:
         """Return True: there is never anything to fit."""
         return True

@@ -20,8 +20,8 @@ TOLERANCE = 1e-12  # of β, relative
 class Temperature(Postprocess):
     """Divides the outputs by one temperature for all classes, which changes no prediction.
 
-    If every validation example is right, the best temperature would be 0: it stays 1. If outputs
-    are worse than guessing, it ends at a million.
+    If every validation example is right, the likelihood is best at T → 0, and T stays 1. If the
+    outputs are worse than guessing, T ends at a million.
     """
 
     def fit(self, outputs: Tensor, labels: Tensor) -> None:
@@ -54,7 +54,10 @@ def best_beta(outputs: Tensor, labels: Tensor) -> float:
 
 
 def derivatives(beta: float, outputs: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Return the first and second derivative by β of the mean negative log likelihood."""
+    """Return the first and second derivative by β of the mean negative log likelihood.
+
+    Outputs are [N, C], labels [N].
+    """
     p = (beta * outputs).softmax(1)
     centred = outputs - outputs.gather(1, labels[:, None])
     mean = (p * centred).sum(1)

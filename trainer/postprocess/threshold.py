@@ -139,7 +139,7 @@ def lead(log_p: Tensor, c: int) -> tuple[Tensor, Tensor]:
 
 
 def best_cut(scores: Tensor, values: Callable[[Tensor], Tensor], none: float) -> float:
-    """Return the threshold on scores [N] of the highest value, the highest such threshold.
+    """Return the threshold on scores [N] with the highest value, and of several the highest.
 
     Given an order [N] of the examples, `values` returns the value [N] of accepting the first
     1, ..., N of them; `none` is the value of accepting none.

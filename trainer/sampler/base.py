@@ -25,10 +25,11 @@ class Sampler(ABC):
     def order(self, labels: Tensor, rng: np.random.Generator) -> Tensor:
         """Positions [R], in order, of an epoch over examples with labels [N, ...].
 
-        For code without a Split; samplers that blend examples need one, and `rows`.
+        For code without a Split. Raises ValueError if the sampler blends examples: that needs the
+        images of a split, and `rows`.
         """
-        nothing = Pixels(torch.empty(len(labels), 0, 0, 0))
-        ids, shares = self.rows(Split(nothing, labels, torch.arange(len(labels))), rng)
+        no_pixels = Pixels(torch.empty(len(labels), 0, 0, 0))
+        ids, shares = self.rows(Split(no_pixels, labels, torch.arange(len(labels))), rng)
         if shares is not None:
             raise ValueError(f"{type(self).__name__} blends examples: call rows(split, rng)")
         return ids
@@ -44,7 +45,7 @@ class PreparedSampler(Sampler):
         """Compute what the epochs draw from, a function of the split alone."""
 
     def prepared(self, split: Split) -> Any:
-        """The result of `prepare` for a split."""
+        """The result of `prepare` for a split, cached for the last one."""
         if self.cached is None or self.cached[0] is not split:
             self.cached = split, self.prepare(split)
         return self.cached[1]
@@ -57,7 +58,7 @@ def by_class(split: Split) -> dict[int, Tensor]:
     """
     if not split.classed:
         raise ValueError(
-            f"sampler: this one draws by class, but the labels are {split.target} targets; use "
+            f"sampler: drawing by class needs class labels, got {split.target} targets; use "
             "sampler=shuffle"
         )
     labels = split.labels[split.ids]

@@ -18,6 +18,6 @@ class LabelShuffle(Sampler):
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
         """Ids [C · n_max], shuffled."""
         classes = by_class(split).values()
-        most = max(map(len, classes))
-        parts = [ids[torch.from_numpy(rng.permutation(most) % len(ids))] for ids in classes]
+        largest = max(map(len, classes))
+        parts = [ids[torch.from_numpy(rng.permutation(largest) % len(ids))] for ids in classes]
         return shuffled(torch.cat(parts), rng), None

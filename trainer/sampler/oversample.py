@@ -11,15 +11,15 @@ from trainer.sampler.base import Sampler, by_class, shuffled
 class Oversample(Sampler):
     """Brings each class up to the size of the largest.
 
-    The examples of a class occur equally often, but for a remainder that is drawn each epoch.
+    The examples of a class occur equally often, except for a remainder drawn each epoch.
     """
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
         """Ids [C · n_max], shuffled."""
         classes = by_class(split).values()
-        most = max(map(len, classes))
+        largest = max(map(len, classes))
         parts = []
         for ids in classes:
-            whole, rest = divmod(most, len(ids))
+            whole, rest = divmod(largest, len(ids))
             parts += [ids.repeat(whole), shuffled(ids, rng)[:rest]]
         return shuffled(torch.cat(parts), rng), None

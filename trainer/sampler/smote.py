@@ -28,7 +28,7 @@ READ_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Pool:
-    """The examples of one class that synthetic ones are drawn between."""
+    """The examples of one class, between which synthetic ones are drawn."""
 
     ids: Tensor  # [n_c]
     neighbours: np.ndarray  # [n_c, k] positions in ids
@@ -72,8 +72,8 @@ class Smote(PreparedSampler):
         drawn = [np.zeros(len(split))]
         smote = pairs_of(self.k, int(rng.integers(2**32)))
         for pool in pools:
-            at, share = smote.draw(pool.neighbours, pool.missing)
-            pairs.append(pool.ids[at])
+            positions, share = smote.draw(pool.neighbours, pool.missing)
+            pairs.append(pool.ids[positions])
             drawn.append(share)
         share = torch.from_numpy(np.concatenate(drawn)).float()
         order = torch.from_numpy(rng.permutation(len(share)))
@@ -82,8 +82,8 @@ class Smote(PreparedSampler):
     def prepare(self, split: Split) -> list[Pool]:
         """A pool for each class below the largest. Raises DataError for under k + 1 ids."""
         classes = by_class(split)
-        most = max(map(len, classes.values()))
-        small = {label: ids for label, ids in classes.items() if len(ids) < most}
+        largest = max(map(len, classes.values()))
+        small = {label: ids for label, ids in classes.items() if len(ids) < largest}
         for label, ids in small.items():
             if len(ids) <= self.k:
                 raise DataError(
@@ -96,7 +96,7 @@ class Smote(PreparedSampler):
         parts = features.split([len(ids) for ids in small.values()])
         smote = pairs_of(self.k)
         return [
-            Pool(ids, smote.nearest(part.numpy()), most - len(ids))
+            Pool(ids, smote.nearest(part.numpy()), largest - len(ids))
             for ids, part in zip(small.values(), parts, strict=True)
         ]
 
@@ -113,7 +113,7 @@ class Smote(PreparedSampler):
 
 
 def pairs_of(k: int, seed: int = 0) -> Pairs:
-    """imbalanced-learn's SMOTE, imported late: it takes a second and a half."""
+    """imbalanced-learn's SMOTE, imported late because the import takes 1.5 s."""
     from trainer.sampler.shared.smote_pairs import Pairs
 
     # One generator for all classes: a seed would restart for each.
@@ -134,5 +134,5 @@ def from_file(path: Path, split: Split) -> Tensor:
         raise DataError(f"sampler.reference={path} must be {wanted}, got {list(array.shape)}")
     features = torch.from_numpy(array[split.ids.numpy()]).float()
     if not features.isfinite().all():
-        raise DataError(f"sampler.reference={path} lacks features of training examples")
+        raise DataError(f"sampler.reference={path} has training features that are not finite")
     return features

@@ -42,13 +42,13 @@ class TrimHardest(PreparedSampler):
         ids, labels = split.ids.numpy(), split.labels.numpy()
         if record.size != len(labels) or not same_labels(record, ids, labels):
             raise DataError(
-                f"sampler.reference={self.reference} is a run on other examples or labels; use "
-                "the dataset and settings of that run"
+                f"sampler.reference={self.reference} was trained on other examples or labels; use "
+                "the dataset settings of that run"
             )
         losses = np.full(len(labels), np.nan)
         losses[record.ids] = record.mean("loss")
         if np.isnan(losses[ids]).all():
-            raise DataError(f"sampler.reference={self.reference} has no losses of these examples")
+            raise DataError(f"sampler.reference={self.reference} has no losses for these examples")
         order = np.argsort(-np.nan_to_num(losses[ids], nan=-np.inf, posinf=np.inf), kind="stable")
         return torch.from_numpy(ids[np.sort(order[int(self.trim * len(ids) + 0.5) :])])
 

@@ -26,9 +26,9 @@ class Undersample(Sampler):
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
         """Ids [m] of the examples that stay, shuffled."""
         classes = by_class(split)
-        least = min(map(len, classes.values()))
+        size = min(map(len, classes.values()))
         largest = max(classes, key=lambda label: len(classes[label]))
         for label, ids in classes.items():
             if self.strategy == "not_minority" or label == largest:
-                classes[label] = shuffled(ids, rng)[:least]
+                classes[label] = shuffled(ids, rng)[:size]
         return shuffled(torch.cat([*classes.values()]), rng), None

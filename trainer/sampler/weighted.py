@@ -34,8 +34,10 @@ class Weighted(PreparedSampler):
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
         """Ids [n], drawn independently."""
-        chances = self.prepared(split)
-        return split.ids[torch.from_numpy(rng.choice(len(split), len(split), p=chances))], None
+        probabilities = self.prepared(split)
+        return split.ids[
+            torch.from_numpy(rng.choice(len(split), len(split), p=probabilities))
+        ], None
 
     def ids(self, split: Split) -> Tensor:
         """The ids with a weight above 0."""
@@ -48,7 +50,7 @@ class Weighted(PreparedSampler):
         else:
             weights = self.weights_by_class(split)
         if not weights.sum() > 0:
-            raise ValueError(f"sampler.weights={self.weights}: all examples have the weight 0")
+            raise ValueError(f"sampler.weights={self.weights}: all examples have weight 0")
         return weights / weights.sum()
 
     def weights_by_class(self, split: Split) -> np.ndarray:
@@ -73,11 +75,13 @@ def from_file(path: Path, split: Split) -> np.ndarray:
         else:
             with path.open(newline="") as file:
                 by_id = {int(row["id"]): float(row["weight"]) for row in csv.DictReader(file)}
-            weights = np.array([by_id[number] for number in ids.tolist()])
+            weights = np.array([by_id[i] for i in ids.tolist()])
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"sampler.weights={path} cannot be read: {error}") from error
-    except (KeyError, IndexError) as error:
-        raise DataError(f"sampler.weights={path} lacks {error}, of {len(ids)} ids") from error
+    except KeyError as error:
+        raise DataError(f"sampler.weights={path} has no column or id {error}") from error
+    except IndexError as error:
+        raise DataError(f"sampler.weights={path} has too few rows: {error}") from error
     if weights.shape != ids.shape or not (np.isfinite(weights) & (weights >= 0)).all():
-        raise DataError(f"sampler.weights={path} must have one number of at least 0 for each id")
+        raise DataError(f"sampler.weights={path} must have one finite number >= 0 for each id")
     return weights

@@ -10,13 +10,13 @@ from trainer.dataset import Data
 
 
 class Task(ABC):
-    """Defines what outputs and labels mean."""
+    """The contract of a task, which gives outputs and labels their meaning."""
 
     targets: ClassVar[tuple[Target, ...]]  # types of label it supports
     scores: ClassVar[tuple[str, ...]]  # scores a miner may rank by, besides the loss
     fields: ClassVar[tuple[str, ...]]  # records kept by the difficulty store, besides the loss
     tracked: ClassVar[dict[str, str]]  # training metric → the record it is the mean of
-    ignore_index: int | None = None  # label of pixels that do not count
+    ignore_index: int | None = None  # label of pixels that are ignored
 
     @abstractmethod
     def outputs(self, data: Data) -> int:

@@ -14,7 +14,7 @@ LEARNED = 0.95  # mean IoU
 
 
 class Segmentation(Task):
-    """One class per pixel. Pixels labelled `ignore_index` do not count.
+    """One class per pixel. Pixels labelled `ignore_index` are ignored.
 
     `mean_iou` is the mean over classes of intersection / union, both summed over the split; classes
     that neither occur nor are predicted are left out. `accuracy` is pixel accuracy.
@@ -45,7 +45,7 @@ class Segmentation(Task):
         return labels != self.ignore_index
 
     def score(self, name: str, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Difficulty of each pixel [B, H, W] from outputs [B, C, H, W]; the minimum if ignored."""
+        """Difficulty of each pixel [B, H, W] from outputs [B, C, H, W]; the lowest if ignored."""
         kept = self.counted(labels)
         scores = SCORES[name](outputs.softmax(1), labels.masked_fill(~kept, 0))
         return scores.masked_fill(~kept, -1.0 if name == "margin" else 0.0)

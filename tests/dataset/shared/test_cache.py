@@ -33,11 +33,11 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-class Counted:
+class CountedRun:
     """Opens a folder's images as a run would, and counts the images it decodes."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.root, self.decoded, self.said = root, 0, []
+        self.root, self.decoded, self.warnings = root, 0, []
         read = ImageFiles.read
 
         def counting(images: ImageFiles, ids: range) -> Tensor:
@@ -49,15 +49,15 @@ class Counted:
     def pixels(self, folder: Path | str | None, **settings: object) -> Tensor:
         """All pixels of a run with the cache in a folder; resets `decoded`."""
         keep = None if folder is None else str(folder)
-        data = ImageFolder(root=str(self.root), cache=keep, warn=self.said.append, **settings)  # pyright: ignore
+        data = ImageFolder(root=str(self.root), cache=keep, warn=self.warnings.append, **settings)  # pyright: ignore
         images = data.load().train.images
         self.decoded = 0
         return pixels_of(images, 0)
 
 
 @pytest.fixture
-def run(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Counted:
-    return Counted(photos, monkeypatch)
+def run(photos: Path, monkeypatch: pytest.MonkeyPatch) -> CountedRun:
+    return CountedRun(photos, monkeypatch)
 
 
 def kept(folder: Path) -> Path:
@@ -77,8 +77,8 @@ def test_a_file_by_hand(tmp_path: Path) -> None:
     assert got.tolist() == [[1, 2], [3, 255]]
 
 
-def test_the_second_run_decodes_nothing_and_has_the_same_pixels(
-    run: Counted, tmp_path: Path
+def test_the_second_run_reads_the_same_pixels_without_decoding(
+    run: CountedRun, tmp_path: Path
 ) -> None:
     bare = run.pixels(None)
     first = run.pixels(tmp_path / "kept")
@@ -87,10 +87,10 @@ def test_the_second_run_decodes_nothing_and_has_the_same_pixels(
     assert run.decoded == 0
     assert torch.equal(first, bare)
     assert torch.equal(second, bare)
-    assert run.said == []
+    assert run.warnings == []
 
 
-def test_without_a_folder_nothing_is_cached(run: Counted, tmp_path: Path) -> None:
+def test_without_a_folder_nothing_is_cached(run: CountedRun, tmp_path: Path) -> None:
     before = set(tmp_path.rglob("*"))
     run.pixels(None)
     run.pixels("auto")  # tests/conftest.py sets no standard folder
@@ -140,7 +140,7 @@ def exchange(photos: Path) -> None:
     "change", [rewrite, rewrite_preserving_mtime, add, remove, rename, exchange]
 )
 def test_a_changed_folder_invalidates_and_replaces_the_cache(
-    run: Counted, photos: Path, tmp_path: Path, change: Callable[[Path], None]
+    run: CountedRun, photos: Path, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
     before = run.pixels(tmp_path / "kept")
     file = kept(tmp_path / "kept")
@@ -154,7 +154,7 @@ def test_a_changed_folder_invalidates_and_replaces_the_cache(
     assert run.decoded == 0
 
 
-def test_each_setting_has_its_own_file(run: Counted, tmp_path: Path) -> None:
+def test_each_setting_has_its_own_file(run: CountedRun, tmp_path: Path) -> None:
     for settings in ({}, {"size": 4}, {"channels": 1}):
         run.pixels(tmp_path / "kept", **settings)
         assert run.decoded == 40
@@ -163,8 +163,8 @@ def test_each_setting_has_its_own_file(run: Counted, tmp_path: Path) -> None:
     assert run.decoded == 0
 
 
-def test_another_decoder_invalidates_the_cache(
-    run: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_another_version_of_pillow_invalidates_the_cache(
+    run: CountedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run.pixels(tmp_path / "kept")
     monkeypatch.setattr("PIL.__version__", "99")
@@ -193,7 +193,7 @@ DAMAGE: dict[str, Callable[[bytearray], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_file_is_rebuilt(run: Counted, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_file_is_rebuilt(run: CountedRun, tmp_path: Path, damage: str) -> None:
     wanted = run.pixels(tmp_path / "kept")
     path = kept(tmp_path / "kept")
     whole = path.read_bytes()
@@ -201,24 +201,24 @@ def test_a_damaged_file_is_rebuilt(run: Counted, tmp_path: Path, damage: str) ->
     assert torch.equal(run.pixels(tmp_path / "kept"), wanted)
     assert run.decoded == 40
     assert path.read_bytes() == whole
-    assert run.said == []
+    assert run.warnings == []
 
 
-def test_a_folder_that_cannot_be_created_is_one_warning(run: Counted, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_gives_one_warning(run: CountedRun, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     data = ImageFolder(
-        root=str(run.root), cache=str(tmp_path / "file" / "kept"), warn=run.said.append
+        root=str(run.root), cache=str(tmp_path / "file" / "kept"), warn=run.warnings.append
     ).load()
     for images in (data.train.images, ImageFiles([run.root / "a" / "01.jpg"], (8, 8), 3)):
         images.cache = data.train.images.cache  # pyright: ignore  (one run has one cache)
         assert len(pixels_of(images, 0)) == len(images)
-    (said,) = run.said
+    (warning,) = run.warnings
     for part in (f"{tmp_path}/file/kept", "Not a directory", "dataset.cache=null"):
-        assert part in said
+        assert part in warning
 
 
-def test_a_full_disk_is_one_warning_and_leaves_nothing(
-    run: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_gives_one_warning_and_leaves_no_file(
+    run: CountedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half-written files are removed; the pixels are returned regardless."""
     make = cache.NamedTemporaryFile
@@ -234,13 +234,13 @@ def test_a_full_disk_is_one_warning_and_leaves_nothing(
 
     monkeypatch.setattr(cache, "NamedTemporaryFile", full)
     assert torch.equal(run.pixels(tmp_path / "kept"), run.pixels(None))
-    (said,) = run.said
-    assert "No space left on device" in said
+    (warning,) = run.warnings
+    assert "No space left on device" in warning
     assert list((tmp_path / "kept").iterdir()) == []
 
 
 def test_a_read_only_cache_is_still_read(
-    run: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: CountedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run.pixels(tmp_path / "kept")
 
@@ -250,10 +250,10 @@ def test_a_read_only_cache_is_still_read(
     monkeypatch.setattr("os.utime", refuse)
     monkeypatch.setattr(cache, "NamedTemporaryFile", refuse)
     run.pixels(tmp_path / "kept")
-    assert (run.decoded, run.said) == (0, [])
+    assert (run.decoded, run.warnings) == (0, [])
 
 
-def test_several_writers_leave_one_whole_file(tmp_path: Path) -> None:
+def test_concurrent_writers_leave_one_complete_file(tmp_path: Path) -> None:
     """Each writes its own values; a reader sees those of one writer, or nothing."""
     shape = (64, 3, 32, 32)
     caches = [Cache(tmp_path, pytest.fail) for _ in range(4)]
@@ -276,8 +276,8 @@ def test_several_writers_leave_one_whole_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["x.cache"]
 
 
-def test_two_processes_at_once(photos: Path, tmp_path: Path) -> None:
-    """Both decode, both write, both have the pixels; a third run decodes nothing."""
+def test_two_processes_cache_the_same_folder(photos: Path, tmp_path: Path) -> None:
+    """Both read all pixels, and one cache file is left."""
     folder = tmp_path / "kept"
     children = []
     for _ in range(2):
@@ -329,7 +329,7 @@ def test_the_list_of_unreadable_files_is_cached(
     assert len(list((tmp_path / "kept").iterdir())) == 2
 
 
-def test_under_raise_a_damaged_file_stops_every_run(run: Counted, tmp_path: Path) -> None:
+def test_under_raise_a_damaged_image_stops_every_run(run: CountedRun, tmp_path: Path) -> None:
     (run.root / "b" / "30.jpg").write_bytes(b"damaged")
     for _ in range(2):
         with pytest.raises(DataError, match=r"30\.jpg"):
@@ -348,7 +348,7 @@ def test_files_unused_for_a_month_are_removed_and_nothing_else(tmp_path: Path) -
     assert left == {"used.cache", "y.unfinished", "mine", "new.cache"}
 
 
-def test_reading_is_using(tmp_path: Path) -> None:
+def test_reading_a_file_marks_it_as_used(tmp_path: Path) -> None:
     small_cache = Cache(tmp_path, pytest.fail)
     small_cache.write_file("x", KEY, torch.zeros(3, dtype=torch.uint8))
     os.utime(tmp_path / "x.cache", (0, 0))
@@ -356,16 +356,16 @@ def test_reading_is_using(tmp_path: Path) -> None:
     assert (tmp_path / "x.cache").stat().st_mtime > 0
 
 
-def test_the_standard_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_standard_folder_follows_the_xdg_specification(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
-    for given, wanted in (("/x", "/x/trainer"), ("", "/home/me/.cache/trainer")):
-        monkeypatch.setenv("XDG_CACHE_HOME", given)
-        assert standard_folder() == Path(wanted)
+    for value, expected in (("/x", "/x/trainer"), ("", "/home/me/.cache/trainer")):
+        monkeypatch.setenv("XDG_CACHE_HOME", value)
+        assert standard_folder() == Path(expected)
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # to be ignored, by the XDG specification
     assert standard_folder() == Path("/home/me/.cache/trainer")
 
 
-def test_cached_pixels_are_ordinary_memory(run: Counted, tmp_path: Path) -> None:
+def test_cached_pixels_are_ordinary_memory(run: CountedRun, tmp_path: Path) -> None:
     """A later change of the cache file does not change them."""
     run.pixels(tmp_path / "kept")
     pixels = run.pixels(tmp_path / "kept")

@@ -56,7 +56,7 @@ def test_targets_that_are_not_finite_are_errors(
         check_labels(replace(noise(20), labels=labels), 0)
 
 
-def test_masks_hold_classes_and_what_is_ignored(noise: Callable[..., Split]) -> None:
+def test_masks_may_contain_classes_and_the_ignored_label(noise: Callable[..., Split]) -> None:
     masks = torch.randint(0, 3, (20, 4, 4), dtype=torch.uint8)
     masks[5, 0, 0] = 255
     split = replace(noise(20), labels=masks)
@@ -92,7 +92,7 @@ class Labelled(Dataset):
 
 
 @pytest.mark.parametrize(("part", "wrong"), [("train", -1), ("val", -100), ("test", 3)])
-def test_a_run_does_not_begin(tmp_path: Path, part: str, wrong: int) -> None:
+def test_wrong_labels_stop_a_run_before_it_starts(tmp_path: Path, part: str, wrong: int) -> None:
     """Checked before label_noise, which would turn the wrong label into a class."""
     run = make_run(tmp_path / "run")
     run.config["dataset"] = {"_target_": f"{__name__}.Labelled", "wrong": float(wrong),
@@ -102,14 +102,14 @@ def test_a_run_does_not_begin(tmp_path: Path, part: str, wrong: int) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_float_labels_are_numbers_and_no_classes(tmp_path: Path) -> None:
+def test_float_labels_are_vectors_rather_than_classes(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     run.config["dataset"] = {"_target_": f"{__name__}.Labelled", "label_type": "float32"}
     with pytest.raises(ConfigError, match="does not support vector labels; take task=reg"):
         run.validate()
 
 
-def test_small_integers_are_classes_too(tmp_path: Path) -> None:
+def test_int32_labels_are_classes(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     run.config["dataset"] = {"_target_": f"{__name__}.Labelled", "label_type": "int32",
                              "wrong": 2.0}  # fmt: skip
@@ -128,7 +128,7 @@ class OnlyInVal(Dataset):
         return Raw(train, val, ("a", "b", "c"), val=val)
 
 
-def test_a_class_only_in_val_is_measured(tmp_path: Path) -> None:
+def test_a_class_that_occurs_only_in_val_is_evaluated(tmp_path: Path) -> None:
     """The weight of a class without training examples is finite, and its examples count."""
     arguments = [*QUICK, "loss.class_weights=balanced", "epochs=1"]
     config = config_of(*arguments) | {"dataset": {"_target_": f"{__name__}.OnlyInVal"}}

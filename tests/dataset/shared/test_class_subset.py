@@ -17,11 +17,11 @@ def split_of(labels: list[int]) -> Split:
     return Split(Pixels(pixels), torch.tensor(labels), torch.arange(len(labels)))
 
 
-def test_keep_classesion_by_hand() -> None:
-    """Class 2 becomes 0 and class 0 becomes 1; ids stay, and the rest is of no class."""
-    made = keep_classes(split_of([0, 1, 2, 2, 1, 0]), [2, 0])
-    assert made.ids.tolist() == [0, 2, 3, 5]
-    assert made.labels.tolist() == [1, -1, 0, 0, -1, 1]
+def test_keep_classes_by_hand() -> None:
+    """Class 2 becomes 0 and class 0 becomes 1; ids do not change, and other labels are −1."""
+    kept = keep_classes(split_of([0, 1, 2, 2, 1, 0]), [2, 0])
+    assert kept.ids.tolist() == [0, 2, 3, 5]
+    assert kept.labels.tolist() == [1, -1, 0, 0, -1, 1]
 
 
 class Given(Dataset):
@@ -39,8 +39,8 @@ def opened(raw: Raw, **settings: Any) -> Data:
     return dataset.open(0)
 
 
-def test_all_splits_are_keep_classesed_and_nothing_else_changes() -> None:
-    """A split of some classes is a part of that of all: no test example is trained on."""
+def test_all_splits_keep_the_same_classes_and_ids() -> None:
+    """Each split is a subset of the one with all classes: no test example is trained on."""
     whole, data = Digits().open(3), Digits(classes=[7, 3]).open(3)
     assert data.classes == ("7", "3")
     for name in ("train", "val", "test"):
@@ -48,19 +48,18 @@ def test_all_splits_are_keep_classesed_and_nothing_else_changes() -> None:
         old = before.labels[before.ids]
         assert torch.equal(after.ids, before.ids[(old == 3) | (old == 7)])
         assert torch.equal(after.labels[after.ids] == 0, before.labels[after.ids] == 7)
-        assert after.images is not None
-        assert len(after.labels) == 1797
+        assert len(after.images) == len(after.labels) == 1797
     assert data.class_counts().tolist() == whole.class_counts()[[7, 3]].tolist()
 
 
-def test_splits_of_their_own_are_keep_classesed_too() -> None:
+def test_published_splits_keep_the_classes_too() -> None:
     train, val, test = split_of([0, 1, 2] * 5), split_of([2, 1, 1]), split_of([0, 2, 0])
     data = opened(Raw(train, test, ("a", "b", "c"), val=val), classes=["c", "a"])
     assert (len(data.train), data.val.ids.tolist(), data.test.ids.tolist()) == (10, [0], [0, 1, 2])
     assert data.test.labels.tolist() == [1, 0, 1]
 
 
-def test_degradations_come_after() -> None:
+def test_degradations_follow_the_selection() -> None:
     """The tail follows the order of the kept classes: 8 is the largest, 0 the smallest."""
     data = Digits(classes=[8, 0], imbalance=4.0, label_noise=0.1, threshold_class=True).open(0)
     assert data.classes == ("8", "0", "threshold")
@@ -75,8 +74,8 @@ def test_degradations_come_after() -> None:
     ("item", "number"),
     [("cat", 0), ("10", 1), (10, 1), (2, 2), ("dog", 2), (0, 0)],
 )
-def test_names_come_before_numbers(item: int | str, number: int) -> None:
-    """A folder named 10 is meant by 10, though there are three classes."""
+def test_names_take_precedence_over_ids(item: int | str, number: int) -> None:
+    """10 means a class named 10, though there are three classes."""
     assert class_id(item, ("cat", "10", "dog")) == number
 
 
@@ -89,7 +88,7 @@ def test_names_come_before_numbers(item: int | str, number: int) -> None:
         ([3, "3"], r"dataset\.classes lists a class twice: 3, 3$"),
     ],
 )
-def test_wrong_classes_are_one_line(classes: list[int | str], message: str) -> None:
+def test_unknown_and_repeated_classes_are_named(classes: list[int | str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Digits(classes=classes).open(0)
 
@@ -99,7 +98,7 @@ def test_a_misspelt_name_gets_a_hint() -> None:
         class_id("hose", ("horse", "ship"))
 
 
-def test_no_class_and_a_class_without_examples() -> None:
+def test_an_empty_list_and_a_class_without_examples_are_errors() -> None:
     with pytest.raises(ValueError, match=r"dataset\.classes must list a class"):
         Digits(classes=[])
     train = split_of([0, 1] * 5)

@@ -1,4 +1,4 @@
-"""Degradations: counts by hand, exact numbers of flips, only in the training split."""
+"""Degradations: class counts by hand, exact numbers of flips, training split only."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def test_a_tail_fits_the_class_counts_and_keeps_the_factor() -> None:
 
 
 @pytest.mark.parametrize("kind", ["exponential", "step"])
-def test_imbalance_keeps_some_of_each_class(kind: Any) -> None:
+def test_imbalance_keeps_a_nested_part_of_each_class(kind: Any) -> None:
     split = labelled(40, 40, 40)
     made = imbalance(split, 3, 4, kind, seed=3)
     assert counts(made, 3) == ([40, 20, 10] if kind == "exponential" else [40, 40, 10])
@@ -78,7 +78,7 @@ def test_a_subset_is_stratified_and_of_the_exact_size() -> None:
 
 @pytest.mark.parametrize(("rate", "wrong"), [(0.2, 24), (0.5, 60), (0.001, 0), (0.99, 119)])
 @pytest.mark.parametrize("kind", ["symmetric", "pairwise"])
-def test_noise_flips_exactly_the_rate(kind: Any, rate: float, wrong: int) -> None:
+def test_noise_changes_exactly_its_share_of_labels(kind: Any, rate: float, wrong: int) -> None:
     """120 labels; 0.99 · 120 = 118.8."""
     split = labelled(50, 40, 30)
     made = label_noise(split, 3, rate, kind, seed=1)
@@ -103,7 +103,7 @@ def test_symmetric_noise_spreads_over_the_other_classes() -> None:
     assert off.max() < 600
 
 
-def test_the_threshold_class_takes_one_share() -> None:
+def test_the_threshold_class_is_as_large_as_a_balanced_class() -> None:
     """100 examples of 3 classes: 100 / 4 of them become class 3, from all classes."""
     split = labelled(40, 40, 20)
     made = threshold_class(split, 3, seed=0)
@@ -125,8 +125,8 @@ DEGRADATIONS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", DEGRADATIONS)
-def test_validation_and_test_are_untouched_and_seeds_repeat(name: str) -> None:
-    plain, data, again = (
+def test_only_the_training_split_changes_and_only_with_the_seed(name: str) -> None:
+    plain, data, dataset = (
         Digits().open(1),
         Digits(**DEGRADATIONS[name]).open(1),
         Digits(**DEGRADATIONS[name]),
@@ -135,7 +135,7 @@ def test_validation_and_test_are_untouched_and_seeds_repeat(name: str) -> None:
         before, after = getattr(plain, split), getattr(data, split)
         assert torch.equal(before.ids, after.ids)
         assert torch.equal(before.labels, after.labels)
-    for other, same in ((again.open(1), True), (again.open(2), False)):
+    for other, same in ((dataset.open(1), True), (dataset.open(2), False)):
         pair = [d.train.ids * 11 + d.train.labels[d.train.ids] for d in (data, other)]
         assert torch.equal(*pair) == same
     outside = torch.ones(1797, dtype=torch.bool).index_fill(0, data.train.ids, False)
@@ -159,7 +159,7 @@ def test_a_subset_alone_has_no_true_labels() -> None:
 
 
 def test_degradations_compose_in_order() -> None:
-    """imbalance, then a subset of exact size with the same proportions."""
+    """First imbalance, then a subset of exact size with the same proportions."""
     tailed = Digits(imbalance=10.0).open(0)
     data = Digits(imbalance=10.0, subset=200).open(0)
     assert len(data.train) == 200
@@ -212,7 +212,9 @@ def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
         ({"subset": 5000}, r"dataset\.subset=5000: the training split has 1294"),
     ],
 )
-def test_emptying_a_class_is_an_error(settings: dict[str, Any], message: str) -> None:
+def test_a_degradation_that_empties_a_class_is_an_error(
+    settings: dict[str, Any], message: str
+) -> None:
     with pytest.raises(DataError, match=message):
         Digits(**settings).open(0)
 

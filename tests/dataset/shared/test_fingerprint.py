@@ -1,4 +1,4 @@
-"""A fingerprint of the data changes with the data, and with nothing else."""
+"""Fingerprints change with the data, and with nothing else."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ def changed(one: Data, other: Data) -> set[str]:
     """The names of the fingerprints that differ."""
     first, second = fingerprint(one), fingerprint(other)
     assert first.keys() == second.keys()
-    return {what for what in first if first[what] != second[what]}
+    return {name for name in first if first[name] != second[name]}
 
 
 def with_pixels(data: Data, pixels: Tensor) -> Data:
@@ -41,7 +41,7 @@ def test_the_same_data_have_the_same_fingerprint() -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "what"),
+    ("other", "names"),
     [
         (Digits(classes=[0, 1]), {"classes", "labels", "splits"}),
         (Digits(subset=100), {"splits"}),
@@ -49,21 +49,21 @@ def test_the_same_data_have_the_same_fingerprint() -> None:
         (Digits(val_fraction=0.2), {"splits"}),
     ],
 )
-def test_settings_change_the_part_they_concern(other: Digits, what: set[str]) -> None:
-    assert changed(Digits().open(0), other.open(0)) == what
+def test_settings_change_only_the_fingerprints_they_affect(other: Digits, names: set[str]) -> None:
+    assert changed(Digits().open(0), other.open(0)) == names
 
 
 def test_the_seed_changes_the_splits() -> None:
     assert changed(Digits().open(0), Digits().open(1)) == {"splits"}
 
 
-def test_names_of_classes_count_though_their_numbers_stay() -> None:
+def test_class_names_count_even_if_ids_do_not_change() -> None:
     data = Digits().open(0)
     renamed = replace(data, classes=("zero", *data.classes[1:]))
     assert changed(data, renamed) == {"classes"}
 
 
-def test_a_single_bit_and_two_images_swapped_show_in_the_pixels() -> None:
+def test_a_flipped_bit_and_swapped_images_change_the_pixels() -> None:
     data = Digits().open(0)
     pixels = data.train.images.read(range(1797))
     assert changed(data, with_pixels(data, pixels.clone())) == set()
@@ -77,7 +77,7 @@ def test_a_single_bit_and_two_images_swapped_show_in_the_pixels() -> None:
 
 
 @pytest.mark.parametrize("target", ["mask", "box", "clean"])
-def test_every_type_of_label(target: str) -> None:
+def test_every_type_of_label_is_covered(target: str) -> None:
     settings = {"target": target, "digits": 1, "examples": 40}
     data = DigitsCanvas(**settings).open(0)  # pyright: ignore
     assert changed(data, DigitsCanvas(**settings).open(0)) == set()  # pyright: ignore
@@ -89,11 +89,11 @@ def test_every_type_of_label(target: str) -> None:
 @pytest.mark.parametrize(
     "values", [torch.zeros(()), torch.zeros(0), torch.zeros(3, dtype=torch.bool)]
 )
-def test_tensors_of_any_shape(values: Tensor) -> None:
+def test_type_and_shape_count(values: Tensor) -> None:
     assert len({of_tensor(values), of_tensor(values[None]), of_tensor(values.int())}) == 3
 
 
-def test_a_view_is_its_values() -> None:
+def test_a_view_has_the_fingerprint_of_its_values() -> None:
     values = torch.arange(30_000).reshape(100, 300)
     assert of_tensor(values.T) == of_tensor(values.T.contiguous()) != of_tensor(values)
 
@@ -111,7 +111,7 @@ def opened(root: Path, **settings: object) -> Data:
 
 
 def swap(root: Path) -> None:
-    """The contents of two files, in place; the times stay those of the contents."""
+    """Swap two files, which keep their modification times."""
     one, other = root / "a" / "03.bmp", root / "b" / "33.bmp"
     one.rename(root / "x")
     other.rename(one)
@@ -127,7 +127,9 @@ def renamed(root: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [swap, replaced, renamed])
-def test_files_that_change_show(tmp_path: Path, change: Callable[[Path], None]) -> None:
+def test_changed_files_change_the_fingerprint(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
     root = photos(tmp_path / "photos")
     before = opened(root)
     prints = fingerprint(before)
@@ -146,10 +148,10 @@ def test_a_copy_elsewhere_a_cache_and_permissions_make_no_difference(tmp_path: P
     assert fingerprint(opened(root)) == wanted
 
 
-def test_a_missing_file_shows_and_is_no_error(tmp_path: Path) -> None:
+def test_a_missing_file_changes_the_fingerprint(tmp_path: Path) -> None:
     root = photos(tmp_path / "photos")
     whole, listed = opened(root), opened(root)
-    fingerprint(whole)  # its files are looked at here, the other's after the removal
+    fingerprint(whole)  # reads the files of `whole` before the removal, those of `listed` after it
     (root / "a" / "03.bmp").unlink()
     assert changed(whole, listed) == {"files"}
 
@@ -169,7 +171,7 @@ def test_other_images_count_by_number_and_shape(noise: Callable[..., Split]) -> 
     assert list(fingerprint(data)) == ["classes", "labels", "splits", "number"]
 
 
-def test_pixels_as_many_as_mnists_take_little_time() -> None:
+def test_the_fingerprint_of_mnist_sized_data_is_fast() -> None:
     """7 ms of processor time; the bound leaves room for a slower machine."""
     pixels = torch.zeros(70_000, 1, 28, 28, dtype=torch.uint8)
     labels = torch.zeros(70_000, dtype=torch.int64)
@@ -177,7 +179,7 @@ def test_pixels_as_many_as_mnists_take_little_time() -> None:
     data = Data(split, split, split, ("a",), (0.5,), (0.5,))
     seconds = []
     for _ in range(5):
-        began = time.process_time()
+        start = time.process_time()
         fingerprint(data)
-        seconds.append(time.process_time() - began)
+        seconds.append(time.process_time() - start)
     assert min(seconds) < 0.1

@@ -1,4 +1,4 @@
-"""Images and masks are scaled and cut alike."""
+"""Images and masks are scaled and cropped alike."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from trainer.dataset.shared.masks import MaskDataset, decode_mask
 
 
 def palette(ids: np.ndarray) -> Image.Image:
-    """Class ids as the masks of VOC hold them: in a palette whose colours mean nothing."""
+    """Class ids as in the masks of VOC, which have a palette without meaning."""
     image = Image.fromarray(ids.astype(np.uint8)).convert("P")
     image.putdata(ids.flatten().tolist())
     image.putpalette(np.random.default_rng(0).integers(0, 256, 768).tolist())
@@ -21,7 +21,7 @@ def palette(ids: np.ndarray) -> Image.Image:
 
 
 def test_a_mask_by_hand(tmp_path: Path) -> None:
-    """4 × 8 pixels, cut to the middle four columns, halved: ids as they are, 255 too."""
+    """4 × 8 pixels, cropped to the middle four columns, then halved; ids are not blended."""
     ids = np.zeros((4, 8), int)
     ids[:, 2:4], ids[:2, 4:6], ids[2:, 4:6] = 7, 20, 255
     palette(ids).save(tmp_path / "x.png")
@@ -31,8 +31,10 @@ def test_a_mask_by_hand(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(40, 90), (90, 40), (17, 23), (64, 64)])
 @pytest.mark.parametrize("size", [16, 32, 100])
-def test_the_mask_lies_on_its_image(tmp_path: Path, shape: tuple[int, int], size: int) -> None:
-    """An image that shows its own mask, white for class 1: they agree but for blurred edges."""
+def test_a_mask_stays_aligned_with_its_image(
+    tmp_path: Path, shape: tuple[int, int], size: int
+) -> None:
+    """The image shows its mask, white for class 1: they agree except at blurred edges."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     ids = ((y - shape[0] * 0.45) ** 2 + (x - shape[1] * 0.55) ** 2 < 12**2).astype(np.uint8)
     palette(ids).save(tmp_path / "mask.png")
@@ -56,7 +58,7 @@ def test_masks_are_decoded_in_order(tmp_path: Path) -> None:
     assert masks[:, 1, 2].tolist() == list(range(30))
 
 
-def test_what_is_no_mask_is_named(tmp_path: Path) -> None:
+def test_an_invalid_mask_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     Image.new("RGB", (4, 4)).save(path)
     with pytest.raises(DataError, match=r"x\.png: a mask .* one byte per pixel, got mode RGB"):

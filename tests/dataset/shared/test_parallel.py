@@ -1,4 +1,4 @@
-"""The same results in order from any number of processes."""
+"""The same results, in order, with any number of processes."""
 
 import os
 
@@ -23,7 +23,7 @@ def test_chunks_in_order(workers: int) -> None:
     assert got == [(range(4), 6), (range(4, 8), 22), (range(8, 10), 17)]
 
 
-def test_nothing_to_do() -> None:
+def test_no_ids_give_no_chunks() -> None:
     assert list(in_chunks(sum, 0, 4, 2)) == []
 
 
@@ -35,14 +35,14 @@ def test_a_process_for_each_core_and_chunk(workers: int, number: int, processes:
 
 
 @pytest.mark.parametrize(("workers", "number"), [(0, 40), (1, 40), (9, 4)])
-def test_one_process_is_this_one(workers: int, number: int) -> None:
+def test_a_single_process_is_the_main_one(workers: int, number: int) -> None:
     assert {pid for _, pid in in_chunks(lambda ids: os.getpid(), number, 4, workers)} == {
         os.getpid()
     }
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_error_of_the_data_is_one_line(workers: int) -> None:
+def test_a_data_error_is_one_line(workers: int) -> None:
     def work(ids: range) -> int:
         if 5 in ids:
             raise DataError("cannot read 5")

@@ -27,7 +27,7 @@ each = pytest.mark.parametrize("make", ALL, ids=lambda make: make.__name__)
 
 
 @each
-def test_missing_data_is_one_line_that_names_the_root(
+def test_missing_data_is_reported_in_one_line(
     make: type[TorchvisionDataset], tmp_path: Path
 ) -> None:
     root = tmp_path / "no" / "data"
@@ -65,7 +65,7 @@ def test_a_failed_download_leaves_nothing(make: type[TorchvisionDataset], tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-class Made:
+class FakeData:
     """A data set of one file; `meanwhile` runs during its download."""
 
     meanwhile: Callable[[Path], None] | None = None
@@ -75,12 +75,12 @@ class Made:
     def __init__(self, root: str, *, download: bool) -> None:
         path = Path(root) / "made" / "data"
         if download:
-            Made.downloads += 1
+            FakeData.downloads += 1
             path.parent.mkdir()
             path.write_text("half")
-            if Made.meanwhile is not None:
-                Made.meanwhile(Path(root).parent)
-            if Made.fails:
+            if FakeData.meanwhile is not None:
+                FakeData.meanwhile(Path(root).parent)
+            if FakeData.fails:
                 raise URLError("no network")
             path.write_text("whole")
         if not path.is_file() or path.read_text() != "whole":
@@ -89,17 +89,17 @@ class Made:
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> type[Made]:
+def made(monkeypatch: pytest.MonkeyPatch) -> type[FakeData]:
     for name, value in (("meanwhile", None), ("fails", False), ("downloads", 0)):
-        monkeypatch.setattr(Made, name, value)
-    return Made
+        monkeypatch.setattr(FakeData, name, value)
+    return FakeData
 
 
 def tree(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-def test_it_is_downloaded_once_and_moved(made: type[Made], tmp_path: Path) -> None:
+def test_data_is_downloaded_once_and_moved(made: type[FakeData], tmp_path: Path) -> None:
     """Nothing but the data set is new."""
     root = tmp_path / "new" / "data"
     for _ in range(2):
@@ -108,7 +108,7 @@ def test_it_is_downloaded_once_and_moved(made: type[Made], tmp_path: Path) -> No
     assert tree(tmp_path) == {"new", "new/data", "new/data/made", "new/data/made/data"}
 
 
-def test_damaged_data_is_downloaded_again(made: type[Made], tmp_path: Path) -> None:
+def test_damaged_data_is_downloaded_again(made: type[FakeData], tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "data").write_text("damaged")
     (tmp_path / "made" / "mine").write_text("kept")
@@ -116,8 +116,8 @@ def test_damaged_data_is_downloaded_again(made: type[Made], tmp_path: Path) -> N
     assert tree(tmp_path) == {"made", "made/data", "made/mine"}
 
 
-def test_a_failure_keeps_files_of_other_processes(made: type[Made], tmp_path: Path) -> None:
-    """Those written to the root during the download."""
+def test_a_failure_keeps_files_of_other_processes(made: type[FakeData], tmp_path: Path) -> None:
+    """Files that appear in the root during the download."""
     made.fails, made.meanwhile = True, lambda root: (root / "other").write_text("theirs")
     root = tmp_path / "data"
     with pytest.raises(URLError):
@@ -125,21 +125,21 @@ def test_a_failure_keeps_files_of_other_processes(made: type[Made], tmp_path: Pa
     assert tree(tmp_path) == {"data", "data/other"}
 
 
-def test_half_a_data_set_is_never_in_the_root(made: type[Made], tmp_path: Path) -> None:
+def test_a_partial_download_is_never_in_the_root(made: type[FakeData], tmp_path: Path) -> None:
     seen = []
     made.meanwhile = lambda root: seen.append((root / "made").exists())
     download(made, tmp_path)
     assert seen == [False]
 
 
-def test_leftovers_of_a_killed_process_are_removed(made: type[Made], tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed(made: type[FakeData], tmp_path: Path) -> None:
     (tmp_path / ".fetch-abc").mkdir()
     (tmp_path / ".fetch-abc" / "half").write_text("half")
     download(made, tmp_path)
     assert tree(tmp_path) == {"made", "made/data"}
 
 
-def test_two_processes_download_once(made: type[Made], tmp_path: Path) -> None:
+def test_two_processes_download_once(made: type[FakeData], tmp_path: Path) -> None:
     """The second waits for the first and finds its data set."""
     entered = threading.Barrier(2)
 
@@ -159,11 +159,11 @@ def test_folders_are_merged_and_files_replaced(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     move(tmp_path / "a", tmp_path / "b")
-    found = {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
-    assert found == {"1": "new", "2": "new", "3": "old"}
+    texts = {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert texts == {"1": "new", "2": "new", "3": "old"}
 
 
-def test_split_of_arrays() -> None:
+def test_split_of_grey_and_colour_arrays() -> None:
     grey = split_of(np.zeros((4, 5, 6), np.uint8), [3, 1, 2, 0])
     assert grey.images.shape == (1, 5, 6)
     assert grey.labels.dtype == torch.int64

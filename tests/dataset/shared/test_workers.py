@@ -29,7 +29,7 @@ from trainer.loader.stream import Stream
 from trainer.storage import checkpoint
 
 CPU = torch.device("cpu")
-BAD = 5  # the image that causes trouble
+BAD = 5  # the image whose reading calls `do`
 
 
 def die() -> None:
@@ -48,7 +48,7 @@ def fail() -> None:
     raise KeyError("no such thing\nand more")
 
 
-class Trouble:
+class BadImages:
     """Black images; reading one of them calls `do`."""
 
     shape: tuple[int, int, int] = (1, 4, 4)
@@ -68,7 +68,7 @@ class Trouble:
 
 
 def batches(do: Callable[[], None], **settings: Any) -> None:
-    split = Split(Trouble(do), torch.zeros(40, dtype=torch.int64), torch.arange(40))
+    split = Split(BadImages(do), torch.zeros(40, dtype=torch.int64), torch.arange(40))
     feed = Stream(**settings).open(split, CPU)
     for _ in feed.batches(Plan.of(torch.arange(40), 4)):
         pass
@@ -83,13 +83,15 @@ def test_an_error_of_any_kind_names_the_examples(workers: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("do", "how"), [(die, "killed by SIGKILL"), (leave, "exited with code 3")], ids=["die", "leave"]
+    ("do", "reason"),
+    [(die, "killed by SIGKILL"), (leave, "exited with code 3")],
+    ids=["die", "leave"],
 )
 def test_a_dead_worker_is_reported_with_what_it_was_reading(
-    do: Callable[[], None], how: str
+    do: Callable[[], None], reason: str
 ) -> None:
     handler, start = signal.getsignal(signal.SIGCHLD), time.monotonic()
-    with pytest.raises(DataError, match=how) as caught:
+    with pytest.raises(DataError, match=reason) as caught:
         batches(do, workers=2)
     assert "while reading examples 4, 5, 6, 7; loader.workers=0" in str(caught.value)
     assert time.monotonic() - start < 30  # long before loader.timeout=120
@@ -97,7 +99,7 @@ def test_a_dead_worker_is_reported_with_what_it_was_reading(
 
 
 def test_a_worker_that_dies_between_epochs_is_reported() -> None:
-    split = Split(Trouble(die), torch.zeros(40, dtype=torch.int64), torch.arange(40))
+    split = Split(BadImages(die), torch.zeros(40, dtype=torch.int64), torch.arange(40))
     feed, plan = Stream(workers=2).open(split, CPU), Plan.of(torch.arange(8, 40), 4)
     assert len(list(feed.batches(plan))) == 8
     os.kill(feed.loader._iterator._workers[0].pid, signal.SIGKILL)  # pyright: ignore
@@ -112,7 +114,7 @@ def test_a_worker_that_hangs_is_reported_with_what_it_is_reading() -> None:
 
 
 def test_a_slow_worker_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Ten checks, but not loader.timeout."""
+    """A read may take many checks, up to loader.timeout."""
     monkeypatch.setattr("trainer.dataset.shared.workers.CHECK_EVERY", 0.02)
     slept = tmp_path / "slept"
     batches(lambda: (time.sleep(0.2), slept.touch())[0], workers=1, timeout=60)
@@ -125,11 +127,11 @@ def test_work_in_chunks_names_its_examples(
 ) -> None:
     monkeypatch.setattr("trainer.dataset.shared.parallel.available_cores", lambda: 2)
     with pytest.raises(DataError, match=r"examples 4, 5, 6, 7\b"):
-        list(in_chunks(Trouble(do).read, 40, 4, 2))
+        list(in_chunks(BadImages(do).read, 40, 4, 2))
 
 
-def test_files_are_named_if_there_are_any() -> None:
-    images = Trouble(fail)
+def test_examples_are_listed_by_file_name_if_they_have_one() -> None:
+    images = BadImages(fail)
     assert list_examples(images, range(8)) == "examples 0, 1, 2, 3, 4 and 3 more"
     images.paths = [f"/x/{i}" for i in range(8)]  # pyright: ignore
     assert list_examples(images, [3]) == "files /x/3"
@@ -137,7 +139,7 @@ def test_files_are_named_if_there_are_any() -> None:
     assert read_error(ValueError(), images, [3]) == "files /x/3 cannot be read: ValueError: "
 
 
-def test_errors_that_are_not_about_the_workers() -> None:
+def test_only_errors_of_workers_are_described() -> None:
     log = ReadLog(None, 0)
     assert worker_failure(RuntimeError("out of memory"), [], 120, log) is None
     assert "ConnectionResetError" in str(worker_failure(ConnectionResetError(), [], 120, log))
@@ -149,12 +151,12 @@ def test_exit_reasons() -> None:
     assert "out of memory" in exit_reason(-9)
 
 
-class Noisy(Dataset):
-    """The images above as a data set."""
+class FailingData(Dataset):
+    """The images above, which kill a worker once the file WHEN exists."""
 
     def load(self) -> Raw:
         """Three splits of one source."""
-        images = Trouble(die, WHEN)
+        images = BadImages(die, WHEN)
         labels = torch.arange(40) % 2
         parts = (
             Split(images, labels, torch.arange(a, b)) for a, b in ((0, 20), (20, 30), (30, 40))
@@ -193,7 +195,7 @@ def test_a_run_ends_with_exit_code_3_and_an_intact_checkpoint(
     monkeypatch.setattr(Fit, "save", saved)
     monkeypatch.setattr(Step, "__call__", slow)
     arguments = [*QUICK, "loader=stream", "loader.workers=1", "batch_size=4", "epochs=9"]
-    config = config_of(*arguments) | {"dataset": {"_target_": f"{__name__}.Noisy"}}
+    config = config_of(*arguments) | {"dataset": {"_target_": f"{__name__}.FailingData"}}
     assert execute(config, tmp_path / "run", arguments, [str(CONF)]) == DataError.exit_code
     message = capsys.readouterr().err
     assert message.count("\n") == 1

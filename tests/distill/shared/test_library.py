@@ -1,4 +1,4 @@
-"""Teachers from torchvision and timm, with the weights of a file; nothing is fetched here."""
+"""Teachers from torchvision and timm, with weights from a file; no test uses the network."""
 
 import pytest
 import torch
@@ -29,14 +29,14 @@ def weights_of(name: str, folder, classes: int = 10) -> tuple[str, torch.nn.Modu
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_it_answers_as_the_network_does(name, tmp_path):
-    """To grey images as to ones of three equal channels, on the statistics of ImageNet."""
+def test_a_teacher_gives_the_outputs_of_the_network(name, tmp_path):
+    """Grey images are expanded to three channels and standardised as for ImageNet."""
     reference, network = weights_of(name, tmp_path)
     run = make_run(tmp_path, "device=cpu", "model=mlp")
     teacher = teacher_loader(reference, run.restore)(run.forward, run.data)
     teacher.bind(run.forward, run.data)
     pixels = torch.rand(2, *run.data.shape, generator=torch.Generator().manual_seed(0))
-    found = teacher((pixels - run.forward.mean) / run.forward.std)
+    outputs = teacher((pixels - run.forward.mean) / run.forward.std)
     mean, std = (torch.tensor(x)[:, None, None] for x in (library.MEAN, library.STD))
     if name == "timm":
         mean, std = (
@@ -48,7 +48,7 @@ def test_it_answers_as_the_network_does(name, tmp_path):
             images, (side, side), mode="bilinear", antialias=True
         )
     with torch.no_grad():
-        torch.testing.assert_close(found, network(images), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(outputs, network(images), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -68,14 +68,14 @@ def test_weights_of_other_classes_are_refused(name, tmp_path):
         ("torchvision:resnet18:nowhere.pth", ".*nowhere.pth"),
     ],
 )
-def test_what_is_not_there_is_refused_before_data_opens(tmp_path, reference, message):
+def test_a_missing_network_or_file_is_refused_before_data_opens(tmp_path, reference, message):
     folder = tmp_path / "run"
     with pytest.raises(ConfigError, match=f"distill.teacher={reference}: {message}"):
         train(folder, "distill=soft_target", f"distill.teacher={reference}")
     assert not folder.exists()
 
 
-def test_weights_that_cannot_be_fetched_are_one_line(tmp_path, monkeypatch):
+def test_a_failed_download_is_reported_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(trainer.model.torchvision, "unreachable", lambda url: "no network")
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     run = make_run(tmp_path, "device=cpu", "model=mlp")
@@ -86,6 +86,6 @@ def test_weights_that_cannot_be_fetched_are_one_line(tmp_path, monkeypatch):
     assert "torchvision:resnet18:FILE" in str(refused.value)
 
 
-def test_a_run_folder_is_no_library():
+def test_a_run_folder_is_not_a_library_reference():
     assert not library.check_reference("outputs/2026-11-24/10-00-00-ab12")
     assert not library.check_reference("torchvision")

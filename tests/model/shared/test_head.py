@@ -23,21 +23,21 @@ OURS = {
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_ours_make_the_outputs(name):
-    kind, settings = OURS[name]
-    model = kind(shape=(1, 8, 8), outputs=7, **settings)
+def test_the_head_computes_the_outputs(name):
+    model_class, settings = OURS[name]
+    model = model_class(shape=(1, 8, 8), outputs=7, **settings)
     assert head_of(model) == name
     assert model.get_submodule(name).weight.shape[0] == 7
 
 
-def test_wide_resnet_names_its_own():
+def test_the_head_of_wide_resnet():
     with torch.device("meta"):
         model = WideResnet(shape=(1, 8, 8), outputs=7)
     assert model.get_submodule(head_of(model)).weight.shape == (7, 640)
 
 
 def test_without_a_name_it_is_the_layer_defined_last():
-    """Also where `head` is a module and no name, as in some of timm's networks."""
+    """Also where `head` is a module rather than a name, as in some timm networks."""
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Sequential(nn.Linear(2, 3), nn.ReLU()))
     assert head_of(model) == "2.0"
     model.head = nn.Linear(3, 4)
@@ -49,7 +49,7 @@ def test_a_model_without_layers_is_an_error():
         head_of(nn.ReLU())
 
 
-def test_inside_goes_by_whole_names():
+def test_inside_compares_whole_names():
     assert inside("fc", "fc")
     assert inside("fc.weight", "fc")
     assert not inside("fc2.weight", "fc")

@@ -1,10 +1,12 @@
-"""Weights from a file: reading, untrusted data, and adaptation to the model."""
+"""Weights from untrusted files, and their adaptation to a model."""
 
 import pickle
+import socket
 import threading
 import time
+from email.message import Message
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 import pytest
 import safetensors.torch
@@ -25,9 +27,9 @@ def small() -> nn.Sequential:
 def test_a_state_dict_is_read(tmp_path, name):
     state, path = small().state_dict(), tmp_path / name
     (safetensors.torch.save_file if name.endswith("s") else torch.save)(state, path)
-    again = read_state_dict(str(path))
-    assert again.keys() == state.keys()
-    assert all(torch.equal(again[key], value) for key, value in state.items())
+    restored = read_state_dict(str(path))
+    assert restored.keys() == state.keys()
+    assert all(torch.equal(restored[key], value) for key, value in state.items())
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model"])
@@ -62,7 +64,7 @@ def test_anything_but_a_state_dict_is_an_error(tmp_path, content):
         read_state_dict(str(tmp_path / "weights.pth"))
 
 
-def test_a_damaged_file_and_a_missing_one(tmp_path):
+def test_a_damaged_and_a_missing_file_are_reported(tmp_path):
     (tmp_path / "weights.safetensors").write_bytes(b"no")
     with pytest.raises(CheckpointError, match="not a file of plain tensors"):
         read_state_dict(str(tmp_path / "weights.safetensors"))
@@ -101,7 +103,7 @@ def test_a_grey_image_gives_the_same_result_as_in_rgb():
     assert not torch.allclose(F.conv2d(grey, weight.mean(1, keepdim=True)), rgb, atol=1e-2)
 
 
-def test_more_channels_take_the_old_ones_in_turn():
+def test_more_channels_repeat_the_old_ones_in_turn():
     weight = torch.tensor([3.0, 5.0, 7.0]).reshape(1, 3, 1, 1)
     assert adapt(weight, 4).flatten().tolist() == [2.25, 3.75, 5.25, 2.25]  # times 3 / 4
     assert adapt(weight, 2).flatten().tolist() == [4.5, 7.5]
@@ -110,14 +112,14 @@ def test_more_channels_take_the_old_ones_in_turn():
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 6])
-def test_adapted_as_timm_does(channels):
+def test_weights_are_adapted_as_by_timm(channels):
     timm = pytest.importorskip("timm")
     weight = torch.randn(2, 3, 3, 3)
     theirs = timm.models.adapt_input_conv(channels, weight)
     assert torch.allclose(adapt(weight, channels), theirs, atol=1e-6)
 
 
-def test_a_silent_server_costs_no_more_than_the_timeout(monkeypatch):
+def test_a_silent_server_takes_no_longer_than_the_timeout(monkeypatch):
     end = threading.Event()
 
     def hang(*_, **__):
@@ -125,11 +127,24 @@ def test_a_silent_server_costs_no_more_than_the_timeout(monkeypatch):
         raise URLError("at last")
 
     monkeypatch.setattr("trainer.model.shared.pretrained.urlopen", hang)
-    since = time.perf_counter()
+    start = time.perf_counter()
     assert unreachable("https://nowhere.invalid", seconds=0.1) == "no answer within 0.15 s"
-    assert time.perf_counter() - since < 5
+    assert time.perf_counter() - start < 5
     end.set()
 
 
-def test_an_unreachable_server_has_a_reason():
-    assert unreachable("http://127.0.0.1:9/x") is not None
+def test_a_refused_connection_is_the_reason():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]  # bound, but nobody listens
+        reason = unreachable(f"http://127.0.0.1:{port}/x")
+    assert reason is not None
+    assert "Connection refused" in reason
+
+
+def test_a_server_that_answers_is_reachable(monkeypatch):
+    def answer(request, **_):
+        raise HTTPError(request.full_url, 403, "Forbidden", Message(), None)
+
+    monkeypatch.setattr("trainer.model.shared.pretrained.urlopen", answer)
+    assert unreachable("https://nowhere.invalid") is None

@@ -1,1 +1,1 @@
-"""Helpers shared by the options of compare."""
+"""Helpers shared by the intervals: Student's t distribution."""

@@ -17,7 +17,7 @@ def two_sided(t: float, df: float) -> float:
     return beta(df / (df + t * t), df / 2, 0.5)
 
 
-@lru_cache(maxsize=10_000)  # planning seeds asks for the same ones repeatedly
+@lru_cache(maxsize=10_000)  # planning the number of seeds repeats the same calls
 def quantile(p: float, df: float) -> float:
     """The t with P(T ≤ t) = p, by bisection."""
     if p < 0.5:

@@ -1,1 +1,1 @@
-"""Helpers shared by the dataset options: files, splits, label checks, worker processes."""
+"""Helpers shared by the data sets: files, splits, label checks, worker processes."""

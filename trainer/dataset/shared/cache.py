@@ -40,12 +40,12 @@ class Files:
 
     @property
     def content(self) -> bytes:
-        """The same without change times, which differ in a copy; missing files count as such."""
+        """The same without change times, which a copy does not keep; missing files are marked."""
         return self.hashes[1]
 
     @cached_property
     def hashes(self) -> tuple[bytes | None, bytes]:
-        """Both, from one look at each file."""
+        """`fingerprint` and `content`, from one `stat` of each file."""
         exact, content, missing = hashlib.sha256(), hashlib.sha256(), False
         for path in self.paths:
             name = os.fsencode(path[len(self.root) :])
@@ -55,17 +55,17 @@ class Files:
                 missing = True
                 content.update(name + b"\0missing\0")
                 continue
-            seen = f"\0{stat.st_size} {stat.st_mtime_ns}"
-            exact.update(name + f"{seen} {stat.st_ctime_ns}\0".encode())
-            content.update(name + f"{seen}\0".encode())
+            times = f"\0{stat.st_size} {stat.st_mtime_ns}"
+            exact.update(name + f"{times} {stat.st_ctime_ns}\0".encode())
+            content.update(name + f"{times}\0".encode())
         return None if missing else exact.digest(), content.digest()
 
 
 class Cache:
     """Cached arrays in one folder; with folder None nothing is cached.
 
-    A file is named after the source folder, which has at most one file of each kind. Files unused
-    for 30 days are removed. If the folder cannot be written, `warn` is called once.
+    A file is named after the source folder and the settings of its contents. Files unused for 30
+    days are removed. If the folder cannot be written, `warn` is called once.
     """
 
     def __init__(self, folder: Path | None, warn: Callable[[str], None]) -> None:
@@ -75,16 +75,16 @@ class Cache:
     def get_or_make(
         self, about: str, files: Files, shape: tuple[int, ...], make: Callable[[], Tensor]
     ) -> Tensor:
-        """The cached result of `make`, uint8 of a shape; call it and cache the result if need be.
+        """The result of `make`, uint8 of a shape, from the cache if an earlier run left it there.
 
-        `about` says what is made of the files and how. A file that is changed, added or removed
-        invalidates the result as a whole.
+        `about` names the result and every setting it depends on. A file that is changed, added or
+        removed invalidates the result as a whole.
         """
         if self.folder is None or files.fingerprint is None:
             return make()
         key = hashlib.sha256(about.encode() + files.fingerprint).digest()
-        place = hashlib.sha256(os.fsencode(os.path.realpath(files.root)) + about.encode())
-        name = f"{about.split(maxsplit=1)[0]}-{place.hexdigest()[:24]}"
+        location = hashlib.sha256(os.fsencode(os.path.realpath(files.root)) + about.encode())
+        name = f"{about.split(maxsplit=1)[0]}-{location.hexdigest()[:24]}"
         values = self.read_file(name, key, shape)
         if values is None:
             values = make()
@@ -159,7 +159,7 @@ def pieces(values: Tensor) -> Iterator[memoryview]:
 
 
 def remove_old_files(folder: Path) -> None:
-    """Remove cache files unused for long and leftovers of killed processes; nothing else."""
+    """Remove cache files unused for 30 days and leftovers of killed processes."""
     now = time.time()
     for suffix, age in ((SUFFIX, UNUSED), (UNFINISHED, STALE)):
         for path in folder.glob("*" + suffix):

@@ -45,7 +45,7 @@ def by_example(labels: Tensor) -> Tensor:
 
 
 def chunks(ids: Tensor) -> Sequence[Tensor]:
-    """Cut ids [n] into chunks; no ids are one empty chunk."""
+    """Split ids [n] into chunks; empty ids give one empty chunk."""
     return ids.split(AT_ONCE)
 
 

@@ -21,21 +21,21 @@ IMBALANCE, SUBSET, NOISE, THRESHOLD = range(4)  # random streams, one per degrad
 TINY = 1e-9  # 5000 · 100^(−1) is 49.999... in floating point
 
 
-def imbalance(split: Split, classes: int, factor: float, kind: Tail, seed: int) -> Split:
+def imbalance(split: Split, classes: int, factor: float, tail: Tail, seed: int) -> Split:
     """Draw from each class at random the number of examples that `tail_counts` allows.
 
-    What a larger factor keeps is a subset of what a smaller one keeps.
+    With the same seed, a larger factor keeps a subset of the examples of a smaller one.
     """
     labels = split.labels[split.ids].numpy()
     counts = np.bincount(labels, minlength=classes)
     order = generator(seed, Purpose.DEGRADE, IMBALANCE).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
     place = np.arange(len(order)) - (np.cumsum(counts) - counts)[labels[order]]
-    keep = order[place < tail_counts(counts, factor, kind)[labels[order]]]
+    keep = order[place < tail_counts(counts, factor, tail)[labels[order]]]
     return replace(split, ids=split.ids[torch.from_numpy(np.sort(keep))])
 
 
-def tail_counts(counts: np.ndarray, factor: float, kind: Tail) -> np.ndarray:
+def tail_counts(counts: np.ndarray, factor: float, tail: Tail) -> np.ndarray:
     """Examples to keep of each class [C], at most counts [C]; largest over smallest is `factor`.
 
     `exponential`: n_c = n · factor^(−c / (C − 1)), c the class id (Cui et al. 2019,
@@ -44,7 +44,7 @@ def tail_counts(counts: np.ndarray, factor: float, kind: Tail) -> np.ndarray:
     Counts are rounded down, as in the published long-tailed CIFAR.
     """
     number = len(counts)
-    if kind == "exponential":
+    if tail == "exponential":
         exponent = np.arange(number) / max(number - 1, 1)
     else:
         exponent = (np.arange(number) >= number - number // 2).astype(float)
@@ -63,7 +63,7 @@ def subset(split: Split, size: float, seed: int) -> Split:
     return divide(split, fraction, generator(seed, Purpose.DEGRADE, SUBSET))[0]
 
 
-def label_noise(split: Split, classes: int, rate: float, kind: Noise, seed: int) -> Split:
+def label_noise(split: Split, classes: int, rate: float, noise: Noise, seed: int) -> Split:
     """Replace a fraction `rate` of the labels, rounded to whole examples, by wrong ones.
 
     `symmetric`: one of the other C − 1 classes, uniformly. `pairwise`: c becomes c + 1, and the
@@ -72,16 +72,16 @@ def label_noise(split: Split, classes: int, rate: float, kind: Noise, seed: int)
     rng = generator(seed, Purpose.DEGRADE, NOISE)
     number = int(rate * len(split) + 0.5)
     wrong = split.ids[torch.from_numpy(rng.permutation(len(split))[:number])]
-    step = rng.integers(1, classes, number) if kind == "symmetric" else np.ones(number, np.int64)
+    step = rng.integers(1, classes, number) if noise == "symmetric" else np.ones(number, np.int64)
     return relabelled(split, wrong, (split.labels[wrong] + torch.from_numpy(step)) % classes)
 
 
 def threshold_class(split: Split, classes: int, seed: int) -> Split:
     """Relabel n / (C + 1) random examples as an extra class C.
 
-    They have nothing in common to learn, so their margins show what those of wrong labels look
-    like (Pleiss et al. 2020, https://arxiv.org/abs/2001.10528, sec. 3.2). Raises DataError for a
-    split that is too small.
+    The class has nothing to learn, so its margins are a reference for those of mislabelled
+    examples (Pleiss et al. 2020, https://arxiv.org/abs/2001.10528, sec. 3.2). Raises DataError for
+    a split that is too small.
     """
     number = len(split) // (classes + 1)
     if not number:

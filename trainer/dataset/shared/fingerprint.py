@@ -25,35 +25,35 @@ def fingerprint(data: Data) -> dict[str, str]:
     """Fingerprints of the `classes`, the `labels`, the `splits`, and the images.
 
     The images are `pixels` if they are in memory, and `files` otherwise: their names below the
-    folder that holds them all, sizes and modification times. Neither the place of that folder nor
-    a cache makes a difference. MNIST takes about 10 ms.
+    folder that holds them all, sizes and modification times. The location of that folder and a
+    cache make no difference. MNIST takes about 10 ms.
     """
     splits = data.train, data.val, data.test
-    prints = {
+    fingerprints = {
         "classes": joined(json.dumps(name).encode() for name in data.classes),
         "labels": joined(of_tensor(labels) for labels in distinct(s.labels for s in splits)),
         "splits": joined(of_tensor(split.ids) for split in splits),
     }
     sources = distinct(split.images for split in splits)
-    for what in dict.fromkeys(map(kind, sources)):
-        prints[what] = joined(of_images(images) for images in sources if kind(images) == what)
-    return prints
+    for name in dict.fromkeys(map(basis, sources)):
+        parts = (of_images(images) for images in sources if basis(images) == name)
+        fingerprints[name] = joined(parts)
+    return fingerprints
 
 
 def distinct(items: Iterable[T]) -> list[T]:
-    """The items without those that are the same object as an earlier one."""
+    """The items without repeated objects, compared by identity."""
     return list({id(item): item for item in items}.values())
 
 
 def joined(parts: Iterable[bytes]) -> str:
-    """One fingerprint of several, in their order."""
+    """One fingerprint of several; the order counts."""
     return hashlib.sha256(b"\n".join(parts)).hexdigest()[:DIGITS]
 
 
-def kind(images: Images) -> str:
-    """What is known of the images: `pixels`, `files`, or just their `number`."""
-    kinds = {"pixels": "pixels", "files": "files"}
-    return next((name for member, name in kinds.items() if hasattr(images, member)), "number")
+def basis(images: Images) -> str:
+    """What the fingerprint is computed from: `pixels`, `files`, or just their `number`."""
+    return next((name for name in ("pixels", "files") if hasattr(images, name)), "number")
 
 
 def of_images(images: Images) -> bytes:

@@ -83,8 +83,8 @@ class ImageFiles(Images):
         def decode_each(ids: range) -> list[bool]:
             return [self.decodes(i) for i in ids]
 
-        for ids, found in in_chunks(decode_each, len(self), CHECKED_AT_ONCE, available_cores()):
-            readable[ids.start : ids.stop] = torch.tensor(found)
+        for ids, decoded in in_chunks(decode_each, len(self), CHECKED_AT_ONCE, available_cores()):
+            readable[ids.start : ids.stop] = torch.tensor(decoded)
         return readable
 
     def decodes(self, i: int) -> bool:
@@ -119,7 +119,7 @@ def open_image(path: str | Path) -> ImageFile.ImageFile:
 
 
 def unreadable(path: str | Path, error: Exception) -> DataError:
-    """The error for a damaged file."""
+    """The DataError for an image file that cannot be read, and what to do about it."""
     return DataError(
         f"cannot read the image {path}: {error}; "
         "with dataset=image_folder, dataset.corrupt=skip leaves out such files"

@@ -33,9 +33,9 @@ class Chunks(Dataset[T | str]):
 def in_chunks(
     work: Callable[[range], T], number: int, size: int, workers: int
 ) -> Iterator[tuple[range, T]]:
-    """Yield each chunk of `size` of the ids 0 to `number` - 1 with `work` of it, in order.
+    """Yield the ids 0 to `number` - 1 in chunks of `size`, in order, each with its `work` result.
 
-    Runs in at most `workers` processes, no more than there are cores or chunks; in this process
+    Runs in at most `workers` processes, no more than there are cores or chunks, or in this process
     if that leaves fewer than two. Raises DataError if `work` raises.
     """
     chunks = Chunks(work, number, size, workers)

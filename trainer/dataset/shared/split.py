@@ -1,4 +1,4 @@
-"""Images by number, and splits: lists of those numbers."""
+"""Images in memory or in files, and splits, which list some of them by index."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

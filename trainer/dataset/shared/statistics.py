@@ -14,8 +14,8 @@ STATISTICS_CHUNK = 50  # of them in memory at once
 def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel, pixels in [0, 1], from evenly spaced images."""
     last = len(split) - 1
-    at = torch.linspace(0, last, min(len(split), STATISTICS_SAMPLE)).long().clamp(max=last)
-    ids = split.ids[at]
+    rows = torch.linspace(0, last, min(len(split), STATISTICS_SAMPLE)).long().clamp(max=last)
+    ids = split.ids[rows]
     get_or_make = getattr(split.images, "get_or_make", None)
     if get_or_make is None:
         sums = channel_sums(split.images, ids)
@@ -24,7 +24,7 @@ def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ..
         shape = (2, split.images.shape[0] * 8)
         cached = get_or_make(what, shape, lambda: channel_sums(split.images, ids).view(torch.uint8))
         sums = cached.view(torch.float64)
-    mean, square = sums / len(at)
+    mean, square = sums / len(rows)
     std = (square - mean.square()).clamp(min=0).sqrt()
     return tuple(mean.tolist()), tuple(std.clamp(min=1e-3).tolist())
 

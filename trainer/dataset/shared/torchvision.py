@@ -19,7 +19,7 @@ import torch
 from trainer.core.errors import DataError
 from trainer.dataset.base import Dataset, Pixels, Split
 
-# What torchvision raises for files that are missing, truncated or of another format, and for a
+# Raised by torchvision for files that are missing, truncated or of another format, and for a
 # connection or an archive that breaks off.
 DAMAGED = (
     RuntimeError,
@@ -43,15 +43,15 @@ class TorchvisionDataset(Dataset):
     root: str = "data"
     download: bool = False
 
-    def open_source(self, make: Callable[..., Any], **which: object) -> Any:
-        """Call a torchvision data set class, downloading the data if asked to.
+    def open_source(self, make: Callable[..., Any], **options: object) -> Any:
+        """Open a data set with torchvision's class `make`, downloading it if `download` is true.
 
         Raises DataError, and leaves no new folder behind, if the data is missing or damaged.
         """
         try:
             if self.download:
-                return download(make, Path(self.root), **which)
-            return make(self.root, download=False, **which)
+                return download(make, Path(self.root), **options)
+            return make(self.root, download=False, **options)
         except DAMAGED as error:
             fault = "could not be downloaded" if self.download else "is missing or damaged"
             advice = "check the network" if self.download else MISSING
@@ -62,13 +62,13 @@ class TorchvisionDataset(Dataset):
             ) from error
 
 
-def download(make: Callable[..., Any], root: Path, **which: object) -> Any:
+def download(make: Callable[..., Any], root: Path, **options: object) -> Any:
     """The data set under a root, downloaded if it is missing, by one process at a time.
 
     The download goes to a temporary folder and is moved when complete. A failure leaves nothing
     behind; files that were already there are not touched.
     """
-    existing = partial(make, str(root), download=False, **which)
+    existing = partial(make, str(root), download=False, **options)
     with suppress(*DAMAGED):
         return existing()
     created = [path for path in (root, *root.parents) if not path.exists()]
@@ -80,7 +80,7 @@ def download(make: Callable[..., Any], root: Path, **which: object) -> Any:
             for stale in root.glob(f"{DOWNLOAD}*") if locked else ():
                 shutil.rmtree(stale, ignore_errors=True)  # left by a killed process
             with TemporaryDirectory(prefix=DOWNLOAD, dir=root) as folder:
-                make(folder, download=True, **which)
+                make(folder, download=True, **options)
                 for path in Path(folder).iterdir():
                     move(path, root / path.name)
             return existing()

@@ -51,14 +51,14 @@ class ReadLog:
             self.record([])
 
     def record(self, ids: Sequence[int]) -> None:
-        """Record what this worker reads from now on; nothing in the main process."""
+        """Record the examples that this worker starts to read; the main process records nothing."""
         worker = get_worker_info()
         if worker is not None:
             first = list(ids[:NAMED])
             self.rows[worker.id][:] = [os.getpid(), len(ids), *first, *[0] * (NAMED - len(first))]
 
     def read_by(self, pids: Sequence[int | None]) -> list[str]:
-        """Describe what the workers `pids` are reading, one text for each that is reading."""
+        """Describe what each of the workers `pids` is reading; idle ones are left out."""
         rows = [row[:] for row in self.rows if row[0] in pids]
         return [list_examples(self.images, row[2:], row[1]) for row in rows if row[1]]
 

@@ -49,7 +49,7 @@ def network_names(library: str) -> list[str]:
 
 
 def load(reference: str, shape: tuple[int, int, int], classes: int) -> Network:
-    """Load a network with its weights, and the mean and standard deviation of its inputs.
+    """Load a network and its weights, with the mean and standard deviation of its inputs.
 
     `shape` is [C, H, W] of the student's images. Raises ValueError if the weights are unavailable
     or their number of classes differs.
@@ -61,8 +61,8 @@ def load(reference: str, shape: tuple[int, int, int], classes: int) -> Network:
         return make(name, file, (3, *shape[1:]), classes)
     except (ValueError, CheckpointError) as error:  # its message names model.pretrained
         reason = str(error).partition(": ")[2].partition("; give")[0] or str(error)
-        todo = "" if file else f"; {reference}:FILE loads them from a file"
-        raise ValueError(f"distill.teacher={reference}: {reason}{todo}") from error
+        hint = "" if file else f"; {reference}:FILE loads them from a file"
+        raise ValueError(f"distill.teacher={reference}: {reason}{hint}") from error
 
 
 def from_torchvision(
@@ -71,9 +71,9 @@ def from_torchvision(
     """Load a torchvision network, its head included, with ImageNet's mean and deviation."""
     from trainer.model.torchvision import Torchvision, load_weights
 
-    made = Torchvision(shape=shape, outputs=classes, name=name)
-    load_weights(made.network, name, "", file or True)  # "": the head, too
-    return made, MEAN, STD
+    model = Torchvision(shape=shape, outputs=classes, name=name)
+    load_weights(model.network, name, "", file or True)  # "": the head, too
+    return model, MEAN, STD
 
 
 def from_timm(name: str, file: str | None, shape: tuple[int, int, int], classes: int) -> Network:
@@ -90,5 +90,5 @@ def from_timm(name: str, file: str | None, shape: tuple[int, int, int], classes:
         network = timm.create_model(name, pretrained=False, num_classes=classes)
         load(network, read_state_dict(file), "", f"model.pretrained={file}")
     config = getattr(network, "pretrained_cfg", {})
-    made = Library(network, head_in(network, name), name=name, shape=shape)
-    return made, tuple(config.get("mean", MEAN)), tuple(config.get("std", STD))
+    model = Library(network, head_in(network, name), name=name, shape=shape)
+    return model, tuple(config.get("mean", MEAN)), tuple(config.get("std", STD))

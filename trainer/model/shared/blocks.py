@@ -1,4 +1,4 @@
-"""The blocks a model is built of, from input to output."""
+"""A model's building blocks, from input to output."""
 
 from collections.abc import Iterator
 

@@ -12,21 +12,18 @@ from trainer.core.ranges import within
 from trainer.model.shared.pretrained import adapt, first_convolution, load_backbone
 
 SIDES = (32, 64, 96, 128, 160, 192, 224, 240, 256, 288, 320, 384, 448, 512)  # sizes to resize to
-REFUSALS = (
-    RuntimeError,
-    AssertionError,
-    ValueError,
-)  # raised by networks for images of a wrong size
+REFUSALS = (RuntimeError, AssertionError, ValueError)  # raised by networks for a wrong image size
 
 Pretrained = bool | str
 Size = int | Literal["auto"]
 
 
 class Library(nn.Module):
-    """A library's network with its head named, which resizes images if need be.
+    """A library's network that knows its head and resizes images if needed.
 
     Images are resized to `size` x `size`. `auto` leaves them alone if the network accepts them, and
-    otherwise uses the smallest of 32, 64, ... 512 that it accepts.
+    otherwise uses the smallest of 32, 64, ..., 512 that it accepts. Raises ValueError if it accepts
+    none.
     """
 
     def __init__(
@@ -74,7 +71,7 @@ class Library(nn.Module):
 
 
 def check_arguments(arguments: Mapping[str, Any], *refused: str) -> None:
-    """Raise ValueError for arguments that make a library load or download weights by itself."""
+    """Raise ValueError for the `refused` arguments, with which a library loads weights itself."""
     for name in refused:
         if name in arguments:
             raise ValueError(f"model.arguments.{name} is not allowed; use model.pretrained=FILE")
@@ -82,10 +79,10 @@ def check_arguments(arguments: Mapping[str, Any], *refused: str) -> None:
 
 def set_channels(network: nn.Module, channels: int) -> None:
     """Replace the first convolution if its input channels differ from the images'."""
-    found = first_convolution(network)
-    if found is None or found[1].in_channels == channels:
+    first = first_convolution(network)
+    if first is None or first[1].in_channels == channels:
         return
-    name, old = found
+    name, old = first
     new = nn.Conv2d(
         channels,
         old.out_channels,
@@ -101,17 +98,17 @@ def set_channels(network: nn.Module, channels: int) -> None:
 def load(network: nn.Module, state: dict[str, Tensor], head: str, origin: str) -> None:
     """Load a state dict of the same network with any number of channels and any head.
 
-    `origin` is the setting it came from. Raises CheckpointError if it does not fit.
+    `origin` is the setting that names it. Raises CheckpointError if it does not fit.
     """
-    found = first_convolution(network)
-    if found is not None and f"{found[0]}.weight" in state:
-        name = f"{found[0]}.weight"
-        state[name] = adapt(state[name], found[1].in_channels)
+    first = first_convolution(network)
+    if first is not None and f"{first[0]}.weight" in state:
+        name = f"{first[0]}.weight"
+        state[name] = adapt(state[name], first[1].in_channels)
     load_backbone(network, state, head, origin)
 
 
 def no_weights(name: str, url: str, reason: object) -> ValueError:
-    """The error for weights that cannot be downloaded."""
+    """The ValueError for weights that are neither cached nor can be downloaded."""
     text = (str(reason).splitlines() or [type(reason).__name__])[0]
     return ValueError(
         f"model.pretrained=true: the weights of {name} are not cached and cannot be "

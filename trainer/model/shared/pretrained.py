@@ -66,17 +66,17 @@ def is_state_dict(content: object) -> bool:
 def load_backbone(model: nn.Module, state: Mapping[str, Tensor], head: str, origin: str) -> None:
     """Load a state dict except for the head.
 
-    `origin` is the setting it came from. Raises CheckpointError naming the first parameter that is
+    `origin` is the setting that names it. Raises CheckpointError naming the first parameter that is
     missing, unknown or of another shape.
     """
     wrong = f"{origin} does not fit the model"
-    given = OrderedDict((n, v) for n, v in state.items() if not inside(n, head))
-    vars(given)["_metadata"] = getattr(state, "_metadata", None)  # versions of the layers
+    backbone = OrderedDict((n, v) for n, v in state.items() if not inside(n, head))
+    vars(backbone)["_metadata"] = getattr(state, "_metadata", None)  # versions of the layers
     for name, value in model.state_dict().items():
-        if name in given and given[name].shape != value.shape:
-            shapes = f"{list(given[name].shape)}, {list(value.shape)} in the model"
+        if name in backbone and backbone[name].shape != value.shape:
+            shapes = f"{list(backbone[name].shape)}, {list(value.shape)} in the model"
             raise CheckpointError(f"{wrong}: {name} is {shapes}")
-    missing, unknown = model.load_state_dict(given, strict=False)
+    missing, unknown = model.load_state_dict(backbone, strict=False)
     missing = [name for name in missing if not inside(name, head)]
     if missing:
         raise CheckpointError(f"{wrong}: it lacks {missing[0]} ({len(missing)} missing)")
@@ -94,7 +94,7 @@ def adapt(weight: Tensor, channels: int) -> Tensor:
     """Adapt a first layer's weight [out, in, ...] to [out, channels, ...].
 
     One channel gets the sum over the old ones, so a grey image gives the same result as in RGB.
-    More channels repeat the old ones in turn, times in / channels, to keep the outputs' scale.
+    More channels repeat the old ones in turn, times in / channels, so outputs keep their scale.
     """
     before = weight.shape[1]
     if channels == before:
@@ -106,19 +106,19 @@ def adapt(weight: Tensor, channels: int) -> Tensor:
 
 def unreachable(url: str, seconds: float = 10.0) -> str | None:
     """Why a server cannot be reached, or None if it can; takes at most 1.5 times `seconds`."""
-    found: list[str | None] = []
+    results: list[str | None] = []
 
-    def ask() -> None:
+    def probe() -> None:
         try:
             urlopen(Request(url, method="HEAD"), timeout=seconds).close()  # noqa: S310
         except HTTPError:
-            found.append(None)  # the server answered
+            results.append(None)  # the server answered
         except OSError as error:
-            found.append(str(getattr(error, "reason", error)))
+            results.append(str(getattr(error, "reason", error)))
         else:
-            found.append(None)
+            results.append(None)
 
-    asking = threading.Thread(target=ask, daemon=True)  # name resolution has no timeout
-    asking.start()
-    asking.join(1.5 * seconds)
-    return found[0] if found else f"no answer within {1.5 * seconds:g} s"
+    thread = threading.Thread(target=probe, daemon=True)  # name resolution has no timeout
+    thread.start()
+    thread.join(1.5 * seconds)
+    return results[0] if results else f"no answer within {1.5 * seconds:g} s"

@@ -1,1 +1,1 @@
-"""Code that samplers share."""
+"""Helpers shared by the samplers."""

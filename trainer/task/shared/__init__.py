@@ -1,1 +1,1 @@
-"""Helpers shared by the tasks."""
+"""Helpers shared by the tasks: calibration."""
