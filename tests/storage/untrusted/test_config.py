@@ -11,7 +11,8 @@ from support import make_run, node_of, train
 
 from trainer.core.errors import CheckpointError, DataError
 from trainer.storage import checkpoint, untrusted
-from trainer.storage.saved_run import HARMLESS, SavedRun, read_config
+from trainer.storage.config_file import read_config
+from trainer.storage.saved_run import HARMLESS, SavedRun
 
 TARGETS = (
     "os.system",
