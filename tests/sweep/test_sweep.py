@@ -265,3 +265,22 @@ def test_a_job_trains_as_it_would_alone(start: Start) -> None:
 def test_processes_can_also_begin_anew(sweep: Sweep) -> None:
     assert sweep("+job.act=exit", "hydra.launcher.warm=false")[0] == 1
     assert column("error") == ["ended with exit code 3 during its run, after: now I go"]
+
+
+def test_the_same_sweep_in_another_order_runs_nothing_again(sweep: Sweep) -> None:
+    assert sweep("+job.act=finish", "seed=0,1", "epochs=1,2")[0] == 0
+    code, out, _ = sweep("epochs=1,2", "+job.act=finish", "seed=0,1")
+    assert (code, column("state")) == (0, ["skipped"] * 4)
+    assert "sweep: 4 skipped" in out
+    assert len(list(Path("sweep").glob("*/status.json"))) == 4
+
+
+def test_hydra_writes_through_no_link(sweep: Sweep, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    Path("sweep").mkdir()
+    Path("sweep/multirun.yaml").symlink_to(victim)
+    code, _, err = sweep("+job.act=finish")
+    assert (code, err.count("\n")) == (5, 1)
+    assert "sweep/multirun.yaml is a link" in err
+    assert victim.read_text() == "mine"

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from trainer.sweep.manifest import Job, Manifest, changes
+from trainer.sweep.manifest import Job, Manifest
+from trainer.sweep.places import changes
 from trainer.sweep.pool import gpus
 from trainer.sweep.table import JobsTable, last_events, short
 

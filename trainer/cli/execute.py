@@ -38,8 +38,8 @@ def execute(config: dict[str, Any], folder: Path, overrides: list[str], sources:
     run = make_run(config, owned, console, overrides, sources, world=world)
     with world.main_first():
         run.validate()
-    if config["resume"] is not None and world.is_main:
-        check_tree(run.folder.path)
+    if world.is_main:
+        check_tree(run.folder.path)  # it may exist, and be anyone's
     if resumed is not None:
         remove_if_empty(folder)
     try:

@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from trainer.config.build import CODE
 from trainer.config.renamed import with_current_names
-from trainer.config.schema import GROUPS
-from trainer.config.yaml_limits import LOADER, exceeded_limit
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.storage import checkpoint
 from trainer.storage.checkpoint import Checkpoint
-from trainer.storage.untrusted import check_tree, read_text
+from trainer.storage.config_file import read_config
+from trainer.storage.untrusted import check_tree
 
 HARMLESS = {"download": False, "cache": "auto"}  # replace a saved config's own, which could write
 NAMED = re.compile(rf"^[^#\n]*?\b(?:{'|'.join(CODE)}):\s*['\"]?([\w.]+)", re.MULTILINE)
@@ -79,24 +77,6 @@ class SavedRun:
         if not isinstance(best, int):
             return last
         return checkpoint.load(checkpoint.step_folder(self.folder / "checkpoints", best))
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Read the config in a YAML file. Raises CheckpointError if it does not contain one."""
-    text = read_text(path)
-    try:
-        problem = exceeded_limit(text)
-        config = {} if problem else yaml.load(text, LOADER)  # noqa: S506  (a safe loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read: {type(error).__name__}") from error
-    if problem:
-        raise CheckpointError(f"{path}: {problem}")
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path} is not a config")
-    for group in GROUPS:
-        if not isinstance(node := config.get(group, {}), dict):
-            raise CheckpointError(f"{path}: {group} must be a mapping, got {node!r:.80}")
-    return config
 
 
 def as_list(runs: str | list[str]) -> list[str]:

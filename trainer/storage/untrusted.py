@@ -47,6 +47,16 @@ def check_tree(folder: Path) -> None:
                 check_file(path)
 
 
+def check_entries(folder: Path) -> None:
+    """Raise CheckpointError if an entry of a folder is neither a folder nor a regular file.
+
+    A folder that does not exist has none. What is below its folders is not checked.
+    """
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.is_symlink() or not path.is_dir():
+            check_file(path)
+
+
 def read_text(path: Path, largest: int = LARGEST) -> str:
     """Read a UTF-8 text file of at most `largest` bytes. Raises CheckpointError for any other."""
     check_file(path, largest)

@@ -17,9 +17,9 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from trainer.config.compose import resolve
 from trainer.core.ranges import within
-from trainer.sweep.manifest import Job, Manifest, changes
+from trainer.sweep.manifest import Job, Manifest
+from trainer.sweep.places import Places
 
 TARGET = "hydra_plugins.trainer.Subprocess"  # Hydra instantiates no plugin outside hydra_plugins
 
@@ -70,11 +70,13 @@ class Subprocess(Launcher):
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         if self.manifest is None:
             self.manifest = Manifest(Path(str(self.config.hydra.sweep.dir)), self.refused)
+            self.places = Places(self.manifest.path)
         numbers = self.numbers or range(initial_job_idx + len(job_overrides))
         jobs = [
             self.compose(number, list(overrides))
             for number, overrides in zip(numbers[initial_job_idx:], job_overrides, strict=False)
         ]
+        self.places.assign(jobs)
         self.manifest.add(jobs)
         pool = Pool(self.manifest, self.context, self.task_function)
         stopped = pool(jobs, n_jobs=self.n_jobs, retries=self.retries, warm=self.warm)
@@ -89,7 +91,7 @@ class Subprocess(Launcher):
             self.manifest.release()
 
     def compose(self, number: int, overrides: list[str]) -> Job:
-        """A job with config and folder: skipped if its run is finished, refused if that differs."""
+        """A job with its config and its own folder."""
         assert self.manifest is not None  # noqa: S101
         config = self.context.config_loader.load_sweep_config(self.config, overrides)
         with open_dict(config):
@@ -100,16 +102,7 @@ class Subprocess(Launcher):
             folder = self.manifest.path / str(config.hydra.sweep.subdir)
         finally:
             HydraConfig.instance().cfg = before
-        job = Job(number, overrides, folder, config)
-        if job.status.get("state") == "finished":
-            if other := changes(folder, resolve(config)):
-                job.refuse(
-                    f"{folder} holds a run with other settings ({other}); "
-                    "remove it, or choose another folder with hydra.sweep.dir=..."
-                )
-            else:
-                job.state, job.exit_code = "skipped", 0
-        return job
+        return Job(number, overrides, folder, config)
 
 
 def job_return(job: Job) -> JobReturn:

@@ -1,24 +1,23 @@
 """The state of each job of a sweep, in `manifest.json`, and its results, in `summary.json`."""
 
-import json
 import os
 import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig
 
-from trainer.core.errors import TrainerError
+from trainer.core.errors import CheckpointError, TrainerError
+from trainer.core.number import finite
 from trainer.storage.run_folder import RunFolder, now, write_json
+from trainer.storage.untrusted import read_json
 
 DONE = ("finished", "skipped")
-NOT_COMPARED = ("resume", "resume_allow", "quiet", "debug")
 
 
 @dataclass
@@ -73,10 +72,9 @@ class Job:
             "log": str(self.log) if self.attempts else None,
         }
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> dict[str, dict[str, float]]:
         """The final metrics by split."""
-        result = read_json(self.folder / "result.json") if self.folder and self.done else {}
-        return {split: result[split] for split in ("val", "test") if split in result}
+        return final_metrics(self.folder / "result.json") if self.folder and self.done else {}
 
 
 class Manifest(RunFolder):
@@ -137,29 +135,17 @@ class Manifest(RunFolder):
         write_json(self.path / "summary.json", value)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The contents of a JSON file; empty if it is missing or damaged."""
+def final_metrics(path: Path) -> dict[str, dict[str, float]]:
+    """The numbers of val and test in a `result.json`; empty if it is missing or damaged."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        result = read_json(path)
+    except CheckpointError:
         return {}
+    return {split: numbers_in(result[split]) for split in ("val", "test") if split in result}
 
 
-def changes(folder: Path, config: dict[str, Any]) -> str:
-    """The first three settings that differ from a finished run's: `epochs: 3 → 5, ...`."""
-    try:
-        before = yaml.safe_load((folder / "config.yaml").read_text())
-    except (OSError, yaml.YAMLError):
-        return "its config.yaml cannot be read"
-    found = [one for one in differing(before, config) if not one.startswith(NOT_COMPARED)]
-    return ", ".join(found[:3])
-
-
-def differing(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """The settings that differ, among those in both; one missing in a run had its default."""
-    for key in before.keys() & after.keys():
-        was, is_now = before[key], after[key]
-        if isinstance(was, dict) and isinstance(is_now, dict):
-            yield from differing(was, is_now, f"{prefix}{key}.")
-        elif was != is_now:
-            yield f"{prefix}{key}: {was} → {is_now}"
+def numbers_in(metrics: object) -> dict[str, float]:
+    """The finite numbers of what should be a mapping."""
+    entries = metrics.items() if isinstance(metrics, dict) else ()
+    numbers = {str(name): finite(value) for name, value in entries}
+    return {name: value for name, value in numbers.items() if value is not None}

@@ -15,6 +15,7 @@ from trainer.cli.folders import remove_if_empty  # noqa: E402
 from trainer.cli.launch import exit_codes, report_error  # noqa: E402
 from trainer.config.compose import CONF, check_choices, resolve  # noqa: E402
 from trainer.core.errors import ConfigError  # noqa: E402
+from trainer.storage.untrusted import check_entries  # noqa: E402
 from trainer.sweep.launcher import Subprocess  # noqa: E402
 from trainer.sweep.manifest import Job  # noqa: E402
 
@@ -29,6 +30,8 @@ class Sweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all jobs; the exit code is 1 if one of them failed."""
+        assert self.config is not None  # noqa: S101  (as Hydra's own does)
+        check_entries(Path(self.config.hydra.sweep.dir))  # Hydra writes multirun.yaml next
         try:
             batches = super().sweep(arguments)
         finally:

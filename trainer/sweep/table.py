@@ -10,8 +10,10 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from trainer.core.errors import complain
+from trainer.core.errors import CheckpointError, complain
+from trainer.core.number import finite
 from trainer.report.console import table
+from trainer.storage.untrusted import check_file
 from trainer.sweep.manifest import Job, Manifest
 
 REDRAW = 0.5  # seconds
@@ -100,27 +102,33 @@ class JobsTable:
 def last_events(path: Path) -> dict[str, Any]:
     """The latest epoch and validation metrics, from the last few KB of a metrics.jsonl."""
     try:
+        check_file(path)
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL))
-            lines = file.read().decode(errors="replace").split("\n")[:-1]
-    except OSError:
+            lines = file.read(TAIL).decode(errors="replace").split("\n")[:-1]
+    except (OSError, CheckpointError):
         return {}
     found: dict[str, Any] = {}
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue  # the first line is cut off
-        if event["split"] != "test":
+    for event in map(event_of, lines):
+        if event.get("split") in ("train", "val"):
             found["epoch"] = event["epoch"] + 1
-        if event["split"] == "val":
+        if event.get("split") == "val":
             found["val"] = event
     return found
+
+
+def event_of(line: str) -> dict[str, Any]:
+    """The event of a line; empty where it is cut off or no event."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return event if isinstance(event, dict) and isinstance(event.get("epoch"), int) else {}
 
 
 def short(metrics: dict[str, Any]) -> str:
     """A split's loss and the metric after it; the entries before them are the run's progress."""
     names = list(metrics)
     names = names[names.index("loss") :] if "loss" in names else names
-    numbers = [(name, metrics[name]) for name in names if isinstance(metrics[name], int | float)]
+    numbers = [(name, value) for name in names if (value := finite(metrics[name])) is not None]
     return " ".join(f"{name} {value:.4f}" for name, value in numbers[:METRICS])

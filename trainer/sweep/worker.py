@@ -71,12 +71,12 @@ def detach(given: Work) -> None:
 def write_to(log: Path, heading: str) -> None:
     """Append stdout and stderr to the job's log, with those of C libraries and of crashes."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
     for number in (1, 2):
         os.dup2(file, number)
     os.close(file)
-    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    text = {"buffering": 1, "closefd": False, "encoding": "utf-8", "errors": "replace"}
+    sys.stdout, sys.stderr = open(1, "w", **text), open(2, "w", **text)  # noqa: SIM115
     faulthandler.enable(sys.stderr)
     sys.stdout.write(f"{heading}\n")
 

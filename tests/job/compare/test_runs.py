@@ -7,7 +7,8 @@ import re
 import pytest
 
 from trainer.core.errors import ConfigError
-from trainer.job.compare.runs import FinishedRun, SkippedRun, find_runs, finite, read_run
+from trainer.core.number import finite
+from trainer.job.compare.runs import FinishedRun, SkippedRun, find_runs, read_run
 
 
 def test_runs_are_found_by_sweep_run_list_or_pattern(make):
@@ -74,6 +75,11 @@ HOSTILE = [  # file, its content, part of the reason
     ("result.json", "null", "does not contain a mapping"),
     ("result.json", "{", "cannot be read: Expecting"),
     ("result.json", "1" * 5000, "cannot be read: Exceeds the limit"),
+    ("result.json", DEEP, "cannot be read"),
+    ("result.json", '{"val": 5}', "val must be a mapping of metrics, got 5"),
+    ("result.json", '{"test": {"loss": [1]}}', "test/loss must be a number, got [1]"),
+    ("result.json", '{"epochs": true}', "epochs must be a number, got True"),
+    ("result.json", json.dumps({"val": dict.fromkeys(map(str, range(2000)))}), "more than 1,000"),
 ]
 
 
@@ -131,8 +137,24 @@ def test_malformed_lines_are_skipped(make):
 
 
 def test_only_finite_numbers_count():
-    values = [1, 0.5, True, None, "1", float("nan"), float("inf"), 10**400]
-    assert [finite(value) for value in values] == [1.0, 0.5, None, None, None, None, None, None]
+    values = [1, 0.5, True, None, "1", float("nan"), float("inf"), 10**400, 1e200, -1e-200]
+    assert [finite(value) for value in values] == [1.0, 0.5, *[None] * 7, 0.0]
+
+
+def test_a_config_with_too_many_settings_is_skipped(make):
+    skipped = read_run(make("a", 0, 0.9, settings={"x": list(range(6000))}))
+    assert isinstance(skipped, SkippedRun)
+    assert skipped.reason == "its config has more than 5,000 settings"
+
+
+def test_the_reason_is_one_line_of_visible_characters(make):
+    folder = make("a", 0, 0.9, state="failed")
+    status = {"state": "failed", "error": "\x1b[31mred\n\u202eevil" + "x" * 1000}
+    (folder / "status.json").write_text(json.dumps(status))
+    skipped = read_run(folder)
+    assert isinstance(skipped, SkippedRun)
+    assert skipped.reason.startswith("failed: \\x1b[31mred \\u202eevilxxx")
+    assert len(skipped.reason) < 330
 
 
 def test_a_run_whose_seed_is_not_a_number_is_skipped(make):

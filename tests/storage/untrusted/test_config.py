@@ -12,7 +12,8 @@ from torture_parts.foreign_state import forge, saved
 
 from trainer.core.errors import CheckpointError, DataError
 from trainer.storage import checkpoint, untrusted
-from trainer.storage.saved_run import HARMLESS, SavedRun, read_config
+from trainer.storage.config_file import read_config
+from trainer.storage.saved_run import HARMLESS, SavedRun
 
 TARGETS = (
     "os.system",

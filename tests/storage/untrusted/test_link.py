@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hostile import evaluate, in_process, only_checkpoint
+from support import train
 
 from trainer.__main__ import CONF
 from trainer.core.errors import BusyError, CheckpointError
@@ -121,3 +122,15 @@ def test_runs_started_in_the_same_second_have_different_folders():
     assert all(
         re.fullmatch(r"outputs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d-[0-9a-f]{4}", d) for d in folders
     )
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "compare.md", "train.log", "checkpoints"])
+def test_a_new_run_writes_through_no_link_of_its_folder(tmp_path: Path, name: str) -> None:
+    """The folder may be there without a run: a link in it could lead anywhere."""
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(victim)
+    with pytest.raises(CheckpointError, match=f"{name} is a link"):
+        train(tmp_path / "run", "epochs=1")
+    assert victim.read_text() == "mine"

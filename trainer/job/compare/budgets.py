@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from trainer.core.metric import Mode
+from trainer.core.number import finite
 from trainer.job.compare.groups import Group
-from trainer.job.compare.runs import FinishedRun, finite
+from trainer.job.compare.runs import FinishedRun
 
 TOLERANCE = 1e-9  # relative, of a budget
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from trainer.compare.base import Interval
 from trainer.core.errors import ConfigError, DataError
 from trainer.core.metric import Mode, direction
+from trainer.core.number import finite
 from trainer.core.suggest import did_you_mean
 from trainer.job.compare import budgets
 from trainer.job.compare.budgets import COSTS, Cost, Reached
 from trainer.job.compare.groups import Group, find_baseline, group_runs
 from trainer.job.compare.numbers import MetricFormat
-from trainer.job.compare.runs import FinishedRun, SkippedRun, finite
+from trainer.job.compare.runs import FinishedRun, SkippedRun
 from trainer.job.compare.significance import (
     Correction,
     Difference,

@@ -4,6 +4,7 @@ A name is written as on the command line. It has the settings that differ betwee
 options of the config groups, and those settings of an option that differ among the runs using it.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ from typing import Any
 from trainer.core.errors import ConfigError
 from trainer.core.option import option_name
 from trainer.core.suggest import did_you_mean
+from trainer.core.text import plain
 from trainer.job.compare.runs import FinishedRun, SkippedRun
 from trainer.training.reporter import NOT_CHOSEN
 
 PLAIN = ("none", "[none]", "null", "default", "false", "constant")  # values typical of a baseline
 OTHER_RUNS = ("distill.teacher", "finetune.source", "mining.reference")  # settings that name runs
-LONGEST = 200  # characters of a value in a name
+LONGEST = 200  # characters of a value in a name; a longer one is cut and given a hash
 
 Settings = dict[str, str]
 Varied = dict[str, tuple[str | None, set[str | None]]]  # setting: its component, that one's values
@@ -121,7 +123,7 @@ def dotted(config: Mapping[str, Any], ignored: set[str]) -> Iterator[tuple[str, 
     """Yield settings as text by dotted name; a component as its option, several as a list."""
     for name, value in config.items():
         if str(name) not in ignored:
-            yield from walk(str(name), value, ignored)
+            yield from walk(plain(str(name)), value, ignored)
 
 
 def walk(name: str, value: Any, ignored: set[str]) -> Iterator[tuple[str, str]]:
@@ -136,7 +138,7 @@ def walk(name: str, value: Any, ignored: set[str]) -> Iterator[tuple[str, str]]:
         yield name, as_typed(list(value))
     for key, inner in value.items():
         if key != "_target_" and f"{name}.{key}" not in ignored:
-            yield from walk(f"{name}.{key}", inner, ignored)
+            yield from walk(plain(f"{name}.{key}"), inner, ignored)
 
 
 def as_typed(value: Any) -> str:
@@ -146,7 +148,9 @@ def as_typed(value: Any) -> str:
     text = (
         str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
     )
-    return "".join(c if c.isprintable() else "?" for c in text)[:LONGEST]
+    if len(text) > LONGEST:
+        text = f"{text[:LONGEST]}…{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
+    return plain(text)
 
 
 def find_baseline(groups: Sequence[Group], baseline: str | None) -> Group:

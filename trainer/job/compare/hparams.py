@@ -6,9 +6,10 @@ stream it finds: with `mining=none` first there would be no `mining.keep`. Here 
 
 from pathlib import Path
 
+from trainer.core.number import finite
 from trainer.job.compare.budgets import COSTS
 from trainer.job.compare.comparison import SPLITS, Comparison
-from trainer.job.compare.runs import FinishedRun, finite
+from trainer.job.compare.runs import FinishedRun
 from trainer.report.tensorboard import EventStream
 
 

@@ -1,22 +1,29 @@
 """Run folders as untrusted data: found by their status, read with limits, nothing imported."""
 
 import json
-import math
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from trainer.core.errors import CheckpointError, ConfigError
+from trainer.core.number import finite
 from trainer.core.option import option_name
-from trainer.storage.saved_run import read_config
+from trainer.core.text import plain
+from trainer.storage.config_file import read_config
 from trainer.storage.untrusted import read_json, read_text
 
 STATUS = "status.json"
 MAX_DEPTH = 4  # folders below the one given
 MAX_RUNS = 10_000
 MAX_BYTES = 2**28  # of metrics.jsonl
+MAX_SETTINGS = 5000  # of a run
+MAX_METRICS = 1000  # of a split
+MAX_REASON = 300  # characters
+SPLITS = ("train", "val", "test")
+NUMBERS = ("epochs", "steps", "train_seconds", "examples_seen", "backward_passes")  # of a result
 TRAIN_JOB = "trainer.job.train.Train"
 
 
@@ -43,10 +50,13 @@ class FinishedRun:
 
 @dataclass(frozen=True)
 class SkippedRun:
-    """A folder that is not part of the comparison."""
+    """A folder that is not part of the comparison, and why in one line."""
 
     folder: Path
     reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", plain(self.reason[:MAX_REASON]))
 
 
 def find_runs(paths: list[str]) -> list[Path]:
@@ -104,10 +114,43 @@ def read_run(folder: Path) -> FinishedRun | SkippedRun:
             return SkippedRun(folder, describe_state(status))
         if isinstance(seed, bool) or not isinstance(seed, int):
             return SkippedRun(folder, "no seed in its config")
+        if count_leaves(config) > MAX_SETTINGS:
+            return SkippedRun(folder, f"its config has more than {MAX_SETTINGS:,} settings")
         result = read_json(folder / "result.json")
+        if problem := wrong_type(result):
+            return SkippedRun(folder, f"{folder / 'result.json'}: {problem}")
         return FinishedRun(folder, seed, config, result, validations(folder / "metrics.jsonl"))
     except CheckpointError as error:
         return SkippedRun(folder, str(error))
+
+
+def count_leaves(node: object) -> int:
+    """Count the values inside nested mappings and lists."""
+    if isinstance(node, dict):
+        return sum(map(count_leaves, node.values()))
+    return sum(map(count_leaves, node)) if isinstance(node, (list, tuple)) else 1
+
+
+def wrong_type(result: dict[str, Any]) -> str:
+    """Describe what a result has instead of metrics by split; empty where nothing is wrong."""
+    for name in NUMBERS:
+        if not is_number(result.get(name)):
+            return f"{name} must be a number, got {result[name]!r:.80}"
+    for split in SPLITS:
+        metrics = result.get(split, {})
+        if not isinstance(metrics, dict):
+            return f"{split} must be a mapping of metrics, got {metrics!r:.80}"
+        if len(metrics) > MAX_METRICS:
+            return f"{split} has more than {MAX_METRICS:,} metrics"
+        for name, value in metrics.items():
+            if not is_number(value):
+                return f"{split}/{name:.80} must be a number, got {value!r:.80}"
+    return ""
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a number, or null in place of one that is not finite."""
+    return isinstance(value, (int, float, NoneType)) and not isinstance(value, bool)
 
 
 def describe_state(status: dict[str, Any]) -> str:
@@ -133,13 +176,3 @@ def validations(path: Path) -> list[dict[str, Any]]:
         ):
             lines.append(line | {"epochs": line["epoch"] + 1})
     return lines
-
-
-def finite(value: object) -> float | None:
-    """Return a finite number as a float; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None

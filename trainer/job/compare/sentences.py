@@ -1,7 +1,9 @@
 """The results in sentences: verdicts, costs, caveats and method."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+from trainer.core.text import plain
 from trainer.job.compare.budgets import COSTS, Reached
 from trainer.job.compare.comparison import FEWEST_SEEDS, Comparison, Replica, Row, Table
 from trainer.job.compare.groups import Group
@@ -165,12 +167,18 @@ def different_data(comparison: Comparison) -> Iterator[str]:
 def different_machines(groups: Sequence[Group]) -> Iterator[str]:
     """Yield caveats if the runs used different machines or versions."""
     results = [run.result for group in groups for run in group.runs]
-    machines = sorted({f"{r.get('device')}, {r.get('threads')} threads" for r in results})
+    machines = sorted({machine(result) for result in results})
     if len(machines) > 1:
         yield f"the runs used different machines ({'; '.join(machines[:5])}): ignore the seconds"
     versions = {str(result.get("versions")) for result in results}
     if len(versions) > 1:
         yield f"the runs used {len(versions)} different versions of trainer, torch or Python"
+
+
+def machine(result: dict[str, Any]) -> str:
+    """Name the device and the threads of a run."""
+    device, threads = (plain(f"{result.get(key)!s:.80}") for key in ("device", "threads"))
+    return f"{device}, {threads} threads"
 
 
 def few_seeds(comparison: Comparison) -> Iterator[str]:

@@ -1,0 +1,35 @@
+"""Text of others, such as class names, paths and error messages, made safe to show."""
+
+import io
+import re
+import sys
+
+# Control characters of ASCII and Latin-1, marks that reorder or hide text, line separators, and
+# the surrogates that stand for bytes of a file name which is not UTF-8.
+UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+SPACES = "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u2028\u2029"
+
+
+def plain(text: str) -> str:
+    r"""Return a text as one line of visible characters: ESC as `\x1b`, a line break as a space."""
+    return UNSAFE.sub(lambda match: visible(match[0]), text)
+
+
+def visible(character: str) -> str:
+    r"""Return the escape of an unsafe character; a byte of a file name is `\xe9` again."""
+    code = ord(character)
+    if character in SPACES:
+        return " "
+    if 0xDC80 <= code <= 0xDCFF:  # PEP 383
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def replace_unencodable() -> None:
+    """Let stdout and stderr replace the characters that their encoding lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors != "replace":
+            stream.reconfigure(errors="replace")

@@ -1,0 +1,29 @@
+"""The `config.yaml` of a run: untrusted data, read as plain YAML. Nothing here imports torch."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trainer.config.schema import GROUPS
+from trainer.config.yaml_limits import LOADER, exceeded_limit
+from trainer.core.errors import CheckpointError
+from trainer.storage.untrusted import read_text
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the config in a YAML file. Raises CheckpointError if it does not contain one."""
+    text = read_text(path)
+    try:
+        problem = exceeded_limit(text)
+        config = {} if problem else yaml.load(text, LOADER)  # noqa: S506  (a safe loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read: {type(error).__name__}") from error
+    if problem:
+        raise CheckpointError(f"{path}: {problem}")
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path} is not a config")
+    for group in GROUPS:
+        if not isinstance(node := config.get(group, {}), dict):
+            raise CheckpointError(f"{path}: {group} must be a mapping, got {node!r:.80}")
+    return config
