@@ -184,13 +184,30 @@ def test_a_colour_teacher_takes_grey_images(noise):
         (with_norm(4), None, (1, 6, 5), "distill.teacher=t.* 4 classes.* 3"),
         (with_norm(), None, (1, 9, 9), r"distill.teacher=t.*\(1, 9, 9\)"),
         (with_norm(), None, (3, 6, 5), "distill.teacher=t.* 1 channels.* 3"),
-        (with_norm(), ("a", "c", "b"), (1, 6, 5), "t: class 1 is c.* b"),
+        (with_norm(), ("a", "c", "d"), (1, 6, 5), r"t has the classes \[a, c, d\].* \[a, b, c\]"),
     ],
 )
 def test_a_teacher_that_does_not_match_the_data_is_rejected(noise, model, classes, shape, message):
     teacher = Teacher(forward_of(model), "t", classes)
     with pytest.raises(ValueError, match=message):
         teacher.bind(student(), data_of(noise, shape=shape))
+
+
+def test_a_teachers_outputs_are_matched_to_the_classes_by_name(noise):
+    model = with_norm()
+    teacher = Teacher(forward_of(model, 0.5, 0.25), "t", ("c", "a", "b"), size=(6, 5))
+    teacher.bind(student(), data_of(noise))
+    images = torch.randn(4, 1, 6, 5)
+    with torch.no_grad():
+        c, a, b = model(images).unbind(1)
+    assert torch.equal(teacher(images), torch.stack([a, b, c], 1))
+
+
+def test_a_teacher_of_another_image_size_is_refused(noise):
+    teacher = Teacher(forward_of(with_norm()), "t", size=(12, 10))
+    message = "distill.teacher=t was trained on images of 12×10, the data has 6×5"
+    with pytest.raises(ValueError, match=message):
+        teacher.bind(student(), data_of(noise))
 
 
 def test_a_task_without_classes_is_refused(noise):

@@ -14,9 +14,12 @@ from trainer.history.pictures import pictures
 from trainer.job.base import Job
 from trainer.report.console import table
 from trainer.storage import checkpoint
+from trainer.storage.trained_on import TrainedOn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from torch import Tensor
 
     from trainer.dataset import Dataset, Split
     from trainer.distributed.world import World
@@ -49,15 +52,18 @@ class Train(Job):
         open_feed: Callable[[Split], Feed],
         postprocess: Postprocess,
         postprocess_settings: dict[str, Any],
+        class_counts: Tensor,
         device: torch.device,
         folder: RunFolder,
         console: Console,
         world: World,
     ) -> dict[str, Any]:
         """Train, then test once. All but the main process return an empty result."""
-        ending = Ending(fit, open_feed, postprocess, postprocess_settings, folder, console, world)
+        fitting = postprocess, postprocess_settings, class_counts
+        ending = Ending(fit, open_feed, *fitting, folder, console, world)
         if not world.is_main:
             return ending.follow()
+        TrainedOn.of(fit.data, folder.path, class_counts).write(folder.path)
         if resumed is None:
             fit.reporter.config(settings)
         console.say(
@@ -86,6 +92,7 @@ class Ending:
     open_feed: Callable[[Split], Feed]
     postprocess: Postprocess
     postprocess_settings: dict[str, Any]
+    class_counts: Tensor  # [C] of the training split
     folder: RunFolder
     console: Console
     world: World
@@ -130,7 +137,7 @@ class Ending:
         Postprocessing is fitted on val; the results then include `val_before` and `test_before`.
         """
         plain = self.evaluate()
-        self.postprocess.learn(self.fit.data, plain.get("val"))
+        self.postprocess.learn(self.class_counts, plain.get("val"))
         self.postprocess.save(self.folder.path, self.postprocess_settings, f"step-{best}")
         finals: dict[str, Evaluation] = {}
         for name, evaluation in plain.items():

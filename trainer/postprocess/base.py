@@ -16,7 +16,6 @@ from trainer.storage.untrusted import read_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trainer.dataset import Data
     from trainer.training.evaluate import Evaluation, Evaluator
 
 FILE = "postprocess.json"  # in the run folder
@@ -46,9 +45,9 @@ class Postprocess(ABC):
     def __call__(self, outputs: Tensor) -> Tensor:
         """Return the corrected outputs [N, C] of outputs [N, C]."""
 
-    def learn(self, data: Data, val: Evaluation | None) -> None:
-        """Prepare from the data of a run, then fit to its evaluation on val, if there is one."""
-        self.prepare(data.class_counts())
+    def learn(self, class_counts: Tensor, val: Evaluation | None) -> None:
+        """Prepare from examples per class [C], then fit to the evaluation on val, if any."""
+        self.prepare(class_counts)
         if val is not None:
             self.fit(val.outputs, val.records["label"])
 

@@ -11,7 +11,6 @@ from trainer.postprocess.base import Postprocess
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trainer.dataset import Data
     from trainer.training.evaluate import Evaluation, Evaluator
 
 
@@ -28,8 +27,8 @@ class NoPostprocess(Postprocess):
         """Return the outputs themselves."""
         return outputs
 
-    def learn(self, data: Data, val: Evaluation | None) -> None:
-        """Fit nothing, and count no classes."""
+    def learn(self, class_counts: Tensor, val: Evaluation | None) -> None:
+        """Fit nothing: the outputs stay as they are."""
 
     def results(self, name: str, plain: Evaluation, evaluator: Evaluator) -> dict[str, Evaluation]:
         """Return the plain evaluation only."""

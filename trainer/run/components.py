@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -29,12 +28,12 @@ from trainer.run.compatibility import check_outputs, check_score, check_target, 
 from trainer.run.groups import Groups, Stopper
 from trainer.storage.restored import Restore, Restored
 from trainer.storage.saved_run import HARMLESS, known_code
+from trainer.storage.trained_on import TrainedOn
 from trainer.training.evaluate import Evaluator
 from trainer.training.finetune import initialise
 from trainer.training.planner import Planner
 
 Restorer = Callable[["Components"], Restore]
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation of each channel
 
 
 class Components(Groups):
@@ -51,7 +50,7 @@ class Components(Groups):
         restorer: Restorer,
         stopper: Stopper = lambda own: own,
         opened: dict[str, Data] | None = None,
-        statistics: Statistics | None = None,
+        trained_on: TrainedOn | None = None,
         from_checkpoint: bool = False,
     ) -> None:
         """Take the resolved settings.
@@ -59,15 +58,15 @@ class Components(Groups):
         `overrides` are the command line's, `sources` the config folders. `restorer` makes what
         loads other runs, `stopper` wraps early stopping. `opened` are data sets that are open
         already, by their settings.
-        `statistics` replace the data's own. `from_checkpoint`: a checkpoint's weights follow, so
-        the model needs none.
+        `trained_on` is what a finished run was trained on: data is read in the same way.
+        `from_checkpoint`: a checkpoint's weights follow, so the model needs none.
         """
         super().__init__(config, console, world=world, stopper=stopper)
         self.overrides = list(overrides)
         self.sources = list(sources)
         self.restorer = restorer
         self.opened = {} if opened is None else opened
-        self.statistics = statistics
+        self.trained_on = trained_on
         self.follows_checkpoint = from_checkpoint
 
     def restore(self, reference: str, setting: str) -> Restored:
@@ -80,16 +79,19 @@ class Components(Groups):
         return self.follows_checkpoint
 
     def of_saved(
-        self, saved: dict[str, Any], *, asked: bool, statistics: Statistics | None = None
+        self, saved: dict[str, Any], *, asked: bool, trained_on: TrainedOn | None
     ) -> "Components":
         """The components of a finished run with the settings `saved`, on this run's device.
 
         Its weights are loaded later. With `asked`, this command line overrides the saved settings.
+        Images and classes are read as those of `trained_on`, unless it is not known.
         """
         if asked:
             config = settings.as_asked(self.config, saved, self.overrides)
         else:
             config = settings.as_trained(self.config, saved)
+        if trained_on is not None:
+            config = settings.with_size(config, trained_on.shape[1:])
         return Components(
             config,
             self.console,
@@ -97,7 +99,7 @@ class Components(Groups):
             sources=self.sources,
             restorer=self.restorer,
             opened=self.opened,
-            statistics=statistics,
+            trained_on=trained_on,
             from_checkpoint=True,
         )
 
@@ -113,8 +115,9 @@ class Components(Groups):
     def data(self) -> Data:
         """The data set, read, split, and checked against the other components."""
         data = self.open_data()
-        if self.statistics is not None:
-            data = replace(data, mean=self.statistics[0], std=self.statistics[1])
+        if self.trained_on is not None:
+            any_size = any(text.lstrip("+~").startswith("dataset.size") for text in self.overrides)
+            data = self.trained_on.applied(data, any_size=any_size)
         self.check_val(data)
         check_target(
             data,
@@ -134,8 +137,19 @@ class Components(Groups):
             processes=self.world.size,
         )
         if data.target == "class":
-            self.postprocess.prepare(data.class_counts())
+            self.postprocess.prepare(self.counts_of(data))
         return data
+
+    def counts_of(self, data: Data) -> Tensor:
+        """Training examples, or pixels, per class [C]: those of the run that was trained."""
+        if self.trained_on is None:
+            return data.class_counts()
+        return torch.tensor(self.trained_on.class_counts, dtype=torch.int64)
+
+    @cached_property
+    def class_counts(self) -> Tensor:
+        """Training examples, or pixels, per class [C]; [0] if labels are not classes."""
+        return self.counts_of(self.data)
 
     def open_data(self) -> Data:
         """Read the data set, once for all components with the same settings and seed."""
@@ -225,7 +239,7 @@ class Components(Groups):
     def ready_loss(self) -> Loss:
         """The loss on the device, prepared with the data."""
         self.loss.ignore(self.task.ignore_index)
-        self.loss.prepare(self.data.class_counts())
+        self.loss.prepare(self.class_counts)
         return self.loss.to(self.device)
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 NOT_READ_BACK = ("experiment", "sweep")  # already expanded in the saved config
@@ -29,6 +30,21 @@ def as_asked(own: Config, saved: Config, overrides: Sequence[str]) -> Config:
     return config | {name: own[name] for name in OUR_OWN}
 
 
+def with_size(config: Config, size: Sequence[int]) -> Config:
+    """The settings with images of a given size, where the data would decide on it."""
+    node = config["dataset"]
+    if "size" not in node or node["size"] is not None:
+        return config
+    return config | {"dataset": node | {"size": list(size)}}
+
+
 def same_source(one: Config, other: Config) -> bool:
     """Whether two configs read the same data set, though perhaps split otherwise."""
-    return all(one["dataset"].get(key) == other["dataset"].get(key) for key in ("_target_", "root"))
+    return source_of(one["dataset"]) == source_of(other["dataset"])
+
+
+def source_of(node: Config) -> tuple[object, object]:
+    """The class of a data set and its folder, however that is spelled."""
+    root = node.get("root")
+    folder = Path(root).expanduser().resolve() if isinstance(root, str) else root
+    return node.get("_target_"), folder

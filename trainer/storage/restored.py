@@ -39,6 +39,11 @@ class Restored(Protocol):
         ...
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of its training images: C, H, W."""
+        ...
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Its class names, in the order of its outputs."""
         ...

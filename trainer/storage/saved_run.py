@@ -21,6 +21,7 @@ from trainer.core.errors import CheckpointError, ConfigError
 from trainer.storage import checkpoint
 from trainer.storage.checkpoint import Checkpoint
 from trainer.storage.config_file import read_config
+from trainer.storage.trained_on import TrainedOn
 from trainer.storage.untrusted import check_tree
 
 HARMLESS = {"download": False, "cache": "auto"}  # replace a saved config's own, which could write
@@ -62,6 +63,10 @@ class SavedRun:
         node = config.get("dataset", {})
         node |= {name: value for name, value in HARMLESS.items() if name in node}
         return config
+
+    def trained_on(self) -> TrainedOn | None:
+        """What the run was trained on; None for a run of a version that did not record it."""
+        return TrainedOn.read(self.folder)
 
     def checkpoint(self, warn: Callable[[str], None]) -> Checkpoint:
         """Load the requested checkpoint: by default the best, or the last if none is marked best.

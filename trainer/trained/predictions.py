@@ -11,6 +11,7 @@ from torch import Tensor
 from trainer.core.errors import ConfigError
 from trainer.core.probability import log_mean
 from trainer.storage.saved_run import SavedRun
+from trainer.storage.trained_on import places_of, shown
 from trainer.trained.trained_run import TrainedRun
 from trainer.trained.tta import View
 from trainer.training.evaluate import Evaluation
@@ -61,13 +62,13 @@ def predict(
         columns = first.finish(name, first.evaluate(name), lambda: first.unseen("val"))
     elif any(override.lstrip("+~").startswith("postprocess") for override in outer.overrides):
         by_folder = {str(run.saved.folder): run.evaluate(name) for run in runs}
-        plain = evaluate_mean(first, list(by_folder.values()))
+        plain = evaluate_mean(runs, list(by_folder.values()))
         columns = first.finish(name, plain, lambda: evaluate_val(runs), of=" and ".join(by_folder))
     else:
         for run in runs:
             finished = run.finish(name, run.evaluate(name), lambda run=run: run.unseen("val"))
             by_folder[str(run.saved.folder)] = finished[name]
-        columns = {name: evaluate_mean(first, list(by_folder.values()))}
+        columns = {name: evaluate_mean(runs, list(by_folder.values()))}
     checkpoints = [run.checkpoint for run in runs]
     return Predictions(name, first.data.classes, checkpoints, columns, by_folder, seen)
 
@@ -87,26 +88,36 @@ def check_same_examples(runs: list[TrainedRun], name: str) -> None:
         raise ConfigError(f"runs: an ensemble needs class labels, not {target} labels")
     for other in runs[1:]:
         about = f"runs: {first.saved.folder} and {other.saved.folder}"
-        if first.data.classes != other.data.classes:
-            raise ConfigError(f"{about} have different classes")
+        if set(first.data.classes) != set(other.data.classes):
+            names = first.data.classes, other.data.classes
+            lists = f"{shown(*names)} and {shown(*names[::-1])}"
+            raise ConfigError(f"{about} have different classes: {lists}")
         ours, theirs = first.split(name), other.split(name)
+        places = places_of(other.data.classes, first.data.classes)
         same = torch.equal(ours.ids, theirs.ids)
-        if not (same and torch.equal(ours.labels[ours.ids], theirs.labels[theirs.ids])):
+        if not (same and torch.equal(ours.labels[ours.ids], places[theirs.labels[theirs.ids]])):
             raise ConfigError(
                 f"{about} have different examples in {name}; give all runs the same dataset "
                 "settings and seed, such as seed=0"
             )
 
 
-def evaluate_mean(first: TrainedRun, evaluations: list[Evaluation]) -> Evaluation:
-    """Evaluate the mean of several runs' probabilities, by the first run's task and loss."""
-    evaluation, device = evaluations[0], first.components.device
-    outputs = log_mean([e.outputs.log_softmax(1) for e in evaluations])
+def evaluate_mean(runs: list[TrainedRun], evaluations: list[Evaluation]) -> Evaluation:
+    """Evaluate the mean of the runs' probabilities, by the first run's task, loss and classes."""
+    first, evaluation = runs[0], evaluations[0]
+    device, classes = first.components.device, first.data.classes
+    pairs = zip(runs, evaluations, strict=True)
+    outputs = log_mean([e.outputs[:, order(r, classes)].log_softmax(1) for r, e in pairs])
     labels = evaluation.records["label"]
     return first.evaluator.judge(evaluation.ids, outputs.to(device), labels.to(device))
+
+
+def order(run: TrainedRun, classes: tuple[str, ...]) -> Tensor:
+    """The outputs of a run in the order of `classes`, as columns [C]."""
+    return places_of(classes, run.data.classes)
 
 
 def evaluate_val(runs: list[TrainedRun]) -> Evaluation:
     """Evaluate the ensemble on val. Raises ConfigError unless all runs share that split."""
     check_same_examples(runs, "val")
-    return evaluate_mean(runs[0], [run.unseen("val") for run in runs])
+    return evaluate_mean(runs, [run.unseen("val") for run in runs])

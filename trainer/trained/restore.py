@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.storage.saved_run import SavedRun
+from trainer.storage.trained_on import times
 
 if TYPE_CHECKING:
     from trainer.dataset import Split
@@ -27,7 +28,8 @@ class RestoredRun:
         self.outer = outer
         self.saved = SavedRun.at(reference, setting)
         config = self.saved.config(outer.known_code)
-        self.components = outer.of_saved(config, asked=False)
+        trained_on = self.saved.trained_on()
+        self.components = outer.of_saved(config, asked=False, trained_on=trained_on)
         self.loaded = False  # whether the model has the checkpoint's weights
 
     @cached_property
@@ -59,6 +61,11 @@ class RestoredRun:
         return self.components.data.std
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of the images that the model was trained on: C, H, W."""
+        return self.components.data.shape
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of the model's outputs."""
         return self.components.data.classes
@@ -67,8 +74,14 @@ class RestoredRun:
         """Return the inputs [n, d] of the last linear layer, on the CPU.
 
         They are for the n examples of a split, unaugmented. Raises ConfigError for a model without
-        a linear layer.
+        a linear layer, and for images of another size than those it was trained on.
         """
+        given = split.images.shape
+        if given[1:] != self.shape[1:]:
+            raise ConfigError(
+                f"{self.about} was trained on images of {times(self.shape)} (C×H×W), the data has "
+                f"{times(given)}; give a run on images of the same size"
+            )
         layers = [module for module in self.model.modules() if isinstance(module, nn.Linear)]
         if not layers:
             raise ConfigError(f"{self.about}: the model has no linear layer, so no features")

@@ -21,4 +21,5 @@ def saved_data(outer: Components, reference: str | None, setting: str) -> tuple[
     """
     saved = SavedRun.at(reference, setting)
     config = saved.config(outer.known_code)
-    return saved.folder, outer.of_saved(config, asked=True).data
+    components = outer.of_saved(config, asked=True, trained_on=saved.trained_on())
+    return saved.folder, components.data

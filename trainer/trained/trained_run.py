@@ -10,6 +10,8 @@ from torch import Tensor
 
 from trainer.core.errors import CheckpointError, ConfigError, DataError
 from trainer.postprocess.base import FILE
+from trainer.storage.trained_on import FILE as DATA_FILE
+from trainer.storage.trained_on import TrainedOn
 from trainer.trained.restore import load_weights
 from trainer.trained.tta import TestTimeAugmentation, View
 
@@ -35,11 +37,12 @@ class TrainedRun:
     def __init__(self, outer: Components, folder: Path, saved: SavedRun, tta: list[View]) -> None:
         self.outer, self.folder, self.saved, self.tta = outer, folder, saved, tta
         config = saved.config(outer.known_code)
-        self.original = outer.of_saved(config, asked=False)
-        requested = outer.of_saved(config, asked=True)
+        recorded = saved.trained_on()
+        self.original = outer.of_saved(config, asked=False, trained_on=recorded)
+        requested = outer.of_saved(config, asked=True, trained_on=recorded)
         self.own = self.original.data if requested.reads_like(self.original) else None
-        statistics = None if self.own is None else (self.own.mean, self.own.std)
-        self.components = outer.of_saved(config, asked=True, statistics=statistics)
+        trained_on = self.guessed() if recorded is None else recorded
+        self.components = outer.of_saved(config, asked=True, trained_on=trained_on)
         self.data = self.components.data
         checkpoint = saved.checkpoint(outer.console.warn)
         load_weights(self.components.model, checkpoint)
@@ -50,6 +53,19 @@ class TrainedRun:
         if tta:
             augmented = TestTimeAugmentation(self.components.forward.model, tta)
             self.evaluator = self.components.evaluator_of(self.components.forward_of(augmented))
+
+    def guessed(self) -> TrainedOn | None:
+        """What an older run was trained on, by its settings; None, said, where that is gone."""
+        try:
+            data = self.original.data
+        except DataError as error:
+            self.outer.console.warn(
+                f"{self.saved.folder} has no {DATA_FILE}, and its data set cannot be read "
+                f"({error}): images are standardised by the evaluated data, and its classes are "
+                "not checked"
+            )
+            return None
+        return TrainedOn.of(data, self.saved.folder, data.class_counts())
 
     def split(self, name: str) -> Split:
         """Return a split by name. Raises DataError if it has no examples."""
@@ -100,6 +116,9 @@ class TrainedRun:
                 raise CheckpointError(f"{where} does not fit the model: {error!r}") from error
         else:
             fitted_on = val() if postprocess.needs_val else None
-            postprocess.learn(self.original.data, fitted_on)
+            if fitted_on is not None:
+                number = len(fitted_on.ids)
+                self.outer.console.say(f"postprocess is fitted on val, {number} examples, to {of}")
+            postprocess.learn(self.components.class_counts, fitted_on)
             postprocess.save(self.folder, settings, of)
         return postprocess.results(name, plain, self.evaluator)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from trainer.core.forward import Forward
 from trainer.distill.shared import library
+from trainer.storage.trained_on import places_of, shown, times
 
 if TYPE_CHECKING:
     from trainer.dataset import Data
@@ -26,11 +27,19 @@ class Teacher:
     In train mode its BatchNorm statistics would drift towards the student's images.
     """
 
-    def __init__(self, forward: Forward, name: str, classes: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self,
+        forward: Forward,
+        name: str,
+        classes: tuple[str, ...] | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> None:
         forward.model.eval().requires_grad_(False)
         self.forward = forward
         self.about = f"distill.teacher={name}"
         self.classes = classes  # None if only their number is known
+        self.size = size  # height and width of its training images, None if any will do
+        self.order: Tensor | None = None  # its outputs in the order of the student's classes, [C]
         self.scale: Tensor | None = None  # converts the student's standardisation to its own
         self.shift = torch.zeros(())
 
@@ -44,6 +53,11 @@ class Teacher:
             raise ValueError(
                 f"{self.about} expects {len(own.mean)} channels, the data has {channels}"
             )
+        if self.size is not None and self.size != data.shape[1:]:
+            raise ValueError(
+                f"{self.about} was trained on images of {times(self.size)}, the data has "
+                f"{times(data.shape[1:])}; train both on images of one size"
+            )
         if not (torch.equal(own.mean, student.mean) and torch.equal(own.std, student.std)):
             self.scale = student.std / own.std
             self.shift = (student.mean - own.mean) / own.std
@@ -54,17 +68,22 @@ class Teacher:
         number = outputs.shape[1]
         if number != len(data.classes):
             raise ValueError(f"{self.about} has {number} classes, the data has {len(data.classes)}")
-        names = zip(self.classes or data.classes, data.classes, strict=True)
-        for c, (theirs, ours) in enumerate(names):
-            if theirs != ours:
-                raise ValueError(f"{self.about}: class {c} is {theirs} but {ours} in the data")
+        ours, theirs = data.classes, self.classes or data.classes
+        if set(theirs) != set(ours):
+            raise ValueError(
+                f"{self.about} has the classes {shown(theirs, ours)}, the data has "
+                f"{shown(ours, theirs)}"
+            )
+        if theirs != ours:
+            self.order = places_of(ours, theirs).to(own.device)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Compute logits [B, classes, ...] of images [B, C, H, W] standardised for the student."""
         if self.scale is not None:
             images = images * self.scale + self.shift
-        return self.forward(images)
+        outputs = self.forward(images)
+        return outputs if self.order is None else outputs[:, self.order]
 
 
 def teacher_loader(reference: str, restore: Restore) -> Loader:
@@ -77,7 +96,8 @@ def teacher_loader(reference: str, restore: Restore) -> Loader:
     run = restore(reference, "distill.teacher")  # a wrong reference fails here, before data is read
 
     def load(student: Forward, _: Data) -> Teacher:
-        return Teacher(student.of(run.model, run.mean, run.std), reference, run.classes)
+        forward = student.of(run.model, run.mean, run.std)
+        return Teacher(forward, reference, run.classes, run.shape[1:])
 
     return load
 

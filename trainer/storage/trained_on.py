@@ -1,0 +1,159 @@
+"""What a model was trained on: the meaning of its inputs and outputs, in `data.json`."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainer.core.errors import CheckpointError, ConfigError
+from trainer.dataset import Data, Split
+from trainer.storage.run_folder import write_json
+from trainer.storage.untrusted import read_json
+
+FILE = "data.json"  # in the run folder
+LARGEST = 2**25  # bytes of that file: it names every class
+SHOWN = 20  # class names in a message
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The images and classes that a run was trained on."""
+
+    run: str  # its folder, for messages
+    classes: tuple[str, ...]  # in the order of the outputs
+    shape: tuple[int, ...]  # of an image: C, H, W
+    mean: tuple[float, ...]  # per channel, pixels in [0, 1]
+    std: tuple[float, ...]
+    class_counts: tuple[int, ...]  # training examples, or pixels, per class
+
+    @classmethod
+    def of(cls, data: Data, run: Path, class_counts: Tensor) -> TrainedOn:
+        """What a run in the folder `run` trains on."""
+        counts = tuple(class_counts.tolist())
+        return cls(str(run), data.classes, tuple(data.shape), data.mean, data.std, counts)
+
+    @classmethod
+    def read(cls, run: Path) -> TrainedOn | None:
+        """Read a run folder's file; None where an older run has none. Raises CheckpointError."""
+        path = run / FILE
+        if not os.path.lexists(path):
+            return None
+        record = read_json(path, LARGEST)
+        try:
+            found = cls(
+                str(run),
+                tuple(listed(record, "classes", str)),
+                tuple(listed(record, "shape", int)),
+                tuple(map(float, listed(record, "mean", int, float))),
+                tuple(map(float, listed(record, "std", int, float))),
+                tuple(listed(record, "class_counts", int)),
+            )
+            found.check()
+        except (ValueError, KeyError, OverflowError) as error:
+            raise CheckpointError(f"{path} cannot be read: {error!r}") from error
+        return found
+
+    def check(self) -> None:
+        """Raise ValueError for numbers that no data set has."""
+        channels = self.shape[0] if len(self.shape) == 3 else 0
+        if min(self.shape, default=0) < 1 or not channels == len(self.mean) == len(self.std):
+            raise ValueError("shape, mean and std do not fit each other")
+        if not (all(map(math.isfinite, self.mean + self.std)) and min(self.std) > 0):
+            raise ValueError("mean and std must be finite, std above 0")
+        if len(self.class_counts) not in (0, len(self.classes)) or min((0, *self.class_counts)) < 0:
+            raise ValueError("class_counts must be a number per class")
+
+    def write(self, run: Path) -> None:
+        """Write the file to a run folder."""
+        record = asdict(self)
+        del record["run"]
+        write_json(run / FILE, record)
+
+    def applied(self, data: Data, *, any_size: bool = False) -> Data:
+        """Other data as the run's model reads it: its class numbers, mean and deviation.
+
+        Raises ConfigError for other classes, for other channels and, unless `any_size`, for images
+        of another size.
+        """
+        if set(data.classes) != set(self.classes):
+            raise ConfigError(
+                f"{self.run} was trained on the classes {shown(self.classes, data.classes)}, the "
+                f"data has {shown(data.classes, self.classes)}; give a data set with the run's "
+                "classes"
+            )
+        channels, *size = data.shape
+        if channels != self.shape[0] or not (any_size or tuple(size) == self.shape[1:]):
+            raise ConfigError(
+                f"{self.run} was trained on images of {times(self.shape)} (C×H×W), the data has "
+                f"{times(data.shape)}; give a data set with the run's channels and size"
+            )
+        return replace(renumbered(data, self.classes), mean=self.mean, std=self.std)
+
+
+def listed(record: dict[str, Any], name: str, *kinds: type) -> list[Any]:
+    """The list of a name in a record. Raises ValueError for items of other kinds."""
+    items = record[name]
+    if not isinstance(items, list) or any(type(item) not in kinds for item in items):
+        raise ValueError(f"{name} must be a list of {kinds[-1].__name__}")
+    return items
+
+
+def shown(classes: tuple[str, ...], others: tuple[str, ...]) -> str:
+    """Class names for a message. Of many, the first few, beginning with those not in `others`."""
+    if len(classes) <= SHOWN:
+        return f"[{', '.join(classes)}]"
+    differing = sorted(classes, key=set(others).__contains__)
+    return f"[{', '.join(differing[:SHOWN])}, ... ({len(classes)} in all)]"
+
+
+def times(shape: tuple[int, ...]) -> str:
+    """A shape for a message."""
+    return "×".join(map(str, shape))
+
+
+def places_of(classes: tuple[str, ...], order: tuple[str, ...]) -> Tensor:
+    """The place in `order` of each class [C]; both have the same names."""
+    place = {name: i for i, name in enumerate(order)}
+    return torch.tensor([place[name] for name in classes], dtype=torch.long)
+
+
+def renumbered(data: Data, order: tuple[str, ...]) -> Data:
+    """The data with its classes in another order; labels that are no class stay as they are."""
+    if data.classes == order:
+        return data
+    places = places_of(data.classes, order)
+    known: dict[int, Tensor] = {}  # splits that share their labels still do
+
+    def labels_of(labels: Tensor) -> Tensor:
+        if id(labels) not in known:
+            known[id(labels)] = moved(labels, places)
+        return known[id(labels)]
+
+    def split_of(split: Split) -> Split:
+        return replace(split, labels=labels_of(split.labels))
+
+    return replace(
+        data,
+        train=split_of(data.train),
+        val=split_of(data.val),
+        test=split_of(data.test),
+        classes=order,
+        true_labels=None if data.true_labels is None else labels_of(data.true_labels),
+        threshold=None if data.threshold is None else int(places[data.threshold]),
+    )
+
+
+def moved(labels: Tensor, places: Tensor) -> Tensor:
+    """Class ids of any shape, each replaced by its place; what is no class is kept."""
+    if labels.dtype == torch.uint8:  # masks: looked up without a wider copy
+        table = torch.arange(256, dtype=torch.uint8)
+        table[: len(places)] = places.to(torch.uint8)
+        return torch.from_numpy(table.numpy()[labels.numpy()])
+    is_class = (labels >= 0) & (labels < len(places))
+    return torch.where(is_class, places[labels.clamp(0, len(places) - 1)].to(labels.dtype), labels)
