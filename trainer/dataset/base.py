@@ -11,7 +11,12 @@ from trainer.core.ranges import within
 from trainer.core.seed import Purpose, generator
 from trainer.dataset.shared import degrade
 from trainer.dataset.shared.check_labels import check_labels
-from trainer.dataset.shared.class_subset import class_ids, keep_classes
+from trainer.dataset.shared.class_subset import (
+    check_several,
+    class_ids,
+    drop_others,
+    keep_classes,
+)
 from trainer.dataset.shared.split import Images, Pixels, Split, divide
 from trainer.dataset.shared.statistics import channel_statistics
 
@@ -30,6 +35,7 @@ class Raw:
     val: Split | None = None
     mean: tuple[float, ...] | None = None  # per channel, pixels in [0, 1]
     std: tuple[float, ...] | None = None
+    notes: tuple[str, ...] = ()  # what the person should know, a line each
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class Data:
     std: tuple[float, ...]
     true_labels: Tensor | None = None  # [M] of the source, if training labels were changed
     threshold: int | None = None  # id of the extra class of threshold_class
+    notes: tuple[str, ...] = ()  # what the person should know, a line each
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -135,8 +142,10 @@ class Dataset:
         classes = raw.classes
         if self.classes is not None:
             kept = class_ids(self.classes, classes, train)
-            train, val, test = (keep_classes(split, kept) for split in (train, val, test))
+            splits = [keep_classes(split, kept) for split in (train, val, test)]
+            train, val, test = drop_others(splits)
             classes = tuple(classes[c] for c in kept)
+            check_several(self.classes)
         true_labels = train.labels
         train = self.degraded(train, classes, seed)
         mean, std = raw.mean, raw.std
@@ -151,6 +160,7 @@ class Dataset:
             std,
             true_labels=None if train.labels is true_labels else true_labels,
             threshold=len(classes) if self.threshold_class else None,
+            notes=raw.notes,
         )
 
     def cut_splits(self, raw: Raw, seed: int) -> tuple[Split, Split, Split]:

@@ -15,6 +15,7 @@ from trainer.core.forward import Forward
 from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, seed_torch
 from trainer.dataset import Data, Split
+from trainer.dataset.shared.decode import printable
 from trainer.distributed.parts import SharedEvaluator
 from trainer.distributed.variants import sharder
 from trainer.distributed.world import ALONE, World
@@ -160,7 +161,10 @@ class Components(Groups):
             images = {id(s.images): s.images for s in (data.train, data.val, data.test)}
             skipped = [path for i in images.values() for path in getattr(i, "skipped", ())]
             if skipped:
-                self.console.warn(f"{len(skipped)} images cannot be read: {', '.join(skipped)}")
+                names = ", ".join(map(printable, skipped))
+                self.console.warn(f"{len(skipped)} images cannot be read: {names}")
+            for note in data.notes:
+                self.console.warn(note)
         return self.opened[key]
 
     def reads_like(self, other: "Components") -> bool:

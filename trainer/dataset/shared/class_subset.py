@@ -1,5 +1,6 @@
 """Training on a subset of a data set's classes."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import torch
 
 from trainer.core.errors import ConfigError, DataError
 from trainer.core.suggest import did_you_mean
-from trainer.dataset.shared.split import Split
+from trainer.dataset.shared.split import Images, Split
 
 
 def class_ids(wanted: Sequence[int | str], names: tuple[str, ...], train: Split) -> list[int]:
@@ -29,10 +30,19 @@ def class_ids(wanted: Sequence[int | str], names: tuple[str, ...], train: Split)
     return ids
 
 
+def check_several(wanted: Sequence[int | str]) -> None:
+    """Raise DataError where a single class is left: every prediction would be right."""
+    if len(wanted) == 1:
+        raise DataError(
+            f"dataset.classes=[{wanted[0]}] leaves one class; classification needs two or more"
+        )
+
+
 def class_id(item: int | str, names: tuple[str, ...]) -> int:
     """The id of a class given by name or, where no class has the number as its name, by id."""
-    if str(item) in names:
-        return names.index(str(item))
+    name = unicodedata.normalize("NFC", str(item))
+    if name in names:
+        return names.index(name)
     if isinstance(item, int) and 0 <= item < len(names):
         return item
     close = did_you_mean(str(item), list(names))
@@ -45,3 +55,24 @@ def keep_classes(split: Split, kept: Sequence[int]) -> Split:
     for new, old in enumerate(kept):
         labels[split.labels == old] = new
     return replace(split, labels=labels, ids=split.ids[labels[split.ids] >= 0])
+
+
+def drop_others(splits: Sequence[Split]) -> list[Split]:
+    """The splits without the rows of other classes, where images are files: none of them is read.
+
+    The rows that are left, those with labels from 0 on, are numbered anew.
+    """
+    sources: dict[int, Images] = {}
+    dropped = []
+    for split in splits:
+        select = getattr(split.images, "select", None)
+        if select is None:
+            dropped.append(split)
+            continue
+        kept = split.labels >= 0
+        key = id(split.images)
+        if key not in sources:
+            sources[key] = select(kept.numpy())
+        ids = (kept.cumsum(0) - 1)[split.ids]
+        dropped.append(Split(sources[key], split.labels[kept], ids))
+    return dropped

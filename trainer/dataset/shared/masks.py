@@ -12,7 +12,8 @@ from torch import Tensor
 
 from trainer.core.ranges import within
 from trainer.dataset.base import Split
-from trainer.dataset.shared.image_files import UNREADABLE, ImageFiles, fit, open_image, unreadable
+from trainer.dataset.shared.decode import fit, open_image
+from trainer.dataset.shared.image_files import ImageFiles
 from trainer.dataset.shared.torchvision import TorchvisionDataset
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -53,9 +54,5 @@ def decode_mask(path: str | Path, size: int) -> Tensor:
     """The mask as uint8 [H, W]. Raises DataError naming the file."""
     with open_image(path) as image:
         if image.mode not in ("L", "P"):
-            fault = f"a mask must have one byte per pixel, got mode {image.mode}"
-            raise unreadable(path, ValueError(fault))
-        try:
-            return torch.from_numpy(np.array(fit(image, size, size, Image.Resampling.NEAREST)))
-        except UNREADABLE as error:
-            raise unreadable(path, error) from error
+            raise ValueError(f"a mask must have one byte per pixel, got mode {image.mode}")
+        return torch.from_numpy(np.array(fit(image, size, size, Image.Resampling.NEAREST)))

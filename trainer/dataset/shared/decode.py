@@ -1,0 +1,184 @@
+"""Decoding of image files, and conversion to one mode and size.
+
+The files are untrusted: only the formats of the known suffixes are tried, at most MAX_PIXELS pixels
+are decoded, and whatever Pillow raises becomes a DataError that names the file.
+"""
+
+import ctypes
+import errno
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+from PIL import (
+    Image,
+    ImageFile,
+    TiffImagePlugin,  # noqa: F401  (registers its format, as the next does)
+    UnidentifiedImageError,
+    WebPImagePlugin,  # noqa: F401
+    _imaging,
+)
+
+from trainer.core.errors import DataError, TrainerError
+from trainer.dataset.shared.regular_file import open_regular
+
+SUFFIXES = {
+    ".bmp": "BMP",
+    ".gif": "GIF",
+    ".jfif": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpg": "JPEG",
+    ".pgm": "PPM",
+    ".png": "PNG",
+    ".ppm": "PPM",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+}
+FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
+MAX_PIXELS = 2**27  # of an image, as its header has it and when scaled: 1.2 GB of memory at most
+STRIP = 2**22  # pixels whose mode is converted at once
+SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # what the machine lacks, not the file
+
+# Pillow warns of details that it ignores, such as a damaged comment, with a line of its source, and
+# logs some errors that it raises, too.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+
+with suppress(AttributeError, OSError):  # a Pillow without libtiff
+    libtiff = ctypes.CDLL(_imaging.__file__)  # finds the functions of the libraries that it loads
+    for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        getattr(libtiff, name)(None)  # which write to stderr; Pillow raises the error, too
+
+
+class UnreadableError(DataError):
+    """An image file is damaged, too large, of an unknown format, or no file at all."""
+
+
+@contextmanager
+def open_image(path: str | Path) -> Iterator[ImageFile.ImageFile]:
+    """Open an image, not decoded yet; what the block raises is about the file, too.
+
+    Raises UnreadableError, or another DataError where memory or open files run out; both name it.
+    """
+    try:
+        with open_regular(path) as file, Image.open(file, formats=FORMATS) as image:
+            check_size(image)
+            yield image
+    except TrainerError:
+        raise
+    except Exception as error:
+        raise fault(path, error) from error
+
+
+def check_size(image: Image.Image) -> None:
+    """Raise ValueError for an image without pixels or with too many."""
+    if not 0 < image.width * image.height <= MAX_PIXELS:
+        size = f"{image.width} x {image.height}"
+        raise ValueError(f"it has {size} pixels; {MAX_PIXELS:,} are read at most")
+
+
+def fault(path: str | Path, error: Exception) -> DataError:
+    """The error for a file that cannot be read: its name once, the reason in one line."""
+    text = f"cannot read the image {printable(path)}: {reason(error)}"
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) in SCARCE:
+        return DataError(text)
+    return UnreadableError(
+        f"{text}; with dataset=image_folder, dataset.corrupt=skip leaves out such files"
+    )
+
+
+def reason(error: Exception) -> str:
+    """Why, in one line of printable characters."""
+    if isinstance(error, UnidentifiedImageError):
+        return f"it is damaged, or none of {' '.join(FORMATS)}"
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it has too many pixels (a decompression bomb?); {MAX_PIXELS:,} are read at most"
+    if isinstance(error, OSError) and error.strerror:
+        return printable(error.strerror)
+    text = printable(" ".join(str(error).split()))
+    expected = isinstance(error, (OSError, ValueError, SyntaxError)) and text
+    return text if expected else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def printable(text: str | Path) -> str:
+    """Escape what cannot be shown: control characters, and bytes of names that are not UTF-8."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def decode(path: str | Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """The image as uint8 [C, H, W] of `shape`. Raises DataError naming the file."""
+    channels, height, width = shape
+    with open_image(path) as image:
+        pixels = np.asarray(fit(convert(image, channels), height, width))
+    return pixels.reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def convert(image: Image.Image, channels: int) -> Image.Image:
+    """Convert any mode to grey (1 channel) or RGB (3), a strip at a time to limit memory."""
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode == mode and "transparency" not in image.info:
+        return image  # convert() would copy it
+    if image.width * image.height <= STRIP:
+        return convert_strip(image, mode)
+    whole, rows = Image.new(mode, image.size), max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        whole.paste(convert_strip(strip, mode), (0, top))
+    return whole
+
+
+def convert_strip(image: Image.Image, mode: str) -> Image.Image:
+    """Convert any mode to L or RGB, by one rule for each mode, the same for all images.
+
+    I and I;16 hold 0 to 65535 and F holds 0 to 1; both are scaled to 0 to 255, and ValueError is
+    raised for what lies outside. Transparency is composited on black. The others are Pillow's.
+    """
+    if image.mode.startswith("I"):
+        image = eight_bits(image, 65535, tolerance=0)
+    elif image.mode == "F":
+        image = eight_bits(image, 1, tolerance=1 / 510)  # of rounding: half a grey level
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def eight_bits(image: Image.Image, top: int, tolerance: float) -> Image.Image:
+    """Scale pixels from 0 to `top` to 0 to 255. Raises ValueError for others, and for NaN."""
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        values = np.asarray(image, np.float64)
+    low, high = values.min(), values.max()
+    if not (low >= -tolerance and high <= top + tolerance):
+        raise ValueError(
+            f"pixels of mode {image.mode} must be from 0 to {top}, got {low:g} to {high:g}"
+        )
+    return Image.fromarray((values.clip(0, top) * (255 / top)).round().astype(np.uint8))
+
+
+def fit(
+    image: Image.Image,
+    height: int,
+    width: int,
+    resample: Image.Resampling = Image.Resampling.BILINEAR,
+) -> Image.Image:
+    """Scale the image to cover height x width, then crop the centre.
+
+    Raises ValueError if an extreme aspect ratio would make the scaled image too large.
+    """
+    if (image.height, image.width) == (height, width):
+        return image
+    scale = max(height / image.height, width / image.width)
+    size = max(width, round(image.width * scale)), max(height, round(image.height * scale))
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(
+            f"{image.width}x{image.height} pixels are too elongated to cover {width}x{height}"
+        )
+    image = image.resize(size, resample, reducing_gap=3.0)
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    return image.crop((left, top, left + width, top + height))

@@ -1,0 +1,35 @@
+"""Opening what somebody else named, without waiting for a pipe or reading a device."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+WITHOUT_WAITING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def open_regular(
+    path: str | Path, *, folder: int | None = None, follow_link: bool = True
+) -> BinaryIO:
+    """Open a regular file for reading; a path may be relative to the open `folder`.
+
+    Raises OSError for anything else, which is not even opened: opening a device may act on it.
+    """
+    refuse_other(os.stat(path, dir_fd=folder, follow_symlinks=follow_link))
+    flags = WITHOUT_WAITING | (0 if follow_link else os.O_NOFOLLOW)
+    file = os.fdopen(os.open(path, flags, dir_fd=folder), "rb")
+    try:
+        refuse_other(os.fstat(file.fileno()))  # it may have been exchanged meanwhile
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def refuse_other(found: os.stat_result) -> None:
+    """Raise OSError for what is not a regular file."""
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "a folder, not a file")
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
