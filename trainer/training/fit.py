@@ -11,7 +11,7 @@ from trainer.core.duration import Clock, Every
 from trainer.core.errors import CheckpointError, NonFiniteError
 from trainer.core.plan import Plan
 from trainer.core.seed import StepId
-from trainer.core.signals import Signals
+from trainer.core.signals import Signals, deferred
 from trainer.core.state import match
 from trainer.dataset import Data
 from trainer.early_stopping import EarlyStopping
@@ -98,6 +98,11 @@ class Fit:
 
         Raises NonFiniteError naming the epoch and examples, Interrupted after a signal.
         """
+        with deferred():
+            self.train()
+
+    def train(self) -> None:
+        """Train to the end."""
         try:
             while not self.finished():
                 self.epoch()
