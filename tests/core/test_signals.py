@@ -25,11 +25,16 @@ COMMAND += ["model=mlp", "dataset.val_fraction=0", "log.every=1st", "resume=auto
 def training(command: list[str], folder: Path, steps: int) -> subprocess.Popen[str]:
     """Start a run and wait until it has logged more than so many steps in all."""
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    wait_for_steps(process, folder, steps)
+    return process
+
+
+def wait_for_steps(process: subprocess.Popen[str], folder: Path, steps: int) -> None:
+    """Wait until a run has logged more than so many steps in all."""
     log = folder / "metrics.jsonl"
     while not (log.exists() and log.read_text().count("\n") > steps):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
-    return process
 
 
 def stopped(process: subprocess.Popen[str], number: signal.Signals, folder: Path) -> int:
@@ -56,6 +61,20 @@ def test_stopped_and_resumed(tmp_path, capsys):
     assert second > first
     assert steps == list(range(1, len(steps) + 1))
     assert steps[-1] in (second - 1, second)
+
+
+def test_a_signal_to_the_loaders_workers_too_is_no_error(tmp_path: Path) -> None:
+    """SLURM signals every process of a job, and the workers die of SIGTERM."""
+    loader = ["loader=stream", "loader.workers=2", "dataset.subset=200"]
+    folder = tmp_path / "run"
+    command = [*COMMAND, *loader, f"hydra.run.dir={folder}"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    wait_for_steps(process, folder, 5)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert (process.returncode, error.count("\n")) == (143, 1), error
+    assert read_json(folder / "status.json")["state"] == "preempted"
+    assert checkpoint.steps(folder / "checkpoints")
 
 
 # Modes, in a fork: the handlers and the exit are the program's own

@@ -57,6 +57,10 @@ class Signals:
         """
         return self.received
 
+    def stopped_alone(self) -> bool:
+        """Whether a signal has arrived that no other process has to agree on."""
+        return self.received is not None
+
     def __enter__(self) -> "Signals":
         if threading.current_thread() is threading.main_thread():
             self.received = self.received or state.received

@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from trainer.core.batch import Batch
 from trainer.core.duration import Clock, Every
-from trainer.core.errors import CheckpointError, NonFiniteError
+from trainer.core.errors import CheckpointError, DataError, NonFiniteError
 from trainer.core.plan import Plan
 from trainer.core.seed import StepId
 from trainer.core.signals import Signals, deferred
@@ -106,6 +106,10 @@ class Fit:
         try:
             while not self.finished():
                 self.epoch()
+        except DataError:  # a signal to the whole group, as SLURM sends it, ends loader workers too
+            if self.signals.stopped_alone():
+                self.poll()
+            raise
         except NonFiniteError as error:
             self.save()  # weights and buffers are those before the bad step
             p = self.progress
