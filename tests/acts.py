@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from trainer.core.signals import Signals
+from trainer.core.signals import Signals, deferred
 from trainer.job.base import Job
 from trainer.storage.run_folder import RunFolder
 
@@ -62,7 +62,8 @@ class Act(Job):
 
     def do_deaf(self) -> None:
         """Ignore signals."""
-        time.sleep(240)
+        with deferred():
+            time.sleep(240)
 
     def do_meet(self) -> None:
         """Wait for another job that does the same; record its GPU."""

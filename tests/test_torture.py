@@ -46,7 +46,7 @@ def test_no_attempt_breaks_a_run(rows):
     assert safe.pop("safe: exit") == "0", errors
     disk = {name for name in safe if "disk" in name}
     assert len(disk) == 2
-    assert len(safe) == 11
+    assert len(safe) == 12
     for name, verdict in safe.items():
         assert verdict in (("ok", "skipped") if name in disk else ("ok",)), name
 

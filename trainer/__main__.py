@@ -1,31 +1,42 @@
 """The command line: composes the config, runs it, turns an error into one line and an exit code.
 
-Nothing here imports torch, so that `--help`, `--cfg job` and completion answer at once.
+Nothing here imports torch, so that `--help`, `--cfg job` and completion answer at once. Signals are
+handled before Hydra is imported.
 """
 
+import atexit
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import NoReturn
-
-import hydra
-from hydra._internal.utils import get_args_parser
-from hydra.conf import HydraConf
-from hydra.core.config_store import ConfigStore
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import trainer
-from trainer.cli import launch
-from trainer.config import schema
-from trainer.config.compose import CONF
-from trainer.core.errors import ConfigError
-from trainer.distributed import torchrun
-from trainer.sweep import launcher
+from trainer.core.errors import ConfigError, Interrupted, complain
+from trainer.core.signals import Signals, cause_of, ignore, immediate
+
+if TYPE_CHECKING:
+    from trainer.config.compose import CONF
 
 __all__ = ["CONF", "main", "register"]
 
 
+def __getattr__(name: str) -> Any:
+    if name != "CONF":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from trainer.config.compose import CONF
+
+    return CONF
+
+
 def register() -> None:
     """Register with Hydra the schema, the launcher and the callback that the config names."""
+    from hydra.conf import HydraConf
+    from hydra.core.config_store import ConfigStore
+
+    from trainer.config import schema
+    from trainer.sweep import launcher
+
     schema.register()
     launcher.register()
     folders = HydraConf(callbacks={"folders": {"_target_": "trainer.cli.folders.Folders"}})
@@ -38,6 +49,8 @@ def register() -> None:
 
 def check_flags(arguments: list[str]) -> None:
     """Raise ConfigError for a flag that Hydra does not know, instead of argparse's usage page."""
+    from hydra._internal.utils import get_args_parser
+
     parser = get_args_parser()
 
     def fail(message: str) -> NoReturn:
@@ -53,6 +66,19 @@ def check_flags(arguments: list[str]) -> None:
 
 def main() -> None:
     """The entry point of `python -m trainer` and of the console script."""
+    try:
+        with Signals(), immediate():
+            run()
+    except KeyboardInterrupt as error:
+        stopped = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
+        complain(f"stopped by signal {stopped.signal_number} before the run began")
+        sys.exit(stopped.exit_code)
+    finally:
+        atexit.register(ignore)  # what is done is done: the exit code is to say so
+
+
+def run() -> None:
+    """Run the command line, and exit with its exit code."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors are raised here, not printed by Hydra
     if Path(sys.argv[0]).name == "__main__.py":
         sys.argv[0] = "trainer"  # the command that completion is installed for
@@ -60,28 +86,38 @@ def main() -> None:
     if "--version" in arguments:
         sys.stdout.write(f"trainer {trainer.__version__}\n")
         return
+    from trainer.cli import launch
+
     launch.exit_codes.clear()
     try:
-        check_flags(arguments)
-        torchrun.check_sweep(arguments)
-        sys.argv[1:] = torchrun.own_arguments(arguments)
-        register()
-        from trainer.sweep import sweeper
-
-        sweeper.install()
-        launcher.install()
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(launch.task)()
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(130)
-    except BrokenPipeError:  # `trainer --help | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        start_hydra(arguments)
     except Exception as error:
+        error = cause_of(error)
+        if isinstance(error, Interrupted):
+            raise error from None
         code = launch.report_error(error, arguments, debug="debug=true" in arguments)
         sys.exit(2 if code == 1 and isinstance(error, OSError) else code)  # hydra.run.dir
     codes = launch.exit_codes
     sys.exit(codes[0] if len(codes) == 1 else int(any(codes)))
+
+
+def start_hydra(arguments: list[str]) -> None:
+    """Check the arguments, and have Hydra compose the config and call `launch.task`."""
+    import hydra
+
+    from trainer.cli import launch
+    from trainer.config.compose import CONF
+    from trainer.distributed import torchrun
+
+    check_flags(arguments)
+    torchrun.check_sweep(arguments)
+    sys.argv[1:] = torchrun.own_arguments(arguments)
+    register()
+    from trainer.sweep import launcher, sweeper
+
+    sweeper.install()
+    launcher.install()
+    hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(launch.task)()
 
 
 if __name__ == "__main__":

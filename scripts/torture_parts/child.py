@@ -17,7 +17,8 @@ from omegaconf import OmegaConf
 from torture_parts.hashing import sha256
 from trainer.__main__ import CONF, register
 from trainer.cli.execute import execute
-from trainer.core.errors import TrainerError
+from trainer.core.errors import Interrupted, TrainerError
+from trainer.core.signals import Signals, immediate
 from trainer.job import train
 from trainer.storage import checkpoint
 from trainer.sweep.pool import warm_up
@@ -63,8 +64,9 @@ class Child:
                     train.Ending.show_pictures = lambda self: None  # noqa: ARG005
                 if before is not None:
                     before()
-                code = execute(config, folder, arguments, [str(CONF)])  # pyright: ignore
-            except TrainerError as error:
+                with Signals(), immediate():
+                    code = execute(config, folder, arguments, [str(CONF)])  # pyright: ignore
+            except (TrainerError, Interrupted) as error:
                 sys.stderr.write(f"{error}\n")
                 code = error.exit_code
             finally:

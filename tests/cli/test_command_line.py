@@ -74,7 +74,7 @@ def test_ctrl_c_before_training_is_130(cli: Cli, monkeypatch: pytest.MonkeyPatch
         raise KeyboardInterrupt
 
     monkeypatch.setattr("trainer.cli.execute.execute", interrupt)
-    assert cli() == (130, "", "interrupted\n")
+    assert cli() == (130, "", "stopped by signal 2 before the run began\n")
     assert folders() == []
 
 

@@ -1,16 +1,21 @@
 """Signals to a real process: state saved, the right exit code, no step lost or repeated."""
 
+import contextlib
+import hashlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from hostile import in_process
 from support import events, read_json
 
-from trainer.core.errors import BusyError
+from trainer.core.errors import BusyError, Interrupted
+from trainer.core.signals import STOPPING, Deadline, Signals, cause_of, deferred, immediate
 from trainer.storage import checkpoint
 
 COMMAND = [sys.executable, "-m", "trainer", "quiet=true", "threads=1", "epochs=4000"]
@@ -20,11 +25,16 @@ COMMAND += ["model=mlp", "dataset.val_fraction=0", "log.every=1st", "resume=auto
 def training(command: list[str], folder: Path, steps: int) -> subprocess.Popen[str]:
     """Start a run and wait until it has logged more than `steps` lines in all."""
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    wait_for_steps(process, folder, steps)
+    return process
+
+
+def wait_for_steps(process: subprocess.Popen[str], folder: Path, steps: int) -> None:
+    """Wait until a run has logged more than so many steps in all."""
     log = folder / "metrics.jsonl"
     while not (log.exists() and log.read_text().count("\n") > steps):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
-    return process
 
 
 def stop(process: subprocess.Popen[str], number: signal.Signals, folder: Path) -> int:
@@ -51,3 +61,146 @@ def test_a_stopped_run_resumes_without_losing_or_repeating_a_step(tmp_path, caps
     assert second > first
     assert steps == list(range(1, len(steps) + 1))
     assert steps[-1] in (second - 1, second)
+
+
+def test_a_signal_to_the_loaders_workers_too_is_no_error(tmp_path: Path) -> None:
+    """SLURM signals every process of a job, and the workers die of SIGTERM."""
+    loader = ["loader=stream", "loader.workers=2", "dataset.subset=200"]
+    folder = tmp_path / "run"
+    command = [*COMMAND, *loader, f"hydra.run.dir={folder}"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    wait_for_steps(process, folder, 5)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert (process.returncode, error.count("\n")) == (143, 1), error
+    assert read_json(folder / "status.json")["state"] == "preempted"
+    assert checkpoint.steps(folder / "checkpoints")
+
+
+# Modes, in a fork: the handlers and the exit are the program's own
+
+
+def forked(act: Callable[[], object]) -> tuple[int, float]:
+    """Call `act` in a fork as the program does. Returns its exit code and how long it took."""
+    began = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            with Signals(), immediate():
+                act()
+            code = 0
+        except Interrupted as error:
+            code = error.exit_code
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), time.monotonic() - began
+
+
+def send(number: signal.Signals, after: float = 0.0) -> None:
+    """Signal this process, later if asked, from another one."""
+    if not after:
+        signal.raise_signal(number)
+    elif os.fork() == 0:
+        time.sleep(after)
+        os.kill(os.getppid(), number)
+        os._exit(0)
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_a_signal_is_immediate_where_nothing_is_to_be_saved(number: signal.Signals) -> None:
+    assert forked(lambda: send(number))[0] == 128 + number
+
+
+def test_a_deferred_signal_waits_for_the_end_of_the_block() -> None:
+    def act() -> None:
+        with deferred():
+            send(signal.SIGTERM)
+            send(signal.SIGHUP)  # the second does nothing
+            os.write(writing, b"saved")
+        os.write(writing, b"never")
+
+    reading, writing = os.pipe()
+    assert forked(act)[0] == 143
+    assert os.read(reading, 100) == b"saved"
+
+
+def test_a_signal_that_a_library_swallows_is_raised_again() -> None:
+    def act() -> None:
+        with contextlib.suppress(BaseException):
+            send(signal.SIGUSR1)
+        for _ in range(100):
+            time.sleep(0.1)
+
+    code, seconds = forked(act)
+    assert code == 138
+    assert seconds < 5
+
+
+def test_an_error_that_took_the_place_of_the_interruption_is_seen_through() -> None:
+    def act() -> None:
+        try:
+            send(signal.SIGTERM)
+        except BaseException:
+            error = cause_of(ImportError("numpy failed to import"))
+            raise error from None
+
+    assert forked(act)[0] == 143
+
+
+def test_a_long_call_into_c_is_ended() -> None:
+    def act() -> None:
+        send(signal.SIGTERM, after=0.1)
+        with Deadline():
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # ten minutes
+
+    code, seconds = forked(act)
+    assert code == 143
+    assert seconds < 6
+
+
+def test_a_second_ctrl_c_ends_it_at_once_with_last_words() -> None:
+    def act() -> None:
+        own = Signals(lambda number: os.write(writing, f"{number}".encode()))
+        with own:
+            send(signal.SIGINT)
+            send(signal.SIGINT)
+        os.write(writing, b"never")
+
+    reading, writing = os.pipe()
+    assert forked(act)[0] == 130
+    assert os.read(reading, 100) == b"2"
+
+
+def test_nohup_is_respected() -> None:
+    def act() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with Signals(), immediate():
+            send(signal.SIGHUP)
+
+    assert forked(act)[0] == 0
+
+
+def test_a_fork_leaves_signals_to_its_parent() -> None:
+    def act() -> None:
+        with Signals(), immediate():
+            pid = os.fork()
+            if pid == 0:
+                send(signal.SIGINT)
+                os._exit(7)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+    assert forked(act)[0] == 0
+
+
+@pytest.mark.parametrize("job", ["preview", "tune"])
+def test_a_signal_before_training_is_answered(job: str, tmp_path: Path) -> None:
+    """In the imports: one line, the exit code, no folder."""
+    command = [sys.executable, "-m", "trainer", f"job={job}", f"hydra.run.dir={tmp_path}/run"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    time.sleep(1.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGHUP)
+    _, error = process.communicate(timeout=10)
+    assert (process.returncode, error) == (129, "stopped by signal 1 before the run began\n")
+    assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,7 @@ from trainer.cli.folders import remove_if_empty
 from trainer.cli.trials import TrialRunner
 from trainer.config.import_path import retarget
 from trainer.core.errors import ConfigError
+from trainer.core.signals import Deadline
 from trainer.dataset import Data
 from trainer.distributed.parts import NoFolder
 from trainer.distributed.world import ALONE, World, join, leave
@@ -27,6 +28,12 @@ from trainer.trained.saved_data import saved_data
 
 def execute(config: dict[str, Any], folder: Path, overrides: list[str], sources: list[str]) -> int:
     """Run the job that the config names, in its folder. Returns the exit code."""
+    with Deadline():
+        return do(config, folder, overrides, sources)
+
+
+def do(config: dict[str, Any], folder: Path, overrides: list[str], sources: list[str]) -> int:
+    """The same without a limit on the time that a signal may take."""
     keep_freed_memory()
     retarget(config, overrides)
     if config["threads"] is not None:

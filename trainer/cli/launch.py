@@ -16,7 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from trainer.cli.folders import remove_if_empty
 from trainer.config.compose import CONF, WRONG_CONFIG, check_choices, register_resolvers, resolve
 from trainer.config.processes import check_processes
-from trainer.core.errors import TrainerError
+from trainer.core.errors import Interrupted, TrainerError
+from trainer.core.signals import cause_of, settle
 from trainer.distributed import torchrun
 
 exit_codes: list[int] = []  # of the jobs of this process
@@ -46,8 +47,9 @@ def launch(config: DictConfig, folder: Path, overrides: list[str], sources: list
         from trainer.cli.execute import execute
 
         return execute(settings, folder, overrides, sources)
-    except Exception as error:
-        code = report_error(error, overrides, debug=config.get("debug") is True)
+    except (Exception, Interrupted) as error:
+        debug = config.get("debug") is True
+        code = report_error(cause_of(error), overrides, debug=debug)
         remove_if_empty(folder)
         if world := joined_world():
             world.leave(code, agreed=False)
@@ -83,13 +85,12 @@ def import_torch() -> None:
         gc.enable()
 
 
-def report_error(error: Exception, overrides: Sequence[str], *, debug: bool) -> int:
+def report_error(error: BaseException, overrides: Sequence[str], *, debug: bool) -> int:
     """Write an error to stderr as one line, after the traceback if asked. Returns the exit code."""
-    from trainer.config.explain import explain
-
+    settle()
     if debug:
         traceback.print_exception(error)
-    code, text = exit_code_of(error), explain(error, overrides, CONF)
+    code, text = exit_code_of(error), line_for(error, overrides)
     if world := joined_world():
         code, text, speaks = world.current().verdict(error, code, text)
         sys.stderr.write(f"{text}\n" * speaks)
@@ -98,9 +99,18 @@ def report_error(error: Exception, overrides: Sequence[str], *, debug: bool) -> 
     return code
 
 
-def exit_code_of(error: Exception) -> int:
+def line_for(error: BaseException, overrides: Sequence[str]) -> str:
+    """What to say about an error that ended a run before it began."""
+    if isinstance(error, Interrupted):
+        return f"stopped by signal {error.signal_number} before the run began"
+    from trainer.config.explain import explain
+
+    return explain(error, overrides, CONF)
+
+
+def exit_code_of(error: BaseException) -> int:
     """2 for a mistake in the config, 6 for a full disk, 1 for an error of no known kind."""
-    if isinstance(error, TrainerError):
+    if isinstance(error, (TrainerError, Interrupted)):
         return error.exit_code
     if isinstance(error, WRONG_CONFIG):
         return 2

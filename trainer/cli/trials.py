@@ -99,7 +99,7 @@ class TrialRunner:
             run.console.close()
             run.folder.release()
         if code > 128:
-            raise Interrupted(code - 128)
+            raise Interrupted(code - 128, told=True)
         if code == 0 and finished:  # it ended before, but the search was not told
             found = checkpoint.latest(run.folder.checkpoints, complain)
             if found is not None:

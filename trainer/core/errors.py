@@ -62,11 +62,17 @@ class OutOfMemoryError(TrainerError):
     exit_code = 8
 
 
-class Interrupted(TrainerError):  # noqa: N818  (an interruption is not a fault)
-    """A signal stopped the run once its state was saved."""
+class Interrupted(KeyboardInterrupt):
+    """A signal stopped the run; what had to be saved is saved.
 
-    def __init__(self, signal_number: int) -> None:
+    It is no Exception: code that goes on after any error must not go on after this one. `told` if
+    the user has been told of it.
+    """
+
+    def __init__(self, signal_number: int, *, told: bool = False) -> None:
         super().__init__(f"stopped by signal {signal_number}; continue with resume=auto")
+        self.signal_number = signal_number
+        self.told = told
         self.exit_code = 128 + signal_number
 
 

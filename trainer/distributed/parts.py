@@ -35,8 +35,13 @@ class SharedSignals(Signals):
             self.agreed = self.world.highest(self.received or 0) or None
         return self.agreed
 
-    def __exit__(self, *_: object) -> None:
+    def stopped_alone(self) -> bool:
+        """Return False: all processes stop together."""
+        return False
+
+    def __exit__(self, *error: object) -> None:
         """Ignore signals from here on: torchrun sends some to the processes that end last."""
+        super().__exit__(*error)
         for number in self.previous:
             signal.signal(number, signal.SIG_IGN)
 

@@ -65,11 +65,11 @@ class World:
         """Run the body in each machine's first process, then in the others: one downloads."""
         yield
 
-    def verdict(self, error: Exception, code: int, text: str) -> tuple[int, str, bool]:
+    def verdict(self, error: BaseException, code: int, text: str) -> tuple[int, str, bool]:
         """Return exit code and message of a failed run, and whether this process prints it."""
         return code, text, True
 
-    def agreed(self, error: Exception) -> bool:
+    def agreed(self, error: BaseException) -> bool:
         """Return whether all processes raise this error together."""
         return True
 
@@ -172,7 +172,7 @@ class Group(World):
             shard(model, self.device, self.size)
         return model
 
-    def verdict(self, error: Exception, code: int, text: str) -> tuple[int, str, bool]:
+    def verdict(self, error: BaseException, code: int, text: str) -> tuple[int, str, bool]:
         """Return exit code and message of a failed run, and whether this process prints it.
 
         Rank 0 prints an error that all processes raise, otherwise the first process that failed.
@@ -191,7 +191,7 @@ class Group(World):
         rank, code, text = failure
         return code, f"rank {rank}: {text}", False
 
-    def agreed(self, error: Exception) -> bool:
+    def agreed(self, error: BaseException) -> bool:
         """Return whether all processes raise this error together."""
         return isinstance(error, (Interrupted, NonFiniteError))
 

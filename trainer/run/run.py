@@ -6,6 +6,7 @@ import platform
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property, partial
 from typing import Any
 
@@ -19,7 +20,7 @@ from trainer.config.build import check_signature
 from trainer.core.duration import Clock
 from trainer.core.errors import ConfigError, Interrupted, OutOfMemoryError, TrainerError, complain
 from trainer.core.option import option_of
-from trainer.core.signals import Signals
+from trainer.core.signals import Signals, cause_of, immediate, settle
 from trainer.dataset import Data
 from trainer.distributed.parts import NoLog, SharedSignals
 from trainer.distributed.world import ALONE, World, leave
@@ -98,6 +99,7 @@ class Run(Components):
         else:
             self.signals = SharedSignals(self.world)
             self.world.on_failure(partial(folder.write_status, "failed"))
+        self.signals.last_words = self.write_preempted
 
     @cached_property
     def job(self) -> Job:
@@ -139,22 +141,36 @@ class Run(Components):
         if self.is_complete():
             self.console.say(f"{self.folder.path} is finished")
             return 0
+        began = time.perf_counter()
+        with self.signals:
+            try:
+                self.begin()
+                # A process of several may stop only with the others.
+                with immediate() if self.world.alone else nullcontext():
+                    result = self.do()
+                self.end(result | self.about(time.perf_counter() - began))
+            except (Exception, Interrupted) as error:
+                return self.fail(cause_of(error))
+        return 0
+
+    def begin(self) -> None:
+        """Write the status and the settings, and open the log."""
         self.folder.write_status("running")
         if self.world.is_main:
             text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
             (self.folder.path / "config.yaml").write_text(text)
             self.console.open(self.folder.path / "train.log")
-        began = time.perf_counter()
-        try:
-            with self.signals:
-                result = self.do()
-        except Exception as error:
-            return self.fail(error)
-        result |= self.about(time.perf_counter() - began)
+
+    def end(self, result: dict[str, Any]) -> None:
+        """Write the result and the status."""
         if self.world.is_main:
             write_json(self.folder.path / "result.json", result)
         self.folder.write_status("finished", 0)
-        return 0
+
+    def write_preempted(self, number: int) -> None:
+        """Write the status that a signal leaves."""
+        error = Interrupted(number)
+        self.folder.write_status("preempted", error.exit_code, str(error))
 
     def is_complete(self) -> bool:
         """Whether the folder has this very run, finished; raises ConfigError for another."""
@@ -181,8 +197,9 @@ class Run(Components):
             if "log" in vars(self):
                 self.log.close()
 
-    def fail(self, error: Exception) -> int:
+    def fail(self, error: BaseException) -> int:
         """Write the failed status and print one line. Returns the exit code."""
+        settle()
         self.console.stop()
         if memory.is_full(error) and not isinstance(error, TrainerError):
             sizes = (f"{name}={self.config[name]}" for name in ("batch_size", "eval_batch_size"))
@@ -192,13 +209,14 @@ class Run(Components):
             )
         elif isinstance(error, ValueError) and not self.config["debug"]:
             error = ConfigError(str(error))
-        code = error.exit_code if isinstance(error, TrainerError) else 1
+        known = isinstance(error, (TrainerError, Interrupted))
+        code = error.exit_code if known else 1
         if self.config["debug"]:
             traceback.print_exception(error)
-        text = str(error) if isinstance(error, TrainerError) else f"{type(error).__name__}: {error}"
+        text = str(error) if known else f"{type(error).__name__}: {error}"
         code, text, speaks = self.world.verdict(error, code, text)
-        if speaks:
-            complain(text)
+        if speaks and not getattr(error, "told", False):
+            complain(text if known else f"{text}; debug=true shows where")
         self.console.record(text)
         state = "preempted" if isinstance(error, Interrupted) else "failed"
         self.folder.write_status(state, code, text)

@@ -13,17 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from types import FrameType
 from typing import Any
 
 from hydra.types import HydraContext, TaskFunction
 
 from trainer.cli import launch
-from trainer.core.signals import Signals
+from trainer.core.signals import STOPPING, Signals
 from trainer.storage.run_folder import now
 from trainer.sweep.manifest import Job, Manifest
 from trainer.sweep.table import JobsTable
-from trainer.sweep.worker import STOPPING, Work, work
+from trainer.sweep.worker import Work, work
 
 POLL = 0.2  # seconds
 TAIL = 4096  # bytes at the end of a log in which its last line is sought
@@ -36,7 +35,7 @@ class SweepSignals(Signals):
 
     killing = False
 
-    def receive(self, number: int, frame: FrameType | None) -> None:
+    def receive(self, number: int) -> None:
         """Record a signal; a second SIGINT kills the jobs."""
         again = self.received is not None and number == signal.SIGINT
         self.killing = self.killing or again

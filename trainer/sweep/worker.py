@@ -14,8 +14,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from trainer.cli import launch
+from trainer.core.errors import Interrupted, complain
+from trainer.core.signals import STOPPING, Signals, immediate
 
-STOPPING = (signal.SIGTERM, signal.SIGINT)
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
@@ -36,31 +37,36 @@ class Work:
 
 def work(given: Work) -> None:
     """Run a job as Hydra's own launcher does, and exit with its exit code."""
-    detach(given)
-    write_to(given.log, given.heading)
+    try:
+        with Signals(), immediate():
+            detach(given)
+            write_to(given.log, given.heading)
+            sys.exit(run(given))
+    except Interrupted as error:
+        complain(launch.line_for(error, ()))
+        sys.exit(error.exit_code)
+
+
+def run(given: Work) -> int:
+    """Run the job. Returns its exit code."""
     if given.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = given.gpu
-    try:
-        limit_threads(given.threads)
-        setup_globals()
-        Singleton.instance(JobRuntime).set("name", given.name)
-        done = run_job(
-            hydra_context=given.context,
-            task_function=given.task_function,
-            config=given.config,
-            job_dir_key="hydra.sweep.dir",
-            job_subdir_key="hydra.sweep.subdir",
-        )
-        sys.exit(done.return_value)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    limit_threads(given.threads)
+    setup_globals()
+    Singleton.instance(JobRuntime).set("name", given.name)
+    done = run_job(
+        hydra_context=given.context,
+        task_function=given.task_function,
+        config=given.config,
+        job_dir_key="hydra.sweep.dir",
+        job_subdir_key="hydra.sweep.subdir",
+    )
+    return int(done.return_value)  # pyright: ignore
 
 
 def detach(given: Work) -> None:
     """Start a session, so that signals come from the sweep alone; its death sends SIGTERM."""
     os.setsid()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until the run installs its own handlers
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != given.parent:  # the sweep died before prctl took effect

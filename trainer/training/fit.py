@@ -8,10 +8,10 @@ from torch.optim import Optimizer
 
 from trainer.core.batch import Batch
 from trainer.core.duration import Clock, Every
-from trainer.core.errors import CheckpointError, NonFiniteError
+from trainer.core.errors import CheckpointError, DataError, NonFiniteError
 from trainer.core.plan import Plan
 from trainer.core.seed import StepId
-from trainer.core.signals import Signals
+from trainer.core.signals import Signals, deferred
 from trainer.core.state import match
 from trainer.dataset import Data
 from trainer.early_stopping import EarlyStopping
@@ -101,9 +101,18 @@ class Fit:
 
         Raises NonFiniteError naming the epoch and examples, Interrupted after a signal.
         """
+        with deferred():
+            self.train()
+
+    def train(self) -> None:
+        """Train to the end."""
         try:
             while not self.finished():
                 self.epoch()
+        except DataError:  # a signal to the whole group, as SLURM sends it, ends loader workers too
+            if self.signals.stopped_alone():
+                self.poll()
+            raise
         except NonFiniteError as error:
             self.save()  # weights and buffers are those before the bad step
             p = self.progress
