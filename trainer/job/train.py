@@ -15,6 +15,7 @@ from trainer.job.base import Job
 from trainer.report.console import table
 from trainer.storage import checkpoint
 from trainer.storage.trained_on import TrainedOn
+from trainer.training.single_row import check_single_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,13 +64,16 @@ class Train(Job):
         ending = Ending(fit, open_feed, *fitting, folder, console, world)
         if not world.is_main:
             return ending.follow()
+        if world.alone:
+            check_single_rows(fit)
         TrainedOn.of(fit.data, folder.path, class_counts).write(folder.path)
         if resumed is None:
             fit.reporter.config(settings)
+        threads = torch.get_num_threads()
         console.say(
             f"{type(dataset).__name__}: {len(fit.data.train)} train, {len(fit.data.val)} val, "
             f"{len(fit.data.test)} test; {type(fit.model).__name__}: {parameters(fit):,} "
-            f"parameters; {device}, {torch.get_num_threads()} threads; {folder.path}"
+            f"parameters; {device}, {threads} thread{'s' * (threads != 1)}; {folder.path}"
         )
         console.start(round(fit.clock.total), fit.progress.step)
         fit()
@@ -100,8 +104,7 @@ class Ending:
     def follow(self) -> dict[str, Any]:
         """Train and evaluate in step with the main process, which alone logs and writes."""
         self.fit()
-        self.load_best()
-        self.evaluate()
+        self.evaluate(self.load_best())
         return {}
 
     def load_best(self) -> int:
@@ -136,7 +139,7 @@ class Ending:
 
         Postprocessing is fitted on val; the results then include `val_before` and `test_before`.
         """
-        plain = self.evaluate()
+        plain = self.evaluate(best)
         self.postprocess.learn(self.class_counts, plain.get("val"))
         self.postprocess.save(self.folder.path, self.postprocess_settings, f"step-{best}")
         finals: dict[str, Evaluation] = {}
@@ -146,16 +149,22 @@ class Ending:
             self.fit.reporter.test(self.fit.progress.epoch, self.fit.progress.step, finals["test"])
         return finals
 
-    def evaluate(self) -> dict[str, Evaluation]:
-        """Evaluate the current weights on the splits that are not empty."""
+    def evaluate(self, best: int) -> dict[str, Evaluation]:
+        """Evaluate the current weights, those of step `best`, on the splits that are not empty.
+
+        Raises NonFiniteError where their loss is not finite.
+        """
         splits = {name: getattr(self.fit.data, name) for name in SPLITS}
-        return {
+        plain = {
             name: self.fit.evaluator(
                 self.open_feed(split), split, poll=self.fit.signals.raise_if_stopped
             )
             for name, split in splits.items()
             if len(split)
         }
+        for name, evaluation in plain.items():
+            evaluation.require_finite(f"{name} with the weights of step {best}")
+        return plain
 
     def show_pictures(self) -> None:
         """Write the difficulty store's pictures to `examples/` and to TensorBoard."""

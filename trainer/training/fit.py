@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from trainer.core.batch import Batch
 from trainer.core.duration import Clock, Every
-from trainer.core.errors import CheckpointError, DataError, NonFiniteError
+from trainer.core.errors import CheckpointError, DataError, DivergedError, NonFiniteError
 from trainer.core.plan import Plan
 from trainer.core.seed import StepId
 from trainer.core.signals import Signals, deferred
@@ -31,10 +31,12 @@ from trainer.training.part import Part
 from trainer.training.planner import Planner
 from trainer.training.progress import Progress, Stopwatch
 from trainer.training.reporter import Reporter
+from trainer.training.single_row import single_rows_explained
 from trainer.training.step import Step
 from trainer.training.weight_average import Average, StoredWeights, cumulative_statistics
 
 ADDED = ("data",)  # parts that the checkpoints of 0.1.0 lack
+ALL_OF_EVALUATION = "which is a batch of the training split in evaluation; raise eval_batch_size"
 UNFIT = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of a foreign state
 
 
@@ -114,7 +116,8 @@ class Fit:
                 self.poll()
             raise
         except NonFiniteError as error:
-            self.save()  # weights and buffers are those before the bad step
+            if not isinstance(error, DivergedError):
+                self.save()  # weights and buffers are those before the bad step
             p = self.progress
             plan, begin = self.planner.plan(p.epoch), p.step - p.position
             raise located(error, plan, begin, p.epoch) from error
@@ -228,6 +231,7 @@ class Fit:
         """Validate, log, save when due and decide whether to stop."""
         p = self.progress
         self.guard.read_flag()
+        self.guard.check_weights(p.step)
         self.meter.flush()
         p.seconds += self.watch.lap()
         self.average.after_epoch(self.time(plan))
@@ -245,6 +249,8 @@ class Fit:
         p.stopped = self.early_stopping.update(metrics)
         p.epoch += 1
         p.position = 0
+        if val is not None and self.finished():
+            val.require_finite(f"val after step {p.step}, the last")
         self.checkpointer.mark(saved=False)
         improved = val is not None and self.checkpointer.improved(metrics, p.step)
         every = self.checkpointer.every
@@ -273,7 +279,7 @@ class Fit:
 
     def estimate(self) -> None:
         """Estimate the BatchNorm statistics of averaged weights from all training images."""
-        with cumulative_statistics(self.model):
+        with cumulative_statistics(self.model), single_rows_explained(ALL_OF_EVALUATION):
             for _ in self.evaluator.outputs(self.train_feed, self.data.train.ids, self.poll):
                 pass
         self.progress.cost.add(len(self.data.train), backward=False)
