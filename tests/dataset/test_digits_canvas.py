@@ -64,7 +64,7 @@ def test_a_mask_is_the_ink_of_its_digits(data: Data) -> None:
         assert matches >= 5  # five tiles, and some that match when shifted
 
 
-def test_test_canvases_share_no_digit_with_the_others() -> None:
+def test_canvases_for_testing_share_no_digit_with_the_others() -> None:
     """With one digit on a canvas of its own size."""
     data = opened(size=8, digits=1, noise=0.0)
     test_images, rest = (

@@ -197,7 +197,7 @@ def test_a_damaged_file_is_reported_in_one_line(folder: Path, loader: str) -> No
 class Counting:
     """Images that count how often each was read."""
 
-    shape = (1, 2, 2)
+    shape: tuple[int, int, int] = (1, 2, 2)
 
     def __init__(self) -> None:
         self.reads = [0] * 10

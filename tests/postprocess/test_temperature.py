@@ -43,7 +43,7 @@ def test_the_gradient_is_zero(many):
     assert abs(t.item() - log_t.exp().item()) > 0.01
 
 
-def test_it_is_the_minimum_that_lbfgs_finds(many):
+def test_the_minimum_is_that_of_lbfgs(many):
     outputs, labels = many
     log_t = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS(

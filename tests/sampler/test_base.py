@@ -37,6 +37,8 @@ def test_rows_are_a_function_of_the_split_and_the_generator(uneven, tmp_path, na
         same_ids, same_shares = repeated.rows(uneven, np.random.default_rng(3))
         assert torch.equal(ids, same_ids)
         if name == "smote":
+            assert shares is not None
+            assert same_shares is not None
             assert torch.equal(shares, same_shares)
         else:
             assert shares is same_shares is None

@@ -23,7 +23,7 @@ def recorded(folder: Path, split: Split, *epochs: dict[int, float]) -> str:
     return str(folder)
 
 
-def kept(split: Split, **options) -> list[int]:
+def remaining(split: Split, **options) -> list[int]:
     return sorted(TrimHardest(**options).rows(split, np.random.default_rng(0))[0].tolist())
 
 
@@ -34,9 +34,9 @@ def test_examples_with_the_highest_mean_losses_are_left_out(uneven, tmp_path):
     first = {40: 4.0, 3: 3.0, 17: 0.0, 8: 9.0, 25: 0.0}
     second = {40: 0.0, 3: nan, 17: 5.0, 25: 0.0}  # 8 was not seen in the second epoch
     reference = recorded(tmp_path, split, first, second)
-    assert kept(split, reference=reference, trim=0.4) == [17, 25, 40]
-    assert kept(split, reference=reference, trim=0.0) == [3, 8, 17, 25, 40]
-    assert kept(split, reference=reference, trim=0.1) == [3, 17, 25, 40]
+    assert remaining(split, reference=reference, trim=0.4) == [17, 25, 40]
+    assert remaining(split, reference=reference, trim=0.0) == [3, 8, 17, 25, 40]
+    assert remaining(split, reference=reference, trim=0.1) == [3, 17, 25, 40]
 
 
 def test_against_a_slow_loop(uneven, tmp_path):
@@ -47,7 +47,9 @@ def test_against_a_slow_loop(uneven, tmp_path):
     ]
     mean = {i: sum(epoch[i] for epoch in epochs) / 3 for i in uneven.ids.tolist()}
     slow = sorted(mean, key=mean.__getitem__)[:44]
-    assert kept(uneven, reference=recorded(tmp_path, uneven, *epochs), trim=0.1) == sorted(slow)
+    assert remaining(uneven, reference=recorded(tmp_path, uneven, *epochs), trim=0.1) == sorted(
+        slow
+    )
 
 
 def test_examples_without_a_record_are_kept(uneven, tmp_path):
@@ -56,7 +58,7 @@ def test_examples_without_a_record_are_kept(uneven, tmp_path):
     losses = dict.fromkeys(theirs.ids.tolist(), 1.0) | {int(theirs.ids[7]): 2.0}
     reference = recorded(tmp_path, theirs, losses)
     expected = sorted(set(uneven.ids.tolist()) - {int(theirs.ids[7])})
-    assert kept(uneven, reference=reference, trim=0.02) == expected
+    assert remaining(uneven, reference=reference, trim=0.02) == expected
 
 
 def test_a_miner_does_not_add_trimmed_examples(uneven, tmp_path):
@@ -87,17 +89,17 @@ def test_the_difficulty_store_is_read_once(uneven, tmp_path):
 
 def test_runs_on_other_data_are_refused(uneven, tmp_path):
     with pytest.raises(DataError, match="no readable difficulty store"):
-        kept(uneven, reference=str(tmp_path / "nowhere"))
+        remaining(uneven, reference=str(tmp_path / "nowhere"))
     reference = recorded(tmp_path / "empty", uneven)
     with pytest.raises(DataError, match=r"no readable difficulty store|no losses"):
-        kept(uneven, reference=reference)
+        remaining(uneven, reference=reference)
     other = recorded(
         tmp_path / "other",
         replace(uneven, labels=uneven.labels.flip(0)),
         dict.fromkeys(uneven.ids.tolist(), 1.0),
     )
     with pytest.raises(DataError, match=r"sampler\.reference=.* other examples or labels"):
-        kept(uneven, reference=other)
+        remaining(uneven, reference=other)
 
 
 def test_wrong_settings_are_named():

@@ -28,8 +28,8 @@ def test_the_scores_by_hand():
     torch.testing.assert_close(scores["margin"], torch.tensor([-0.5, 0.3]))
     entropy = -0.7 * math.log(0.7) - 0.2 * math.log(0.2) - 0.1 * math.log(0.1)
     assert scores["entropy"][0].item() == pytest.approx(entropy)
-    wanted = torch.tensor([0.09 + 0.04 + 0.01, 0.25 + 0.09 + 0.64]).sqrt()
-    torch.testing.assert_close(scores["el2n"], wanted)
+    el2n = torch.tensor([0.09 + 0.04 + 0.01, 0.25 + 0.09 + 0.64]).sqrt()
+    torch.testing.assert_close(scores["el2n"], el2n)
 
 
 def test_the_records_by_hand():

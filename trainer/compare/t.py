@@ -19,7 +19,7 @@ class StudentT(Interval):
     about: ClassVar = "t interval"
 
     def mean(self, values: Sequence[float]) -> Bounds:
-        """Mean ± t s/√n."""
+        """The mean of n values ± t s/√n, with n − 1 degrees of freedom."""
         return self.around(fmean(values), stdev(values) / math.sqrt(len(values)), len(values) - 1)
 
     def difference(self, values: Sequence[float], baseline: Sequence[float]) -> Bounds:

@@ -92,7 +92,7 @@ class Dataset:
 
     Without a published test split, `test_fraction` of the images are held out first, the same ones
     for every seed, so that all runs are tested on the same examples. Without a published validation
-    split, `val_fraction` of the rest are held out then, drawn by the run's seed. Both are
+    split, `val_fraction` of the rest are held out next, drawn by the run's seed. Both are
     stratified.
 
     `classes` then restricts all three splits to the classes listed, by name or id, renumbered in

@@ -24,7 +24,7 @@ class NoPostprocess(Postprocess):
         """Fit nothing: the outputs stay as they are."""
 
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Return the outputs themselves."""
+        """Return the outputs [N, ...] unchanged."""
         return outputs
 
     def learn(self, class_counts: Tensor, val: Evaluation | None) -> None:

@@ -15,7 +15,7 @@ class ClassBalanced(Sampler):
     """
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
-        """Ids [n], drawn independently."""
+        """Ids [n], drawn independently with replacement."""
         classes = list(by_class(split).values())
         sizes = np.array([len(ids) for ids in classes])
         labels = rng.integers(len(classes), size=len(split))

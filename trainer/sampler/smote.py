@@ -130,8 +130,8 @@ def from_file(path: Path, split: Split) -> Tensor:
     except (OSError, ValueError) as error:
         raise DataError(f"sampler.reference={path} cannot be read: {error}") from error
     if array.ndim != 2 or len(array) != len(split.labels):
-        wanted = f"[{len(split.labels)}, d]"
-        raise DataError(f"sampler.reference={path} must be {wanted}, got {list(array.shape)}")
+        shape = f"[{len(split.labels)}, d]"
+        raise DataError(f"sampler.reference={path} must be {shape}, got {list(array.shape)}")
     features = torch.from_numpy(array[split.ids.numpy()]).float()
     if not features.isfinite().all():
         raise DataError(f"sampler.reference={path} has training features that are not finite")

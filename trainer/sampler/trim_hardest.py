@@ -29,7 +29,7 @@ class TrimHardest(PreparedSampler):
         self.trim = trim
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
-        """The remaining ids, shuffled."""
+        """The remaining ids [m], in random order."""
         return shuffled(self.prepared(split), rng), None
 
     def ids(self, split: Split) -> Tensor:
@@ -37,7 +37,7 @@ class TrimHardest(PreparedSampler):
         return self.prepared(split)
 
     def prepare(self, split: Split) -> Tensor:
-        """The remaining ids, in their order. Raises DataError if the run is of other data."""
+        """The remaining ids [m], in their order. Raises DataError if the run had other data."""
         record = history.open(self.reference)
         ids, labels = split.ids.numpy(), split.labels.numpy()
         if record.size != len(labels) or not same_labels(record, ids, labels):

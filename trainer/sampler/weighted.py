@@ -33,7 +33,7 @@ class Weighted(PreparedSampler):
         self.weights = weights
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
-        """Ids [n], drawn independently."""
+        """Ids [n], drawn independently with replacement."""
         probabilities = self.prepared(split)
         return split.ids[
             torch.from_numpy(rng.choice(len(split), len(split), p=probabilities))

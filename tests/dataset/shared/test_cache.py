@@ -60,7 +60,7 @@ def run(photos: Path, monkeypatch: pytest.MonkeyPatch) -> CountedRun:
     return CountedRun(photos, monkeypatch)
 
 
-def kept(folder: Path) -> Path:
+def only_file(folder: Path) -> Path:
     """The only file of a cache."""
     (path,) = folder.iterdir()
     return path
@@ -143,13 +143,13 @@ def test_a_changed_folder_invalidates_and_replaces_the_cache(
     run: CountedRun, photos: Path, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
     before = run.pixels(tmp_path / "kept")
-    file = kept(tmp_path / "kept")
+    file = only_file(tmp_path / "kept")
     change(photos)
     after = run.pixels(tmp_path / "kept")
     assert run.decoded == len(after)
     assert not torch.equal(after, before)
     assert torch.equal(after, run.pixels(None))
-    assert kept(tmp_path / "kept") == file
+    assert only_file(tmp_path / "kept") == file
     run.pixels(tmp_path / "kept")
     assert run.decoded == 0
 
@@ -195,7 +195,7 @@ DAMAGE: dict[str, Callable[[bytearray], bytes]] = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_file_is_rebuilt(run: CountedRun, tmp_path: Path, damage: str) -> None:
     wanted = run.pixels(tmp_path / "kept")
-    path = kept(tmp_path / "kept")
+    path = only_file(tmp_path / "kept")
     whole = path.read_bytes()
     path.write_bytes(DAMAGE[damage](bytearray(whole)))
     assert torch.equal(run.pixels(tmp_path / "kept"), wanted)
@@ -287,7 +287,7 @@ def test_two_processes_cache_the_same_folder(photos: Path, tmp_path: Path) -> No
             os._exit(0 if pixels_of(images.train.images, 0).shape == (40, 3, 8, 8) else 1)
         children.append(child)
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
-    assert kept(folder).suffix == ".cache"
+    assert only_file(folder).suffix == ".cache"
 
 
 def test_channel_statistics_are_cached(
@@ -369,7 +369,7 @@ def test_cached_pixels_are_ordinary_memory(run: CountedRun, tmp_path: Path) -> N
     """A later change of the cache file does not change them."""
     run.pixels(tmp_path / "kept")
     pixels = run.pixels(tmp_path / "kept")
-    path = kept(tmp_path / "kept")
+    path = only_file(tmp_path / "kept")
     copy = pixels.clone()
     path.write_bytes(b"")
     assert torch.equal(MemoryFeed(pixels, torch.zeros(40), torch.device("cpu")).pixels, copy)

@@ -55,16 +55,16 @@ def test_a_tail_fits_the_class_counts_and_keeps_the_factor() -> None:
     assert tail_counts(np.array([100, 20, 30]), 1, "step").tolist() == [20, 20, 20]
 
 
-@pytest.mark.parametrize("kind", ["exponential", "step"])
-def test_imbalance_keeps_a_nested_part_of_each_class(kind: Any) -> None:
+@pytest.mark.parametrize("tail", ["exponential", "step"])
+def test_imbalance_keeps_a_nested_part_of_each_class(tail: Any) -> None:
     split = labelled(40, 40, 40)
-    made = imbalance(split, 3, 4, kind, seed=3)
-    assert counts(made, 3) == ([40, 20, 10] if kind == "exponential" else [40, 40, 10])
-    assert torch.equal(made.ids, made.ids.sort().values)
-    assert set(made.ids.tolist()) <= set(split.ids.tolist())
-    assert made.labels is split.labels
-    more = imbalance(split, 3, 8, kind, seed=3)
-    assert set(more.ids.tolist()) < set(made.ids.tolist())
+    degraded = imbalance(split, 3, 4, tail, seed=3)
+    assert counts(degraded, 3) == ([40, 20, 10] if tail == "exponential" else [40, 40, 10])
+    assert torch.equal(degraded.ids, degraded.ids.sort().values)
+    assert set(degraded.ids.tolist()) <= set(split.ids.tolist())
+    assert degraded.labels is split.labels
+    more = imbalance(split, 3, 8, tail, seed=3)
+    assert set(more.ids.tolist()) < set(degraded.ids.tolist())
 
 
 def test_a_subset_is_stratified_and_of_the_exact_size() -> None:
@@ -77,26 +77,26 @@ def test_a_subset_is_stratified_and_of_the_exact_size() -> None:
 
 
 @pytest.mark.parametrize(("rate", "wrong"), [(0.2, 24), (0.5, 60), (0.001, 0), (0.99, 119)])
-@pytest.mark.parametrize("kind", ["symmetric", "pairwise"])
-def test_noise_changes_exactly_its_share_of_labels(kind: Any, rate: float, wrong: int) -> None:
+@pytest.mark.parametrize("noise", ["symmetric", "pairwise"])
+def test_noise_changes_exactly_its_share_of_labels(noise: Any, rate: float, wrong: int) -> None:
     """120 labels; 0.99 · 120 = 118.8."""
     split = labelled(50, 40, 30)
-    made = label_noise(split, 3, rate, kind, seed=1)
-    changed = flips(made, split)
+    degraded = label_noise(split, 3, rate, noise, seed=1)
+    changed = flips(degraded, split)
     assert len(changed) == wrong
     assert set(changed.tolist()) <= set(split.ids.tolist())
-    assert torch.equal(made.ids, split.ids)
-    assert set(made.labels.tolist()) <= {0, 1, 2}
-    if kind == "pairwise":
-        assert torch.equal(made.labels[changed], (split.labels[changed] + 1) % 3)
+    assert torch.equal(degraded.ids, split.ids)
+    assert set(degraded.labels.tolist()) <= {0, 1, 2}
+    if noise == "pairwise":
+        assert torch.equal(degraded.labels[changed], (split.labels[changed] + 1) % 3)
 
 
 def test_symmetric_noise_spreads_over_the_other_classes() -> None:
     """3000 flips, 1500 from each class to each of 2 others: 500 expected, deviation 22."""
     split = labelled(2000, 2000, 2000)
-    made = label_noise(split, 3, 0.5, "symmetric", seed=0)
-    changed = flips(made, split)
-    moves = (split.labels[changed] * 3 + made.labels[changed]).bincount(minlength=9).view(3, 3)
+    degraded = label_noise(split, 3, 0.5, "symmetric", seed=0)
+    changed = flips(degraded, split)
+    moves = (split.labels[changed] * 3 + degraded.labels[changed]).bincount(minlength=9).view(3, 3)
     assert moves.diagonal().tolist() == [0, 0, 0]
     off = moves[~torch.eye(3, dtype=torch.bool)]
     assert off.min() > 400
@@ -106,10 +106,10 @@ def test_symmetric_noise_spreads_over_the_other_classes() -> None:
 def test_the_threshold_class_is_as_large_as_a_balanced_class() -> None:
     """100 examples of 3 classes: 100 / 4 of them become class 3, from all classes."""
     split = labelled(40, 40, 20)
-    made = threshold_class(split, 3, seed=0)
-    changed = flips(made, split)
+    degraded = threshold_class(split, 3, seed=0)
+    changed = flips(degraded, split)
     assert len(changed) == 25
-    assert made.labels[changed].unique().tolist() == [3]
+    assert degraded.labels[changed].unique().tolist() == [3]
     assert split.labels[changed].unique().tolist() == [0, 1, 2]
     with pytest.raises(DataError, match=r"dataset\.threshold_class needs more than 3 .*, got 3"):
         threshold_class(labelled(1, 1, 1), 3, seed=0)

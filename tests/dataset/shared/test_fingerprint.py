@@ -140,12 +140,12 @@ def test_changed_files_change_the_fingerprint(
 
 def test_a_copy_elsewhere_a_cache_and_permissions_make_no_difference(tmp_path: Path) -> None:
     root = photos(tmp_path / "photos")
-    wanted = fingerprint(opened(root))
+    expected = fingerprint(opened(root))
     shutil.copytree(root, tmp_path / "elsewhere" / "copy")  # with the modification times
-    assert fingerprint(opened(tmp_path / "elsewhere" / "copy")) == wanted
-    assert fingerprint(opened(root, cache=str(tmp_path / "cache"))) == wanted
+    assert fingerprint(opened(tmp_path / "elsewhere" / "copy")) == expected
+    assert fingerprint(opened(root, cache=str(tmp_path / "cache"))) == expected
     os.chmod(root / "a" / "03.bmp", 0o600)  # noqa: PTH101
-    assert fingerprint(opened(root)) == wanted
+    assert fingerprint(opened(root)) == expected
 
 
 def test_a_missing_file_changes_the_fingerprint(tmp_path: Path) -> None:

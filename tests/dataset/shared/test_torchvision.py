@@ -73,7 +73,7 @@ class FakeData:
     downloads = 0
 
     def __init__(self, root: str, *, download: bool) -> None:
-        path = Path(root) / "made" / "data"
+        path = Path(root) / "fake" / "data"
         if download:
             FakeData.downloads += 1
             path.parent.mkdir()
@@ -89,7 +89,7 @@ class FakeData:
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> type[FakeData]:
+def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeData]:
     for name, value in (("meanwhile", None), ("fails", False), ("downloads", 0)):
         monkeypatch.setattr(FakeData, name, value)
     return FakeData
@@ -99,58 +99,58 @@ def tree(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-def test_data_is_downloaded_once_and_moved(made: type[FakeData], tmp_path: Path) -> None:
+def test_data_is_downloaded_once_and_moved(fake: type[FakeData], tmp_path: Path) -> None:
     """Nothing but the data set is new."""
     root = tmp_path / "new" / "data"
     for _ in range(2):
-        assert download(made, root).root == str(root)
-    assert made.downloads == 1
-    assert tree(tmp_path) == {"new", "new/data", "new/data/made", "new/data/made/data"}
+        assert download(fake, root).root == str(root)
+    assert fake.downloads == 1
+    assert tree(tmp_path) == {"new", "new/data", "new/data/fake", "new/data/fake/data"}
 
 
-def test_damaged_data_is_downloaded_again(made: type[FakeData], tmp_path: Path) -> None:
-    (tmp_path / "made").mkdir()
-    (tmp_path / "made" / "data").write_text("damaged")
-    (tmp_path / "made" / "mine").write_text("kept")
-    download(made, tmp_path)
-    assert tree(tmp_path) == {"made", "made/data", "made/mine"}
+def test_damaged_data_is_downloaded_again(fake: type[FakeData], tmp_path: Path) -> None:
+    (tmp_path / "fake").mkdir()
+    (tmp_path / "fake" / "data").write_text("damaged")
+    (tmp_path / "fake" / "mine").write_text("kept")
+    download(fake, tmp_path)
+    assert tree(tmp_path) == {"fake", "fake/data", "fake/mine"}
 
 
-def test_a_failure_keeps_files_of_other_processes(made: type[FakeData], tmp_path: Path) -> None:
+def test_a_failure_keeps_files_of_other_processes(fake: type[FakeData], tmp_path: Path) -> None:
     """Files that appear in the root during the download."""
-    made.fails, made.meanwhile = True, lambda root: (root / "other").write_text("theirs")
+    fake.fails, fake.meanwhile = True, lambda root: (root / "other").write_text("theirs")
     root = tmp_path / "data"
     with pytest.raises(URLError):
-        download(made, root)
+        download(fake, root)
     assert tree(tmp_path) == {"data", "data/other"}
 
 
-def test_a_partial_download_is_never_in_the_root(made: type[FakeData], tmp_path: Path) -> None:
+def test_a_partial_download_is_never_in_the_root(fake: type[FakeData], tmp_path: Path) -> None:
     seen = []
-    made.meanwhile = lambda root: seen.append((root / "made").exists())
-    download(made, tmp_path)
+    fake.meanwhile = lambda root: seen.append((root / "fake").exists())
+    download(fake, tmp_path)
     assert seen == [False]
 
 
-def test_leftovers_of_a_killed_process_are_removed(made: type[FakeData], tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed(fake: type[FakeData], tmp_path: Path) -> None:
     (tmp_path / ".fetch-abc").mkdir()
     (tmp_path / ".fetch-abc" / "half").write_text("half")
-    download(made, tmp_path)
-    assert tree(tmp_path) == {"made", "made/data"}
+    download(fake, tmp_path)
+    assert tree(tmp_path) == {"fake", "fake/data"}
 
 
-def test_two_processes_download_once(made: type[FakeData], tmp_path: Path) -> None:
+def test_two_processes_download_once(fake: type[FakeData], tmp_path: Path) -> None:
     """The second waits for the first and finds its data set."""
     entered = threading.Barrier(2)
 
     def fetch(_: int) -> str:
         entered.wait(10)
-        return download(made, tmp_path).root
+        return download(fake, tmp_path).root
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(fetch, range(2))) == [str(tmp_path)] * 2
-    assert made.downloads == 1
-    assert tree(tmp_path) == {"made", "made/data"}
+    assert fake.downloads == 1
+    assert tree(tmp_path) == {"fake", "fake/data"}
 
 
 def test_folders_are_merged_and_files_replaced(tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_a_run_ends_with_exit_code_3_and_an_intact_checkpoint(
     monkeypatch.setattr(f"{__name__}.WHEN", when)
     save, step = Fit.save, Step.__call__
 
-    def saved(fit: Fit) -> None:
+    def save_and_mark(fit: Fit) -> None:
         save(fit)
         when.touch()
 
@@ -192,7 +192,7 @@ def test_a_run_ends_with_exit_code_3_and_an_intact_checkpoint(
             time.sleep(0.5)
         step(*arguments)
 
-    monkeypatch.setattr(Fit, "save", saved)
+    monkeypatch.setattr(Fit, "save", save_and_mark)
     monkeypatch.setattr(Step, "__call__", slow)
     arguments = [*QUICK, "loader=stream", "loader.workers=1", "batch_size=4", "epochs=9"]
     config = config_of(*arguments) | {"dataset": {"_target_": f"{__name__}.FailingData"}}

@@ -11,8 +11,8 @@ from trainer.core.suggest import did_you_mean
 from trainer.dataset.shared.split import Images, Split
 
 
-def class_ids(wanted: Sequence[int | str], names: tuple[str, ...], train: Split) -> list[int]:
-    """The ids of the wanted classes, given by name or id.
+def class_ids(selected: Sequence[int | str], names: tuple[str, ...], train: Split) -> list[int]:
+    """The ids of the selected classes, given by name or id.
 
     Raises ConfigError for an unknown or repeated class, DataError for one with no training example.
     """
@@ -21,9 +21,9 @@ def class_ids(wanted: Sequence[int | str], names: tuple[str, ...], train: Split)
             f"dataset.classes needs a class label per image; these labels are of type "
             f"{train.target}; set dataset.classes=null"
         )
-    ids = [class_id(item, names) for item in wanted]
+    ids = [class_id(item, names) for item in selected]
     if len(set(ids)) < len(ids):
-        raise ConfigError(f"dataset.classes lists a class twice: {', '.join(map(str, wanted))}")
+        raise ConfigError(f"dataset.classes lists a class twice: {', '.join(map(str, selected))}")
     for i in ids:
         if not (train.labels[train.ids] == i).any():
             raise DataError(f"dataset.classes: class {names[i]} has no training examples")
