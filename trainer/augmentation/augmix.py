@@ -21,7 +21,7 @@ COLOURS = (
     "Sharpness",
 )  # these overlap with the corruptions of ImageNet-C
 TRIES = 8  # each is accepted with a probability of at least 0.95
-TINY = 2**-25  # replaces a draw of 0 from 24 random bits
+LEAST_DRAW = 2**-25  # replaces a draw of 0, whose log is infinite; draws have 24 random bits
 
 
 class Augmix(Policy):
@@ -102,11 +102,11 @@ def gamma(draws: ExampleRandom, shape: float) -> Tensor:
     Gamma(a) = Gamma(a + 1)·U^(1/a).
     """
     d = (shape if shape >= 1 else shape + 1) - 1 / 3
-    radius, turn, level = draws.uniforms(3 * TRIES).clamp_(min=TINY).chunk(3, 1)
+    radius, turn, level = draws.uniforms(3 * TRIES).clamp_(min=LEAST_DRAW).chunk(3, 1)
     normal = (-2 * radius.log()).sqrt() * (2 * torch.pi * turn).cos()
     cube = (1 + normal / (9 * d) ** 0.5) ** 3
-    bound = normal**2 / 2 + d * (1 - cube + cube.clamp(min=TINY).log())
+    bound = normal**2 / 2 + d * (1 - cube + cube.clamp(min=LEAST_DRAW).log())
     accepted = (cube > 0) & (level.log() < bound)
     value = d * cube.gather(1, accepted.byte().argmax(1, keepdim=True))[:, 0]
-    boost = 1.0 if shape >= 1 else draws.uniform().clamp_(min=TINY) ** (1 / shape)
+    boost = 1.0 if shape >= 1 else draws.uniform().clamp_(min=LEAST_DRAW) ** (1 / shape)
     return (value * boost).clamp(min=1e-30)

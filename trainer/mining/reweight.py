@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from trainer.core.batch import TINY
 from trainer.core.plan import Plan
 from trainer.core.ranges import within
 from trainer.mining.base import Epoch
 from trainer.mining.shared.running_scores import RunningScoreMiner, dominant
-
-TINY = 1e-30  # keeps 0 / 0 away where every loss is 0
 
 
 @dataclass(kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainer.core.batch import Batch
+from trainer.core.batch import TINY, Batch
 from trainer.core.forward import Forward, evaluating
 from trainer.core.plan import Plan
 from trainer.dataset import Split
@@ -15,8 +15,6 @@ from trainer.loss import Loss
 from trainer.task import Task
 
 Values = Callable[[Tensor, Batch], dict[str, Tensor]]
-
-TINY = 1e-30  # avoids 0 / 0 where no element counts
 
 
 @dataclass(frozen=True)
