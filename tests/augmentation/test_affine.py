@@ -37,7 +37,7 @@ def test_a_matrix_by_hand(draws) -> None:
     assert affine.draw(draws(1), (8, 8))[0].flatten().tolist() == pytest.approx([1, 1, 0, 0, 1, 0])
 
 
-def test_shear_is_along_x_or_along_both(draws) -> None:
+def test_shear_along_x_or_along_both_axes(draws) -> None:
     """The inverse has −b, c = tan of the shears without rotation, to first order."""
     for shear, along_y in ((5.0, False), ((-5.0, 5.0), False), ((-5.0, 5.0, -5.0, 5.0), True)):
         affine = Affine(degrees=0, translate=(0, 0), scale=1.0, shear=shear)

@@ -39,7 +39,7 @@ def draws(images: int, first: int = 0, epoch: int = 0) -> ExampleRandom:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_image_has_parameters_of_its_own(name: str, make_augmentation, pictures) -> None:
+def test_each_image_has_its_own_parameters(name: str, make_augmentation, pictures) -> None:
     """One image 64 times; torchvision's transforms would treat the whole batch alike."""
     images = pictures(1, 3, 24, 20).expand(64, -1, -1, -1)
     here, later = (make_augmentation(name)(images, draws(64, epoch=epoch)) for epoch in (0, 1))
@@ -79,7 +79,9 @@ def test_images_keep_their_shape_and_range_and_are_not_changed_in_place(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_read_from_a_gpu_or_left_on_the_cpu(name: str, make_augmentation) -> None:
+def test_no_value_is_read_from_a_gpu_and_no_tensor_stays_on_the_cpu(
+    name: str, make_augmentation
+) -> None:
     """Fake CUDA tensors have no values, and raise when combined with CPU tensors."""
     augmentation = make_augmentation(name)
     with FakeTensorMode(allow_non_fake_inputs=True):

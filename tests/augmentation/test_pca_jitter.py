@@ -35,11 +35,11 @@ def values(split: Split) -> np.ndarray:
     return split.images.read(range(len(split))).double().div(255).transpose(0, 1).flatten(1).numpy()
 
 
-def test_the_covariance_is_numpys_over_all_pixels(split: Split) -> None:
+def test_the_covariance_equals_numpy_over_all_pixels(split: Split) -> None:
     np.testing.assert_allclose(covariance(split), np.cov(values(split), bias=True), rtol=1e-9)
 
 
-def test_two_pixels_by_hand_and_the_eigenvalue_is_not_its_root(draws) -> None:
+def test_the_eigenvalue_and_not_its_root_scales_the_shift(draws) -> None:
     """Half of the pixels black, half red: λ = 0.25, v = (1, 0, 0); shifts are a·0.25, not a·0.5."""
     pixels = torch.zeros(2, 3, 1, 2, dtype=torch.uint8)
     pixels[:, 0, 0, 1] = 255
@@ -62,9 +62,7 @@ def test_the_shift_has_the_covariance_of_the_formula(split: Split, draws) -> Non
     assert abs(0.04 * known - want).max() > 0.5 * want.max()  # what roots would give
 
 
-def test_one_shift_for_all_pixels_of_an_image_and_another_for_the_next(
-    pictures, split, draws
-) -> None:
+def test_each_image_has_one_shift_for_all_its_pixels(pictures, split, draws) -> None:
     jitter = PcaJitter(sigma=0.01)
     jitter.prepare(split)
     images = pictures() * 0.5 + 0.2
@@ -73,7 +71,7 @@ def test_one_shift_for_all_pixels_of_an_image_and_another_for_the_next(
     assert len(shift[:, 0, 0].unique()) > 35
 
 
-def test_given_axes_are_columns_and_need_no_data(draws) -> None:
+def test_given_eigenvectors_are_columns_and_need_no_data(draws) -> None:
     """λ = (1, 0, 0) and the first column (0.6, 0.8, 0): shifts of 0.6 a, 0.8 a, 0."""
     vectors = [[0.6, 0.8, 0.0], [0.8, -0.6, 0.0], [0.0, 0.0, 1.0]]
     jitter = PcaJitter(eigenvalues=(1.0, 0.0, 0.0), eigenvectors=vectors)
@@ -82,7 +80,7 @@ def test_given_axes_are_columns_and_need_no_data(draws) -> None:
     torch.testing.assert_close(got, a[:, None] * torch.tensor([0.6, 0.8, 0.0]))
 
 
-def test_standardised_axes_are_those_of_the_correlation(split: Split, draws) -> None:
+def test_standardised_axes_come_from_the_correlation(split: Split, draws) -> None:
     jitter = PcaJitter(sigma=0.02, standardize=True)
     jitter.prepare(split)
     got = jitter(torch.full((20_000, 3, 1, 1), 0.5), draws(20_000))[:, :, 0, 0] - 0.5
@@ -91,7 +89,7 @@ def test_standardised_axes_are_those_of_the_correlation(split: Split, draws) -> 
     np.testing.assert_allclose(np.cov(got.T.numpy()), want, atol=0.03 * want.max())
 
 
-def test_what_leaves_the_range_is_clipped(draws) -> None:
+def test_values_out_of_range_are_clipped(draws) -> None:
     eye = torch.eye(3).tolist()
     jitter = PcaJitter(eigenvalues=(5.0, 5.0, 5.0), eigenvectors=eye)
     got = jitter(torch.full((50, 3, 2, 2), 0.5), draws(50))

@@ -29,7 +29,7 @@ def nodes(options: str) -> dict[str, Any]:
         ("[standard,color_jitter]", [*STANDARD, "color_jitter"]),
     ],
 )
-def test_parts_of_an_option_in_order(options: str, names: list[str]) -> None:
+def test_a_preset_has_its_parts_in_order(options: str, names: list[str]) -> None:
     assert list(nodes(options)) == names
 
 

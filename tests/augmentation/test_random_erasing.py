@@ -29,7 +29,7 @@ def test_equals_torchvision_image_by_image(value: float, pictures, draws) -> Non
         assert torch.equal(got[row], want)
 
 
-def test_boxes_are_distributed_as_torchvisions(draws) -> None:
+def test_boxes_have_the_distribution_of_torchvision(draws) -> None:
     """Means of the places and sides of 3000 boxes of either; some of theirs are empty."""
     torch.manual_seed(0)
     image, theirs = torch.zeros(3, 24, 20), v2.RandomErasing()
@@ -44,7 +44,7 @@ def test_boxes_are_distributed_as_torchvisions(draws) -> None:
     assert ratios.abs() < 0.06
 
 
-def test_p_is_the_share_of_erased_images(draws) -> None:
+def test_p_is_the_fraction_of_erased_images(draws) -> None:
     for p in (0.0, 0.3, 1.0):
         hidden = RandomErasing(p=p).draw(draws(4000), (16, 16))
         assert hidden.any((1, 2)).float().mean().item() == pytest.approx(p, abs=0.03)
@@ -58,12 +58,12 @@ def test_by_hand_a_square_quarter(draws) -> None:
     assert len(boxes.unique(dim=0)) == 25
 
 
-def test_a_box_that_never_fits_erases_nothing(pictures, draws) -> None:
+def test_if_no_box_fits_nothing_is_erased(pictures, draws) -> None:
     erasing = RandomErasing(p=1.0, scale=(1.0, 1.0), ratio=(1.0, 1.0))
     assert torch.equal(erasing(pictures(), draws()), pictures())
 
 
-def test_random_values_are_uniform_and_each_pixels_own(draws) -> None:
+def test_random_values_are_uniform_and_independent_per_pixel(draws) -> None:
     erasing = RandomErasing(p=1.0, value="random")
     images = torch.full((200, 3, 12, 12), -1.0)
     got, hidden = erasing(images, draws(200)), erasing.draw(draws(200), (12, 12))

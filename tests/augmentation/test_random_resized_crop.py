@@ -22,7 +22,7 @@ def test_equals_torchvision_image_by_image(pictures, draws, *, antialias: bool) 
         torch.testing.assert_close(got[row], want, atol=1e-5, rtol=0)
 
 
-def test_masks_take_the_nearest_pixel_as_torchvision_says_it_exactly(pictures, draws) -> None:
+def test_masks_equal_torchvision_nearest_exact(pictures, draws) -> None:
     images, boxes = pictures(), CROP.draw(draws(), (12, 15))
     got = CROP.move(images, boxes, nearest=True, fill=0.0)
     for row, image in enumerate(images):
@@ -39,7 +39,7 @@ def test_by_hand() -> None:
     assert got[0, 0, 2].tolist() == pytest.approx([4.0, 5.0, 7.0, 8.0])
 
 
-def test_boxes_are_distributed_as_torchvisions(draws) -> None:
+def test_boxes_have_the_distribution_of_torchvision(draws) -> None:
     """Means of area, width by height, and place over 3000 boxes of either."""
     torch.manual_seed(0)
     image, theirs = torch.zeros(3, 24, 20), v2.RandomResizedCrop((24, 20))
@@ -60,7 +60,7 @@ def test_boxes_are_distributed_as_torchvisions(draws) -> None:
 
 
 @pytest.mark.parametrize("size", [(4, 40), (40, 4)])
-def test_where_no_box_fits_it_is_the_central_one_of_torchvision(size, draws) -> None:
+def test_if_no_box_fits_the_central_one_equals_torchvision(size, draws) -> None:
     """A square of the whole area does not fit in what is ten times as long as wide."""
     boxes = RandomResizedCrop(scale=(1.0, 1.0), ratio=(1.0, 1.0)).draw(draws(), size)
     theirs = v2.RandomResizedCrop(size, scale=(1.0, 1.0), ratio=(1.0, 1.0))
@@ -70,7 +70,7 @@ def test_where_no_box_fits_it_is_the_central_one_of_torchvision(size, draws) -> 
     assert torch.stack(boxes, 1).tolist() == [want] * 40
 
 
-def test_the_whole_image_is_no_change(pictures, draws) -> None:
+def test_a_box_of_the_whole_image_changes_nothing(pictures, draws) -> None:
     crop = RandomResizedCrop(scale=(1.0, 1.0), ratio=(1.25, 1.25))
     torch.testing.assert_close(crop(pictures(), draws()), pictures(), atol=1e-5, rtol=0)
 

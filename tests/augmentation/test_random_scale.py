@@ -26,7 +26,7 @@ def test_by_hand() -> None:
     assert got[1, 0, 0].tolist() == pytest.approx([0.0] * 4)
 
 
-def test_factors_are_within_their_range(draws) -> None:
+def test_factors_are_in_range(draws) -> None:
     factors = RandomScale(scale=(0.5, 1.5)).draw(draws(2000), (8, 8))
     assert factors.min().item() == pytest.approx(0.5, abs=0.01)
     assert factors.max().item() == pytest.approx(1.5, abs=0.01)

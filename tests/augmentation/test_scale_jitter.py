@@ -31,7 +31,7 @@ def test_equals_torchvision_image_by_image(pictures, draws, fill: float) -> None
         torch.testing.assert_close(got[row], want, atol=1e-5, rtol=0)
 
 
-def test_masks_take_the_nearest_pixel_as_torchvision_says_it_exactly(pictures, draws) -> None:
+def test_masks_equal_torchvision_nearest_exact(pictures, draws) -> None:
     ids, frames = (pictures() * 20).floor(), JITTER.draw(draws(), SIZE)
     got = JITTER.move(ids, frames, nearest=True, fill=255)
     for row, image in enumerate(ids):
@@ -39,7 +39,7 @@ def test_masks_take_the_nearest_pixel_as_torchvision_says_it_exactly(pictures, d
         assert torch.equal(got[row], framed(image, frame, InterpolationMode.NEAREST_EXACT, 255))
 
 
-def test_sizes_are_those_of_torchvision_and_places_are_anywhere(draws) -> None:
+def test_sizes_equal_torchvision_and_positions_are_random(draws) -> None:
     """int(12·s) and int(15·s); at s = 2 a cut starts 0 to 12 rows down, at 0.5 lies 0 to 6 down."""
     factor = draws(3000).uniform(0.1, 2.0)
     top, left, height, width = JITTER.draw(draws(3000), SIZE)

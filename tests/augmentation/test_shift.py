@@ -26,7 +26,7 @@ def test_by_hand() -> None:
     assert got[0, 0].tolist() == [[0, 0, 0, 0], [3, 4, 0, 0], [7, 8, 0, 0]]
 
 
-def test_shifts_are_those_of_torchvision(draws) -> None:
+def test_shifts_have_the_distribution_of_torchvision(draws) -> None:
     """round(uniform(−m, m)): ±2 for a side of 16 and 0.1, ±1.6 before it is rounded."""
     down, right = Shift(fraction=0.1).draw(draws(20_000), (16, 24))
     assert (down.unique().tolist(), right.unique().tolist()) == ([-2, -1, 0, 1, 2], [*range(-2, 3)])

@@ -10,7 +10,7 @@ from trainer.augmentation.trivial_augment import TrivialAugment
 from trainer.core.seed import ExampleRandom
 
 
-def test_the_space_is_torchvisions_wide_one() -> None:
+def test_the_space_equals_torchvisions_wide_space() -> None:
     for bins in (31, 10):
         space, table = (
             TrivialAugmentWide()._augmentation_space(bins),

@@ -64,7 +64,7 @@ def test_against_a_slow_loop(form, background, absent):
 
 
 @pytest.mark.parametrize("background", [True, False])
-def test_of_hard_outputs_is_torchmetrics(background):
+def test_hard_predictions_equal_torchmetrics(background):
     """Its Dice score of index maps, where every class is present or predicted."""
     segmentation = pytest.importorskip("torchmetrics.functional.segmentation")
     masks, predicted = MASKS[::2], MASKS[::2].roll(1, -1)
@@ -97,7 +97,7 @@ def test_an_absent_class_by_hand():
     assert Dice(absent="skip", background=False).score(p, masks).item() == 0
 
 
-def test_ignored_pixels_are_in_no_sum():
+def test_ignored_pixels_do_not_enter_the_sums():
     """As if the columns were not there, whatever the outputs say."""
     masks = MASKS.clone()
     masks[:, :, 4:] = 255
@@ -112,7 +112,7 @@ def test_ignored_pixels_are_in_no_sum():
 
 @pytest.mark.parametrize("smooth", [0.0, 1.0])
 @pytest.mark.parametrize("batch", [False, True])
-def test_an_image_that_is_ignored_whole_does_not_count(smooth, batch):
+def test_a_fully_ignored_image_does_not_count(smooth, batch):
     masks = IGNORED.clone()
     masks[1] = 255
     loss = dice(smooth=smooth, batch=batch)
@@ -126,7 +126,7 @@ def test_an_image_that_is_ignored_whole_does_not_count(smooth, batch):
     torch.testing.assert_close(losses.sum() / loss.count(masks).sum(), rest.mean())
 
 
-def test_the_reduction_of_a_batch_is_its_ratio():
+def test_the_batch_loss_is_that_of_concatenated_images():
     """Σℓ / Σcount is the loss of the images laid side by side, and has its gradient."""
     side = LOGITS.transpose(0, 1).reshape(1, 4, 15, 6).clone().requires_grad_()
     one = dice().score(side, IGNORED.reshape(1, 15, 6))
@@ -141,20 +141,20 @@ def test_the_reduction_of_a_batch_is_its_ratio():
     assert not dice().whole_batch
 
 
-def test_in_eval_mode_each_image_has_its_own():
+def test_eval_mode_scores_each_image_separately():
     loss = dice(batch=True).eval()
     assert torch.equal(loss.score(LOGITS, IGNORED), dice().score(LOGITS, IGNORED))
     assert not torch.allclose(loss.train().score(LOGITS, IGNORED), dice().score(LOGITS, IGNORED))
 
 
 @pytest.mark.parametrize("setting", ["form", "smooth", "batch", "background", "absent"])
-def test_no_setting_is_without_effect(setting):
+def test_every_setting_has_an_effect(setting):
     other = {"form": "sigmoid", "smooth": 0.1, "batch": True, "background": False, "absent": "skip"}
     losses = dice(**{setting: other[setting]}).score(LOGITS, MASKS)
     assert not torch.allclose(losses, dice().score(LOGITS, MASKS))
 
 
-def test_right_masks_have_no_loss():
+def test_perfect_predictions_have_zero_loss():
     logits = 100 * F.one_hot(MASKS, 4).movedim(-1, 1).double()
     assert dice().score(logits, MASKS).abs().max() < 1e-9
     assert dice(form="sigmoid").score(logits - 50, MASKS).abs().max() < 1e-9
@@ -178,6 +178,6 @@ def test_extreme_logits_are_finite(form, smooth):
     assert logits.grad.isfinite().all()
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.smooth must be in \[0, inf\), got -1"):
         Dice(smooth=-1.0)

@@ -31,7 +31,7 @@ def test_by_hand():
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
 @pytest.mark.parametrize("alpha", ["auto", 0.9, None])
-def test_sigmoid_is_torchvisions(gamma, alpha):
+def test_sigmoid_equals_torchvision(gamma, alpha):
     """One α on both classes would agree at 0.5 alone."""
     ours = Focal(form="sigmoid", gamma=gamma, alpha=alpha).score(LOGITS, LABELS)
     number = {"auto": 0.25, None: -1.0}.get(alpha, alpha)
@@ -80,12 +80,12 @@ def test_saturated_mistakes_keep_their_gradient(gamma):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
-def test_saturated_right_answers_have_a_gradient_of_0(form, gamma):
+def test_saturated_correct_predictions_have_zero_gradient(form, gamma):
     """The slope of x^γ at 0 is infinite for γ < 1."""
     assert gradient_of(Focal(form=form, gamma=gamma), [50.0, -50.0], 0) == pytest.approx([0.0, 0.0])
 
 
-def test_mixed_labels_are_weighed_one_by_one():
+def test_mixed_labels_are_weighted_separately():
     """The share of each label's own focal loss; p_t = exp(−BCE) of a soft target is another."""
     labels = torch.stack([LABELS, LABELS.roll(1)], 1)
     shares = torch.tensor([[0.6, 0.4]], dtype=torch.float64).expand(12, 2)
@@ -102,7 +102,7 @@ def test_mixed_labels_are_weighed_one_by_one():
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_maps(form):
+def test_masks_are_scored_pixel_by_pixel(form):
     logits = LOGITS.reshape(1, 3, 4, 5).movedim(-1, 1)
     alpha = [1.0, 2.0, 3.0, 0.5, 4.0] if form == "softmax" else 0.25
     loss = Focal(form=form, alpha=alpha)
@@ -120,7 +120,7 @@ def test_extreme_logits_are_finite(form, gamma):
     assert logits.grad.isfinite().all()
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.gamma must be in \[0, inf\), got -1"):
         Focal(gamma=-1.0)
     with pytest.raises(ValueError, match=r"loss\.alpha must be in \[0, 1\], got 2"):

@@ -52,7 +52,7 @@ def test_by_hand(user):
 
 @pytest.mark.parametrize("rows", [1, 2, 6])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_one_number_and_one_for_each_example(rows, reduction):
+def test_scalar_and_per_example_functions(rows, reduction):
     """With one example in the batch, and in the first one, too."""
     loss = Function(function=CROSS_ENTROPY, arguments={"reduction": reduction})
     torch.testing.assert_close(loss.score(LOGITS[:rows], LABELS[:rows]), UNREDUCED[:rows])
@@ -66,7 +66,7 @@ def test_the_arguments_are_passed_on():
     torch.testing.assert_close(loss.score(LOGITS, LABELS), expected)
 
 
-def test_a_function_that_cannot_be_vectorised_is_looped_over(user):
+def test_a_function_that_cannot_be_vectorised_is_called_per_example(user):
     calls = []
 
     def counted(output, target):
@@ -80,7 +80,7 @@ def test_a_function_that_cannot_be_vectorised_is_looped_over(user):
     assert calls == [1] * 6
 
 
-def test_a_function_that_can_is_called_once(user):
+def test_a_vectorisable_function_is_called_once(user):
     calls = []
 
     def counted(output, target):
@@ -102,7 +102,7 @@ def test_a_function_that_vmap_only_loops_over_does_not_warn():
 
 
 @pytest.mark.parametrize("function", [F.cross_entropy, branching])
-def test_the_gradient_is_that_of_each_example(user, function):
+def test_each_example_has_its_own_gradient(user, function):
     logits, weight = LOGITS.clone().requires_grad_(), torch.linspace(0, 2, 6)
     (weight * user(function).score(logits, LABELS)).sum().backward()
     expected = LOGITS.clone().requires_grad_()
@@ -110,7 +110,7 @@ def test_the_gradient_is_that_of_each_example(user, function):
     torch.testing.assert_close(logits.grad, expected.grad)
 
 
-def test_a_list_of_one_is_one_number(user):
+def test_a_one_element_result_counts_as_a_scalar(user):
     loss = user(lambda output, target: F.cross_entropy(output, target).reshape(1))
     torch.testing.assert_close(loss.score(LOGITS, LABELS), UNREDUCED)
 
@@ -122,7 +122,7 @@ def test_a_batch_of_one_may_be_squeezed(user):
 
 
 @pytest.mark.parametrize("classes", [1, 2, 3, 5])
-def test_one_number_for_each_class_is_not_taken_for_one_for_each_example(user, classes):
+def test_one_value_per_class_is_not_mistaken_for_one_per_example(user, classes):
     """It has the shape [B] of a batch of as many examples as there are classes."""
     loss = user(lambda output, target: output.mean(0) + 0 * target.sum())
     logits, labels = LOGITS[:classes, :classes], LABELS[:classes] % classes
@@ -142,19 +142,19 @@ def test_one_number_for_each_class_is_not_taken_for_one_for_each_example(user, c
         (lambda output, target: output @ output, "fails on outputs [2, 5] and labels [2]: mm:"),
     ],
 )
-def test_what_is_no_loss_is_refused(user, function, text):
+def test_functions_that_are_not_losses_are_refused(user, function, text):
     with pytest.raises(ConfigError, match=r"^loss\.function=users_losses\.f " + re.escape(text)):
         user(function).score(LOGITS, LABELS)
 
 
-def test_values_of_elements_are_not_values_of_pixels():
+def test_per_element_values_are_refused():
     """A float target's loss is one number for each example."""
     loss = Function(function="torch.nn.functional.mse_loss", arguments={"reduction": "none"})
     with pytest.raises(ConfigError, match=r"for two examples it returned \[2, 5, 4, 6\]"):
         loss.score(MAPS, MAPS)
 
 
-def test_an_import_that_fails_is_one_line():
+def test_a_failed_import_is_reported():
     for path, text in {
         "nowhere.f": r"loss\.function=nowhere\.f cannot be imported",
         "torch.nowhere": r"loss\.function=torch\.nowhere cannot be imported: module 'torch' has no",
@@ -165,7 +165,7 @@ def test_an_import_that_fails_is_one_line():
             Function(function=path)
 
 
-def test_finding_out_draws_no_random_numbers(user):
+def test_determining_the_form_leaves_the_random_state(user):
     """A resumed run finds out once more, and has to go on as the first would."""
     loss = user(lambda output, target: F.cross_entropy(F.dropout(output, 0.5), target))
     torch.manual_seed(0)
@@ -182,7 +182,7 @@ def masked(**arguments) -> Function:
     return loss
 
 
-def test_pixels():
+def test_per_pixel_functions():
     loss = masked(reduction="none")
     values = loss(MAPS, VOID)
     kept = VOID != 255
@@ -193,7 +193,7 @@ def test_pixels():
     assert values.shape == VOID.shape
 
 
-def test_masks_of_a_function_of_images():
+def test_per_image_functions_of_masks():
     """It leaves out what is ignored; an image with nothing else is 0 and does not count."""
     loss, masks = masked(ignore_index=255), VOID.clone()
     masks[1] = 255
@@ -211,7 +211,7 @@ def test_masks_of_a_function_of_images():
 
 @pytest.mark.parametrize("mixer", ["none", "mixup"])
 @pytest.mark.parametrize("mining", ["none", "ohem"])
-def test_trains_as_the_loss_itself(tmp_path, mixer, mining):
+def test_trains_like_the_built_in_loss(tmp_path, mixer, mining):
     weights = []
     for loss in ("function", "cross_entropy"):
         overrides = [f"loss={loss}", f"mixer={mixer}", f"mining={mining}", "model=mlp"]
@@ -224,7 +224,7 @@ def test_trains_as_the_loss_itself(tmp_path, mixer, mining):
     torch.testing.assert_close(*weights)
 
 
-def test_masks_are_found_out_about_before_the_first_step():
+def test_prepare_determines_the_form_for_masks():
     """The step takes the ignored pixels out of what a miner may choose from."""
     loss = masked(reduction="none")
     loss.prepare(torch.ones(5))

@@ -67,7 +67,7 @@ def test_against_the_authors_loop(bins, momentum):
         assert mean == pytest.approx(slow(logits, bins, counts, momentum), rel=1e-5)
 
 
-def test_momentum_changes_nothing_at_the_first_batch():
+def test_momentum_does_not_affect_the_first_batch():
     """Counts that begin at 0 would make each weight 1 / (1 − 0.75) = 4 times too large."""
     smooth, plain = Ghm(momentum=0.75), Ghm()
     batch = batch_of(LABELS)
@@ -76,7 +76,7 @@ def test_momentum_changes_nothing_at_the_first_batch():
     )
 
 
-def test_a_bin_that_fills_late_begins_at_its_first_count():
+def test_a_bin_filled_later_starts_at_its_first_count():
     loss, batch = Ghm(momentum=0.75), batch_of(torch.tensor([0, 0]))
     losses_of(loss, torch.full((2, 1), 9.0), batch)  # both in the first bin
     losses_of(loss, torch.tensor([[9.0], [-9.0]]), batch)  # one in the last
@@ -111,7 +111,7 @@ def test_gradient_of_fixed_weights():
     assert torch.autograd.gradcheck(lambda z: loss.score(z, LABELS), logits)
 
 
-def test_a_mixed_image_is_its_labels_by_share():
+def test_a_mixed_image_counts_as_its_labels_by_share():
     """The same as 2B hard labelled rows that weigh their shares."""
     labels = torch.stack([LABELS, LABELS.roll(1)], 1)
     share = torch.rand(16, generator=torch.Generator().manual_seed(1))
@@ -124,7 +124,7 @@ def test_a_mixed_image_is_its_labels_by_share():
     torch.testing.assert_close(losses, (parts * rows.weight).view(2, 16).sum(0))
 
 
-def test_rows_are_counted_by_their_weight():
+def test_rows_count_by_weight():
     """Left out: not at all. Standing for two: as two. Added (count 0): as it is trained on."""
     weight = torch.tensor([0.0, 2.0, 1.0, 0.5] * 4)
     count = torch.tensor([0.0, 1.0, 1.0, 0.0] * 4)
@@ -137,7 +137,7 @@ def test_rows_are_counted_by_their_weight():
     torch.testing.assert_close(loss.weights, repeated.weights)
 
 
-def test_nothing_that_counts_changes_nothing():
+def test_a_batch_that_does_not_count_changes_nothing():
     loss, batch = Ghm(momentum=0.5), batch_of(LABELS)
     losses_of(loss, LOGITS[0], batch)
     before = loss.density.clone(), loss.weights.clone()
@@ -146,7 +146,7 @@ def test_nothing_that_counts_changes_nothing():
     assert torch.equal(loss.weights, before[1])
 
 
-def test_a_bin_that_the_survey_found_empty_has_the_largest_weight():
+def test_a_bin_empty_in_the_survey_has_the_largest_weight():
     """A training pass with dropout may fill it after a scoring pass without."""
     loss, batch = Ghm(), batch_of(torch.tensor([0, 0, 0]))
     losses_of(loss, torch.tensor([[9.0], [9.0], [-9.0]]), batch)
@@ -154,7 +154,7 @@ def test_a_bin_that_the_survey_found_empty_has_the_largest_weight():
     assert values.tolist() == pytest.approx([3 / 1 / 2 * 0.6931472] * 3)
 
 
-def test_maps():
+def test_masks_are_scored_pixel_by_pixel():
     logits = LOGITS[0].reshape(2, 2, 4, 5).movedim(-1, 1)
     labels = LABELS.view(2, 1, 2, 4)
     ones = torch.ones(2)
@@ -210,7 +210,7 @@ def test_a_skipped_step_leaves_the_density(tmp_path, accumulate):
     assert torch.equal(run.loss.get_buffer("density"), before)
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.bins must be in \[1, inf\), got 0"):
         Ghm(bins=0)
     with pytest.raises(ValueError, match=r"loss\.momentum must be in \[0, 1\), got 1"):

@@ -36,19 +36,19 @@ def test_against_the_pairwise_form(tau):
     )
 
 
-def test_a_rare_label_asks_for_more():
+def test_rarer_labels_have_higher_losses():
     losses = prepared().score(torch.zeros(3, 3), torch.arange(3))
     assert losses.tolist() == sorted(losses.tolist())
 
 
-def test_in_eval_mode_it_is_the_loss_of_the_predictions():
+def test_eval_mode_is_plain_cross_entropy():
     loss = prepared().eval()
     expected = F.cross_entropy(LOGITS, LABELS, reduction="none")
     assert torch.equal(loss.score(LOGITS, LABELS), expected)
     assert not torch.equal(loss.train().score(LOGITS, LABELS), expected)
 
 
-def test_maps():
+def test_masks_are_scored_pixel_by_pixel():
     """[B, C, H, W] with labels [B, H, W]: the priors go with the classes."""
     logits = LOGITS.view(1, 4, 3, 3).transpose(1, 2)
     labels = LABELS.view(1, 4, 3)
@@ -81,6 +81,6 @@ def test_extreme_logits_are_finite():
     assert logits.grad.isfinite().all()
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.tau must be in \[0, inf\), got -1"):
         LogitAdjusted(tau=-1.0)

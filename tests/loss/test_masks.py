@@ -41,7 +41,7 @@ def made(name: str) -> Loss:
     return loss
 
 
-def test_the_list_is_whole():
+def test_the_list_of_losses_is_complete():
     losses = {name: build(yaml_of(name), "loss", Loss) for name in options("loss")}
     found = {name for name, loss in losses.items() if loss.pixelwise and "mask" in loss.targets}
     assert found == set(PIXELWISE)
@@ -51,7 +51,7 @@ def test_the_list_is_whole():
 
 
 @pytest.mark.parametrize("name", PIXELWISE)
-def test_a_pixel_is_an_example(name):
+def test_each_pixel_is_scored_as_an_example(name):
     assert not LOGITS.is_contiguous()
     loss = made(name)
     expected = loss.score(ROWS, MASKS.flatten())
@@ -66,7 +66,7 @@ def batch_of(labels: torch.Tensor, weight: torch.Tensor) -> Batch:
 
 
 @pytest.mark.parametrize("name", PIXELWISE)
-def test_ignored_pixels_are_as_if_they_were_not_there(name):
+def test_ignored_pixels_have_no_effect(name):
     """In the losses, what they are divided by, and the statistics of the batch."""
     loss, rest = made(name), made(name)
     loss.ignore_index = 255
@@ -88,7 +88,7 @@ def test_ignored_pixels_are_as_if_they_were_not_there(name):
 
 @pytest.mark.parametrize("weights", [None, [1.0, 2.0, 3.0, 0.5, 0.0]])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_mean_of_cross_entropy_is_torchs(weights, smoothing):
+def test_the_mean_of_cross_entropy_equals_torch(weights, smoothing):
     loss = CrossEntropy(class_weights=weights, label_smoothing=smoothing)
     loss.prepare(COUNTS)
     loss.ignore_index = 255

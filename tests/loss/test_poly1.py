@@ -45,6 +45,6 @@ def test_extreme_logits_are_finite():
     assert logits.grad.isfinite().all()
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.epsilon must be in \[-1, inf\), got -1.5"):
         Poly1(epsilon=-1.5)

@@ -37,7 +37,7 @@ def test_fourier_by_hand():
 
 
 @pytest.mark.parametrize("settings", [{"lam": 0.0}, {"form": "fourier", "order": 0.0}], ids=str)
-def test_without_slopes_it_is_mse(settings):
+def test_without_slopes_equals_mse(settings):
     """The transform by Parseval: one that is not orthonormal is H·W times too large."""
     losses = Sobolev(**settings).score(OUTPUTS, TARGETS)
     torch.testing.assert_close(losses, MeanSquaredError().score(OUTPUTS, TARGETS))
@@ -76,7 +76,7 @@ def test_fourier_against_sums_over_waves(order, lam):
 
 
 @pytest.mark.parametrize(("y", "x"), [(0, 1), (2, 0), (3, 2)])
-def test_the_forms_agree_on_slow_waves(y, x):
+def test_the_forms_agree_at_low_frequencies(y, x):
     """|e^iξ − 1|² is |ξ|² for a small ξ; the rest is the border, one row in 64."""
     error = wave(64, y, x)
     square = (2 * math.pi / 64) ** 2 * (y**2 + x**2)
@@ -85,7 +85,7 @@ def test_the_forms_agree_on_slow_waves(y, x):
 
 
 @pytest.mark.parametrize("settings", [{}, {"form": "fourier"}, {"form": "fourier", "order": 2.0}])
-def test_a_fast_error_costs_more_and_with_a_negative_order_less(settings):
+def test_high_frequency_errors_cost_more_or_less_with_a_negative_order(settings):
     slow, fast = wave(16, 0, 1), wave(16, 0, 6)
     assert of(fast, **settings) > 1.5 * of(slow, **settings)
     assert of(fast, form="fourier", order=-1.0) < 0.5 * of(slow, form="fourier", order=-1.0)
@@ -97,7 +97,7 @@ def test_gradient_of_the_transform():
     assert torch.autograd.gradcheck(lambda u: loss.score(u, TARGETS[..., :3, :4]), outputs)
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.lam must be in \[0, inf\), got -1"):
         Sobolev(lam=-1.0)
     with pytest.raises(ValueError, match=r"loss\.order must be 1 with loss\.form=difference"):

@@ -53,7 +53,7 @@ def test_against_scipy(lam):
 
 
 @pytest.mark.parametrize("lam", [0.25, 1.0])
-def test_sigma_is_the_best_one(lam):
+def test_sigma_minimizes_the_loss(lam):
     """No other σ in (0, e] gives less."""
     losses = torch.linspace(0, 10, 21, dtype=torch.float64)
     sigma = torch.linspace(1e-4, math.e, 20_001, dtype=torch.float64)[:, None]
@@ -62,7 +62,7 @@ def test_sigma_is_the_best_one(lam):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_lambert_w_is_scipys(dtype):
+def test_lambert_w_equals_scipy(dtype):
     """From the branch point to 1e30. Near it W is the root of 1 + e·z, which is rounded."""
     near = -1 / math.e + torch.logspace(-16, 0, 2001, dtype=torch.float64)
     far = torch.logspace(-20, 30, 2001, dtype=torch.float64)
@@ -105,7 +105,7 @@ def test_score_is_cross_entropy():
     assert torch.equal(SuperLoss().score(LOGITS, LABELS), expected)
 
 
-def test_a_hard_example_weighs_less():
+def test_harder_examples_have_lower_weights():
     losses = torch.linspace(0, 9, 10, requires_grad=True)
     values_of(losses).sum().backward()
     assert losses.grad.tolist() == sorted(losses.grad.tolist(), reverse=True)
@@ -121,7 +121,7 @@ def test_the_running_mean():
     assert loss.mean.item() == pytest.approx(2.2)
 
 
-def test_the_mean_is_over_what_counts_by_weight():
+def test_the_mean_is_weighted_over_the_rows_that_count():
     """Left out and added rows are not of the mean; one that stands for two is there twice."""
     losses = torch.tensor([1.0, 3.0, 100.0, 50.0] * 3)
     weight = torch.tensor([1.0, 2.0, 0.0, 0.5] * 3)
@@ -133,7 +133,7 @@ def test_the_mean_is_over_what_counts_by_weight():
     assert loss.mean.item() == pytest.approx((1 + 2 * 3) / 3)
 
 
-def test_maps():
+def test_masks_are_scored_pixel_by_pixel():
     losses = torch.linspace(0, 5, 24).view(2, 3, 4)
     batch = BATCH.select(slice(0, 2))
     loss = SuperLoss(tau="mean")
@@ -193,7 +193,7 @@ def test_a_skipped_step_leaves_the_mean(tmp_path, accumulate):
     assert run.loss.get_buffer("mean").item() == before
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.lam must be in \(0, inf\), got 0"):
         SuperLoss(lam=0.0)
     with pytest.raises(ValueError, match=r"loss\.momentum must be in \[0, 1\), got 1"):

@@ -33,7 +33,7 @@ def test_all_positives_and_the_hardest_negatives():
     assert kept(ranks, labels, ratio=2.0) == [0, 1, 1, 0, 1]
 
 
-def test_positives_are_never_counted_twice_when_negatives_run_out():
+def test_positives_count_once_when_negatives_run_out():
     """Three positives ask for nine negatives and there are two: five elements count 1 each."""
     labels = torch.tensor([1, 0, 2, 0, 1])
     assert kept(torch.arange(5.0), labels) == [1, 1, 1, 1, 1]
@@ -68,7 +68,7 @@ def test_pixels_against_a_slow_loop():
     assert torch.equal(weighed.weight, weighed.count)
 
 
-def test_a_mixed_image_is_what_its_larger_part_is():
+def test_a_mixed_image_counts_by_its_dominant_label():
     labels = torch.tensor([[0, 4], [4, 0], [0, 0], [0, 0]])
     shares = torch.tensor([[0.7, 0.3], [0.7, 0.3], [0.5, 0.5], [0.5, 0.5]])
     ranks = torch.tensor([1.0, 0.0, 3.0, 2.0])
@@ -97,7 +97,7 @@ def scan(ids):
     return torch.tensor([MARGINS[i] for i in ids.tolist()])
 
 
-def test_bootstrap_begins_balanced_and_adds_the_most_wrong():
+def test_bootstrap_starts_balanced_and_adds_the_most_wrong():
     """Two positives, two drawn negatives; then at most ratio · 2 of those predicted wrongly."""
     miner = HardNegative(mode="bootstrap", ratio=1.0)
     assert (miner.score, miner.pooled) == ("margin", False)
@@ -124,7 +124,7 @@ def test_bootstrap_trains_on_the_rows_of_the_pool():
     assert plan.weight.tolist() == plan.count.tolist() == [1] * 4
 
 
-def test_bootstrap_scans_every_k_epochs_what_is_outside():
+def test_bootstrap_scans_the_other_negatives_every_k_epochs():
     scans = []
     miner = HardNegative(mode="bootstrap", every=2, warmup_epochs=1)
     for number in range(1, 6):
@@ -132,14 +132,14 @@ def test_bootstrap_scans_every_k_epochs_what_is_outside():
     assert scans == [3, 5]
 
 
-def test_bootstrap_with_all_in_the_pool_scans_nothing():
+def test_bootstrap_with_a_full_pool_does_not_scan():
     miner = HardNegative(mode="bootstrap")
     miner.pool = IDS
     miner.refresh(epoch(1), pytest.fail)
     assert miner.pool is IDS
 
 
-def test_bootstrap_masks_are_positive_by_a_pixel():
+def test_bootstrap_a_mask_with_a_positive_pixel_is_positive():
     labels = torch.zeros(20, 2, 2, dtype=torch.long)
     labels[5, 0, 1] = 3
     miner = HardNegative(mode="bootstrap", ratio=1.0)
@@ -153,7 +153,7 @@ def test_bootstrap_masks_are_positive_by_a_pixel():
     assert miner.pool.tolist() == [5, 2, 7]
 
 
-def test_the_state_is_taken_back():
+def test_the_state_is_restored():
     miner, again = HardNegative(mode="bootstrap"), HardNegative(mode="bootstrap")
     miner.refresh(epoch(), pytest.fail)
     again.load_state_dict(miner.state_dict())
@@ -170,7 +170,7 @@ def test_the_state_is_taken_back():
         ({"negative_classes": [-1]}, r"mining\.negative_classes must be in .*, got \[-1\]"),
     ],
 )
-def test_wrong_settings_are_named(options, message):
+def test_bad_settings_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         HardNegative(**options)
 
@@ -179,6 +179,6 @@ def test_wrong_settings_are_named(options, message):
     ("classes", "message"),
     [([7], r"\[7\]: none of the labels"), ([0, 1, 2], r"all of the labels"), ([], "none")],
 )
-def test_classes_that_leave_nothing_to_mine_are_refused(classes, message):
+def test_negative_classes_that_leave_nothing_to_mine_are_refused(classes, message):
     with pytest.raises(ValueError, match=rf"mining\.negative_classes=.*{message}"):
         HardNegative(negative_classes=classes).prepare(LABELS)

@@ -14,7 +14,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_stopped_and_resumed_is_identical(tmp_path, variant):
+def test_a_stopped_run_resumes_identically(tmp_path, variant):
     overrides = (*VARIANTS[variant], "epochs=3")
     expected = digest(fitted(tmp_path / "whole", *overrides))
     for after in (4, 13):

@@ -68,7 +68,7 @@ def reference(tmp_path_factory) -> str:
 
 @pytest.mark.parametrize("mining", options("mining"))
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_option_steps_or_is_refused(tmp_path, reference, kind, mining):
+def test_every_option_trains_or_is_refused(tmp_path, reference, kind, mining):
     """Three epochs, so that those that watch for one do something."""
     node = node_of("mining", mining) | ({"reference": reference} if mining == "rho" else {})
     run = run_of(tmp_path, kind, mining=node)

@@ -51,7 +51,7 @@ def of_examples(mixed: Batch, size: int) -> torch.Tensor:
 
 @EVERY
 @pytest.mark.parametrize("size", [8, 3, 1])
-def test_shares_are_the_parts_of_the_pixels(owned, mixer: Mixer, size: int) -> None:
+def test_shares_are_fractions_of_the_pixels(owned, mixer: Mixer, size: int) -> None:
     """Also in a chain, where a box cut out of a mixed image holds what it holds."""
     for step in range(12):
         mixed = mixer(owned(size), StepId(1, 0, step))
@@ -62,7 +62,7 @@ def test_shares_are_the_parts_of_the_pixels(owned, mixer: Mixer, size: int) -> N
 
 
 @EVERY
-def test_a_function_of_seed_and_step(owned, mixer: Mixer) -> None:
+def test_the_mix_depends_only_on_seed_and_step(owned, mixer: Mixer) -> None:
     moments = [StepId(0, 0, 5), StepId(0, 9, 5), StepId(0, 0, 6), StepId(1, 0, 5)]
     first, again, *others = [mixer(owned(16), step_id) for step_id in moments]
     assert torch.equal(first.images, again.images)
@@ -71,7 +71,7 @@ def test_a_function_of_seed_and_step(owned, mixer: Mixer) -> None:
 
 
 @EVERY
-def test_a_slice_of_the_rows_is_mixed_as_the_whole(located, mixer: Mixer) -> None:
+def test_a_slice_of_rows_is_mixed_like_the_whole_batch(located, mixer: Mixer) -> None:
     """A process draws for the global batch, and fetches the partners of its rows by position."""
     batch = replace(located(8), labels=torch.arange(8)[:, None])
     step_id = StepId(0, 0, 5)
@@ -112,7 +112,7 @@ def test_the_loss_is_that_of_the_blended_target(owned, mixer: Mixer) -> None:
         torch.testing.assert_close(loss, F.cross_entropy(logits, target, reduction="none"))
 
 
-def test_a_batch_is_mixed_with_the_probability(owned) -> None:
+def test_the_probability_is_the_fraction_of_mixed_batches(owned) -> None:
     mixer, batch = Mixup(probability=0.3), owned(2)
     mixed = [mixer(batch, StepId(0, 0, step)) is not batch for step in range(2000)]
     assert np.mean(mixed) == pytest.approx(0.3, abs=0.03)  # deviation 0.01
@@ -120,7 +120,7 @@ def test_a_batch_is_mixed_with_the_probability(owned) -> None:
     assert all(never(batch, StepId(0, 0, step)) is batch for step in range(100))
 
 
-def test_batches_that_are_mixed_anyway_are_mixed_alike(owned) -> None:
+def test_the_probability_does_not_change_the_mixes(owned) -> None:
     """The coin takes one number, whatever the probability."""
     always, often = Cutmix(), Cutmix(probability=0.9)
     pairs = [(always(owned(4), m), often(owned(4), m)) for m in (StepId(0, 0, i) for i in range(9))]
@@ -152,7 +152,7 @@ def test_mixing_ends(owned, until: str | None, epoch: int, step: int, mixes: boo
     assert (mixer(batch, StepId(0, epoch, step)) is not batch) is mixes
 
 
-def test_an_end_needs_a_clock(owned) -> None:
+def test_until_needs_a_clock(owned) -> None:
     """But for the first step, which a preview shows."""
     batch = owned(4)
     assert Mixup(until="1st")(batch, StepId(0, 0, 0)) is not batch
@@ -171,7 +171,7 @@ def test_an_end_needs_a_clock(owned) -> None:
         (RandomChoice(mixers={"ricap": Ricap(), "cutmix": Cutmix()}), "class mask image"),
     ],
 )
-def test_targets_without_a_meaning_are_refused(mixer: Mixer, targets: str) -> None:
+def test_unsupported_targets_are_refused(mixer: Mixer, targets: str) -> None:
     for target in ("class", "mask", "vector", "image"):
         if target in targets.split():
             mixer.bind(target)

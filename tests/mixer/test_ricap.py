@@ -64,7 +64,7 @@ def test_shares_by_hand(owned) -> None:
     torch.testing.assert_close(by_draw.values["share"][0], areas / 54)
 
 
-def test_the_corner_is_beta() -> None:
+def test_the_corner_has_a_beta_distribution() -> None:
     """Beta(0.3, 0.3) has mean 1/2 and variance 1 / (4(2·0.3 + 1)): mostly near the border."""
     corner = drawn(Ricap(per_image=True), 20000, (1000, 500), 0).values["corner"].double()
     share = corner / torch.tensor([1000, 500])
@@ -73,7 +73,7 @@ def test_the_corner_is_beta() -> None:
     assert np.corrcoef(share.T)[0, 1] == pytest.approx(0, abs=0.03)
 
 
-def test_empty_strips_are_harmless(owned) -> None:
+def test_an_empty_patch_has_share_0(owned) -> None:
     """With a small β the corner is at the border: one patch is all, the others' shares are 0."""
     ricap, batch = Ricap(beta=0.01), owned(5)
     seen = set()
@@ -88,7 +88,7 @@ def test_empty_strips_are_harmless(owned) -> None:
     assert seen == {0, 1, 2, 3}
 
 
-def test_masks_are_patched_with_the_pixels(located) -> None:
+def test_masks_are_patched_like_the_images(located) -> None:
     batch, ricap = located(4), Ricap(beta=1.0, per_image=True)
     ricap.bind("mask")
     mixed = ricap(batch, StepId(0, 0, 3))
@@ -98,7 +98,7 @@ def test_masks_are_patched_with_the_pixels(located) -> None:
     assert mixed.shares.shape == mixed.index.shape == (4, 1)
 
 
-def test_images_that_are_targets_are_patched_with_the_pixels(located) -> None:
+def test_image_targets_are_patched_like_the_images(located) -> None:
     batch, ricap = located(4), Ricap(beta=1.0, per_image=True)
     batch = replace(batch, labels=batch.images[:, None].repeat(1, 1, 3, 1, 1))
     ricap.bind("image")
@@ -106,7 +106,7 @@ def test_images_that_are_targets_are_patched_with_the_pixels(located) -> None:
     assert torch.equal(mixed.labels[:, 0, 2], mixed.images[:, 0])
 
 
-def test_one_corner_for_a_batch_or_one_for_each_image() -> None:
+def test_one_corner_per_batch_or_per_image() -> None:
     assert len(drawn(Ricap(), 16, (32, 32), 3).values["corner"].unique(dim=0)) == 1
     assert len(drawn(Ricap(per_image=True), 16, (32, 32), 3).values["corner"].unique(dim=0)) > 8
 

@@ -15,7 +15,7 @@ def test_by_hand(follow):
     assert got[5] == pytest.approx(0.1 + 0.15 * (1 + math.sqrt(0.5)))
 
 
-def test_equals_torch_until_t_max_and_is_held_after(follow, follow_torch):
+def test_equals_torch_until_t_max_and_is_constant_after(follow, follow_torch):
     expected = follow_torch(CosineAnnealingLR, 60, T_max=30, eta_min=0.05)
     got = follow(Cosine(T_max="6ep", eta_min=0.05))
     assert got[:31] == pytest.approx(expected[:31], rel=1e-9)

@@ -24,7 +24,7 @@ def test_equals_torch_at_every_step(follow, follow_torch, first, factor):
     assert got == pytest.approx(expected, rel=1e-9)
 
 
-def test_a_period_of_a_share_of_the_run_begins_anew_where_it_means(follow):
+def test_a_period_given_as_a_fraction_of_the_run_restarts_at_the_exact_step(follow):
     """0.07 of 100 steps is 7.000000000000001."""
     got = follow(CosineRestarts(T_0="0.07run"), 100, 0.4, Clock(10, 100))
     assert [t for t in range(100) if got[t] == pytest.approx(0.4)] == list(range(0, 100, 7))

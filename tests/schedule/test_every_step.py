@@ -44,14 +44,14 @@ def run(rate: LearningRate, first: int = 0, last: int = 40) -> list[float]:
 
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("warmup", [NoWarmup, Gradual, lambda: Constant(error=0.9)])
-def test_the_defaults_compose_with_every_warmup(name, warmup):
+def test_the_defaults_work_with_every_warmup(name, warmup):
     """Rates are finite and not negative at each step and past the end."""
     rates = run(LearningRate(made(name), warmup(), 1e-3, CLOCK), last=90)
     assert all(math.isfinite(lr) and 0 <= lr <= 0.01 for lr in rates)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_after_a_warmup_it_reads_the_time_since(name):
+def test_time_is_counted_from_the_end_of_the_warmup(name):
     """Over a run that is shorter by the warmup, the rates are those without a warmup."""
     alone = run(LearningRate(made(name), NoWarmup(), 1e-3, Clock(5, 35)), last=35)
     after = run(LearningRate(made(name), Gradual(steps="1ep"), 1e-3, CLOCK))
@@ -59,7 +59,7 @@ def test_after_a_warmup_it_reads_the_time_since(name):
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_after_a_warmup_that_the_error_ends_it_reads_the_time_since(name):
+def test_time_is_counted_from_the_end_of_a_warmup_of_unknown_duration(name):
     """The end is known only when it comes: after 15 steps accuracy 0.15 is above 1 − 0.86."""
     settings = {"patience": 1} if name == "plateau" else {}
     alone = run(LearningRate(made(name, **settings), NoWarmup(), 1e-3, Clock(5, 25)), last=25)
@@ -71,7 +71,7 @@ def test_after_a_warmup_that_the_error_ends_it_reads_the_time_since(name):
 
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("cut", [0, 7, 15, 20, 33])
-def test_resumed_in_the_middle_it_goes_on_as_if_nothing_had_been(name, cut):
+def test_a_resumed_schedule_continues_identically(name, cut):
     settings = {"patience": 1} if name == "plateau" else {}
 
     def rate() -> LearningRate:
@@ -84,13 +84,13 @@ def test_resumed_in_the_middle_it_goes_on_as_if_nothing_had_been(name, cut):
 
 
 @pytest.mark.parametrize("name", HELD)
-def test_past_the_end_it_is_held(name):
+def test_the_rate_is_constant_past_the_end(name):
     rate = LearningRate(made(name), NoWarmup(), 1e-3, CLOCK)
     assert [rate.lr(t) for t in (41, 50, 80, 1000)] == [rate.lr(41)] * 4
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_where_nothing_remains_after_a_warmup_there_is_a_rate_still(name):
+def test_a_warmup_that_ends_with_the_run_leaves_a_finite_rate(name):
     """The error came under its bound at the run's very end."""
     rate = LearningRate(made(name), Constant(error=0.61), 1e-3, CLOCK)
     assert run(rate)[-1] == 0.01
@@ -112,7 +112,7 @@ LONGER = {
 
 
 @pytest.mark.parametrize("name", LONGER)
-def test_one_that_ends_after_the_run_is_refused(name):
+def test_a_schedule_that_ends_after_the_run_is_refused(name):
     """36 steps fit into 40, but not after a warmup of 5."""
     LearningRate(made(name, **LONGER[name]), NoWarmup(), 1e-3, CLOCK)
     setting, value = next(iter(LONGER[name].items()))
@@ -138,5 +138,5 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-def test_one_without_an_end_is_not(name):
+def test_a_schedule_without_an_end_is_accepted(name):
     assert LearningRate(made(name, **ENDLESS[name]), NoWarmup(), 1e-3, CLOCK).lr(0) <= 1e-3

@@ -25,7 +25,7 @@ def test_equals_torch_at_every_step(follow, follow_torch):
     assert got == pytest.approx(expected, rel=1e-9)
 
 
-def test_a_stair_of_a_share_of_the_run_is_where_it_means(follow):
+def test_a_stair_given_as_a_fraction_of_the_run_is_at_the_exact_step(follow):
     """0.07 of 100 steps is 7.000000000000001: the step 7 is on the second stair."""
     schedule = ExponentialDecay(decay_steps="0.07run", decay_rate=0.5, staircase=True)
     got = follow(schedule, 100, 1.0, Clock(10, 100))

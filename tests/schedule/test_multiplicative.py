@@ -31,7 +31,7 @@ def test_equals_torch_at_every_step(follow, follow_torch, path):
     assert follow(Multiplicative(function=path)) == pytest.approx(expected, rel=1e-12)
 
 
-def test_any_step_first(path, follow):
+def test_steps_may_be_evaluated_in_any_order(path, follow):
     """A resumed run begins in the middle."""
     every = follow(Multiplicative(function=path))
     resumed = Multiplicative(function=path)
@@ -40,6 +40,6 @@ def test_any_step_first(path, follow):
     assert resumed.lr(7, 0.4) == every[7]
 
 
-def test_a_function_that_is_not_there_is_refused():
+def test_a_missing_function_is_refused():
     with pytest.raises(ConfigError, match=r"schedule\.function=no\.thing cannot be imported"):
         Multiplicative(function="no.thing").prepare()

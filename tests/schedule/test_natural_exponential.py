@@ -21,7 +21,7 @@ def test_equals_torch_at_every_step(follow, follow_torch):
     assert got == pytest.approx(expected, rel=1e-9)
 
 
-def test_it_is_not_the_inverted_form_that_circulates(follow):
+def test_the_exponent_is_not_inverted(follow):
     """e^(−r/t) divides by zero at t = 0 and then grows."""
     got = follow(NaturalExponential(decay_steps="1st", decay_rate=0.1))
     assert got[0] == 0.4

@@ -30,7 +30,7 @@ def test_the_noise_has_the_variance_of_the_formula():
     assert np.mean(noise) == pytest.approx(0, abs=0.02)
 
 
-def test_variance_and_its_decay_can_be_set():
+def test_the_variance_and_its_decay_are_settings():
     one, other = NoisyLinearCosine(0), NoisyLinearCosine(0, initial_variance=4.0, variance_decay=0)
     assert other.noise(7) / one.noise(7) == pytest.approx(2 * 8**0.275)
 
@@ -43,7 +43,7 @@ def test_the_rate_is_never_negative(follow):
         assert max(got) > 0.4
 
 
-def test_a_resumed_run_agrees_and_another_seed_does_not(follow):
+def test_the_noise_depends_only_on_seed_and_step(follow):
     """A function of (seed, t): any step first, any number of times."""
     every = follow(NoisyLinearCosine(1))
     resumed = NoisyLinearCosine(1)
@@ -56,14 +56,14 @@ def test_without_variance_it_is_linear_cosine(follow):
     assert follow(NoisyLinearCosine(0, initial_variance=0.0)) == follow(LinearCosine())
 
 
-def test_it_is_held_after_its_end(follow):
+def test_the_rate_is_constant_after_the_end(follow):
     """The cosine has let the noise through at the end: n = 1 ends at its top."""
     got = follow(NoisyLinearCosine(1, decay_steps="20st", num_periods=1.0, alpha=1.0))
     assert got[20:] == [got[20]] * 40
     assert got[20] != got[19]
 
 
-def test_longer_than_the_run_is_refused(follow):
+def test_a_decay_longer_than_the_run_is_refused(follow):
     with pytest.raises(
         ValueError, match=r"schedule\.decay_steps=50st is 50 steps, .* has 40 steps"
     ):

@@ -58,7 +58,7 @@ def test_equals_torch_at_every_epoch(settings, mode):
         assert len(set(expected)) > 1
 
 
-def test_resumed_in_the_middle():
+def test_a_resumed_schedule_continues_identically():
     values = [1.0, 0.9, 0.95, 0.95, 0.95, 0.8, 0.9, 0.9, 0.9, 0.9]
     settings = {"patience": 1, "cooldown": 2, "factor": 0.5}
     whole = told(Plateau(**settings), values)
@@ -70,13 +70,13 @@ def test_resumed_in_the_middle():
         assert told(second, values[cut:], cut + 1) == whole[cut:], cut
 
 
-def test_the_metric_s_name_says_what_is_better():
+def test_the_mode_is_inferred_from_the_name_of_the_metric():
     assert Plateau().mode == "min"
     assert Plateau(monitor="val/accuracy").mode == "max"
     assert Plateau(monitor="val/accuracy", mode="min").mode == "min"
 
 
-def test_what_happens_in_the_warmup_counts_for_nothing():
+def test_metrics_of_the_warmup_are_ignored():
     schedule = Plateau(patience=0)
     for t in (-math.inf, -5.0, 0.0):
         schedule.observe({"val/loss": 1.0}, t)
@@ -84,7 +84,7 @@ def test_what_happens_in_the_warmup_counts_for_nothing():
 
 
 @pytest.mark.parametrize("t", [-5.0, 5.0])
-def test_a_metric_that_is_not_there_is_named_at_the_first_epoch_s_end(t):
+def test_a_missing_metric_is_reported_after_the_first_epoch(t):
     schedule = Plateau(monitor="val/iou")
     with pytest.raises(ValueError, match=r"schedule\.monitor=val/iou .*train/loss, val/loss"):
         schedule.observe({"train/loss": 1.0, "val/loss": 1.0}, t)
@@ -107,7 +107,7 @@ def test_bad_settings_are_named(setting, value):
         Plateau(**{setting: value})
 
 
-def test_it_acts_in_a_run_from_the_epoch_after(tmp_path):
+def test_a_reduction_applies_from_the_next_epoch_of_a_run(tmp_path):
     """No epoch reaches the margin: each but the first is bad, and the next has half the rate."""
     overrides = ["schedule=plateau", "schedule.patience=0", "schedule.threshold=100"]
     overrides += ["schedule.threshold_mode=abs", "schedule.factor=0.5", "optimizer.lr=1e-3"]

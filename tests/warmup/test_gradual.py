@@ -35,12 +35,12 @@ def test_equals_torch_at_every_step() -> None:
 
 
 @pytest.mark.parametrize(("steps", "length"), [("2ep", 16), ("3st", 3), ("0.1run", 8), ("0ep", 0)])
-def test_lengths(steps: str, length: float) -> None:
+def test_durations_in_every_unit(steps: str, length: float) -> None:
     assert bound(steps=steps).length == pytest.approx(length)
 
 
 @pytest.mark.parametrize("steps", ["80st", "10ep", "1run", "99ep"])
-def test_as_long_as_the_run_is_refused(steps: str) -> None:
+def test_a_warmup_as_long_as_the_run_is_refused(steps: str) -> None:
     warmup = bound(steps=steps)
     with pytest.raises(ValueError, match=rf"warmup\.steps={steps} is .* but the run has 80 steps"):
         warmup.check_clock(CLOCK)

@@ -70,7 +70,7 @@ def test_moves(name: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ShearX", "Rotate", "TranslateY"])
-def test_what_enters_has_the_fill(name: str) -> None:
+def test_pixels_from_outside_have_the_fill(name: str) -> None:
     image, values = picture(), values_of(name)
     got = ours(image, name, values, fill=0.5)
     expected = [theirs(image / 255, name, value, fill=0.5) for value in values.tolist()]
@@ -92,7 +92,7 @@ def test_by_hand() -> None:
     assert got[4, 0, 2, 2].item() == pytest.approx(0.2)
 
 
-def test_a_rotation_is_anticlockwise_and_a_shear_leaves_the_upper_row() -> None:
+def test_a_rotation_is_anticlockwise_and_a_shear_keeps_the_top_row() -> None:
     image = torch.zeros(2, 1, 9, 9)
     image[0, 0, 4, 8] = 1  # three o'clock
     image[1] = torch.rand(1, 9, 9, generator=torch.Generator().manual_seed(0))

@@ -57,12 +57,14 @@ def test_one_pixel_by_hand() -> None:
 
 
 @pytest.mark.parametrize("adjust", [colour.brightness, colour.contrast, colour.saturation])
-def test_factor_one_changes_no_bit(adjust: Callable[[Tensor, Tensor], Tensor]) -> None:
+def test_a_factor_of_1_leaves_every_bit_unchanged(
+    adjust: Callable[[Tensor, Tensor], Tensor],
+) -> None:
     images = pictures(3)
     assert torch.equal(adjust(images, torch.ones(60)), images)
 
 
-def test_grey_images_keep_what_has_no_colour() -> None:
+def test_saturation_and_hue_leave_grey_images_unchanged() -> None:
     images = pictures(1)
     assert colour.saturation(images, torch.zeros(60)) is images
     assert colour.hue(images, torch.full((60,), 0.3)) is images

@@ -53,7 +53,7 @@ def test_affine_equals_torchvision_image_by_image(
     assert wrong == 0
 
 
-def test_defaults_move_nothing_and_one_number_is_for_all() -> None:
+def test_defaults_are_the_identity_and_numbers_apply_to_all_images() -> None:
     images = noise(4, 2, 6, 7)
     still = geometry.warp(images, geometry.affine_matrix(torch.zeros(4)))
     torch.testing.assert_close(still, images, atol=1e-6, rtol=0)
@@ -71,7 +71,7 @@ def test_a_quarter_turn_by_hand() -> None:
     assert got[0, 0].tolist() == [[3.0, 1.0], [4.0, 2.0]]  # clockwise
 
 
-def test_fill_is_what_surrounds_the_image() -> None:
+def test_pixels_outside_the_image_have_the_fill() -> None:
     """As if the image were padded by it first, and to the last bit in class ids."""
     images, angle = noise(8, 2, 9, 10), spread(-60, 60, 8)
     matrices = geometry.affine_matrix(angle, right=2.5, scale=0.8)
@@ -134,7 +134,7 @@ def test_resize_weights_by_hand() -> None:
     torch.testing.assert_close(got, want)
 
 
-def test_rectangles_may_reach_over_the_border() -> None:
+def test_rectangles_may_extend_beyond_the_border() -> None:
     top, left = torch.tensor([-1, 2]), torch.tensor([0, 3])
     got = geometry.rectangle(top, left, torch.tensor([2, 5]), 2, (4, 5))
     assert got[0].nonzero().tolist() == [[0, 0], [0, 1]]

@@ -34,7 +34,7 @@ def test_posterize_by_hand() -> None:
     torch.testing.assert_close(got.flatten(), torch.tensor([192.0, 200.0, 0.0]) / 255)
 
 
-def test_solarize_each_by_its_own_threshold(bytes_of: Tensor) -> None:
+def test_solarize_has_one_threshold_per_image(bytes_of: Tensor) -> None:
     got = tone.solarize(bytes_of / 255, torch.arange(256.0))
     for row in range(256):
         expected = reference.solarize(bytes_of[row], float(row))
@@ -66,7 +66,7 @@ def test_pixels_between_two_levels_are_rounded_to_the_nearest() -> None:
     torch.testing.assert_close(got.flatten(), torch.tensor([127.4, 127.4]))
 
 
-def test_pixels_a_little_outside_of_the_range_are_taken_for_its_ends() -> None:
+def test_pixels_slightly_out_of_range_are_clipped() -> None:
     image = torch.linspace(-0.01, 1.01, 1024).view(1, 1, 32, 32)
     got = tone.equalize(image)
     assert got.min() == 0
@@ -81,7 +81,7 @@ def test_equals_torchvision_on_floats(pictures: Callable[..., Tensor], name: str
 
 
 @pytest.mark.parametrize("shape", [(3, 12, 15), (1, 3, 5), (3, 2, 9)])
-def test_sharpness_each_by_its_own_factor(pictures: Callable[..., Tensor], shape) -> None:
+def test_sharpness_has_one_factor_per_image(pictures: Callable[..., Tensor], shape) -> None:
     images, factor = pictures(40, *shape), torch.linspace(0, 2, 40)
     got = tone.sharpness(images, factor)
     for row in range(40):
