@@ -22,7 +22,7 @@ def test_the_policies_equal_torchvision(name: str) -> None:
 
 
 def test_a_sub_policy_by_hand() -> None:
-    """The first of the paper's table for ImageNet: Posterize 0.4 8, then Rotate 0.6 9."""
+    """The first sub-policy for ImageNet in the paper: Posterize 0.4 8, then Rotate 0.6 9."""
     assert parse(POLICIES["imagenet"])[0] == [("Posterize", 0.4, 8), ("Rotate", 0.6, 9)]
     table = standard_magnitudes(10, torch.empty(1, 3, 331, 331))
     assert table[OPERATIONS.index("Posterize"), 8] == 4

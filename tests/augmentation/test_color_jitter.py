@@ -1,4 +1,4 @@
-"""Colours, each image by its own factors in its own order."""
+"""Colour jitter with factors and an order per image."""
 
 from dataclasses import replace
 
@@ -45,7 +45,7 @@ def test_every_order_of_the_four_is_equally_likely(draws) -> None:
 
 
 def test_a_pixel_by_hand_in_two_orders() -> None:
-    """(0.8, 0.4, 0.2), brightness 1.5 clips red before or after the hue turns by a third."""
+    """(0.8, 0.4, 0.2): brightness 1.5 clips red before or after a hue rotation by a third."""
     pixel = torch.tensor([0.8, 0.4, 0.2]).view(1, 3, 1, 1).expand(2, -1, -1, -1)
     factors, order = torch.tensor([[1.5, 1, 1]] * 2), torch.tensor([[0, 1, 2]] * 2)
     got = jitter(pixel, factors, order, torch.tensor([1 / 3, 1 / 3]), torch.tensor([0, 3]))

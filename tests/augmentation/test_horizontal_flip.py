@@ -1,4 +1,4 @@
-"""Left and right mirrored, each image by its own chance."""
+"""Horizontal flip, decided per image."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Boxes erased, each image's own."""
+"""Random erasing with one box per image."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from trainer.augmentation.random_erasing import RandomErasing
 
 
 def boxes_of(hidden: Tensor) -> Tensor:
-    """[N, 4]: top, left, height, width of the boxes in [B, H, W] bool, of images that have one."""
+    """Top, left, height, width [N, 4] of the boxes in masks bool [B, H, W], where there is one."""
     hidden = hidden[hidden.any((1, 2))]
     rows, columns = hidden.any(2).int(), hidden.any(1).int()
     sides = rows.argmax(1), columns.argmax(1), rows.sum(1), columns.sum(1)
@@ -30,7 +30,7 @@ def test_equals_torchvision_image_by_image(value: float, pictures, draws) -> Non
 
 
 def test_boxes_have_the_distribution_of_torchvision(draws) -> None:
-    """Means of the places and sides of 3000 boxes of either; some of theirs are empty."""
+    """Mean positions and sides of 3000 boxes of each; some of torchvision's are empty."""
     torch.manual_seed(0)
     image, theirs = torch.zeros(3, 24, 20), v2.RandomErasing()
     made = (theirs.make_params([image]) for _ in range(3000))
@@ -38,7 +38,7 @@ def test_boxes_have_the_distribution_of_torchvision(draws) -> None:
     want = want[want[:, 2:].prod(1) > 0].float()
     got = boxes_of(RandomErasing(p=1.0).draw(draws(3000), (24, 20))).float()
     difference = (got.mean(0) - want.mean(0)).abs() / want.std(0)
-    assert difference.max() < 0.08  # its deviation is √(2 / 3000) = 0.026
+    assert difference.max() < 0.08  # its standard deviation is √(2 / 3000) = 0.026
     assert len(got.unique(dim=0)) > 2000
     ratios = (got[:, 2] / got[:, 3]).log().mean() - (want[:, 2] / want[:, 3]).log().mean()
     assert ratios.abs() < 0.06
@@ -51,7 +51,7 @@ def test_p_is_the_fraction_of_erased_images(draws) -> None:
 
 
 def test_by_hand_a_square_quarter(draws) -> None:
-    """A quarter of 8 × 8, as high as wide: 4 × 4 pixels at any of 5 × 5 places."""
+    """A square of a quarter of 8 × 8 pixels: 4 × 4 at any of 5 × 5 positions."""
     erasing = RandomErasing(p=1.0, scale=(0.25, 0.25), ratio=(1.0, 1.0))
     boxes = boxes_of(erasing.draw(draws(2000), (8, 8)))
     assert boxes[:, 2:].unique().tolist() == [4]

@@ -1,4 +1,4 @@
-"""Zoom, each image by its own factor."""
+"""Zoom with one factor per image."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def test_equals_torchvision_image_by_image(pictures, draws) -> None:
 
 
 def test_by_hand() -> None:
-    """Twice as large: the places 0.75, 1.25, 1.75, 2.25; half as large: −1.5, 0.5, 2.5, 4.5."""
+    """At twice the size, sources are 0.75, 1.25, 1.75, 2.25; at half, −1.5, 0.5, 2.5, 4.5."""
     image = torch.tensor([0.0, 4.0, 8.0, 12.0]).expand(2, 1, 4, 4)
     got = RandomScale().move(image, torch.tensor([2.0, 0.5]), nearest=False, fill=0.0)
     assert got[0, 0, 1].tolist() == pytest.approx([3.0, 5.0, 7.0, 9.0])

@@ -1,4 +1,4 @@
-"""Top and bottom mirrored, each image by its own chance."""
+"""Vertical flip, decided per image."""
 
 import pytest
 import torch

@@ -13,7 +13,7 @@ ONE_HOT = F.one_hot(LABELS, 5).double()
 
 
 def test_by_hand():
-    """σ = 0.8 and 0.4 with the label 0: −(log 0.8 + log 0.6) / 2; positives twice."""
+    """σ = 0.8 and 0.4 with the label 0: −(log 0.8 + log 0.6) / 2; then positives count twice."""
     logits = torch.tensor([[0.8, 0.4]]).logit()
     label = torch.tensor([0])
     assert BinaryCrossEntropy().score(logits, label).item() == pytest.approx(0.3669846)
@@ -44,7 +44,7 @@ def test_equals_timm(smoothing):
 
 
 def test_mixed_labels_give_the_loss_of_the_mixed_target():
-    """It is linear in the target: 0.7 and 0.3 of two labels are the target with both."""
+    """The loss is linear in the target, so 0.7 and 0.3 of two labels equal the mixed target."""
     labels = torch.stack([LABELS, LABELS.roll(1)], 1)
     shares = torch.tensor([[0.7, 0.3]], dtype=torch.float64).expand(12, 2)
     ones = torch.ones(12)

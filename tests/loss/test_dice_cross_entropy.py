@@ -8,12 +8,12 @@ from trainer.loss.dice_cross_entropy import DiceCrossEntropy
 RNG = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(3, 4, 5, 6, generator=RNG, dtype=torch.float64)
 MASKS = torch.randint(0, 3, (3, 5, 6), generator=RNG)
-MASKS[0, :4] = 255  # so that the images' numbers of pixels differ
+MASKS[0, :4] = 255  # the images have different numbers of pixels that count
 MASKS[1, 0] = 255
 
 
 def ignoring(loss: Dice) -> Dice:
-    """The loss, with an ignored label."""
+    """The loss, ignoring the label 255."""
     loss.ignore_index = 255
     return loss
 
@@ -28,7 +28,7 @@ def test_by_hand():
 
 
 def test_cross_entropy_is_averaged_per_image():
-    """Not the mean over the batch's pixels, in which the first image would hardly count."""
+    """A mean over all pixels of the batch would give the first image a low weight."""
     losses = ignoring(DiceCrossEntropy(dice_weight=0.0)).score(LOGITS, MASKS)
     pairs = zip(LOGITS.split(1), MASKS.split(1), strict=True)
     expected = torch.stack([F.cross_entropy(z, y, ignore_index=255) for z, y in pairs])

@@ -21,7 +21,7 @@ def gradient_of(loss: Focal, logits: list[float], label: int) -> list[float]:
 
 
 def test_by_hand():
-    """p_y = 0.3: 0.7² · −log 0.3; one-vs-all, the positive at 0.9 and the negative at 0.2."""
+    """p_y = 0.3: 0.7² · −log 0.3; sigmoid: a positive with p = 0.9 and a negative with p = 0.2."""
     softmax = Focal().score(torch.tensor([[0.7, 0.3]]).log(), torch.tensor([1])).item()
     assert softmax == pytest.approx(0.49 * 1.2039728)
     sigmoid = Focal(form="sigmoid").score(torch.tensor([[0.9, 0.2]]).logit(), torch.tensor([0]))
@@ -32,7 +32,7 @@ def test_by_hand():
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
 @pytest.mark.parametrize("alpha", ["auto", 0.9, None])
 def test_sigmoid_equals_torchvision(gamma, alpha):
-    """One α on both classes would agree at 0.5 alone."""
+    """The same α for positives and negatives would agree only at 0.5."""
     ours = Focal(form="sigmoid", gamma=gamma, alpha=alpha).score(LOGITS, LABELS)
     number = {"auto": 0.25, None: -1.0}.get(alpha, alpha)
     expected = sigmoid_focal_loss(LOGITS, ONE_HOT, alpha=number, gamma=gamma).mean(1)
@@ -49,7 +49,7 @@ def test_softmax_of_two_classes_is_the_sigmoid_of_their_difference(gamma):
 
 
 def test_softmax_against_probabilities():
-    """α_y (1 − p_y)^γ · −log p_y, where probabilities are harmless."""
+    """α_y (1 − p_y)^γ · −log p_y, for probabilities far from 0 and 1."""
     alpha = [1.0, 2.0, 0.5, 0.25, 4.0]
     p = LOGITS.softmax(1).gather(1, LABELS[:, None])[:, 0]
     expected = torch.tensor(alpha)[LABELS] * (1 - p) ** 3 * -p.log()
@@ -71,7 +71,7 @@ def test_gradient(form, gamma):
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_saturated_mistakes_keep_their_gradient(gamma):
-    """Through log(p) of float32 probabilities it is 0 (clamped) or NaN at ±50."""
+    """With log(p) of float32 probabilities it would be 0 (clamped) or NaN at ±50."""
     softmax = gradient_of(Focal(gamma=gamma), [-50.0, 50.0], 0)
     assert softmax == pytest.approx([-1.0, 1.0], rel=1e-4)
     loss = Focal(form="sigmoid", gamma=gamma, alpha=None)
@@ -86,7 +86,7 @@ def test_saturated_correct_predictions_have_zero_gradient(form, gamma):
 
 
 def test_mixed_labels_are_weighted_separately():
-    """The share of each label's own focal loss; p_t = exp(−BCE) of a soft target is another."""
+    """The share-weighted sum of focal losses; p_t = exp(−BCE) of a soft target would differ."""
     labels = torch.stack([LABELS, LABELS.roll(1)], 1)
     shares = torch.tensor([[0.6, 0.4]], dtype=torch.float64).expand(12, 2)
     ones = torch.ones(12)

@@ -25,26 +25,26 @@ UNREDUCED = F.cross_entropy(LOGITS, LABELS, reduction="none")
 
 
 def branching(output, target):
-    """One number by a way that depends on the values: not for vmap."""
+    """Return one number by control flow that depends on values, which vmap does not support."""
     loss = F.cross_entropy(output, target)
     return loss if loss < 1e6 else loss * 0
 
 
 @pytest.fixture
 def user(monkeypatch: pytest.MonkeyPatch):
-    """Makes a loss of a user's own function, in a module of theirs."""
+    """Make a loss of a user's function, imported from a module."""
     module = ModuleType("users_losses")
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
-    def made(function, **arguments) -> Function:
+    def make(function, **arguments) -> Function:
         vars(module)["f"] = function
         return Function(function="users_losses.f", arguments=arguments)
 
-    return made
+    return make
 
 
 def test_by_hand(user):
-    """The mean of squares of rows (3, 4) and (1, 0): of each row, not of all four."""
+    """The mean square of each of the rows (3, 4) and (1, 0), not of all four numbers."""
     loss = user(lambda output, target: ((output - target) ** 2).mean())
     values = loss.score(torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.zeros(2, 2))
     assert values.tolist() == [12.5, 0.5]
@@ -53,7 +53,7 @@ def test_by_hand(user):
 @pytest.mark.parametrize("rows", [1, 2, 6])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_scalar_and_per_example_functions(rows, reduction):
-    """With one example in the batch, and in the first one, too."""
+    """The first batch may have a single example."""
     loss = Function(function=CROSS_ENTROPY, arguments={"reduction": reduction})
     torch.testing.assert_close(loss.score(LOGITS[:rows], LABELS[:rows]), UNREDUCED[:rows])
     torch.testing.assert_close(loss.score(LOGITS, LABELS), UNREDUCED)
@@ -95,7 +95,7 @@ def test_a_vectorisable_function_is_called_once(user):
 
 
 def test_a_function_that_vmap_only_loops_over_does_not_warn():
-    """torch warns of a missing batching rule."""
+    """torch's own warning about a missing batching rule is suppressed."""
     loss = Function(function="torch.nn.functional.multi_margin_loss")
     expected = F.multi_margin_loss(LOGITS, LABELS, reduction="none")
     torch.testing.assert_close(loss.score(LOGITS, LABELS), expected)
@@ -123,7 +123,7 @@ def test_a_batch_of_one_may_be_squeezed(user):
 
 @pytest.mark.parametrize("classes", [1, 2, 3, 5])
 def test_one_value_per_class_is_not_mistaken_for_one_per_example(user, classes):
-    """It has the shape [B] of a batch of as many examples as there are classes."""
+    """[C] has the shape of a result [B] for a batch of C examples."""
     loss = user(lambda output, target: output.mean(0) + 0 * target.sum())
     logits, labels = LOGITS[:classes, :classes], LABELS[:classes] % classes
     if classes == 1:
@@ -148,7 +148,7 @@ def test_functions_that_are_not_losses_are_refused(user, function, text):
 
 
 def test_per_element_values_are_refused():
-    """A float target's loss is one number for each example."""
+    """With float targets a loss has one number per example."""
     loss = Function(function="torch.nn.functional.mse_loss", arguments={"reduction": "none"})
     with pytest.raises(ConfigError, match=r"for two examples it returned \[2, 5, 4, 6\]"):
         loss.score(MAPS, MAPS)
@@ -166,7 +166,7 @@ def test_a_failed_import_is_reported():
 
 
 def test_determining_the_form_leaves_the_random_state(user):
-    """A resumed run finds out once more, and has to go on as the first would."""
+    """A resumed run determines the form again and must continue with the same random numbers."""
     loss = user(lambda output, target: F.cross_entropy(F.dropout(output, 0.5), target))
     torch.manual_seed(0)
     first = loss.score(LOGITS, LABELS)
@@ -176,7 +176,7 @@ def test_determining_the_form_leaves_the_random_state(user):
 
 
 def masked(**arguments) -> Function:
-    """torch's cross entropy for masks with an ignored label."""
+    """torch's cross entropy as a function loss that ignores the label 255."""
     loss = Function(function=CROSS_ENTROPY, arguments=arguments)
     loss.ignore_index = 255
     return loss
@@ -194,7 +194,7 @@ def test_per_pixel_functions():
 
 
 def test_per_image_functions_of_masks():
-    """It leaves out what is ignored; an image with nothing else is 0 and does not count."""
+    """The function leaves out ignored pixels; a fully ignored image has loss 0 and count 0."""
     loss, masks = masked(ignore_index=255), VOID.clone()
     masks[1] = 255
     logits = MAPS.clone().requires_grad_()
@@ -225,7 +225,7 @@ def test_trains_like_the_built_in_loss(tmp_path, mixer, mining):
 
 
 def test_prepare_determines_the_form_for_masks():
-    """The step takes the ignored pixels out of what a miner may choose from."""
+    """The step excludes ignored pixels from mining, so it must know `pixelwise` beforehand."""
     loss = masked(reduction="none")
     loss.prepare(torch.ones(5))
     assert loss.ignores

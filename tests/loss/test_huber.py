@@ -23,7 +23,7 @@ def test_equals_torch(delta):
 
 
 def test_relation_to_mse_and_smooth_l1():
-    """`smooth_l1` with β = δ is the same over δ: at δ = 1 alone they are equal."""
+    """Half of mse within δ; δ times `smooth_l1` with β = δ, so both are equal only at δ = 1."""
     losses = Huber(delta=100.0).score(OUTPUTS, TARGETS)
     torch.testing.assert_close(losses, MeanSquaredError().score(OUTPUTS, TARGETS) / 2)
     losses = Huber(delta=3.0).score(OUTPUTS, TARGETS)

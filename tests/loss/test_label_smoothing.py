@@ -25,7 +25,7 @@ def test_equals_torch(smoothing):
 
 
 def test_the_smoothed_target_sums_to_1():
-    """Read off the gradient p − target. "0 becomes 0.1" would sum to 1.3 over five classes."""
+    """The gradient is p − target. A target of 0.9 and four times 0.1 would sum to 1.3."""
     logits = LOGITS.clone().requires_grad_()
     LabelSmoothing().score(logits, LABELS).sum().backward()
     target = LOGITS.softmax(1) - logits.grad
@@ -53,7 +53,7 @@ def test_equals_timm():
 
 
 def test_mixed_labels_give_timms_loss_of_the_mixed_target():
-    """Two labels by share, each smoothed, are the smoothed target with both."""
+    """The share-weighted sum of two smoothed labels equals the smoothed mixed target."""
     timm_loss = pytest.importorskip("timm.loss")
     labels = torch.stack([LABELS, LABELS.roll(1)], 1)
     shares = torch.tensor([[0.7, 0.3]]).expand(12, 2)

@@ -17,14 +17,14 @@ def prepared(tau: float = 1.0) -> LogitAdjusted:
 
 
 def test_by_hand():
-    """Equal logits: p is the prior, so the loss of the rare class is −log 0.05."""
+    """With equal logits p is the prior, so the loss of the rarest class is −log 0.05."""
     value = prepared().score(torch.zeros(1, 3), torch.tensor([2])).item()
     assert value == pytest.approx(2.9957323)
 
 
 @pytest.mark.parametrize("tau", [0.0, 1.0, 1.5])
 def test_against_the_pairwise_form(tau):
-    """log(1 + Σ_k (π_k / π_y)^τ e^(z_k − z_y)), the paper's other way to write it."""
+    """log(1 + Σ_k (π_k / π_y)^τ e^(z_k − z_y)), the paper's alternative form."""
     prior = COUNTS.double() / COUNTS.sum()
     expected = []
     for z, y in zip(LOGITS, LABELS, strict=True):
@@ -49,7 +49,7 @@ def test_eval_mode_is_plain_cross_entropy():
 
 
 def test_masks_are_scored_pixel_by_pixel():
-    """[B, C, H, W] with labels [B, H, W]: the priors go with the classes."""
+    """[B, C, H, W] with labels [B, H, W]: the priors are added along the class dimension."""
     logits = LOGITS.view(1, 4, 3, 3).transpose(1, 2)
     labels = LABELS.view(1, 4, 3)
     logits = logits.contiguous()

@@ -12,13 +12,13 @@ OUTPUTS, TARGETS = torch.randn(2, 3, 2, 5, 6, generator=RNG, dtype=torch.float64
 
 
 def wave(size: int, y: int, x: int) -> torch.Tensor:
-    """cos of y and x turns over an image [1, 1, size, size]."""
+    """A cosine with y and x periods across an image [1, 1, size, size]."""
     turns = 2 * math.pi * torch.arange(size, dtype=torch.float64) / size
     return (y * turns[:, None] + x * turns).cos()[None, None]
 
 
 def of(error: torch.Tensor, **settings) -> float:
-    """The loss of an error."""
+    """The loss of an error [B, C, H, W] of one example."""
     return Sobolev(**settings).score(error, torch.zeros_like(error)).item()
 
 
@@ -38,7 +38,7 @@ def test_fourier_by_hand():
 
 @pytest.mark.parametrize("settings", [{"lam": 0.0}, {"form": "fourier", "order": 0.0}], ids=str)
 def test_without_slopes_equals_mse(settings):
-    """The transform by Parseval: one that is not orthonormal is H·W times too large."""
+    """By Parseval; a transform that is not orthonormal would be H·W times too large."""
     losses = Sobolev(**settings).score(OUTPUTS, TARGETS)
     torch.testing.assert_close(losses, MeanSquaredError().score(OUTPUTS, TARGETS))
 
@@ -61,7 +61,7 @@ def test_differences_against_a_slow_loop():
 @pytest.mark.parametrize("order", [-1.0, 0.5, 1.0, 2.0])
 @pytest.mark.parametrize("lam", [1.0, 0.3])
 def test_fourier_against_sums_over_waves(order, lam):
-    """û from its definition, the frequencies k/n below a half turn, k/n − 1 above."""
+    """û by its definition, at the frequencies k/n up to ½ and k/n − 1 above."""
     error = (OUTPUTS - TARGETS).numpy()
     basis = [np.exp(-2j * np.pi * np.outer(np.arange(n), np.arange(n)) / n) for n in (5, 6)]
     expected = np.zeros(3)
@@ -77,7 +77,7 @@ def test_fourier_against_sums_over_waves(order, lam):
 
 @pytest.mark.parametrize(("y", "x"), [(0, 1), (2, 0), (3, 2)])
 def test_the_forms_agree_at_low_frequencies(y, x):
-    """|e^iξ − 1|² is |ξ|² for a small ξ; the rest is the border, one row in 64."""
+    """|e^iξ − 1|² ≈ |ξ|² for small ξ; the tolerance covers the border, one row in 64."""
     error = wave(64, y, x)
     square = (2 * math.pi / 64) ** 2 * (y**2 + x**2)
     assert of(error, form="fourier", lam=50.0) == pytest.approx(0.5 * (1 + 50 * square))

@@ -22,12 +22,12 @@ def refreshed(**options) -> HardExample:
 
 
 def test_the_hard_set_contains_dataset_ids():
-    """The mistake: positions in the scored list taken for ids. Ties go to the earlier."""
+    """Not positions in the scored list; ties go to the earlier example."""
     assert refreshed(keep=0.5).hard.tolist() == [3, 7, 5]
 
 
 def test_a_mask_is_ranked_by_the_mean_of_its_pixels():
-    """Its hardest pixel does not decide: 3 has one of 0.9."""
+    """Example 3 is third by its mean, although one of its pixels has 0.9."""
     pixels = RANKS[:, None, None].repeat(1, 2, 2)
     pixels[1] = torch.tensor([[0.9, 0.0], [0.0, 0.0]])
     miner = HardExample(keep=0.5)

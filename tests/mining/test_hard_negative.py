@@ -13,7 +13,7 @@ MOMENT = StepId(0, 0, 0)
 
 
 def batch_of(labels: torch.Tensor, shares: torch.Tensor | None = None) -> Batch:
-    """Labels [B, ...] of whole images, or [B, K] with shares."""
+    """A batch with labels [B, ...], or labels [B, K] with shares."""
     ones = torch.ones(len(labels))
     labels, shares = (labels[:, None], ones[:, None]) if shares is None else (labels, shares)
     index = torch.arange(len(labels))[:, None].expand_as(shares)
@@ -27,14 +27,14 @@ def kept(ranks, labels, **options) -> list[int]:
 
 
 def test_all_positives_and_the_hardest_negatives():
-    """One positive, the easiest of all, at 2:1."""
+    """One positive, the easiest example, with two negatives."""
     labels = torch.tensor([0, 0, 3, 0, 0])
     ranks = torch.tensor([0.5, 2.0, 0.1, 1.0, 3.0])
     assert kept(ranks, labels, ratio=2.0) == [0, 1, 1, 0, 1]
 
 
 def test_positives_count_once_when_negatives_run_out():
-    """Three positives ask for nine negatives and there are two: five elements count 1 each."""
+    """Three positives allow nine negatives but there are two: five elements count 1 each."""
     labels = torch.tensor([1, 0, 2, 0, 1])
     assert kept(torch.arange(5.0), labels) == [1, 1, 1, 1, 1]
     assert kept(torch.arange(3.0), torch.tensor([1, 2, 3])) == [1, 1, 1]
@@ -50,7 +50,7 @@ def test_a_batch_without_positives_keeps_the_hardest():
 
 
 def test_pixels_against_a_slow_loop():
-    """Negatives compete over the whole batch; ignored pixels (count 0) are neither."""
+    """Negatives compete across the whole batch; ignored pixels (count 0) are never selected."""
     rng = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 8, (3, 6, 5), generator=rng).clamp(min=5) - 5  # mostly 0
     ranks = torch.rand(3, 6, 5, generator=rng).round(decimals=1)
@@ -83,7 +83,7 @@ def test_several_negative_classes():
 
 IDS = torch.tensor([2, 3, 5, 7, 11, 13, 17, 18, 19])  # dataset ids, not positions
 LABELS = torch.zeros(20, dtype=torch.long)
-LABELS[[3, 13, 1]] = torch.tensor([1, 2, 1])  # 1 is not of the training split
+LABELS[[3, 13, 1]] = torch.tensor([1, 2, 1])  # id 1 is not in the training split
 
 
 def epoch(number=0):
@@ -98,7 +98,7 @@ def scan(ids):
 
 
 def test_bootstrap_starts_balanced_and_adds_the_most_wrong():
-    """Two positives, two drawn negatives; then at most ratio · 2 of those predicted wrongly."""
+    """Two positives and two random negatives; then at most 2 · ratio of the misclassified ones."""
     miner = HardNegative(mode="bootstrap", ratio=1.0)
     assert (miner.score, miner.pooled) == ("margin", False)
     miner.refresh(epoch(0), pytest.fail)
@@ -116,7 +116,7 @@ def test_bootstrap_starts_balanced_and_adds_the_most_wrong():
 
 def test_bootstrap_trains_on_the_rows_of_the_pool():
     miner = HardNegative(mode="bootstrap")
-    assert len(miner.sampler(Plan.of(IDS, 2), epoch())) == 9, "before the pool has begun"
+    assert len(miner.sampler(Plan.of(IDS, 2), epoch())) == 9, "everything while there is no pool"
     miner.refresh(epoch(), pytest.fail)
     plan = miner.sampler(Plan.of(IDS.flip(0), 2), epoch())
     pool = set(miner.pool.tolist())

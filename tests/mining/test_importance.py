@@ -9,7 +9,7 @@ from trainer.core.seed import StepId
 from trainer.mining.importance import DECIDE_EVERY, Importance, gain, inverted, shares
 
 LOSSES = torch.tensor([0.5, 3.0, 1.0, 0.25, 2.0, 0.25])
-SCORES = torch.tensor([1.0, 4.0, 2.0, 0.5, 2.0, 0.5])  # el2n's order need not be the loss's
+SCORES = torch.tensor([1.0, 4.0, 2.0, 0.5, 2.0, 0.5])  # not in the order of the losses
 
 
 def pool_of(size: int) -> Batch:
@@ -34,13 +34,13 @@ def test_weights_by_hand():
     rows = switched_on(keep=1.0).select(pool_of(6), lambda batch: SCORES, StepId(0, 0, 0))
     expected = 10 / (6 * SCORES[rows.index[:, 0]])
     torch.testing.assert_close(rows.weight, expected)
-    assert rows.count.tolist() == [1] * 6, "counts stay"
+    assert rows.count.tolist() == [1] * 6, "counts are unchanged"
 
 
 def test_the_expectation_over_all_draws_is_the_mean_of_the_pool():
-    """Σ_i p_i · ℓ_i / (B p_i) is the mean, and the widths of the inversion are the p_i."""
+    """Σ_i p_i · ℓ_i / (B p_i) is the mean, and inversion draws row i with probability p_i."""
     share = shares(SCORES)
-    steps = 20_000  # a grid of uniform numbers: 10 shares of 1/20 and their like fall on it
+    steps = 20_000  # a grid of uniform numbers; shares such as 1/20 are multiples of its step
     grid = (np.arange(steps, dtype=np.float32) + 0.5) / steps
     rows = inverted(share, torch.from_numpy(grid))
     torch.testing.assert_close(rows.bincount(minlength=6) / steps, share, atol=1.1 / steps, rtol=0)
@@ -51,7 +51,7 @@ def test_the_expectation_over_all_draws_is_the_mean_of_the_pool():
 
 
 def test_many_draws_average_to_the_mean_of_the_pool():
-    """Also when what comes in is weighted. Dividing by Σ weight is off by a tenth."""
+    """Also for weighted batches; dividing by Σ weight instead would be off by a tenth."""
     pool = replace(pool_of(6), weight=torch.tensor([1.0, 2, 1, 1, 0.5, 1]))
     miner, means, normalised = switched_on(keep=0.5), [], []
     for step in range(2000):
@@ -81,7 +81,7 @@ def test_zero_scores_are_drawn_uniformly():
 
 
 def test_gain_is_equation_26():
-    """(1 − ‖g − u‖² / Σ g²)^−½; of one example in four that has all the norm it is 2."""
+    """(1 − ‖g − u‖² / Σ g²)^−½; it is 2 if one example of four has the whole norm."""
     g = SCORES / SCORES.sum()
     expected = (1 - (g - 1 / 6).square().sum() / g.square().sum()) ** -0.5
     torch.testing.assert_close(gain(SCORES), expected)
@@ -91,7 +91,7 @@ def test_gain_is_equation_26():
 
 
 def test_the_threshold_is_equation_29():
-    """B = 12, b = 4: a draw costs 12 + 3·4 forward passes, a batch τ times as large 12 τ."""
+    """B = 12, b = 4: sampling costs 12 + 3·4 forward passes, a batch τ times as large 12 τ."""
     assert Importance().least(12, 4) == pytest.approx(2.0)
     assert Importance(threshold=1.5).least(12, 4) == 1.5
 
@@ -113,7 +113,7 @@ def test_draws_uniformly_without_scoring_until_it_pays():
 
 
 def test_a_skipped_step_changes_nothing():
-    """The guard refuses a step: observe is not called; or what it shows is not finite."""
+    """After a skipped step `observe` is not called, or receives ranks that are not finite."""
     miner = switched_on()
     for _ in range(2):
         miner.select(pool_of(6), lambda batch: SCORES, StepId(0, 0, 1))

@@ -22,7 +22,7 @@ def epoch(number: int = 1, total: int = 8, ids: torch.Tensor = IDS) -> Epoch:
 
 
 def seen(ids: torch.Tensor = IDS, losses: torch.Tensor = LOSSES, **options) -> InfoBatch:
-    """A miner that has seen the losses of ids; a stranger's, id 0, is out of the split."""
+    """A miner that has seen the losses of the ids, and one of id 0, outside the split."""
     miner = InfoBatch(**options)
     miner.prepare(torch.zeros(20))
     miner.live[ids] = losses
@@ -32,7 +32,7 @@ def seen(ids: torch.Tensor = IDS, losses: torch.Tensor = LOSSES, **options) -> I
 
 
 def test_easy_rows_are_dropped_or_get_a_higher_weight():
-    """Under the mean 1.0 are 2, 3, 5 and 11: with r = 0.5 those that stay weigh 2, count 1."""
+    """Below the mean 1.0 are 2, 3, 5 and 11: with r = 0.5 the kept ones have weight 2, count 1."""
     plan = seen().sampler(Plan.of(IDS.flip(0), 2), epoch(2))
     ids = plan.ids[:, 0].tolist()
     assert {7, 13} <= set(ids)
@@ -40,7 +40,7 @@ def test_easy_rows_are_dropped_or_get_a_higher_weight():
     assert ids == [i for i in IDS.flip(0).tolist() if i in ids], "the order of the plan"
     weights = dict(zip(ids, plan.weight.tolist(), strict=True))
     assert weights == {i: 1 if i in (7, 13) else 2 for i in ids}
-    assert plan.count.tolist() == [1] * len(ids), "or updates would nearly halve"
+    assert plan.count.tolist() == [1] * len(ids), "updates keep their size"
     assert plan.bounds.tolist()[-1] == len(ids)
 
 
@@ -65,7 +65,7 @@ def test_against_a_slow_loop():
 
 @pytest.mark.parametrize("prune", [0.5, 0.8])
 def test_the_weighted_sum_is_unbiased(prune):
-    """Over 500 epochs each row's mean weight, 0 where it is dropped, is 1."""
+    """The mean weight of each row over 500 epochs, with 0 where it is dropped, is 1."""
     miner = seen(prune=prune)
     total = torch.zeros(20, dtype=torch.float64)
     for number in range(1, 501):
@@ -102,7 +102,7 @@ def test_the_last_epochs_train_on_everything(total, delta, first):
 
 
 def test_blended_rows_count_by_their_dominant_example():
-    """SMOTE: 0.3 of 7 (hard) and 0.7 of 2 (easy) is easy; weights of the plan are multiplied."""
+    """A SMOTE row of 0.3 of 7 (hard) and 0.7 of 2 (easy) is easy; the plan's weights multiply."""
     ids = torch.tensor([[7, 2], [7, 2], [13, 13]])
     plan = Plan.of(ids, 2, torch.tensor([[0.3, 0.7], [0.7, 0.3], [1.0, 0.0]]))
     plan = seen(prune=0.01).sampler(replace(plan, weight=torch.tensor([3.0, 3.0, 1.0])), epoch())
@@ -152,18 +152,18 @@ def rates(folder, monkeypatch, *overrides) -> list[tuple[float, float]]:
 
 
 def test_the_schedule_follows_epoch_progress(tmp_path, monkeypatch):
-    """The mistake: a cosine by steps ends high, because the epochs have become shorter."""
+    """A cosine by optimizer steps would end too high, since pruned epochs have fewer steps."""
     plain = rates(tmp_path / "plain", monkeypatch, *RUN[:2])
     mined = rates(tmp_path / "mined", monkeypatch, "mining=infobatch", *RUN)
     assert len(mined) < len(plain) == 3 * 7
     starts = {t: lr for t, lr in plain if t % 7 == 0}
     assert len(starts) == 3
     assert {t: lr for t, lr in mined if t % 7 == 0} == starts
-    assert mined[-1] == plain[-1], "the last epoch is whole"
+    assert mined[-1] == plain[-1], "the last epoch trains on everything"
 
 
 def test_a_run_stopped_within_an_epoch_resumes_identically(tmp_path):
-    """A signal in the middle of the pruned epoch, and one in the validation before it."""
+    """Stopped within the pruned epoch, and in the validation before it."""
     expected = digest(fitted(tmp_path / "whole", "mining=infobatch", *RUN))
     for after, epoch in ((8, 0), (12, 1)):
         folder = tmp_path / f"stop-{after}"

@@ -32,7 +32,7 @@ def test_misclassified_examples_are_selected_by_dataset_id():
 
 
 def test_the_threshold_applies_to_the_probability():
-    """p_y = 0.9, 0.2, 0.5, 0.4, 0.1, 0.6: under 0.5 are 0.2, 0.4 and 0.1, not 0.5 itself."""
+    """p_y = 0.9, 0.2, 0.5, 0.4, 0.1, 0.6: below 0.5 are 0.2, 0.4 and 0.1, not 0.5 itself."""
     miner = refreshed(CONFIDENCE, threshold=0.5)
     assert miner.score == "confidence"
     assert miner.selected.tolist() == [3, 7, 11]
@@ -46,7 +46,7 @@ def test_a_mask_is_wrong_if_any_pixel_is():
 
 
 def test_the_rows_of_any_sampler_keep_their_order():
-    """Repeats stay, weights stay, and a blend (SMOTE) goes by its larger part."""
+    """Repeats and weights are kept, and a SMOTE row counts by its dominant example."""
     ids = torch.tensor([[7, 2], [2, 7], [7, 2], [13, 11], [3, 2]])
     shares = torch.tensor([[0.6, 0.4], [0.6, 0.4], [0.6, 0.4], [0.3, 0.7], [1.0, 0.0]])
     plan = Plan.of(ids, 2, shares).weighted(torch.arange(5.0))
@@ -61,7 +61,7 @@ def test_scans_every_k_epochs_after_the_warmup():
     miner = Misclassified(every=2, warmup_epochs=1)
     for number in range(1, 6):
         miner.refresh(epoch(number), lambda ids, n=number: scans.append(n) or torch.zeros(6))
-    assert scans == [1, 3, 5], "an empty selection is a selection"
+    assert scans == [1, 3, 5], "an empty selection is not scanned again"
 
 
 def planner(miner, warnings) -> Planner:
@@ -85,7 +85,9 @@ def test_an_empty_selection_falls_back_with_a_warning():
 
 def test_the_state_is_restored():
     miner, again = refreshed(WRONG), Misclassified()
-    assert torch.equal(again.sampler(Plan.of(IDS, 2), epoch()).ids[:, 0], IDS), "not yet scanned"
+    assert torch.equal(again.sampler(Plan.of(IDS, 2), epoch()).ids[:, 0], IDS), (
+        "everything before the first scan"
+    )
     again.load_state_dict(miner.state_dict())
     first, second = (m.sampler(Plan.of(IDS, 2), epoch()) for m in (miner, again))
     assert torch.equal(first.ids, second.ids)

@@ -31,7 +31,7 @@ def test_against_a_slow_loop():
 
 
 def test_the_threshold_applies_to_the_probability():
-    """p_y = 0.9, 0.2, 0.6, 0.4 with threshold 0.5: 0.2 and 0.4; at least min_kept."""
+    """p_y = 0.9, 0.2, 0.6, 0.4 with threshold 0.5 selects 0.2 and 0.4, and at least min_kept."""
     ranks = 1 - torch.tensor([0.9, 0.2, 0.6, 0.4])
     miner = Ohem(threshold=0.5)
     assert miner.score == "confidence"

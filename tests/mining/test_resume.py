@@ -1,4 +1,4 @@
-"""Stopped in any epoch and gone on with, a miner that keeps a state ends with the same bits."""
+"""A run with a stateful miner, stopped and resumed in any epoch, ends with the same bits."""
 
 import pytest
 from support import digest, fitted

@@ -16,7 +16,7 @@ def epoch() -> Epoch:
 
 
 def seen(ids: torch.Tensor = IDS, losses: torch.Tensor = LOSSES, **options) -> Reweight:
-    """A miner that has seen the losses of ids; a stranger's, id 0, is out of the split."""
+    """A miner that has seen the losses of the ids, and one of id 0, outside the split."""
     miner = Reweight(**options)
     miner.prepare(torch.zeros(20))
     miner.live[ids] = losses
@@ -55,7 +55,7 @@ def test_the_history_is_a_moving_average_that_starts_at_the_first_loss():
     batch = Batch(torch.zeros(2, 1, 1, 1), index, ones[:, None], index, ones, ones)
     average = [4.0, 8.0]
     miner.observe(batch, torch.tensor(average))
-    assert miner.live[[5, 7]].tolist() == average, "no pull towards 0"
+    assert miner.live[[5, 7]].tolist() == average, "the average starts at the first loss, not at 0"
     for losses in ([0.0, 4.0], [1.0, 1.0]):
         miner.observe(batch, torch.tensor(losses))
         average = [0.75 * h + 0.25 * loss for h, loss in zip(average, losses, strict=True)]

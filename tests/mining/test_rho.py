@@ -26,7 +26,7 @@ def epoch(ids: list[int]) -> Epoch:
 
 @pytest.fixture
 def made(tmp_path):
-    """Makes a miner whose reference is a text."""
+    """Make a miner with a reference file of the given text."""
 
     def make(text: str = TABLE, labels: torch.Tensor = LABELS, **options) -> Rho:
         (tmp_path / "predictions.csv").write_text(text)
@@ -45,7 +45,7 @@ def batch_of(ids: list[list[int]], shares: list[list[float]]) -> Batch:
 
 
 def test_the_largest_reducible_losses_are_selected(made):
-    """Losses 1.75, 1, 0.5 less 1.5, 0.125, 0.25 by id: 0.25, 0.875, 0.25; the tie to the first."""
+    """Losses 1.75, 1, 0.5 minus 1.5, 0.125, 0.25: 0.25, 0.875, 0.25; the tie goes to the first."""
     batch = batch_of([[0], [1], [4]], [[1.0]] * 3)
     ranks = torch.tensor([1.75, 1.0, 0.5])
     one = made(keep=0.3).select(batch, lambda rows: ranks, StepId(0, 0, 0))
@@ -63,7 +63,7 @@ def test_a_mixed_image_has_the_share_weighted_irreducible_loss(made):
 
 def test_a_mask_is_one_example(made):
     batch = batch_of([[0], [4]], [[1.0]] * 2)
-    ranks = torch.tensor([[[2.0, 4.0]], [[1.0, 2.0]]])  # means 3 and 1.5, less 1.5 and 0.25
+    ranks = torch.tensor([[[2.0, 4.0]], [[1.0, 2.0]]])  # means 3 and 1.5
     reducible = made().reducible(ranks, batch)
     assert reducible.tolist() == [[[0.5, 2.5]], [[0.75, 1.75]]]
 
@@ -88,7 +88,7 @@ def test_every_training_example_must_have_a_loss(made):
 
 
 def test_examples_seen_by_the_reference_have_no_irreducible_loss(made):
-    """The mistake: the loss of a model on its own training data, which it has learned by heart."""
+    """The loss of a model on its own training data underestimates the irreducible loss."""
     with pytest.raises(DataError, match=r"1 of the 2 training examples"):
         made().require(torch.tensor([0, 2]))
 
@@ -165,4 +165,4 @@ def test_a_reference_of_another_split_is_refused(irreducible, tmp_path, capsys):
     overrides = ["mining=rho", f"mining.reference={irreducible}", "seed=1"]
     assert train(tmp_path / "run", *overrides, "dataset.val_fraction=0.2") == DataError.exit_code
     assert "of the 1150 training examples" in capsys.readouterr().err
-    assert not (tmp_path / "run" / "checkpoints").exists(), "found before the first step"
+    assert not (tmp_path / "run" / "checkpoints").exists(), "refused before the first step"

@@ -22,7 +22,7 @@ def seen(losses: list[float], **options) -> SelectiveBackprop:
 
 
 def test_the_probability_by_hand():
-    """Window 1, 2, 3, 4 and the batch's own 0, 2.5, 9: 1, 4 and 7 of 7 are no higher."""
+    """Window 1, 2, 3, 4 and the batch's own 0, 2.5, 9: of these 7, 1, 4 and 7 are no higher."""
     ranks = torch.tensor([0.0, 2.5, 9.0])
     chance = seen([1.0, 2, 3, 4], beta=2.0).chance(ranks)
     torch.testing.assert_close(chance, torch.tensor([1.0, 16, 49]) / 49)
@@ -57,13 +57,13 @@ def test_the_fraction_kept_is_1_over_beta_plus_1():
 
 
 def test_losses_below_the_whole_window_keep_a_positive_probability():
-    """Without the batch's own losses in the CDF nothing would ever be trained on again."""
+    """Without the batch's own losses in the CDF the probability would be 0."""
     chance = seen([5.0] * 1024).chance(torch.tensor([0.1, 0.2]))
     torch.testing.assert_close(chance, torch.tensor([1 / 1024, 2 / 1024]))
 
 
 def test_weigh_does_not_change_the_state():
-    """The window moves in observe alone, so that a step that is not taken changes nothing."""
+    """Only `observe` updates the window, so a skipped step changes nothing."""
     miner = seen([1.0, 2.0])
     miner.weigh(torch.tensor([3.0, 4.0]), batch_of(2), StepId(0, 0, 0))
     assert miner.window.tolist() == [1.0, 2.0]
@@ -86,7 +86,7 @@ def test_a_mask_is_one_example():
     assert weighed.count[1] == 1
     kept = weighed.count[:, None, None].expand(2, 1, 2)
     pixels = miner.weigh(ranks, only(batch_of(2), torch.ones(2, 1, 2)), StepId(0, 0, 0))
-    assert torch.equal(pixels.count, kept), "where pixels count for themselves"
+    assert torch.equal(pixels.count, kept), "also if pixels have their own counts"
 
 
 def test_the_state_is_restored():

@@ -26,11 +26,11 @@ def test_the_easiest_half_comes_first_in_plan_order():
     plan = seen(pool=0.5).sampler(Plan.of(IDS.flip(0), 2), epoch(1))
     assert plan.ids[:, 0].tolist() == [11, 5, 2]
     assert plan.weight.tolist() == plan.count.tolist() == [1, 1, 1]
-    assert plan.bounds.tolist() == [0, 3]  # a last batch of one joins the one before
+    assert plan.bounds.tolist() == [0, 3]  # a final batch of one row joins the previous batch
 
 
 def test_the_share_grows_linearly():
-    """From 0.5 in epoch 1 to 1 at 0.5 · 10 = 5, then all."""
+    """From 0.5 in epoch 1 to 1 in epoch 0.5 · 10 = 5, then 1."""
     shares = [SelfPaced(pool=0.5, until=0.5).share(number, 10) for number in range(1, 8)]
     assert shares == pytest.approx([0.5, 0.625, 0.75, 0.875, 1, 1, 1])
     whole = [SelfPaced(pool=0.2, until=1.0).share(n, 5) for n in range(1, 5)]

@@ -12,11 +12,11 @@ MOMENT = StepId(0, 0, 7)
 
 
 def test_a_chain_equals_its_mixers_in_sequence(located) -> None:
-    """The same numbers in the same order; the shares are those of the pixels where a box cuts."""
+    """With the same random numbers in the same order."""
     mixup, cutmix = Mixup(per_image=True), Cutmix(per_image=True)
     both = Chain(mixers={"mixup": mixup, "cutmix": cutmix})(located(6), MOMENT)
     rng = MOMENT.generator(Purpose.MIX)
-    rng.random()  # the chain's own coin
+    rng.random()  # the chain's own decision to mix
     batch = located(6)
     for mixer in (mixup, cutmix):
         drawing = mixer.decide(6, (6, 9), rng, MOMENT)
@@ -35,7 +35,7 @@ def test_labels_multiply(owned) -> None:
 
 
 def test_shares_are_measured_and_not_products_of_areas(owned) -> None:
-    """A box cut out of a mixed image need not hold its labels in their shares."""
+    """A box cut from a mixed image need not contain its labels in proportion to their shares."""
     one, two = Cutmix(), Cutmix(per_image=True)
     mixed = Chain(mixers={"one": one, "two": two})(owned(8), MOMENT)
     rng = MOMENT.generator(Purpose.MIX)

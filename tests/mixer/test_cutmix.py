@@ -10,7 +10,7 @@ from trainer.mixer.base import Drawing
 from trainer.mixer.cutmix import Cutmix, clipped
 
 BOX = {"box": torch.tensor([[1, 6, 3, 3]]).expand(4, 4), "share": torch.tensor([5 / 6]).expand(4)}
-DRAWING = Drawing([torch.tensor([3, 0, 1, 2])], BOX)  # partners as of torchvision: roll by one
+DRAWING = Drawing([torch.tensor([3, 0, 1, 2])], BOX)  # partners as in torchvision: rolled by one
 
 
 def boxes(cutmix: Cutmix, size: int, image: tuple[int, int], step: int) -> Drawing:
@@ -19,7 +19,7 @@ def boxes(cutmix: Cutmix, size: int, image: tuple[int, int], step: int) -> Drawi
 
 
 def test_a_box_by_hand(owned) -> None:
-    """3 of 6 rows and 3 of 9 columns are 1/6 of the pixels, at their place."""
+    """A box of 3 of 6 rows and 3 of 9 columns is 1/6 of the pixels."""
     batch = owned(4)
     mixed = Cutmix().mix([batch, batch.select(DRAWING.partners[0])], DRAWING)
     assert mixed.labels[1].tolist() == [101, 100]
@@ -42,7 +42,7 @@ def test_equals_torchvision_on_the_same_box(located) -> None:
 
 
 def test_the_share_is_the_area_of_the_clipped_box() -> None:
-    """With λ, a box over the border would count for more than it pasted."""
+    """With λ as the share, a box over the border would count for more pixels than it pastes."""
     for step in range(50):
         box, share = (boxes(Cutmix(), 1, (32, 20), step).values[n] for n in ("box", "share"))
         top, left, height, width = box[0].tolist()

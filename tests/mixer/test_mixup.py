@@ -17,7 +17,7 @@ def batch_of(size: int) -> Batch:
 
 
 def test_images_labels_and_ids_are_blended_alike():
-    """Image value, share and id must tell the same story for every row."""
+    """The value of a mixed image is the share-weighted sum of the ids, in every row."""
     mixed = Mixup(alpha=1.0)(batch_of(16), StepId(0, 0, 3))
     assert mixed.labels.shape == mixed.shares.shape == mixed.index.shape == (16, 2)
     torch.testing.assert_close(mixed.images[:, 0, 0, 0], (mixed.shares * mixed.index).sum(1))
@@ -57,7 +57,7 @@ def test_lambda_has_a_beta_distribution():
 
 @pytest.mark.parametrize(("target", "shape"), [("vector", (3,)), ("image", (1, 2, 2))])
 def test_regression_targets_are_blended(target, shape):
-    """K stays 1; the share is the own example's."""
+    """K stays 1; the share is that of the row's own example."""
     batch = batch_of(8)
     labels = batch.images.mean((1, 2, 3)).view(8, 1, *[1] * len(shape)).expand(8, 1, *shape)
     mixup = Mixup(per_image=True)

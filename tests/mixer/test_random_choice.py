@@ -15,7 +15,7 @@ from trainer.mixer.ricap import Ricap
 
 
 def taken(choice: RandomChoice, owned, steps: int = 600) -> Counter[str]:
-    """How often each mixer mixed: RICAP makes four labels, mixup blends, CutMix does not."""
+    """Count the mixers used: RICAP gives four labels, mixup blends values, CutMix does not."""
     counts: Counter[str] = Counter()
     for step in range(steps):
         mixed = choice(owned(3), StepId(0, 0, step))
@@ -25,7 +25,7 @@ def taken(choice: RandomChoice, owned, steps: int = 600) -> Counter[str]:
 
 
 def test_by_default_each_mixer_is_equally_likely(owned) -> None:
-    """mixup's permutation of three leaves all where they are once in six times: seen as CutMix."""
+    """mixup's permutation of three is the identity in one case of six, counted as CutMix."""
     choice = RandomChoice(mixers={"mixup": Mixup(), "cutmix": Cutmix(), "ricap": Ricap()})
     counts = taken(choice, owned)
     assert counts["ricap"] == pytest.approx(200, abs=35)  # deviation 12

@@ -15,7 +15,7 @@ def drawn(ricap: Ricap, size: int, image: tuple[int, int], step: int) -> Drawing
 
 
 def by_loops(images: torch.Tensor, drawing: Drawing) -> torch.Tensor:
-    """The paper's figure: four crops, each put into its corner."""
+    """The paper's figure: four crops, each pasted into its corner."""
     out = torch.full_like(images, -1)
     height, width = images.shape[-2:]
     partners = [torch.arange(len(images)), *drawing.partners]
@@ -42,7 +42,7 @@ def test_equals_the_loop_over_crops(located, per_image: bool) -> None:
 
 
 def test_shares_by_hand(owned) -> None:
-    """The corner at row 2 of 6, column 6 of 9: areas 2·6, 2·3, 4·6, 4·3 of 54."""
+    """The patches meet at row 2 of 6 and column 6 of 9: areas 2·6, 2·3, 4·6, 4·3 of 54."""
     values = {
         "corner": torch.tensor([[2, 6]]).expand(4, 2),
         "shift": torch.tensor([[0, 0], [1, -6], [-2, 2], [0, 0]]).expand(4, 4, 2),
@@ -74,7 +74,7 @@ def test_the_corner_has_a_beta_distribution() -> None:
 
 
 def test_an_empty_patch_has_share_0(owned) -> None:
-    """With a small β the corner is at the border: one patch is all, the others' shares are 0."""
+    """With a small β the corner is at the border: one patch is the whole image."""
     ricap, batch = Ricap(beta=0.01), owned(5)
     seen = set()
     for step in range(40):

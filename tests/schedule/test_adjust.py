@@ -1,4 +1,4 @@
-"""Any function of the step and the epoch."""
+"""An arbitrary factor of the step and the epoch."""
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def test_the_default_is_a_tenth_every_30_epochs(follow):
 
 
 def test_a_factor_applies_from_the_first_step_of_its_epoch(follow):
-    """One epoch late would give 0.8 up to step 9."""
+    """If it applied an epoch late, the rate would be 0.8 up to step 9."""
     got = follow(Adjust(function="adjust_by.both"), base=1.0)
     assert got == [t + 100 * (t // 5) for t in range(60)]
 
@@ -46,11 +46,11 @@ def test_fractional_steps_are_rounded_down():
     schedule = Adjust(function="adjust_by.both")
     schedule.bind(Clock(5, 40))
     assert schedule.lr(9.5, 1.0) == 109
-    assert schedule.lr(10 - 1e-12, 1.0) == 210  # 10, but for rounding
+    assert schedule.lr(10 - 1e-12, 1.0) == 210  # 10 up to rounding
 
 
 def test_parameter_groups_keep_their_ratio():
-    """One value for all groups would make the head as slow as the body."""
+    """One value for all groups would give the head the rate of the body."""
     body, head = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([{"params": [body]}, {"params": [head], "lr": 1.0}], lr=0.1)
     rate = LearningRate(Adjust(function="adjust_by.halve"), NoWarmup(), 0.1, Clock(5, 40))

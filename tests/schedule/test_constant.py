@@ -1,4 +1,4 @@
-"""The same rate from first to last."""
+"""A constant learning rate."""
 
 from trainer.core.duration import Clock
 from trainer.schedule.constant import Constant

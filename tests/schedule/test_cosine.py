@@ -1,4 +1,4 @@
-"""Cosine annealing, held after T_max."""
+"""Cosine annealing, constant after T_max."""
 
 import math
 
@@ -20,7 +20,7 @@ def test_equals_torch_until_t_max_and_is_constant_after(follow, follow_torch):
     got = follow(Cosine(T_max="6ep", eta_min=0.05))
     assert got[:31] == pytest.approx(expected[:31], rel=1e-9)
     assert got[30:] == [0.05] * 30
-    assert expected[59] > 0.35  # torch's has risen again
+    assert expected[59] > 0.35  # torch's rate rises again
 
 
 def test_a_t_max_longer_than_the_run_is_refused(follow):

@@ -1,4 +1,4 @@
-"""Cosine decay, held after its end."""
+"""Cosine decay, constant after its end."""
 
 import math
 
@@ -26,7 +26,7 @@ def test_by_hand() -> None:
 
 
 def test_equals_torch_until_its_end_and_is_constant_after() -> None:
-    """torch's rises again past T_max, as a cosine does; this one is held."""
+    """torch's rate rises again after T_max; this one is constant."""
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.4)
     reference = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=20, eta_min=0.04)
     schedule = bound(alpha=0.1)

@@ -15,7 +15,7 @@ MODES = [("triangular", 1.0), ("triangular2", 1.0), ("exp_range", 0.97)]
 
 
 def test_by_hand(follow):
-    """Up from 0.1 to 0.5 in 4 steps, down in 2, each step."""
+    """From 0.1 up to 0.5 in 4 steps and down in 2."""
     got = follow(Cyclic(base_lr=0.1, max_lr=0.5, step_size_up="4st", step_size_down="2st"))
     assert got[:9] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.3, 0.1, 0.2, 0.3])
 
@@ -32,7 +32,7 @@ def test_equals_torch_at_every_step(follow, follow_torch, mode, gamma, down):
 
 
 def test_thousands_of_cycles_do_not_overflow(follow):
-    """2^1250 is no float."""
+    """2^1250 would overflow a float."""
     got = follow(Cyclic(base_lr=0.1, mode="triangular2", step_size_up="2st"), 5000)
     assert (got[2], got[6], got[4998]) == pytest.approx((0.4, 0.25, 0.1))
 
@@ -71,7 +71,7 @@ def test_by_default_momentum_is_that_of_the_optimizer():
 
 @pytest.mark.parametrize("kind", [torch.optim.Adagrad, torch.optim.SGD])
 def test_cycling_adds_no_momentum_to_an_optimizer_without_one(kind):
-    """torch would give plain SGD momentum."""
+    """torch's scheduler would add momentum to plain SGD."""
     optimizer = kind([nn.Parameter(torch.zeros(1))], lr=0.4)
     rate = LearningRate(Cyclic(cycle_momentum=True), NoWarmup(), 0.4, Clock(5, 40))
     with pytest.raises(

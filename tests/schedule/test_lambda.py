@@ -1,4 +1,4 @@
-"""Any factor on the first rate."""
+"""An arbitrary factor on the initial learning rate."""
 
 import sys
 
@@ -12,7 +12,7 @@ PATH = "trainer.schedule.lambda_.decay"
 
 
 def test_by_hand(follow):
-    """0.4 · 0.95^n with n one more every two epochs of five steps."""
+    """0.4 · 0.95^n, where n increases every two epochs of five steps."""
     got = follow(Lambda(function=PATH, every="2ep"))
     assert got[0] == got[9] == 0.4
     assert got[10] == got[19] == pytest.approx(0.38)
@@ -65,7 +65,7 @@ def test_an_import_error_names_the_function(tmp_path, monkeypatch):
 
 
 def test_a_run_that_is_only_read_imports_nothing(tmp_path, monkeypatch):
-    """Only `prepare` and `lr` look for the function: a run folder may come from anywhere."""
+    """Only `prepare` and `lr` import the function: a run folder may come from another machine."""
     (tmp_path / "seen_here.py").write_text("def f(n):\n    return 1.0\n")
     monkeypatch.syspath_prepend(tmp_path)
     made = Lambda(function="seen_here.f")

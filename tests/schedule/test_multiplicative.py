@@ -1,4 +1,4 @@
-"""Any factor on the rate before."""
+"""An arbitrary factor on the previous learning rate."""
 
 import pytest
 from torch.optim.lr_scheduler import MultiplicativeLR
@@ -26,13 +26,13 @@ def test_by_hand(follow, path):
 
 
 def test_equals_torch_at_every_step(follow, follow_torch, path):
-    """torch does not call its function for the first epoch; 1/0 would fail."""
+    """As in torch, the function is not called for n = 0, where 1/0 would fail."""
     expected = follow_torch(MultiplicativeLR, 60, every=5, lr_lambda=lambda n: 1 / n)
     assert follow(Multiplicative(function=path)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_steps_may_be_evaluated_in_any_order(path, follow):
-    """A resumed run begins in the middle."""
+    """A resumed run starts in the middle."""
     every = follow(Multiplicative(function=path))
     resumed = Multiplicative(function=path)
     follow(resumed, 0)

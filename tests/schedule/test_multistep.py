@@ -19,7 +19,7 @@ def test_equals_torch_at_every_step(follow, follow_torch):
 
 @pytest.mark.parametrize(("share", "step"), [("0.175run", 7), ("0.225run", 9), ("0.575run", 23)])
 def test_a_fraction_of_the_run_is_converted_to_the_exact_step(follow, share, step):
-    """0.575 · 40 is 22.999999999999996; others come out above."""
+    """0.575 · 40 is 22.999999999999996 in floating point; others are rounded up."""
     got = follow(Multistep(milestones=[share], gamma=0.5))
     assert got.index(0.2) == step
 

@@ -1,4 +1,4 @@
-"""One cycle."""
+"""The one-cycle schedule."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def test_by_hand(follow):
 @pytest.mark.parametrize("settings", VARIANTS, ids=str)
 @pytest.mark.parametrize("total", [40, 7, 3])
 def test_equals_torch_at_every_step_and_is_constant_after(follow, follow_torch, settings, total):
-    """torch refuses to be stepped past its end."""
+    """torch's scheduler raises an error past its end."""
     expected = follow_torch(
         OneCycleLR, total, max_lr=0.5, total_steps=total, cycle_momentum=False, **settings
     )
@@ -40,14 +40,14 @@ def test_equals_torch_at_every_step_and_is_constant_after(follow, follow_torch, 
 
 
 def test_an_empty_first_phase(follow):
-    """pct_start·S = 1 ends it at step 0: torch divides zero by zero."""
+    """pct_start·S = 1 ends the phase at step 0, where torch divides 0 by 0."""
     got = follow(OneCycle(total_steps="10st", pct_start=0.1))
     assert got[0] == 0.4
     assert got[9] == pytest.approx(0.4 / 25e4)
 
 
 def test_an_empty_last_phase(follow):
-    """Up to the end and held there: torch divides by zero."""
+    """The rate rises to the end and stays there; torch divides by 0."""
     got = follow(OneCycle(pct_start=1.0, anneal_strategy="linear", div_factor=2.0))
     assert [got[t] for t in (0, 13, 39, 59)] == pytest.approx([0.2, 0.2 + 0.2 / 3, 0.4, 0.4])
 
@@ -62,7 +62,7 @@ def groups(**settings) -> torch.optim.Optimizer:
 
 
 def test_parameter_groups_keep_their_ratio():
-    """torch's gives both groups the rate max_lr; ours keeps the head ten times as fast."""
+    """torch gives both groups the rate max_lr; here the head keeps ten times the rate."""
     theirs, ours = groups(), groups()
     OneCycleLR(theirs, max_lr=0.5, total_steps=40, cycle_momentum=False)
     assert [group["initial_lr"] for group in theirs.param_groups] == [0.02, 0.02]

@@ -1,4 +1,4 @@
-"""Given rates between given times."""
+"""A piecewise constant learning rate."""
 
 import pytest
 
@@ -8,7 +8,7 @@ VALUES = [0.3, 0.2, 0.1]
 
 
 def test_by_hand_at_every_step(follow):
-    """The values are rates whatever the optimizer's is; at a boundary the next one holds."""
+    """Values are rates regardless of the optimizer's; at a boundary the next value applies."""
     got = follow(Piecewise(boundaries=["2ep", "30st"], values=VALUES), base=7.0)
     assert got == [0.3] * 10 + [0.2] * 20 + [0.1] * 30
 

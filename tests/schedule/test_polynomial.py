@@ -1,4 +1,4 @@
-"""Polynomial decay, held or cycled."""
+"""Polynomial decay, constant or cyclic after its end."""
 
 import math
 
@@ -10,7 +10,7 @@ from trainer.schedule.polynomial import Polynomial
 
 
 def test_by_hand(follow):
-    """From 0.4 to 0.1 in 20 steps with p = 2: half-way 0.3/4 + 0.1; then held."""
+    """From 0.4 to 0.1 in 20 steps with p = 2: 0.3/4 + 0.1 half-way; then constant."""
     got = follow(Polynomial(decay_steps="20st", end_lr=0.1, power=2.0))
     assert [got[t] for t in (0, 10, 20, 21, 59)] == pytest.approx([0.4, 0.175, 0.1, 0.1, 0.1])
 
@@ -32,7 +32,7 @@ def test_cycle_by_hand(follow):
 
 @pytest.mark.parametrize("length", ["10st", "7st", "0.07run", "0.3ep"])
 def test_cycle_at_every_step(follow, length):
-    """Against the formula with S in whole numbers, so that no rounding adds a cycle."""
+    """Equal to the formula in integers, so rounding does not add a cycle."""
     clock = Clock(10, 100)
     size = round(clock.steps(length))
     schedule = Polynomial(decay_steps=length, end_lr=0.01, power=1.5, cycle=True)
@@ -42,7 +42,7 @@ def test_cycle_at_every_step(follow, length):
 
 
 def test_a_cycle_starts_at_the_initial_rate(follow):
-    """⌈0/S⌉ is 0: without the max the formula divides 0 by 0."""
+    """⌈0/S⌉ is 0: without the maximum the formula would divide 0 by 0."""
     assert follow(Polynomial(decay_steps="10st", cycle=True))[0] == 0.4
 
 

@@ -1,4 +1,4 @@
-"""Warm up, hold, decay."""
+"""Linear ascent, constant rate, linear descent."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from trainer.warmup.gradual import Gradual
 
 
 def test_by_hand_at_every_step(follow):
-    """Up from 0.1 in 10 steps, 0.4 until 32, down to 0.2 at 40, held."""
+    """From 0.1 up in 10 steps, 0.4 until step 32, down to 0.2 at step 40, then constant."""
     got = follow(Trapezoid(warmup_steps="2ep", decay_steps="0.2run", start_factor=0.25, end_lr=0.2))
     expected = [0.1 + 0.03 * t for t in range(10)] + [0.4] * 22
     expected += [0.4 - 0.025 * i for i in range(8)] + [0.2] * 20

@@ -1,4 +1,4 @@
-"""A low rate until the training error is low enough."""
+"""Warmup at a low rate until the training error is low enough."""
 
 import math
 
@@ -20,7 +20,7 @@ def told(warmup: Constant, accuracy: float, t: float) -> None:
 
 
 def test_by_hand():
-    """0.01 until the error is under 0.8 at step 16, then the cosine over the 64 that remain."""
+    """0.01 until the error drops below 0.8 at step 16, then the cosine over the remaining 64."""
     rate = LearningRate(CosineDecay(), Constant(), 0.1, CLOCK)
     for t, accuracy in ((8, 0.1), (12, 0.2)):
         rate.observe_training({"train/accuracy": accuracy}, t)
@@ -107,7 +107,7 @@ def rates_of(folder) -> list[float]:
 
 
 def test_in_a_run_the_schedule_starts_once_the_error_is_low_enough(tmp_path):
-    """The cosine, read at t − W over the steps after W, at each of them."""
+    """After W warmup steps, the rate is that of the cosine at t − W over the remaining steps."""
     fit = fitted(tmp_path, *RUN)
     length = fit.learning_rate.warmup.length
     assert length in range(2, 14, 2)  # within the first epoch of 14 steps
@@ -129,7 +129,7 @@ def test_logging_does_not_change_the_end_of_the_warmup(tmp_path):
 def test_a_stopped_run_resumes_identically(tmp_path):
     whole = fitted(tmp_path / "whole", *RUN)
     expected, rates = digest(whole), rates_of(tmp_path / "whole")
-    assert whole.learning_rate.warmup.length < 14  # stops lie on both sides of it
+    assert whole.learning_rate.warmup.length < 14  # the runs stop before and after its end
     for after in (1, 9, 16, 25):
         folder = tmp_path / f"stop-{after}"
         with pytest.raises(Interrupted):

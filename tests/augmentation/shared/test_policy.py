@@ -44,7 +44,7 @@ def test_images_keep_their_shape_and_range(augmentation: Policy, channels, pictu
 
 @EVERY
 def test_the_change_depends_only_on_seed_epoch_and_position(augmentation: Policy, pictures) -> None:
-    """Not on the other images of the batch."""
+    """It does not depend on the other images of the batch."""
     images = pictures(30)
     whole = augmentation(images, ExampleRandom(0, 0, torch.arange(30)))
     part = augmentation(images[10:15], ExampleRandom(0, 0, torch.arange(10, 15)))
@@ -70,7 +70,7 @@ def test_mask_and_image_targets_are_errors(augmentation: Policy, pictures, draws
 
 @EVERY
 def test_no_value_is_read_from_the_device_of_the_images(augmentation: Policy) -> None:
-    """The meta device holds no values: reading one would be an error."""
+    """Tensors on the meta device have no values, so reading one would raise an error."""
     device = torch.device("meta")
     images = torch.rand(20, 3, 8, 8, device=device)
     got = augmentation(images, ExampleRandom(0, 0, torch.arange(20), device))

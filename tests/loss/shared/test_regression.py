@@ -1,4 +1,4 @@
-"""What mse, l1, huber, smooth_l1 and sobolev share."""
+"""Properties that mse, l1, huber, smooth_l1 and sobolev share."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def loss(name: str) -> Regression:
 
 
 def test_the_loss_of_an_example_is_the_mean_over_its_elements(loss):
-    """And nobody else's: each row is what it is alone."""
+    """The loss of a row does not depend on the other rows."""
     losses = loss.score(OUTPUTS, TARGETS)
     assert losses.shape == (3,)
     for i in range(3):
@@ -37,7 +37,7 @@ def test_the_loss_of_an_example_is_the_mean_over_its_elements(loss):
 
 
 def test_different_shapes_are_refused(loss, name):
-    """[B, 1] and [B] would be broadcast to [B, B], each output against every target."""
+    """[B, 1] and [B] would broadcast to [B, B], comparing each output with every target."""
     known = rf"loss={name} needs outputs and targets of the same shape, got \[3, 1\] and \[3\]"
     with pytest.raises(ConfigError, match=known):
         loss.score(torch.zeros(3, 1), torch.zeros(3))

@@ -43,7 +43,7 @@ def test_scores_of_mixed_images_are_share_weighted():
 
 
 def test_excess_is_the_kl_divergence_from_the_target():
-    """The loss of a mixed target less its entropy is KL(target ‖ p): 0 for a perfect prediction."""
+    """The loss of a mixed target minus its entropy is KL(target ‖ p), 0 if p is the target."""
     targets = torch.tensor([[0.75, 0.25, 0.0], [0.0, 0.5, 0.5]])
     losses = F.cross_entropy(LOGITS, targets, reduction="none")
     ranks = Ranker(Classification(), Miner(rank_by="excess"))(LOGITS, losses, MIXED)
@@ -52,7 +52,7 @@ def test_excess_is_the_kl_divergence_from_the_target():
 
 
 def test_a_mix_within_one_class_has_no_entropy():
-    """A SMOTE pair, or mixup partners of one class, are a plain target."""
+    """A SMOTE pair, or mixup partners of the same class, have an unmixed target."""
     pair = batch([[1, 1], [1, 2]], [[0.5, 0.5], [0.5, 0.5]])
     ranks = Ranker(Classification(), Miner(rank_by="excess"))(LOGITS, torch.ones(2), pair)
     torch.testing.assert_close(ranks, 1 - torch.tensor([0.0, 0.6931472]))

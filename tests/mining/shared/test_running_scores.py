@@ -1,4 +1,4 @@
-"""What the history miners share: ranks by dataset id, decided by a copy of the epoch's start."""
+"""Miners by past ranks: ranks by dataset id, and the copy from the start of the epoch."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ def prepared() -> RunningScoreMiner:
 
 
 def test_ranks_are_stored_by_dataset_id():
-    """The mistake: positions in the batch taken for ids."""
+    """Not by position in the batch."""
     miner = prepared()
     miner.observe(batch_of([7, 3]), torch.tensor([0.5, 2.0]))
     assert miner.live[[7, 3]].tolist() == [0.5, 2.0]
@@ -41,7 +41,7 @@ def test_ranks_are_stored_by_dataset_id():
 
 
 def test_the_last_rank_of_a_repeated_example_is_stored():
-    """Against a loop; with one value to write for each id, index_put_ has one result on a GPU."""
+    """Equal to a loop; all repeats write the same value, so the result on a GPU is unique."""
     rng = torch.Generator().manual_seed(0)
     miner, slow = prepared(), [NAN] * SIZE
     for _ in range(20):
@@ -73,7 +73,7 @@ def test_pixels_are_averaged():
 
 
 def test_a_non_finite_rank_is_ignored():
-    """Under a deferred guard a step is observed before it is known to be bad."""
+    """With a deferred check a step is observed before it is known to be non-finite."""
     miner = prepared()
     miner.observe(batch_of([1]), torch.tensor([2.0]))
     miner.observe(batch_of([1, 2]), torch.tensor([NAN, float("inf")]))
@@ -99,7 +99,7 @@ def test_live_and_frozen_ranks_are_restored():
     again.load_state_dict(miner.state_dict())
     assert (again.frozen[1], again.live[1]) == (2, 9)
     again.observe(batch_of([1]), torch.tensor([5.0]))
-    assert miner.live[1] == 9, "each has memory of its own"
+    assert miner.live[1] == 9, "the two miners share no memory"
 
 
 def test_blended_rows_count_by_their_dominant_example():

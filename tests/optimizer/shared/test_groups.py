@@ -12,12 +12,12 @@ def network() -> nn.Module:
 
 
 def numbers(groups: list[dict]) -> list[tuple[int, float]]:
-    """Numbers of a group and its decay."""
+    """The number of values in each group, and its weight decay."""
     return [(sum(p.numel() for p in g["params"]), g["weight_decay"]) for g in groups]
 
 
 def test_biases_and_norms_are_not_decayed() -> None:
-    """Decayed: 2·9 + 6 weights. Not: 2 + 3 biases, 2 + 2 of the norm."""
+    """2·9 + 6 weights are decayed; 2 + 3 biases and 2 + 2 values of the norm are not."""
     groups = parameter_groups(network(), lr=0.1, weight_decay=0.01, decay_bias_norm=False)
     assert numbers(groups) == [(24, 0.01), (9, 0.0)]
 

@@ -1,4 +1,4 @@
-"""Colours, each image by its own factor, beside torchvision's kernels image by image."""
+"""The batched colour kernels equal torchvision's for each image, with its own factor."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ PAIRS = {
 
 
 def pictures(channels: int) -> Tensor:
-    """[60, C, 7, 9]: noise, flat colours, and values of 0 and 1 with their ties."""
+    """Images [60, C, 7, 9]: noise, constant colours, and values 0 and 1, which have ties."""
     rng = torch.Generator().manual_seed(0)
     noise = torch.rand(20, channels, 7, 9, generator=rng)
     flat = torch.rand(20, channels, 1, 1, generator=rng).expand(-1, -1, 7, 9)
