@@ -1,4 +1,4 @@
-"""Affine maps, each image by its own."""
+"""Affine maps, one per image."""
 
 import math
 
@@ -32,13 +32,13 @@ def test_equals_torchvision_image_by_image(pictures, draws) -> None:
 
 
 def test_a_matrix_by_hand(draws) -> None:
-    """Only a shear of 45° along x: x comes from x + y (torchvision's sign)."""
+    """A shear of 45° along x: x comes from x + y (torchvision's sign)."""
     affine = Affine(degrees=0, translate=(0, 0), scale=1.0, shear=(45.0, 45.0))
     assert affine.draw(draws(1), (8, 8))[0].flatten().tolist() == pytest.approx([1, 1, 0, 0, 1, 0])
 
 
-def test_shear_is_along_x_or_along_both(draws) -> None:
-    """The inverse has −b, c = tan of the shears without rotation, to first order."""
+def test_shear_along_x_or_along_both_axes(draws) -> None:
+    """Without rotation, −b and c of the inverse are the tangents of the shears, to first order."""
     for shear, along_y in ((5.0, False), ((-5.0, 5.0), False), ((-5.0, 5.0, -5.0, 5.0), True)):
         affine = Affine(degrees=0, translate=(0, 0), scale=1.0, shear=shear)
         matrices = affine.draw(draws(2000), (8, 8))

@@ -10,7 +10,7 @@ from trainer.core.seed import ExampleRandom
 
 
 def recorded(augmix: Augmix, monkeypatch, number: int = 2000, side: int = 24):
-    """(operation, magnitude) of each call, [width·B]."""
+    """The (operation, magnitude) [width·B] of each call."""
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def record(images, operation, magnitude, **_):
@@ -24,7 +24,7 @@ def recorded(augmix: Augmix, monkeypatch, number: int = 2000, side: int = 24):
 
 @pytest.mark.parametrize("all_ops", [True, False])
 @pytest.mark.parametrize("severity", [1, 3, 10])
-def test_operations_and_magnitudes_are_torchvisions(monkeypatch, all_ops, severity) -> None:
+def test_operations_and_magnitudes_equal_torchvision(monkeypatch, all_ops, severity) -> None:
     space = Reference(all_ops=all_ops)._augmentation_space(10, (24, 24))
     augmix = Augmix(chain_depth=1, all_ops=all_ops, severity=severity)
     [(operation, magnitude)] = recorded(augmix, monkeypatch)
@@ -53,8 +53,8 @@ def test_a_fixed_depth(monkeypatch) -> None:
     assert not any((o == OPERATIONS.index("Identity")).any() for o, _ in seen)
 
 
-def test_the_blend_is_that_of_the_weights(monkeypatch, pictures, draws) -> None:
-    """Chain i of image b is made to hold i + 1: m·0 + (1 − m)·Σ w_i (i + 1) / 4."""
+def test_chains_are_blended_by_the_weights(monkeypatch, pictures, draws) -> None:
+    """Chain i is replaced by the constant (i + 1) / 4: m·0 + (1 − m)·Σ w_i (i + 1) / 4."""
     number, width = 40, 3
 
     def count(images, operation, magnitude, **_):
@@ -68,7 +68,7 @@ def test_the_blend_is_that_of_the_weights(monkeypatch, pictures, draws) -> None:
     torch.testing.assert_close(got[:, 0, 1, 1], expected)
 
 
-def test_without_change_the_image_is_the_image(monkeypatch, pictures, draws) -> None:
+def test_identity_chains_leave_the_image_unchanged(monkeypatch, pictures, draws) -> None:
     monkeypatch.setattr(policy, "operate", lambda images, *_, **__: images)
     images = pictures()
     torch.testing.assert_close(Augmix()(images, draws()), images)

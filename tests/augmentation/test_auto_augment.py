@@ -13,7 +13,7 @@ from trainer.core.seed import ExampleRandom
 
 
 @pytest.mark.parametrize("name", ["imagenet", "cifar10", "svhn"])
-def test_the_policies_are_torchvisions(name: str) -> None:
+def test_the_policies_equal_torchvision(name: str) -> None:
     reference = Reference(AutoAugmentPolicy(name))
     ours = parse(POLICIES[name])
     theirs = [[(n, p, level or 0) for n, p, level in pair] for pair in reference.policies]
@@ -22,7 +22,7 @@ def test_the_policies_are_torchvisions(name: str) -> None:
 
 
 def test_a_sub_policy_by_hand() -> None:
-    """The first of the paper's table for ImageNet: Posterize 0.4 8, then Rotate 0.6 9."""
+    """The first sub-policy for ImageNet in the paper: Posterize 0.4 8, then Rotate 0.6 9."""
     assert parse(POLICIES["imagenet"])[0] == [("Posterize", 0.4, 8), ("Rotate", 0.6, 9)]
     table = standard_magnitudes(10, torch.empty(1, 3, 331, 331))
     assert table[OPERATIONS.index("Posterize"), 8] == 4
@@ -32,7 +32,7 @@ def test_a_sub_policy_by_hand() -> None:
 
 @pytest.mark.parametrize("size", [(32, 32), (20, 48)])
 @pytest.mark.parametrize("bins", [10, 31, 9])
-def test_the_magnitudes_are_torchvisions(size: tuple[int, int], bins: int) -> None:
+def test_the_magnitudes_equal_torchvision(size: tuple[int, int], bins: int) -> None:
     space = Reference()._augmentation_space(bins, size)
     table = standard_magnitudes(bins, torch.empty(1, 3, *size))
     for name in OPERATIONS:

@@ -1,4 +1,4 @@
-"""Colours, each image by its own factors in its own order."""
+"""Colour jitter with factors and an order per image."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def test_equals_torchvision_image_by_image(channels: int, pictures, draws) -> No
         torch.testing.assert_close(got[row], one_by_one(image, *parameters), atol=1e-5, rtol=0)
 
 
-def test_every_order_of_the_four_comes_equally_often(draws) -> None:
+def test_every_order_of_the_four_is_equally_likely(draws) -> None:
     numbers = draws(24_000)
     order, early = numbers.uniforms(3).argsort(1), numbers.integer(0, 4)
     counts = (order[:, 0] * 3 + order[:, 1]).mul(4).add(early).bincount()
@@ -45,7 +45,7 @@ def test_every_order_of_the_four_comes_equally_often(draws) -> None:
 
 
 def test_a_pixel_by_hand_in_two_orders() -> None:
-    """(0.8, 0.4, 0.2), brightness 1.5 clips red before or after the hue turns by a third."""
+    """(0.8, 0.4, 0.2): brightness 1.5 clips red before or after a hue rotation by a third."""
     pixel = torch.tensor([0.8, 0.4, 0.2]).view(1, 3, 1, 1).expand(2, -1, -1, -1)
     factors, order = torch.tensor([[1.5, 1, 1]] * 2), torch.tensor([[0, 1, 2]] * 2)
     got = jitter(pixel, factors, order, torch.tensor([1 / 3, 1 / 3]), torch.tensor([0, 3]))
@@ -57,22 +57,22 @@ def test_a_pixel_by_hand_in_two_orders() -> None:
     torch.testing.assert_close(got[:, :, 0, 0], grey[:, None].expand(2, 3))
 
 
-def test_factors_of_one_change_no_bit(pictures, draws) -> None:
+def test_factors_of_1_leave_every_bit_unchanged(pictures, draws) -> None:
     assert torch.equal(ColorJitter(**NONE)(pictures(), draws()), pictures())
 
 
 @pytest.mark.parametrize("setting", ["brightness", "contrast", "saturation", "hue"])
-def test_each_setting_alone_acts(setting: str, pictures, draws) -> None:
+def test_each_setting_has_an_effect_on_its_own(setting: str, pictures, draws) -> None:
     got = ColorJitter(**{**NONE, setting: 0.3})(pictures(), draws())
     assert ((got - pictures()).abs().amax((1, 2, 3)) > 1e-3).float().mean() > 0.9
 
 
-def test_a_number_is_about_one_and_not_below_zero(draws) -> None:
+def test_a_number_is_a_range_around_1_cut_off_at_0(draws) -> None:
     factors = ColorJitter(brightness=1.5, contrast=(0.2, 0.4)).factors
     assert factors == ((0.0, 2.5), (0.2, 0.4), (0.6, 1.4))
 
 
-def test_other_channels_are_an_error(noise) -> None:
+def test_other_numbers_of_channels_are_refused(noise) -> None:
     split = noise(shape=(4, 5, 5))
     with pytest.raises(ConfigError, match="needs grey or RGB images, got 4 channels"):
         ColorJitter().prepare(split)

@@ -1,4 +1,4 @@
-"""Square holes, each image's own."""
+"""Square holes, different for each image."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_an_odd_length_is_exact_where_the_published_code_loses_a_row(length: int
     assert (theirs == 0).sum() == (length - 1) ** 2
 
 
-def test_an_odd_hole_lies_evenly_about_its_centre() -> None:
+def test_an_odd_hole_is_symmetric_about_its_centre() -> None:
     """Length 3 at the centre (0, 0) of draws that are all zero: rows and columns −1 to 1."""
 
     class Zeros:
@@ -90,7 +90,7 @@ def test_the_mean_is_zero_after_standardisation(noise, draws) -> None:
     assert got[~hole].min() > 0.1
 
 
-def test_a_length_may_be_a_part_of_the_shorter_side(draws) -> None:
+def test_a_length_may_be_a_fraction_of_the_shorter_side(draws) -> None:
     got = black(length=0.5)(torch.ones(500, 1, 12, 20), draws(500))
     assert holes(got).max(0).values.tolist() == [6, 6]
 

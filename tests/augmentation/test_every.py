@@ -1,4 +1,4 @@
-"""Properties that all augmentations share: own parameters per image, targets, devices."""
+"""Properties that all augmentations share: parameters per image, targets, devices."""
 
 from pathlib import Path
 
@@ -39,8 +39,8 @@ def draws(images: int, first: int = 0, epoch: int = 0) -> ExampleRandom:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_image_has_parameters_of_its_own(name: str, make_augmentation, pictures) -> None:
-    """One image 64 times; torchvision's transforms would treat the whole batch alike."""
+def test_each_image_has_its_own_parameters(name: str, make_augmentation, pictures) -> None:
+    """64 copies of an image; torchvision would apply the same parameters to the whole batch."""
     images = pictures(1, 3, 24, 20).expand(64, -1, -1, -1)
     here, later = (make_augmentation(name)(images, draws(64, epoch=epoch)) for epoch in (0, 1))
     different = len(here.flatten(1).unique(dim=0))
@@ -79,7 +79,9 @@ def test_images_keep_their_shape_and_range_and_are_not_changed_in_place(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_read_from_a_gpu_or_left_on_the_cpu(name: str, make_augmentation) -> None:
+def test_no_value_is_read_from_a_gpu_and_no_tensor_stays_on_the_cpu(
+    name: str, make_augmentation
+) -> None:
     """Fake CUDA tensors have no values, and raise when combined with CPU tensors."""
     augmentation = make_augmentation(name)
     with FakeTensorMode(allow_non_fake_inputs=True):
@@ -98,7 +100,7 @@ def blobs(images: int) -> Tensor:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_mask_that_equals_a_channel_moves_with_the_image(name: str, make_augmentation) -> None:
-    """Where the moved image is not a blend of 0 and 1 it equals the mask; 255 is what entered."""
+    """Where the moved image is not a blend of 0 and 1 it equals the mask; 255 is from outside."""
     augmentation, channel = make_augmentation(name), blobs(64)
     images, masks = channel.expand(-1, 3, -1, -1), channel.to(torch.uint8)
     got, target = augmentation.with_target(images, masks, draws(64), fill=255)

@@ -1,4 +1,4 @@
-"""Blur, each image by its own deviation."""
+"""Blur with one standard deviation per image."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def test_equals_torchvision_image_by_image(kernel_size: int, pictures, draws) ->
 
 
 def test_by_hand(draws) -> None:
-    """σ = 1, 3 pixels: 1 / (1 + 2 e^(−1/2)) = 0.4518628 of the pixel itself."""
+    """σ = 1, 3 pixels: the weight of the pixel itself is 1 / (1 + 2 e^(−1/2)) = 0.4518628."""
     image = torch.tensor([0.0, 1.0, 0.0]).expand(1, 1, 3, 3)
     got = GaussianBlur(kernel_size=3, sigma=1.0)(image, draws(1))
     assert got[0, 0, 1].tolist() == pytest.approx([0.5481372, 0.4518628, 0.5481372])  # mirrored

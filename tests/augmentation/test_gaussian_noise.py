@@ -1,4 +1,4 @@
-"""Normal noise, each pixel's own."""
+"""Normal noise, independent for each pixel."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def test_the_noise_is_normal_with_the_deviation_of_the_setting(draws) -> None:
     assert noise.std() == pytest.approx(0.05, rel=0.01)
 
 
-def test_pixels_channels_and_images_have_noise_of_their_own(draws) -> None:
+def test_noise_is_independent_across_pixels_channels_and_images(draws) -> None:
     noise = GaussianNoise(sigma=0.05)(torch.full((500, 3, 3, 3), 0.5), draws(500)) - 0.5
     assert np.abs(np.corrcoef(noise.flatten(1).T.numpy()) - np.eye(27)).max() < 0.2
     assert len(noise[:, 0, 0, 0].unique()) > 450
@@ -39,7 +39,7 @@ def test_by_hand_and_clipped(draws) -> None:
     assert (many.min(), many.max()) == (0, 1)
 
 
-def test_no_noise_is_no_change(pictures, draws) -> None:
+def test_sigma_0_changes_nothing(pictures, draws) -> None:
     assert torch.equal(GaussianNoise(sigma=0.0)(pictures(), draws()), pictures())
 
 

@@ -1,4 +1,4 @@
-"""Left and right mirrored, each image by its own chance."""
+"""Horizontal flip, decided per image."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_by_hand(draws) -> None:
     assert got[0, 0].tolist() == [[3.0, 2.0, 1.0], [6.0, 5.0, 4.0]]
 
 
-def test_p_is_the_share_of_mirrored_images(draws) -> None:
+def test_p_is_the_fraction_of_mirrored_images(draws) -> None:
     images = torch.tensor([0.0, 1.0]).expand(5000, 1, 1, 2)
     for p in (0.0, 0.2, 1.0):
         mirrored = HorizontalFlip(p=p)(images, draws(5000))[:, 0, 0, 0]

@@ -29,7 +29,7 @@ def nodes(options: str) -> dict[str, Any]:
         ("[standard,color_jitter]", [*STANDARD, "color_jitter"]),
     ],
 )
-def test_parts_of_an_option_in_order(options: str, names: list[str]) -> None:
+def test_a_preset_has_its_parts_in_order(options: str, names: list[str]) -> None:
     assert list(nodes(options)) == names
 
 
@@ -45,7 +45,7 @@ def test_presets_fit_images_of_any_size(options: str, size: tuple[int, int], noi
         got = augmentation(got, draws)
     assert got.shape == images.shape
     changed = (got != images).flatten(1).any(1)
-    assert changed.sum() > 12  # a crop may land where it was
+    assert changed.sum() > 12  # a crop may be at the original position
 
 
 def test_standard_is_four_and_sixteen_pixels_of_32() -> None:

@@ -24,7 +24,7 @@ def drawn(augmentation: RandAugment, monkeypatch, number: int = 14000, side: int
     return seen
 
 
-def test_operations_are_torchvisions_and_drawn_alike(monkeypatch) -> None:
+def test_operations_equal_torchvision_and_are_equally_likely(monkeypatch) -> None:
     names = set(Reference()._augmentation_space(31, (4, 4)))
     assert names == set(FOURTEEN)
     seen = drawn(RandAugment(num_ops=3), monkeypatch)
@@ -37,7 +37,7 @@ def test_operations_are_torchvisions_and_drawn_alike(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("magnitude", [0, 9, 30])
-def test_magnitudes_are_torchvisions(monkeypatch, magnitude: int) -> None:
+def test_magnitudes_equal_torchvision(monkeypatch, magnitude: int) -> None:
     space = Reference()._augmentation_space(31, (32, 32))
     [(operation, values)] = drawn(
         RandAugment(num_ops=1, magnitude=magnitude), monkeypatch, number=600, side=32

@@ -1,4 +1,4 @@
-"""Padding and cutting, each image at its own place."""
+"""Padding and cropping at a random position per image."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def shifts(got: torch.Tensor, padding: int) -> list[tuple[int, int]]:
     return [(int(i) // side - padding, int(i) % side - padding) for i in at]
 
 
-def test_every_image_has_its_own_shift_and_every_shift_comes() -> None:
+def test_every_image_has_its_own_shift_and_all_shifts_occur() -> None:
     """A pixel in the middle of 5×5 images shifts by −2 to 2 either way: 25 shifts, evenly."""
     images = torch.zeros(5000, 1, 5, 5)
     images[:, 0, 2, 2] = 1
@@ -45,7 +45,7 @@ def test_every_image_has_its_own_shift_and_every_shift_comes() -> None:
     assert max(counts) < 260
 
 
-def test_what_enters_is_black() -> None:
+def test_pixels_from_outside_are_black() -> None:
     got = RandomCrop(padding=3)(torch.ones(200, 1, 4, 4), ExampleRandom(0, 0, torch.arange(200)))
     kept = got.sum((1, 2, 3))
     assert set(got.unique().tolist()) == {0.0, 1.0}
@@ -73,7 +73,7 @@ def test_bad_padding_is_named() -> None:
         RandomCrop(padding=0)
 
 
-def test_a_padding_may_be_a_part_of_each_side() -> None:
+def test_a_padding_may_be_a_fraction_of_each_side() -> None:
     """0.125 of 16 × 32 is 2 rows and 4 columns; of 8 × 2 one row, and one column at the least."""
     for (height, width), moved in {(16, 32): (2, 4), (8, 2): (1, 1)}.items():
         top, left = RandomCrop(padding=0.125).draw(

@@ -1,4 +1,4 @@
-"""Boxes erased, each image's own."""
+"""Random erasing with one box per image."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from trainer.augmentation.random_erasing import RandomErasing
 
 
 def boxes_of(hidden: Tensor) -> Tensor:
-    """[N, 4]: top, left, height, width of the boxes in [B, H, W] bool, of images that have one."""
+    """Top, left, height, width [N, 4] of the boxes in masks bool [B, H, W], where there is one."""
     hidden = hidden[hidden.any((1, 2))]
     rows, columns = hidden.any(2).int(), hidden.any(1).int()
     sides = rows.argmax(1), columns.argmax(1), rows.sum(1), columns.sum(1)
@@ -29,8 +29,8 @@ def test_equals_torchvision_image_by_image(value: float, pictures, draws) -> Non
         assert torch.equal(got[row], want)
 
 
-def test_boxes_are_distributed_as_torchvisions(draws) -> None:
-    """Means of the places and sides of 3000 boxes of either; some of theirs are empty."""
+def test_boxes_have_the_distribution_of_torchvision(draws) -> None:
+    """Mean positions and sides of 3000 boxes of each; some of torchvision's are empty."""
     torch.manual_seed(0)
     image, theirs = torch.zeros(3, 24, 20), v2.RandomErasing()
     made = (theirs.make_params([image]) for _ in range(3000))
@@ -38,32 +38,32 @@ def test_boxes_are_distributed_as_torchvisions(draws) -> None:
     want = want[want[:, 2:].prod(1) > 0].float()
     got = boxes_of(RandomErasing(p=1.0).draw(draws(3000), (24, 20))).float()
     difference = (got.mean(0) - want.mean(0)).abs() / want.std(0)
-    assert difference.max() < 0.08  # its deviation is √(2 / 3000) = 0.026
+    assert difference.max() < 0.08  # its standard deviation is √(2 / 3000) = 0.026
     assert len(got.unique(dim=0)) > 2000
     ratios = (got[:, 2] / got[:, 3]).log().mean() - (want[:, 2] / want[:, 3]).log().mean()
     assert ratios.abs() < 0.06
 
 
-def test_p_is_the_share_of_erased_images(draws) -> None:
+def test_p_is_the_fraction_of_erased_images(draws) -> None:
     for p in (0.0, 0.3, 1.0):
         hidden = RandomErasing(p=p).draw(draws(4000), (16, 16))
         assert hidden.any((1, 2)).float().mean().item() == pytest.approx(p, abs=0.03)
 
 
 def test_by_hand_a_square_quarter(draws) -> None:
-    """A quarter of 8 × 8, as high as wide: 4 × 4 pixels at any of 5 × 5 places."""
+    """A square of a quarter of 8 × 8 pixels: 4 × 4 at any of 5 × 5 positions."""
     erasing = RandomErasing(p=1.0, scale=(0.25, 0.25), ratio=(1.0, 1.0))
     boxes = boxes_of(erasing.draw(draws(2000), (8, 8)))
     assert boxes[:, 2:].unique().tolist() == [4]
     assert len(boxes.unique(dim=0)) == 25
 
 
-def test_a_box_that_never_fits_erases_nothing(pictures, draws) -> None:
+def test_if_no_box_fits_nothing_is_erased(pictures, draws) -> None:
     erasing = RandomErasing(p=1.0, scale=(1.0, 1.0), ratio=(1.0, 1.0))
     assert torch.equal(erasing(pictures(), draws()), pictures())
 
 
-def test_random_values_are_uniform_and_each_pixels_own(draws) -> None:
+def test_random_values_are_uniform_and_independent_per_pixel(draws) -> None:
     erasing = RandomErasing(p=1.0, value="random")
     images = torch.full((200, 3, 12, 12), -1.0)
     got, hidden = erasing(images, draws(200)), erasing.draw(draws(200), (12, 12))

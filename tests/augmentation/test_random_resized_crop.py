@@ -1,4 +1,4 @@
-"""Boxes of random area and aspect ratio, each image's own, resized to the whole."""
+"""A box of random area and aspect ratio per image, resized to the full size."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ CROP = RandomResizedCrop()
 
 @pytest.mark.parametrize("antialias", [True, False])
 def test_equals_torchvision_image_by_image(pictures, draws, *, antialias: bool) -> None:
-    """With and without antialiasing: a box is never larger than what it is resized to."""
+    """With and without antialiasing: a box is never larger than the image."""
     images, got = pictures(), CROP(pictures(), draws())
     boxes = torch.stack(CROP.draw(draws(), (12, 15)), 1).tolist()
     assert len({tuple(box) for box in boxes}) > 30
@@ -22,7 +22,7 @@ def test_equals_torchvision_image_by_image(pictures, draws, *, antialias: bool) 
         torch.testing.assert_close(got[row], want, atol=1e-5, rtol=0)
 
 
-def test_masks_take_the_nearest_pixel_as_torchvision_says_it_exactly(pictures, draws) -> None:
+def test_masks_equal_torchvision_nearest_exact(pictures, draws) -> None:
     images, boxes = pictures(), CROP.draw(draws(), (12, 15))
     got = CROP.move(images, boxes, nearest=True, fill=0.0)
     for row, image in enumerate(images):
@@ -32,15 +32,15 @@ def test_masks_take_the_nearest_pixel_as_torchvision_says_it_exactly(pictures, d
 
 
 def test_by_hand() -> None:
-    """Columns 1 and 2 of 4, four wide: places 0.75, 1.25, 1.75, 2.25, kept within 1 and 2."""
+    """Columns 1 and 2 of 4, resized to 4: sources 0.75, 1.25, 1.75, 2.25, clamped to 1 and 2."""
     image = torch.tensor([0.0, 4.0, 8.0, 12.0]).expand(1, 1, 4, 4)
     box = tuple(torch.tensor([side]) for side in (0, 1, 4, 2))
     got = CROP.move(image, box, nearest=False, fill=0.0)  # pyright: ignore
     assert got[0, 0, 2].tolist() == pytest.approx([4.0, 5.0, 7.0, 8.0])
 
 
-def test_boxes_are_distributed_as_torchvisions(draws) -> None:
-    """Means of area, width by height, and place over 3000 boxes of either."""
+def test_boxes_have_the_distribution_of_torchvision(draws) -> None:
+    """Mean area, aspect ratio and position of 3000 boxes of each."""
     torch.manual_seed(0)
     image, theirs = torch.zeros(3, 24, 20), v2.RandomResizedCrop((24, 20))
     want = torch.tensor(
@@ -54,14 +54,14 @@ def test_boxes_are_distributed_as_torchvisions(draws) -> None:
         assert (boxes[:, 0] + boxes[:, 2]).max() <= 24
         assert (boxes[:, 1] + boxes[:, 3]).max() <= 20
     difference = (got.mean(0) - want.mean(0)).abs() / want.std(0)
-    assert difference.max() < 0.08  # its deviation is √(2 / 3000) = 0.026
+    assert difference.max() < 0.08  # its standard deviation is √(2 / 3000) = 0.026
     ratios = (got[:, 3] / got[:, 2]).log().mean() - (want[:, 3] / want[:, 2]).log().mean()
     assert ratios.abs() < 0.02
 
 
 @pytest.mark.parametrize("size", [(4, 40), (40, 4)])
-def test_where_no_box_fits_it_is_the_central_one_of_torchvision(size, draws) -> None:
-    """A square of the whole area does not fit in what is ten times as long as wide."""
+def test_if_no_box_fits_the_central_one_equals_torchvision(size, draws) -> None:
+    """A square of the full area does not fit into an image ten times as long as wide."""
     boxes = RandomResizedCrop(scale=(1.0, 1.0), ratio=(1.0, 1.0)).draw(draws(), size)
     theirs = v2.RandomResizedCrop(size, scale=(1.0, 1.0), ratio=(1.0, 1.0))
     box = theirs.make_params([torch.zeros(3, *size)])
@@ -70,7 +70,7 @@ def test_where_no_box_fits_it_is_the_central_one_of_torchvision(size, draws) -> 
     assert torch.stack(boxes, 1).tolist() == [want] * 40
 
 
-def test_the_whole_image_is_no_change(pictures, draws) -> None:
+def test_a_box_of_the_whole_image_changes_nothing(pictures, draws) -> None:
     crop = RandomResizedCrop(scale=(1.0, 1.0), ratio=(1.25, 1.25))
     torch.testing.assert_close(crop(pictures(), draws()), pictures(), atol=1e-5, rtol=0)
 

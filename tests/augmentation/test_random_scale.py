@@ -1,4 +1,4 @@
-"""Zoom, each image by its own factor."""
+"""Zoom with one factor per image."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def test_equals_torchvision_image_by_image(pictures, draws) -> None:
 
 
 def test_by_hand() -> None:
-    """Twice as large: the places 0.75, 1.25, 1.75, 2.25; half as large: −1.5, 0.5, 2.5, 4.5."""
+    """At twice the size, sources are 0.75, 1.25, 1.75, 2.25; at half, −1.5, 0.5, 2.5, 4.5."""
     image = torch.tensor([0.0, 4.0, 8.0, 12.0]).expand(2, 1, 4, 4)
     got = RandomScale().move(image, torch.tensor([2.0, 0.5]), nearest=False, fill=0.0)
     assert got[0, 0, 1].tolist() == pytest.approx([3.0, 5.0, 7.0, 9.0])
@@ -26,7 +26,7 @@ def test_by_hand() -> None:
     assert got[1, 0, 0].tolist() == pytest.approx([0.0] * 4)
 
 
-def test_factors_are_within_their_range(draws) -> None:
+def test_factors_are_in_range(draws) -> None:
     factors = RandomScale(scale=(0.5, 1.5)).draw(draws(2000), (8, 8))
     assert factors.min().item() == pytest.approx(0.5, abs=0.01)
     assert factors.max().item() == pytest.approx(1.5, abs=0.01)

@@ -1,4 +1,4 @@
-"""Rotation, each image by its own angle."""
+"""Rotation with one angle per image."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_a_quarter_turn_by_hand() -> None:
     torch.testing.assert_close(got[0, 0], torch.tensor([[2.0, 4.0], [1.0, 3.0]]))  # anticlockwise
 
 
-def test_a_number_is_either_way(draws) -> None:
+def test_a_number_is_a_range_in_both_directions(draws) -> None:
     angles = Rotate(degrees=30).draw(draws(4000), (8, 8))
     assert angles.min().item() == pytest.approx(-30, abs=0.1)
     assert angles.max().item() == pytest.approx(30, abs=0.1)

@@ -1,4 +1,4 @@
-"""Large scale jitter, each image by its own factor and place."""
+"""Large scale jitter with a factor and a position per image."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ SIZE = (12, 15)
 
 
 def framed(image: Tensor, frame: list[int], mode: InterpolationMode, fill: float) -> Tensor:
-    """torchvision's resize, put at top and left of a large canvas, of which the frame is cut."""
+    """torchvision's resize, placed on a large canvas at top and left, then cropped."""
     top, left, height, width = frame
     resized = reference.resize(image, [height, width], mode, antialias=True)
     canvas = F.pad(resized, [40] * 4, value=fill)
@@ -31,7 +31,7 @@ def test_equals_torchvision_image_by_image(pictures, draws, fill: float) -> None
         torch.testing.assert_close(got[row], want, atol=1e-5, rtol=0)
 
 
-def test_masks_take_the_nearest_pixel_as_torchvision_says_it_exactly(pictures, draws) -> None:
+def test_masks_equal_torchvision_nearest_exact(pictures, draws) -> None:
     ids, frames = (pictures() * 20).floor(), JITTER.draw(draws(), SIZE)
     got = JITTER.move(ids, frames, nearest=True, fill=255)
     for row, image in enumerate(ids):
@@ -39,8 +39,8 @@ def test_masks_take_the_nearest_pixel_as_torchvision_says_it_exactly(pictures, d
         assert torch.equal(got[row], framed(image, frame, InterpolationMode.NEAREST_EXACT, 255))
 
 
-def test_sizes_are_those_of_torchvision_and_places_are_anywhere(draws) -> None:
-    """int(12·s) and int(15·s); at s = 2 a cut starts 0 to 12 rows down, at 0.5 lies 0 to 6 down."""
+def test_sizes_equal_torchvision_and_positions_are_random(draws) -> None:
+    """int(12·s) and int(15·s); offsets of up to 12 rows to crop at s = 2, up to 6 to pad at 0.5."""
     factor = draws(3000).uniform(0.1, 2.0)
     top, left, height, width = JITTER.draw(draws(3000), SIZE)
     assert torch.equal(height, (12 * factor).long())
@@ -59,7 +59,7 @@ def test_an_image_never_vanishes(draws) -> None:
 
 
 def test_by_hand() -> None:
-    """Half as large, antialiased: (0.75·0 + 0.75·4 + 0.25·8) / 1.75; at columns 1 and 2."""
+    """Half the size with antialiasing, at columns 1 and 2: (0.75·0 + 0.75·4 + 0.25·8) / 1.75."""
     image = torch.tensor([0.0, 4.0, 8.0, 12.0]).expand(1, 1, 4, 4)
     frame = tuple(torch.tensor([side]) for side in (1, 1, 2, 2))
     got = JITTER.move(image, frame, nearest=False, fill=0.0)  # pyright: ignore

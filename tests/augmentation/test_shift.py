@@ -1,4 +1,4 @@
-"""Shifts by whole pixels, each image by its own."""
+"""Shifts by whole pixels, one per image."""
 
 import pytest
 import torch
@@ -26,8 +26,8 @@ def test_by_hand() -> None:
     assert got[0, 0].tolist() == [[0, 0, 0, 0], [3, 4, 0, 0], [7, 8, 0, 0]]
 
 
-def test_shifts_are_those_of_torchvision(draws) -> None:
-    """round(uniform(−m, m)): ±2 for a side of 16 and 0.1, ±1.6 before it is rounded."""
+def test_shifts_have_the_distribution_of_torchvision(draws) -> None:
+    """round(uniform(−m, m)): a side of 16 and a fraction of 0.1 give ±1.6, rounded to ±2."""
     down, right = Shift(fraction=0.1).draw(draws(20_000), (16, 24))
     assert (down.unique().tolist(), right.unique().tolist()) == ([-2, -1, 0, 1, 2], [*range(-2, 3)])
     shares = [(down == pixels).float().mean().item() for pixels in range(-2, 3)]

@@ -10,7 +10,7 @@ from trainer.augmentation.trivial_augment import TrivialAugment
 from trainer.core.seed import ExampleRandom
 
 
-def test_the_space_is_torchvisions_wide_one() -> None:
+def test_the_space_equals_torchvisions_wide_space() -> None:
     for bins in (31, 10):
         space, table = (
             TrivialAugmentWide()._augmentation_space(bins),
@@ -23,7 +23,7 @@ def test_the_space_is_torchvisions_wide_one() -> None:
 
 
 def test_by_hand() -> None:
-    """The last bin: two bits, 135 degrees, 32 pixels whatever the image's size."""
+    """The last bin: two bits, 135 degrees, 32 pixels for images of any size."""
     last = TrivialAugment().table[:, 30]
     named = dict(zip(OPERATIONS, last.tolist(), strict=True))
     assert (named["Posterize"], named["Rotate"], named["TranslateY"]) == (2, 135, 32)
@@ -43,7 +43,7 @@ def test_one_operation_at_any_magnitude(monkeypatch) -> None:
     assert set(counts) == set(FOURTEEN)
     assert min(counts.values()) > 850  # 1000 expected, deviation 30
     turns = magnitude[operation == OPERATIONS.index("Rotate")]
-    assert len(turns.unique()) == 61  # 30 bins either way, and 0
+    assert len(turns.unique()) == 61  # 30 bins in both directions, and 0
     levels = magnitude[operation == OPERATIONS.index("Solarize")]
     assert len(levels.unique()) == 31
     assert levels.min() == 0

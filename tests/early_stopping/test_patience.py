@@ -1,4 +1,4 @@
-"""Stopping when nothing has improved for some epochs."""
+"""Early stopping after some epochs without an improvement."""
 
 import math
 from pathlib import Path
@@ -25,21 +25,21 @@ def test_by_hand() -> None:
     assert stops_at([1.0, 0.5, 0.6, 0.5, 0.55, 0.1], patience=3) == 5
 
 
-def test_an_improvement_starts_the_count_anew() -> None:
+def test_an_improvement_resets_the_count() -> None:
     assert stops_at([1.0, 1.1, 0.9, 1.0, 0.8, 0.9, 0.7, 0.8], patience=2) is None
     assert stops_at([1.0, 1.1, 1.2, 0.1], patience=2) == 3
 
 
-def test_the_best_is_compared_with_and_not_the_last() -> None:
+def test_values_are_compared_with_the_best_and_not_the_last() -> None:
     assert stops_at([0.5, 0.9, 0.8, 0.7, 0.6], patience=4) == 5
 
 
-def test_accuracies_are_better_when_high() -> None:
+def test_higher_accuracies_are_better() -> None:
     assert stops_at([0.1, 0.2, 0.3, 0.3], monitor="val/accuracy", patience=1) == 4
     assert stops_at([0.1, 0.2], monitor="val/accuracy", mode="min", patience=1) == 2
 
 
-def test_steps_under_min_delta_are_no_improvements() -> None:
+def test_changes_below_min_delta_are_not_improvements() -> None:
     """0.4 is not by more than 0.25 below 0.5, 0.125 is; small steps do not add up to a new best."""
     assert stops_at([0.5, 0.4, 0.125, 0.1], min_delta=0.25, patience=2) is None
     assert stops_at([1.0, 0.9, 0.8], min_delta=0.25, patience=2) == 3
@@ -51,7 +51,7 @@ def test_nan_never_improves() -> None:
     assert stops_at([math.nan, 0.5, math.nan, 0.4, math.nan], patience=2) is None
 
 
-def test_it_goes_on_where_it_was_saved() -> None:
+def test_a_restored_state_continues_identically() -> None:
     values = [0.5, 0.6, 0.4, 0.5, 0.6, 0.7]
     first = Patience(patience=3)
     whole = [first.update({"val/loss": value}) for value in values[:4]]
@@ -62,7 +62,7 @@ def test_it_goes_on_where_it_was_saved() -> None:
     assert first.state_dict() == {"best": 0.4, "waited": 1}
 
 
-def test_a_metric_that_is_not_there_is_named() -> None:
+def test_a_missing_metric_is_reported() -> None:
     with pytest.raises(ValueError, match=r"early_stopping\.monitor=val/f1 .*val/loss"):
         Patience(monitor="val/f1").update({"val/loss": 1.0})
 
@@ -73,15 +73,15 @@ def test_bad_settings_are_named(setting: str, value: float) -> None:
         Patience(**{setting: value})  # pyright: ignore
 
 
-def test_the_best_is_restored_by_its_own_monitor() -> None:
+def test_the_best_weights_are_selected_by_the_monitor() -> None:
     assert Patience(monitor="val/accuracy").best_by == ("val/accuracy", "max")
     assert Patience(monitor="val/accuracy", mode="min").best_by == ("val/accuracy", "min")
     assert Patience(restore_best=False).best_by is None
 
 
 @pytest.mark.parametrize("restored", [True, False])
-def test_a_run_tests_the_weights_that_it_stopped_for(tmp_path: Path, restored: bool) -> None:
-    """Low accuracies called the better ones: the first epoch is the best, not the least loss."""
+def test_a_run_tests_the_weights_selected_by_restore_best(tmp_path: Path, restored: bool) -> None:
+    """With mode=min for accuracy the first epoch is the best, not that of the lowest loss."""
     overrides = ["early_stopping=patience", "early_stopping.monitor=val/accuracy"]
     overrides += ["early_stopping.mode=min", f"early_stopping.restore_best={restored}"]
     assert train(tmp_path / "run", *overrides, "epochs=4", "checkpoint.keep=1") == 0

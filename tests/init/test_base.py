@@ -1,4 +1,4 @@
-"""Which parameters an initialisation changes."""
+"""The parameters that an initialisation changes."""
 
 from collections.abc import Callable
 
@@ -21,17 +21,16 @@ def test_weights_are_filled_biases_zero_norms_unchanged(
 ) -> None:
     model = network()
     Twos()(model)
-    for layer in (model[0], model[3], model[5]):
-        assert (layer.weight == 2).all()
-        assert layer.bias is None or (layer.bias == 0).all()
+    assert all((model[i].weight == 2).all() for i in (0, 3, 5))
+    assert all((model[i].bias == 0).all() for i in (0, 3))  # layer 5 has no bias
     for norm in (model[1], model[2], model[4]):
         assert (norm.weight == 0.7).all()
         assert (norm.bias == 0.3).all()
 
 
-@pytest.mark.parametrize("kind", [nn.Conv1d, nn.Conv3d, nn.ConvTranspose2d])
-def test_every_convolution_is_filled(kind: type[nn.Module]) -> None:
-    layer = kind(2, 3, 1)
+@pytest.mark.parametrize("convolution", [nn.Conv1d, nn.Conv3d, nn.ConvTranspose2d])
+def test_every_type_of_convolution_is_filled(convolution: type[nn.Module]) -> None:
+    layer = convolution(2, 3, 1)
     Twos()(layer)
     assert (layer.weight == 2).all()  # pyright: ignore
     assert (layer.bias == 0).all()  # pyright: ignore
@@ -45,8 +44,8 @@ def test_filled_weights_still_get_gradients() -> None:
     assert layer.weight.grad.tolist() == [[1, 1, 1]]
 
 
-def test_only_the_modules_named_are_filled() -> None:
-    """A name includes everything inside the module, but not names with the same beginning."""
+def test_only_named_modules_are_filled() -> None:
+    """A name covers everything inside its module, but not other names with the same prefix."""
     model = nn.ModuleDict(
         {
             "head": nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2)),
@@ -68,7 +67,7 @@ def test_only_the_modules_named_are_filled() -> None:
     assert {name.rpartition(".")[0] for name in changed()} == {"body.head", "head.0", "head.1"}
 
 
-def test_biases_become_the_bias() -> None:
+def test_biases_are_set_to_the_bias_setting() -> None:
     layer = nn.Linear(2, 3)
     Twos(bias=-0.5)(layer)
     assert layer.bias.tolist() == [-0.5] * 3

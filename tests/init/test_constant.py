@@ -1,4 +1,4 @@
-"""All weights the same."""
+"""Constant initialisation."""
 
 from collections.abc import Callable
 
@@ -8,12 +8,11 @@ from torch import nn
 from trainer.init.constant import Constant
 
 
-def test_weights_get_the_value_and_biases_theirs(network: Callable[[], nn.Sequential]) -> None:
+def test_weights_and_biases_are_set_to_their_values(network: Callable[[], nn.Sequential]) -> None:
     model = network()
     Constant(value=0.25, bias=0.5)(model)
-    for layer in (model[0], model[3], model[5]):
-        assert (layer.weight == 0.25).all()
-        assert layer.bias is None or (layer.bias == 0.5).all()
+    assert all((model[i].weight == 0.25).all() for i in (0, 3, 5))
+    assert all((model[i].bias == 0.5).all() for i in (0, 3))  # layer 5 has no bias
     assert (model[1].weight == 0.7).all()
 
 

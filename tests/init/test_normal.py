@@ -11,7 +11,7 @@ from trainer.init.normal import Normal
 
 @pytest.mark.parametrize("layer", [0, 3])
 def test_moments(network: Callable[[], nn.Sequential], layer: int) -> None:
-    """A deviation of 0.05 in every layer: taken for a variance it would be √0.05 = 0.22."""
+    """A standard deviation of 0.05 in every layer; 0.05 as the variance would give √0.05 = 0.22."""
     model = network()
     Normal(mean=0.3, std=0.05)(model)
     weight = model[layer].weight.double()

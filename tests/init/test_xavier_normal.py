@@ -14,7 +14,7 @@ from trainer.init.xavier_normal import XavierNormal
     [(0, 2 / (600 + 400)), (3, 2 / (40 * 15 + 50 * 15))],  # channels · kernel of both sides
 )
 def test_variance(network: Callable[[], nn.Sequential], layer: int, variance: float) -> None:
-    """As the deviation, 2 / (fan_in + fan_out) would make the variance 500 times smaller."""
+    """2 / (fan_in + fan_out) as the deviation would make the variance 500 times smaller."""
     model = network()
     XavierNormal()(model)
     weight = model[layer].weight.double()

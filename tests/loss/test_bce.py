@@ -13,7 +13,7 @@ ONE_HOT = F.one_hot(LABELS, 5).double()
 
 
 def test_by_hand():
-    """σ = 0.8 and 0.4 with the label 0: −(log 0.8 + log 0.6) / 2; positives twice."""
+    """σ = 0.8 and 0.4 with the label 0: −(log 0.8 + log 0.6) / 2; then positives count twice."""
     logits = torch.tensor([[0.8, 0.4]]).logit()
     label = torch.tensor([0])
     assert BinaryCrossEntropy().score(logits, label).item() == pytest.approx(0.3669846)
@@ -23,7 +23,7 @@ def test_by_hand():
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weight", [1.0, 3.0, [1.0, 2.0, 3.0, 0.5, 4.0]])
-def test_is_torchs_mean_over_the_classes(smoothing, weight):
+def test_equals_torch_averaged_over_the_classes(smoothing, weight):
     loss = BinaryCrossEntropy(label_smoothing=smoothing, pos_weight=weight)
     loss.prepare(torch.ones(5))
     expected = F.binary_cross_entropy_with_logits(
@@ -36,15 +36,15 @@ def test_is_torchs_mean_over_the_classes(smoothing, weight):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_is_timms(smoothing):
+def test_equals_timm(smoothing):
     timm_loss = pytest.importorskip("timm.loss")
     expected = timm_loss.BinaryCrossEntropy(smoothing=smoothing)(LOGITS, LABELS)
     ours = BinaryCrossEntropy(label_smoothing=smoothing).score(LOGITS, LABELS).mean()
     torch.testing.assert_close(ours, expected)
 
 
-def test_contracted_it_is_the_loss_of_the_mixed_target():
-    """It is linear in the target: 0.7 and 0.3 of two labels are the target with both."""
+def test_mixed_labels_give_the_loss_of_the_mixed_target():
+    """The loss is linear in the target, so 0.7 and 0.3 of two labels equal the mixed target."""
     labels = torch.stack([LABELS, LABELS.roll(1)], 1)
     shares = torch.tensor([[0.7, 0.3]], dtype=torch.float64).expand(12, 2)
     ones = torch.ones(12)
@@ -64,7 +64,7 @@ def test_wrong_logits_give_the_size_of_the_gradient():
     torch.testing.assert_close(sigma, (LOGITS.sigmoid() - ONE_HOT).abs())
 
 
-def test_maps():
+def test_masks_are_scored_pixel_by_pixel():
     logits = LOGITS.reshape(1, 3, 4, 5).movedim(-1, 1)
     labels = LABELS.view(1, 3, 4)
     loss = BinaryCrossEntropy(label_smoothing=0.1, pos_weight=[1.0, 2.0, 3.0, 0.5, 4.0])
@@ -86,7 +86,7 @@ def test_extreme_logits_are_finite():
     assert logits.grad.isfinite().all()
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.pos_weight must be in \(0, inf\), got 0"):
         BinaryCrossEntropy(pos_weight=0.0)
     loss = BinaryCrossEntropy(pos_weight=[1.0])

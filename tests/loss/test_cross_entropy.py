@@ -20,7 +20,7 @@ def test_by_hand():
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weights", [None, [1.0, 2.0, 3.0, 0.5, 0.0]])
-def test_reduces_to_torchs_mean(smoothing, weights):
+def test_the_mean_equals_torch(smoothing, weights):
     loss = CrossEntropy(class_weights=weights, label_smoothing=smoothing)
     loss.prepare(torch.ones(5))
     ours = loss.score(LOGITS, LABELS).sum() / loss.count(LABELS).sum()
@@ -29,7 +29,7 @@ def test_reduces_to_torchs_mean(smoothing, weights):
     torch.testing.assert_close(ours, expected)
 
 
-def test_balanced_weights_are_scikit_learns():
+def test_balanced_weights_equal_scikit_learn():
     from sklearn.utils.class_weight import compute_class_weight
 
     labels = torch.tensor([0] * 6 + [1] * 3 + [2])
@@ -46,7 +46,7 @@ def test_effective_number_by_hand():
     torch.testing.assert_close(loss.weights, torch.tensor([1.2, 0.8]))
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.label_smoothing must be in \[0, 1\], got 2"):
         CrossEntropy(label_smoothing=2.0)
     loss = CrossEntropy(class_weights=[1.0, 2.0])

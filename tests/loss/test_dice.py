@@ -8,13 +8,13 @@ from trainer.loss.dice import Dice
 
 RNG = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(3, 4, 5, 6, generator=RNG, dtype=torch.float64)
-MASKS = torch.randint(0, 3, (3, 5, 6), generator=RNG)  # class 3 is in none
-MASKS[1] = MASKS[1].clamp(max=1)  # and class 2 is not in the second
+MASKS = torch.randint(0, 3, (3, 5, 6), generator=RNG)  # class 3 is absent
+MASKS[1] = MASKS[1].clamp(max=1)  # class 2 is absent from the second mask
 IGNORED = MASKS.masked_fill(torch.rand(3, 5, 6, generator=RNG) < 0.3, 255)
 
 
 def dice(*, ignore: int | None = 255, **settings) -> Dice:
-    """The loss with an ignored label."""
+    """A Dice loss that ignores the label 255, or `ignore`."""
     loss = Dice(**settings)
     loss.ignore_index = ignore
     return loss
@@ -23,19 +23,19 @@ def dice(*, ignore: int | None = 255, **settings) -> Dice:
 def slow(
     logits, masks, *, form="softmax", smooth=1.0, background=True, absent="count"
 ) -> torch.Tensor:
-    """The loss of images [b] that share their sums, pixel by pixel."""
+    """The loss of images [b] with common sums, pixel by pixel."""
     losses = []
     for c in range(0 if background else 1, logits.shape[1]):
-        both = given = wanted = 0.0
+        overlap = predicted = true = 0.0
         for image, y, x in itertools.product(*map(range, masks.shape)):
             if masks[image, y, x] == 255:
                 continue
             pixel = logits[image, :, y, x]
             p = pixel.softmax(0)[c] if form == "softmax" else pixel[c].sigmoid()
             hit = float(masks[image, y, x] == c)
-            both, given, wanted = both + p * hit, given + p, wanted + hit
-        if wanted or absent == "count":
-            losses.append(1 - (2 * both + smooth) / (given + wanted + smooth))
+            overlap, predicted, true = overlap + p * hit, predicted + p, true + hit
+        if true or absent == "count":
+            losses.append(1 - (2 * overlap + smooth) / (predicted + true + smooth))
     return torch.stack(losses).mean() if losses else torch.zeros((), dtype=torch.float64)
 
 
@@ -64,8 +64,8 @@ def test_against_a_slow_loop(form, background, absent):
 
 
 @pytest.mark.parametrize("background", [True, False])
-def test_of_hard_outputs_is_torchmetrics(background):
-    """Its Dice score of index maps, where every class is present or predicted."""
+def test_hard_predictions_equal_torchmetrics(background):
+    """The Dice score of index maps, where every class is present or predicted."""
     segmentation = pytest.importorskip("torchmetrics.functional.segmentation")
     masks, predicted = MASKS[::2], MASKS[::2].roll(1, -1)
     logits = 1e3 * F.one_hot(predicted, 3).movedim(-1, 1).double()
@@ -77,7 +77,7 @@ def test_of_hard_outputs_is_torchmetrics(background):
 
 
 def test_any_memory_layout():
-    """`.view` refuses a transposed mask or reads its pixels in another order."""
+    """`.view` would fail on a transposed mask or read its pixels in another order."""
     logits, masks = LOGITS.mT, IGNORED.mT
     assert not logits.is_contiguous()
     assert not masks.is_contiguous()
@@ -97,8 +97,8 @@ def test_an_absent_class_by_hand():
     assert Dice(absent="skip", background=False).score(p, masks).item() == 0
 
 
-def test_ignored_pixels_are_in_no_sum():
-    """As if the columns were not there, whatever the outputs say."""
+def test_ignored_pixels_do_not_enter_the_sums():
+    """Ignored columns have no effect, regardless of the outputs there."""
     masks = MASKS.clone()
     masks[:, :, 4:] = 255
     logits = LOGITS.clone().requires_grad_()
@@ -107,12 +107,12 @@ def test_ignored_pixels_are_in_no_sum():
     losses.sum().backward()
     assert (logits.grad[..., 4:] == 0).all()
     zeroed = Dice().score(LOGITS, masks.where(masks < 255, 0))
-    assert not torch.allclose(losses, zeroed, rtol=1e-3), "not label 0 either"
+    assert not torch.allclose(losses, zeroed, rtol=1e-3), "ignored pixels do not count as class 0"
 
 
 @pytest.mark.parametrize("smooth", [0.0, 1.0])
 @pytest.mark.parametrize("batch", [False, True])
-def test_an_image_that_is_ignored_whole_does_not_count(smooth, batch):
+def test_a_fully_ignored_image_does_not_count(smooth, batch):
     masks = IGNORED.clone()
     masks[1] = 255
     loss = dice(smooth=smooth, batch=batch)
@@ -126,8 +126,8 @@ def test_an_image_that_is_ignored_whole_does_not_count(smooth, batch):
     torch.testing.assert_close(losses.sum() / loss.count(masks).sum(), rest.mean())
 
 
-def test_the_reduction_of_a_batch_is_its_ratio():
-    """Σℓ / Σcount is the loss of the images laid side by side, and has its gradient."""
+def test_the_batch_loss_is_that_of_concatenated_images():
+    """Σℓ / Σcount equals the loss of the images placed side by side, and so does its gradient."""
     side = LOGITS.transpose(0, 1).reshape(1, 4, 15, 6).clone().requires_grad_()
     one = dice().score(side, IGNORED.reshape(1, 15, 6))
     one.sum().backward()
@@ -141,20 +141,20 @@ def test_the_reduction_of_a_batch_is_its_ratio():
     assert not dice().whole_batch
 
 
-def test_in_eval_mode_each_image_has_its_own():
+def test_eval_mode_scores_each_image_separately():
     loss = dice(batch=True).eval()
     assert torch.equal(loss.score(LOGITS, IGNORED), dice().score(LOGITS, IGNORED))
     assert not torch.allclose(loss.train().score(LOGITS, IGNORED), dice().score(LOGITS, IGNORED))
 
 
 @pytest.mark.parametrize("setting", ["form", "smooth", "batch", "background", "absent"])
-def test_no_setting_is_without_effect(setting):
+def test_every_setting_has_an_effect(setting):
     other = {"form": "sigmoid", "smooth": 0.1, "batch": True, "background": False, "absent": "skip"}
     losses = dice(**{setting: other[setting]}).score(LOGITS, MASKS)
     assert not torch.allclose(losses, dice().score(LOGITS, MASKS))
 
 
-def test_right_masks_have_no_loss():
+def test_perfect_predictions_have_zero_loss():
     logits = 100 * F.one_hot(MASKS, 4).movedim(-1, 1).double()
     assert dice().score(logits, MASKS).abs().max() < 1e-9
     assert dice(form="sigmoid").score(logits - 50, MASKS).abs().max() < 1e-9
@@ -178,6 +178,6 @@ def test_extreme_logits_are_finite(form, smooth):
     assert logits.grad.isfinite().all()
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.smooth must be in \[0, inf\), got -1"):
         Dice(smooth=-1.0)

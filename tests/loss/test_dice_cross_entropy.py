@@ -8,12 +8,12 @@ from trainer.loss.dice_cross_entropy import DiceCrossEntropy
 RNG = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(3, 4, 5, 6, generator=RNG, dtype=torch.float64)
 MASKS = torch.randint(0, 3, (3, 5, 6), generator=RNG)
-MASKS[0, :4] = 255  # so that the images' numbers of pixels differ
+MASKS[0, :4] = 255  # the images have different numbers of pixels that count
 MASKS[1, 0] = 255
 
 
 def ignoring(loss: Dice) -> Dice:
-    """The loss, with an ignored label."""
+    """The loss, ignoring the label 255."""
     loss.ignore_index = 255
     return loss
 
@@ -27,8 +27,8 @@ def test_by_hand():
     assert value == pytest.approx(2 * 0.2517483 + 3 * (0.2876821 + 0.6931472) / 2)
 
 
-def test_cross_entropy_is_torchs_mean_of_each_image():
-    """Not the mean over the batch's pixels, in which the first image would hardly count."""
+def test_cross_entropy_is_averaged_per_image():
+    """A mean over all pixels of the batch would give the first image a low weight."""
     losses = ignoring(DiceCrossEntropy(dice_weight=0.0)).score(LOGITS, MASKS)
     pairs = zip(LOGITS.split(1), MASKS.split(1), strict=True)
     expected = torch.stack([F.cross_entropy(z, y, ignore_index=255) for z, y in pairs])
@@ -58,7 +58,7 @@ def test_is_the_weighted_sum(form, batch):
     assert both.whole_batch == batch
 
 
-def test_an_image_that_is_ignored_whole_does_not_count():
+def test_a_fully_ignored_image_does_not_count():
     masks = MASKS.clone()
     masks[1] = 255
     loss = ignoring(DiceCrossEntropy())
@@ -86,7 +86,7 @@ def test_extreme_logits_are_finite():
     assert logits.grad.isfinite().all()
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.dice_weight must be in \[0, inf\), got -1"):
         DiceCrossEntropy(dice_weight=-1.0)
     with pytest.raises(ValueError, match=r"loss\.cross_entropy_weight must be in"):

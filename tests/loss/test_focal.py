@@ -21,7 +21,7 @@ def gradient_of(loss: Focal, logits: list[float], label: int) -> list[float]:
 
 
 def test_by_hand():
-    """p_y = 0.3: 0.7² · −log 0.3; one-vs-all, the positive at 0.9 and the negative at 0.2."""
+    """p_y = 0.3: 0.7² · −log 0.3; sigmoid: a positive with p = 0.9 and a negative with p = 0.2."""
     softmax = Focal().score(torch.tensor([[0.7, 0.3]]).log(), torch.tensor([1])).item()
     assert softmax == pytest.approx(0.49 * 1.2039728)
     sigmoid = Focal(form="sigmoid").score(torch.tensor([[0.9, 0.2]]).logit(), torch.tensor([0]))
@@ -31,8 +31,8 @@ def test_by_hand():
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
 @pytest.mark.parametrize("alpha", ["auto", 0.9, None])
-def test_sigmoid_is_torchvisions(gamma, alpha):
-    """One α on both classes would agree at 0.5 alone."""
+def test_sigmoid_equals_torchvision(gamma, alpha):
+    """The same α for positives and negatives would agree only at 0.5."""
     ours = Focal(form="sigmoid", gamma=gamma, alpha=alpha).score(LOGITS, LABELS)
     number = {"auto": 0.25, None: -1.0}.get(alpha, alpha)
     expected = sigmoid_focal_loss(LOGITS, ONE_HOT, alpha=number, gamma=gamma).mean(1)
@@ -49,7 +49,7 @@ def test_softmax_of_two_classes_is_the_sigmoid_of_their_difference(gamma):
 
 
 def test_softmax_against_probabilities():
-    """α_y (1 − p_y)^γ · −log p_y, where probabilities are harmless."""
+    """α_y (1 − p_y)^γ · −log p_y, for probabilities far from 0 and 1."""
     alpha = [1.0, 2.0, 0.5, 0.25, 4.0]
     p = LOGITS.softmax(1).gather(1, LABELS[:, None])[:, 0]
     expected = torch.tensor(alpha)[LABELS] * (1 - p) ** 3 * -p.log()
@@ -71,7 +71,7 @@ def test_gradient(form, gamma):
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_saturated_mistakes_keep_their_gradient(gamma):
-    """Through log(p) of float32 probabilities it is 0 (clamped) or NaN at ±50."""
+    """With log(p) of float32 probabilities it would be 0 (clamped) or NaN at ±50."""
     softmax = gradient_of(Focal(gamma=gamma), [-50.0, 50.0], 0)
     assert softmax == pytest.approx([-1.0, 1.0], rel=1e-4)
     loss = Focal(form="sigmoid", gamma=gamma, alpha=None)
@@ -80,13 +80,13 @@ def test_saturated_mistakes_keep_their_gradient(gamma):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
-def test_saturated_right_answers_have_a_gradient_of_0(form, gamma):
+def test_saturated_correct_predictions_have_zero_gradient(form, gamma):
     """The slope of x^γ at 0 is infinite for γ < 1."""
     assert gradient_of(Focal(form=form, gamma=gamma), [50.0, -50.0], 0) == pytest.approx([0.0, 0.0])
 
 
-def test_mixed_labels_are_weighed_one_by_one():
-    """The share of each label's own focal loss; p_t = exp(−BCE) of a soft target is another."""
+def test_mixed_labels_are_weighted_separately():
+    """The share-weighted sum of focal losses; p_t = exp(−BCE) of a soft target would differ."""
     labels = torch.stack([LABELS, LABELS.roll(1)], 1)
     shares = torch.tensor([[0.6, 0.4]], dtype=torch.float64).expand(12, 2)
     ones = torch.ones(12)
@@ -102,7 +102,7 @@ def test_mixed_labels_are_weighed_one_by_one():
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_maps(form):
+def test_masks_are_scored_pixel_by_pixel(form):
     logits = LOGITS.reshape(1, 3, 4, 5).movedim(-1, 1)
     alpha = [1.0, 2.0, 3.0, 0.5, 4.0] if form == "softmax" else 0.25
     loss = Focal(form=form, alpha=alpha)
@@ -120,7 +120,7 @@ def test_extreme_logits_are_finite(form, gamma):
     assert logits.grad.isfinite().all()
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.gamma must be in \[0, inf\), got -1"):
         Focal(gamma=-1.0)
     with pytest.raises(ValueError, match=r"loss\.alpha must be in \[0, 1\], got 2"):

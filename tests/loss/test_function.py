@@ -25,26 +25,26 @@ UNREDUCED = F.cross_entropy(LOGITS, LABELS, reduction="none")
 
 
 def branching(output, target):
-    """One number by a way that depends on the values: not for vmap."""
+    """Return one number by control flow that depends on values, which vmap does not support."""
     loss = F.cross_entropy(output, target)
     return loss if loss < 1e6 else loss * 0
 
 
 @pytest.fixture
 def user(monkeypatch: pytest.MonkeyPatch):
-    """Makes a loss of a user's own function, in a module of theirs."""
+    """Make a loss of a user's function, imported from a module."""
     module = ModuleType("users_losses")
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
-    def made(function, **arguments) -> Function:
+    def make(function, **arguments) -> Function:
         vars(module)["f"] = function
         return Function(function="users_losses.f", arguments=arguments)
 
-    return made
+    return make
 
 
 def test_by_hand(user):
-    """The mean of squares of rows (3, 4) and (1, 0): of each row, not of all four."""
+    """The mean square of each of the rows (3, 4) and (1, 0), not of all four numbers."""
     loss = user(lambda output, target: ((output - target) ** 2).mean())
     values = loss.score(torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.zeros(2, 2))
     assert values.tolist() == [12.5, 0.5]
@@ -52,8 +52,8 @@ def test_by_hand(user):
 
 @pytest.mark.parametrize("rows", [1, 2, 6])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_one_number_and_one_for_each_example(rows, reduction):
-    """With one example in the batch, and in the first one, too."""
+def test_scalar_and_per_example_functions(rows, reduction):
+    """The first batch may have a single example."""
     loss = Function(function=CROSS_ENTROPY, arguments={"reduction": reduction})
     torch.testing.assert_close(loss.score(LOGITS[:rows], LABELS[:rows]), UNREDUCED[:rows])
     torch.testing.assert_close(loss.score(LOGITS, LABELS), UNREDUCED)
@@ -66,7 +66,7 @@ def test_the_arguments_are_passed_on():
     torch.testing.assert_close(loss.score(LOGITS, LABELS), expected)
 
 
-def test_a_function_that_cannot_be_vectorised_is_looped_over(user):
+def test_a_function_that_cannot_be_vectorised_is_called_per_example(user):
     calls = []
 
     def counted(output, target):
@@ -80,7 +80,7 @@ def test_a_function_that_cannot_be_vectorised_is_looped_over(user):
     assert calls == [1] * 6
 
 
-def test_a_function_that_can_is_called_once(user):
+def test_a_vectorisable_function_is_called_once(user):
     calls = []
 
     def counted(output, target):
@@ -95,14 +95,14 @@ def test_a_function_that_can_is_called_once(user):
 
 
 def test_a_function_that_vmap_only_loops_over_does_not_warn():
-    """torch warns of a missing batching rule."""
+    """torch's own warning about a missing batching rule is suppressed."""
     loss = Function(function="torch.nn.functional.multi_margin_loss")
     expected = F.multi_margin_loss(LOGITS, LABELS, reduction="none")
     torch.testing.assert_close(loss.score(LOGITS, LABELS), expected)
 
 
 @pytest.mark.parametrize("function", [F.cross_entropy, branching])
-def test_the_gradient_is_that_of_each_example(user, function):
+def test_each_example_has_its_own_gradient(user, function):
     logits, weight = LOGITS.clone().requires_grad_(), torch.linspace(0, 2, 6)
     (weight * user(function).score(logits, LABELS)).sum().backward()
     expected = LOGITS.clone().requires_grad_()
@@ -110,7 +110,7 @@ def test_the_gradient_is_that_of_each_example(user, function):
     torch.testing.assert_close(logits.grad, expected.grad)
 
 
-def test_a_list_of_one_is_one_number(user):
+def test_a_one_element_result_counts_as_a_scalar(user):
     loss = user(lambda output, target: F.cross_entropy(output, target).reshape(1))
     torch.testing.assert_close(loss.score(LOGITS, LABELS), UNREDUCED)
 
@@ -122,8 +122,8 @@ def test_a_batch_of_one_may_be_squeezed(user):
 
 
 @pytest.mark.parametrize("classes", [1, 2, 3, 5])
-def test_one_number_for_each_class_is_not_taken_for_one_for_each_example(user, classes):
-    """It has the shape [B] of a batch of as many examples as there are classes."""
+def test_one_value_per_class_is_not_mistaken_for_one_per_example(user, classes):
+    """[C] has the shape of a result [B] for a batch of C examples."""
     loss = user(lambda output, target: output.mean(0) + 0 * target.sum())
     logits, labels = LOGITS[:classes, :classes], LABELS[:classes] % classes
     if classes == 1:
@@ -142,19 +142,19 @@ def test_one_number_for_each_class_is_not_taken_for_one_for_each_example(user, c
         (lambda output, target: output @ output, "fails on outputs [2, 5] and labels [2]: mm:"),
     ],
 )
-def test_what_is_no_loss_is_refused(user, function, text):
+def test_functions_that_are_not_losses_are_refused(user, function, text):
     with pytest.raises(ConfigError, match=r"^loss\.function=users_losses\.f " + re.escape(text)):
         user(function).score(LOGITS, LABELS)
 
 
-def test_values_of_elements_are_not_values_of_pixels():
-    """A float target's loss is one number for each example."""
+def test_per_element_values_are_refused():
+    """With float targets a loss has one number per example."""
     loss = Function(function="torch.nn.functional.mse_loss", arguments={"reduction": "none"})
     with pytest.raises(ConfigError, match=r"for two examples it returned \[2, 5, 4, 6\]"):
         loss.score(MAPS, MAPS)
 
 
-def test_an_import_that_fails_is_one_line():
+def test_a_failed_import_is_reported():
     for path, text in {
         "nowhere.f": r"loss\.function=nowhere\.f cannot be imported",
         "torch.nowhere": r"loss\.function=torch\.nowhere cannot be imported: module 'torch' has no",
@@ -165,8 +165,8 @@ def test_an_import_that_fails_is_one_line():
             Function(function=path)
 
 
-def test_finding_out_draws_no_random_numbers(user):
-    """A resumed run finds out once more, and has to go on as the first would."""
+def test_determining_the_form_leaves_the_random_state(user):
+    """A resumed run determines the form again and must continue with the same random numbers."""
     loss = user(lambda output, target: F.cross_entropy(F.dropout(output, 0.5), target))
     torch.manual_seed(0)
     first = loss.score(LOGITS, LABELS)
@@ -176,13 +176,13 @@ def test_finding_out_draws_no_random_numbers(user):
 
 
 def masked(**arguments) -> Function:
-    """torch's cross entropy for masks with an ignored label."""
+    """torch's cross entropy as a function loss that ignores the label 255."""
     loss = Function(function=CROSS_ENTROPY, arguments=arguments)
     loss.ignore_index = 255
     return loss
 
 
-def test_pixels():
+def test_per_pixel_functions():
     loss = masked(reduction="none")
     values = loss(MAPS, VOID)
     kept = VOID != 255
@@ -193,8 +193,8 @@ def test_pixels():
     assert values.shape == VOID.shape
 
 
-def test_masks_of_a_function_of_images():
-    """It leaves out what is ignored; an image with nothing else is 0 and does not count."""
+def test_per_image_functions_of_masks():
+    """The function leaves out ignored pixels; a fully ignored image has loss 0 and count 0."""
     loss, masks = masked(ignore_index=255), VOID.clone()
     masks[1] = 255
     logits = MAPS.clone().requires_grad_()
@@ -211,7 +211,7 @@ def test_masks_of_a_function_of_images():
 
 @pytest.mark.parametrize("mixer", ["none", "mixup"])
 @pytest.mark.parametrize("mining", ["none", "ohem"])
-def test_trains_as_the_loss_itself(tmp_path, mixer, mining):
+def test_trains_like_the_built_in_loss(tmp_path, mixer, mining):
     weights = []
     for loss in ("function", "cross_entropy"):
         overrides = [f"loss={loss}", f"mixer={mixer}", f"mining={mining}", "model=mlp"]
@@ -224,8 +224,8 @@ def test_trains_as_the_loss_itself(tmp_path, mixer, mining):
     torch.testing.assert_close(*weights)
 
 
-def test_masks_are_found_out_about_before_the_first_step():
-    """The step takes the ignored pixels out of what a miner may choose from."""
+def test_prepare_determines_the_form_for_masks():
+    """The step excludes ignored pixels from mining, so it must know `pixelwise` beforehand."""
     loss = masked(reduction="none")
     loss.prepare(torch.ones(5))
     assert loss.ignores

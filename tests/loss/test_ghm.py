@@ -12,12 +12,12 @@ from trainer.core.seed import StepId
 from trainer.loss.ghm import Ghm
 
 RNG = torch.Generator().manual_seed(0)
-LOGITS = 3 * torch.randn(3, 16, 5, generator=RNG)  # of three batches
+LOGITS = 3 * torch.randn(3, 16, 5, generator=RNG)  # three batches
 LABELS = torch.arange(16) % 5
 
 
 def batch_of(labels: torch.Tensor, shares: torch.Tensor | None = None) -> Batch:
-    """Labels [B] or [B, K]."""
+    """A batch with labels [B] or [B, K]."""
     labels = labels.view(len(labels), -1)
     ones = torch.ones(len(labels))
     shares = torch.ones_like(labels, dtype=torch.float32) if shares is None else shares
@@ -25,22 +25,22 @@ def batch_of(labels: torch.Tensor, shares: torch.Tensor | None = None) -> Batch:
 
 
 def losses_of(loss: Ghm, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """The reweighed losses of a batch that is surveyed whole."""
+    """The reweighted losses of a batch after a survey of the whole batch."""
     loss.survey(torch.empty(0), logits.detach(), batch)
     return loss.reweigh(torch.empty(0), logits, batch)
 
 
 def slow(logits: torch.Tensor, bins: int, counts: list[float], momentum: float = 0.0) -> float:
-    """The authors' loop over the bins; `counts` are the running ones, None before the first."""
+    """The authors' loop over the bins; `counts` are the running counts, None where still empty."""
     one_hot = F.one_hot(LABELS, 5).float()
     g = (logits.sigmoid() - one_hot).abs()
     weights, number = torch.zeros_like(g), 0
     for i in range(bins):
         inside = (g >= i / bins) & ((g < (i + 1) / bins) | (i == bins - 1))
-        found = inside.sum().item()
-        if found:
-            began = counts[i] is not None
-            counts[i] = momentum * counts[i] + (1 - momentum) * found if began else found
+        count = inside.sum().item()
+        if count:
+            started = counts[i] is not None
+            counts[i] = momentum * counts[i] + (1 - momentum) * count if started else count
             weights[inside] = g.numel() / counts[i]
             number += 1
     return F.binary_cross_entropy_with_logits(logits, one_hot, weights / number).item()
@@ -60,15 +60,15 @@ def test_by_hand():
 @pytest.mark.parametrize("bins", [1, 10, 30])
 @pytest.mark.parametrize("momentum", [0.0, 0.75])
 def test_against_the_authors_loop(bins, momentum):
-    """Over three batches; the running counts begin at the first, not at 0."""
+    """Three batches; the running counts start at the first count instead of at 0."""
     loss, counts = Ghm(bins=bins, momentum=momentum), [None] * bins
     for logits in LOGITS:
         mean = losses_of(loss, logits, batch_of(LABELS)).mean().item()
         assert mean == pytest.approx(slow(logits, bins, counts, momentum), rel=1e-5)
 
 
-def test_momentum_changes_nothing_at_the_first_batch():
-    """Counts that begin at 0 would make each weight 1 / (1 − 0.75) = 4 times too large."""
+def test_momentum_does_not_affect_the_first_batch():
+    """Counts that start at 0 would make each weight 1 / (1 − 0.75) = 4 times too large."""
     smooth, plain = Ghm(momentum=0.75), Ghm()
     batch = batch_of(LABELS)
     torch.testing.assert_close(
@@ -76,7 +76,7 @@ def test_momentum_changes_nothing_at_the_first_batch():
     )
 
 
-def test_a_bin_that_fills_late_begins_at_its_first_count():
+def test_a_bin_filled_later_starts_at_its_first_count():
     loss, batch = Ghm(momentum=0.75), batch_of(torch.tensor([0, 0]))
     losses_of(loss, torch.full((2, 1), 9.0), batch)  # both in the first bin
     losses_of(loss, torch.tensor([[9.0], [-9.0]]), batch)  # one in the last
@@ -111,8 +111,8 @@ def test_gradient_of_fixed_weights():
     assert torch.autograd.gradcheck(lambda z: loss.score(z, LABELS), logits)
 
 
-def test_a_mixed_image_is_its_labels_by_share():
-    """The same as 2B hard labelled rows that weigh their shares."""
+def test_a_mixed_image_counts_as_its_labels_by_share():
+    """Equal to 2B rows with hard labels, each weighted by its share."""
     labels = torch.stack([LABELS, LABELS.roll(1)], 1)
     share = torch.rand(16, generator=torch.Generator().manual_seed(1))
     shares = torch.stack([share, 1 - share], 1)
@@ -124,8 +124,8 @@ def test_a_mixed_image_is_its_labels_by_share():
     torch.testing.assert_close(losses, (parts * rows.weight).view(2, 16).sum(0))
 
 
-def test_rows_are_counted_by_their_weight():
-    """Left out: not at all. Standing for two: as two. Added (count 0): as it is trained on."""
+def test_rows_count_by_weight():
+    """Weight 0 does not count, weight 2 counts twice, added rows (count 0) count by weight."""
     weight = torch.tensor([0.0, 2.0, 1.0, 0.5] * 4)
     count = torch.tensor([0.0, 1.0, 1.0, 0.0] * 4)
     loss, repeated = Ghm(), Ghm()
@@ -137,7 +137,7 @@ def test_rows_are_counted_by_their_weight():
     torch.testing.assert_close(loss.weights, repeated.weights)
 
 
-def test_nothing_that_counts_changes_nothing():
+def test_a_batch_that_does_not_count_changes_nothing():
     loss, batch = Ghm(momentum=0.5), batch_of(LABELS)
     losses_of(loss, LOGITS[0], batch)
     before = loss.density.clone(), loss.weights.clone()
@@ -146,15 +146,15 @@ def test_nothing_that_counts_changes_nothing():
     assert torch.equal(loss.weights, before[1])
 
 
-def test_a_bin_that_the_survey_found_empty_has_the_largest_weight():
-    """A training pass with dropout may fill it after a scoring pass without."""
+def test_a_bin_empty_in_the_survey_has_the_largest_weight():
+    """A training pass, with dropout, may fill a bin that the scoring pass left empty."""
     loss, batch = Ghm(), batch_of(torch.tensor([0, 0, 0]))
     losses_of(loss, torch.tensor([[9.0], [9.0], [-9.0]]), batch)
     values = loss.reweigh(torch.empty(0), torch.zeros(3, 1), batch)
     assert values.tolist() == pytest.approx([3 / 1 / 2 * 0.6931472] * 3)
 
 
-def test_maps():
+def test_masks_are_scored_pixel_by_pixel():
     logits = LOGITS[0].reshape(2, 2, 4, 5).movedim(-1, 1)
     labels = LABELS.view(2, 1, 2, 4)
     ones = torch.ones(2)
@@ -189,9 +189,9 @@ def three_steps(folder, accumulate: int, mixer: str) -> tuple[list[torch.Tensor]
 
 @pytest.mark.parametrize("mixer", ["none", "mixup"])
 def test_accumulation_equals_the_large_batch(tmp_path, mixer):
-    """20 rows in 3 chunks are 7 + 7 + 6; counts by chunk would give other weights."""
+    """20 rows form chunks of 7, 7 and 6; counts per chunk would give other weights."""
     weights, density = three_steps(tmp_path, 1, mixer)
-    assert density.sum() > 0, "surveyed"
+    assert density.sum() > 0, "the batch is surveyed"
     parts, density_of_parts = three_steps(tmp_path, 3, mixer)
     torch.testing.assert_close(parts, weights)
     torch.testing.assert_close(density_of_parts, density)
@@ -210,7 +210,7 @@ def test_a_skipped_step_leaves_the_density(tmp_path, accumulate):
     assert torch.equal(run.loss.get_buffer("density"), before)
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.bins must be in \[1, inf\), got 0"):
         Ghm(bins=0)
     with pytest.raises(ValueError, match=r"loss\.momentum must be in \[0, 1\), got 1"):

@@ -16,20 +16,20 @@ def test_by_hand():
 
 
 @pytest.mark.parametrize("delta", [0.1, 1.0, 3.0])
-def test_is_torchs(delta):
+def test_equals_torch(delta):
     losses = Huber(delta=delta).score(OUTPUTS, TARGETS)
     expected = F.huber_loss(OUTPUTS, TARGETS, reduction="none", delta=delta)
     torch.testing.assert_close(losses, expected.mean(1))
 
 
-def test_is_half_the_square_within_delta_and_delta_times_smooth_l1():
-    """`smooth_l1` with β = δ is the same over δ: at δ = 1 alone they are equal."""
+def test_relation_to_mse_and_smooth_l1():
+    """Half of mse within δ; δ times `smooth_l1` with β = δ, so both are equal only at δ = 1."""
     losses = Huber(delta=100.0).score(OUTPUTS, TARGETS)
     torch.testing.assert_close(losses, MeanSquaredError().score(OUTPUTS, TARGETS) / 2)
     losses = Huber(delta=3.0).score(OUTPUTS, TARGETS)
     torch.testing.assert_close(losses, 3 * SmoothL1(beta=3.0).score(OUTPUTS, TARGETS))
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.delta must be in \(0, inf\), got 0"):
         Huber(delta=0.0)

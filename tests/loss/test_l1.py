@@ -13,7 +13,7 @@ def test_by_hand():
     assert loss.tolist() == [2.0]
 
 
-def test_is_torchs():
+def test_equals_torch():
     losses = L1().score(OUTPUTS, TARGETS)
     torch.testing.assert_close(losses, F.l1_loss(OUTPUTS, TARGETS, reduction="none").mean(1))
     assert losses.mean().item() == pytest.approx(F.l1_loss(OUTPUTS, TARGETS).item())

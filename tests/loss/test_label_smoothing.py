@@ -18,14 +18,14 @@ def test_by_hand():
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
-def test_is_torchs(smoothing):
+def test_equals_torch(smoothing):
     ours = LabelSmoothing(label_smoothing=smoothing).score(LOGITS, LABELS)
     expected = F.cross_entropy(LOGITS, LABELS, label_smoothing=smoothing, reduction="none")
     torch.testing.assert_close(ours, expected)
 
 
-def test_the_target_is_a_distribution():
-    """Read off the gradient p − target. "0 becomes 0.1" would sum to 1.3 over five classes."""
+def test_the_smoothed_target_sums_to_1():
+    """The gradient is p − target. A target of 0.9 and four times 0.1 would sum to 1.3."""
     logits = LOGITS.clone().requires_grad_()
     LabelSmoothing().score(logits, LABELS).sum().backward()
     target = LOGITS.softmax(1) - logits.grad
@@ -41,19 +41,19 @@ def test_extreme_logits_are_finite():
     assert logits.grad.isfinite().all()
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.label_smoothing must be in \[0, 1\], got 2"):
         LabelSmoothing(label_smoothing=2.0)
 
 
-def test_is_timms():
+def test_equals_timm():
     timm_loss = pytest.importorskip("timm.loss")
     expected = timm_loss.LabelSmoothingCrossEntropy(smoothing=0.1)(LOGITS, LABELS)
     torch.testing.assert_close(LabelSmoothing().score(LOGITS, LABELS).mean(), expected)
 
 
-def test_contracted_it_is_timms_loss_of_the_mixed_target():
-    """Two labels by share, each smoothed, are the smoothed target with both."""
+def test_mixed_labels_give_timms_loss_of_the_mixed_target():
+    """The share-weighted sum of two smoothed labels equals the smoothed mixed target."""
     timm_loss = pytest.importorskip("timm.loss")
     labels = torch.stack([LABELS, LABELS.roll(1)], 1)
     shares = torch.tensor([[0.7, 0.3]]).expand(12, 2)

@@ -17,14 +17,14 @@ def prepared(tau: float = 1.0) -> LogitAdjusted:
 
 
 def test_by_hand():
-    """Equal logits: p is the prior, so the loss of the rare class is −log 0.05."""
+    """With equal logits p is the prior, so the loss of the rarest class is −log 0.05."""
     value = prepared().score(torch.zeros(1, 3), torch.tensor([2])).item()
     assert value == pytest.approx(2.9957323)
 
 
 @pytest.mark.parametrize("tau", [0.0, 1.0, 1.5])
 def test_against_the_pairwise_form(tau):
-    """log(1 + Σ_k (π_k / π_y)^τ e^(z_k − z_y)), the paper's other way to write it."""
+    """log(1 + Σ_k (π_k / π_y)^τ e^(z_k − z_y)), the paper's alternative form."""
     prior = COUNTS.double() / COUNTS.sum()
     expected = []
     for z, y in zip(LOGITS, LABELS, strict=True):
@@ -36,20 +36,20 @@ def test_against_the_pairwise_form(tau):
     )
 
 
-def test_a_rare_label_asks_for_more():
+def test_rarer_labels_have_higher_losses():
     losses = prepared().score(torch.zeros(3, 3), torch.arange(3))
     assert losses.tolist() == sorted(losses.tolist())
 
 
-def test_in_eval_mode_it_is_the_loss_of_the_predictions():
+def test_eval_mode_is_plain_cross_entropy():
     loss = prepared().eval()
     expected = F.cross_entropy(LOGITS, LABELS, reduction="none")
     assert torch.equal(loss.score(LOGITS, LABELS), expected)
     assert not torch.equal(loss.train().score(LOGITS, LABELS), expected)
 
 
-def test_maps():
-    """[B, C, H, W] with labels [B, H, W]: the priors go with the classes."""
+def test_masks_are_scored_pixel_by_pixel():
+    """[B, C, H, W] with labels [B, H, W]: the priors are added along the class dimension."""
     logits = LOGITS.view(1, 4, 3, 3).transpose(1, 2)
     labels = LABELS.view(1, 4, 3)
     logits = logits.contiguous()
@@ -81,6 +81,6 @@ def test_extreme_logits_are_finite():
     assert logits.grad.isfinite().all()
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.tau must be in \[0, inf\), got -1"):
         LogitAdjusted(tau=-1.0)

@@ -1,4 +1,4 @@
-"""Every loss of pixels on masks: each pixel as an example of its own, none of the ignored ones."""
+"""Per-pixel losses on masks: each pixel is scored as an example, and ignored pixels are not."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from trainer.loss import Loss
 from trainer.loss.cross_entropy import CrossEntropy
 
 RNG = torch.Generator().manual_seed(0)
-LOGITS = 2 * torch.randn(2, 3, 4, 5, generator=RNG).movedim(-1, 1)  # [B, C, H, W], C in front
+LOGITS = 2 * torch.randn(2, 3, 4, 5, generator=RNG).movedim(-1, 1)  # [B, C, H, W]
 MASKS = torch.randint(0, 5, (2, 3, 4), generator=RNG)
 IGNORED = torch.rand(2, 3, 4, generator=RNG) < 0.3
 COUNTS = torch.tensor([50, 20, 10, 5, 1])
@@ -30,45 +30,45 @@ SETTINGS = {
 
 
 def yaml_of(name: str) -> dict[str, Any]:
-    """An option's file, which refers to no other."""
+    """The settings in the file of an option."""
     return yaml.safe_load((CONF / "loss" / f"{name}.yaml").read_text())
 
 
-def made(name: str) -> Loss:
-    """A loss that knows the classes."""
+def prepared(name: str) -> Loss:
+    """A loss that has received the class counts."""
     loss = build(yaml_of(name) | SETTINGS.get(name, {}), "loss", Loss)
     loss.prepare(COUNTS)
     return loss
 
 
-def test_the_list_is_whole():
+def test_the_list_of_losses_is_complete():
     losses = {name: build(yaml_of(name), "loss", Loss) for name in options("loss")}
-    found = {name for name, loss in losses.items() if loss.pixelwise and "mask" in loss.targets}
-    assert found == set(PIXELWISE)
+    pixelwise = {n for n, loss in losses.items() if loss.pixelwise and "mask" in loss.targets}
+    assert pixelwise == set(PIXELWISE)
     assert all(losses[name].targets == ("class", "mask") for name in PIXELWISE)
     for name in ("dice", "dice_cross_entropy"):
         assert losses[name].targets == ("mask",)
 
 
 @pytest.mark.parametrize("name", PIXELWISE)
-def test_a_pixel_is_an_example(name):
+def test_each_pixel_is_scored_as_an_example(name):
     assert not LOGITS.is_contiguous()
-    loss = made(name)
+    loss = prepared(name)
     expected = loss.score(ROWS, MASKS.flatten())
     torch.testing.assert_close(loss.score(LOGITS, MASKS).flatten(), expected)
     torch.testing.assert_close(loss.count(MASKS).flatten(), loss.count(MASKS.flatten()))
 
 
 def batch_of(labels: torch.Tensor, weight: torch.Tensor) -> Batch:
-    """Labels [B, ...] of unmixed examples; weights are counts."""
+    """A batch of unmixed examples with labels [B, ...] and counts equal to the weights."""
     ones = torch.ones(len(labels), 1)
     return Batch(torch.zeros(len(labels), 1, 1, 1), labels[:, None], ones, labels, weight, weight)
 
 
 @pytest.mark.parametrize("name", PIXELWISE)
-def test_ignored_pixels_are_as_if_they_were_not_there(name):
-    """In the losses, what they are divided by, and the statistics of the batch."""
-    loss, rest = made(name), made(name)
+def test_ignored_pixels_have_no_effect(name):
+    """In the losses, in the denominator and in the statistics of the batch."""
+    loss, rest = prepared(name), prepared(name)
     loss.ignore_index = 255
     masks, kept = MASKS.masked_fill(IGNORED, 255), ~IGNORED.flatten()
     losses, counts = loss.forward(LOGITS, masks), loss.denominator(masks)
@@ -77,7 +77,7 @@ def test_ignored_pixels_are_as_if_they_were_not_there(name):
     expected = rest.forward(ROWS[kept], MASKS.flatten()[kept])
     torch.testing.assert_close(losses[~IGNORED], expected)
     torch.testing.assert_close(counts.sum(), rest.denominator(MASKS.flatten()[kept]).sum())
-    batch = batch_of(masks, (~IGNORED).float())  # as the step weighs them
+    batch = batch_of(masks, (~IGNORED).float())  # weighted as in the training step
     alone = batch_of(MASKS.flatten()[kept], torch.ones(int(kept.sum())))
     loss.survey(losses, LOGITS, batch)
     rest.survey(expected, ROWS[kept], alone)
@@ -88,7 +88,7 @@ def test_ignored_pixels_are_as_if_they_were_not_there(name):
 
 @pytest.mark.parametrize("weights", [None, [1.0, 2.0, 3.0, 0.5, 0.0]])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_mean_of_cross_entropy_is_torchs(weights, smoothing):
+def test_the_mean_of_cross_entropy_equals_torch(weights, smoothing):
     loss = CrossEntropy(class_weights=weights, label_smoothing=smoothing)
     loss.prepare(COUNTS)
     loss.ignore_index = 255

@@ -18,7 +18,7 @@ def test_by_hand():
 
 @pytest.mark.parametrize("epsilon", [-1.0, 0.0, 1.0])
 def test_against_the_polynomial(epsilon):
-    """Σ_j (1 − p_y)^j / j with ε more of the first term, for p_y where 4000 terms do."""
+    """Σ_j (1 − p_y)^j / j with ε added to the first factor, for p_y where 4000 terms are enough."""
     logits = LOGITS / 2
     wrong = 1 - logits.softmax(1).gather(1, LABELS[:, None])[:, 0]
     terms = sum(wrong**j / j for j in range(1, 4001))
@@ -45,6 +45,6 @@ def test_extreme_logits_are_finite():
     assert logits.grad.isfinite().all()
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.epsilon must be in \[-1, inf\), got -1.5"):
         Poly1(epsilon=-1.5)

@@ -15,7 +15,7 @@ def test_by_hand():
 
 
 @pytest.mark.parametrize("beta", [0.1, 1.0, 3.0])
-def test_is_torchs(beta):
+def test_equals_torch(beta):
     losses = SmoothL1(beta=beta).score(OUTPUTS, TARGETS)
     expected = F.smooth_l1_loss(OUTPUTS, TARGETS, reduction="none", beta=beta)
     torch.testing.assert_close(losses, expected.mean(1))
@@ -26,6 +26,6 @@ def test_without_beta_it_is_l1():
     torch.testing.assert_close(losses, L1().score(OUTPUTS, TARGETS))
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.beta must be in \[0, inf\), got -1"):
         SmoothL1(beta=-1.0)

@@ -12,13 +12,13 @@ OUTPUTS, TARGETS = torch.randn(2, 3, 2, 5, 6, generator=RNG, dtype=torch.float64
 
 
 def wave(size: int, y: int, x: int) -> torch.Tensor:
-    """cos of y and x turns over an image [1, 1, size, size]."""
+    """A cosine with y and x periods across an image [1, 1, size, size]."""
     turns = 2 * math.pi * torch.arange(size, dtype=torch.float64) / size
     return (y * turns[:, None] + x * turns).cos()[None, None]
 
 
 def of(error: torch.Tensor, **settings) -> float:
-    """The loss of an error."""
+    """The loss of an error [B, C, H, W] of one example."""
     return Sobolev(**settings).score(error, torch.zeros_like(error)).item()
 
 
@@ -37,8 +37,8 @@ def test_fourier_by_hand():
 
 
 @pytest.mark.parametrize("settings", [{"lam": 0.0}, {"form": "fourier", "order": 0.0}], ids=str)
-def test_without_slopes_it_is_mse(settings):
-    """The transform by Parseval: one that is not orthonormal is H·W times too large."""
+def test_without_slopes_equals_mse(settings):
+    """By Parseval; a transform that is not orthonormal would be H·W times too large."""
     losses = Sobolev(**settings).score(OUTPUTS, TARGETS)
     torch.testing.assert_close(losses, MeanSquaredError().score(OUTPUTS, TARGETS))
 
@@ -61,7 +61,7 @@ def test_differences_against_a_slow_loop():
 @pytest.mark.parametrize("order", [-1.0, 0.5, 1.0, 2.0])
 @pytest.mark.parametrize("lam", [1.0, 0.3])
 def test_fourier_against_sums_over_waves(order, lam):
-    """û from its definition, the frequencies k/n below a half turn, k/n − 1 above."""
+    """û by its definition, at the frequencies k/n up to ½ and k/n − 1 above."""
     error = (OUTPUTS - TARGETS).numpy()
     basis = [np.exp(-2j * np.pi * np.outer(np.arange(n), np.arange(n)) / n) for n in (5, 6)]
     expected = np.zeros(3)
@@ -76,8 +76,8 @@ def test_fourier_against_sums_over_waves(order, lam):
 
 
 @pytest.mark.parametrize(("y", "x"), [(0, 1), (2, 0), (3, 2)])
-def test_the_forms_agree_on_slow_waves(y, x):
-    """|e^iξ − 1|² is |ξ|² for a small ξ; the rest is the border, one row in 64."""
+def test_the_forms_agree_at_low_frequencies(y, x):
+    """|e^iξ − 1|² ≈ |ξ|² for small ξ; the tolerance covers the border, one row in 64."""
     error = wave(64, y, x)
     square = (2 * math.pi / 64) ** 2 * (y**2 + x**2)
     assert of(error, form="fourier", lam=50.0) == pytest.approx(0.5 * (1 + 50 * square))
@@ -85,7 +85,7 @@ def test_the_forms_agree_on_slow_waves(y, x):
 
 
 @pytest.mark.parametrize("settings", [{}, {"form": "fourier"}, {"form": "fourier", "order": 2.0}])
-def test_a_fast_error_costs_more_and_with_a_negative_order_less(settings):
+def test_high_frequency_errors_cost_more_or_less_with_a_negative_order(settings):
     slow, fast = wave(16, 0, 1), wave(16, 0, 6)
     assert of(fast, **settings) > 1.5 * of(slow, **settings)
     assert of(fast, form="fourier", order=-1.0) < 0.5 * of(slow, form="fourier", order=-1.0)
@@ -97,7 +97,7 @@ def test_gradient_of_the_transform():
     assert torch.autograd.gradcheck(lambda u: loss.score(u, TARGETS[..., :3, :4]), outputs)
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.lam must be in \[0, inf\), got -1"):
         Sobolev(lam=-1.0)
     with pytest.raises(ValueError, match=r"loss\.order must be 1 with loss\.form=difference"):

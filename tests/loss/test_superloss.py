@@ -28,14 +28,14 @@ def values_of(losses: torch.Tensor, lam: float = 1.0) -> torch.Tensor:
 
 
 def scipys(losses: np.ndarray, lam: float) -> tuple[np.ndarray, np.ndarray]:
-    """σ and SuperLoss by scipy's W, kept off the branch point by a rounding."""
+    """σ and SuperLoss with scipy's W, evaluated slightly above the branch point."""
     beta = np.maximum((losses - TAU) / lam, -2 / math.e + 1e-15)
     sigma = np.exp(-lambertw(beta / 2).real)
     return sigma, (losses - TAU) * sigma + lam * np.log(sigma) ** 2
 
 
 def test_by_hand():
-    """At τ σ = 1; at τ + 2eλ W(e) = 1 and σ = 1/e; 10 under τ σ = e."""
+    """ℓ = τ gives σ = 1; ℓ = τ + 2eλ gives W(e) = 1 and σ = 1/e; ℓ = τ − 10 gives σ = e."""
     values = values_of(torch.tensor([TAU, TAU + 2 * math.e, TAU - 10]))
     assert values.tolist() == pytest.approx([0.0, 2 + 1, -10 * math.e + 1], abs=1e-6)
     double = values_of(torch.tensor([TAU + 4 * math.e]), lam=2.0)
@@ -53,8 +53,8 @@ def test_against_scipy(lam):
 
 
 @pytest.mark.parametrize("lam", [0.25, 1.0])
-def test_sigma_is_the_best_one(lam):
-    """No other σ in (0, e] gives less."""
+def test_sigma_minimizes_the_loss(lam):
+    """No other σ in (0, e] gives a lower value."""
     losses = torch.linspace(0, 10, 21, dtype=torch.float64)
     sigma = torch.linspace(1e-4, math.e, 20_001, dtype=torch.float64)[:, None]
     lowest = ((losses - TAU) * sigma + lam * sigma.log() ** 2).amin(0)
@@ -62,8 +62,8 @@ def test_sigma_is_the_best_one(lam):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_lambert_w_is_scipys(dtype):
-    """From the branch point to 1e30. Near it W is the root of 1 + e·z, which is rounded."""
+def test_lambert_w_equals_scipy(dtype):
+    """From the branch point to 1e30; near it the rounding of 1 + e·z limits the accuracy."""
     near = -1 / math.e + torch.logspace(-16, 0, 2001, dtype=torch.float64)
     far = torch.logspace(-20, 30, 2001, dtype=torch.float64)
     z = torch.cat([torch.tensor([-1 / math.e, 0.0]), near, -0.3 * far[far < 1], far]).to(dtype)
@@ -82,7 +82,7 @@ def test_lambert_w_at_known_points():
 
 
 def test_no_gradient_through_sigma():
-    """The slope is σ, a constant. Through W it would be NaN for each loss under τ − 2λ/e."""
+    """The slope is σ, a constant; a gradient through W would be NaN for losses below τ − 2λ/e."""
     losses = torch.tensor([0.0, 0.5, TAU - 2 / math.e, TAU, 3.0, 8.0], requires_grad=True)
     (slope,) = torch.autograd.grad(values_of(losses).sum(), losses, create_graph=True)
     assert slope.tolist() == pytest.approx(scipys(losses.detach().numpy(), 1.0)[0], rel=1e-3)
@@ -105,14 +105,14 @@ def test_score_is_cross_entropy():
     assert torch.equal(SuperLoss().score(LOGITS, LABELS), expected)
 
 
-def test_a_hard_example_weighs_less():
+def test_harder_examples_have_lower_weights():
     losses = torch.linspace(0, 9, 10, requires_grad=True)
     values_of(losses).sum().backward()
     assert losses.grad.tolist() == sorted(losses.grad.tolist(), reverse=True)
 
 
 def test_the_running_mean():
-    """2, then 0.9·2 + 0.1·4: it begins at the first mean, not at 0."""
+    """2, then 0.9·2 + 0.1·4: the running mean starts at the first mean, not at 0."""
     loss = SuperLoss(tau="mean")
     loss.survey(torch.full((12,), 2.0), LOGITS, BATCH)
     assert loss.mean.item() == pytest.approx(2.0)
@@ -121,8 +121,8 @@ def test_the_running_mean():
     assert loss.mean.item() == pytest.approx(2.2)
 
 
-def test_the_mean_is_over_what_counts_by_weight():
-    """Left out and added rows are not of the mean; one that stands for two is there twice."""
+def test_the_mean_is_weighted_over_the_rows_that_count():
+    """Dropped and added rows do not enter the mean; a row with weight 2 counts twice."""
     losses = torch.tensor([1.0, 3.0, 100.0, 50.0] * 3)
     weight = torch.tensor([1.0, 2.0, 0.0, 0.5] * 3)
     count = torch.tensor([1.0, 1.0, 0.0, 0.0] * 3)
@@ -133,7 +133,7 @@ def test_the_mean_is_over_what_counts_by_weight():
     assert loss.mean.item() == pytest.approx((1 + 2 * 3) / 3)
 
 
-def test_maps():
+def test_masks_are_scored_pixel_by_pixel():
     losses = torch.linspace(0, 5, 24).view(2, 3, 4)
     batch = BATCH.select(slice(0, 2))
     loss = SuperLoss(tau="mean")
@@ -167,7 +167,7 @@ def three_steps(folder, accumulate: int, mixer: str) -> tuple[list[torch.Tensor]
 
 @pytest.mark.parametrize("mixer", ["none", "mixup"])
 def test_accumulation_equals_the_large_batch(tmp_path, mixer):
-    """20 rows in 3 chunks are 7 + 7 + 6; a mean moved by each chunk would be another."""
+    """20 rows form chunks of 7, 7 and 6; a mean updated by each chunk would differ."""
     weights, mean, _ = three_steps(tmp_path, 1, mixer)
     parts, mean_of_parts, forward = three_steps(tmp_path, 3, mixer)
     torch.testing.assert_close(parts, weights)
@@ -193,7 +193,7 @@ def test_a_skipped_step_leaves_the_mean(tmp_path, accumulate):
     assert run.loss.get_buffer("mean").item() == before
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.lam must be in \(0, inf\), got 0"):
         SuperLoss(lam=0.0)
     with pytest.raises(ValueError, match=r"loss\.momentum must be in \[0, 1\), got 1"):

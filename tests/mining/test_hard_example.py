@@ -21,13 +21,13 @@ def refreshed(**options) -> HardExample:
     return miner
 
 
-def test_the_hard_set_is_of_dataset_ids():
-    """The mistake: positions in the scored list taken for ids. Ties go to the earlier."""
+def test_the_hard_set_contains_dataset_ids():
+    """Not positions in the scored list; ties go to the earlier example."""
     assert refreshed(keep=0.5).hard.tolist() == [3, 7, 5]
 
 
-def test_a_mask_is_as_hard_as_the_mean_of_its_pixels():
-    """Its hardest pixel does not decide: 3 has one of 0.9."""
+def test_a_mask_is_ranked_by_the_mean_of_its_pixels():
+    """Example 3 is third by its mean, although one of its pixels has 0.9."""
     pixels = RANKS[:, None, None].repeat(1, 2, 2)
     pixels[1] = torch.tensor([[0.9, 0.0], [0.0, 0.0]])
     miner = HardExample(keep=0.5)
@@ -35,7 +35,7 @@ def test_a_mask_is_as_hard_as_the_mean_of_its_pixels():
     assert miner.hard.tolist() == [7, 5, 3]
 
 
-def test_each_step_gets_a_hard_batch_of_its_own():
+def test_each_step_gets_its_own_hard_batch():
     plan = refreshed(keep=0.5, weight=0.5).sampler(Plan.of(IDS.flip(0), 2), epoch())
     assert plan.bounds.tolist() == [0, 4, 8, 12]
     for start in (0, 4, 8):
@@ -46,13 +46,13 @@ def test_each_step_gets_a_hard_batch_of_its_own():
     assert plan.ids[plan.count == 1][:, 0].tolist() == IDS.flip(0).tolist()
 
 
-def test_resample_trains_on_the_hard_set_alone():
+def test_resample_trains_only_on_the_hard_set():
     plan = refreshed(keep=0.5, mode="resample").sampler(Plan.of(IDS, 2), epoch())
     assert sorted(plan.ids[:, 0].tolist()) == [3, 5, 7]
     assert plan.weight.tolist() == plan.count.tolist() == [1, 1, 1]
 
 
-def test_scored_every_k_epochs_from_the_warmup_on():
+def test_scans_every_k_epochs_after_the_warmup():
     scans = []
     miner = HardExample(every=2, warmup_epochs=1)
     for number in range(1, 6):
@@ -60,7 +60,7 @@ def test_scored_every_k_epochs_from_the_warmup_on():
     assert scans == [1, 3, 5]
 
 
-def test_the_plan_is_a_function_of_what_is_fixed():
+def test_the_plan_depends_only_on_the_state_and_the_epoch():
     miner = refreshed()
     again = HardExample()
     again.load_state_dict(miner.state_dict())
@@ -80,6 +80,6 @@ def test_the_plan_is_a_function_of_what_is_fixed():
         ({"warmup_epochs": -1}, r"mining\.warmup_epochs"),
     ],
 )
-def test_wrong_settings_are_named(options, message):
+def test_bad_settings_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         HardExample(**options)

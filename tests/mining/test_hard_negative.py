@@ -13,7 +13,7 @@ MOMENT = StepId(0, 0, 0)
 
 
 def batch_of(labels: torch.Tensor, shares: torch.Tensor | None = None) -> Batch:
-    """Labels [B, ...] of whole images, or [B, K] with shares."""
+    """A batch with labels [B, ...], or labels [B, K] with shares."""
     ones = torch.ones(len(labels))
     labels, shares = (labels[:, None], ones[:, None]) if shares is None else (labels, shares)
     index = torch.arange(len(labels))[:, None].expand_as(shares)
@@ -27,14 +27,14 @@ def kept(ranks, labels, **options) -> list[int]:
 
 
 def test_all_positives_and_the_hardest_negatives():
-    """One positive, the easiest of all, at 2:1."""
+    """One positive, the easiest example, with two negatives."""
     labels = torch.tensor([0, 0, 3, 0, 0])
     ranks = torch.tensor([0.5, 2.0, 0.1, 1.0, 3.0])
     assert kept(ranks, labels, ratio=2.0) == [0, 1, 1, 0, 1]
 
 
-def test_positives_are_never_counted_twice_when_negatives_run_out():
-    """Three positives ask for nine negatives and there are two: five elements count 1 each."""
+def test_positives_count_once_when_negatives_run_out():
+    """Three positives allow nine negatives but there are two: five elements count 1 each."""
     labels = torch.tensor([1, 0, 2, 0, 1])
     assert kept(torch.arange(5.0), labels) == [1, 1, 1, 1, 1]
     assert kept(torch.arange(3.0), torch.tensor([1, 2, 3])) == [1, 1, 1]
@@ -50,7 +50,7 @@ def test_a_batch_without_positives_keeps_the_hardest():
 
 
 def test_pixels_against_a_slow_loop():
-    """Negatives compete over the whole batch; ignored pixels (count 0) are neither."""
+    """Negatives compete across the whole batch; ignored pixels (count 0) are never selected."""
     rng = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 8, (3, 6, 5), generator=rng).clamp(min=5) - 5  # mostly 0
     ranks = torch.rand(3, 6, 5, generator=rng).round(decimals=1)
@@ -68,7 +68,7 @@ def test_pixels_against_a_slow_loop():
     assert torch.equal(weighed.weight, weighed.count)
 
 
-def test_a_mixed_image_is_what_its_larger_part_is():
+def test_a_mixed_image_counts_by_its_dominant_label():
     labels = torch.tensor([[0, 4], [4, 0], [0, 0], [0, 0]])
     shares = torch.tensor([[0.7, 0.3], [0.7, 0.3], [0.5, 0.5], [0.5, 0.5]])
     ranks = torch.tensor([1.0, 0.0, 3.0, 2.0])
@@ -83,7 +83,7 @@ def test_several_negative_classes():
 
 IDS = torch.tensor([2, 3, 5, 7, 11, 13, 17, 18, 19])  # dataset ids, not positions
 LABELS = torch.zeros(20, dtype=torch.long)
-LABELS[[3, 13, 1]] = torch.tensor([1, 2, 1])  # 1 is not of the training split
+LABELS[[3, 13, 1]] = torch.tensor([1, 2, 1])  # id 1 is not in the training split
 
 
 def epoch(number=0):
@@ -97,8 +97,8 @@ def scan(ids):
     return torch.tensor([MARGINS[i] for i in ids.tolist()])
 
 
-def test_bootstrap_begins_balanced_and_adds_the_most_wrong():
-    """Two positives, two drawn negatives; then at most ratio · 2 of those predicted wrongly."""
+def test_bootstrap_starts_balanced_and_adds_the_most_wrong():
+    """Two positives and two random negatives; then at most 2 · ratio of the misclassified ones."""
     miner = HardNegative(mode="bootstrap", ratio=1.0)
     assert (miner.score, miner.pooled) == ("margin", False)
     miner.refresh(epoch(0), pytest.fail)
@@ -116,7 +116,7 @@ def test_bootstrap_begins_balanced_and_adds_the_most_wrong():
 
 def test_bootstrap_trains_on_the_rows_of_the_pool():
     miner = HardNegative(mode="bootstrap")
-    assert len(miner.sampler(Plan.of(IDS, 2), epoch())) == 9, "before the pool has begun"
+    assert len(miner.sampler(Plan.of(IDS, 2), epoch())) == 9, "everything while there is no pool"
     miner.refresh(epoch(), pytest.fail)
     plan = miner.sampler(Plan.of(IDS.flip(0), 2), epoch())
     pool = set(miner.pool.tolist())
@@ -124,7 +124,7 @@ def test_bootstrap_trains_on_the_rows_of_the_pool():
     assert plan.weight.tolist() == plan.count.tolist() == [1] * 4
 
 
-def test_bootstrap_scans_every_k_epochs_what_is_outside():
+def test_bootstrap_scans_the_other_negatives_every_k_epochs():
     scans = []
     miner = HardNegative(mode="bootstrap", every=2, warmup_epochs=1)
     for number in range(1, 6):
@@ -132,14 +132,14 @@ def test_bootstrap_scans_every_k_epochs_what_is_outside():
     assert scans == [3, 5]
 
 
-def test_bootstrap_with_all_in_the_pool_scans_nothing():
+def test_bootstrap_with_a_full_pool_does_not_scan():
     miner = HardNegative(mode="bootstrap")
     miner.pool = IDS
     miner.refresh(epoch(1), pytest.fail)
     assert miner.pool is IDS
 
 
-def test_bootstrap_masks_are_positive_by_a_pixel():
+def test_bootstrap_a_mask_with_a_positive_pixel_is_positive():
     labels = torch.zeros(20, 2, 2, dtype=torch.long)
     labels[5, 0, 1] = 3
     miner = HardNegative(mode="bootstrap", ratio=1.0)
@@ -153,7 +153,7 @@ def test_bootstrap_masks_are_positive_by_a_pixel():
     assert miner.pool.tolist() == [5, 2, 7]
 
 
-def test_the_state_is_taken_back():
+def test_the_state_is_restored():
     miner, again = HardNegative(mode="bootstrap"), HardNegative(mode="bootstrap")
     miner.refresh(epoch(), pytest.fail)
     again.load_state_dict(miner.state_dict())
@@ -170,7 +170,7 @@ def test_the_state_is_taken_back():
         ({"negative_classes": [-1]}, r"mining\.negative_classes must be in .*, got \[-1\]"),
     ],
 )
-def test_wrong_settings_are_named(options, message):
+def test_bad_settings_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         HardNegative(**options)
 
@@ -179,6 +179,6 @@ def test_wrong_settings_are_named(options, message):
     ("classes", "message"),
     [([7], r"\[7\]: none of the labels"), ([0, 1, 2], r"all of the labels"), ([], "none")],
 )
-def test_classes_that_leave_nothing_to_mine_are_refused(classes, message):
+def test_negative_classes_that_leave_nothing_to_mine_are_refused(classes, message):
     with pytest.raises(ValueError, match=rf"mining\.negative_classes=.*{message}"):
         HardNegative(negative_classes=classes).prepare(LABELS)

@@ -9,7 +9,7 @@ from trainer.core.seed import StepId
 from trainer.mining.importance import DECIDE_EVERY, Importance, gain, inverted, shares
 
 LOSSES = torch.tensor([0.5, 3.0, 1.0, 0.25, 2.0, 0.25])
-SCORES = torch.tensor([1.0, 4.0, 2.0, 0.5, 2.0, 0.5])  # el2n's order need not be the loss's
+SCORES = torch.tensor([1.0, 4.0, 2.0, 0.5, 2.0, 0.5])  # not in the order of the losses
 
 
 def pool_of(size: int) -> Batch:
@@ -34,13 +34,13 @@ def test_weights_by_hand():
     rows = switched_on(keep=1.0).select(pool_of(6), lambda batch: SCORES, StepId(0, 0, 0))
     expected = 10 / (6 * SCORES[rows.index[:, 0]])
     torch.testing.assert_close(rows.weight, expected)
-    assert rows.count.tolist() == [1] * 6, "counts stay"
+    assert rows.count.tolist() == [1] * 6, "counts are unchanged"
 
 
-def test_every_draw_enumerated_has_the_mean_of_the_pool():
-    """Σ_i p_i · ℓ_i / (B p_i) is the mean, and the widths of the inversion are the p_i."""
+def test_the_expectation_over_all_draws_is_the_mean_of_the_pool():
+    """Σ_i p_i · ℓ_i / (B p_i) is the mean, and inversion draws row i with probability p_i."""
     share = shares(SCORES)
-    steps = 20_000  # a grid of uniform numbers: 10 shares of 1/20 and their like fall on it
+    steps = 20_000  # a grid of uniform numbers; shares such as 1/20 are multiples of its step
     grid = (np.arange(steps, dtype=np.float32) + 0.5) / steps
     rows = inverted(share, torch.from_numpy(grid))
     torch.testing.assert_close(rows.bincount(minlength=6) / steps, share, atol=1.1 / steps, rtol=0)
@@ -50,8 +50,8 @@ def test_every_draw_enumerated_has_the_mean_of_the_pool():
     assert (share * weights * LOSSES).sum().item() == pytest.approx(LOSSES.mean().item(), rel=1e-6)
 
 
-def test_unbiased_over_many_draws():
-    """Also when what comes in is weighted. Dividing by Σ weight is off by a tenth."""
+def test_many_draws_average_to_the_mean_of_the_pool():
+    """Also for weighted batches; dividing by Σ weight instead would be off by a tenth."""
     pool = replace(pool_of(6), weight=torch.tensor([1.0, 2, 1, 1, 0.5, 1]))
     miner, means, normalised = switched_on(keep=0.5), [], []
     for step in range(2000):
@@ -74,14 +74,14 @@ def test_rows_are_drawn_with_replacement():
     assert rows.weight.tolist() == pytest.approx([1 / 6] * 6)
 
 
-def test_scores_of_zero_are_uniform():
+def test_zero_scores_are_drawn_uniformly():
     rows = switched_on(keep=1.0).select(pool_of(6), lambda batch: torch.zeros(6), StepId(0, 0, 0))
     assert rows.weight.tolist() == pytest.approx([1] * 6)
     assert len(set(rows.index[:, 0].tolist())) > 1
 
 
 def test_gain_is_equation_26():
-    """(1 − ‖g − u‖² / Σ g²)^−½; of one example in four that has all the norm it is 2."""
+    """(1 − ‖g − u‖² / Σ g²)^−½; it is 2 if one example of four has the whole norm."""
     g = SCORES / SCORES.sum()
     expected = (1 - (g - 1 / 6).square().sum() / g.square().sum()) ** -0.5
     torch.testing.assert_close(gain(SCORES), expected)
@@ -90,13 +90,13 @@ def test_gain_is_equation_26():
     assert gain(torch.zeros(5)).item() == pytest.approx(1)
 
 
-def test_it_pays_above_equation_29():
-    """B = 12, b = 4: a draw costs 12 + 3·4 forward passes, a batch τ times as large 12 τ."""
+def test_the_threshold_is_equation_29():
+    """B = 12, b = 4: sampling costs 12 + 3·4 forward passes, a batch τ times as large 12 τ."""
     assert Importance().least(12, 4) == pytest.approx(2.0)
     assert Importance(threshold=1.5).least(12, 4) == 1.5
 
 
-def test_uniform_until_it_pays_and_no_scoring_pass_is_paid():
+def test_draws_uniformly_without_scoring_until_it_pays():
     miner = Importance(keep=0.5, momentum=0.5, threshold=1.5)
     skewed = torch.tensor([1e-4, 1e-4, 1e-4, 1.0])  # τ is nearly 2
     for step in range(DECIDE_EVERY):
@@ -112,8 +112,8 @@ def test_uniform_until_it_pays_and_no_scoring_pass_is_paid():
     assert miner.tau.item() == pytest.approx((before + 1) / 2), "from the pool's scores, all equal"
 
 
-def test_a_step_not_taken_changes_nothing():
-    """The guard refuses a step: observe is not called; or what it shows is not finite."""
+def test_a_skipped_step_changes_nothing():
+    """After a skipped step `observe` is not called, or receives ranks that are not finite."""
     miner = switched_on()
     for _ in range(2):
         miner.select(pool_of(6), lambda batch: SCORES, StepId(0, 0, 1))
@@ -123,7 +123,7 @@ def test_a_step_not_taken_changes_nothing():
     assert miner.tau == 1
 
 
-def test_accumulation_moves_tau_once():
+def test_accumulation_updates_tau_once():
     moved = []
     for chunks in (1, 3):
         miner = Importance(keep=0.5)
@@ -135,7 +135,7 @@ def test_accumulation_moves_tau_once():
     assert moved[0] == moved[1] == pytest.approx(0.1 * gain(torch.arange(8.0)).item())
 
 
-def test_the_warmup_holds_nothing():
+def test_nothing_is_stored_during_the_warmup():
     miner = Importance(warmup_epochs=1)
     for _ in range(3):
         miner.observe(pool_of(4), torch.ones(4))
@@ -143,13 +143,13 @@ def test_the_warmup_holds_nothing():
     assert miner.tau == 0
 
 
-def test_what_is_not_finite_is_trained_on_for_the_guard_to_see():
+def test_non_finite_scores_reach_the_non_finite_guard():
     scores = torch.tensor([1.0, torch.nan, 1.0, 1.0])
     rows = switched_on(keep=1.0).select(pool_of(4), lambda batch: scores, StepId(0, 0, 0))
     assert rows.weight.isnan().all()
 
 
-def test_the_state_is_taken_back():
+def test_the_state_is_restored():
     miner, again = switched_on(), Importance(threshold=0.0)
     miner.select(pool_of(6), lambda batch: SCORES, StepId(0, 0, 0))
     again.load_state_dict(miner.state_dict())
@@ -171,6 +171,6 @@ def test_the_state_is_taken_back():
         ("score", "error"),
     ],
 )
-def test_wrong_settings_are_named(option, value):
+def test_bad_settings_are_named(option, value):
     with pytest.raises(ValueError, match=rf"mining\.{option} must be .*, got {value}"):
         Importance(**{option: value})

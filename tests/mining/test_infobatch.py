@@ -22,7 +22,7 @@ def epoch(number: int = 1, total: int = 8, ids: torch.Tensor = IDS) -> Epoch:
 
 
 def seen(ids: torch.Tensor = IDS, losses: torch.Tensor = LOSSES, **options) -> InfoBatch:
-    """A miner that has seen the losses of ids; a stranger's, id 0, is out of the split."""
+    """A miner that has seen the losses of the ids, and one of id 0, outside the split."""
     miner = InfoBatch(**options)
     miner.prepare(torch.zeros(20))
     miner.live[ids] = losses
@@ -31,8 +31,8 @@ def seen(ids: torch.Tensor = IDS, losses: torch.Tensor = LOSSES, **options) -> I
     return miner
 
 
-def test_easy_rows_go_or_count_double():
-    """Under the mean 1.0 are 2, 3, 5 and 11: with r = 0.5 those that stay weigh 2, count 1."""
+def test_easy_rows_are_dropped_or_get_a_higher_weight():
+    """Below the mean 1.0 are 2, 3, 5 and 11: with r = 0.5 the kept ones have weight 2, count 1."""
     plan = seen().sampler(Plan.of(IDS.flip(0), 2), epoch(2))
     ids = plan.ids[:, 0].tolist()
     assert {7, 13} <= set(ids)
@@ -40,7 +40,7 @@ def test_easy_rows_go_or_count_double():
     assert ids == [i for i in IDS.flip(0).tolist() if i in ids], "the order of the plan"
     weights = dict(zip(ids, plan.weight.tolist(), strict=True))
     assert weights == {i: 1 if i in (7, 13) else 2 for i in ids}
-    assert plan.count.tolist() == [1] * len(ids), "or updates would nearly halve"
+    assert plan.count.tolist() == [1] * len(ids), "updates keep their size"
     assert plan.bounds.tolist()[-1] == len(ids)
 
 
@@ -65,7 +65,7 @@ def test_against_a_slow_loop():
 
 @pytest.mark.parametrize("prune", [0.5, 0.8])
 def test_the_weighted_sum_is_unbiased(prune):
-    """Over 500 epochs each row's mean weight, 0 where it is dropped, is 1."""
+    """The mean weight of each row over 500 epochs, with 0 where it is dropped, is 1."""
     miner = seen(prune=prune)
     total = torch.zeros(20, dtype=torch.float64)
     for number in range(1, 501):
@@ -76,7 +76,7 @@ def test_the_weighted_sum_is_unbiased(prune):
     assert total[[7, 13]].tolist() == [500, 500]
 
 
-def test_the_first_epoch_trains_on_all():
+def test_the_first_epoch_trains_on_everything():
     miner = InfoBatch()
     miner.prepare(torch.zeros(20))
     miner.refresh(epoch(0), pytest.fail)
@@ -85,7 +85,7 @@ def test_the_first_epoch_trains_on_all():
     assert plan.weight.tolist() == [1] * 6
 
 
-def test_what_was_not_seen_is_kept_and_not_in_the_mean():
+def test_unseen_examples_are_kept_and_left_out_of_the_mean():
     miner = seen(IDS[:4], torch.tensor([1.0, 1.0, 4.0, 2.0]), prune=0.99)
     plan = miner.sampler(Plan.of(IDS, 2), epoch())
     assert plan.ids[:, 0].tolist() == [5, 7, 11, 13]
@@ -95,14 +95,14 @@ def test_what_was_not_seen_is_kept_and_not_in_the_mean():
 @pytest.mark.parametrize(
     ("total", "delta", "first"), [(8, 0.125, 7), (30, 0.125, 27), (2, 0.125, 2), (4, 1.0, 0)]
 )
-def test_the_last_epochs_train_on_all(total, delta, first):
+def test_the_last_epochs_train_on_everything(total, delta, first):
     miner = seen(delta=delta, prune=0.99)
     lengths = [len(miner.sampler(Plan.of(IDS, 2), epoch(n, total))) for n in range(total)]
     assert [length == 6 for length in lengths] == [n >= first for n in range(total)]
 
 
-def test_rows_that_blend_go_by_their_largest_part():
-    """SMOTE: 0.3 of 7 (hard) and 0.7 of 2 (easy) is easy; weights of the plan are multiplied."""
+def test_blended_rows_count_by_their_dominant_example():
+    """A SMOTE row of 0.3 of 7 (hard) and 0.7 of 2 (easy) is easy; the plan's weights multiply."""
     ids = torch.tensor([[7, 2], [7, 2], [13, 13]])
     plan = Plan.of(ids, 2, torch.tensor([[0.3, 0.7], [0.7, 0.3], [1.0, 0.0]]))
     plan = seen(prune=0.01).sampler(replace(plan, weight=torch.tensor([3.0, 3.0, 1.0])), epoch())
@@ -111,7 +111,7 @@ def test_rows_that_blend_go_by_their_largest_part():
     assert plan.shares[0].tolist() == pytest.approx([0.3, 0.7])
 
 
-def test_a_plan_made_again_is_the_same_though_losses_went_on():
+def test_the_plan_of_an_epoch_ignores_later_losses():
     miner = seen()
     first = miner.sampler(Plan.of(IDS, 2), epoch())
     miner.live[IDS] = 5.0
@@ -128,7 +128,7 @@ def test_a_plan_made_again_is_the_same_though_losses_went_on():
         ({"delta": 1.5}, r"mining\.delta must be in \[0, 1\]"),
     ],
 )
-def test_wrong_settings_are_named(options, message):
+def test_bad_settings_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         InfoBatch(**options)
 
@@ -152,18 +152,18 @@ def rates(folder, monkeypatch, *overrides) -> list[tuple[float, float]]:
 
 
 def test_the_schedule_follows_epoch_progress(tmp_path, monkeypatch):
-    """The mistake: a cosine by steps ends high, because the epochs have become shorter."""
+    """A cosine by optimizer steps would end too high, since pruned epochs have fewer steps."""
     plain = rates(tmp_path / "plain", monkeypatch, *RUN[:2])
     mined = rates(tmp_path / "mined", monkeypatch, "mining=infobatch", *RUN)
     assert len(mined) < len(plain) == 3 * 7
     starts = {t: lr for t, lr in plain if t % 7 == 0}
     assert len(starts) == 3
     assert {t: lr for t, lr in mined if t % 7 == 0} == starts
-    assert mined[-1] == plain[-1], "the last epoch is whole"
+    assert mined[-1] == plain[-1], "the last epoch trains on everything"
 
 
-def test_stopped_in_an_epoch_and_resumed_is_identical(tmp_path):
-    """A signal in the middle of the pruned epoch, and one in the validation before it."""
+def test_a_run_stopped_within_an_epoch_resumes_identically(tmp_path):
+    """Stopped within the pruned epoch, and in the validation before it."""
     expected = digest(fitted(tmp_path / "whole", "mining=infobatch", *RUN))
     for after, epoch in ((8, 0), (12, 1)):
         folder = tmp_path / f"stop-{after}"

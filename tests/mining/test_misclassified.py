@@ -25,28 +25,28 @@ def refreshed(ranks, **options) -> Misclassified:
     return miner
 
 
-def test_wrong_examples_by_dataset_id():
+def test_misclassified_examples_are_selected_by_dataset_id():
     miner = refreshed(WRONG)
     assert miner.score == "error"
     assert miner.selected.tolist() == [3, 7, 11]
 
 
-def test_a_threshold_is_on_the_probability():
-    """p_y = 0.9, 0.2, 0.5, 0.4, 0.1, 0.6: under 0.5 are 0.2, 0.4 and 0.1, not 0.5 itself."""
+def test_the_threshold_applies_to_the_probability():
+    """p_y = 0.9, 0.2, 0.5, 0.4, 0.1, 0.6: below 0.5 are 0.2, 0.4 and 0.1, not 0.5 itself."""
     miner = refreshed(CONFIDENCE, threshold=0.5)
     assert miner.score == "confidence"
     assert miner.selected.tolist() == [3, 7, 11]
     assert refreshed(CONFIDENCE, threshold=0.15).selected.tolist() == [11]
 
 
-def test_a_mask_is_wrong_when_a_pixel_is():
+def test_a_mask_is_wrong_if_any_pixel_is():
     ranks = torch.zeros(6, 2, 2)
     ranks[1, 0, 1] = ranks[5, 1, 1] = 1
     assert refreshed(ranks).selected.tolist() == [3, 13]
 
 
-def test_rows_of_any_sampler_in_their_order():
-    """Repeats stay, weights stay, and a blend (SMOTE) goes by its larger part."""
+def test_the_rows_of_any_sampler_keep_their_order():
+    """Repeats and weights are kept, and a SMOTE row counts by its dominant example."""
     ids = torch.tensor([[7, 2], [2, 7], [7, 2], [13, 11], [3, 2]])
     shares = torch.tensor([[0.6, 0.4], [0.6, 0.4], [0.6, 0.4], [0.3, 0.7], [1.0, 0.0]])
     plan = Plan.of(ids, 2, shares).weighted(torch.arange(5.0))
@@ -56,12 +56,12 @@ def test_rows_of_any_sampler_in_their_order():
     assert rows.bounds.tolist() == [0, 2, 4]
 
 
-def test_scanned_every_k_epochs_from_the_warmup_on():
+def test_scans_every_k_epochs_after_the_warmup():
     scans = []
     miner = Misclassified(every=2, warmup_epochs=1)
     for number in range(1, 6):
         miner.refresh(epoch(number), lambda ids, n=number: scans.append(n) or torch.zeros(6))
-    assert scans == [1, 3, 5], "an empty selection is a selection"
+    assert scans == [1, 3, 5], "an empty selection is not scanned again"
 
 
 def planner(miner, warnings) -> Planner:
@@ -69,7 +69,7 @@ def planner(miner, warnings) -> Planner:
     return Planner(split, Shuffle(), miner, 0, 2, 4, warnings.append)
 
 
-def test_an_empty_selection_falls_back_and_says_so():
+def test_an_empty_selection_falls_back_with_a_warning():
     warnings = []
     made = planner(Misclassified(warmup_epochs=1), warnings)
     assert len(made.plan(0)) == 6
@@ -83,9 +83,11 @@ def test_an_empty_selection_falls_back_and_says_so():
     assert len(warnings) == 1
 
 
-def test_the_state_is_taken_back():
+def test_the_state_is_restored():
     miner, again = refreshed(WRONG), Misclassified()
-    assert torch.equal(again.sampler(Plan.of(IDS, 2), epoch()).ids[:, 0], IDS), "not yet scanned"
+    assert torch.equal(again.sampler(Plan.of(IDS, 2), epoch()).ids[:, 0], IDS), (
+        "everything before the first scan"
+    )
     again.load_state_dict(miner.state_dict())
     first, second = (m.sampler(Plan.of(IDS, 2), epoch()) for m in (miner, again))
     assert torch.equal(first.ids, second.ids)
@@ -94,6 +96,6 @@ def test_the_state_is_taken_back():
 @pytest.mark.parametrize(
     ("option", "value"), [("threshold", 0.0), ("threshold", 1.5), ("every", 0)]
 )
-def test_wrong_settings_are_named(option, value):
+def test_bad_settings_are_named(option, value):
     with pytest.raises(ValueError, match=rf"mining\.{option} must be in .*, got {value}"):
         Misclassified(**{option: value})

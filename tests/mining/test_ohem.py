@@ -30,8 +30,8 @@ def test_against_a_slow_loop():
     assert weighed.count.nonzero()[:, 0].tolist() == sorted(slow)
 
 
-def test_a_threshold_is_on_the_probability():
-    """p_y = 0.9, 0.2, 0.6, 0.4 with threshold 0.5: 0.2 and 0.4; at least min_kept."""
+def test_the_threshold_applies_to_the_probability():
+    """p_y = 0.9, 0.2, 0.6, 0.4 with threshold 0.5 selects 0.2 and 0.4, and at least min_kept."""
     ranks = 1 - torch.tensor([0.9, 0.2, 0.6, 0.4])
     miner = Ohem(threshold=0.5)
     assert miner.score == "confidence"
@@ -42,13 +42,13 @@ def test_a_threshold_is_on_the_probability():
     assert none.count.tolist() == [0, 1, 0, 0]
 
 
-def test_pixels_are_elements():
+def test_pixels_are_selected_individually():
     ranks = torch.arange(8.0).view(2, 2, 2)
     weighed = Ohem(keep=0.25).weigh(ranks, batch_of(2), MOMENT)
     assert weighed.count.flatten().tolist() == [0, 0, 0, 0, 0, 0, 1, 1]
 
 
-def test_what_counts_nothing_is_never_chosen():
+def test_rows_that_do_not_count_are_never_chosen():
     batch = replace(batch_of(4), count=torch.tensor([1.0, 0, 1, 1]))
     ranks = torch.tensor([1.0, 9, 2, 3])
     assert hardest(ranks, counted(ranks, batch), 2).tolist() == [False, False, True, True]
@@ -58,5 +58,5 @@ def test_what_counts_nothing_is_never_chosen():
     ("number", "keep", "least", "expected"),
     [(64, 0.25, 1, 16), (10, 0.25, 1, 3), (3, 0.1, 1, 1), (3, 0.1, 2, 2), (2, 1.0, 5, 2)],
 )
-def test_how_many_are_kept(number, keep, least, expected):
+def test_the_number_kept(number, keep, least, expected):
     assert kept(number, keep, least) == expected

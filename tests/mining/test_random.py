@@ -6,7 +6,7 @@ from trainer.core.seed import StepId
 from trainer.mining.random import Random
 
 
-def test_a_uniform_part_without_looking():
+def test_the_part_is_uniform_and_needs_no_ranks():
     ones = torch.ones(10)
     ids = torch.arange(10)[:, None]
     batch = Batch(torch.zeros(10, 1, 1, 1), ids, ones[:, None], ids, ones, ones)

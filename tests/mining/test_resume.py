@@ -1,4 +1,4 @@
-"""Stopped in any epoch and gone on with, a miner that keeps a state ends with the same bits."""
+"""A run with a stateful miner, stopped and resumed in any epoch, ends with the same bits."""
 
 import pytest
 from support import digest, fitted
@@ -14,7 +14,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_stopped_and_resumed_is_identical(tmp_path, variant):
+def test_a_stopped_run_resumes_identically(tmp_path, variant):
     overrides = (*VARIANTS[variant], "epochs=3")
     expected = digest(fitted(tmp_path / "whole", *overrides))
     for after in (4, 13):

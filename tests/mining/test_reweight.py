@@ -16,7 +16,7 @@ def epoch() -> Epoch:
 
 
 def seen(ids: torch.Tensor = IDS, losses: torch.Tensor = LOSSES, **options) -> Reweight:
-    """A miner that has seen the losses of ids; a stranger's, id 0, is out of the split."""
+    """A miner that has seen the losses of the ids, and one of id 0, outside the split."""
     miner = Reweight(**options)
     miner.prepare(torch.zeros(20))
     miner.live[ids] = losses
@@ -47,7 +47,7 @@ def test_weights_by_hand(options, expected):
     assert plan.ids[:, 0].tolist() == IDS.tolist()
 
 
-def test_the_history_is_a_moving_average_that_begins_with_the_first_loss():
+def test_the_history_is_a_moving_average_that_starts_at_the_first_loss():
     miner = Reweight(beta=0.75)
     miner.prepare(torch.zeros(20))
     ones = torch.ones(2)
@@ -55,14 +55,14 @@ def test_the_history_is_a_moving_average_that_begins_with_the_first_loss():
     batch = Batch(torch.zeros(2, 1, 1, 1), index, ones[:, None], index, ones, ones)
     average = [4.0, 8.0]
     miner.observe(batch, torch.tensor(average))
-    assert miner.live[[5, 7]].tolist() == average, "no pull towards 0"
+    assert miner.live[[5, 7]].tolist() == average, "the average starts at the first loss, not at 0"
     for losses in ([0.0, 4.0], [1.0, 1.0]):
         miner.observe(batch, torch.tensor(losses))
         average = [0.75 * h + 0.25 * loss for h, loss in zip(average, losses, strict=True)]
     assert miner.live[[5, 7]].tolist() == pytest.approx(average)
 
 
-def test_what_was_not_seen_has_the_weight_of_the_mean():
+def test_unseen_examples_have_the_weight_of_a_mean_loss():
     miner = seen(IDS[:3], torch.tensor([1.0, 1.0, 4.0]))
     expected = torch.tensor([0.5, 0.5, 2, 1])
     torch.testing.assert_close(miner.weights(miner.frozen, IDS)[IDS], expected)
@@ -70,13 +70,13 @@ def test_what_was_not_seen_has_the_weight_of_the_mean():
     assert nothing.weights(nothing.frozen, IDS)[IDS].tolist() == [1] * 4
 
 
-def test_losses_of_zero_are_no_division_by_zero():
+def test_zero_losses_have_finite_weights():
     assert Reweight().weights(torch.zeros(4)).tolist() == [1] * 4
     easy = Reweight(power=-1.0, clip=4.0).weights(torch.tensor([0.0, 1, 1, 2]))
     torch.testing.assert_close(easy, torch.tensor([4, 1, 1, 0.5]) / 1.625)
 
 
-def test_a_blend_has_the_weight_of_its_largest_part():
+def test_a_blended_row_has_the_weight_of_its_dominant_example():
     ids = torch.tensor([[2, 5], [5, 2]])
     plan = Plan.of(ids, 2, torch.tensor([[0.3, 0.7], [0.4, 0.6]]))
     plan = seen().sampler(plan, epoch())
@@ -93,6 +93,6 @@ def test_a_blend_has_the_weight_of_its_largest_part():
         ({"score": "margin"}, r"mining\.score must not be margin"),
     ],
 )
-def test_wrong_settings_are_named(options, message):
+def test_bad_settings_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         Reweight(**options)

@@ -26,7 +26,7 @@ def epoch(ids: list[int]) -> Epoch:
 
 @pytest.fixture
 def made(tmp_path):
-    """Makes a miner whose reference is a text."""
+    """Make a miner with a reference file of the given text."""
 
     def make(text: str = TABLE, labels: torch.Tensor = LABELS, **options) -> Rho:
         (tmp_path / "predictions.csv").write_text(text)
@@ -44,8 +44,8 @@ def batch_of(ids: list[list[int]], shares: list[list[float]]) -> Batch:
     return Batch(images, LABELS[index], torch.tensor(shares), index, ones, ones)
 
 
-def test_the_largest_reducible_losses(made):
-    """Losses 1.75, 1, 0.5 less 1.5, 0.125, 0.25 by id: 0.25, 0.875, 0.25; the tie to the first."""
+def test_the_largest_reducible_losses_are_selected(made):
+    """Losses 1.75, 1, 0.5 minus 1.5, 0.125, 0.25: 0.25, 0.875, 0.25; the tie goes to the first."""
     batch = batch_of([[0], [1], [4]], [[1.0]] * 3)
     ranks = torch.tensor([1.75, 1.0, 0.5])
     one = made(keep=0.3).select(batch, lambda rows: ranks, StepId(0, 0, 0))
@@ -55,7 +55,7 @@ def test_the_largest_reducible_losses(made):
     assert two.weight.tolist() == two.count.tolist() == [1, 1]
 
 
-def test_a_mixed_image_has_the_sum_by_shares(made):
+def test_a_mixed_image_has_the_share_weighted_irreducible_loss(made):
     batch = batch_of([[0, 4], [1, 0]], [[0.6, 0.4], [1.0, 0.0]])
     reducible = made().reducible(torch.tensor([2.0, 2.0]), batch)
     torch.testing.assert_close(reducible, torch.tensor([2 - 0.6 * 1.5 - 0.4 * 0.25, 2 - 0.125]))
@@ -63,12 +63,12 @@ def test_a_mixed_image_has_the_sum_by_shares(made):
 
 def test_a_mask_is_one_example(made):
     batch = batch_of([[0], [4]], [[1.0]] * 2)
-    ranks = torch.tensor([[[2.0, 4.0]], [[1.0, 2.0]]])  # means 3 and 1.5, less 1.5 and 0.25
+    ranks = torch.tensor([[[2.0, 4.0]], [[1.0, 2.0]]])  # means 3 and 1.5
     reducible = made().reducible(ranks, batch)
     assert reducible.tolist() == [[[0.5, 2.5]], [[0.75, 1.75]]]
 
 
-def test_the_folder_or_the_file(made, tmp_path):
+def test_the_reference_is_a_folder_or_a_file(made, tmp_path):
     by_folder = made()
     by_file = Rho(reference=str(tmp_path / "predictions.csv"))
     by_file.prepare(LABELS)
@@ -87,8 +87,8 @@ def test_every_training_example_must_have_a_loss(made):
         miner.refresh(epoch([0, 1, 3]), pytest.fail)
 
 
-def test_what_the_reference_was_trained_on_has_no_irreducible_loss(made):
-    """The mistake: the loss of a model on its own training data, which it has learned by heart."""
+def test_examples_seen_by_the_reference_have_no_irreducible_loss(made):
+    """The loss of a model on its own training data underestimates the irreducible loss."""
     with pytest.raises(DataError, match=r"1 of the 2 training examples"):
         made().require(torch.tensor([0, 2]))
 
@@ -114,7 +114,7 @@ def test_a_malformed_file_is_a_data_error(made, text, message):
         made(text)
 
 
-def test_an_absent_file_is_a_data_error(tmp_path):
+def test_a_missing_file_is_a_data_error(tmp_path):
     with pytest.raises(DataError, match=r"predictions\.csv .*conf/mining/rho\.yaml"):
         Rho(reference=str(tmp_path)).prepare(LABELS)
 
@@ -127,7 +127,7 @@ def test_an_absent_file_is_a_data_error(tmp_path):
         ({"reference": "x", "score": "el2n"}, r"mining\.score must be loss, got el2n"),
     ],
 )
-def test_wrong_settings_are_named(options, message):
+def test_bad_settings_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         Rho(**options)
 
@@ -142,7 +142,7 @@ def irreducible(tmp_path_factory):
     return runs / "irreducible"
 
 
-def test_the_commands_of_the_config(irreducible, tmp_path):
+def test_the_commands_in_the_config_work(irreducible, tmp_path):
     overrides = ["mining=rho", f"mining.reference={irreducible}", "batch_size=320", "epochs=3"]
     assert train(tmp_path / "run", *overrides, "dataset.val_fraction=0.2") == 0
     result = read_json(tmp_path / "run" / "result.json")
@@ -151,7 +151,7 @@ def test_the_commands_of_the_config(irreducible, tmp_path):
     assert result["forward_passes"] == result["examples_seen"] + result["backward_passes"]
 
 
-def test_the_reference_learned_on_what_the_run_validates_on(irreducible, tmp_path):
+def test_the_reference_is_trained_on_the_validation_split_of_the_run(irreducible, tmp_path):
     reference = make_run(tmp_path, "dataset.val_fraction=0.8").data
     run = make_run(tmp_path, "dataset.val_fraction=0.2").data
     assert torch.equal(reference.train.ids, run.val.ids)
@@ -161,8 +161,8 @@ def test_the_reference_learned_on_what_the_run_validates_on(irreducible, tmp_pat
     assert {row["seen"] for row in rows} == {"0"}
 
 
-def test_another_split_than_the_runs_is_exit_code_3(irreducible, tmp_path, capsys):
+def test_a_reference_of_another_split_is_refused(irreducible, tmp_path, capsys):
     overrides = ["mining=rho", f"mining.reference={irreducible}", "seed=1"]
     assert train(tmp_path / "run", *overrides, "dataset.val_fraction=0.2") == DataError.exit_code
     assert "of the 1150 training examples" in capsys.readouterr().err
-    assert not (tmp_path / "run" / "checkpoints").exists(), "found before the first step"
+    assert not (tmp_path / "run" / "checkpoints").exists(), "refused before the first step"

@@ -21,8 +21,8 @@ def seen(losses: list[float], **options) -> SelectiveBackprop:
     return miner
 
 
-def test_the_chance_by_hand():
-    """Window 1, 2, 3, 4 and the batch's own 0, 2.5, 9: 1, 4 and 7 of 7 are no higher."""
+def test_the_probability_by_hand():
+    """Window 1, 2, 3, 4 and the batch's own 0, 2.5, 9: of these 7, 1, 4 and 7 are no higher."""
     ranks = torch.tensor([0.0, 2.5, 9.0])
     chance = seen([1.0, 2, 3, 4], beta=2.0).chance(ranks)
     torch.testing.assert_close(chance, torch.tensor([1.0, 16, 49]) / 49)
@@ -44,7 +44,7 @@ def test_against_a_slow_loop():
         assert miner.window.tolist() == pytest.approx(list(recent))
 
 
-def test_about_one_in_beta_plus_one_is_kept():
+def test_the_fraction_kept_is_1_over_beta_plus_1():
     rng = torch.Generator().manual_seed(0)
     for beta in (0.0, 1.0, 2.0):
         miner, kept = SelectiveBackprop(beta=beta), 0.0
@@ -56,20 +56,20 @@ def test_about_one_in_beta_plus_one_is_kept():
         assert kept / (80 * 64) == pytest.approx(1 / (beta + 1), abs=0.02)
 
 
-def test_losses_all_below_the_window_are_still_kept_at_times():
-    """Without the batch's own losses in the CDF nothing would ever be trained on again."""
+def test_losses_below_the_whole_window_keep_a_positive_probability():
+    """Without the batch's own losses in the CDF the probability would be 0."""
     chance = seen([5.0] * 1024).chance(torch.tensor([0.1, 0.2]))
     torch.testing.assert_close(chance, torch.tensor([1 / 1024, 2 / 1024]))
 
 
-def test_choosing_changes_no_state():
-    """The window moves in observe alone, so that a step that is not taken changes nothing."""
+def test_weigh_does_not_change_the_state():
+    """Only `observe` updates the window, so a skipped step changes nothing."""
     miner = seen([1.0, 2.0])
     miner.weigh(torch.tensor([3.0, 4.0]), batch_of(2), StepId(0, 0, 0))
     assert miner.window.tolist() == [1.0, 2.0]
 
 
-def test_chunks_push_what_the_batch_does():
+def test_chunks_update_the_window_like_the_whole_batch():
     whole, parts = SelectiveBackprop(history=5), SelectiveBackprop(history=5)
     ranks = torch.arange(8.0)
     whole.observe(batch_of(8), ranks)
@@ -86,10 +86,10 @@ def test_a_mask_is_one_example():
     assert weighed.count[1] == 1
     kept = weighed.count[:, None, None].expand(2, 1, 2)
     pixels = miner.weigh(ranks, only(batch_of(2), torch.ones(2, 1, 2)), StepId(0, 0, 0))
-    assert torch.equal(pixels.count, kept), "where pixels count for themselves"
+    assert torch.equal(pixels.count, kept), "also if pixels have their own counts"
 
 
-def test_the_state_is_taken_back():
+def test_the_state_is_restored():
     miner, again = seen([1.0, 2.0, 3.0]), SelectiveBackprop()
     again.load_state_dict(miner.state_dict())
     ranks = torch.rand(32, generator=torch.Generator().manual_seed(0)) * 4
@@ -99,6 +99,6 @@ def test_the_state_is_taken_back():
 
 
 @pytest.mark.parametrize(("option", "value"), [("beta", -1.0), ("history", 0)])
-def test_wrong_settings_are_named(option, value):
+def test_bad_settings_are_named(option, value):
     with pytest.raises(ValueError, match=rf"mining\.{option} must be in .*, got {value}"):
         SelectiveBackprop(**{option: value})

@@ -22,15 +22,15 @@ def seen(ids: torch.Tensor = IDS, losses: torch.Tensor = LOSSES, **options) -> S
     return miner
 
 
-def test_the_easiest_half_first_in_the_plans_order():
+def test_the_easiest_half_comes_first_in_plan_order():
     plan = seen(pool=0.5).sampler(Plan.of(IDS.flip(0), 2), epoch(1))
     assert plan.ids[:, 0].tolist() == [11, 5, 2]
     assert plan.weight.tolist() == plan.count.tolist() == [1, 1, 1]
-    assert plan.bounds.tolist() == [0, 3]  # a last batch of one joins the one before
+    assert plan.bounds.tolist() == [0, 3]  # a final batch of one row joins the previous batch
 
 
-def test_the_share_grows_in_a_straight_line():
-    """From 0.5 in epoch 1 to 1 at 0.5 · 10 = 5, then all."""
+def test_the_share_grows_linearly():
+    """From 0.5 in epoch 1 to 1 in epoch 0.5 · 10 = 5, then 1."""
     shares = [SelfPaced(pool=0.5, until=0.5).share(number, 10) for number in range(1, 8)]
     assert shares == pytest.approx([0.5, 0.625, 0.75, 0.875, 1, 1, 1])
     whole = [SelfPaced(pool=0.2, until=1.0).share(n, 5) for n in range(1, 5)]
@@ -38,7 +38,7 @@ def test_the_share_grows_in_a_straight_line():
 
 
 @pytest.mark.parametrize(("until", "total"), [(0.0, 10), (0.1, 10), (0.5, 2), (1.0, 1)])
-def test_no_time_to_grow_is_all(until, total):
+def test_without_time_to_grow_the_share_is_1(until, total):
     assert SelfPaced(until=until).share(1, total) == 1
 
 
@@ -51,13 +51,13 @@ def test_against_a_slow_loop():
     assert plan.ids[:, 0].tolist() == [rows[i].item() for i in sorted(easiest)]
 
 
-def test_what_was_not_seen_is_hardest():
+def test_unseen_examples_count_as_hardest():
     miner = seen(IDS[2:], LOSSES[2:], pool=0.7)
     plan = miner.sampler(Plan.of(IDS, 2), epoch(1))
     assert plan.ids[:, 0].tolist() == [5, 7, 11, 13]
 
 
-def test_the_history_has_an_epoch_before_it_decides():
+def test_the_default_warmup_is_one_epoch():
     assert SelfPaced().warmup_epochs == 1
 
 
@@ -68,6 +68,6 @@ def test_the_history_has_an_epoch_before_it_decides():
         ({"until": 1.5}, r"mining\.until must be in \[0, 1\], got 1\.5"),
     ],
 )
-def test_wrong_settings_are_named(options, message):
+def test_bad_settings_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         SelfPaced(**options)

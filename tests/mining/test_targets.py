@@ -1,4 +1,4 @@
-"""Mining where a label is a mask, a vector or an image: each option steps, or is refused."""
+"""Mining with labels that are masks, vectors or images: each option trains or is refused."""
 
 from functools import cache
 from pathlib import Path
@@ -34,12 +34,12 @@ KINDS = {
     "vector": ("model=mlp", "task=regression", "dataset.target=box", "loss=mse"),
     "image": (*UNET, "task=regression", "dataset.target=clean", "loss=mse"),
 }
-MEANINGLESS = {"hard_negative", "misclassified", "importance"}  # where there are no classes
+MEANINGLESS = {"hard_negative", "misclassified", "importance"}  # without classes
 MOMENT = StepId(0, 0, 0)
 
 
 class Plain(nn.Module):
-    """A convolution: nothing in it depends on the batch."""
+    """A single convolution, so that outputs do not depend on the rest of the batch."""
 
     head = "layer"
 
@@ -52,7 +52,7 @@ class Plain(nn.Module):
 
 
 def run_of(folder: Path, kind: str, *overrides: str, **nodes: dict[str, Any]) -> Run:
-    """The parts of a run on a kind of target."""
+    """A run on a kind of target, with its parts."""
     folder.mkdir(exist_ok=True)
     config = config_of(*CANVAS, *QUICK, *KINDS[kind], *overrides) | nodes
     return new_run(config, RunFolder(folder), Console(quiet=True), [], [str(CONF)])
@@ -60,7 +60,7 @@ def run_of(folder: Path, kind: str, *overrides: str, **nodes: dict[str, Any]) ->
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory) -> str:
-    """Irreducible losses of all canvases."""
+    """A file of irreducible losses for all images."""
     file = tmp_path_factory.mktemp("reference") / "irreducible.csv"
     file.write_text("id,loss\n" + "".join(f"{i},{i % 7 / 7}\n" for i in range(40)))
     return str(file)
@@ -68,8 +68,8 @@ def reference(tmp_path_factory) -> str:
 
 @pytest.mark.parametrize("mining", options("mining"))
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_option_steps_or_is_refused(tmp_path, reference, kind, mining):
-    """Three epochs, so that those that watch for one do something."""
+def test_every_option_trains_or_is_refused(tmp_path, reference, kind, mining):
+    """Three epochs, so that miners with a warmup epoch select something."""
     node = node_of("mining", mining) | ({"reference": reference} if mining == "rho" else {})
     run = run_of(tmp_path, kind, mining=node)
     if kind != "mask" and mining in MEANINGLESS:
@@ -94,12 +94,12 @@ def test_every_option_steps_or_is_refused(tmp_path, reference, kind, mining):
 
 @cache
 def ignored() -> Tensor:
-    """Pixels [M, H, W] that are labelled 255: the upper rows, more of them from mask to mask."""
+    """Mask [M, H, W] of the pixels labelled 255: the upper rows, a different number per mask."""
     return torch.arange(16)[None, :, None].expand(40, 16, 16) < torch.arange(40)[:, None, None] % 12
 
 
 def stepping(folder: Path, miner: Miner, accumulate: int = 1) -> tuple[Step, Batch]:
-    """A step of lr 1 on masks with ignored pixels, and a batch."""
+    """A training step with lr 1 on masks with ignored pixels, and a batch."""
     plain = {"_target_": f"{__name__}.Plain"}
     sgd = ("optimizer=sgd", "optimizer.momentum=0", "optimizer.lr=1", f"accumulate={accumulate}")
     run = run_of(folder, "mask", *sgd, model=plain)
@@ -111,7 +111,7 @@ def stepping(folder: Path, miner: Miner, accumulate: int = 1) -> tuple[Step, Bat
 
 
 def slow_gradient(step: Step, batch: Batch, kept: list[int]) -> list[Tensor]:
-    """Of the mean over the pixels whose places in the batch are given."""
+    """The gradient of the mean loss over the pixels at the given positions in the batch."""
     model = step.forward.model
     outputs = model(step.prepare(batch, MOMENT, 0).images).movedim(1, -1).reshape(-1, 11)
     losses = F.cross_entropy(outputs[kept], batch.labels.flatten()[kept])
@@ -119,7 +119,7 @@ def slow_gradient(step: Step, batch: Batch, kept: list[int]) -> list[Tensor]:
 
 
 def ranked(step: Step, batch: Batch) -> tuple[list[float], list[int]]:
-    """The losses of all pixels, and the places of those that count, hardest first."""
+    """The losses of all pixels, and the positions of those that count, hardest first."""
     labels = batch.labels[:, 0]
     outputs = step.forward.model(step.prepare(batch, MOMENT, 0).images)
     losses = F.cross_entropy(outputs, labels, ignore_index=255, reduction="none").flatten().tolist()
@@ -128,7 +128,7 @@ def ranked(step: Step, batch: Batch) -> tuple[list[float], list[int]]:
 
 
 def update_of(step: Step, batch: Batch) -> list[Tensor]:
-    """The gradient that SGD with lr 1 takes away."""
+    """The gradient of a step, which SGD with lr 1 subtracts."""
     before = [p.detach().clone() for p in step.forward.model.parameters()]
     step(batch, MOMENT, 0)
     after = step.forward.model.parameters()
@@ -136,7 +136,7 @@ def update_of(step: Step, batch: Batch) -> list[Tensor]:
 
 
 def test_ohem_keeps_a_part_of_the_pixels_that_count(tmp_path):
-    """Ignored ones are neither kept nor counted: not a part of all 16·16·16."""
+    """`keep` is a fraction of the pixels that are not ignored, not of all 16·16·16."""
     step, batch = stepping(tmp_path, Ohem(keep=0.3))
     _, order = ranked(step, batch)
     assert 0 < len(order) < batch.labels.numel()
@@ -148,7 +148,7 @@ def test_ohem_keeps_a_part_of_the_pixels_that_count(tmp_path):
 
 
 def test_ohem_with_a_threshold_keeps_no_ignored_pixel(tmp_path):
-    """At threshold 1 all that counts has p_y below it; an ignored pixel has a rank of 0."""
+    """With threshold 1 every pixel that counts is selected; an ignored pixel has rank 0."""
     step, batch = stepping(tmp_path, Ohem(threshold=1.0))
     _, order = ranked(step, batch)
     expected = slow_gradient(step, batch, order)
@@ -156,7 +156,7 @@ def test_ohem_with_a_threshold_keeps_no_ignored_pixel(tmp_path):
 
 
 def positives_and_negatives(step: Step, batch: Batch) -> tuple[list[int], list[int]]:
-    """Places of the pixels that count, hardest first: of a digit, and of the background."""
+    """Positions of the digit and of the background pixels that count, hardest first."""
     _, order = ranked(step, batch)
     labels = batch.labels.flatten()
     return [i for i in order if labels[i] != 0], [i for i in order if labels[i] == 0]
@@ -172,7 +172,7 @@ def test_hard_negatives_of_a_mask_are_three_for_each_positive(tmp_path):
 
 
 def test_positives_count_once_when_negatives_run_out(tmp_path):
-    """50 negatives for each positive are not there: every pixel that counts, once."""
+    """With fewer than 50 negatives per positive, every pixel that counts is kept once."""
     step, batch = stepping(tmp_path, HardNegative(ratio=50.0))
     positives, negatives = positives_and_negatives(step, batch)
     assert 50 * len(positives) > len(negatives)

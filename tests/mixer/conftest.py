@@ -8,7 +8,7 @@ from trainer.core.batch import Batch
 
 @pytest.fixture
 def owned() -> Callable[..., Batch]:
-    """Makes a batch whose image b is 1 in channel b: the channels of a mix say whose a pixel is."""
+    """Make a batch whose image b is 1 in channel b, so that channels of a mix show the source."""
 
     def make(size: int, height: int = 6, width: int = 9) -> Batch:
         images = torch.eye(size)[:, :, None, None].repeat(1, 1, height, width)
@@ -20,7 +20,7 @@ def owned() -> Callable[..., Batch]:
 
 @pytest.fixture
 def located() -> Callable[..., Batch]:
-    """Makes a batch whose pixels have the values b·HW + y·W + x; masks hold the same."""
+    """Make a batch with pixel values b·HW + y·W + x, in both images and masks."""
 
     def make(size: int, height: int = 6, width: int = 9) -> Batch:
         images = torch.arange(size * height * width).view(size, 1, height, width)

@@ -1,4 +1,4 @@
-"""What holds for every mixer."""
+"""Properties that all mixers share."""
 
 from dataclasses import replace
 
@@ -45,14 +45,14 @@ EVERY = pytest.mark.parametrize("mixer", MIXERS.values(), ids=MIXERS)
 
 
 def of_examples(mixed: Batch, size: int) -> torch.Tensor:
-    """[B, B]: the shares of each row by example."""
+    """The share of each example in each row, [B, size]."""
     return torch.zeros(len(mixed), size).scatter_add(1, mixed.index, mixed.shares)
 
 
 @EVERY
 @pytest.mark.parametrize("size", [8, 3, 1])
-def test_shares_are_the_parts_of_the_pixels(owned, mixer: Mixer, size: int) -> None:
-    """Also in a chain, where a box cut out of a mixed image holds what it holds."""
+def test_shares_are_fractions_of_the_pixels(owned, mixer: Mixer, size: int) -> None:
+    """Also in a chain, where a box may be cut from an image that is already mixed."""
     for step in range(12):
         mixed = mixer(owned(size), StepId(1, 0, step))
         assert torch.equal(mixed.labels, mixed.index + 100)
@@ -62,7 +62,7 @@ def test_shares_are_the_parts_of_the_pixels(owned, mixer: Mixer, size: int) -> N
 
 
 @EVERY
-def test_a_function_of_seed_and_step(owned, mixer: Mixer) -> None:
+def test_the_mix_depends_only_on_seed_and_step(owned, mixer: Mixer) -> None:
     moments = [StepId(0, 0, 5), StepId(0, 9, 5), StepId(0, 0, 6), StepId(1, 0, 5)]
     first, again, *others = [mixer(owned(16), step_id) for step_id in moments]
     assert torch.equal(first.images, again.images)
@@ -71,8 +71,8 @@ def test_a_function_of_seed_and_step(owned, mixer: Mixer) -> None:
 
 
 @EVERY
-def test_a_slice_of_the_rows_is_mixed_as_the_whole(located, mixer: Mixer) -> None:
-    """A process draws for the global batch, and fetches the partners of its rows by position."""
+def test_a_slice_of_rows_is_mixed_like_the_whole_batch(located, mixer: Mixer) -> None:
+    """A process draws for the global batch and loads the partners of its own rows by position."""
     batch = replace(located(8), labels=torch.arange(8)[:, None])
     step_id = StepId(0, 0, 5)
     whole = mixer(batch, step_id)
@@ -102,7 +102,7 @@ def test_the_batch_is_not_changed_in_place(located, mixer: Mixer) -> None:
 
 @EVERY
 def test_the_loss_is_that_of_the_blended_target(owned, mixer: Mixer) -> None:
-    """Empty strips too: a label without pixels adds nothing, and no NaN."""
+    """Also for empty patches: a label without pixels adds 0, not NaN."""
     logits = torch.randn(8, 8, generator=torch.Generator().manual_seed(0))
     for step in range(12):
         batch = owned(8)
@@ -112,7 +112,7 @@ def test_the_loss_is_that_of_the_blended_target(owned, mixer: Mixer) -> None:
         torch.testing.assert_close(loss, F.cross_entropy(logits, target, reduction="none"))
 
 
-def test_a_batch_is_mixed_with_the_probability(owned) -> None:
+def test_the_probability_is_the_fraction_of_mixed_batches(owned) -> None:
     mixer, batch = Mixup(probability=0.3), owned(2)
     mixed = [mixer(batch, StepId(0, 0, step)) is not batch for step in range(2000)]
     assert np.mean(mixed) == pytest.approx(0.3, abs=0.03)  # deviation 0.01
@@ -120,8 +120,8 @@ def test_a_batch_is_mixed_with_the_probability(owned) -> None:
     assert all(never(batch, StepId(0, 0, step)) is batch for step in range(100))
 
 
-def test_batches_that_are_mixed_anyway_are_mixed_alike(owned) -> None:
-    """The coin takes one number, whatever the probability."""
+def test_the_probability_does_not_change_the_mixes(owned) -> None:
+    """The decision to mix draws one random number, regardless of the probability."""
     always, often = Cutmix(), Cutmix(probability=0.9)
     pairs = [(always(owned(4), m), often(owned(4), m)) for m in (StepId(0, 0, i) for i in range(9))]
     alike = [torch.equal(a.images, b.images) for a, b in pairs if b.labels.shape[1] > 1]
@@ -135,8 +135,8 @@ def test_batches_that_are_mixed_anyway_are_mixed_alike(owned) -> None:
         (None, 99, 990, True),
         ("2ep", 1, 19, True),
         ("2ep", 2, 20, False),
-        ("2ep", 2, 8, False),  # a miner left the epochs fewer steps
-        ("2ep", 1, 30, True),  # a sampler gave them more
+        ("2ep", 2, 8, False),  # epochs shortened by a miner
+        ("2ep", 1, 30, True),  # epochs lengthened by a sampler
         ("0.6run", 2, 29, True),
         ("0.6run", 3, 30, False),
         ("15st", 1, 14, True),
@@ -152,8 +152,8 @@ def test_mixing_ends(owned, until: str | None, epoch: int, step: int, mixes: boo
     assert (mixer(batch, StepId(0, epoch, step)) is not batch) is mixes
 
 
-def test_an_end_needs_a_clock(owned) -> None:
-    """But for the first step, which a preview shows."""
+def test_until_needs_a_clock(owned) -> None:
+    """Except at the first step, which a preview shows."""
     batch = owned(4)
     assert Mixup(until="1st")(batch, StepId(0, 0, 0)) is not batch
     with pytest.raises(RuntimeError, match=r"mixer\.until=1st .*bind_clock"):
@@ -171,7 +171,7 @@ def test_an_end_needs_a_clock(owned) -> None:
         (RandomChoice(mixers={"ricap": Ricap(), "cutmix": Cutmix()}), "class mask image"),
     ],
 )
-def test_targets_without_a_meaning_are_refused(mixer: Mixer, targets: str) -> None:
+def test_unsupported_targets_are_refused(mixer: Mixer, targets: str) -> None:
     for target in ("class", "mask", "vector", "image"):
         if target in targets.split():
             mixer.bind(target)
@@ -195,4 +195,4 @@ def test_a_run_binds_the_clock_of_all_mixers(tmp_path, owned) -> None:
     batch = owned(4)
     assert mixer(batch, StepId(0, 1, 8)) is batch
     mixed = [mixer(batch, StepId(0, 0, step)) is not batch for step in range(3, 60)]
-    assert 10 < sum(mixed) < 47, "mixup goes on, CutMix has ended"
+    assert 10 < sum(mixed) < 47, "mixup continues after the end of CutMix"

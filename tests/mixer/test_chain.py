@@ -11,12 +11,12 @@ from trainer.mixer.ricap import Ricap
 MOMENT = StepId(0, 0, 7)
 
 
-def test_equals_one_mixer_after_the_other(located) -> None:
-    """The same numbers in the same order; the shares are those of the pixels where a box cuts."""
+def test_a_chain_equals_its_mixers_in_sequence(located) -> None:
+    """With the same random numbers in the same order."""
     mixup, cutmix = Mixup(per_image=True), Cutmix(per_image=True)
     both = Chain(mixers={"mixup": mixup, "cutmix": cutmix})(located(6), MOMENT)
     rng = MOMENT.generator(Purpose.MIX)
-    rng.random()  # the chain's own coin
+    rng.random()  # the chain's own decision to mix
     batch = located(6)
     for mixer in (mixup, cutmix):
         drawing = mixer.decide(6, (6, 9), rng, MOMENT)
@@ -34,8 +34,8 @@ def test_labels_multiply(owned) -> None:
     assert mixed.images.shape == (5, 5, 6, 9)
 
 
-def test_the_product_of_the_areas_would_be_wrong(owned) -> None:
-    """A box cut out of a mixed image need not hold its labels in their shares."""
+def test_shares_are_measured_and_not_products_of_areas(owned) -> None:
+    """A box cut from a mixed image need not contain its labels in proportion to their shares."""
     one, two = Cutmix(), Cutmix(per_image=True)
     mixed = Chain(mixers={"one": one, "two": two})(owned(8), MOMENT)
     rng = MOMENT.generator(Purpose.MIX)
@@ -62,7 +62,7 @@ def test_masks_go_through_the_whole_chain(located) -> None:
     torch.testing.assert_close(mixed.shares[:, 0], own)
 
 
-def test_each_mixer_has_its_own_coin_and_end(owned) -> None:
+def test_each_mixer_has_its_own_probability_and_end(owned) -> None:
     chain = Chain(mixers={"mixup": Mixup(probability=0.5), "ricap": Ricap(until="3ep")})
     chain.bind_clock(Clock(10, 100))
     sizes = [chain(owned(4), StepId(0, s // 10, s)).labels.shape[1] for s in range(60)]
@@ -78,6 +78,6 @@ def test_the_chain_ends_as_a_whole(owned) -> None:
     assert chain(batch, StepId(0, 1, 10)) is batch
 
 
-def test_no_mixer_is_refused() -> None:
+def test_an_empty_chain_is_refused() -> None:
     with pytest.raises(ValueError, match=r"mixer\.mixers must name at least one"):
         Chain(mixers={})

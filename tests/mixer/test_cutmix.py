@@ -10,7 +10,7 @@ from trainer.mixer.base import Drawing
 from trainer.mixer.cutmix import Cutmix, clipped
 
 BOX = {"box": torch.tensor([[1, 6, 3, 3]]).expand(4, 4), "share": torch.tensor([5 / 6]).expand(4)}
-DRAWING = Drawing([torch.tensor([3, 0, 1, 2])], BOX)  # partners as of torchvision: roll by one
+DRAWING = Drawing([torch.tensor([3, 0, 1, 2])], BOX)  # partners as in torchvision: rolled by one
 
 
 def boxes(cutmix: Cutmix, size: int, image: tuple[int, int], step: int) -> Drawing:
@@ -19,7 +19,7 @@ def boxes(cutmix: Cutmix, size: int, image: tuple[int, int], step: int) -> Drawi
 
 
 def test_a_box_by_hand(owned) -> None:
-    """3 of 6 rows and 3 of 9 columns are 1/6 of the pixels, at their place."""
+    """A box of 3 of 6 rows and 3 of 9 columns is 1/6 of the pixels."""
     batch = owned(4)
     mixed = Cutmix().mix([batch, batch.select(DRAWING.partners[0])], DRAWING)
     assert mixed.labels[1].tolist() == [101, 100]
@@ -41,8 +41,8 @@ def test_equals_torchvision_on_the_same_box(located) -> None:
     torch.testing.assert_close(target, theirs.transform(labels, params))
 
 
-def test_the_share_is_that_of_the_clipped_box_and_not_lambda() -> None:
-    """With λ, a box over the border would count for more than it pasted."""
+def test_the_share_is_the_area_of_the_clipped_box() -> None:
+    """With λ as the share, a box over the border would count for more pixels than it pastes."""
     for step in range(50):
         box, share = (boxes(Cutmix(), 1, (32, 20), step).values[n] for n in ("box", "share"))
         top, left, height, width = box[0].tolist()
@@ -69,12 +69,12 @@ def test_the_area_before_clipping_is_one_minus_lambda() -> None:
     assert expected - 0.5 > 0.1, "λ has the mean 1/2"
 
 
-def test_one_box_for_a_batch_or_one_for_each_image() -> None:
+def test_one_box_per_batch_or_per_image() -> None:
     assert len(boxes(Cutmix(), 16, (32, 32), 3).values["box"].unique(dim=0)) == 1
     assert len(boxes(Cutmix(per_image=True), 16, (32, 32), 3).values["box"].unique(dim=0)) > 12
 
 
-def test_masks_are_pasted_with_the_pixels(located) -> None:
+def test_masks_are_pasted_like_the_images(located) -> None:
     batch = located(4)
     cutmix = Cutmix(per_image=True)
     cutmix.bind("mask")
@@ -86,7 +86,7 @@ def test_masks_are_pasted_with_the_pixels(located) -> None:
     torch.testing.assert_close(mixed.shares[:, 0], own)
 
 
-def test_images_that_are_targets_are_pasted_with_the_pixels(located) -> None:
+def test_image_targets_are_pasted_like_the_images(located) -> None:
     batch = located(4)
     batch = replace(batch, labels=batch.images[:, None].repeat(1, 1, 3, 1, 1))
     cutmix = Cutmix(per_image=True)

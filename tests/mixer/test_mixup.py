@@ -17,7 +17,7 @@ def batch_of(size: int) -> Batch:
 
 
 def test_images_labels_and_ids_are_blended_alike():
-    """Image value, share and id must tell the same story for every row."""
+    """The value of a mixed image is the share-weighted sum of the ids, in every row."""
     mixed = Mixup(alpha=1.0)(batch_of(16), StepId(0, 0, 3))
     assert mixed.labels.shape == mixed.shares.shape == mixed.index.shape == (16, 2)
     torch.testing.assert_close(mixed.images[:, 0, 0, 0], (mixed.shares * mixed.index).sum(1))
@@ -26,7 +26,7 @@ def test_images_labels_and_ids_are_blended_alike():
     torch.testing.assert_close(mixed.shares.sum(1), torch.ones(16))
 
 
-def test_a_share_for_each_image():
+def test_one_share_per_image():
     mixed = Mixup(alpha=1.0, per_image=True)(batch_of(16), StepId(0, 0, 3))
     assert mixed.shares[:, 0].unique().numel() == 16
     torch.testing.assert_close(mixed.images[:, 0, 0, 0], (mixed.shares * mixed.index).sum(1))
@@ -40,13 +40,13 @@ def test_mixing_twice_multiplies_the_labels():
     torch.testing.assert_close(twice.images[:, 0, 0, 0], (twice.shares * twice.index).sum(1))
 
 
-def test_a_function_of_the_step():
+def test_the_mix_depends_on_the_step():
     first, again, other = (Mixup()(batch_of(8), StepId(0, 0, step)) for step in (4, 4, 5))
     assert torch.equal(first.images, again.images)
     assert not torch.equal(first.index, other.index)
 
 
-def test_lambda_is_beta():
+def test_lambda_has_a_beta_distribution():
     """Mean ½ and variance 1 / (4(2α + 1)) of Beta(α, α)."""
     mixup = Mixup(alpha=0.2)
     rngs, step_id = map(np.random.default_rng, range(2000)), StepId(0, 0, 0)
@@ -56,8 +56,8 @@ def test_lambda_is_beta():
 
 
 @pytest.mark.parametrize(("target", "shape"), [("vector", (3,)), ("image", (1, 2, 2))])
-def test_targets_of_regression_are_blended_themselves(target, shape):
-    """K stays 1; the share is the own example's."""
+def test_regression_targets_are_blended(target, shape):
+    """K stays 1; the share is that of the row's own example."""
     batch = batch_of(8)
     labels = batch.images.mean((1, 2, 3)).view(8, 1, *[1] * len(shape)).expand(8, 1, *shape)
     mixup = Mixup(per_image=True)

@@ -15,7 +15,7 @@ from trainer.mixer.ricap import Ricap
 
 
 def taken(choice: RandomChoice, owned, steps: int = 600) -> Counter[str]:
-    """How often each mixer mixed: RICAP makes four labels, mixup blends, CutMix does not."""
+    """Count the mixers used: RICAP gives four labels, mixup blends values, CutMix does not."""
     counts: Counter[str] = Counter()
     for step in range(steps):
         mixed = choice(owned(3), StepId(0, 0, step))
@@ -24,22 +24,22 @@ def taken(choice: RandomChoice, owned, steps: int = 600) -> Counter[str]:
     return counts
 
 
-def test_each_mixer_is_taken_equally_often(owned) -> None:
-    """mixup's permutation of three leaves all where they are once in six times: seen as CutMix."""
+def test_by_default_each_mixer_is_equally_likely(owned) -> None:
+    """mixup's permutation of three is the identity in one case of six, counted as CutMix."""
     choice = RandomChoice(mixers={"mixup": Mixup(), "cutmix": Cutmix(), "ricap": Ricap()})
     counts = taken(choice, owned)
     assert counts["ricap"] == pytest.approx(200, abs=35)  # deviation 12
     assert counts["mixup"] == pytest.approx(200 * 5 / 6, abs=35)
 
 
-def test_weights(owned) -> None:
+def test_weights_are_relative_frequencies(owned) -> None:
     choice = RandomChoice(mixers={"cutmix": Cutmix(), "ricap": Ricap()}, weights=[3.0, 1.0])
     assert taken(choice, owned)["ricap"] == pytest.approx(150, abs=32)  # deviation 11
     never = RandomChoice(mixers={"cutmix": Cutmix(), "ricap": Ricap()}, weights=[0.0, 1.0])
     assert taken(never, owned, 50) == {"ricap": 50}
 
 
-def test_masks(located) -> None:
+def test_masks_are_mixed_like_the_images(located) -> None:
     choice = RandomChoice(mixers={"cutmix": Cutmix(), "ricap": Ricap()})
     choice.bind("mask")
     for step in range(10):

@@ -15,7 +15,7 @@ def drawn(ricap: Ricap, size: int, image: tuple[int, int], step: int) -> Drawing
 
 
 def by_loops(images: torch.Tensor, drawing: Drawing) -> torch.Tensor:
-    """The paper's figure: four crops, each put into its corner."""
+    """The paper's figure: four crops, each pasted into its corner."""
     out = torch.full_like(images, -1)
     height, width = images.shape[-2:]
     partners = [torch.arange(len(images)), *drawing.partners]
@@ -42,7 +42,7 @@ def test_equals_the_loop_over_crops(located, per_image: bool) -> None:
 
 
 def test_shares_by_hand(owned) -> None:
-    """The corner at row 2 of 6, column 6 of 9: areas 2·6, 2·3, 4·6, 4·3 of 54."""
+    """The patches meet at row 2 of 6 and column 6 of 9: areas 2·6, 2·3, 4·6, 4·3 of 54."""
     values = {
         "corner": torch.tensor([[2, 6]]).expand(4, 2),
         "shift": torch.tensor([[0, 0], [1, -6], [-2, 2], [0, 0]]).expand(4, 4, 2),
@@ -64,7 +64,7 @@ def test_shares_by_hand(owned) -> None:
     torch.testing.assert_close(by_draw.values["share"][0], areas / 54)
 
 
-def test_the_corner_is_beta() -> None:
+def test_the_corner_has_a_beta_distribution() -> None:
     """Beta(0.3, 0.3) has mean 1/2 and variance 1 / (4(2·0.3 + 1)): mostly near the border."""
     corner = drawn(Ricap(per_image=True), 20000, (1000, 500), 0).values["corner"].double()
     share = corner / torch.tensor([1000, 500])
@@ -73,8 +73,8 @@ def test_the_corner_is_beta() -> None:
     assert np.corrcoef(share.T)[0, 1] == pytest.approx(0, abs=0.03)
 
 
-def test_empty_strips_are_harmless(owned) -> None:
-    """With a small β the corner is at the border: one patch is all, the others' shares are 0."""
+def test_an_empty_patch_has_share_0(owned) -> None:
+    """With a small β the corner is at the border: one patch is the whole image."""
     ricap, batch = Ricap(beta=0.01), owned(5)
     seen = set()
     for step in range(40):
@@ -88,7 +88,7 @@ def test_empty_strips_are_harmless(owned) -> None:
     assert seen == {0, 1, 2, 3}
 
 
-def test_masks_are_patched_with_the_pixels(located) -> None:
+def test_masks_are_patched_like_the_images(located) -> None:
     batch, ricap = located(4), Ricap(beta=1.0, per_image=True)
     ricap.bind("mask")
     mixed = ricap(batch, StepId(0, 0, 3))
@@ -98,7 +98,7 @@ def test_masks_are_patched_with_the_pixels(located) -> None:
     assert mixed.shares.shape == mixed.index.shape == (4, 1)
 
 
-def test_images_that_are_targets_are_patched_with_the_pixels(located) -> None:
+def test_image_targets_are_patched_like_the_images(located) -> None:
     batch, ricap = located(4), Ricap(beta=1.0, per_image=True)
     batch = replace(batch, labels=batch.images[:, None].repeat(1, 1, 3, 1, 1))
     ricap.bind("image")
@@ -106,7 +106,7 @@ def test_images_that_are_targets_are_patched_with_the_pixels(located) -> None:
     assert torch.equal(mixed.labels[:, 0, 2], mixed.images[:, 0])
 
 
-def test_one_corner_for_a_batch_or_one_for_each_image() -> None:
+def test_one_corner_per_batch_or_per_image() -> None:
     assert len(drawn(Ricap(), 16, (32, 32), 3).values["corner"].unique(dim=0)) == 1
     assert len(drawn(Ricap(per_image=True), 16, (32, 32), 3).values["corner"].unique(dim=0)) > 8
 

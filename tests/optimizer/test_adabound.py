@@ -98,8 +98,8 @@ def test_amsbound_keeps_the_largest_mean_square(after: Callable[..., float]) -> 
         assert made == pytest.approx(start - correction / square**0.5 * 0.36, abs=1e-6)
 
 
-def test_in_the_end_it_is_sgd_with_the_final_rate(after: Callable[..., float]) -> None:
-    """A constant gradient of 1 and bounds that have closed: steps of f, whatever lr."""
+def test_it_converges_to_sgd_with_the_final_rate(after: Callable[..., float]) -> None:
+    """With a constant gradient of 1 and converged bounds, steps are f regardless of lr."""
     gradients = [1.0] * 400
 
     def last_step(lr: float) -> float:
@@ -115,7 +115,7 @@ def test_in_the_end_it_is_sgd_with_the_final_rate(after: Callable[..., float]) -
 
 @pytest.mark.parametrize("gamma", [1e-3, 0.9])  # Adam's rate, and the lower bound
 def test_the_final_rate_follows_the_schedule(gamma: float) -> None:
-    """Half the learning rate is half the step, clipped or not; a fixed f would not be moved."""
+    """Half the learning rate halves the step, clipped or not; a fixed bound would not."""
     moves = []
     for factor in (1.0, 0.5):
         model = nn.Linear(1, 1, bias=False)
@@ -128,8 +128,8 @@ def test_the_final_rate_follows_the_schedule(gamma: float) -> None:
     assert moves[1] == pytest.approx(moves[0] / 2, rel=1e-6)
 
 
-def test_a_weight_that_joins_later_begins_at_its_own_step_1() -> None:
-    """Frozen for three steps, then unfrozen: as if the optimizer were new."""
+def test_a_weight_unfrozen_later_starts_at_its_own_step_1() -> None:
+    """Frozen for three steps, then unfrozen: the same as with a new optimizer."""
     late, early = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
     model = nn.ParameterList([early, late])
     optimizer = AdaBound(model, betas=BETAS)

@@ -28,7 +28,7 @@ def test_equals_torch(furthest: Callable[..., float], weight_decay: float, amsgr
 
 
 def test_by_hand(after: Callable[..., float]) -> None:
-    """The first step is lr · g/|g|, whatever g; a zero gradient then leaves its momentum."""
+    """The first step is lr · g/|g| for any g; at a zero gradient only the momentum remains."""
     assert after(lambda m: Adam(m, lr=0.1, betas=BETAS), 4.0) == pytest.approx(0.9)
     m = 0.9 * 0.4 / (1 - 0.81)  # β₁(1 − β₁)·4, bias corrected
     v = 0.999 * 0.016 / (1 - 0.999**2)
@@ -44,7 +44,7 @@ def test_weight_decay_is_l2(after: Callable[..., float]) -> None:
 
 
 @pytest.mark.parametrize("amsgrad", [False, True])
-def test_decoupled_it_is_adamw(furthest: Callable[..., float], amsgrad: bool) -> None:
+def test_decoupled_decay_equals_adamw(furthest: Callable[..., float], amsgrad: bool) -> None:
     settings = {"lr": 0.01, "amsgrad": amsgrad}
     difference = furthest(
         lambda model: Adam(model, betas=BETAS, weight_decay=0.3, decoupled=True, **settings),

@@ -1,4 +1,4 @@
-"""What holds for every optimizer, whatever it does."""
+"""Properties that all optimizers share."""
 
 import copy
 import io
@@ -40,7 +40,7 @@ def train(model: nn.Module, optimizer: Optimizer, steps: range) -> float:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_it_learns(name: str) -> None:
+def test_the_loss_decreases(name: str) -> None:
     model = network()
     optimizer = make(name, model, lr=0.02)
     start = train(model, optimizer, range(1))
@@ -49,7 +49,7 @@ def test_it_learns(name: str) -> None:
 
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize("decoupled", [False, True])
-def test_it_goes_on_bit_by_bit_where_it_was_saved(name: str, decoupled: bool) -> None:
+def test_a_restored_optimizer_continues_bit_by_bit(name: str, decoupled: bool) -> None:
     settings = {"weight_decay": 0.1} | ({"decoupled": decoupled} if name in DECOUPLED else {})
     whole, first = network(), network()
     train(whole, make(name, whole, **settings), range(8))
@@ -69,7 +69,7 @@ def test_it_goes_on_bit_by_bit_where_it_was_saved(name: str, decoupled: bool) ->
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize("decoupled", [False, True])
 def test_biases_and_norms_are_not_decayed(name: str, decoupled: bool) -> None:
-    """Without gradients decay is all that moves anything."""
+    """With zero gradients only decay changes the weights."""
     settings = {"decoupled": decoupled} if name in DECOUPLED else {}
     for everything in (False, True):
         model = network()
@@ -93,8 +93,8 @@ def test_decoupled_decay_shrinks_by_lr_times_decay(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_what_has_no_gradient_stays_until_it_has_one(name: str) -> None:
-    """A frozen part is not decayed either, and may join the training later."""
+def test_weights_without_a_gradient_are_unchanged(name: str) -> None:
+    """Frozen weights are not decayed either, and may be unfrozen later."""
     model = network()
     before = model[0].weight.detach().clone()
     optimizer = make(name, model, weight_decay=0.5)

@@ -49,7 +49,7 @@ def test_decoupled_decay_by_hand(after: Callable[..., float]) -> None:
 
 
 def test_a_masked_step_does_not_decay() -> None:
-    """The flag that the fused kernels take holds for what is done beside them."""
+    """The flag that makes fused kernels skip a step applies to decoupled decay too."""
     model = nn.Linear(2, 2)
     before = model.weight.detach().clone()
     optimizer = Sgd(model, weight_decay=0.5, decoupled=True)

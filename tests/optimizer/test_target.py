@@ -1,4 +1,4 @@
-"""Any optimizer by its import path."""
+"""An arbitrary optimizer by its import path."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ NADAM = "optimizer._target_=torch.optim.NAdam"
 
 
 def test_torchs_own_trains_and_is_evaluated(tmp_path: Path) -> None:
-    """NAdam takes from adam.yaml what it has, too; what it has not is gone."""
+    """NAdam keeps the settings of adam.yaml that it has; the others are dropped."""
     run = tmp_path / "run"
     assert train(run, NADAM, "optimizer.lr=2e-3", "epochs=1") == 0
     node = yaml.safe_load((run / "config.yaml").read_text())["optimizer"]
@@ -24,7 +24,7 @@ def test_torchs_own_trains_and_is_evaluated(tmp_path: Path) -> None:
     assert train(tmp_path / "e", "job=evaluate", f"run={run}") == 0
 
 
-def test_it_goes_on_where_it_was_saved(tmp_path: Path) -> None:
+def test_a_restored_state_continues_identically(tmp_path: Path) -> None:
     overrides = ["optimizer=rmsprop", "finetune.layer_decay=0.5", "optimizer.decoupled=true"]
     whole = fitted(tmp_path / "whole", *overrides, "optimizer.weight_decay=0.01")
     assert {group["lr_scale"] for group in whole.step.guard.optimizer.param_groups} == {0.5, 1.0}

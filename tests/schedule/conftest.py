@@ -1,4 +1,4 @@
-"""A schedule at every step of a run of 8 epochs of 5 steps and past its end; torch's beside it."""
+"""The rates of a schedule, and of torch's, over 8 epochs of 5 steps and past the end."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ CLOCK = Clock(steps_per_epoch=5, total=40)
 
 @pytest.fixture
 def follow() -> Callable[..., list[float]]:
-    """The rates of a schedule at the steps 0, 1, … of a run."""
+    """Compute the rates of a schedule at the steps 0, 1, … of a run."""
 
     def rates(
         schedule: Schedule, steps: int = 60, base: float = 0.4, clock: Clock = CLOCK
@@ -30,19 +30,23 @@ def follow() -> Callable[..., list[float]]:
 
 @pytest.fixture
 def follow_torch() -> Callable[..., list[float]]:
-    """The rates of torch's scheduler, which is stepped once in so many steps."""
+    """Compute the rates of torch's scheduler, stepped at regular intervals."""
 
     def rates(
-        kind: type[LRScheduler], steps: int, every: int = 1, base: float = 0.4, **settings: object
+        scheduler_type: type[LRScheduler],
+        steps: int,
+        every: int = 1,
+        base: float = 0.4,
+        **settings: object,
     ) -> list[float]:
         optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=base)
-        scheduler = kind(optimizer, **settings)  # pyright: ignore
-        found = []
+        scheduler = scheduler_type(optimizer, **settings)  # pyright: ignore
+        learning_rates = []
         for t in range(1, steps + 1):
-            found.append(float(optimizer.param_groups[0]["lr"]))
+            learning_rates.append(float(optimizer.param_groups[0]["lr"]))
             optimizer.step()
             if t % every == 0:
                 scheduler.step()
-        return found
+        return learning_rates
 
     return rates

@@ -1,4 +1,4 @@
-"""Any function of the step and the epoch."""
+"""An arbitrary factor of the step and the epoch."""
 
 import pytest
 import torch
@@ -36,21 +36,21 @@ def test_the_default_is_a_tenth_every_30_epochs(follow):
     assert [got[29], got[30], got[60]] == pytest.approx([1, 0.1, 0.01])
 
 
-def test_an_epoch_s_factor_is_in_force_from_its_first_step(follow):
-    """One epoch late would give 0.8 up to step 9."""
+def test_a_factor_applies_from_the_first_step_of_its_epoch(follow):
+    """If it applied an epoch late, the rate would be 0.8 up to step 9."""
     got = follow(Adjust(function="adjust_by.both"), base=1.0)
     assert got == [t + 100 * (t // 5) for t in range(60)]
 
 
-def test_broken_steps_count_as_the_step_they_are_in():
+def test_fractional_steps_are_rounded_down():
     schedule = Adjust(function="adjust_by.both")
     schedule.bind(Clock(5, 40))
     assert schedule.lr(9.5, 1.0) == 109
-    assert schedule.lr(10 - 1e-12, 1.0) == 210  # 10, but for rounding
+    assert schedule.lr(10 - 1e-12, 1.0) == 210  # 10 up to rounding
 
 
-def test_it_keeps_the_ratio_of_the_groups():
-    """One value for all groups would make the head as slow as the body."""
+def test_parameter_groups_keep_their_ratio():
+    """One value for all groups would give the head the rate of the body."""
     body, head = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([{"params": [body]}, {"params": [head], "lr": 1.0}], lr=0.1)
     rate = LearningRate(Adjust(function="adjust_by.halve"), NoWarmup(), 0.1, Clock(5, 40))
@@ -60,11 +60,11 @@ def test_it_keeps_the_ratio_of_the_groups():
         assert rates == pytest.approx([0.1 / 2 ** (t // 5), 1.0 / 2 ** (t // 5)])
 
 
-def test_after_a_warmup_it_counts_from_its_end():
+def test_steps_are_counted_from_the_end_of_the_warmup():
     rate = LearningRate(Adjust(function="adjust_by.halve"), Gradual(steps="3st"), 1.0, Clock(5, 40))
     assert [rate.lr(t) for t in (3, 7, 8)] == [1, 1, 0.5]
 
 
-def test_a_function_that_takes_something_else_is_refused():
+def test_a_function_with_other_parameters_is_refused():
     with pytest.raises(ConfigError, match=r"schedule\.function=math\.sqrt fails when called with"):
         Adjust(function="math.sqrt").prepare()

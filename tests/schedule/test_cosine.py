@@ -1,4 +1,4 @@
-"""Cosine annealing, held after T_max."""
+"""Cosine annealing, constant after T_max."""
 
 import math
 
@@ -15,12 +15,12 @@ def test_by_hand(follow):
     assert got[5] == pytest.approx(0.1 + 0.15 * (1 + math.sqrt(0.5)))
 
 
-def test_equals_torch_until_t_max_and_is_held_after(follow, follow_torch):
+def test_equals_torch_until_t_max_and_is_constant_after(follow, follow_torch):
     expected = follow_torch(CosineAnnealingLR, 60, T_max=30, eta_min=0.05)
     got = follow(Cosine(T_max="6ep", eta_min=0.05))
     assert got[:31] == pytest.approx(expected[:31], rel=1e-9)
     assert got[30:] == [0.05] * 30
-    assert expected[59] > 0.35  # torch's has risen again
+    assert expected[59] > 0.35  # torch's rate rises again
 
 
 def test_a_t_max_longer_than_the_run_is_refused(follow):

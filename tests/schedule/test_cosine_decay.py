@@ -1,4 +1,4 @@
-"""Cosine decay, held after its end."""
+"""Cosine decay, constant after its end."""
 
 import math
 
@@ -25,8 +25,8 @@ def test_by_hand() -> None:
     assert got == pytest.approx([0.4, 0.1 + 0.15 * (1 + math.sqrt(0.5)), 0.25, 0.1])
 
 
-def test_equals_torch_until_its_end_and_is_held_after() -> None:
-    """torch's rises again past T_max, as a cosine does; this one is held."""
+def test_equals_torch_until_its_end_and_is_constant_after() -> None:
+    """torch's rate rises again after T_max; this one is constant."""
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.4)
     reference = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=20, eta_min=0.04)
     schedule = bound(alpha=0.1)
@@ -38,18 +38,18 @@ def test_equals_torch_until_its_end_and_is_held_after() -> None:
     assert [schedule.lr(t, 0.4) for t in (20, 21, 30, 40, 1000)] == pytest.approx([0.04] * 5)
 
 
-def test_alpha_is_a_share_of_lr() -> None:
+def test_alpha_is_a_fraction_of_lr() -> None:
     assert bound(alpha=0.5).lr(20, 8.0) == pytest.approx(4.0)
 
 
 @pytest.mark.parametrize(("length", "half"), [("2ep", 5), ("10st", 5), ("0.5run", 5), ("1run", 10)])
-def test_lengths(length: str, half: float) -> None:
+def test_durations_in_every_unit(length: str, half: float) -> None:
     schedule = bound(decay_steps=length)
     assert schedule.lr(half, 1.0) == pytest.approx(0.5)
     assert schedule.lr(2 * half, 1.0) == pytest.approx(0, abs=1e-12)
 
 
-def test_no_length_is_the_rate_at_first_and_the_end_after() -> None:
+def test_a_decay_of_duration_0_ends_after_the_first_step() -> None:
     schedule = bound(decay_steps="0st", alpha=0.1)
     assert [schedule.lr(t, 1.0) for t in (0, 0.5, 1)] == pytest.approx([1, 0.1, 0.1])
 

@@ -8,7 +8,7 @@ from trainer.schedule.cosine_restarts import CosineRestarts
 
 
 def test_by_hand(follow):
-    """Periods of 4, 8, 16 steps: half-way at 2, 8, 20; anew at 4, 12, 28."""
+    """Periods of 4, 8, 16 steps: half-way at 2, 8, 20; restarts at 4, 12, 28."""
     got = follow(CosineRestarts(T_0="4st", T_mult=2, eta_min=0.2))
     assert [got[t] for t in (2, 8, 20)] == pytest.approx([0.3] * 3)
     assert [got[t] for t in (0, 4, 12, 28)] == pytest.approx([0.4] * 4)
@@ -17,15 +17,15 @@ def test_by_hand(follow):
 @pytest.mark.parametrize("factor", [1, 2, 3])
 @pytest.mark.parametrize("first", [1, 3, 10])
 def test_equals_torch_at_every_step(follow, follow_torch, first, factor):
-    """300 steps: torch's formula by logarithms is wrong at 3^n, its own counting is not."""
+    """300 steps by torch's counter, since its formula with logarithms is wrong at 3^n."""
     settings = {"T_0": first, "T_mult": factor, "eta_min": 0.01}
     expected = follow_torch(CosineAnnealingWarmRestarts, 300, **settings)
     got = follow(CosineRestarts(**settings | {"T_0": f"{first}st"}), 300)
     assert got == pytest.approx(expected, rel=1e-9)
 
 
-def test_a_period_of_a_share_of_the_run_begins_anew_where_it_means(follow):
-    """0.07 of 100 steps is 7.000000000000001."""
+def test_a_period_given_as_a_fraction_of_the_run_restarts_at_the_exact_step(follow):
+    """0.07 of 100 steps is 7.000000000000001 in floating point."""
     got = follow(CosineRestarts(T_0="0.07run"), 100, 0.4, Clock(10, 100))
     assert [t for t in range(100) if got[t] == pytest.approx(0.4)] == list(range(0, 100, 7))
 

@@ -15,7 +15,7 @@ MODES = [("triangular", 1.0), ("triangular2", 1.0), ("exp_range", 0.97)]
 
 
 def test_by_hand(follow):
-    """Up from 0.1 to 0.5 in 4 steps, down in 2, each step."""
+    """From 0.1 up to 0.5 in 4 steps and down in 2."""
     got = follow(Cyclic(base_lr=0.1, max_lr=0.5, step_size_up="4st", step_size_down="2st"))
     assert got[:9] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.3, 0.1, 0.2, 0.3])
 
@@ -31,24 +31,24 @@ def test_equals_torch_at_every_step(follow, follow_torch, mode, gamma, down):
     assert follow(Cyclic(**sizes, **shared), 100) == pytest.approx(expected, rel=1e-9)
 
 
-def test_thousands_of_cycles(follow):
-    """2^1250 is no float."""
+def test_thousands_of_cycles_do_not_overflow(follow):
+    """2^1250 would overflow a float."""
     got = follow(Cyclic(base_lr=0.1, mode="triangular2", step_size_up="2st"), 5000)
     assert (got[2], got[6], got[4998]) == pytest.approx((0.4, 0.25, 0.1))
 
 
-def test_by_default_the_optimizer_s_rate_is_the_highest(follow):
+def test_max_lr_defaults_to_the_rate_of_the_optimizer(follow):
     got = follow(Cyclic(step_size_up="1ep"))
     assert (max(got), min(got)) == pytest.approx((0.4, 0.1))
 
 
-def test_it_acts_each_step_and_not_each_epoch(follow):
+def test_the_rate_changes_at_each_step(follow):
     got = follow(Cyclic(step_size_up="1ep"))
     assert len(set(got[:6])) == 6
 
 
 @pytest.mark.parametrize(("mode", "gamma"), MODES)
-def test_momentum_goes_the_other_way_as_in_torch(mode, gamma):
+def test_momentum_falls_as_the_rate_rises_as_in_torch(mode, gamma):
     shared = {"base_lr": 0.05, "max_lr": 0.5, "mode": mode, "gamma": gamma, "cycle_momentum": True}
     theirs, ours = (
         torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.4, momentum=0.9) for _ in range(2)
@@ -63,15 +63,15 @@ def test_momentum_goes_the_other_way_as_in_torch(mode, gamma):
         scheduler.step()
 
 
-def test_momentum_is_the_optimizer_s_own_unless_asked_for():
+def test_by_default_momentum_is_that_of_the_optimizer():
     optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=0.4)
     LearningRate(Cyclic(), NoWarmup(), 0.4, Clock(5, 40)).apply(optimizer, 7)
     assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)
 
 
 @pytest.mark.parametrize("kind", [torch.optim.Adagrad, torch.optim.SGD])
-def test_an_optimizer_without_momentum_has_none_to_cycle(kind):
-    """torch would give plain SGD momentum."""
+def test_cycling_adds_no_momentum_to_an_optimizer_without_one(kind):
+    """torch's scheduler would add momentum to plain SGD."""
     optimizer = kind([nn.Parameter(torch.zeros(1))], lr=0.4)
     rate = LearningRate(Cyclic(cycle_momentum=True), NoWarmup(), 0.4, Clock(5, 40))
     with pytest.raises(
@@ -101,6 +101,6 @@ def test_bad_settings_are_named(setting, value):
         Cyclic(**{setting: value})
 
 
-def test_a_lower_rate_above_the_upper_one_is_refused():
+def test_base_lr_above_max_lr_is_refused():
     with pytest.raises(ValueError, match=r"schedule\.max_lr must be in \[0\.5, inf\), got 0\.1"):
         Cyclic(base_lr=0.5, max_lr=0.1)

@@ -1,4 +1,4 @@
-"""What every schedule of the config tree keeps to. New ones are tested without a change here."""
+"""Properties that all schedules in conf/ share; new options are included automatically."""
 
 import math
 from typing import Any
@@ -20,7 +20,7 @@ HELD = ("cosine", "cosine_decay", "linear_cosine", "noisy_linear_cosine", "one_c
 HELD += ("polynomial", "trapezoid", "multistep", "piecewise", "constant")
 
 
-def made(name: str, **settings: Any) -> Schedule:
+def default(name: str, **settings: Any) -> Schedule:
     """The schedule with its default settings."""
     schedule = build(node_of("schedule", name) | settings, "schedule", Schedule, seed=0)
     schedule.prepare()
@@ -33,7 +33,7 @@ def metrics_of(epoch: int) -> dict[str, float]:
 
 
 def run(rate: LearningRate, first: int = 0, last: int = 40) -> list[float]:
-    """The rates of the steps of a run; metrics are told at each epoch's end."""
+    """The rates at the steps of a run, with metrics observed at the end of each epoch."""
     rates = []
     for t in range(first, last):
         rates.append(rate.lr(t))
@@ -44,38 +44,38 @@ def run(rate: LearningRate, first: int = 0, last: int = 40) -> list[float]:
 
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("warmup", [NoWarmup, Gradual, lambda: Constant(error=0.9)])
-def test_the_defaults_compose_with_every_warmup(name, warmup):
-    """Rates are finite and not negative at each step and past the end."""
-    rates = run(LearningRate(made(name), warmup(), 1e-3, CLOCK), last=90)
+def test_the_defaults_work_with_every_warmup(name, warmup):
+    """Rates are finite and at least 0 at each step and past the end."""
+    rates = run(LearningRate(default(name), warmup(), 1e-3, CLOCK), last=90)
     assert all(math.isfinite(lr) and 0 <= lr <= 0.01 for lr in rates)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_after_a_warmup_it_reads_the_time_since(name):
-    """Over a run that is shorter by the warmup, the rates are those without a warmup."""
-    alone = run(LearningRate(made(name), NoWarmup(), 1e-3, Clock(5, 35)), last=35)
-    after = run(LearningRate(made(name), Gradual(steps="1ep"), 1e-3, CLOCK))
+def test_time_is_counted_from_the_end_of_the_warmup(name):
+    """The rates after the warmup are those of a run without it that is shorter by its steps."""
+    alone = run(LearningRate(default(name), NoWarmup(), 1e-3, Clock(5, 35)), last=35)
+    after = run(LearningRate(default(name), Gradual(steps="1ep"), 1e-3, CLOCK))
     assert after[5:] == alone
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_after_a_warmup_that_the_error_ends_it_reads_the_time_since(name):
-    """The end is known only when it comes: after 15 steps accuracy 0.15 is above 1 − 0.86."""
+def test_time_is_counted_from_the_end_of_a_warmup_of_unknown_duration(name):
+    """The warmup ends after 15 steps, when the accuracy 0.15 exceeds 1 − 0.86."""
     settings = {"patience": 1} if name == "plateau" else {}
-    alone = run(LearningRate(made(name, **settings), NoWarmup(), 1e-3, Clock(5, 25)), last=25)
-    after = run(LearningRate(made(name, **settings), Constant(error=0.86), 1e-3, CLOCK))
+    alone = run(LearningRate(default(name, **settings), NoWarmup(), 1e-3, Clock(5, 25)), last=25)
+    after = run(LearningRate(default(name, **settings), Constant(error=0.86), 1e-3, CLOCK))
     assert after[:15] == [0.01] * 15
-    if name != "plateau":  # its metric is that of other epochs
+    if name != "plateau":  # it observes the metrics of other epochs
         assert after[15:] == alone
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("cut", [0, 7, 15, 20, 33])
-def test_resumed_in_the_middle_it_goes_on_as_if_nothing_had_been(name, cut):
+def test_a_resumed_schedule_continues_identically(name, cut):
     settings = {"patience": 1} if name == "plateau" else {}
 
     def rate() -> LearningRate:
-        return LearningRate(made(name, **settings), Constant(error=0.86), 1e-3, CLOCK)
+        return LearningRate(default(name, **settings), Constant(error=0.86), 1e-3, CLOCK)
 
     whole, first, second = run(rate()), rate(), rate()
     run(first, last=cut)
@@ -84,15 +84,15 @@ def test_resumed_in_the_middle_it_goes_on_as_if_nothing_had_been(name, cut):
 
 
 @pytest.mark.parametrize("name", HELD)
-def test_past_the_end_it_is_held(name):
-    rate = LearningRate(made(name), NoWarmup(), 1e-3, CLOCK)
+def test_the_rate_is_constant_past_the_end(name):
+    rate = LearningRate(default(name), NoWarmup(), 1e-3, CLOCK)
     assert [rate.lr(t) for t in (41, 50, 80, 1000)] == [rate.lr(41)] * 4
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_where_nothing_remains_after_a_warmup_there_is_a_rate_still(name):
-    """The error came under its bound at the run's very end."""
-    rate = LearningRate(made(name), Constant(error=0.61), 1e-3, CLOCK)
+def test_a_warmup_that_ends_with_the_run_leaves_a_finite_rate(name):
+    """The error drops below its bound at the last step of the run."""
+    rate = LearningRate(default(name), Constant(error=0.61), 1e-3, CLOCK)
     assert run(rate)[-1] == 0.01
     assert rate.warmup.length == 40
     assert all(math.isfinite(rate.lr(t)) for t in (40, 41, 50))
@@ -112,9 +112,9 @@ LONGER = {
 
 
 @pytest.mark.parametrize("name", LONGER)
-def test_one_that_ends_after_the_run_is_refused(name):
-    """36 steps fit into 40, but not after a warmup of 5."""
-    LearningRate(made(name, **LONGER[name]), NoWarmup(), 1e-3, CLOCK)
+def test_a_schedule_that_ends_after_the_run_is_refused(name):
+    """36 steps fit into 40, but not into the 35 after a warmup of 5."""
+    LearningRate(default(name, **LONGER[name]), NoWarmup(), 1e-3, CLOCK)
     setting, value = next(iter(LONGER[name].items()))
     shown = value if isinstance(value, str) else value[0]
     expected = (
@@ -122,7 +122,7 @@ def test_one_that_ends_after_the_run_is_refused(name):
         "35 of them after the warmup; shorten it"
     )
     with pytest.raises(ValueError, match=expected):
-        LearningRate(made(name, **LONGER[name]), Gradual(steps="1ep"), 1e-3, CLOCK)
+        LearningRate(default(name, **LONGER[name]), Gradual(steps="1ep"), 1e-3, CLOCK)
 
 
 ENDLESS = {
@@ -138,5 +138,5 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-def test_one_without_an_end_is_not(name):
-    assert LearningRate(made(name, **ENDLESS[name]), NoWarmup(), 1e-3, CLOCK).lr(0) <= 1e-3
+def test_a_schedule_without_an_end_is_accepted(name):
+    assert LearningRate(default(name, **ENDLESS[name]), NoWarmup(), 1e-3, CLOCK).lr(0) <= 1e-3

@@ -18,8 +18,8 @@ def test_equals_torch_at_every_step(follow, follow_torch, every, steps):
     assert follow(Exponential(gamma=0.9, every=every)) == pytest.approx(expected, rel=1e-9)
 
 
-def test_epochs_of_broken_length(follow):
-    """30 epochs in 35 steps: 7 steps are 6 epochs, though 7 / (35/30) is 5.999999999999999."""
+def test_epochs_of_fractional_length(follow):
+    """30 epochs in 35 steps: 7 steps are 6 epochs, although 7 / (35/30) is 5.999999999999999."""
     got = follow(Exponential(gamma=0.5), 35, 1.0, Clock(35 / 30, 35))
     assert [got[7 * i] for i in range(5)] == [0.5 ** (6 * i) for i in range(5)]
 

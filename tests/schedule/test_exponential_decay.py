@@ -1,4 +1,4 @@
-"""Exponential decay, by a factor in so many steps."""
+"""Exponential decay by a factor over a duration."""
 
 import pytest
 from torch.optim.lr_scheduler import ExponentialLR
@@ -8,7 +8,7 @@ from trainer.schedule.exponential_decay import ExponentialDecay
 
 
 def test_by_hand(follow):
-    """A quarter in 10 steps: a half in 5."""
+    """A factor of ¼ in 10 steps is ½ in 5."""
     got = follow(ExponentialDecay(decay_steps="10st", decay_rate=0.25))
     assert [got[t] for t in (0, 5, 10, 15, 20)] == pytest.approx([0.4, 0.2, 0.1, 0.05, 0.025])
 
@@ -19,14 +19,14 @@ def test_staircase_by_hand(follow):
 
 
 def test_equals_torch_at_every_step(follow, follow_torch):
-    """r in S steps is r^(1/S) in one."""
+    """A factor r in S steps is r^(1/S) per step."""
     expected = follow_torch(ExponentialLR, 60, gamma=0.1 ** (1 / 8))
     got = follow(ExponentialDecay(decay_steps="8st", decay_rate=0.1))
     assert got == pytest.approx(expected, rel=1e-9)
 
 
-def test_a_stair_of_a_share_of_the_run_is_where_it_means(follow):
-    """0.07 of 100 steps is 7.000000000000001: the step 7 is on the second stair."""
+def test_a_stair_given_as_a_fraction_of_the_run_is_at_the_exact_step(follow):
+    """0.07 of 100 steps is 7.000000000000001, but step 7 is on the second stair."""
     schedule = ExponentialDecay(decay_steps="0.07run", decay_rate=0.5, staircase=True)
     got = follow(schedule, 100, 1.0, Clock(10, 100))
     assert got == [0.5 ** (t // 7) for t in range(100)]

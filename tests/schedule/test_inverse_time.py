@@ -1,4 +1,4 @@
-"""Decay by the inverse of the time."""
+"""Decay in inverse proportion to time."""
 
 import pytest
 from torch.optim.lr_scheduler import LambdaLR
@@ -7,7 +7,7 @@ from trainer.schedule.inverse_time import InverseTime
 
 
 def test_by_hand(follow):
-    """r = 3: a quarter after S, a seventh after 2S."""
+    """r = 3: a quarter of lr after S, a seventh after 2S."""
     got = follow(InverseTime(decay_steps="10st", decay_rate=3.0), base=2.8)
     assert [got[t] for t in (0, 10, 20)] == pytest.approx([2.8, 0.7, 0.4])
 

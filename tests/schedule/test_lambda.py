@@ -1,4 +1,4 @@
-"""Any factor on the first rate."""
+"""An arbitrary factor on the initial learning rate."""
 
 import sys
 
@@ -12,14 +12,14 @@ PATH = "trainer.schedule.lambda_.decay"
 
 
 def test_by_hand(follow):
-    """0.4 · 0.95^n with n one more every two epochs of five steps."""
+    """0.4 · 0.95^n, where n increases every two epochs of five steps."""
     got = follow(Lambda(function=PATH, every="2ep"))
     assert got[0] == got[9] == 0.4
     assert got[10] == got[19] == pytest.approx(0.38)
     assert got[20] == pytest.approx(0.361)
 
 
-def test_it_is_a_factor_on_the_first_rate_and_not_on_the_last(follow):
+def test_the_factor_applies_to_the_initial_rate(follow):
     got = follow(Lambda(function=PATH))
     assert got[15] == pytest.approx(0.4 * 0.95**3)
     assert got[15] != pytest.approx(0.4 * 0.95**0 * 0.95**1 * 0.95**2 * 0.95**3)
@@ -44,28 +44,28 @@ def test_equals_torch_at_every_step(follow, follow_torch):
         ("math.gamma", r"fails when called with \(0\): ValueError"),
     ],
 )
-def test_a_function_that_cannot_be_used_is_refused_in_one_line(path, reason):
+def test_an_unusable_function_is_refused(path, reason):
     with pytest.raises(ConfigError, match=rf"schedule\.function\S* .*{reason}") as caught:
         Lambda(function=path).prepare()
     assert "\n" not in str(caught.value)
 
 
-def test_a_negative_factor_is_refused_when_it_comes(follow, tmp_path, monkeypatch):
+def test_a_negative_factor_is_refused_when_it_occurs(follow, tmp_path, monkeypatch):
     (tmp_path / "of_mine.py").write_text("def fall(n):\n    return 1.0 - n\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError, match=r"of_mine\.fall must return .* \(2\) it returned -1\.0"):
         follow(Lambda(function="of_mine.fall"))
 
 
-def test_a_module_that_fails_is_named(tmp_path, monkeypatch):
+def test_an_import_error_names_the_function(tmp_path, monkeypatch):
     (tmp_path / "broken_one.py").write_text("1 / 0\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError, match=r"broken_one\.f cannot be imported: ZeroDivisionError"):
         Lambda(function="broken_one.f").prepare()
 
 
-def test_a_run_that_is_read_back_imports_nothing(tmp_path, monkeypatch):
-    """Only `prepare` and `lr` look for the function: a run folder may come from anywhere."""
+def test_a_run_that_is_only_read_imports_nothing(tmp_path, monkeypatch):
+    """Only `prepare` and `lr` import the function: a run folder may come from another machine."""
     (tmp_path / "seen_here.py").write_text("def f(n):\n    return 1.0\n")
     monkeypatch.syspath_prepend(tmp_path)
     made = Lambda(function="seen_here.f")

@@ -24,13 +24,15 @@ def test_against_the_formula_at_every_step(follow, periods, alpha, beta):
         assert lr == pytest.approx(0.4 * ((alpha + (30 - s) / 30) * cosine + beta)), t
 
 
-def test_it_is_not_a_straight_line(follow):
+def test_the_decay_is_not_linear(follow):
     got = follow(LinearCosine(beta=0.0))
-    assert got[10] == pytest.approx(0.4 * 0.75 * 0.5 * (1 + math.sqrt(0.5)))  # of a line 0.3
-    assert got[20] == pytest.approx(0.1)  # of a line 0.2
+    assert got[10] == pytest.approx(
+        0.4 * 0.75 * 0.5 * (1 + math.sqrt(0.5))
+    )  # a linear decay gives 0.3
+    assert got[20] == pytest.approx(0.1)  # a linear decay gives 0.2
 
 
-def test_longer_than_the_run_is_refused(follow):
+def test_a_decay_longer_than_the_run_is_refused(follow):
     with pytest.raises(
         ValueError, match=r"schedule\.decay_steps=50st is 50 steps, .* has 40 steps"
     ):

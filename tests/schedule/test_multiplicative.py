@@ -1,4 +1,4 @@
-"""Any factor on the rate before."""
+"""An arbitrary factor on the previous learning rate."""
 
 import pytest
 from torch.optim.lr_scheduler import MultiplicativeLR
@@ -26,13 +26,13 @@ def test_by_hand(follow, path):
 
 
 def test_equals_torch_at_every_step(follow, follow_torch, path):
-    """torch does not call its function for the first epoch; 1/0 would fail."""
+    """As in torch, the function is not called for n = 0, where 1/0 would fail."""
     expected = follow_torch(MultiplicativeLR, 60, every=5, lr_lambda=lambda n: 1 / n)
     assert follow(Multiplicative(function=path)) == pytest.approx(expected, rel=1e-12)
 
 
-def test_any_step_first(path, follow):
-    """A resumed run begins in the middle."""
+def test_steps_may_be_evaluated_in_any_order(path, follow):
+    """A resumed run starts in the middle."""
     every = follow(Multiplicative(function=path))
     resumed = Multiplicative(function=path)
     follow(resumed, 0)
@@ -40,6 +40,6 @@ def test_any_step_first(path, follow):
     assert resumed.lr(7, 0.4) == every[7]
 
 
-def test_a_function_that_is_not_there_is_refused():
+def test_a_missing_function_is_refused():
     with pytest.raises(ConfigError, match=r"schedule\.function=no\.thing cannot be imported"):
         Multiplicative(function="no.thing").prepare()

@@ -18,14 +18,14 @@ def test_equals_torch_at_every_step(follow, follow_torch):
 
 
 @pytest.mark.parametrize(("share", "step"), [("0.175run", 7), ("0.225run", 9), ("0.575run", 23)])
-def test_a_share_of_the_run_is_the_step_that_it_means(follow, share, step):
-    """0.575 · 40 is 22.999999999999996; others come out above."""
+def test_a_fraction_of_the_run_is_converted_to_the_exact_step(follow, share, step):
+    """0.575 · 40 is 22.999999999999996 in floating point; others are rounded up."""
     got = follow(Multistep(milestones=[share], gamma=0.5))
     assert got.index(0.2) == step
 
 
 @pytest.mark.parametrize("milestone", ["40st", "8ep", "1run", "50ep"])
-def test_a_milestone_at_the_run_s_end_or_past_it_is_refused(follow, milestone):
+def test_a_milestone_at_or_past_the_end_of_the_run_is_refused(follow, milestone):
     with pytest.raises(
         ValueError, match=rf"schedule\.milestones={milestone} is .* run has 40 steps"
     ):

@@ -10,7 +10,7 @@ from trainer.schedule.natural_exponential import NaturalExponential
 
 
 def test_by_hand(follow):
-    """r = ln 2: a half in 10 steps."""
+    """r = ln 2 halves the rate in 10 steps."""
     got = follow(NaturalExponential(decay_steps="10st", decay_rate=math.log(2)))
     assert [got[t] for t in (0, 10, 20, 30)] == pytest.approx([0.4, 0.2, 0.1, 0.05])
 
@@ -21,8 +21,8 @@ def test_equals_torch_at_every_step(follow, follow_torch):
     assert got == pytest.approx(expected, rel=1e-9)
 
 
-def test_it_is_not_the_inverted_form_that_circulates(follow):
-    """e^(−r/t) divides by zero at t = 0 and then grows."""
+def test_the_exponent_is_not_inverted(follow):
+    """e^(−r/t), a form found elsewhere, divides by zero at t = 0 and then grows."""
     got = follow(NaturalExponential(decay_steps="1st", decay_rate=0.1))
     assert got[0] == 0.4
     assert all(later < earlier for earlier, later in pairwise(got))

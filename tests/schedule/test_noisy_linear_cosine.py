@@ -24,27 +24,27 @@ def test_against_the_formula_at_every_step(follow):
 
 
 def test_the_noise_has_the_variance_of_the_formula():
-    """Over 4000 seeds at t = 99: variance 100^−0.55 = 0.079; as the deviation it would be 0.006."""
+    """4000 seeds at t = 99: the variance is 100^−0.55 = 0.079; 0.006 if that were the deviation."""
     noise = [NoisyLinearCosine(seed).noise(99) for seed in range(4000)]
     assert np.var(noise) == pytest.approx(100**-0.55, rel=0.1)
     assert np.mean(noise) == pytest.approx(0, abs=0.02)
 
 
-def test_variance_and_its_decay_can_be_set():
+def test_the_variance_and_its_decay_are_settings():
     one, other = NoisyLinearCosine(0), NoisyLinearCosine(0, initial_variance=4.0, variance_decay=0)
     assert other.noise(7) / one.noise(7) == pytest.approx(2 * 8**0.275)
 
 
 def test_the_rate_is_never_negative(follow):
-    """Unclamped, about half of the rates near the end would be."""
+    """Without clamping, about half of the rates near the end would be negative."""
     for seed in range(5):
         got = follow(NoisyLinearCosine(seed, initial_variance=100.0))
         assert min(got) == 0
         assert max(got) > 0.4
 
 
-def test_a_resumed_run_agrees_and_another_seed_does_not(follow):
-    """A function of (seed, t): any step first, any number of times."""
+def test_the_noise_depends_only_on_seed_and_step(follow):
+    """The same for any order and number of evaluations."""
     every = follow(NoisyLinearCosine(1))
     resumed = NoisyLinearCosine(1)
     follow(resumed, 0)
@@ -56,14 +56,14 @@ def test_without_variance_it_is_linear_cosine(follow):
     assert follow(NoisyLinearCosine(0, initial_variance=0.0)) == follow(LinearCosine())
 
 
-def test_it_is_held_after_its_end(follow):
-    """The cosine has let the noise through at the end: n = 1 ends at its top."""
+def test_the_rate_is_constant_after_the_end(follow):
+    """With n = 1 the cosine ends at its maximum, so the noise is visible at the end."""
     got = follow(NoisyLinearCosine(1, decay_steps="20st", num_periods=1.0, alpha=1.0))
     assert got[20:] == [got[20]] * 40
     assert got[20] != got[19]
 
 
-def test_longer_than_the_run_is_refused(follow):
+def test_a_decay_longer_than_the_run_is_refused(follow):
     with pytest.raises(
         ValueError, match=r"schedule\.decay_steps=50st is 50 steps, .* has 40 steps"
     ):

@@ -1,4 +1,4 @@
-"""One cycle."""
+"""The one-cycle schedule."""
 
 import pytest
 import torch
@@ -29,8 +29,8 @@ def test_by_hand(follow):
 
 @pytest.mark.parametrize("settings", VARIANTS, ids=str)
 @pytest.mark.parametrize("total", [40, 7, 3])
-def test_equals_torch_at_every_step_and_is_held_after(follow, follow_torch, settings, total):
-    """torch refuses to be stepped past its end."""
+def test_equals_torch_at_every_step_and_is_constant_after(follow, follow_torch, settings, total):
+    """torch's scheduler raises an error past its end."""
     expected = follow_torch(
         OneCycleLR, total, max_lr=0.5, total_steps=total, cycle_momentum=False, **settings
     )
@@ -39,20 +39,20 @@ def test_equals_torch_at_every_step_and_is_held_after(follow, follow_torch, sett
     assert got[total:] == [got[total - 1]] * (60 - total)
 
 
-def test_a_first_phase_of_no_step(follow):
-    """pct_start·S = 1 ends it at step 0: torch divides zero by zero."""
+def test_an_empty_first_phase(follow):
+    """pct_start·S = 1 ends the phase at step 0, where torch divides 0 by 0."""
     got = follow(OneCycle(total_steps="10st", pct_start=0.1))
     assert got[0] == 0.4
     assert got[9] == pytest.approx(0.4 / 25e4)
 
 
-def test_a_last_phase_of_no_step(follow):
-    """Up to the end and held there: torch divides by zero."""
+def test_an_empty_last_phase(follow):
+    """The rate rises to the end and stays there; torch divides by 0."""
     got = follow(OneCycle(pct_start=1.0, anneal_strategy="linear", div_factor=2.0))
     assert [got[t] for t in (0, 13, 39, 59)] == pytest.approx([0.2, 0.2 + 0.2 / 3, 0.4, 0.4])
 
 
-def test_it_acts_each_step_and_not_each_epoch(follow):
+def test_the_rate_changes_at_each_step(follow):
     assert len(set(follow(OneCycle())[:40])) == 40
 
 
@@ -61,8 +61,8 @@ def groups(**settings) -> torch.optim.Optimizer:
     return torch.optim.SGD([{"params": [body]}, {"params": [head], "lr": 1.0}], lr=0.1, **settings)
 
 
-def test_the_optimizer_s_own_rates_stay_what_the_ratios_are_taken_from():
-    """torch's gives both groups the rate max_lr; ours keeps the head ten times as fast."""
+def test_parameter_groups_keep_their_ratio():
+    """torch gives both groups the rate max_lr; here the head keeps ten times the rate."""
     theirs, ours = groups(), groups()
     OneCycleLR(theirs, max_lr=0.5, total_steps=40, cycle_momentum=False)
     assert [group["initial_lr"] for group in theirs.param_groups] == [0.02, 0.02]
@@ -76,13 +76,13 @@ def test_the_optimizer_s_own_rates_stay_what_the_ratios_are_taken_from():
     assert ours.defaults["lr"] == 0.1
 
 
-def test_without_max_lr_the_optimizer_s_rate_is_the_top(follow):
+def test_max_lr_defaults_to_the_rate_of_the_optimizer(follow):
     assert max(follow(OneCycle(pct_start=0.25))) == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW])
 @pytest.mark.parametrize("three_phase", [False, True])
-def test_momentum_goes_the_other_way_as_in_torch(kind, three_phase):
+def test_momentum_falls_as_the_rate_rises_as_in_torch(kind, three_phase):
     extra = {"momentum": 0.9} if kind is torch.optim.SGD else {}
     theirs, ours = (kind([nn.Parameter(torch.zeros(1))], lr=0.4, **extra) for _ in range(2))
     shared = {"max_lr": 0.5, "three_phase": three_phase, "cycle_momentum": True}
@@ -122,6 +122,6 @@ def test_bad_settings_are_named(setting, value):
         OneCycle(**{setting: value})
 
 
-def test_three_phases_leave_no_room_for_more_than_half():
+def test_pct_start_above_half_is_refused_with_three_phases():
     with pytest.raises(ValueError, match=r"schedule\.pct_start must be in \[0, 0\.5\], got 0\.6"):
         OneCycle(three_phase=True, pct_start=0.6)

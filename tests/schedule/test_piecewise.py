@@ -1,4 +1,4 @@
-"""Given rates between given times."""
+"""A piecewise constant learning rate."""
 
 import pytest
 
@@ -8,17 +8,17 @@ VALUES = [0.3, 0.2, 0.1]
 
 
 def test_by_hand_at_every_step(follow):
-    """The values are rates whatever the optimizer's is; at a boundary the next one holds."""
+    """Values are rates regardless of the optimizer's; at a boundary the next value applies."""
     got = follow(Piecewise(boundaries=["2ep", "30st"], values=VALUES), base=7.0)
     assert got == [0.3] * 10 + [0.2] * 20 + [0.1] * 30
 
 
-def test_one_value_needs_no_boundary(follow):
+def test_a_single_value_needs_no_boundary(follow):
     assert follow(Piecewise(boundaries=[], values=[0.5])) == [0.5] * 60
 
 
 @pytest.mark.parametrize("boundary", ["40st", "8ep", "1run", "41st"])
-def test_a_boundary_at_the_run_s_end_or_past_it_is_refused(follow, boundary):
+def test_a_boundary_at_or_past_the_end_of_the_run_is_refused(follow, boundary):
     with pytest.raises(
         ValueError, match=rf"schedule\.boundaries={boundary} is .* run has 40 steps"
     ):
@@ -32,7 +32,7 @@ def test_boundaries_that_do_not_ascend_are_refused(follow, boundaries):
 
 
 @pytest.mark.parametrize("values", [[], [0.1], [0.1, 0.2], [0.1] * 4])
-def test_values_are_one_more_than_boundaries(values):
+def test_a_wrong_number_of_values_is_refused(values):
     with pytest.raises(ValueError, match=r"schedule\.values must be 3, one more than"):
         Piecewise(boundaries=["1ep", "2ep"], values=values)
 

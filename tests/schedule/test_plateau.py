@@ -1,4 +1,4 @@
-"""Decay when a metric has stopped improving."""
+"""Decay when a metric stops improving."""
 
 import math
 
@@ -24,7 +24,7 @@ VARIANTS = [
 
 
 def told(schedule: Plateau, values: list[float], first: int = 1) -> list[float]:
-    """The rate after each of the values, told at the ends of epochs of five steps."""
+    """The rate after each value, observed at the end of an epoch of five steps."""
     rates = []
     for epoch, value in enumerate(values, first):
         schedule.observe({schedule.monitor: value}, 5.0 * epoch)
@@ -33,7 +33,7 @@ def told(schedule: Plateau, values: list[float], first: int = 1) -> list[float]:
 
 
 def test_by_hand():
-    """Patience 1: two epochs in a row without an improvement are too many."""
+    """With patience 1, two epochs in a row without an improvement reduce the rate."""
     schedule = Plateau(patience=1, factor=0.5)
     assert schedule.lr(0, 0.4) == 0.4
     got = told(schedule, [1.0, 0.9, 0.95, 0.8, 0.8, 0.8, 0.8, 0.8])
@@ -43,7 +43,7 @@ def test_by_hand():
 @pytest.mark.parametrize("mode", ["min", "max"])
 @pytest.mark.parametrize("settings", VARIANTS, ids=str)
 def test_equals_torch_at_every_epoch(settings, mode):
-    """A falling noisy metric, negative at last, with a NaN in it."""
+    """A noisy falling metric that ends below 0 and contains a NaN."""
     rng = np.random.default_rng(0)
     values = list((2 - 0.04 * np.arange(60) + 0.3 * rng.normal(size=60)).round(2))
     values[7] = math.nan
@@ -58,7 +58,7 @@ def test_equals_torch_at_every_epoch(settings, mode):
         assert len(set(expected)) > 1
 
 
-def test_resumed_in_the_middle():
+def test_a_resumed_schedule_continues_identically():
     values = [1.0, 0.9, 0.95, 0.95, 0.95, 0.8, 0.9, 0.9, 0.9, 0.9]
     settings = {"patience": 1, "cooldown": 2, "factor": 0.5}
     whole = told(Plateau(**settings), values)
@@ -70,13 +70,13 @@ def test_resumed_in_the_middle():
         assert told(second, values[cut:], cut + 1) == whole[cut:], cut
 
 
-def test_the_metric_s_name_says_what_is_better():
+def test_the_mode_is_inferred_from_the_name_of_the_metric():
     assert Plateau().mode == "min"
     assert Plateau(monitor="val/accuracy").mode == "max"
     assert Plateau(monitor="val/accuracy", mode="min").mode == "min"
 
 
-def test_what_happens_in_the_warmup_counts_for_nothing():
+def test_metrics_of_the_warmup_are_ignored():
     schedule = Plateau(patience=0)
     for t in (-math.inf, -5.0, 0.0):
         schedule.observe({"val/loss": 1.0}, t)
@@ -84,7 +84,7 @@ def test_what_happens_in_the_warmup_counts_for_nothing():
 
 
 @pytest.mark.parametrize("t", [-5.0, 5.0])
-def test_a_metric_that_is_not_there_is_named_at_the_first_epoch_s_end(t):
+def test_a_missing_metric_is_reported_after_the_first_epoch(t):
     schedule = Plateau(monitor="val/iou")
     with pytest.raises(ValueError, match=r"schedule\.monitor=val/iou .*train/loss, val/loss"):
         schedule.observe({"train/loss": 1.0, "val/loss": 1.0}, t)
@@ -107,8 +107,8 @@ def test_bad_settings_are_named(setting, value):
         Plateau(**{setting: value})
 
 
-def test_it_acts_in_a_run_from_the_epoch_after(tmp_path):
-    """No epoch reaches the margin: each but the first is bad, and the next has half the rate."""
+def test_a_reduction_applies_from_the_next_epoch_of_a_run(tmp_path):
+    """No epoch improves by the threshold, so after each but the first the rate is halved."""
     overrides = ["schedule=plateau", "schedule.patience=0", "schedule.threshold=100"]
     overrides += ["schedule.threshold_mode=abs", "schedule.factor=0.5", "optimizer.lr=1e-3"]
     assert train(tmp_path / "run", *overrides, "epochs=4", "log.every=1st") == 0

@@ -1,4 +1,4 @@
-"""Polynomial decay, held or cycled."""
+"""Polynomial decay, constant or cyclic after its end."""
 
 import math
 
@@ -10,7 +10,7 @@ from trainer.schedule.polynomial import Polynomial
 
 
 def test_by_hand(follow):
-    """From 0.4 to 0.1 in 20 steps with p = 2: half-way 0.3/4 + 0.1; then held."""
+    """From 0.4 to 0.1 in 20 steps with p = 2: 0.3/4 + 0.1 half-way; then constant."""
     got = follow(Polynomial(decay_steps="20st", end_lr=0.1, power=2.0))
     assert [got[t] for t in (0, 10, 20, 21, 59)] == pytest.approx([0.4, 0.175, 0.1, 0.1, 0.1])
 
@@ -32,7 +32,7 @@ def test_cycle_by_hand(follow):
 
 @pytest.mark.parametrize("length", ["10st", "7st", "0.07run", "0.3ep"])
 def test_cycle_at_every_step(follow, length):
-    """Against the formula with S in whole numbers, so that no rounding adds a cycle."""
+    """Equal to the formula in integers, so rounding does not add a cycle."""
     clock = Clock(10, 100)
     size = round(clock.steps(length))
     schedule = Polynomial(decay_steps=length, end_lr=0.01, power=1.5, cycle=True)
@@ -41,19 +41,19 @@ def test_cycle_at_every_step(follow, length):
         assert lr == pytest.approx(0.39 * (1 - t / longer) ** 1.5 + 0.01), t
 
 
-def test_cycle_at_the_start_is_the_rate_and_not_zero_by_zero(follow):
-    """⌈0/S⌉ is 0: without the max the formula divides 0 by 0."""
+def test_a_cycle_starts_at_the_initial_rate(follow):
+    """⌈0/S⌉ is 0: without the maximum the formula would divide 0 by 0."""
     assert follow(Polynomial(decay_steps="10st", cycle=True))[0] == 0.4
 
 
-def test_a_decay_of_no_length_is_at_its_end_after_the_first_step(follow):
+def test_a_decay_of_duration_0_ends_after_the_first_step(follow):
     got = follow(Polynomial(decay_steps="0st", end_lr=0.1))
     assert got == pytest.approx([0.4, *[0.1] * 59])
     with pytest.raises(ValueError, match=r"schedule\.decay_steps must be above 0, got 0st"):
         Polynomial(decay_steps="0st", cycle=True)
 
 
-def test_longer_than_the_run_is_refused_unless_it_cycles(follow):
+def test_a_decay_longer_than_the_run_is_refused_without_cycles(follow):
     with pytest.raises(ValueError, match=r"schedule\.decay_steps=9ep is 45 steps, .* has 40 steps"):
         follow(Polynomial(decay_steps="9ep"))
     assert math.isclose(follow(Polynomial(decay_steps="80st", end_lr=0, cycle=True))[40], 0.2)

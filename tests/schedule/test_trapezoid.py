@@ -1,4 +1,4 @@
-"""Warm up, hold, decay."""
+"""Linear ascent, constant rate, linear descent."""
 
 import pytest
 
@@ -9,25 +9,25 @@ from trainer.warmup.gradual import Gradual
 
 
 def test_by_hand_at_every_step(follow):
-    """Up from 0.1 in 10 steps, 0.4 until 32, down to 0.2 at 40, held."""
+    """From 0.1 up in 10 steps, 0.4 until step 32, down to 0.2 at step 40, then constant."""
     got = follow(Trapezoid(warmup_steps="2ep", decay_steps="0.2run", start_factor=0.25, end_lr=0.2))
     expected = [0.1 + 0.03 * t for t in range(10)] + [0.4] * 22
     expected += [0.4 - 0.025 * i for i in range(8)] + [0.2] * 20
     assert got == pytest.approx(expected)
 
 
-def test_without_its_sides_it_is_constant_until_the_end(follow):
+def test_without_ascent_and_descent_it_is_constant(follow):
     got = follow(Trapezoid(warmup_steps="0st", decay_steps="0st"))
     assert got[:41] == [0.4] * 41
     assert got[41] == 0
 
 
-def test_it_may_be_a_triangle(follow):
+def test_the_constant_phase_may_be_empty(follow):
     got = follow(Trapezoid(warmup_steps="10st", decay_steps="30st", start_factor=0.0))
     assert [got[t] for t in (0, 5, 10, 25, 40)] == pytest.approx([0, 0.2, 0.4, 0.2, 0])
 
 
-def test_after_a_warmup_it_ends_where_the_run_does():
+def test_after_a_warmup_the_descent_ends_with_the_run():
     schedule = Trapezoid(warmup_steps="0st", decay_steps="10st")
     rate = LearningRate(schedule, Gradual(steps="1ep"), 0.4, Clock(5, 40))
     assert [rate.lr(t) for t in (5, 30, 35, 40)] == pytest.approx([0.4, 0.4, 0.2, 0])
@@ -41,7 +41,7 @@ def test_after_a_warmup_it_ends_where_the_run_does():
         ("30st", "4ep", r"schedule\.warmup_steps=30st with schedule\.decay_steps=4ep is 50 steps"),
     ],
 )
-def test_parts_longer_than_the_run_are_refused(follow, warmup, decay, named):
+def test_phases_longer_than_the_run_are_refused(follow, warmup, decay, named):
     with pytest.raises(ValueError, match=rf"{named}, but the run has 40 steps"):
         follow(Trapezoid(warmup_steps=warmup, decay_steps=decay))
 

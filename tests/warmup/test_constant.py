@@ -1,4 +1,4 @@
-"""A low rate until the training error is low enough."""
+"""Warmup at a low rate until the training error is low enough."""
 
 import math
 
@@ -20,7 +20,7 @@ def told(warmup: Constant, accuracy: float, t: float) -> None:
 
 
 def test_by_hand():
-    """0.01 until the error is under 0.8 at step 16, then the cosine over the 64 that remain."""
+    """0.01 until the error drops below 0.8 at step 16, then the cosine over the remaining 64."""
     rate = LearningRate(CosineDecay(), Constant(), 0.1, CLOCK)
     for t, accuracy in ((8, 0.1), (12, 0.2)):
         rate.observe_training({"train/accuracy": accuracy}, t)
@@ -29,7 +29,7 @@ def test_by_hand():
     assert [rate.lr(t) for t in (15, 16, 48, 80)] == pytest.approx([0.01, 0.1, 0.05, 0])
 
 
-def test_the_error_must_be_under_the_bound():
+def test_the_error_must_be_below_the_bound():
     warmup = Constant(error=0.75)
     warmup.bind(CLOCK)
     told(warmup, 0.25, 8)
@@ -38,7 +38,7 @@ def test_the_error_must_be_under_the_bound():
     assert warmup.length == 9
 
 
-def test_once_ended_it_does_not_begin_anew():
+def test_an_ended_warmup_does_not_restart():
     warmup = Constant()
     warmup.bind(CLOCK)
     for t, accuracy in ((8, 0.9), (16, 0.1), (24, 0.9)):
@@ -47,7 +47,7 @@ def test_once_ended_it_does_not_begin_anew():
 
 
 @pytest.mark.parametrize(("steps", "length"), [("3st", 3), ("2ep", 16), ("0.1run", 8)])
-def test_steps_are_so_many_whatever_the_error_is(steps, length):
+def test_with_steps_the_error_is_ignored(steps, length):
     rate = LearningRate(CosineDecay(), Constant(lr=0.02, steps=steps), 0.1, CLOCK)
     rate.observe_training({"train/accuracy": 1.0}, 1)
     assert [rate.lr(t) for t in range(length)] == [0.02] * length
@@ -55,7 +55,7 @@ def test_steps_are_so_many_whatever_the_error_is(steps, length):
     assert rate.lr(80) == pytest.approx(0)
 
 
-def test_when_it_looks():
+def test_the_error_is_checked_at_intervals():
     warmup = Constant(every="3st")
     warmup.bind(CLOCK)
     assert [step for step in range(1, 10) if warmup.watches(step)] == [3, 6, 9]
@@ -63,7 +63,7 @@ def test_when_it_looks():
     assert not warmup.watches(12)
 
 
-def test_a_known_length_is_not_looked_for():
+def test_with_steps_the_error_is_not_checked():
     warmup = Constant(steps="2ep", every="1st")
     warmup.bind(CLOCK)
     assert not warmup.watches(1)
@@ -77,7 +77,7 @@ def test_a_task_without_accuracy_needs_steps():
 
 
 @pytest.mark.parametrize("steps", ["80st", "10ep", "1run", "99ep"])
-def test_as_long_as_the_run_is_refused(steps):
+def test_a_warmup_as_long_as_the_run_is_refused(steps):
     with pytest.raises(ValueError, match=rf"warmup\.steps={steps} is .* but the run has 80 steps"):
         LearningRate(CosineDecay(), Constant(steps=steps), 0.1, CLOCK)
 
@@ -106,8 +106,8 @@ def rates_of(folder) -> list[float]:
     return [line["lr"] for line in events(folder) if line["split"] == "train"]
 
 
-def test_in_a_run_the_schedule_begins_where_the_error_is_low_enough(tmp_path):
-    """The cosine, read at t − W over the steps after W, at each of them."""
+def test_in_a_run_the_schedule_starts_once_the_error_is_low_enough(tmp_path):
+    """After W warmup steps, the rate is that of the cosine at t − W over the remaining steps."""
     fit = fitted(tmp_path, *RUN)
     length = fit.learning_rate.warmup.length
     assert length in range(2, 14, 2)  # within the first epoch of 14 steps
@@ -118,7 +118,7 @@ def test_in_a_run_the_schedule_begins_where_the_error_is_low_enough(tmp_path):
         assert lr == pytest.approx(2e-3 if t < length else cosine), t
 
 
-def test_what_is_logged_does_not_move_its_end(tmp_path):
+def test_logging_does_not_change_the_end_of_the_warmup(tmp_path):
     lengths = set()
     for every in ("1st", "7st", "1ep"):
         folder = tmp_path / every
@@ -126,10 +126,10 @@ def test_what_is_logged_does_not_move_its_end(tmp_path):
     assert len(lengths) == 1
 
 
-def test_stopped_anywhere_and_resumed_is_identical(tmp_path):
+def test_a_stopped_run_resumes_identically(tmp_path):
     whole = fitted(tmp_path / "whole", *RUN)
     expected, rates = digest(whole), rates_of(tmp_path / "whole")
-    assert whole.learning_rate.warmup.length < 14  # stops lie on both sides of it
+    assert whole.learning_rate.warmup.length < 14  # the runs stop before and after its end
     for after in (1, 9, 16, 25):
         folder = tmp_path / f"stop-{after}"
         with pytest.raises(Interrupted):
@@ -139,7 +139,7 @@ def test_stopped_anywhere_and_resumed_is_identical(tmp_path):
         assert rates_of(folder) == rates
 
 
-def test_a_warmup_longer_than_the_run_ends_with_one_line(tmp_path, capsys):
+def test_a_warmup_longer_than_the_run_is_reported_in_one_line(tmp_path, capsys):
     overrides = ["warmup=constant", "warmup.steps=3ep", "epochs=2"]
     assert train(tmp_path / "run", *overrides) == 2
     error = capsys.readouterr().err

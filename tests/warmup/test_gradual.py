@@ -17,7 +17,7 @@ def bound(**settings: object) -> Gradual:
 
 
 def test_by_hand() -> None:
-    """From ¼ of 0.8 to all of it in 8 steps: 0.075 a step."""
+    """From a quarter of 0.8 to 0.8 in 8 steps, 0.075 per step."""
     warmup = bound(steps="1ep", start_factor=0.25)
     assert warmup.length == 8
     got = [warmup.lr(t, 0.8) for t in (0, 1, 4, 7)]
@@ -35,12 +35,12 @@ def test_equals_torch_at_every_step() -> None:
 
 
 @pytest.mark.parametrize(("steps", "length"), [("2ep", 16), ("3st", 3), ("0.1run", 8), ("0ep", 0)])
-def test_lengths(steps: str, length: float) -> None:
+def test_durations_in_every_unit(steps: str, length: float) -> None:
     assert bound(steps=steps).length == pytest.approx(length)
 
 
 @pytest.mark.parametrize("steps", ["80st", "10ep", "1run", "99ep"])
-def test_as_long_as_the_run_is_refused(steps: str) -> None:
+def test_a_warmup_as_long_as_the_run_is_refused(steps: str) -> None:
     warmup = bound(steps=steps)
     with pytest.raises(ValueError, match=rf"warmup\.steps={steps} is .* but the run has 80 steps"):
         warmup.check_clock(CLOCK)

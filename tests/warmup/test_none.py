@@ -4,7 +4,7 @@ from trainer.core.duration import Clock
 from trainer.warmup.none import NoWarmup
 
 
-def test_it_has_no_length_and_changes_nothing() -> None:
+def test_the_warmup_has_no_steps_and_returns_the_target() -> None:
     warmup = NoWarmup()
     warmup.bind(Clock(10, 100))
     assert warmup.length == 0

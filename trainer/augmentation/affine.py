@@ -12,9 +12,9 @@ GROUP = "augmentation.affine"
 
 
 class Affine(Geometric):
-    """Random affine map about the centre of each image; what enters is black.
+    """Applies a random affine map about the centre of each image; pixels from outside are black.
 
-    `degrees` are clockwise. `translate` is the largest shift as fractions of width and height,
+    `degrees` are clockwise. `translate` is the largest shift as a fraction of width and height,
     rounded to whole pixels. `shear` is in degrees, along x or along x and y.
     """
 
@@ -35,7 +35,7 @@ class Affine(Geometric):
         self.shear_y = around(f"{GROUP}.shear", along_y or 0.0, 0, "(-90, 90)")
 
     def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Tensor:
-        """Draw inverse matrices [B, 2, 3], in pixels."""
+        """Draw inverse matrices [B, 2, 3] in pixels, for images of height and width `size`."""
         right = draws.uniform(-1, 1) * (self.translate[0] * size[1])
         down = draws.uniform(-1, 1) * (self.translate[1] * size[0])
         return affine_matrix(

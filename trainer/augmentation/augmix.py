@@ -21,14 +21,14 @@ COLOURS = (
     "Sharpness",
 )  # these overlap with the corruptions of ImageNet-C
 TRIES = 8  # each is accepted with a probability of at least 0.95
-TINY = 2**-25  # replaces a draw of 0 from 24 random bits
+LEAST_DRAW = 2**-25  # replaces a draw of 0, whose log is infinite; draws have 24 random bits
 
 
 class Augmix(Policy):
     """m·x + (1 − m)·Σ w_i·chain_i(x) with m ~ Beta(α, α) and w ~ Dirichlet(α, ..., α).
 
-    A chain applies `chain_depth` operations in turn (−1: one to three, drawn), each at one of the
-    first `severity` of ten magnitudes.
+    A chain applies `chain_depth` operations in turn (−1: one to three, at random), each at one of
+    the `severity` lowest of ten magnitudes.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Augmix(Policy):
         self.width = mixture_width
         self.depth = chain_depth
         self.alpha = alpha
-        names = [n for n in FOURTEEN if n != "Identity" and (all_ops or n not in COLOURS)]
+        names = [o for o in FOURTEEN if o != "Identity" and (all_ops or o not in COLOURS)]
         self.choices = indices(tuple(names))
 
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
@@ -72,12 +72,12 @@ class Augmix(Policy):
         height, width = images.shape[-2:]
         shift = height / 3, width / 3
         table = magnitudes(BINS, shear=0.3, shift=shift, degrees=30, factor=0.9, bits=(4, 4))
-        nothing = OPERATIONS.index("Identity")
+        identity = OPERATIONS.index("Identity")
         deepest = DEPTHS if self.depth == -1 else self.depth
         depth = 1 + self.whole(host, DEPTHS) if self.depth == -1 else torch.tensor(self.depth)
         for place in range(deepest):
             operation = self.choices[self.whole(host, len(self.choices))]
-            operation = torch.where(place < depth, operation, nothing)
+            operation = torch.where(place < depth, operation, identity)
             magnitude = table[operation, self.whole(host, self.severity)]
             images = self.apply(images, operation, magnitude, self.whole(host, 2) == 1)
         return images
@@ -88,25 +88,24 @@ class Augmix(Policy):
 
 
 def dirichlet(draws: ExampleRandom, alpha: float, number: int) -> Tensor:
-    """Samples [B, number] of the symmetric Dirichlet distribution."""
-    parts = torch.stack([gamma(draws, alpha) for _ in range(number)], 1)
-    return parts / parts.sum(1, keepdim=True)
+    """Samples [B, number] of the symmetric Dirichlet distribution, as normalised gammas."""
+    samples = torch.stack([gamma(draws, alpha) for _ in range(number)], 1)
+    return samples / samples.sum(1, keepdim=True)
 
 
 def gamma(draws: ExampleRandom, shape: float) -> Tensor:
     """Samples [B] of Gamma(shape, 1).
 
-    Marsaglia and Tsang 2000, "A simple method for generating gamma variables".
-
-    All tries are drawn at once and the first accepted one is used. For shapes below 1,
+    The method of Marsaglia and Tsang 2000, "A simple method for generating gamma variables". All
+    tries are drawn at once and the first accepted one is used. For shapes below 1,
     Gamma(a) = Gamma(a + 1)·U^(1/a).
     """
     d = (shape if shape >= 1 else shape + 1) - 1 / 3
-    radius, turn, level = draws.uniforms(3 * TRIES).clamp_(min=TINY).chunk(3, 1)
+    radius, turn, level = draws.uniforms(3 * TRIES).clamp_(min=LEAST_DRAW).chunk(3, 1)
     normal = (-2 * radius.log()).sqrt() * (2 * torch.pi * turn).cos()
     cube = (1 + normal / (9 * d) ** 0.5) ** 3
-    bound = normal**2 / 2 + d * (1 - cube + cube.clamp(min=TINY).log())
+    bound = normal**2 / 2 + d * (1 - cube + cube.clamp(min=LEAST_DRAW).log())
     accepted = (cube > 0) & (level.log() < bound)
     value = d * cube.gather(1, accepted.byte().argmax(1, keepdim=True))[:, 0]
-    boost = 1.0 if shape >= 1 else draws.uniform().clamp_(min=TINY) ** (1 / shape)
+    boost = 1.0 if shape >= 1 else draws.uniform().clamp_(min=LEAST_DRAW) ** (1 / shape)
     return (value * boost).clamp(min=1e-30)

@@ -1,7 +1,7 @@
-"""AutoAugment (Cubuk et al. 2019, https://arxiv.org/abs/1805.09501), the learned policies.
+"""AutoAugment (Cubuk et al. 2019, https://arxiv.org/abs/1805.09501), the policies of the appendix.
 
-Those of the appendix, as in torchvision: sub-policies of two operations, each with its probability
-and its magnitude, 0 to 9.
+As in torchvision, a policy is 25 sub-policies of two operations, each with a probability and a
+magnitude from 0 to 9.
 """
 
 from typing import Literal
@@ -15,7 +15,7 @@ from trainer.core.seed import ExampleRandom
 
 BINS = 10
 
-POLICIES = {  # two of (name, probability, magnitude) per line; 25 lines each
+POLICIES = {  # two triples (name, probability, magnitude) per line; 25 lines each
     "imagenet": """
         Posterize 0.4 8, Rotate 0.6 9
         Solarize 0.6 5, AutoContrast 0.6 -
@@ -120,19 +120,19 @@ class AutoAugment(Policy):
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
         """Augmented images [B, C, H, W]."""
         host = draws.on_host()
-        picked = host.integer(0, len(self.operation))
+        chosen = host.integer(0, len(self.operation))
         table = standard_magnitudes(BINS, images)
-        nothing = OPERATIONS.index("Identity")
+        identity = OPERATIONS.index("Identity")
         for turn in range(2):
-            operation, level = self.operation[picked, turn], self.level[picked, turn]
-            happens = host.uniform() < self.probability[picked, turn]
+            operation, level = self.operation[chosen, turn], self.level[chosen, turn]
+            applied = host.uniform() < self.probability[chosen, turn]
             magnitude = table[operation, level]
-            operation = torch.where(happens, operation, nothing)
+            operation = torch.where(applied, operation, identity)
             images = self.apply(images, operation, magnitude, host.chance(0.5))
         return images
 
 
 def parse(text: str) -> list[list[tuple[str, float, int]]]:
-    """Name, probability and level of the two operations per line; a missing level is 0."""
+    """Name, probability and level of the two operations of each line; the level - is 0."""
     lines = [[turn.split() for turn in line.split(",")] for line in text.strip().splitlines()]
     return [[(n, float(p), 0 if m == "-" else int(m)) for n, p, m in line] for line in lines]

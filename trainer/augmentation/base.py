@@ -13,9 +13,9 @@ class Augmentation(ABC):
     """Changes each image of a batch with random parameters of its own."""
 
     def prepare(self, split: Split) -> None:
-        """Compute what the augmentation needs from the training split, before the first call.
+        """Compute statistics of the training split that the augmentation needs, before any call.
 
-        Raises ConfigError for images that it cannot be applied to.
+        Raises ConfigError for images that the augmentation does not support.
         """
 
     @abstractmethod
@@ -25,7 +25,10 @@ class Augmentation(ABC):
     def with_target(
         self, images: Tensor, target: Tensor, draws: ExampleRandom, *, fill: float
     ) -> tuple[Tensor, Tensor]:
-        """Augment images together with their target masks or images [B, C', H, W]."""
+        """Augment images [B, C, H, W] together with their target masks or images [B, C', H, W].
+
+        `fill` is the value of the target's pixels from outside.
+        """
         return self(images, draws), target
 
 
@@ -38,17 +41,20 @@ class Geometric(Augmentation):
 
     @abstractmethod
     def move(self, images: Tensor, parameters: Any, *, nearest: bool, fill: float) -> Tensor:
-        """Move the pixels of [B, C, H, W]; `nearest` does not blend, `fill` is what enters."""
+        """Move the pixels of [B, C, H, W]; pixels from outside are `fill`.
+
+        `nearest` takes the nearest pixel instead of interpolating.
+        """
 
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
-        """Move the pixels of images [B, C, H, W]; what enters is black."""
+        """Move the pixels of images [B, C, H, W]; pixels from outside are black."""
         size = images.shape[-2], images.shape[-1]
         return self.move(images, self.draw(draws, size), nearest=False, fill=0.0)
 
     def with_target(
         self, images: Tensor, target: Tensor, draws: ExampleRandom, *, fill: float
     ) -> tuple[Tensor, Tensor]:
-        """Move images and targets [B, C', H, W] alike; integer targets (masks) are not blended."""
+        """Move images and targets [B, C', H, W] alike; integer targets are not interpolated."""
         parameters = self.draw(draws, (images.shape[-2], images.shape[-1]))
         mask = not target.is_floating_point()
         moved = self.move(target.float(), parameters, nearest=mask, fill=fill)

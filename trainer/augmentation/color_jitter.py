@@ -15,10 +15,10 @@ CONTRAST, SATURATION = 1, 2  # indices in `factors`; 0 is brightness
 
 
 class ColorJitter(Augmentation):
-    """Random factors in random order for each image; a setting v means 1 − v to 1 + v.
+    """Applies random factors in random order to each image; a setting v means 1 − v to 1 + v.
 
-    `hue` is a fraction of the colour circle, at most 0.5 either way. Grey images have no saturation
-    and no hue.
+    `hue` is a fraction of the colour circle, at most 0.5 in either direction. `saturation` and
+    `hue` leave grey images unchanged.
     """
 
     def __init__(
@@ -54,9 +54,9 @@ class ColorJitter(Augmentation):
 def jitter(images: Tensor, factors: Tensor, order: Tensor, turn: Tensor, early: Tensor) -> Tensor:
     """Adjust images [B, C, H, W] by `factors` [B, 3] in `order` [B, 3] and their hue by `turn` [B].
 
-    Hue comes after the first `early` [B] of the three. It costs the most, so it is computed once
-    for all images; the others run before it and after it, with factor 1 where it is not their
-    place.
+    The hue comes after the first `early` [B] of the three. It costs the most, so it is computed
+    once for all images; the others run both before and after it, with factor 1 in the place where
+    they do not apply.
     """
     ordered = factors.gather(1, order)
     before = torch.arange(3, device=images.device) < early[:, None]
@@ -65,7 +65,7 @@ def jitter(images: Tensor, factors: Tensor, order: Tensor, turn: Tensor, early: 
 
 
 def adjust(images: Tensor, factors: Tensor, order: Tensor) -> Tensor:
-    """Adjust images [B, C, H, W] three times by factors [B, 3]; `order` [B, 3], 0 is brightness."""
+    """Adjust images [B, C, H, W] by factors [B, 3] of the three operations `order` [B, 3]."""
     for factor, operation in zip(
         factors.unbind(1), order[:, :, None, None, None].unbind(1), strict=True
     ):

@@ -18,12 +18,12 @@ GROUP = "augmentation.cutout"
 
 
 class Cutout(Augmentation):
-    """`n_holes` squares per image, centred anywhere in it and clipped at the border.
+    """Fills `n_holes` squares per image, centred anywhere in it and clipped at the border.
 
-    A hole covers rows y − ⌊length/2⌋ to y − ⌊length/2⌋ + length − 1. For even lengths this is the
-    published code; for odd ones that code loses a row and a column. A `length` with a decimal
-    point is a fraction of the shorter side. The paper fills with 0 after standardisation, which is
-    the channel's mean.
+    A hole covers rows y − ⌊length/2⌋ to y − ⌊length/2⌋ + length − 1. For even lengths this agrees
+    with the published code, which loses a row and a column for odd lengths. A `length` with a
+    decimal point is a fraction of the shorter side. The paper fills with 0 after standardisation,
+    which is the channel's mean.
     """
 
     def __init__(

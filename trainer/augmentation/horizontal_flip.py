@@ -9,7 +9,7 @@ from trainer.core.seed import ExampleRandom
 
 
 class HorizontalFlip(Geometric):
-    """Mirrors each image with probability `p`."""
+    """Mirrors each image left to right with probability `p`."""
 
     def __init__(self, *, p: float = 0.5) -> None:
         within("augmentation.horizontal_flip.p", p, "[0, 1]")
@@ -21,11 +21,11 @@ class HorizontalFlip(Geometric):
 
     def move(self, images: Tensor, parameters: Tensor, *, nearest: bool, fill: float) -> Tensor:
         """Moved images [B, C, H, W], in one gather of columns."""
-        at = mirrored(parameters, images.shape[3])
-        return images.gather(3, at[:, None, None].expand(images.shape))
+        columns = mirrored(parameters, images.shape[3])
+        return images.gather(3, columns[:, None, None].expand(images.shape))
 
 
 def mirrored(which: Tensor, length: int) -> Tensor:
     """Source index [B, length] of each pixel of an axis, reversed for the images `which` [B]."""
-    places = torch.arange(length, device=which.device)
-    return torch.where(which[:, None], places.flip(0), places)
+    indices = torch.arange(length, device=which.device)
+    return torch.where(which[:, None], indices.flip(0), indices)

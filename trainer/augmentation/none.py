@@ -1,4 +1,4 @@
-"""The null object for no augmentation."""
+"""No augmentation."""
 
 from torch import Tensor
 

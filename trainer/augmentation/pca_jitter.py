@@ -1,7 +1,7 @@
 """Shift the colours along the data's principal axes (Krizhevsky et al. 2012, sec. 4.1).
 
-Adds Σ a_i λ_i v_i to each pixel, with a ~ N(0, σ²) per image: λ are the eigenvalues, not their
-square roots, and v the eigenvectors of the covariance of the training set's RGB values in [0, 1].
+Adds Σ a_i λ_i v_i to each pixel, with a ~ N(0, σ²) per image. λ are the eigenvalues (not their
+square roots) and v the eigenvectors of the covariance of the training set's RGB values in [0, 1].
 """
 
 import torch
@@ -35,7 +35,7 @@ class PcaJitter(Augmentation):
     ) -> None:
         within(f"{GROUP}.sigma", sigma, "[0, inf)")
         if (eigenvalues is None) != (eigenvectors is None):
-            raise ValueError(f"{GROUP}.eigenvalues and eigenvectors must both be given, or neither")
+            raise ValueError(f"{GROUP}.eigenvalues and {GROUP}.eigenvectors must be set together")
         self.sigma, self.standardize = sigma, standardize
         self.axes: Tensor | None = None  # [3, 3], column i is λ_i v_i
         if eigenvalues is not None and eigenvectors is not None:
@@ -46,7 +46,7 @@ class PcaJitter(Augmentation):
             self.axes = torch.tensor(eigenvectors) * torch.tensor(eigenvalues)
 
     def prepare(self, split: Split) -> None:
-        """Compute the principal axes. Raises ConfigError for images that are not RGB."""
+        """Compute the principal axes of the split. Raises ConfigError for images not in RGB."""
         channels = split.images.shape[0]
         if channels != 3:
             raise ConfigError(f"{GROUP} needs RGB images, got {channels} channel(s)")
@@ -66,9 +66,9 @@ class PcaJitter(Augmentation):
 
 def covariance(split: Split) -> Tensor:
     """Covariance [3, 3] float64 of RGB values in [0, 1], over evenly spaced images of the split."""
-    at = torch.linspace(0, len(split) - 1, min(len(split), STATISTICS_SAMPLE)).long()
+    sample = torch.linspace(0, len(split) - 1, min(len(split), STATISTICS_SAMPLE)).long()
     number = total = square = torch.zeros((), dtype=torch.float64)
-    for ids in split.ids[at].split(STATISTICS_CHUNK):
+    for ids in split.ids[sample].split(STATISTICS_CHUNK):
         pixels = split.images.read(ids.tolist()).double().div(255).transpose(0, 1).flatten(1)
         number = number + pixels.shape[1]
         total = total + pixels.sum(1)
@@ -78,7 +78,7 @@ def covariance(split: Split) -> Tensor:
 
 
 def principal_axes(covariance: Tensor, *, standardize: bool) -> Tensor:
-    """Principal axes [3, 3] float32: column i is eigenvector v_i times eigenvalue λ_i."""
+    """Principal axes [3, 3] float32 of a covariance [3, 3]: column i is λ_i v_i."""
     deviations = covariance.diagonal().clamp(min=1e-12).sqrt() if standardize else torch.ones(3)
     scale = deviations[:, None].double()
     values, vectors = torch.linalg.eigh(covariance / (scale * scale.T))

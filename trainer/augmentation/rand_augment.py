@@ -16,7 +16,7 @@ GROUP = "augmentation.rand_augment"
 
 
 class RandAugment(Policy):
-    """Applies `num_ops` random operations of fourteen to each image, all at one magnitude."""
+    """Applies `num_ops` of fourteen operations, at random, to each image, all at one magnitude."""
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from trainer.core.seed import ExampleRandom
 
 
 class RandomCrop(Geometric):
-    """Shifts each image by up to `padding` pixels either way; what enters is black.
+    """Shifts each image by up to `padding` pixels in any direction; pixels from outside are black.
 
     A `padding` with a decimal point is a fraction of the side: 0.125 is 4 pixels of 32, 28 of 224.
     """

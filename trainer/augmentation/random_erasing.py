@@ -1,7 +1,8 @@
 """Random erasing (Zhong et al. 2020, https://arxiv.org/abs/1708.04896), as in torchvision.
 
 With `value=random`, torchvision fills with normal noise, since it erases after standardisation.
-Here it comes before, and the noise is the paper's: uniform on [0, 1) in each pixel and channel.
+Here erasing comes before it, with the noise of the paper: uniform on [0, 1) in each pixel and
+channel.
 """
 
 from typing import Literal
@@ -22,8 +23,8 @@ GROUP = "augmentation.random_erasing"
 class RandomErasing(Augmentation):
     """With probability `p`, fills a random box of each image with `value`.
 
-    `scale` bounds its area as a fraction of the image's, `ratio` its height over its width. An
-    image is left unchanged if none of ten boxes fits.
+    `scale` is the range of its area as a fraction of the image's, `ratio` that of its height over
+    its width. An image is left unchanged if none of ten boxes fits.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class RandomErasing(Augmentation):
             within(f"{GROUP}.value", self.value, "[0, 1]")
 
     def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Tensor:
-        """Draw the boxes as masks, bool [B, H, W]."""
+        """Draw the boxes of images of height and width `size`, as masks bool [B, H, W]."""
         heights, widths = sides(draws, size[0] * size[1], self.scale, self.ratio)
         fits = (heights < size[0]) & (widths < size[1])
         height, width = first(fits, heights, widths)

@@ -20,8 +20,8 @@ Box = tuple[Tensor, Tensor, Tensor, Tensor]  # top, left, height, width, each [B
 class RandomResizedCrop(Geometric):
     """Crops a random box of each image and resizes it to the full size.
 
-    `scale` bounds its area as a fraction of the image's, `ratio` its width over its height. If none
-    of ten boxes fits, the largest central box with an aspect ratio within `ratio` is used.
+    `scale` is the range of its area as a fraction of the image's, `ratio` that of its width over
+    its height. If none of ten boxes fits, the largest central box within `ratio` is used.
     """
 
     def __init__(
@@ -38,11 +38,11 @@ class RandomResizedCrop(Geometric):
         widths, heights = sides(draws, size[0] * size[1], self.scale, self.ratio)
         fits = (heights > 0) & (heights <= size[0]) & (widths > 0) & (widths <= size[1])
         height, width = first(fits, heights, widths)
-        found, (tall, wide) = fits.any(1), central(size, self.ratio)
-        height, width = height.where(found, tall), width.where(found, wide)
+        any_fits, (tall, wide) = fits.any(1), central(size, self.ratio)
+        height, width = height.where(any_fits, tall), width.where(any_fits, wide)
         top, left = place(draws, size[0] - height), place(draws, size[1] - width)
         middle = (size[0] - tall) // 2, (size[1] - wide) // 2
-        return top.where(found, middle[0]), left.where(found, middle[1]), height, width
+        return top.where(any_fits, middle[0]), left.where(any_fits, middle[1]), height, width
 
     def move(self, images: Tensor, parameters: Box, *, nearest: bool, fill: float) -> Tensor:
         """Moved images [B, C, H, W]."""
@@ -53,8 +53,8 @@ class RandomResizedCrop(Geometric):
 
 
 def positions(start: Tensor, length: Tensor, size: int, *, nearest: bool) -> Tensor:
-    """Positions [B, size] along an axis of the image of the pixels of the resized box."""
-    middles = torch.arange(size, device=start.device) + 0.5
-    inner = middles * (length[:, None] / size)
+    """Source positions [B, size], along an axis, of boxes `start`, `length` [B] resized to it."""
+    centres = torch.arange(size, device=start.device) + 0.5
+    inner = centres * (length[:, None] / size)
     inner = inner.floor() if nearest else inner - 0.5
     return start[:, None] + inner.clamp(min=0).minimum(length[:, None] - 1)

@@ -10,7 +10,7 @@ from trainer.core.seed import ExampleRandom
 
 
 class RandomScale(Geometric):
-    """Scales each image by a random factor at constant size; a border that enters is black."""
+    """Scales each image by a random factor at constant size; pixels from outside are black."""
 
     def __init__(self, *, scale: Range = (0.8, 1.2)) -> None:
         self.scale = interval("augmentation.random_scale.scale", scale, "(0, inf)")

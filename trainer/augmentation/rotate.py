@@ -9,7 +9,7 @@ from trainer.core.seed import ExampleRandom
 
 
 class Rotate(Geometric):
-    """Rotates each image anticlockwise by a random angle; the corners that enter are black."""
+    """Rotates each image anticlockwise by a random angle; pixels from outside are black."""
 
     def __init__(self, *, degrees: Range = 15.0) -> None:
         self.degrees = around("augmentation.rotate.degrees", degrees, 0, "[-360, 360]")

@@ -18,7 +18,7 @@ Frame = tuple[Tensor, Tensor, Tensor, Tensor]  # top, left, height, width of the
 class ScaleJitter(Geometric):
     """Resizes each image by a random factor, with antialiasing, at a random position.
 
-    A larger image is cropped, a smaller one surrounded by black.
+    A larger result is cropped, a smaller one surrounded by black.
     """
 
     def __init__(self, *, scale_range: Range = (0.1, 2.0)) -> None:
@@ -32,8 +32,8 @@ class ScaleJitter(Geometric):
         height, width = ((side * factor).long().clamp(min=1) for side in size)
         starts = []
         for side, resized in zip(size, (height, width), strict=True):
-            room = side - resized  # negative if the image is cropped
-            starts.append(place(draws, room.abs()) + room.clamp(max=0))
+            margin = side - resized  # negative if the image is cropped
+            starts.append(place(draws, margin.abs()) + margin.clamp(max=0))
         return starts[0], starts[1], height, width
 
     def move(self, images: Tensor, parameters: Frame, *, nearest: bool, fill: float) -> Tensor:
@@ -50,6 +50,6 @@ class ScaleJitter(Geometric):
 
 def positions(start: Tensor, resized: Tensor, size: int) -> Tensor:
     """Source pixel [B, size] of each pixel along an axis; −2 outside the resized image."""
-    place = torch.arange(size, device=start.device) - start[:, None]
-    inside = (place >= 0) & (place < resized[:, None])
-    return ((place + 0.5) * (size / resized)[:, None]).floor().where(inside, -2)
+    offset = torch.arange(size, device=start.device) - start[:, None]
+    inside = (offset >= 0) & (offset < resized[:, None])
+    return ((offset + 0.5) * (size / resized)[:, None]).floor().where(inside, -2)

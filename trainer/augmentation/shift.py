@@ -11,9 +11,9 @@ from trainer.core.seed import ExampleRandom
 
 
 class Shift(Geometric):
-    """Shifts each image by up to `fraction` of its sides either way; what enters is black.
+    """Shifts each image by up to `fraction` of each side; pixels from outside are black.
 
-    Shifts are uniform, then rounded to whole pixels to avoid blurring.
+    Shifts are uniform in both directions, then rounded to whole pixels to avoid blurring.
     """
 
     def __init__(self, *, fraction: float = 0.1) -> None:

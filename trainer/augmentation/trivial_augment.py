@@ -12,7 +12,7 @@ from trainer.core.seed import ExampleRandom
 
 
 class TrivialAugment(Policy):
-    """Applies one random operation of fourteen to each image, at a random magnitude."""
+    """Applies one of fourteen operations, at random, to each image, at a random magnitude."""
 
     def __init__(
         self,

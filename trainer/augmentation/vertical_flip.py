@@ -10,7 +10,7 @@ from trainer.core.seed import ExampleRandom
 
 
 class VerticalFlip(Geometric):
-    """Mirrors each image with probability `p`."""
+    """Mirrors each image top to bottom with probability `p`."""
 
     def __init__(self, *, p: float = 0.5) -> None:
         within("augmentation.vertical_flip.p", p, "[0, 1]")
@@ -24,5 +24,5 @@ class VerticalFlip(Geometric):
         """Moved images [B, C, H, W], in one gather of whole rows."""
         size, channels, height, width = images.shape
         tops = torch.arange(size * channels, device=images.device).view(size, channels, 1) * height
-        at = tops + mirrored(parameters, height)[:, None]
-        return images.reshape(-1, width).index_select(0, at.flatten()).view(images.shape)
+        rows = tops + mirrored(parameters, height)[:, None]
+        return images.reshape(-1, width).index_select(0, rows.flatten()).view(images.shape)

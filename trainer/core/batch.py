@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-TINY = 1e-30  # keeps 0 / 0 away where nothing counts
+TINY = 1e-30  # least denominator of a mean: avoids 0 / 0 where nothing counts
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Early stopping: when a run has learned what it can."""
+"""Early stopping: ends a run that no longer improves."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The contract of early stopping."""
+"""The contract of early stopping: a decision after each epoch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from trainer.core.metric import Mode
 class EarlyStopping(ABC):
     """Decides after each epoch, from its metrics, whether the run stops."""
 
-    needs_val = True  # whether it reads validation metrics
-    monitor: str | None = None  # the metric that it reads
-    best_by: tuple[str, Mode] | None = None  # picks the best weights; None: checkpoint.monitor
+    needs_val = True  # True if it reads validation metrics
+    monitor: str | None = None  # the metric it reads
+    best_by: tuple[str, Mode] | None = None  # selects the best weights; None: checkpoint.monitor
 
     @abstractmethod
     def update(self, metrics: dict[str, float]) -> bool:
-        """Take the metrics of an epoch, by name such as `val/loss`; returns True to stop."""
+        """Receive the metrics of an epoch, by name such as `val/loss`; return True to stop."""
 
     def state_dict(self) -> dict[str, Any]:
         """State for the checkpoint: numbers, strings and plain containers."""

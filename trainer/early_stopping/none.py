@@ -4,7 +4,7 @@ from trainer.early_stopping.base import EarlyStopping
 
 
 class NoEarlyStopping(EarlyStopping):
-    """Lets the run train to its end."""
+    """Never stops a run early."""
 
     needs_val = False
 

@@ -35,7 +35,7 @@ class Patience(EarlyStopping):
         self.waited = 0
 
     def update(self, metrics: dict[str, float]) -> bool:
-        """Return True once patience runs out. Raises ValueError if the metric is missing."""
+        """Return True once `patience` runs out. Raises ValueError if the metric is missing."""
         if self.monitor not in metrics:
             known = ", ".join(metrics)
             raise ValueError(f"early_stopping.monitor={self.monitor} is not a metric of: {known}")
@@ -47,10 +47,10 @@ class Patience(EarlyStopping):
         return self.waited >= self.patience
 
     def state_dict(self) -> dict[str, Any]:
-        """The best value and the number of epochs since."""
+        """The best value and the number of epochs since it was reached."""
         return {"best": self.best, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the best value and the number of epochs since."""
+        """Restore the best value and the number of epochs since it was reached."""
         self.best = optional(float, state["best"], "best")
         self.waited = match_type(int, state["waited"], "waited")

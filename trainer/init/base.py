@@ -1,4 +1,4 @@
-"""Initialisation schemes for the weights of linear and convolution layers."""
+"""The contract of an initialisation, and the layers that it applies to."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Init(ABC):
                 layer.bias.fill_(self.bias)
 
     def calibrate(self, model: nn.Module, images: Tensor, only: set[str] | None = None) -> None:
-        """Adjust the weights to standardised training images [B, C, H, W]; does nothing here."""
+        """Adjust the weights to standardised training images [B, C, H, W]; a no-op by default."""
 
 
 def layers(model: nn.Module, only: set[str] | None = None) -> Iterator[Layer]:

@@ -1,4 +1,4 @@
-"""The initialisation that torch's layers come with."""
+"""torch's own initialisation of each layer."""
 
 from torch import Tensor, nn
 
@@ -15,4 +15,4 @@ class Default(Init):
         """Leave a weight [out, in, ...] unchanged."""
 
     def __call__(self, model: nn.Module, only: set[str] | None = None) -> None:
-        """Keep all weights and biases."""
+        """Leave all weights and biases of the model unchanged."""

@@ -6,7 +6,7 @@ from trainer.init.base import Init
 
 
 class KaimingNormal(Init):
-    """N(0, 2 / fan_in), where 2 / fan_in is the variance."""
+    """N(0, 2 / fan_in), the second argument being the variance."""
 
     def fill(self, weight: Tensor) -> None:
         """Draw a weight [out, in, ...] from N(0, 2 / fan_in) in place."""

@@ -19,8 +19,8 @@ class Lsuv(Init):
 
     Layers are scaled in execution order during one forward pass of `batch` training images, so the
     inputs of a layer come from layers already scaled. Dropout is off, and batch normalisation uses
-    its running statistics without updating them. A layer that is not called as a module, or whose
-    outputs are constant, stays orthogonal.
+    its running statistics without updating them. A layer that is not called as a module, or that
+    has constant outputs, stays orthogonal.
     """
 
     def __init__(
@@ -64,15 +64,15 @@ class Lsuv(Init):
             for handle in hooks:
                 handle.remove()
 
-    def scale(self, layer: Layer, outputs: Tensor, again: Callable[[], Tensor]) -> Tensor:
+    def scale(self, layer: Layer, outputs: Tensor, recompute: Callable[[], Tensor]) -> Tensor:
         """Divide the weight by the outputs' standard deviation until their variance is close to 1.
 
-        `again` recomputes the outputs. Returns the last ones.
+        `recompute` returns the outputs [B, ...] of the current weight. Returns the final outputs.
         """
         for _ in range(self.max_trials):
             variance = outputs.var().item()
             if abs(variance - 1) < self.tolerance or not 0 < variance < float("inf"):
                 break
             layer.weight.div_(variance**0.5)
-            outputs = again()
+            outputs = recompute()
         return outputs

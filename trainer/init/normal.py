@@ -7,7 +7,7 @@ from trainer.init.base import Init
 
 
 class Normal(Init):
-    """N(mean, std²), whatever the fan of a layer; `std` is the standard deviation."""
+    """N(mean, std²), regardless of a layer's fan; `std` is the standard deviation."""
 
     def __init__(self, *, mean: float = 0.0, std: float = 0.01, bias: float = 0.0) -> None:
         super().__init__(bias=bias)

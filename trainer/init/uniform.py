@@ -6,7 +6,7 @@ from trainer.init.base import Init
 
 
 class Uniform(Init):
-    """U(low, high), whatever the fan of a layer."""
+    """U(low, high), regardless of a layer's fan."""
 
     def __init__(self, *, low: float = -0.05, high: float = 0.05, bias: float = 0.0) -> None:
         super().__init__(bias=bias)

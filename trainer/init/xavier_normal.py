@@ -6,7 +6,7 @@ from trainer.init.base import Init
 
 
 class XavierNormal(Init):
-    """N(0, 2 / (fan_in + fan_out)), where the second argument is the variance."""
+    """N(0, 2 / (fan_in + fan_out)), the second argument being the variance."""
 
     def fill(self, weight: Tensor) -> None:
         """Draw a weight [out, in, ...] from N(0, 2 / (fan_in + fan_out)) in place."""

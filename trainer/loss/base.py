@@ -27,44 +27,44 @@ class Loss(nn.Module, ABC):
         """Unreduced losses [B] or [B, H, W] of outputs [B, C, ...] for hard labels [B, ...]."""
 
     def count(self, labels: Tensor) -> Tensor:
-        """What each of the labels [B, ...] adds to the denominator: 1, or its class weight."""
+        """Contribution of each label [B, ...] to the denominator: 1, or its class weight."""
         return torch.ones(labels.shape, device=labels.device)
 
     def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """`score`, with 0 for ignored pixels."""
+        """`score` [B] or [B, H, W] of outputs [B, C, ...], with 0 for ignored pixels."""
         if not self.ignores:
             return self.score(outputs, labels)
         losses = self.score(outputs, self.known(labels))
         return losses.masked_fill(labels == self.ignore_index, 0.0)
 
     def denominator(self, labels: Tensor) -> Tensor:
-        """`count`, with 0 for ignored pixels."""
+        """`count` of the labels [B, ...], with 0 for ignored pixels."""
         if not self.ignores:
             return self.count(labels)
         return self.count(self.known(labels)).masked_fill(labels == self.ignore_index, 0.0)
 
     @property
     def uniform(self) -> bool:
-        """Whether every label counts 1, so that `denominator` need not be called."""
+        """True if every label counts 1, so that `denominator` need not be called."""
         return type(self).count is Loss.count and not self.ignores
 
     @property
     def ignores(self) -> bool:
-        """Whether pixels are ignored here; a loss with one value per image does it itself."""
+        """True if this class masks ignored pixels; a loss of one value per image does so itself."""
         return self.pixelwise and self.ignore_index is not None
 
     def known(self, labels: Tensor) -> Tensor:
-        """The labels with class 0 in place of `ignore_index`."""
+        """The labels [B, ...] with class 0 in place of `ignore_index`."""
         return labels.masked_fill(labels == self.ignore_index, 0) if self.ignores else labels
 
     def prepare(self, class_counts: Tensor) -> None:
-        """Take the number of training examples (or pixels) of each class [C]."""
+        """Receive the number of training examples (or pixels) of each class [C]."""
 
     def survey(self, losses: Tensor, outputs: Tensor, batch: Batch) -> None:
-        """Take statistics of the whole effective batch, once per step, without gradient."""
+        """Collect statistics of the whole effective batch, once per step, without gradient."""
 
     def reweigh(self, losses: Tensor, outputs: Tensor, batch: Batch) -> Tensor:
-        """The losses [B] or [B, H, W] of a chunk, reweighed by the survey. Training only."""
+        """Weight the losses [B] or [B, H, W] of a chunk by the survey. Training only."""
         return losses
 
     def batch_losses(self, outputs: Tensor, batch: Batch) -> Tensor:
@@ -84,8 +84,8 @@ class Loss(nn.Module, ABC):
         return contract(self.denominator, batch)
 
     def unprepared(self, missing: str) -> RuntimeError:
-        """The error of a loss that lacks what `prepare` sets."""
+        """The error for a loss that is used before `prepare`, which sets its `missing` values."""
         return RuntimeError(
-            f"{type(self).__name__} lacks its {missing}: call prepare(class_counts), the number of "
-            "training examples of each class, first"
+            f"{type(self).__name__} has no {missing} yet: first call prepare(class_counts) with "
+            "the number of training examples of each class"
         )

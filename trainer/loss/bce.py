@@ -32,10 +32,10 @@ class BinaryCrossEntropy(Loss):
         self.register_buffer("pos_weight", torch.tensor(pos_weight).reshape(-1), persistent=False)
 
     def prepare(self, class_counts: Tensor) -> None:
-        """Raise ValueError unless a list has one weight per class."""
-        given, classes = len(self.pos_weight), len(class_counts)
-        if self.per_class and given != classes:
-            raise ValueError(f"loss.pos_weight has {given} values for {classes} classes")
+        """Raise ValueError if a list of weights does not have one for each class of [C]."""
+        weights, classes = len(self.pos_weight), len(class_counts)
+        if self.per_class and weights != classes:
+            raise ValueError(f"loss.pos_weight has {weights} values for {classes} classes")
 
     def score(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """[B, C], [B] → [B]."""

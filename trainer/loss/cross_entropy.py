@@ -47,7 +47,7 @@ class CrossEntropy(Loss):
         self.register_buffer("weights", weights, persistent=False)
 
     def prepare(self, class_counts: Tensor) -> None:
-        """Compute the weights from the counts of the classes [C], or check how many there are."""
+        """Compute the class weights from the counts [C]. Raises ValueError for a list not of C."""
         if self.class_weights is None:
             return
         counts = class_counts.double().clamp(min=1)
@@ -81,12 +81,15 @@ class CrossEntropy(Loss):
 
     @property
     def uniform(self) -> bool:
-        """Whether every label counts 1: there are no class weights."""
+        """True if every label counts 1: there are no class weights."""
         own = type(self).count is CrossEntropy.count
         return own and self.weights is None and not self.ignores
 
     def count(self, labels: Tensor) -> Tensor:
-        """The class weight of each label, as in torch's weighted mean."""
+        """The class weight of each label [B, ...], as in torch's weighted mean.
+
+        Raises RuntimeError before `prepare`.
+        """
         if self.weights is not None:
             return self.weights[labels]
         if self.class_weights is not None:

@@ -10,18 +10,17 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from trainer.core.batch import TINY
 from trainer.core.ranges import within
 from trainer.loss.base import Loss
-
-TINY = 1e-30  # keeps 0 / 0 away where s is 0 and a class has neither probability nor pixels
 
 
 class Dice(Loss):
     """One value per image [B]; ignored pixels are left out of the sums.
 
     A class absent from the image contributes 1 − s / (Σx + s) (`absent: count`), which penalizes
-    predicting a little of it and is flat and nearly 1 where a lot is predicted; or it is left out
-    of the mean (`skip`), which never penalizes it. Without `background` class 0 is left out too.
+    small predictions of it and saturates near 1 for large ones; or it is left out of the mean
+    (`skip`), so that predicting it costs nothing. Without `background` class 0 is left out too.
     An image with no class left has a loss of 0.
 
     With `batch` the sums run over the whole batch and each image gets the loss of the batch. In
@@ -64,22 +63,22 @@ class Dice(Loss):
         return labels != self.ignore_index
 
     def dice(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """The mean Dice loss over the classes, [B]."""
-        both, given, wanted = self.sums(outputs, labels)
-        total = given + wanted + self.smooth
-        losses = 1 - (2 * both + self.smooth) / total.clamp(min=TINY)
-        use = torch.ones_like(wanted) if self.absent == "count" else (wanted > 0).to(wanted.dtype)
+        """Mean Dice loss over the classes: [B, C, H, W], [B, H, W] → [B]."""
+        overlap, predicted, true = self.sums(outputs, labels)
+        total = predicted + true + self.smooth
+        losses = 1 - (2 * overlap + self.smooth) / total.clamp(min=TINY)
+        counted = torch.ones_like(true) if self.absent == "count" else (true > 0).to(true.dtype)
         if not self.background:
-            use[:, 0] = 0
-        return ((use * losses).sum(1) / use.sum(1).clamp(min=1)).expand(len(outputs))
+            counted[:, 0] = 0
+        return ((counted * losses).sum(1) / counted.sum(1).clamp(min=1)).expand(len(outputs))
 
     def sums(self, outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Σxy, Σx and Σy of each class, [B, C], or [1, C] over the whole batch."""
+        """Σxy, Σx and Σy of each class over the pixels [B, C], or over the whole batch [1, C]."""
         kept = self.kept(labels)
         x = outputs.softmax(1) if self.form == "softmax" else outputs.sigmoid()
         x = x * kept[:, None]
         classes = labels.masked_fill(~kept, 0)[:, None]
         y = torch.zeros_like(x).scatter_(1, classes, kept[:, None].to(x.dtype))
         pixels = (0, 2, 3) if self.whole_batch and self.training else (2, 3)
-        both, given, wanted = (v.sum(pixels).reshape(-1, v.shape[1]) for v in (x * y, x, y))
-        return both, given, wanted
+        overlap, predicted, true = (v.sum(pixels).reshape(-1, v.shape[1]) for v in (x * y, x, y))
+        return overlap, predicted, true

@@ -16,8 +16,8 @@ from trainer.loss.dice import Dice
 class DiceCrossEntropy(Dice):
     """w_d·Dice + w_c·(mean cross entropy of the image's pixels), [B].
 
-    Ignored pixels enter neither. Both parts have the same form: with `sigmoid` the cross entropy is
-    that of `bce`, the mean over the classes. `batch` applies to Dice alone.
+    Both terms leave out ignored pixels and have the same form: with `sigmoid` the cross entropy is
+    that of `bce`, the mean over the classes. `batch` applies to Dice only.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class DiceCrossEntropy(Dice):
         )
 
     def cross_entropy(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """The mean over the pixels that are not ignored, [B]; 0 if all are."""
+        """Mean over an image's pixels, [B, C, H, W], [B, H, W] → [B]; 0 if all are ignored."""
         kept = self.kept(labels)
         labels = labels.masked_fill(~kept, 0)
         if self.form == "softmax":

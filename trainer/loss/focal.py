@@ -40,8 +40,8 @@ class Focal(Loss):
             alpha = 0.25 if form == "sigmoid" else None
         per_class = isinstance(alpha, Sequence)
         if alpha is not None and per_class != (form == "softmax"):
-            wanted = "a list, one for each class," if form == "softmax" else "one number"
-            raise ValueError(f"loss.alpha must be {wanted} with loss.form={form}, got {alpha}")
+            shape = "a list, one for each class," if form == "softmax" else "one number"
+            raise ValueError(f"loss.alpha must be {shape} with loss.form={form}, got {alpha}")
         if alpha is not None:
             within("loss.alpha", alpha, "[0, inf)" if per_class else "[0, 1]")
         self.form = form
@@ -51,24 +51,24 @@ class Focal(Loss):
         self.register_buffer("alphas", alphas, persistent=False)
 
     def prepare(self, class_counts: Tensor) -> None:
-        """Raise ValueError unless a list has one α per class."""
-        if self.alphas is not None and len(self.alphas) != len(class_counts):
-            given = len(self.alphas)
-            raise ValueError(f"loss.alpha has {given} values for {len(class_counts)} classes")
+        """Raise ValueError if a list does not have one α for each class of [C]."""
+        classes = len(class_counts)
+        if self.alphas is not None and len(self.alphas) != classes:
+            raise ValueError(f"loss.alpha has {len(self.alphas)} values for {classes} classes")
 
     def score(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """[B, C], [B] → [B]."""
         return (self.softmax if self.form == "softmax" else self.sigmoid)(outputs, labels)
 
     def softmax(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """The form `softmax`: [B, C], [B] → [B]."""
+        """Focal loss of the label's softmax probability: [B, C], [B] → [B]."""
         log_p = outputs.log_softmax(1)
         log_other = log_p.scatter(1, labels[:, None], -torch.inf).logsumexp(1)
         losses = -self.factor(log_other) * log_p.gather(1, labels[:, None])[:, 0]
         return losses if self.alphas is None else self.alphas[labels] * losses
 
     def sigmoid(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """The form `sigmoid`: [B, C], [B] → [B]."""
+        """Mean focal loss of C binary problems: [B, C], [B] → [B]."""
         wrong = wrong_logits(outputs, labels)
         losses = -self.factor(F.logsigmoid(wrong)) * F.logsigmoid(-wrong)
         if self.alpha is not None:
@@ -77,5 +77,5 @@ class Focal(Loss):
         return losses.mean(1)
 
     def factor(self, log_other: Tensor) -> Tensor:
-        """(1 − p_t)^γ from log(1 − p_t)."""
+        """(1 − p_t)^γ from log(1 − p_t), elementwise."""
         return (self.gamma * log_other).exp()

@@ -22,11 +22,11 @@ class Function(Loss):
     """A function, or its import path, called with outputs, labels and the keywords `arguments`.
 
     A function that returns one number is applied to each example as a batch of one, by `torch.vmap`
-    or, where that fails, in a loop. One that returns [B], or [B, H, W] for masks, is called as it
-    is. The first call tells them apart by what two and three copies of an example return.
+    or, where that fails, in a loop. One that returns [B], or [B, H, W] for masks, is called on the
+    batch. The first call distinguishes them by the results for two and three copies of an example.
 
-    A function of whole masks sees ignored pixels under their label (255) and must leave them out
-    itself: `arguments: {ignore_index: 255}` for torch's.
+    A function with one value per mask receives ignored pixels with their label (255) and must
+    leave them out itself: `arguments: {ignore_index: 255}` for torch's functions.
     """
 
     targets: ClassVar[tuple[str, ...]] = ("class", "mask", "vector", "image")
@@ -40,19 +40,19 @@ class Function(Loss):
     ) -> None:
         super().__init__()
         self.path = import_path(function)
-        found = function if callable(function) else import_callable(function, "loss.function")
-        self.function = partial(found, **(arguments or {}))
-        self.call: Call | None = None  # the function of a batch, found by the first call
+        imported = function if callable(function) else import_callable(function, "loss.function")
+        self.function = partial(imported, **(arguments or {}))
+        self.call: Call | None = None  # the batched function, set by the first call
 
     def prepare(self, class_counts: Tensor) -> None:
-        """Set `pixelwise` for masks, which the first step reads before it calls the function."""
+        """Set `pixelwise` for masks: the first step reads it before it calls the function."""
         if self.ignore_index is not None:
             labels = torch.zeros(1, 64, 64, dtype=torch.long)
             with suppress(ConfigError):  # the function may not accept this size
                 self.on_batch(torch.zeros(1, len(class_counts), 64, 64), labels)
 
     def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """`score`, with 0 for ignored pixels if the function returns one value per pixel."""
+        """`score` of [B, ...], [B, ...], with 0 for ignored pixels if it is one value per pixel."""
         self.on_batch(outputs, labels)
         return super().forward(outputs, labels)
 
@@ -66,7 +66,7 @@ class Function(Loss):
         return counted * call(outputs, seen)
 
     def count(self, labels: Tensor) -> Tensor:
-        """1 for each value, but 0 for an image [B] whose pixels are all ignored."""
+        """1 for each value of labels [B, ...], but 0 for an image whose pixels are all ignored."""
         if self.pixelwise:
             return super().count(labels)
         if self.ignore_index is None:
@@ -74,15 +74,18 @@ class Function(Loss):
         return (labels != self.ignore_index).flatten(1).any(1).float()
 
     def on_batch(self, outputs: Tensor, labels: Tensor) -> Call:
-        """The function of a batch, found on the first call."""
+        """The batched function, determined once from outputs and labels [B, ...]."""
         if self.call is None:
             if self.ignore_index is not None:
                 labels = labels.masked_fill(labels == self.ignore_index, 0)
-            self.call = self.find(outputs.detach(), labels)
+            self.call = self.batched(outputs.detach(), labels)
         return self.call
 
-    def find(self, outputs: Tensor, labels: Tensor) -> Call:
-        """The function of a batch, by the shapes it returns for two examples and for three."""
+    def batched(self, outputs: Tensor, labels: Tensor) -> Call:
+        """The batched function, determined by its results for two and for three examples.
+
+        Raises ConfigError if their shapes are not those of a loss.
+        """
         devices = [outputs.device] if outputs.is_cuda else []
         with torch.no_grad(), torch.random.fork_rng(devices):  # a resumed run calls this again
             two, three = (self.returned(copies(outputs, n), copies(labels, n)) for n in (2, 3))
@@ -100,7 +103,7 @@ class Function(Loss):
         )
 
     def returned(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Call the function. Raises ConfigError if it fails or returns no tensor."""
+        """The function's result. Raises ConfigError if it fails or returns no tensor."""
         try:
             value = self.function(outputs, labels)
         except Exception as error:
@@ -108,8 +111,8 @@ class Function(Loss):
             reason = str(error).partition("\n")[0] or type(error).__name__
             raise ConfigError(f"loss.function={self.path} fails on {shapes}: {reason}") from error
         if not isinstance(value, Tensor):
-            kind = type(value).__name__
-            raise ConfigError(f"loss.function={self.path} must return a tensor, got {kind}")
+            name = type(value).__name__
+            raise ConfigError(f"loss.function={self.path} must return a tensor, got {name}")
         return value
 
     def by_example(self, outputs: Tensor, labels: Tensor) -> Call:
@@ -131,5 +134,5 @@ class Function(Loss):
 
 
 def copies(values: Tensor, number: int) -> Tensor:
-    """The first row of [B, ...] repeated, [number, ...]."""
+    """The first row of [B, ...] repeated `number` times, [number, ...]."""
     return values[:1].repeat_interleave(number, 0)

@@ -16,11 +16,11 @@ from trainer.loss.shared.reweighed import Reweighed
 
 
 class Ghm(Reweighed):
-    """Sigmoid cross entropy that weighs less where many gradients are alike; mean over the classes.
+    """Sigmoid cross entropy, down-weighted where gradients are common; mean over the classes.
 
     Elements are counted over the whole effective batch, each by the weight of its row: dropped rows
     (weight 0) do not count, a row with weight 2 counts twice. A mixed image counts as K labelled
-    images, each by its share.
+    images, each weighted by its share.
 
     With `momentum` a bin's count is a running mean of its share of the batch's total, over the
     batches in which it was not empty. It starts at its first value; the authors' code starts at 0,
@@ -29,7 +29,7 @@ class Ghm(Reweighed):
     """
 
     batchwise = True
-    density: Tensor  # [bins] running share of the elements; 0: none so far
+    density: Tensor  # [bins] running share of the elements; 0: empty so far
     weights: Tensor  # [bins] for the elements of the surveyed batch
 
     def __init__(self, *, bins: int = 10, momentum: float = 0.0) -> None:
@@ -46,7 +46,7 @@ class Ghm(Reweighed):
         return -F.logsigmoid(-wrong_logits(outputs, labels)).mean(1)
 
     def survey(self, losses: Tensor, outputs: Tensor, batch: Batch) -> None:
-        """Count the elements of each bin and set the bins' weights."""
+        """Count the elements in each bin of the whole batch and set the weights of the bins."""
         self.surveyed = True
         counts = self.counts(outputs, batch)
         filled, density = counts > 0, counts / counts.sum()
@@ -60,27 +60,27 @@ class Ghm(Reweighed):
         self.weights.copy_(torch.where(filled.any(), weights, self.weights))
 
     def reweigh(self, losses: Tensor, outputs: Tensor, batch: Batch) -> Tensor:
-        """Losses [B] by the weights of the survey, which carry no gradient."""
+        """Losses [B] with the weights of the survey, which carry no gradient."""
         self.require_survey()
-        return contract(lambda labels: self.weighed(outputs, self.known(labels)), batch)
+        return contract(lambda labels: self.weighted(outputs, self.known(labels)), batch)
 
-    def weighed(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Losses by the bins' weights: [B, C], [B] → [B]."""
+    def weighted(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Losses with the weights of their bins: [B, C], [B] → [B]."""
         wrong = wrong_logits(outputs, labels)
         return -(self.weights[self.bin(wrong)] * F.logsigmoid(-wrong)).mean(1)
 
     def counts(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """The number of elements in each bin [bins], by the weights of their rows."""
+        """The number of elements in each bin [bins], weighted by row."""
         rows = contract(lambda labels: self.bin_counts(outputs, self.known(labels)), batch)
         weight = spread(batch.weight[:, None], rows)
         return (weight * rows).transpose(0, 1).flatten(1).sum(1)
 
     def bin_counts(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """The number of each row's classes in each bin, [B, bins, ...]."""
-        at = self.bin(wrong_logits(outputs, labels))
-        rows = torch.zeros(len(at), self.bins, *at.shape[2:], device=at.device)
-        return rows.scatter_add_(1, at, torch.ones_like(at, dtype=rows.dtype))
+        """The number of a row's classes in each bin: [B, C, ...], [B, ...] → [B, bins, ...]."""
+        bins = self.bin(wrong_logits(outputs, labels))
+        rows = torch.zeros(len(bins), self.bins, *bins.shape[2:], device=bins.device)
+        return rows.scatter_add_(1, bins, torch.ones_like(bins, dtype=rows.dtype))
 
     def bin(self, wrong: Tensor) -> Tensor:
-        """The bin of g = σ(wrong) for each element; the last one includes g = 1."""
+        """The bin of g = σ(wrong) of each element [B, C, ...]; the last bin includes g = 1."""
         return (wrong.detach().sigmoid() * self.bins).long().clamp_(0, self.bins - 1)

@@ -1,6 +1,6 @@
 """Logit-adjusted cross entropy (Menon et al. 2021, https://arxiv.org/abs/2007.07314).
 
-With the priors π of the training split added during training, the logits themselves come to fit a
+Adding the log priors of the training split during training makes the logits themselves fit a
 balanced test set; predictions are made without the priors.
 """
 
@@ -14,7 +14,8 @@ from trainer.loss.base import Loss
 class LogitAdjusted(Loss):
     """Cross entropy of z + τ·log π in training mode, and of z in eval mode.
 
-    A class without examples counts as having one, since log 0 would make its losses infinite.
+    π are the class frequencies of the training split. A class without examples counts as having
+    one, since log 0 would make its losses infinite.
     """
 
     adjustment: Tensor | None  # [C] τ·log π; set by prepare()

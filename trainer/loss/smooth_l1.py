@@ -10,7 +10,7 @@ from trainer.loss.shared.regression import Regression
 class SmoothL1(Regression):
     """½d²/β where |d| < β, else |d| − ½β, d being u − v; the mean over the target's elements.
 
-    For large errors its slope is 1, where that of `huber` is δ.
+    Its slope is 1 for large errors; that of `huber` is δ.
     """
 
     def __init__(self, *, beta: float = 1.0) -> None:

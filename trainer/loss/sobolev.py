@@ -20,9 +20,9 @@ from trainer.loss.shared.regression import Regression
 class Sobolev(Regression):
     """The squared Sobolev norm of the error of each image, divided by the number of elements.
 
-    `order` is s, for the transform alone: the differences are of first order. The transform
-    treats the image as periodic, so it also sees the jump between opposite borders; the
-    differences stop at the borders. A negative order weighs low frequencies most.
+    `order` is s and applies to `fourier` only: differences are of first order. The transform
+    treats the image as periodic and so includes the jump between opposite borders; the
+    differences stop at the borders. A negative order emphasises low frequencies.
     """
 
     targets: ClassVar[tuple[str, ...]] = ("image",)

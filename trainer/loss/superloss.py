@@ -49,7 +49,7 @@ class SuperLoss(Reweighed):
         return F.cross_entropy(outputs, labels, reduction="none")
 
     def survey(self, losses: Tensor, outputs: Tensor, batch: Batch) -> None:
-        """Update the running mean."""
+        """Update the running mean of the losses [B] or [B, H, W] of a whole batch."""
         self.surveyed = True
         weight = spread(batch.weight * (batch.count > 0), losses)
         total = weight.expand_as(losses).sum()
@@ -59,7 +59,7 @@ class SuperLoss(Reweighed):
         self.begun.logical_or_(total > 0)
 
     def reweigh(self, losses: Tensor, outputs: Tensor, batch: Batch) -> Tensor:
-        """The SuperLoss of each of the cross entropies [B]."""
+        """The SuperLoss of each of the cross entropies [B]. Raises RuntimeError before `survey`."""
         if self.batchwise:
             self.require_survey()
         tau = math.log(outputs.shape[1]) if self.tau == "log_c" else self.mean

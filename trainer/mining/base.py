@@ -1,4 +1,4 @@
-"""The contract of a miner: six hooks, each a no-op by default; and how the hardest are chosen."""
+"""The contract of a miner, six hooks that do nothing by default, and selection of the hardest."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ Score = Literal["loss", "error", "confidence", "margin", "entropy", "el2n"]
 
 @dataclass(frozen=True)
 class Epoch:
-    """What a miner knows when an epoch begins."""
+    """The information available to a miner at the start of an epoch."""
 
     number: int  # from 0
     total: int  # epochs of the run
@@ -29,23 +29,23 @@ class Epoch:
     labels: Tensor  # [M, ...] labels by dataset id
 
     def generator(self) -> np.random.Generator:
-        """The miner's random numbers for this epoch."""
+        """The miner's random number generator for this epoch."""
         return generator(self.seed, Purpose.MINE, self.number)
 
 
 @dataclass(kw_only=True)
 class Miner:
-    """Base of all miners; by itself it selects everything.
+    """Base of all miners; selects every example unless a hook is overridden.
 
-    Ranks are higher for harder examples. `score` says what they are: `loss`, `error` (1 where the
+    Ranks are higher for harder examples. `score` defines them: `loss`, `error` (1 where the
     prediction is wrong), `confidence` (1 − p_y), `margin` (largest other p − p_y), `entropy` of the
     prediction, `el2n` ‖p − onehot‖ (Paul et al. 2021, https://arxiv.org/abs/2107.07075). Ranks of
-    mixed images are share-weighted; `rank_by: excess` subtracts the entropy of the shares, without
-    which the loss of a mixed image mostly ranks λ. For the first `warmup_epochs` epochs the miner
-    only observes.
+    mixed images are share-weighted; `rank_by: excess` subtracts the entropy of the shares, since
+    otherwise the loss of a mixed image mostly reflects λ. For the first `warmup_epochs` epochs the
+    miner only observes.
 
-    Outside the runner, each miner has a method that takes losses (or other ranks) alone: `mask`,
-    `rows`, `weights` or `draw`.
+    For use outside the runner, each miner has a method that needs only losses (or other ranks):
+    `mask`, `rows`, `weights` or `draw`.
     """
 
     score: Score = "loss"
@@ -53,9 +53,9 @@ class Miner:
     warmup_epochs: int = 0
     examples: int | None = field(init=False, default=None, repr=False)  # M, once prepared
 
-    targets: ClassVar[tuple[Target, ...]] = ("class", "mask", "vector", "image")  # that it accepts
-    pooled = False  # whether weigh() needs the ranks of the whole effective batch
-    per_pixel = False  # whether it selects single pixels of masks
+    targets: ClassVar[tuple[Target, ...]] = ("class", "mask", "vector", "image")  # accepted
+    pooled = False  # True if weigh() needs the ranks of the whole effective batch
+    per_pixel = False  # True if it selects single pixels of masks
 
     def __post_init__(self) -> None:
         within("mining.warmup_epochs", self.warmup_epochs, "[0, inf)")
@@ -64,22 +64,22 @@ class Miner:
 
     @property
     def observes(self) -> bool:
-        """Whether it implements `observe`, so that ranks must be computed."""
+        """True if the class implements `observe`, so that ranks must be computed."""
         return type(self).observe is not Miner.observe
 
     def prepare(self, labels: Tensor) -> None:
-        """Take the labels [M, ...] by dataset id, on the run's device. Called once, first."""
+        """Receive the labels [M, ...] by dataset id, on the run's device, once before any hook."""
         self.examples = len(labels)
 
     def restored_ids(self, ids: Tensor | None, name: str) -> Tensor | None:
-        """Dataset ids [k] from a checkpoint, once prepared. Raises ValueError for any others."""
+        """Dataset ids [k] from a checkpoint. Raises ValueError for ids outside the data set."""
         return None if ids is None else row_ids(ids, self.examples, name)
 
     def refresh(self, epoch: Epoch, scan: Callable[[Tensor], Tensor]) -> None:
-        """Set what the epoch's selection depends on. `scan` ranks ids [n] by the current model."""
+        """Update what the epoch's plan depends on; `scan` ranks ids [n] with the current model."""
 
     def sampler(self, plan: Plan, epoch: Epoch) -> Plan:
-        """The plan to train on: a pure function of the plan, the epoch and the last `refresh`."""
+        """The plan to train on, a pure function of `plan`, `epoch` and the last `refresh`."""
         return plan
 
     def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
@@ -87,11 +87,11 @@ class Miner:
         return batch
 
     def weigh(self, ranks: Tensor, batch: Batch, step_id: StepId) -> Batch:
-        """The batch with weight and count set by the ranks [B] or [B, H, W] of all of it."""
+        """The batch with weight and count set by the ranks [B] or [B, H, W] of all its rows."""
         return batch
 
     def observe(self, batch: Batch, ranks: Tensor) -> None:
-        """Remember the ranks [B] or [B, H, W] of a batch after the update."""
+        """Record the ranks [B] or [B, H, W] of a batch after the update."""
 
     def state_dict(self) -> dict[str, Any]:
         """State for the checkpoint: tensors, numbers and plain containers."""
@@ -102,28 +102,28 @@ class Miner:
 
 
 def kept(number: int, keep: float, least: int = 1) -> int:
-    """How many of `number` a fraction `keep` is: rounded, at least `least`, at most all."""
+    """The size of a fraction `keep` of `number`, rounded, from `least` to `number`."""
     return min(number, max(least, int(keep * number + 0.5)))
 
 
 def example_ranks(ranks: Tensor) -> Tensor:
-    """Ranks [B] of examples from ranks [B], or the mean over pixels of [B, H, W]."""
+    """Ranks [B] of examples: ranks [B] themselves, or the mean of [B, H, W] over pixels."""
     return ranks.reshape(len(ranks), -1).mean(1)
 
 
 def hardest(ranks: Tensor, eligible: Tensor, number: int | Tensor) -> Tensor:
     """Mask [B] or [B, H, W] of the `number` highest ranks among the eligible elements.
 
-    Ties go to the earlier element, so that every machine chooses alike. A `number` on the device
-    is not synchronized.
+    Ties go to the earlier element, so the choice is the same on every machine. A tensor `number`
+    stays on its device, without synchronization.
     """
     candidates = ranks.masked_fill(~eligible, -torch.inf).flatten()
     order = candidates.argsort(descending=True, stable=True)
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order), device=order.device)
-    return (place < number).view_as(ranks) & eligible
+    position = torch.empty_like(order)
+    position[order] = torch.arange(len(order), device=order.device)
+    return (position < number).view_as(ranks) & eligible
 
 
 def counted(ranks: Tensor, batch: Batch) -> Tensor:
-    """Mask [B] or [B, H, W] of the ranks that count: no added rows, no ignored pixels."""
+    """Mask [B] or [B, H, W] of the ranks that count, without added rows and ignored pixels."""
     return (spread(batch.count, ranks) > 0).expand_as(ranks)

@@ -23,8 +23,8 @@ class HardExample(Miner):
     """Adds hard batches (`mode: add`) or trains on the hardest `keep` alone (`mode: resample`).
 
     The training set is scored every `every` epochs, in dataset order and eval mode, without
-    gradient, augmentation or mixing; a mask by the mean of its pixels. `weight` is λ. A hard batch
-    is as large as the batch it is added to.
+    gradient, augmentation or mixing; the score of a mask is the mean over its pixels. `weight` is
+    λ. A hard batch has the size of the batch that it is added to.
     """
 
     keep: float = 0.5
@@ -47,12 +47,12 @@ class HardExample(Miner):
         self.hard = epoch.ids[self.rows(scan(epoch.ids))]
 
     def rows(self, losses: Tensor) -> Tensor:
-        """Positions [h] of the hardest of the losses [n] or, of masks, [n, H, W], hardest first."""
+        """Positions [h] of the highest losses [n], or [n, H, W] of masks, hardest first."""
         order = example_ranks(losses).argsort(descending=True, stable=True)
         return order[: kept(len(order), self.keep)]
 
     def sampler(self, plan: Plan, epoch: Epoch) -> Plan:
-        """The plan with hard batches added, or a plan of the hard set alone."""
+        """The plan with hard batches added, or a plan of the hard set only."""
         if self.hard is None:
             return plan
         if self.mode == "resample":
@@ -60,15 +60,15 @@ class HardExample(Miner):
         return plan.with_added(draw(self.hard, len(plan), epoch.generator()), self.weight)
 
     def state_dict(self) -> dict[str, Any]:
-        """The ids of the hard set, once there is one."""
+        """The ids of the hard set, or None before the first scan."""
         return {"hard": self.hard}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the hard set."""
+        """Restore the hard set. Raises ValueError for ids outside the data set."""
         self.hard = self.restored_ids(state["hard"], "hard")
 
 
 def draw(ids: Tensor, number: int, rng: np.random.Generator) -> Tensor:
-    """`number` of the ids [n], in shuffled passes over all of them."""
+    """Draw `number` of the ids [n], in shuffled passes over all of them."""
     passes = [rng.permutation(len(ids)) for _ in range(-(-number // len(ids)))]
     return ids.index_select(0, torch.from_numpy(np.concatenate(passes)[:number]))

@@ -23,16 +23,16 @@ from trainer.mining.misclassified import among, worst
 
 @dataclass(kw_only=True)
 class HardNegative(Miner):
-    """Negatives are the examples, or the pixels of masks, of `negative_classes`.
+    """Keeps all positives and the hardest examples (or pixels of masks) of `negative_classes`.
 
     `online`: `ratio` negatives for each positive of the effective batch, or all if there are fewer,
-    and at least `min_kept`, so that a batch without positives still trains. The dominant label of
-    a mixed image decides.
+    and at least `min_kept`, so that a batch without positives still trains. A mixed image counts
+    by its dominant label.
 
     `bootstrap`: the pool starts with all positives and as many random negatives. Every `every`
-    epochs the other negatives are scanned, and those predicted as another class join, most wrong
-    first (by margin, whatever `score` says), at most `ratio` for each positive. A mask with a
-    positive pixel is a positive.
+    epochs the other negatives are scanned, and those predicted as another class join, in order of
+    margin (`score` does not apply), at most `ratio` for each positive. A mask with a positive pixel
+    is a positive.
     """
 
     targets = ("class", "mask")
@@ -60,8 +60,8 @@ class HardNegative(Miner):
         negative = self.is_negative(labels)
         if bool(negative.all()) or not bool(negative.any()):
             part = "all" if bool(negative.all()) else "none"
-            given = f"mining.negative_classes={self.negative_classes}"
-            raise ValueError(f"{given}: {part} of the labels are of these classes")
+            setting = f"mining.negative_classes={self.negative_classes}"
+            raise ValueError(f"{setting}: {part} of the labels are of these classes")
 
     def is_negative(self, labels: Tensor) -> Tensor:
         """Mask of the labels [B, ...] that are of a negative class, same shape."""
@@ -75,7 +75,7 @@ class HardNegative(Miner):
         return only(batch, self.mask(ranks, batch.dominant()[0], counted(ranks, batch)))
 
     def mask(self, losses: Tensor, labels: Tensor, eligible: Tensor | None = None) -> Tensor:
-        """Mask of what to keep by losses and labels, both [B] or [B, H, W], of those eligible."""
+        """Mask of the eligible elements to keep; losses and labels are [B] or [B, H, W]."""
         negative = self.is_negative(labels)
         if eligible is None:
             eligible = torch.ones_like(negative)
@@ -103,18 +103,18 @@ class HardNegative(Miner):
         return plan if self.pool is None else among(plan, self.pool, epoch.batch_size)
 
     def state_dict(self) -> dict[str, Any]:
-        """The ids of the pool, once there is one."""
+        """The ids of the pool, or None before the first epoch."""
         return {"pool": self.pool}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the pool."""
+        """Restore the pool. Raises ValueError for ids outside the data set."""
         self.pool = self.restored_ids(state["pool"], "pool")
 
 
 def most_wrong(ids: Tensor, margins: Tensor, number: int) -> Tensor:
-    """At most `number` of the ids [n], by descending margin [n], whose margin is above 0.
+    """At most `number` of the ids [n] with a margin [n] above 0, in descending order of margin.
 
-    The margin is the largest other p less p_y.
+    The margin is the largest other p minus p_y.
     """
     order = margins.argsort(descending=True, stable=True)[:number]
     return ids[order[margins[order] > 0]]

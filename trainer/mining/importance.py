@@ -2,9 +2,10 @@
 
 From a pool of B examples, b are drawn with probabilities g_i in proportion to an upper bound of
 the gradient norm, eq. 20; for softmax cross entropy that is ‖p − onehot‖, the score el2n. Weights
-1 / (B g_i) make the mean over the drawn an unbiased estimate of the mean over the pool.
+1 / (B g_i) make the mean over the drawn examples an unbiased estimate of the mean over the pool.
 
-Drawing is on only while it pays. With u = 1/B it is worth a batch τ times as large, eq. 26:
+Importance sampling is on only while it pays. With u = 1/B it is worth a batch τ times as large,
+eq. 26:
 1/τ = (1 − ‖g − u‖² / Σ g_i²)^½; since ‖g − u‖² = Σ g_i² − 1/B, that is τ = (B Σ g_i²)^½. Scoring
 B and training on b costs B + 3b forward passes, a larger batch 3τb, so it pays for τ above
 (B + 3b) / 3b, eq. 29.
@@ -32,9 +33,9 @@ DECIDE_EVERY = 10  # steps; reading τ synchronizes a GPU
 class Importance(Miner):
     """Trains on `keep` of each batch, drawn by importance or uniformly; `batch_size` is the pool.
 
-    τ is a moving average, from 0, computed from the pool's scores or, while drawing is uniform,
-    from those of the examples trained on, so that estimating τ needs no scoring pass. Uniform
-    drawing is without replacement and with weight 1. Counts are unchanged.
+    τ is a moving average that starts at 0. It is computed from the pool's scores or, while drawing
+    is uniform, from those of the examples trained on, so that estimating τ needs no scoring pass.
+    Uniform drawing is without replacement and with weight 1. Counts are unchanged.
     """
 
     keep: float = 0.333
@@ -58,7 +59,7 @@ class Importance(Miner):
             raise ValueError(f"mining.score must be one of {known}, got {self.score}")
 
     def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
-        """The rows drawn: by importance, with repeats, or a uniform part."""
+        """The rows drawn by importance, with replacement, or uniformly, without."""
         size, number = len(batch), kept(len(batch), self.keep)
         if step_id.step % DECIDE_EVERY == 0:
             self.active = bool(self.tau > self.least(size, number))
@@ -80,11 +81,11 @@ class Importance(Miner):
         return rows, 1 / (len(share) * share[rows])
 
     def least(self, size: int, number: int) -> float:
-        """The τ above which drawing `number` of `size` by importance pays off."""
+        """The τ above which drawing `number` of `size` by importance pays, eq. 29."""
         return (size + 3 * number) / (3 * number) if self.threshold is None else self.threshold
 
     def observe(self, batch: Batch, ranks: Tensor) -> None:
-        """Update τ once the whole step has been observed, unless it is not finite."""
+        """Update τ by the ranks [B] or [B, H, W] once the whole step is observed, if finite."""
         if not self.number:  # select() was not called: the warmup
             return
         self.seen.append(example_ranks(ranks))
@@ -97,11 +98,11 @@ class Importance(Miner):
         self.pool, self.number, self.seen = None, 0, []
 
     def state_dict(self) -> dict[str, Any]:
-        """τ and the last decision by it."""
+        """τ, and whether the last decision was to draw by importance."""
         return {"tau": self.tau.cpu(), "active": self.active}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore τ and the last decision by it."""
+        """Restore τ and the last decision."""
         self.tau = match_tensor(torch.zeros(()), state["tau"], "tau")
         self.active = match_type(bool, state["active"], "active")
 
@@ -119,8 +120,8 @@ def inverted(share: Tensor, uniform: Tensor) -> Tensor:
     The cumulative sum is inverted; a share of 0 has no width there and is never drawn.
     """
     ends = share.cumsum(0)
-    at = torch.searchsorted(ends, uniform * ends[-1], right=True)
-    return at.clamp(max=len(share) - 1)  # NaN among the shares would lead past the end
+    rows = torch.searchsorted(ends, uniform * ends[-1], right=True)
+    return rows.clamp(max=len(share) - 1)  # a NaN among the shares gives a row past the end
 
 
 def gain(scores: Tensor) -> Tensor:

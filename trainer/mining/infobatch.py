@@ -1,7 +1,7 @@
 """InfoBatch (Qin et al. 2024, https://arxiv.org/abs/2303.04947), sec. 3.
 
-Examples below the mean loss are dropped at random, and those kept are weighted up to make up for
-them: the expected gradient of an epoch is that of all the data.
+Examples below the mean loss are dropped at random, and those of them that are kept get a higher
+weight in return: the expected gradient of an epoch is that of all the data.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from trainer.mining.shared.running_scores import RunningScoreMiner, dominant
 class InfoBatch(RunningScoreMiner):
     """Drops rows whose last loss is below the mean with probability `prune`, r.
 
-    Of those below the mean, the kept get weight 1 / (1 − r) and count 1, so that updates keep
-    their size. The mean is over the examples seen so far; unseen ones are kept. The last `delta` of
+    The kept rows below the mean get weight 1 / (1 − r) and count 1, so that updates keep their
+    size. The mean is over the examples seen so far; unseen ones are kept. The last `delta` of
     the epochs train on everything, which removes the bias of the pruning.
     """
 
@@ -44,9 +44,9 @@ class InfoBatch(RunningScoreMiner):
     def weights(
         self, losses: Tensor, rng: np.random.Generator, mean: Tensor | None = None
     ) -> Tensor:
-        """Weights [R] of the examples' last losses [R], NaN where unseen: 0 for the dropped.
+        """Weights [R] by the last losses [R], NaN where unseen; dropped examples get 0.
 
-        `mean` is what a loss must be below to be easy; by default their own.
+        Losses below `mean`, by default that of the losses given, are easy.
         """
         easy = losses < (losses.nanmean() if mean is None else mean)  # false where either is NaN
         drawn = torch.from_numpy(rng.random(len(losses))).to(losses.device) < self.prune

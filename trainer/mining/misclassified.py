@@ -18,9 +18,9 @@ class Misclassified(Miner):
     """Trains only on examples that are predicted wrong, or whose p_y is below `threshold`.
 
     The training set is scanned every `every` epochs, in dataset order and eval mode, without
-    gradient, augmentation or mixing. Ranks are errors, or 1 − p_y with a threshold, whatever
-    `score` says. A mask is selected if any of its pixels is. If nothing is wrong the plan is empty
-    and the planner trains on everything.
+    gradient, augmentation or mixing. Ranks are errors, or 1 − p_y with a threshold; `score` does
+    not apply. A mask is selected if any of its pixels is. If no prediction is wrong the plan is
+    empty and the planner trains on everything.
     """
 
     targets = ("class", "mask")
@@ -44,9 +44,9 @@ class Misclassified(Miner):
         self.selected = epoch.ids[self.mask(scan(epoch.ids))]
 
     def mask(self, ranks: Tensor) -> Tensor:
-        """Mask [n] of what to train on by ranks [n] or, of pixels, [n, H, W].
+        """Mask [n] of the examples to train on, by ranks [n], or [n, H, W] of masks.
 
-        Ranks are 1 where the prediction is wrong and else 0, or 1 − p_y with a threshold.
+        Ranks are 1 where the prediction is wrong and otherwise 0, or 1 − p_y with a threshold.
         """
         return worst(ranks) > (0.0 if self.threshold is None else 1 - self.threshold)
 
@@ -57,19 +57,19 @@ class Misclassified(Miner):
         return among(plan, self.selected, epoch.batch_size)
 
     def state_dict(self) -> dict[str, Any]:
-        """The selected ids, once there are any."""
+        """The selected ids, or None before the first scan."""
         return {"selected": self.selected}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the selected ids."""
+        """Restore the selected ids. Raises ValueError for ids outside the data set."""
         self.selected = self.restored_ids(state["selected"], "selected")
 
 
 def worst(ranks: Tensor) -> Tensor:
-    """Ranks [n] of examples from ranks [n], or the highest over pixels of [n, H, W]."""
+    """Ranks [n] of examples: ranks [n] themselves, or the highest of [n, H, W] over pixels."""
     return ranks.reshape(len(ranks), -1).amax(1)
 
 
 def among(plan: Plan, ids: Tensor, batch_size: int) -> Plan:
-    """The plan's rows whose dominant example is among the ids, in new batches."""
+    """The plan's rows whose dominant example is among the ids [n], in new batches."""
     return plan.select(torch.isin(dominant(plan), ids).nonzero()[:, 0], batch_size)

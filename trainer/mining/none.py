@@ -1,4 +1,4 @@
-"""No mining: trains on every example alike."""
+"""No mining: every example counts equally."""
 
 from trainer.mining.base import Miner
 

@@ -16,10 +16,10 @@ from trainer.mining.base import Miner, counted, hardest
 
 @dataclass(kw_only=True)
 class Ohem(Miner):
-    """Keeps the hardest `keep` of the batch, or whatever has p_y below `threshold`.
+    """Keeps the hardest `keep` of the batch, or the examples with p_y below `threshold`.
 
-    At least `min_kept` are kept. With a threshold the ranks are 1 − p_y, whatever `score` says. Of
-    masks, single pixels are kept.
+    At least `min_kept` are kept. With a threshold the ranks are 1 − p_y and `score` does not apply.
+    In masks, pixels are selected one by one.
     """
 
     keep: float = 0.5
@@ -42,7 +42,7 @@ class Ohem(Miner):
         return only(batch, self.mask(ranks, counted(ranks, batch)))
 
     def mask(self, losses: Tensor, eligible: Tensor | None = None) -> Tensor:
-        """Mask of the losses [B] or [B, H, W] to keep, of those eligible (same shape).
+        """Mask of the eligible losses to keep, [B] or [B, H, W] like `eligible`.
 
         With a threshold, pass 1 − p_y in place of losses.
         """

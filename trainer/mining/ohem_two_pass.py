@@ -1,7 +1,7 @@
 """Online hard example mining in two passes (Shrivastava et al. 2016, sec. 4.2).
 
-A read-only forward pass scores the batch, the pool; forward and backward then run on the hardest
-alone. Cheaper than one pass if `keep` is small.
+A read-only forward pass scores the batch (the pool); forward and backward passes then run on the
+hardest only. Cheaper than one pass if `keep` is small.
 """
 
 from collections.abc import Callable
@@ -26,10 +26,10 @@ class OhemTwoPass(Miner):
         within("mining.keep", self.keep, "(0, 1]")
 
     def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
-        """The hardest rows, in their order."""
+        """The hardest rows, in the batch's order."""
         return batch.select(self.rows(rank(batch)))
 
     def rows(self, losses: Tensor) -> Tensor:
-        """Positions [b], ascending, of the hardest of the losses [B], or [B, H, W] of masks."""
+        """Positions [b], ascending, of the highest losses [B], or [B, H, W] of masks."""
         order = example_ranks(losses).argsort(descending=True, stable=True)
         return order[: kept(len(order), self.keep)].sort().values

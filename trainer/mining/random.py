@@ -15,7 +15,7 @@ from trainer.mining.base import Miner, kept
 
 @dataclass(kw_only=True)
 class Random(Miner):
-    """Trains on a random `keep` of each batch: the control of a miner that keeps as many."""
+    """Trains on a random `keep` of each batch: the control for a miner that keeps as many."""
 
     keep: float = 0.5
 
@@ -24,7 +24,7 @@ class Random(Miner):
         within("mining.keep", self.keep, "(0, 1]")
 
     def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
-        """A random part of the rows, in their order."""
+        """A random part of the rows, in the batch's order."""
         rows = self.rows(len(batch), step_id.generator(Purpose.SELECT))
         return batch.select(rows.to(batch.index.device))
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from trainer.core.batch import TINY
 from trainer.core.plan import Plan
 from trainer.core.ranges import within
 from trainer.mining.base import Epoch
 from trainer.mining.shared.running_scores import RunningScoreMiner, dominant
-
-TINY = 1e-30  # keeps 0 / 0 away where every loss is 0
 
 
 @dataclass(kw_only=True)
@@ -23,7 +22,7 @@ class Reweight(RunningScoreMiner):
     h_i is a moving average of the losses, h ← β·h + (1 − β)·ℓ, that starts at the first; m is its
     mean over the training split. v_i = (h_i / m)^(power / temperature), clipped to [1 / clip,
     clip], and 1 for unseen examples; w_i = v_i / mean v, again over the training split. A high
-    temperature evens the weights out; a negative power favours easy examples.
+    temperature makes the weights more even; a negative power favours easy examples.
     """
 
     beta: float = 0.9
@@ -48,9 +47,9 @@ class Reweight(RunningScoreMiner):
 
     def weights(self, losses: Tensor, ids: Tensor | None = None) -> Tensor:
         """Weights w [M] of smoothed losses [M], NaN where unseen, with mean 1 over `ids` or all."""
-        at = slice(None) if ids is None else ids
+        split = slice(None) if ids is None else ids
         losses = losses.clamp(min=0)
-        relative = losses / losses[at].nanmean().clamp(min=TINY)
+        relative = losses / losses[split].nanmean().clamp(min=TINY)
         powers = relative ** (self.power / self.temperature)
         powers = powers.clamp(1 / self.clip, self.clip).nan_to_num(nan=1.0)
-        return powers / powers[at].mean()
+        return powers / powers[split].mean()

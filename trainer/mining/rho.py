@@ -1,7 +1,7 @@
 """RHO-LOSS (Mindermann et al. 2022, https://arxiv.org/abs/2206.07137), eq. 3.
 
-The examples worth training on have a high reducible loss: their loss less the irreducible loss,
-which is that of a model trained on other data. Examples that are hard for both are noise.
+The examples worth training on have a high reducible loss: their loss minus the irreducible loss,
+which is that of a model trained on other data. Examples that are hard for both are likely noise.
 """
 
 import csv
@@ -27,11 +27,11 @@ COLUMNS = ("id", "label", "loss", "seen")
 class Rho(OhemTwoPass):
     """Trains on the `keep` of each batch with the largest reducible loss.
 
-    `reference` is the folder of a `job=predict` run, or a csv file with the columns id and loss.
-    Labels in the file must match this run's, and examples that its model has seen have no
+    `reference` is the folder of a `job=predict` run, or a CSV file with the columns id and loss.
+    Labels in the file must match this run's; examples that its model was trained on have no
     irreducible loss. That of a mixed image is the share-weighted sum.
 
-    Outside the runner, `OhemTwoPass.rows` of loss less irreducible loss does the same.
+    Outside the runner, call `rows` with loss minus irreducible loss.
     """
 
     keep: float = 0.1
@@ -41,12 +41,12 @@ class Rho(OhemTwoPass):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.reference is None:
-            raise ValueError(f"mining.reference must be a job=predict run or a csv file; {HOW}")
+            raise ValueError(f"mining.reference must be a job=predict run or a CSV file; {HOW}")
         if self.score != "loss":
             raise ValueError(f"mining.score must be loss, got {self.score}")
 
     def prepare(self, labels: Tensor) -> None:
-        """Read the irreducible losses. Raises DataError that names the file and the remedy."""
+        """Read the irreducible losses for labels [M, ...]. Raises DataError for a bad file."""
         losses = read_losses(Path(str(self.reference)), labels.cpu())
         self.irreducible: Tensor = losses.to(labels.device)
 
@@ -56,19 +56,19 @@ class Rho(OhemTwoPass):
 
     def require(self, ids: Tensor) -> None:
         """Raise DataError unless every one of the ids [n] has an irreducible loss."""
-        absent = int(self.irreducible[ids.to(self.irreducible.device)].isnan().sum())
-        if absent:
+        missing = int(self.irreducible[ids.to(self.irreducible.device)].isnan().sum())
+        if missing:
             raise DataError(
-                f"mining.reference={self.reference}: it lacks the losses of {absent} of the "
-                f"{len(ids)} training examples by a model trained on others; {HOW}"
+                f"mining.reference={self.reference}: no loss of a model trained on other data for "
+                f"{missing} of the {len(ids)} training examples; {HOW}"
             )
 
     def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
-        """The rows with the largest reducible loss, in their order."""
+        """The rows with the largest reducible loss, in the batch's order."""
         return super().select(batch, lambda rows: self.reducible(rank(rows), rows), step_id)
 
     def reducible(self, ranks: Tensor, batch: Batch) -> Tensor:
-        """The ranks [B] or [B, H, W] less the batch's irreducible losses."""
+        """The ranks [B] or [B, H, W] minus the batch's irreducible losses."""
         irreducible = (batch.shares * self.irreducible[batch.index]).sum(1)
         return ranks - spread(irreducible, ranks)
 
@@ -79,44 +79,47 @@ def read_losses(path: Path, labels: Tensor) -> Tensor:
     Raises DataError for a file that is missing, malformed or of another data set.
     """
     file = path / "predictions.csv" if path.is_dir() else path
-    about = f"mining.reference={path}"
+    setting = f"mining.reference={path}"
     if not file.is_file():
-        raise DataError(f"{about}: {file} does not exist; {HOW}")
+        raise DataError(f"{setting}: {file} does not exist; {HOW}")
     try:
         columns, classes = columns_of(file)
         ids = torch.tensor([int(text) for text in columns["id"]], dtype=torch.long)
         losses = torch.tensor([float(text) for text in columns["loss"]])
     except (ValueError, IndexError, csv.Error) as error:
-        raise DataError(f"{about}: {file} is not a file of predictions: {error}") from error
-    possible = losses.isfinite().all() & (ids >= 0).all() & (ids < len(labels)).all()
-    if not possible or len(ids.unique()) < len(ids):
-        raise DataError(f"{about}: {file} has ids or losses that do not fit this data set")
+        raise DataError(f"{setting}: {file} is not a file of predictions: {error}") from error
+    valid = losses.isfinite().all() & (ids >= 0).all() & (ids < len(labels)).all()
+    if not valid or len(ids.unique()) < len(ids):
+        raise DataError(f"{setting}: {file} has ids or losses that do not fit this data set")
     if "label" in columns and classes and labels.ndim == 1:
-        check_labels(columns["label"], classes, labels[ids], about)
-    others = torch.tensor([text != "1" for text in columns.get("seen", [""] * len(ids))]).bool()
-    found = torch.full((len(labels),), torch.nan)
-    found[ids[others]] = losses[others]
-    return found
+        check_labels(columns["label"], classes, labels[ids], setting)
+    unseen = torch.tensor([text != "1" for text in columns.get("seen", [""] * len(ids))]).bool()
+    irreducible = torch.full((len(labels),), torch.nan)
+    irreducible[ids[unseen]] = losses[unseen]
+    return irreducible
 
 
-def check_labels(names: list[str], classes: list[str], labels: Tensor, about: str) -> None:
-    """Raise DataError unless the names of classes [n] are those of the labels [n]."""
+def check_labels(names: list[str], classes: list[str], labels: Tensor, setting: str) -> None:
+    """Raise DataError, naming `setting`, unless n class names are those of the labels [n]."""
     number = {name: i for i, name in enumerate(classes)}
     recorded = torch.tensor([number.get(name, -1) for name in names], dtype=torch.long)
     if wrong := int((recorded != labels).sum()):
         raise DataError(
-            f"{about}: {wrong} of its {len(names)} labels differ from this run's; run "
+            f"{setting}: {wrong} of its {len(names)} labels differ from this run's; run "
             "job=predict with the dataset settings and the seed of this run"
         )
 
 
 def columns_of(file: Path) -> tuple[dict[str, list[str]], list[str]]:
-    """The columns of COLUMNS that a csv file has, by name, and its class names in order."""
+    """The columns of COLUMNS in a CSV file, by name, and its class names in order.
+
+    Raises ValueError if the column id or loss is missing.
+    """
     with file.open(newline="") as lines:
         rows = csv.reader(lines)
         names = next(rows, [])
-        if lacking := {"id", "loss"} - set(names):
-            raise ValueError(f"no column {' or '.join(sorted(lacking))}")
+        if missing := {"id", "loss"} - set(names):
+            raise ValueError(f"no column {' or '.join(sorted(missing))}")
         places = {name: names.index(name) for name in COLUMNS if name in names}
         columns: dict[str, list[str]] = {name: [] for name in places}
         for row in rows:  # the probabilities of 1000 classes would not fit in memory

@@ -20,11 +20,12 @@ from trainer.mining.base import Miner, example_ranks
 
 @dataclass(kw_only=True)
 class SelectiveBackprop(Miner):
-    """Keeps an example with the share of recent losses that are no higher than its own, to the β.
+    """Keeps an example with probability CDF(loss)^β, where the CDF is that of recent losses.
 
     The last `history` losses include the batch's own, as in the authors' code, so the highest is
-    always kept and no batch is dropped whole. If losses change slowly, 1 / (β + 1) of them are
-    kept. Before the first step all are. An image with a mask has the mean loss of its pixels.
+    always kept and no batch is dropped entirely. If losses change slowly, 1 / (β + 1) of the
+    examples are kept; before the first step, all are. The loss of a mask is the mean over its
+    pixels.
     """
 
     beta: float = 1.0
@@ -46,11 +47,11 @@ class SelectiveBackprop(Miner):
         return only(batch, self.drawn(example_ranks(ranks), step_id.generator(Purpose.MINE)))
 
     def mask(self, losses: Tensor, rng: np.random.Generator) -> Tensor:
-        """Mask [B] of the examples to keep, by their losses [B], which are then remembered."""
+        """Mask [B] of the examples to keep by their losses [B], which join the window."""
         losses = losses.detach()
-        drawn = self.drawn(losses, rng) if len(self.window) else torch.ones_like(losses).bool()
+        keep = self.drawn(losses, rng) if len(self.window) else torch.ones_like(losses).bool()
         self.window = self.pushed(losses)
-        return drawn
+        return keep
 
     def drawn(self, ranks: Tensor, rng: np.random.Generator) -> Tensor:
         """Mask [B] of the examples to keep, drawn by their ranks [B]."""
@@ -64,7 +65,7 @@ class SelectiveBackprop(Miner):
         return (below / len(recent)) ** self.beta
 
     def pushed(self, ranks: Tensor) -> Tensor:
-        """The window with the ranks [B] appended."""
+        """The last `history` of the window's ranks and the ranks [B]."""
         return torch.cat([self.window.to(ranks.device), ranks])[-self.history :]
 
     def observe(self, batch: Batch, ranks: Tensor) -> None:

@@ -1,8 +1,8 @@
 """Self-paced learning: easy examples first.
 
 Kumar, Packer and Koller 2010 ("Self-paced learning for latent variable models", NeurIPS 23) keep
-examples with a loss below 1/K and lower K by a factor until all are in. Here the share that is
-kept grows linearly instead, so that there is no threshold to tune.
+examples with a loss below 1/K and lower K by a factor until all are included. Here the share of
+the examples kept grows linearly instead, so that there is no threshold to tune.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ class SelfPaced(RunningScoreMiner):
     """Trains on the easiest share of the rows, by their last loss.
 
     The share is `pool` in the first epoch after the warmup and grows linearly to 1 at `until`, a
-    share of the run's epochs. Unseen examples count as hardest. Rows left out keep their last loss
-    and join in order of it, the easiest first.
+    fraction of the run's epochs. Unseen examples count as hardest. Rows left out keep their last
+    loss and join in ascending order of it.
     """
 
     pool: float = 0.5
@@ -39,14 +39,14 @@ class SelfPaced(RunningScoreMiner):
         return plan.select(easiest, epoch.batch_size)
 
     def rows(self, losses: Tensor, epoch: int, epochs: int) -> Tensor:
-        """Positions [n], ascending, of the easiest of the losses [R] for an epoch of `epochs`."""
-        easiest = losses.argsort(stable=True)  # NaN, of unseen examples, is last
-        return easiest[: kept(len(losses), self.share(epoch, epochs))].sort().values
+        """Positions [n], ascending, of the lowest of the losses [R] in an epoch of `epochs`."""
+        order = losses.argsort(stable=True)  # unseen examples, NaN, are last
+        return order[: kept(len(losses), self.share(epoch, epochs))].sort().values
 
     def share(self, epoch: int, epochs: int) -> float:
         """The share of the rows to train on in an epoch of `epochs`; all during the warmup."""
         if epoch < self.warmup_epochs:
             return 1.0
-        length = self.until * epochs - self.warmup_epochs
-        grown = (epoch - self.warmup_epochs) / length if length > 0 else 1.0
-        return self.pool + (1 - self.pool) * min(1.0, grown)
+        growing = self.until * epochs - self.warmup_epochs  # epochs over which the share grows
+        progress = (epoch - self.warmup_epochs) / growing if growing > 0 else 1.0
+        return self.pool + (1 - self.pool) * min(1.0, progress)

@@ -18,14 +18,14 @@ from trainer.core.seed import Purpose, StepId
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a mixer drew for a batch of B rows; the same in every process."""
+    """The random draw of a mixer for a batch of B rows, the same in every process."""
 
     partners: list[Tensor]  # K - 1 tensors [B]: positions in the batch
     values: dict[str, Tensor] = field(default_factory=dict)  # [B, ...] by name
     turns: list[tuple["Mixer", list["Drawing"]]] = field(default_factory=list)  # see Composition
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Drawing":
-        """The drawing with every tensor replaced by `change` of it."""
+        """Apply `change` to every tensor of the drawing."""
         return Drawing(
             [change(partner) for partner in self.partners],
             {name: change(value) for name, value in self.values.items()},
@@ -33,11 +33,11 @@ class Drawing:
         )
 
     def to(self, device: torch.device) -> "Drawing":
-        """The drawing on a device."""
+        """The drawing with its tensors on a device."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def select(self, at: Tensor | slice) -> "Drawing":
-        """The rows `at` of the drawing, positions [b] or a slice."""
+        """The drawing for the rows `at`, positions [b] or a slice."""
         return self.map(lambda tensor: tensor[at])
 
 
@@ -45,16 +45,16 @@ class Drawing:
 class Mixer(ABC):
     """Blends each image with others of its batch.
 
-    Class labels are kept side by side, with their shares. Masks, vectors and images, the targets of
-    other tasks, are pasted or blended themselves: K stays 1, and `shares` [B, 1] is the part of a
-    row that its own example makes up.
+    Class labels are stored side by side with their shares. Targets that are masks, vectors or
+    images are themselves pasted or blended: K stays 1, and `shares` [B, 1] is the part of a row
+    that comes from its own example.
 
-    A batch is mixed with a `probability`, and no longer after the length `until`. Unmixed batches
+    A batch is mixed with a `probability`, and never after the duration `until`. Unmixed batches
     keep their K.
     """
 
-    targets: ClassVar[tuple[Target, ...]] = ("class",)  # that it can mix
-    uniform: ClassVar[bool] = False  # whether every pixel is the same blend
+    targets: ClassVar[tuple[Target, ...]] = ("class",)  # kinds of target it can mix
+    uniform: ClassVar[bool] = False  # True if every pixel has the same shares
 
     probability: float = 1.0
     until: Duration | None = None
@@ -69,7 +69,7 @@ class Mixer(ABC):
             self.end = UnboundEnd(self.until)
 
     def bind(self, target: Target) -> None:
-        """Set the kind of target. Raises ValueError for one that this mixer cannot mix."""
+        """Set the kind of target. Raises ValueError for a kind that this mixer cannot mix."""
         if target not in self.targets:
             name, known = option_of(self), ", ".join(self.targets)
             raise ValueError(
@@ -94,26 +94,26 @@ class Mixer(ABC):
     def decide(
         self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
-        """Draw for a batch; a drawing without partners means that it is not mixed."""
+        """Draw for a batch; without partners in the drawing, the batch stays unmixed."""
         mixed = rng.random() < self.probability
         if not mixed or (self.end is not None and self.end.passed(step_id.epoch, step_id.step)):
             return Drawing([])
         return self.draw(size, image, rng, step_id)
 
     def mixed(self, images: Tensor, labels: Tensor, rng: np.random.Generator) -> Batch:
-        """Images [B, C, H, W] mixed with each other, as a batch with their labels [B, ...].
+        """Mix images [B, C, H, W] and labels [B, ...] with each other, for use without the runner.
 
-        For code that counts neither epochs nor steps: raises RuntimeError if `until` is set.
+        Raises ValueError for targets that this mixer cannot mix, RuntimeError if `until` is set.
         """
         self.bind(target_kind(labels))
         return self.with_itself(Batch.of(images, labels), rng, StepId(0, 0, 1))
 
     def __call__(self, batch: Batch, step_id: StepId) -> Batch:
-        """Mix a whole batch with itself; the random numbers depend on `step_id` alone."""
+        """Mix a whole batch with itself; the random numbers depend only on `step_id`."""
         return self.with_itself(batch, step_id.generator(Purpose.MIX), step_id)
 
     def with_itself(self, batch: Batch, rng: np.random.Generator, step_id: StepId) -> Batch:
-        """Mix a whole batch with itself by a generator's random numbers."""
+        """Mix a whole batch with itself, drawing from a random number generator."""
         height, width = batch.images.shape[-2:]
         drawing = self.decide(len(batch), (height, width), rng, step_id)
         if not drawing.partners:
@@ -129,7 +129,7 @@ class UnboundEnd(Until):
         self.length = length
 
     def passed(self, epoch: int, step: int) -> bool:
-        """False at the start of a run. Raises RuntimeError later: the end is not known."""
+        """False at the first step. Raises RuntimeError at any other: the end is unknown."""
         if epoch or step:
             raise RuntimeError(
                 f"mixer.until={self.length} needs bind_clock(Clock(steps_per_epoch, total)) first, "
@@ -139,7 +139,7 @@ class UnboundEnd(Until):
 
 
 def fuse(images: Tensor, labels: Tensor, parts: list[Batch], shares: list[Tensor]) -> Batch:
-    """A batch of mixed images and mixed targets [B, 1, ...]: `shares[i]` [B] of `parts[i]`.
+    """A batch of mixed images and targets [B, 1, ...], with `shares[i]` [B] of `parts[i]`.
 
     The weight of a row is the product of its parts' weights, as in `blend`.
     """
@@ -149,9 +149,9 @@ def fuse(images: Tensor, labels: Tensor, parts: list[Batch], shares: list[Tensor
 
 
 def own_share(parts: list[Batch], shares: list[Tensor]) -> Tensor:
-    """The part [B, 1] of each row that its own example makes up, as its own partner too."""
-    owned = [
+    """The share [B, 1] of each row that is its own example, as row and as partner."""
+    own = [
         part.shares * share[:, None] * (part.index == parts[0].index)
         for part, share in zip(parts, shares, strict=True)
     ]
-    return torch.stack(owned).sum(0)
+    return torch.stack(own).sum(0)

@@ -1,4 +1,4 @@
-"""Several mixers in sequence: each mixes the output of the one before, and K multiplies."""
+"""Several mixers in sequence: each mixes the output of the previous one, and K multiplies."""
 
 from dataclasses import dataclass
 
@@ -16,6 +16,6 @@ class Chain(Composition):
     def draw(
         self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
-        """Combine what each mixer draws."""
+        """Combine the drawings of the mixers, without those that leave the batch unmixed."""
         drawn = [(mixer, mixer.decide(size, image, rng, step_id)) for mixer in self.mixers.values()]
         return take_turns(size, [(mixer, each) for mixer, each in drawn if each.partners])

@@ -17,8 +17,8 @@ from trainer.mixer.shared.pair import Pair
 class Cutmix(Pair):
     """Pastes a box of the partner with the area 1 − λ, λ ~ Beta(α, α).
 
-    The box has a random centre and is clipped at the border, so the labels' shares follow the
-    pixels that were pasted, not λ. Masks and images as targets are pasted alike.
+    The box has a random centre and is clipped at the border, so the labels' shares are those of
+    the pasted pixels, not λ. Targets that are masks or images are pasted likewise.
     """
 
     targets = ("class", "mask", "image")
@@ -38,7 +38,7 @@ class Cutmix(Pair):
         return Drawing([partner], {"box": box.expand(size, 4), "share": share.expand(size)})
 
     def mix(self, parts: list[Batch], drawing: Drawing) -> Batch:
-        """Paste the partners' boxes onto the images."""
+        """Paste the partners' boxes onto the images [B, C, H, W] of parts[0]."""
         share, size = drawing.values["share"], parts[0].images.shape
         top, left, height, width = drawing.values["box"].unbind(1)
         inside = rectangle(top, left, height, width, (size[-2], size[-1]))
@@ -50,7 +50,7 @@ class Cutmix(Pair):
 
 
 def clipped(centre: np.ndarray, length: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Start and length of intervals of a centre and length, clipped to [0, limit)."""
+    """Start and length of intervals with a centre and length, [n], clipped to [0, limit)."""
     start = centre - length // 2
     inside = start.clip(0, limit)
     return inside, (start + length).clip(0, limit) - inside

@@ -16,7 +16,7 @@ from trainer.mixer.shared.pair import Pair
 class Mixup(Pair):
     """λ·x + (1 − λ)·x' with λ ~ Beta(α, α), one λ per batch or per image.
 
-    Vectors and images as targets are blended with the same λ.
+    Targets that are vectors or images are blended with the same λ.
     """
 
     targets = ("class", "vector", "image")
@@ -30,7 +30,7 @@ class Mixup(Pair):
         return Drawing([partner], {"share": torch.from_numpy(share).float().expand(size)})
 
     def mix(self, parts: list[Batch], drawing: Drawing) -> Batch:
-        """Blend images and labels with the same λ."""
+        """Blend images [B, C, H, W] and labels with the same λ."""
         share = drawing.values["share"]
         images = lerp(parts[1].images, parts[0].images, share)
         if self.target == "class":

@@ -18,7 +18,7 @@ class NoMixer(Mixer):
     def draw(
         self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
-        """A drawing without partners."""
+        """Return a drawing without partners: the batch stays unmixed."""
         return Drawing([])
 
     def mix(self, parts: list[Batch], drawing: Drawing) -> Batch:

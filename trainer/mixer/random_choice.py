@@ -1,4 +1,4 @@
-"""One of several mixers for each batch."""
+"""Applies one of several mixers, chosen at random, to each batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from trainer.mixer.shared.composition import Composition, take_turns
 
 @dataclass(kw_only=True)
 class RandomChoice(Composition):
-    """Mixes a batch by one of `mixers`, drawn by `weights`; null: with equal chances."""
+    """Mixes a batch with one of `mixers`, drawn by `weights`; null: with equal probability."""
 
     weights: Sequence[float] | None = None
 
@@ -31,7 +31,7 @@ class RandomChoice(Composition):
     def draw(
         self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
     ) -> Drawing:
-        """Draw a mixer, and let it draw."""
+        """Choose a mixer and return its drawing."""
         chosen = list(self.mixers.values())[rng.choice(len(self.chances), p=self.chances)]
         drawing = chosen.decide(size, image, rng, step_id)
         return take_turns(size, [(chosen, drawing)]) if drawing.partners else drawing

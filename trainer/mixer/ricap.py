@@ -17,10 +17,10 @@ from trainer.mixer.base import Drawing, Mixer, fuse
 
 @dataclass(kw_only=True)
 class Ricap(Mixer):
-    """Patches random crops of four images together at a corner ~ Beta(β, β) of each side.
+    """Patches random crops of four images together; they meet at Beta(β, β) of each side.
 
-    The labels' shares are the areas of the patches; an empty patch gives its label the share 0.
-    Masks and images as targets are patched alike.
+    The labels' shares are the areas of the patches; the label of an empty patch has share 0.
+    Targets that are masks or images are patched likewise.
     """
 
     targets = ("class", "mask", "image")
@@ -52,7 +52,7 @@ class Ricap(Mixer):
         return Drawing(partners, {n: t.expand(size, *t.shape[1:]) for n, t in tensors.items()})
 
     def mix(self, parts: list[Batch], drawing: Drawing) -> Batch:
-        """Patch the crops of the four images together."""
+        """Patch crops of the four images [B, C, H, W] together."""
         shares = list(drawing.values["share"].unbind(1))
         height, width = parts[0].images.shape[-2:]
         source = sources(drawing.values["corner"], drawing.values["shift"], height, width)
@@ -63,7 +63,7 @@ class Ricap(Mixer):
 
 
 def sources(corner: Tensor, shift: Tensor, height: int, width: int) -> Tensor:
-    """Where each pixel comes from, [B, H·W], in the four images flattened and concatenated."""
+    """The source of each pixel, [B, H·W], as an index into the four images, concatenated flat."""
     y = torch.arange(height, device=corner.device)[:, None]
     x = torch.arange(width, device=corner.device)
     below, right = y >= corner[:, 0, None, None], x >= corner[:, 1, None, None]
@@ -73,7 +73,7 @@ def sources(corner: Tensor, shift: Tensor, height: int, width: int) -> Tensor:
 
 
 def patch(images: list[Tensor], source: Tensor) -> Tensor:
-    """[B, ..., H, W]: the pixels `source` [B, H·W] of four images [B, ..., H, W]."""
+    """Gather the pixels `source` [B, H·W] of four images [B, ..., H, W] → [B, ..., H, W]."""
     first = images[0]
     pixels = torch.cat([image.flatten(-2) for image in images], -1)
     index = source.view(len(source), *[1] * (first.ndim - 3), -1)

@@ -19,10 +19,10 @@ from trainer.optimizer.shared.groups import Trainable, check_betas, parameter_gr
 
 
 class AdaBound(Optimizer):
-    """Adam with each weight's rate bounded, ever more tightly, around SGD's rate `final_lr`.
+    """Adam with the rate of each weight bounded ever more tightly around SGD's rate `final_lr`.
 
-    `final_lr` follows the schedule and a layer's rate, as lr does. With `amsbound`, v is its own
-    maximum so far.
+    `final_lr` is scaled by the schedule and by layer, as lr is. With `amsbound`, v is replaced by
+    its maximum so far.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class AdaBound(Optimizer):
         return loss
 
     def update(self, group: dict[str, Any], weights: list[Tensor]) -> None:
-        """Take one step of a group's weights, each with its own t: some may have been frozen."""
+        """Update a group's weights, each with its own step count, as some may have been frozen."""
         gradients = [p.grad for p in weights if p.grad is not None]
         states = [self.advanced(p, amsbound=group["amsbound"]) for p in weights]
         means, squares = ([state[key] for state in states] for key in ("mean", "square"))
@@ -94,7 +94,7 @@ class AdaBound(Optimizer):
         torch._foreach_addcmul_(weights, rates, means, -1)
 
     def advanced(self, weight: Tensor, *, amsbound: bool) -> dict[str, Any]:
-        """A weight's state, advanced to its next step."""
+        """The state of a weight, created if need be, with its step count advanced by one."""
         state = self.state[weight]
         if not state:
             state["step"] = 0
@@ -105,7 +105,7 @@ class AdaBound(Optimizer):
 
 
 def bounds(group: dict[str, Any], t: int) -> tuple[float, float, float]:
-    """Adam's bias-corrected rate at step t, and the lower and upper bound of a weight's rate."""
+    """Adam's bias-corrected rate at step t, and the lower and upper bounds of a weight's rate."""
     lr, gamma, (beta1, beta2) = group["lr"], group["gamma"], group["betas"]
     final = group["final_lr"] * lr / group["base_lr"]
     scale = lr * (1 - beta2**t) ** 0.5 / (1 - beta1**t)

@@ -7,7 +7,7 @@ from trainer.optimizer.shared.groups import Trainable
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay; torch's, fused where possible."""
+    """torch's Adam with decoupled weight decay, fused where possible."""
 
     def __init__(
         self,

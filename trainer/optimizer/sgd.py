@@ -39,10 +39,10 @@ class Sgd(DecoupledDecay, torch.optim.SGD):
             self.begin_momentum()
 
     def begin_momentum(self) -> None:
-        """Set the momentum to 0, which is equivalent to torch's first step.
+        """Set the momentum buffers to 0, which gives the same first step as torch's.
 
-        torch's fused kernel leaves it uninitialized if the first step is masked, and fails if some
-        weights take their first step later than others.
+        torch's fused kernel leaves them uninitialized if the first step is skipped, and fails if
+        some weights take their first step later than others.
         """
         for group in self.param_groups:
             for weight in group["params"]:

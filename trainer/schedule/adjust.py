@@ -13,7 +13,7 @@ def tenth(_step: int, epoch: int) -> float:
 
 
 class Adjust(Schedule):
-    """lr · f(⌊t⌋, epoch), both from 0: an epoch's factor applies from its first step.
+    """lr · f(⌊t⌋, epoch), both counted from 0; an epoch's factor applies from its first step.
 
     `function` is f, or its import path. Parameter groups keep their ratios to lr.
     """
@@ -24,11 +24,11 @@ class Adjust(Schedule):
         self.function = Function(function)
 
     def prepare(self) -> None:
-        """Import f and call it once. Raises ConfigError where that fails."""
+        """Import f and call it once. Raises ConfigError if either fails."""
         self.function(0, 0)
 
     def bind(self, clock: Clock) -> None:
-        """Take the length of an epoch in steps."""
+        """Set the number of steps in an epoch."""
         self.epoch = clock.steps_per_epoch
 
     def lr(self, t: float, base: float) -> float:

@@ -1,4 +1,4 @@
-"""The contract of a schedule, and the forms that several share."""
+"""The contract of a schedule, and base classes that several schedules share."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -18,26 +18,26 @@ from trainer.core.duration import (
 class Schedule(ABC):
     """The learning rate as a function of the step t, which starts at 0 after the warmup.
 
-    Steps are those of a full epoch. The rate is that of a parameter group with the rate
-    `optimizer.lr`; other groups keep their ratio to it. Without `bind`, lengths in steps work and
+    Steps are counted in full epochs. The rate is that of a parameter group with the rate
+    `optimizer.lr`; other groups keep their ratio to it. Before `bind`, durations in steps work and
     any other raises RuntimeError.
     """
 
-    needs_val = False  # whether it reads validation metrics
-    monitor: str | None = None  # the metric that it reads
+    needs_val = False  # True if it reads validation metrics
+    monitor: str | None = None  # the metric it reads
 
     def __call__(self, t: float, base: float) -> float:
         """The learning rate at step t; `base` is the optimizer's own."""
         return self.lr(t, base)
 
     def prepare(self) -> None:
-        """Import the functions that settings name. Not called for runs that are only read."""
+        """Import the functions that settings name. Not called for runs that only report."""
 
     def bind(self, clock: Clock) -> None:
-        """Convert lengths to steps. Called again when a warmup of unknown length ends."""
+        """Convert durations to steps. Called again when a warmup of unknown duration ends."""
 
     def check_clock(self, clock: Clock) -> None:
-        """Raise ValueError for a length that exceeds the run. Called once, after `bind`."""
+        """Raise ValueError for a duration that exceeds the run. Called once, after `bind`."""
 
     @abstractmethod
     def lr(self, t: float, base: float) -> float:
@@ -48,7 +48,7 @@ class Schedule(ABC):
         return None
 
     def observe(self, metrics: dict[str, float], t: float) -> None:
-        """Take the metrics of the epoch that ended at step t, by name such as `val/loss`."""
+        """Receive the metrics of the epoch that ended at step t, by name such as `val/loss`."""
 
     def state_dict(self) -> dict[str, Any]:
         """State for the checkpoint: numbers, strings and plain containers."""
@@ -59,7 +59,7 @@ class Schedule(ABC):
 
 
 class Decay(Schedule):
-    """A schedule that ends after S = `decay_steps`, a length."""
+    """A schedule that ends after S = `decay_steps`, a duration."""
 
     length: float = from_clock()  # S in steps
 
@@ -76,12 +76,12 @@ class Decay(Schedule):
         clock.require(f"schedule.decay_steps={self.decay_steps}", self.length)
 
     def share(self, t: float) -> float:
-        """The part t/S of the decay that has passed."""
+        """The fraction t/S of the decay that has passed."""
         return ratio(t, self.length)
 
 
 class TimeConstant(Decay):
-    """A schedule without an end whose exponent is t/S or, with `staircase`, ⌊t/S⌋."""
+    """An endless schedule with the exponent t/S or, with `staircase`, ⌊t/S⌋."""
 
     def __init__(self, decay_steps: Duration, *, staircase: bool) -> None:
         positive(in_units(decay_steps), "schedule.decay_steps")
@@ -98,7 +98,7 @@ class TimeConstant(Decay):
 
 
 class Counter(Schedule):
-    """A schedule of n = ⌊t / every⌋, which plays the part of torch's epoch counter."""
+    """A schedule of n = ⌊t / every⌋, the counterpart of torch's epoch counter."""
 
     length: float = from_clock()  # `every` in steps
 
@@ -111,5 +111,5 @@ class Counter(Schedule):
         self.length = clock.steps(self.every)
 
     def count(self, t: float) -> int:
-        """The counter, n, at step t."""
+        """The counter n = ⌊t / every⌋ at step t."""
         return whole(ratio(t, self.length))

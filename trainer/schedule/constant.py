@@ -4,7 +4,7 @@ from trainer.schedule.base import Schedule
 
 
 class Constant(Schedule):
-    """lr at every step."""
+    """The optimizer's learning rate at every step."""
 
     def lr(self, t: float, base: float) -> float:
         """`base`, at every step t."""

@@ -8,9 +8,9 @@ from trainer.schedule.base import Schedule
 
 
 class Cosine(Schedule):
-    """η_min + (lr − η_min) · ½(1 + cos πt/T_max), each step; torch's CosineAnnealingLR.
+    """η_min + (lr − η_min) · ½(1 + cos πt/T_max) at each step; torch's CosineAnnealingLR.
 
-    Constant after T_max, where torch's rises again.
+    Constant after T_max, whereas torch's rises again.
     """
 
     length: float = from_clock()  # T_max in steps

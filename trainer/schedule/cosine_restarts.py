@@ -47,7 +47,7 @@ class CosineRestarts(Schedule):
         self.length = clock.steps(self.period)
 
     def share(self, t: float) -> float:
-        """T_cur/T_i in [0, 1)."""
+        """T_cur/T_i at step t, in [0, 1)."""
         periods = ratio(t, self.length)
         if self.factor == 1:
             return max(periods - whole(periods), 0.0)

@@ -54,7 +54,7 @@ class Cyclic(Schedule):
         self.up, self.down = (clock.steps(size) for size in self.step_sizes)
 
     def height(self, t: float) -> float:
-        """How far step t is from the lower rate (0) to the upper one (1)."""
+        """The height of the triangle at step t, from the lower rate (0) to the upper one (1)."""
         cycle = whole(ratio(t, self.up + self.down))
         since = max(t - cycle * (self.up + self.down), 0.0)
         rising = since <= self.up

@@ -1,4 +1,4 @@
-"""Exponential decay by a factor over a length."""
+"""Exponential decay by a factor over a duration."""
 
 from trainer.core.duration import Duration
 from trainer.core.ranges import within

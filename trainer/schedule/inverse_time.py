@@ -6,7 +6,7 @@ from trainer.schedule.base import TimeConstant
 
 
 class InverseTime(TimeConstant):
-    """lr / (1 + r·t/S), S = `decay_steps`, r = `decay_rate`; `staircase` takes ⌊t/S⌋."""
+    """lr / (1 + r·t/S), S = `decay_steps`, r = `decay_rate`; with `staircase` ⌊t/S⌋ for t/S."""
 
     def __init__(
         self, *, decay_steps: Duration = "1run", decay_rate: float = 9.0, staircase: bool = False

@@ -20,7 +20,7 @@ class Lambda(Counter):
         self.function = Function(function)
 
     def prepare(self) -> None:
-        """Import λ and call it once. Raises ConfigError where that fails."""
+        """Import λ and call it once. Raises ConfigError if either fails."""
         self.function(0)
 
     def lr(self, t: float, base: float) -> float:

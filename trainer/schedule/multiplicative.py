@@ -24,7 +24,7 @@ class Multiplicative(Counter):
         self.products = [1.0]  # by n; recomputed when a run resumes
 
     def prepare(self) -> None:
-        """Import λ and call it once. Raises ConfigError where that fails."""
+        """Import λ and call it once. Raises ConfigError if either fails."""
         self.function(1)
 
     def lr(self, t: float, base: float) -> float:

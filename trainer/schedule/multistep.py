@@ -8,7 +8,7 @@ from trainer.schedule.base import Schedule
 
 
 class Multistep(Schedule):
-    """lr · γ^(number of milestones reached); a milestone itself has the lower rate."""
+    """lr · γ^(number of milestones reached); the new rate applies from the milestone's step."""
 
     marks: list[float] = from_clock()  # the milestones in steps
 

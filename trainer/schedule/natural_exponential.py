@@ -1,4 +1,4 @@
-"""Exponential decay at a rate, base e."""
+"""Exponential decay with base e."""
 
 import math
 

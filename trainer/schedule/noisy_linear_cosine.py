@@ -11,7 +11,7 @@ from trainer.schedule.linear_cosine import LinearCosine
 class NoisyLinearCosine(LinearCosine):
     """lr · [(α + (S − t)/S + ε_t) · ½(1 + cos 2πnt/S) + β], at least 0, constant after S.
 
-    ε_t ~ N(0, initial_variance / (1 + t)^variance_decay) depends on the run's seed and ⌊t⌋ alone.
+    ε_t ~ N(0, initial_variance / (1 + t)^variance_decay), drawn by the run's seed and ⌊t⌋.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class NoisyLinearCosine(LinearCosine):
         self.variance_decay = variance_decay
 
     def noise(self, t: float) -> float:
-        """ε_t, a draw that depends on the seed and ⌊t⌋ alone."""
+        """The noise ε_t, a function of the seed and t."""
         deviation = math.sqrt(self.initial_variance / (1 + t) ** self.variance_decay)
         return deviation * generator(self.seed, Purpose.SCHEDULE, whole(t)).standard_normal()
 

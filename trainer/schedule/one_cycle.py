@@ -12,9 +12,9 @@ class OneCycle(Schedule):
     """From max_lr/div_factor up to max_lr, then down to max_lr/div_factor/final_div_factor.
 
     The peak is at step pct_start·S − 1 and the end at S − 1, S = `total_steps`; then the rate is
-    constant. With `three_phase` the descent mirrors the ascent and a third phase falls to the last
-    rate. `max_lr` defaults to the optimizer's rate. With `cycle_momentum` the momentum falls as lr
-    rises.
+    constant. With `three_phase` the descent mirrors the ascent, and a third phase falls to the
+    final rate. `max_lr` defaults to the optimizer's rate. With `cycle_momentum` the momentum falls
+    as lr rises.
     """
 
     length: float = from_clock()  # S in steps
@@ -52,7 +52,7 @@ class OneCycle(Schedule):
         self.three_phase = three_phase
 
     def bind(self, clock: Clock) -> None:
-        """Find the steps at which the phases end."""
+        """Convert S to steps and compute the steps at which the phases end."""
         self.length = clock.steps(self.total_steps)
         top, last = self.pct_start * self.length - 1, self.length - 1
         self.ends = [top, 2 * top, last] if self.three_phase else [top, last]
@@ -62,7 +62,7 @@ class OneCycle(Schedule):
         clock.require(f"schedule.total_steps={self.total_steps}", self.length)
 
     def anneal(self, t: float, first: float, top: float, last: float) -> float:
-        """The value at step t on the way from `first` to `top` to `last`."""
+        """The value at step t of a curve from `first` to `top` to `last`."""
         t, start, phase = min(t, self.ends[-1]), 0.0, 0
         while t > self.ends[phase]:
             start = self.ends[phase]

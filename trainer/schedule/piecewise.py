@@ -9,7 +9,7 @@ from trainer.schedule.base import Schedule
 
 
 class Piecewise(Schedule):
-    """values[i] from boundaries[i − 1] until before boundaries[i].
+    """values[i] from boundaries[i − 1] up to but excluding boundaries[i].
 
     The values are learning rates, not factors.
     """

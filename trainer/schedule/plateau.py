@@ -8,11 +8,11 @@ from trainer.core.state import match_type, optional
 from trainer.schedule.base import Schedule
 
 Mode = Literal["auto", "min", "max"]
-STATE = ("best", "bad", "cooling", "reductions")  # what the checkpoint keeps
+STATE = ("best", "bad", "cooling", "reductions")  # attributes stored in the checkpoint
 
 
 class Plateau(Schedule):
-    """lr · `factor` for each time that the metric has not improved for more than `patience` epochs.
+    """Multiplies lr by `factor` after more than `patience` epochs without an improvement.
 
     `observe` reads `monitor` at the end of each epoch after the warmup. `mode` auto is `min` for
     losses and errors, `max` for everything else.
@@ -50,11 +50,11 @@ class Plateau(Schedule):
         self.eps = eps
         self.best: float | None = None
         self.bad = 0  # epochs in a row without an improvement
-        self.cooling = 0  # epochs left in which none counts as bad
+        self.cooling = 0  # epochs left of the cooldown, in which none counts as bad
         self.reductions = 0
 
     def lr(self, t: float, base: float) -> float:
-        """The current rate, which depends on the metrics observed and not on t."""
+        """The current rate, a function of the metrics observed so far and not of t."""
         lr = base
         for _ in range(self.reductions):
             lower = max(lr * self.factor, self.min_lr)
@@ -82,7 +82,7 @@ class Plateau(Schedule):
             self.cooling, self.bad = self.cooldown, 0
 
     def improves(self, value: float) -> bool:
-        """Whether a value beats the best by more than the threshold; NaN never does."""
+        """True if a value beats the best by more than the threshold; never for NaN."""
         if self.best is None:
             return value == value
         sign = -1 if self.mode == "min" else 1

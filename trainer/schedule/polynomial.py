@@ -1,4 +1,4 @@
-"""Polynomial decay, constant after its end or restarted over ever longer periods."""
+"""Polynomial decay, constant after its end or restarted with ever longer periods."""
 
 import math
 
@@ -11,7 +11,7 @@ class Polynomial(Decay):
     """(lr − end_lr)·(1 − t/S)^p + end_lr, p = `power`, constant after S = `decay_steps`.
 
     With `cycle`, S becomes S·max(1, ⌈t/S⌉): at each multiple of S the rate reaches `end_lr`, then
-    jumps to the curve of a decay that is one S longer.
+    jumps up to the curve of a decay that is longer by S.
     """
 
     def __init__(

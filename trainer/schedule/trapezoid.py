@@ -6,11 +6,11 @@ from trainer.schedule.base import Schedule
 
 
 class Trapezoid(Schedule):
-    """Linear from `start_factor`·lr to lr, lr, then linear to `end_lr` at the end of the run."""
+    """Linear from `start_factor`·lr to lr, constant, then linear to `end_lr` at the run's end."""
 
-    total: float = from_clock()  # steps of the run, of the ascent and of the descent
-    rising: float = from_clock()
-    falling: float = from_clock()
+    total: float = from_clock()  # steps of the run
+    rising: float = from_clock()  # steps of the ascent
+    falling: float = from_clock()  # steps of the descent
 
     def __init__(
         self,
@@ -30,13 +30,13 @@ class Trapezoid(Schedule):
         self.end_lr = end_lr
 
     def bind(self, clock: Clock) -> None:
-        """Convert the parts to steps."""
+        """Convert the durations of the phases to steps."""
         self.total = clock.total
         self.rising = clock.steps(self.warmup_steps)
         self.falling = clock.steps(self.decay_steps)
 
     def check_clock(self, clock: Clock) -> None:
-        """Raise ValueError unless the parts fit into the run, alone and together."""
+        """Raise ValueError unless the phases fit into the run, each and together."""
         rising = f"schedule.warmup_steps={self.warmup_steps}"
         falling = f"schedule.decay_steps={self.decay_steps}"
         clock.require(rising, self.rising)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainer.core.batch import Batch
+from trainer.core.batch import TINY, Batch
 from trainer.core.errors import DivergedError
 from trainer.core.forward import Forward, evaluating
 from trainer.core.plan import Plan
@@ -18,8 +18,6 @@ from trainer.task import Task
 from trainer.training.nonfinite import REMEDY
 
 Values = Callable[[Tensor, Batch], dict[str, Tensor]]
-
-TINY = 1e-30  # avoids 0 / 0 where no element counts
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation import Augmentation
-from trainer.core.batch import Batch, only
+from trainer.core.batch import TINY, Batch, only
 from trainer.core.errors import NonFiniteError
 from trainer.core.forward import Forward
 from trainer.core.plan import Plan
@@ -25,7 +25,6 @@ from trainer.training.sam import ascended
 from trainer.training.single_row import explained, reason_for
 from trainer.training.weight_average import Average
 
-TINY = 1e-30  # avoids 0 / 0 where nothing counts; that update is then skipped
 NOTHING = torch.zeros(())
 
 

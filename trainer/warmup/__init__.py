@@ -1,4 +1,4 @@
-"""Warmups: how the learning rate comes to where the schedule begins."""
+"""Warmups: the learning rate before the schedule begins."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The contract of a warmup."""
+"""The contract of a warmup: the learning rate of the first steps."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -12,11 +12,11 @@ class Warmup(ABC):
     length: float = 0.0  # steps; infinite until it is known
 
     def __call__(self, t: float, target: float) -> float:
-        """The learning rate at step t; `target`, the schedule's first rate, after the warmup."""
+        """The learning rate at step t; after the warmup `target`, the schedule's first rate."""
         return self.lr(t, target) if t < self.length else target
 
     def bind(self, clock: Clock) -> None:
-        """Convert lengths to steps."""
+        """Convert durations to steps."""
 
     def check_clock(self, clock: Clock) -> None:
         """Raise ValueError for a warmup as long as the run. Called once, after `bind`."""
@@ -26,11 +26,11 @@ class Warmup(ABC):
         """The learning rate at step t < length; `target` is the schedule's first rate."""
 
     def watches(self, step: int) -> bool:
-        """Whether to pass the epoch's training metrics so far to `observe` after a step."""
+        """True if `observe` is to receive the epoch's training metrics so far after a step."""
         return False
 
     def observe(self, metrics: dict[str, float], t: float) -> None:
-        """Take metrics at step t, by name such as `train/accuracy`."""
+        """Receive metrics at step t, by name such as `train/accuracy`."""
 
     def state_dict(self) -> dict[str, Any]:
         """State for the checkpoint: numbers, strings and plain containers."""

@@ -12,12 +12,12 @@ from trainer.warmup.base import Warmup
 class Constant(Warmup):
     """`lr` until the training error of the epoch so far drops below `error`, or for `steps`.
 
-    The error is read once every `every`, a length, and at the end of each epoch. With `steps` the
-    warmup has that length and the error is ignored.
+    The error is checked at intervals of `every`, a duration, and at the end of each epoch. With
+    `steps` the warmup has that duration and the error is ignored.
     """
 
     length: float = from_clock()
-    due: Every = from_clock()  # when to read the error
+    due: Every = from_clock()  # when to check the error
 
     def __init__(
         self,
@@ -34,30 +34,33 @@ class Constant(Warmup):
         if self.steps is not None:
             positive(self.steps, "warmup.steps")
         positive(self.every, "warmup.every")
-        self.rate = lr
+        self.constant_lr = lr
         self.error = error
-        self.ended: float | None = None  # the step at which the error ended it
+        self.ended: float | None = None  # the step at which the error ended the warmup
 
     def bind(self, clock: Clock) -> None:
-        """Convert the length, if it is known, and `every` to steps."""
+        """Convert `steps`, if set, and `every` to steps."""
         self.length = math.inf if self.steps is None else clock.steps(self.steps)
         self.due = Every(self.every, clock, "warmup.every")
 
     def check_clock(self, clock: Clock) -> None:
-        """Raise ValueError for a known length that leaves nothing of the run."""
+        """Raise ValueError if `steps` is as long as the run."""
         if self.steps is not None:
             clock.require(f"warmup.steps={self.steps}", self.length, inside=True)
 
     def lr(self, t: float, target: float) -> float:
         """The setting `lr`, at every step t."""
-        return self.rate
+        return self.constant_lr
 
     def watches(self, step: int) -> bool:
-        """Whether the error is due to be read after a step."""
+        """True if the error is due to be checked after a step."""
         return math.isinf(self.length) and self.due.after_step(step)
 
     def observe(self, metrics: dict[str, float], t: float) -> None:
-        """End at step t if the training error is below `error`. Raises ValueError without it."""
+        """End at step t if the training error is below `error`.
+
+        Raises ValueError if the metrics lack the training accuracy.
+        """
         if math.isfinite(self.length):
             return
         if "train/accuracy" not in metrics:

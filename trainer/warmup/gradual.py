@@ -6,7 +6,7 @@ from trainer.warmup.base import Warmup
 
 
 class Gradual(Warmup):
-    """Linear from `start_factor` times the target to the target over `steps`, a length."""
+    """Linear from `start_factor` times the target to the target over `steps`, a duration."""
 
     length: float = from_clock()
 
@@ -17,11 +17,11 @@ class Gradual(Warmup):
         self.start_factor = start_factor
 
     def bind(self, clock: Clock) -> None:
-        """Convert the length to steps."""
+        """Convert the duration to steps."""
         self.length = clock.steps(self.steps)
 
     def check_clock(self, clock: Clock) -> None:
-        """Raise ValueError if it leaves nothing of the run."""
+        """Raise ValueError if the warmup is as long as the run."""
         clock.require(f"warmup.steps={self.steps}", self.length, inside=True)
 
     def lr(self, t: float, target: float) -> float:

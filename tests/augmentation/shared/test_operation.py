@@ -1,4 +1,4 @@
-"""Every operation at every magnitude against torchvision's, image by image."""
+"""Every operation equals torchvision's at every magnitude."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ SPACE = TrivialAugmentWide()._augmentation_space(31)
 
 
 def picture(channels: int = 3) -> Tensor:
-    """[C, 17, 13] uint8: a gradient with noise. Odd sides: no pixel comes from between two."""
+    """A gradient with noise, uint8 [C, 17, 13]; odd sides keep sources off pixel borders."""
     rng = torch.Generator().manual_seed(0)
     row, column = torch.arange(17)[:, None] * 7, torch.arange(13) * 5
     smooth = row + column + torch.arange(channels)[:, None, None] * 20
@@ -21,7 +21,7 @@ def picture(channels: int = 3) -> Tensor:
 
 
 def values_of(name: str) -> Tensor:
-    """The widest magnitudes that a policy has, both signs."""
+    """The largest range of magnitudes in any policy, with both signs."""
     values = SPACE[name][0].float().reshape(-1) if name != "Invert" else torch.zeros(1)
     return torch.cat([values, -values]) if name in SIGNED else values
 
@@ -40,7 +40,7 @@ def theirs(image: Tensor, name: str, value: float, mode: str = "NEAREST", fill=N
 @pytest.mark.parametrize("channels", [3, 1])
 @pytest.mark.parametrize("name", BYTES)
 def test_bytes(name: str, channels: int) -> None:
-    """Within one level: torchvision rounds down after the contrast is stretched."""
+    """Equal within one level: torchvision rounds down after autocontrast."""
     image, values = picture(channels), values_of(name)
     for got, value in zip(ours(image, name, values), values.tolist(), strict=True):
         expected = theirs(image, name, value) / 255
@@ -52,7 +52,7 @@ def test_bytes(name: str, channels: int) -> None:
 @pytest.mark.parametrize("channels", [3, 1])
 @pytest.mark.parametrize("name", ["Brightness", "Color", "Contrast", "Sharpness", "Identity"])
 def test_factors(name: str, channels: int) -> None:
-    """Equal on floats; on bytes torchvision rounds the grey or the blur and the result down."""
+    """Equal on floats; on bytes torchvision also rounds the grey image or the blur down."""
     image, values = picture(channels), values_of(name)
     for got, value in zip(ours(image, name, values), values.tolist(), strict=True):
         torch.testing.assert_close(got, theirs(image / 255, name, value), atol=2e-6, rtol=0)
@@ -70,7 +70,7 @@ def test_moves(name: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ShearX", "Rotate", "TranslateY"])
-def test_what_enters_has_the_fill(name: str) -> None:
+def test_pixels_from_outside_have_the_fill(name: str) -> None:
     image, values = picture(), values_of(name)
     got = ours(image, name, values, fill=0.5)
     expected = [theirs(image / 255, name, value, fill=0.5) for value in values.tolist()]
@@ -78,7 +78,7 @@ def test_what_enters_has_the_fill(name: str) -> None:
 
 
 def test_by_hand() -> None:
-    """Two pixels to the right, one down; 0.9 brighter; 0.2 solarized at 51, 50 stays."""
+    """Two pixels right, one down; brighter by 0.9; level 51 is solarized at 51, level 50 is not."""
     image = torch.zeros(1, 5, 5)
     image[0, 2, 2] = 0.2
     names = ["TranslateX", "TranslateY", "Brightness", "Solarize", "Solarize"]
@@ -92,7 +92,7 @@ def test_by_hand() -> None:
     assert got[4, 0, 2, 2].item() == pytest.approx(0.2)
 
 
-def test_a_rotation_is_anticlockwise_and_a_shear_leaves_the_upper_row() -> None:
+def test_a_rotation_is_anticlockwise_and_a_shear_keeps_the_top_row() -> None:
     image = torch.zeros(2, 1, 9, 9)
     image[0, 0, 4, 8] = 1  # three o'clock
     image[1] = torch.rand(1, 9, 9, generator=torch.Generator().manual_seed(0))
@@ -105,7 +105,7 @@ def test_a_rotation_is_anticlockwise_and_a_shear_leaves_the_upper_row() -> None:
 
 @pytest.mark.parametrize("nearest", [True, False])
 def test_a_mixed_batch_equals_its_images_one_by_one(pictures, nearest: bool) -> None:
-    """Sorting by operation and back keeps the order, and nothing is changed in place."""
+    """Sorting by operation preserves the order, and no image is changed in place."""
     rng = torch.Generator().manual_seed(1)
     images = pictures(60, 3, 9, 8)
     before = images.clone()

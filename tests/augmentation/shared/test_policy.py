@@ -28,7 +28,7 @@ EVERY = pytest.mark.parametrize("augmentation", POLICIES.values(), ids=POLICIES)
 
 @EVERY
 @pytest.mark.parametrize("channels", [3, 1])
-def test_images_stay_images(augmentation: Policy, channels, pictures, draws) -> None:
+def test_images_keep_their_shape_and_range(augmentation: Policy, channels, pictures, draws) -> None:
     images = pictures(60, channels)
     before = images.clone()
     got = augmentation(images, draws(60))
@@ -44,7 +44,7 @@ def test_images_stay_images(augmentation: Policy, channels, pictures, draws) -> 
 
 @EVERY
 def test_the_change_depends_only_on_seed_epoch_and_position(augmentation: Policy, pictures) -> None:
-    """Not on the other images of the batch."""
+    """It does not depend on the other images of the batch."""
     images = pictures(30)
     whole = augmentation(images, ExampleRandom(0, 0, torch.arange(30)))
     part = augmentation(images[10:15], ExampleRandom(0, 0, torch.arange(10, 15)))
@@ -54,7 +54,7 @@ def test_the_change_depends_only_on_seed_epoch_and_position(augmentation: Policy
 
 
 @EVERY
-def test_two_in_a_list_draw_apart(augmentation: Policy, pictures) -> None:
+def test_two_policies_in_a_list_draw_independently(augmentation: Policy, pictures) -> None:
     images, draws = pictures(60), ExampleRandom(0, 0, torch.arange(60))
     first = augmentation(images, draws)
     assert not torch.equal(first, augmentation(images, draws))
@@ -69,8 +69,8 @@ def test_mask_and_image_targets_are_errors(augmentation: Policy, pictures, draws
 
 
 @EVERY
-def test_no_value_is_read_from_the_images_device(augmentation: Policy) -> None:
-    """The meta device holds no values: reading one would be an error."""
+def test_no_value_is_read_from_the_device_of_the_images(augmentation: Policy) -> None:
+    """Tensors on the meta device have no values, so reading one would raise an error."""
     device = torch.device("meta")
     images = torch.rand(20, 3, 8, 8, device=device)
     got = augmentation(images, ExampleRandom(0, 0, torch.arange(20), device))

@@ -1,4 +1,4 @@
-"""What mse, l1, huber, smooth_l1 and sobolev share."""
+"""Properties that mse, l1, huber, smooth_l1 and sobolev share."""
 
 import pytest
 import torch
@@ -27,8 +27,8 @@ def loss(name: str) -> Regression:
     return LOSSES[name]()
 
 
-def test_an_example_is_the_mean_of_its_elements(loss):
-    """And nobody else's: each row is what it is alone."""
+def test_the_loss_of_an_example_is_the_mean_over_its_elements(loss):
+    """The loss of a row does not depend on the other rows."""
     losses = loss.score(OUTPUTS, TARGETS)
     assert losses.shape == (3,)
     for i in range(3):
@@ -36,8 +36,8 @@ def test_an_example_is_the_mean_of_its_elements(loss):
         torch.testing.assert_close(losses[i], errors.sum() / (4 * 5 * 6))
 
 
-def test_other_shapes_are_refused(loss, name):
-    """[B, 1] and [B] would be broadcast to [B, B], each output against every target."""
+def test_different_shapes_are_refused(loss, name):
+    """[B, 1] and [B] would broadcast to [B, B], comparing each output with every target."""
     known = rf"loss={name} needs outputs and targets of the same shape, got \[3, 1\] and \[3\]"
     with pytest.raises(ConfigError, match=known):
         loss.score(torch.zeros(3, 1), torch.zeros(3))
@@ -58,7 +58,7 @@ def test_each_example_counts_once(loss):
     assert not loss.pixelwise
 
 
-def test_the_targets_that_it_is_for(loss, name):
+def test_accepted_targets(loss, name):
     assert loss.targets == (("image",) if name == "sobolev" else ("vector", "image"))
 
 

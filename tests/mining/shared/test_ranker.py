@@ -36,14 +36,14 @@ def test_scores_by_hand(score, expected):
     torch.testing.assert_close(ranks, torch.tensor(expected), rtol=1e-3, atol=1e-4)
 
 
-def test_under_mixing_scores_are_share_weighted():
+def test_scores_of_mixed_images_are_share_weighted():
     ranks = Ranker(Classification(), Miner(score="confidence"))(LOGITS, torch.zeros(2), MIXED)
     expected = [0.75 * 0.3 + 0.25 * 0.8, 0.5 * 0.7 + 0.5 * 0.4]
     torch.testing.assert_close(ranks, torch.tensor(expected))
 
 
-def test_excess_is_the_divergence_from_the_target():
-    """The loss of a mixed target less its entropy is KL(target ‖ p): 0 for a perfect prediction."""
+def test_excess_is_the_kl_divergence_from_the_target():
+    """The loss of a mixed target minus its entropy is KL(target ‖ p), 0 if p is the target."""
     targets = torch.tensor([[0.75, 0.25, 0.0], [0.0, 0.5, 0.5]])
     losses = F.cross_entropy(LOGITS, targets, reduction="none")
     ranks = Ranker(Classification(), Miner(rank_by="excess"))(LOGITS, losses, MIXED)
@@ -51,13 +51,13 @@ def test_excess_is_the_divergence_from_the_target():
     torch.testing.assert_close(ranks, expected)
 
 
-def test_parts_of_one_class_have_no_entropy():
-    """A SMOTE pair, or mixup partners of one class, are a plain target."""
+def test_a_mix_within_one_class_has_no_entropy():
+    """A SMOTE pair, or mixup partners of the same class, have an unmixed target."""
     pair = batch([[1, 1], [1, 2]], [[0.5, 0.5], [0.5, 0.5]])
     ranks = Ranker(Classification(), Miner(rank_by="excess"))(LOGITS, torch.ones(2), pair)
     torch.testing.assert_close(ranks, 1 - torch.tensor([0.0, 0.6931472]))
 
 
-def test_excess_is_of_the_loss_alone():
+def test_excess_requires_the_score_loss():
     with pytest.raises(ValueError, match=r"rank_by=excess needs mining\.score=loss"):
         Miner(score="margin", rank_by="excess")

@@ -1,4 +1,4 @@
-"""What the history miners share: ranks by dataset id, decided by a copy of the epoch's start."""
+"""Miners by past ranks: ranks by dataset id, and the copy from the start of the epoch."""
 
 from dataclasses import replace
 
@@ -32,16 +32,16 @@ def prepared() -> RunningScoreMiner:
     return miner
 
 
-def test_ranks_go_to_dataset_ids():
-    """The mistake: positions in the batch taken for ids."""
+def test_ranks_are_stored_by_dataset_id():
+    """Not by position in the batch."""
     miner = prepared()
     miner.observe(batch_of([7, 3]), torch.tensor([0.5, 2.0]))
     assert miner.live[[7, 3]].tolist() == [0.5, 2.0]
     assert miner.live.isnan().sum() == SIZE - 2
 
 
-def test_the_last_rank_of_a_repeated_example_stands():
-    """Against a loop; with one value to write for each id, index_put_ has one result on a GPU."""
+def test_the_last_rank_of_a_repeated_example_is_stored():
+    """Equal to a loop; all repeats write the same value, so the result on a GPU is unique."""
     rng = torch.Generator().manual_seed(0)
     miner, slow = prepared(), [NAN] * SIZE
     for _ in range(20):
@@ -53,7 +53,7 @@ def test_the_last_rank_of_a_repeated_example_stands():
     torch.testing.assert_close(miner.live, torch.tensor(slow), rtol=0, atol=0, equal_nan=True)
 
 
-def test_a_mixed_image_is_its_largest_part():
+def test_the_rank_of_a_mixed_image_goes_to_its_dominant_example():
     batch = replace(
         batch_of([4, 5]),
         labels=torch.tensor([[1, 2], [2, 0]]),
@@ -72,8 +72,8 @@ def test_pixels_are_averaged():
     assert miner.live[[1, 2]].tolist() == [2, 5.5]
 
 
-def test_a_rank_that_is_not_finite_changes_nothing():
-    """Under a deferred guard a step is observed before it is known to be bad."""
+def test_a_non_finite_rank_is_ignored():
+    """With a deferred check a step is observed before it is known to be non-finite."""
     miner = prepared()
     miner.observe(batch_of([1]), torch.tensor([2.0]))
     miner.observe(batch_of([1, 2]), torch.tensor([NAN, float("inf")]))
@@ -81,7 +81,7 @@ def test_a_rank_that_is_not_finite_changes_nothing():
     assert miner.live[2].isnan()
 
 
-def test_what_decides_is_frozen_at_the_epochs_start():
+def test_frozen_ranks_are_those_of_the_start_of_the_epoch():
     miner = prepared()
     miner.observe(batch_of([1]), torch.tensor([2.0]))
     assert miner.frozen.isnan().all()
@@ -90,7 +90,7 @@ def test_what_decides_is_frozen_at_the_epochs_start():
     assert (miner.frozen[1], miner.live[1]) == (2, 9)
 
 
-def test_both_histories_are_in_the_checkpoint():
+def test_live_and_frozen_ranks_are_restored():
     miner = prepared()
     miner.observe(batch_of([1]), torch.tensor([2.0]))
     miner.refresh(epoch(), pytest.fail)
@@ -99,10 +99,10 @@ def test_both_histories_are_in_the_checkpoint():
     again.load_state_dict(miner.state_dict())
     assert (again.frozen[1], again.live[1]) == (2, 9)
     again.observe(batch_of([1]), torch.tensor([5.0]))
-    assert miner.live[1] == 9, "each has memory of its own"
+    assert miner.live[1] == 9, "the two miners share no memory"
 
 
-def test_rows_of_a_blend_go_by_their_largest_part():
+def test_blended_rows_count_by_their_dominant_example():
     shares = torch.tensor([[1.0, 0.0], [0.2, 0.8], [0.5, 0.5]])
     plan = Plan.of(torch.tensor([[4, 4], [5, 6], [7, 8]]), 2, shares)
     assert dominant(plan).tolist() == [4, 6, 7]

@@ -12,29 +12,29 @@ def network() -> nn.Module:
 
 
 def numbers(groups: list[dict]) -> list[tuple[int, float]]:
-    """Numbers of a group and its decay."""
+    """The number of values in each group, and its weight decay."""
     return [(sum(p.numel() for p in g["params"]), g["weight_decay"]) for g in groups]
 
 
 def test_biases_and_norms_are_not_decayed() -> None:
-    """Decayed: 2·9 + 6 weights. Not: 2 + 3 biases, 2 + 2 of the norm."""
+    """2·9 + 6 weights are decayed; 2 + 3 biases and 2 + 2 values of the norm are not."""
     groups = parameter_groups(network(), lr=0.1, weight_decay=0.01, decay_bias_norm=False)
     assert numbers(groups) == [(24, 0.01), (9, 0.0)]
 
 
-def test_all_are_decayed_where_asked_for() -> None:
+def test_decay_bias_norm_decays_all_parameters() -> None:
     groups = parameter_groups(network(), lr=0.1, weight_decay=0.01, decay_bias_norm=True)
     assert numbers(groups) == [(33, 0.01)]
 
 
-def test_one_group_without_decay_and_none_that_is_empty() -> None:
+def test_no_empty_groups_and_one_group_without_decay() -> None:
     settings = {"lr": 0.1, "decay_bias_norm": False}
     assert numbers(parameter_groups(network(), weight_decay=0.0, **settings)) == [(33, 0.0)]
     bare = nn.Linear(2, 3, bias=False)
     assert numbers(parameter_groups(bare, weight_decay=0.5, **settings)) == [(6, 0.5)]
 
 
-def test_frozen_parameters_are_left_out() -> None:
+def test_frozen_parameters_are_excluded() -> None:
     model = network()
     model[0].requires_grad_(requires_grad=False)
     groups = parameter_groups(model, lr=0.1, weight_decay=0.01, decay_bias_norm=False)

@@ -13,16 +13,16 @@ def sides(
     draws: ExampleRandom, area: int, scale: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[Tensor, Tensor]:
     """Draw two sides int64 [B, TRIES]: first / second within `ratio`, area within scale · area."""
-    parts, ratios = draws.uniforms(2 * TRIES).split(TRIES, dim=1)
-    boxes = area * (scale[0] + (scale[1] - scale[0]) * parts)
+    fractions, ratios = draws.uniforms(2 * TRIES).split(TRIES, dim=1)
+    areas = area * (scale[0] + (scale[1] - scale[0]) * fractions)
     ratios = (log(ratio[0]) + (log(ratio[1]) - log(ratio[0])) * ratios).exp()
-    return (boxes * ratios).sqrt().round().long(), (boxes / ratios).sqrt().round().long()
+    return (areas * ratios).sqrt().round().long(), (areas / ratios).sqrt().round().long()
 
 
 def first(fits: Tensor, *values: Tensor) -> list[Tensor]:
     """Values [B] of the first try that fits, from values [B, TRIES]; of try 0 if none does."""
-    at = fits.int().argmax(1, keepdim=True)
-    return [value.gather(1, at).squeeze(1) for value in values]
+    chosen = fits.int().argmax(1, keepdim=True)
+    return [value.gather(1, chosen).squeeze(1) for value in values]
 
 
 def place(draws: ExampleRandom, room: Tensor) -> Tensor:

@@ -44,14 +44,14 @@ SIGNED = (*MOVES, "Brightness", "Color", "Contrast", "Sharpness")  # magnitudes 
 def operate(
     images: Tensor, operation: Tensor, magnitude: Tensor, *, nearest: bool, fill: float
 ) -> Tensor:
-    """Apply to each image of [B, C, H, W] its own operation.
+    """Apply its own operation to each image of [B, C, H, W].
 
     `operation` [B], indices into OPERATIONS, and `magnitude` [B] are on the CPU. Magnitudes are
     torchvision's: a tangent, pixels, degrees, a factor minus 1, bits, a level out of 255.
     """
-    kind = (operation - len(MOVES) + 1).clamp(min=0)  # 0: MOVES, others: CHANGES
-    order = kind.argsort(stable=True)
-    counts = kind.bincount(minlength=1 + len(CHANGES)).tolist()
+    kernel_index = (operation - len(MOVES) + 1).clamp(min=0)  # 0: MOVES, others: CHANGES
+    order = kernel_index.argsort(stable=True)
+    counts = kernel_index.bincount(minlength=1 + len(CHANGES)).tolist()
     matrices = inverse_matrices(operation, magnitude, (images.shape[-2], images.shape[-1]))
     numbers = torch.cat([matrices.flatten(1), magnitude[:, None]], 1)[order]
     order, numbers = (x.to(images.device, non_blocking=True) for x in (order, numbers))
@@ -95,8 +95,8 @@ def magnitudes(
 ) -> Tensor:
     """Table of magnitudes [operations, bins], from (almost) no change to the strongest.
 
-    Operations without a magnitude have zeros. `shift` is (down, right) in pixels. `bits` is how
-    many Posterize keeps in the first bin, and how many of these it drops by the last.
+    Operations without a magnitude have zeros. `shift` is (down, right) in pixels. `bits` is the
+    number that Posterize keeps in the first bin, and how many fewer it keeps in the last.
     """
     kept = bits[0] - (torch.arange(bins) / ((bins - 1) / bits[1])).round()
     most = {

@@ -22,8 +22,8 @@ IS_SIGNED = torch.tensor([name in SIGNED for name in OPERATIONS])
 class Policy(Augmentation):
     """Base of `auto_augment`, `rand_augment`, `trivial_augment` and `augmix`.
 
-    Only some of the operations move pixels, and AugMix blends moved images, so targets that are
-    masks or images cannot follow and are an error.
+    Some of the operations move pixels, and AugMix blends moved images, so targets that are masks or
+    images cannot be moved likewise and raise ValueError.
     """
 
     def __init__(self, *, interpolation: Interpolation, fill: float) -> None:
@@ -45,7 +45,7 @@ class Policy(Augmentation):
     def with_target(
         self, images: Tensor, target: Tensor, draws: ExampleRandom, *, fill: float
     ) -> tuple[Tensor, Tensor]:
-        """Raise ValueError: targets cannot follow the images."""
+        """Raise ValueError: targets cannot be moved with the images."""
         raise ValueError(
             f"augmentation={self.name} moves pixels of images but not of masks or image targets; "
             "use rotate, affine, shift or color_jitter"

@@ -6,7 +6,7 @@ Range = float | tuple[float, float]  # a number or (low, high)
 
 
 def interval(setting: str, value: Range, bounds: str) -> tuple[float, float]:
-    """(low, high) from a number or a pair, checked against the bounds. Raises ValueError."""
+    """(low, high) from a number or a pair. Raises ValueError outside `bounds` or if high < low."""
     low, high = value if isinstance(value, tuple) else (value, value)
     within(setting, (low, high), bounds)
     if low > high:
@@ -27,7 +27,7 @@ def around(setting: str, value: Range, middle: float, bounds: str) -> tuple[floa
 
 
 def check_length(setting: str, value: int | float) -> None:
-    """Raise ValueError unless a length is a number of pixels or, as a float, part of a side."""
+    """Raise ValueError unless a length is an int ≥ 1 (pixels) or a float ≤ 1 (part of a side)."""
     within(setting, value, "(0, 1]" if isinstance(value, float) else "[1, inf)")
 
 

@@ -33,5 +33,5 @@ class Regression(Loss):
         return values.reshape(len(values), -1).mean(1)
 
     def count(self, labels: Tensor) -> Tensor:
-        """1 for each example [B], whatever the size of its target."""
+        """1 for each example [B], regardless of the size of its target."""
         return torch.ones(len(labels), device=labels.device)

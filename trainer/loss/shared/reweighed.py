@@ -7,10 +7,10 @@ from trainer.loss.base import Loss
 
 
 class Reweighed(Loss):
-    """Base of the losses that reweigh. In training mode, a call returns reweighted losses.
+    """Base of the losses with weights that depend on the batch; a training call applies them.
 
-    The runner calls `forward`, the unweighed loss, then `survey` and `reweigh` once it has the
-    whole effective batch. In eval mode a call is `forward`.
+    The runner calls `forward`, the unweighted loss, then `survey` and `reweigh` once it has the
+    whole effective batch. In eval mode a call returns `forward`.
     """
 
     surveyed = False  # whether survey() has been called

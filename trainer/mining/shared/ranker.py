@@ -1,4 +1,4 @@
-"""Ranks: how hard each example of a batch is, by the miner's `score`."""
+"""Ranks the examples of a batch by difficulty, as measured by the miner's `score`."""
 
 from dataclasses import dataclass
 
@@ -28,9 +28,9 @@ class Ranker:
 
 
 def entropy(batch: Batch) -> Tensor:
-    """−Σ share·log share over the classes, [B]: the least cross entropy that a mixed target allows.
+    """−Σ share·log share over the classes, [B]: the least possible cross entropy of a mixed target.
 
-    The shares of parts of the same class are added up first.
+    Shares of the same class are summed first.
     """
     same = (batch.labels[:, :, None] == batch.labels[:, None, :]).float()  # [B, K, K]
     merged = torch.einsum("bkj,bj->bk", same, batch.shares)

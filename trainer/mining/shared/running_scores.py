@@ -1,4 +1,4 @@
-"""Mining by the ranks of past training passes, one for each dataset id."""
+"""Mining by the ranks of past training passes, stored by dataset id."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,33 +16,33 @@ from trainer.mining.base import Epoch, Miner, example_ranks
 
 @dataclass(kw_only=True)
 class RunningScoreMiner(Miner):
-    """Base of the miners that plan an epoch by the ranks seen before it.
+    """Base of the miners that plan an epoch by the ranks observed before it.
 
-    `observe` updates `live`. `frozen`, its copy from the start of the epoch, decides, so that a
-    resumed epoch has the same plan. Both are NaN for unseen examples. The rank of a mixed image
-    goes to the example with the largest share of it.
+    `observe` updates `live`. The plan depends on `frozen`, its copy from the start of the epoch, so
+    that a resumed epoch has the same plan. Both are NaN for unseen examples. The rank of a mixed
+    image goes to the example with the largest share of it.
     """
 
     live = set_by("prepare(labels)")  # ranks [M] on the device
     frozen = set_by("prepare(labels)")  # ranks [M] on the CPU
 
-    smoothing = 0.0  # how much of the old value a step keeps; 0: only the last rank counts
+    smoothing = 0.0  # the weight of the old value in an update; 0: only the last rank counts
 
     def prepare(self, labels: Tensor) -> None:
-        """Mark all M examples as unseen."""
+        """Mark all examples of the labels [M, ...] as unseen."""
         self.live: Tensor = torch.full((len(labels),), torch.nan, device=labels.device)
         self.frozen: Tensor = torch.full((len(labels),), torch.nan)
 
     def refresh(self, epoch: Epoch, scan: Callable[[Tensor], Tensor]) -> None:
-        """Freeze the ranks seen so far."""
+        """Freeze the ranks observed so far."""
         self.frozen = self.live.to("cpu", copy=True)
 
     @torch.no_grad()
     def observe(self, batch: Batch, ranks: Tensor) -> None:
-        """Take the ranks [B], or the mean over pixels; the last one of a repeated example.
+        """Record the ranks [B], or the mean of [B, H, W] over pixels; of repeats, the last one.
 
-        Every repeat writes the same value, so the order of writes on a GPU does not matter. Ranks
-        that are not finite, from a step that was not taken, are ignored.
+        All repeats of an example write the same value, so the order of writes on a GPU does not
+        matter. Ranks that are not finite, from a skipped step, are ignored.
         """
         _, ids = batch.dominant()
         grouped, order = ids.sort(stable=True)
@@ -56,7 +56,7 @@ class RunningScoreMiner(Miner):
         return {"live": self.live.cpu(), "frozen": self.frozen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore both, each to its own device."""
+        """Restore both, each on its own device. Raises ValueError for other shapes."""
         own = {"live": self.frozen, "frozen": self.frozen}  # shapes; live is on the device
         ranks = match(own, state)
         self.live.copy_(ranks["live"])

@@ -1,4 +1,4 @@
-"""Mixers made of mixers, which take turns on a batch."""
+"""Mixers composed of other mixers, which are applied to a batch in turn."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ class Composition(Mixer):
             raise ValueError("mixer.mixers must name at least one mixer, got none")
 
     def bind(self, target: Target) -> None:
-        """Set the kind of target. Raises ValueError for one that a mixer cannot mix."""
+        """Set the kind of target. Raises ValueError for a kind that some mixer cannot mix."""
         super().bind(target)
         for mixer in self.mixers.values():
             mixer.bind(target)
@@ -37,10 +37,10 @@ class Composition(Mixer):
             mixer.bind_clock(clock)
 
     def mix(self, parts: list[Batch], drawing: Drawing) -> Batch:
-        """Let the mixers take their turns.
+        """Apply the mixers in turn to the parts [B, C, H, W].
 
-        A box cut out of a pasted image need not contain its labels in their shares. Where that can
-        happen, the shares are counted in pixels.
+        A box cut from an image that is already pasted need not contain its labels in proportion to
+        their shares. Where that can happen, the shares are measured in pixels.
         """
         if sum(not mixer.uniform for mixer, _ in drawing.turns) < 2:
             return run(parts, drawing)
@@ -58,10 +58,10 @@ class Composition(Mixer):
 
 
 def take_turns(size: int, drawn: list[tuple[Mixer, Drawing]]) -> Drawing:
-    """One drawing for several mixers in turn.
+    """Combine the drawings of several mixers, in order of application, into one.
 
     Later mixers blend rows with partners that earlier ones have mixed, so a row's partners include
-    its partners' partners, and K is the product. `turns` contains, for each mixer, what it draws
+    its partners' partners, and K is the product. `turns` contains, for each mixer, its drawings
     for the row and for each of the partners that later mixers blend it with.
     """
     at: list[Tensor] = [torch.arange(size)]
@@ -74,7 +74,7 @@ def take_turns(size: int, drawn: list[tuple[Mixer, Drawing]]) -> Drawing:
 
 
 def run(parts: list[Batch], drawing: Drawing) -> Batch:
-    """Apply each mixer to the parts that the one before returned."""
+    """Apply the mixers in turn, each to the parts that the previous one returned."""
     for mixer, drawings in drawing.turns:
         width = len(parts) // len(drawings)
         parts = [mixer.mix(parts[i * width : (i + 1) * width], d) for i, d in enumerate(drawings)]
@@ -82,7 +82,7 @@ def run(parts: list[Batch], drawing: Drawing) -> Batch:
 
 
 def with_origin(batch: Batch, part: int, parts: int) -> Batch:
-    """The batch with one more channel for each part, 1 in that of its own part.
+    """The batch with an additional channel for each part, 1 in that of its own part and else 0.
 
     They are mixed like colours, so their means are the parts' shares of the pixels.
     """

@@ -11,9 +11,9 @@ from trainer.optimizer.shared.groups import Trainable, parameter_groups
 
 
 class DecoupledDecay(Optimizer):
-    """Adds decoupled decay to one of torch's optimizers that has only L2: a base before torch's.
+    """Mixin, listed before one of torch's optimizers that has only L2: adds decoupled decay.
 
-    `settings` are those of torch's class, which a subclass declares and checks.
+    `settings` are those of torch's class; a subclass declares and checks them.
     """
 
     def __init__(
@@ -34,13 +34,13 @@ class DecoupledDecay(Optimizer):
             self.decouple()
 
     def decouple(self) -> None:
-        """Make `weight_decay` shrink the weights instead of entering the gradient."""
+        """Let `weight_decay` shrink the weights instead of adding to the gradient."""
         for group in self.param_groups:
             group["decoupled_decay"], group["weight_decay"] = group["weight_decay"], 0.0
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Shrink the weights, then take the step."""
+        """Decay the weights, then take the step of torch's optimizer."""
         loss = evaluated(closure)
         skip = getattr(self, "found_inf", None)  # 1 where a fused kernel skips the step
         for group in self.param_groups:
@@ -53,8 +53,8 @@ def shrink(group: dict[str, Any], decay: float, skip: Tensor | None = None) -> N
     """Multiply a group's weights by 1 − lr · decay, or by 1 where the scalar `skip` is 1."""
     weights = [p for p in group["params"] if p.grad is not None]
     if decay and weights:
-        by = group["lr"] * decay
-        torch._foreach_mul_(weights, 1 - by if skip is None else 1 - by * (1 - skip))
+        fraction = group["lr"] * decay
+        torch._foreach_mul_(weights, 1 - fraction if skip is None else 1 - fraction * (1 - skip))
 
 
 def evaluated(closure: Callable[[], Any] | None) -> Any:

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from trainer.core.ranges import within
 
-Trainable = nn.Module | Iterable[nn.Parameter]  # what an optimizer takes
+Trainable = nn.Module | Iterable[nn.Parameter]  # a model, or its parameters
 
 
 def listed(model: Trainable) -> list[nn.Parameter]:
@@ -20,9 +20,9 @@ def listed(model: Trainable) -> list[nn.Parameter]:
 def parameter_groups(
     model: Trainable, *, lr: float, weight_decay: float, decay_bias_norm: bool
 ) -> list[dict[str, Any]]:
-    """The trainable parameters; those with one dimension (biases, norms) without weight decay.
+    """Groups of the trainable parameters; one-dimensional ones (biases, norms) are not decayed.
 
-    A single group if nothing is decayed, or everything. Raises ValueError for wrong settings.
+    A single group if none or all are decayed. Raises ValueError for a setting out of range.
     """
     within("optimizer.lr", lr, "(0, inf)")
     within("optimizer.weight_decay", weight_decay, "[0, inf)")
@@ -37,7 +37,7 @@ def parameter_groups(
 
 
 def check_betas(betas: Sequence[float]) -> tuple[float, float]:
-    """The two decay rates of Adam. Raises ValueError for anything else."""
+    """Adam's two decay rates as a tuple. Raises ValueError unless they are two in [0, 1)."""
     within("optimizer.betas", betas, "[0, 1)")
     if len(betas) != 2:
         raise ValueError(f"optimizer.betas must be two numbers, got {betas}")
@@ -45,7 +45,7 @@ def check_betas(betas: Sequence[float]) -> tuple[float, float]:
 
 
 def fusable(parameters: Iterable[torch.Tensor]) -> bool:
-    """Whether torch has a fused kernel for all of the parameters."""
+    """True if torch has a fused kernel for all of the parameters."""
     return all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters)
 
 

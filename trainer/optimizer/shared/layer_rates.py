@@ -18,7 +18,7 @@ from trainer.optimizer.shared.groups import base_lr
 def scale_parts(
     optimizer: Optimizer, model: nn.Module, *, head_lr_factor: float, layer_decay: float
 ) -> None:
-    """Set the rate of layer i of L to lr · layer_decay^(L − 1 − i), and the head's to a multiple.
+    """Set the rate of layer i of L to lr · layer_decay^(L − 1 − i), the head's to a multiple of lr.
 
     Each group of the optimizer is split into one per rate. A group's `lr_scale` is its rate as a
     factor on the optimizer's own, which `trainer.training.learning_rate` preserves.
@@ -37,7 +37,7 @@ def scale_parts(
 
 
 def split(group: dict[str, Any], scales: dict[int, float]) -> Iterator[dict[str, Any]]:
-    """The group split by its parameters' scales, in order of first appearance."""
+    """Split a group by its parameters' scales, in order of first appearance."""
     own_scales = [scales.get(id(p), 1.0) for p in group["params"]]
     for scale in dict.fromkeys(own_scales):
         parameters = [p for p, own in zip(group["params"], own_scales, strict=True) if own == scale]
@@ -45,11 +45,11 @@ def split(group: dict[str, Any], scales: dict[int, float]) -> Iterator[dict[str,
 
 
 def layers_of(model: nn.Module) -> list[list[nn.Parameter]]:
-    """The parameters by layer, from the input to the head; timm's own layers for its models.
+    """The parameters by layer, from input to head. For timm's models, the layers are timm's own.
 
-    Otherwise a layer is a child of the model, or of a `Sequential` or `ModuleList` in it, in order
-    of definition. A child with vectors alone, such as a norm, belongs to the layer before; the
-    model's own parameters, such as position embeddings, to the first.
+    For other models a layer is a child of the model, or of a `Sequential` or `ModuleList` in it, in
+    order of definition. A child that has only vectors, such as a norm, belongs to the previous
+    layer; the model's own parameters, such as position embeddings, belong to the first.
     """
     head = list(model.get_submodule(head_of(model)).parameters())
     model = model.network if isinstance(model, Library) else model

@@ -1,4 +1,4 @@
-"""A function of counts as a factor on the learning rate, checked each time it is called."""
+"""A user's function that returns a factor on the learning rate, checked at each call."""
 
 import math
 from collections.abc import Callable
@@ -28,25 +28,25 @@ class Function:
         except ConfigError:
             raise
         except Exception as error:
-            raise self.wrong("cannot be imported", error) from error
+            raise self.failure("cannot be imported", error) from error
 
     def __call__(self, *counts: int) -> float:
-        """The factor. Raises ConfigError unless it is a finite number of at least 0."""
-        called = f"({', '.join(map(str, counts))})"
+        """The factor for the counts. Raises ConfigError unless it is finite and at least 0."""
+        arguments = f"({', '.join(map(str, counts))})"
         try:
             value = self.function(*counts)
         except ConfigError:
             raise
         except Exception as error:
-            raise self.wrong(f"fails when called with {called}", error) from error
+            raise self.failure(f"fails when called with {arguments}", error) from error
         if not isinstance(value, Real) or not math.isfinite(value) or value < 0:
             raise ConfigError(
                 f"schedule.function={self.path} must return a factor of at least 0, "
-                f"but for {called} it returned {value!r}"
+                f"but for {arguments} it returned {value!r}"
             )
         return float(value)
 
-    def wrong(self, what: str, error: Exception) -> ConfigError:
-        """The function's error as a ConfigError that names the setting."""
+    def failure(self, event: str, error: Exception) -> ConfigError:
+        """A ConfigError that names the setting, the event and the function's own error."""
         reason = f"{type(error).__name__}: {error}"
-        return ConfigError(f"schedule.function={self.path} {what}: {reason}")
+        return ConfigError(f"schedule.function={self.path} {event}: {reason}")

@@ -1,4 +1,4 @@
-"""Colours, each image by its own factor, beside torchvision's kernels image by image."""
+"""The batched colour kernels equal torchvision's for each image, with its own factor."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ PAIRS = {
 
 
 def pictures(channels: int) -> Tensor:
-    """[60, C, 7, 9]: noise, flat colours, and values of 0 and 1 with their ties."""
+    """Images [60, C, 7, 9]: noise, constant colours, and values 0 and 1, which have ties."""
     rng = torch.Generator().manual_seed(0)
     noise = torch.rand(20, channels, 7, 9, generator=rng)
     flat = torch.rand(20, channels, 1, 1, generator=rng).expand(-1, -1, 7, 9)
@@ -57,12 +57,14 @@ def test_one_pixel_by_hand() -> None:
 
 
 @pytest.mark.parametrize("adjust", [colour.brightness, colour.contrast, colour.saturation])
-def test_factor_one_changes_no_bit(adjust: Callable[[Tensor, Tensor], Tensor]) -> None:
+def test_a_factor_of_1_leaves_every_bit_unchanged(
+    adjust: Callable[[Tensor, Tensor], Tensor],
+) -> None:
     images = pictures(3)
     assert torch.equal(adjust(images, torch.ones(60)), images)
 
 
-def test_grey_images_keep_what_has_no_colour() -> None:
+def test_saturation_and_hue_leave_grey_images_unchanged() -> None:
     images = pictures(1)
     assert colour.saturation(images, torch.zeros(60)) is images
     assert colour.hue(images, torch.full((60,), 0.3)) is images

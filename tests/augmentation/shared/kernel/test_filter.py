@@ -1,4 +1,4 @@
-"""Blur, each image by its own deviation, beside torchvision's kernel image by image."""
+"""The batched blur equals torchvision's for each image, with its own standard deviation."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Moved pixels, each image by its own parameters, beside torchvision's kernels image by image."""
+"""The batched geometric kernels equal torchvision's for each image, with its own parameters."""
 
 import math
 
@@ -19,7 +19,7 @@ def noise(*shape: int) -> Tensor:
 
 
 def spread(low: float, high: float, images: int = 30) -> Tensor:
-    """A number for each image, in an order of its own."""
+    """Numbers from low to high, one per image, shuffled."""
     rng = torch.Generator().manual_seed(int(1000 * abs(low) + high))
     return torch.linspace(low, high, images)[torch.randperm(images, generator=rng)]
 
@@ -53,7 +53,7 @@ def test_affine_equals_torchvision_image_by_image(
     assert wrong == 0
 
 
-def test_defaults_move_nothing_and_one_number_is_for_all() -> None:
+def test_defaults_are_the_identity_and_numbers_apply_to_all_images() -> None:
     images = noise(4, 2, 6, 7)
     still = geometry.warp(images, geometry.affine_matrix(torch.zeros(4)))
     torch.testing.assert_close(still, images, atol=1e-6, rtol=0)
@@ -71,8 +71,8 @@ def test_a_quarter_turn_by_hand() -> None:
     assert got[0, 0].tolist() == [[3.0, 1.0], [4.0, 2.0]]  # clockwise
 
 
-def test_fill_is_what_surrounds_the_image() -> None:
-    """As if the image were padded by it first, and to the last bit in class ids."""
+def test_pixels_outside_the_image_have_the_fill() -> None:
+    """As if the image were padded with the fill first; exact for class ids."""
     images, angle = noise(8, 2, 9, 10), spread(-60, 60, 8)
     matrices = geometry.affine_matrix(angle, right=2.5, scale=0.8)
     padded = torch.nn.functional.pad(images, [9] * 4, value=0.7)
@@ -88,7 +88,7 @@ def test_fill_is_what_surrounds_the_image() -> None:
 
 
 def test_sample_between_pixels_by_hand() -> None:
-    """Row 0.5 lies between the rows, column 1 on a pixel; row −1 is outside."""
+    """Row 0.5 is between two rows, column 1 on a pixel, row −1 outside."""
     image = torch.tensor([[0.0, 1.0, 2.0], [4.0, 5.0, 6.0]])[None, None]
     got = geometry.sample(image, torch.tensor([[0.5, -1.0]]), torch.tensor([[1.0, 1.25]]), fill=9)
     torch.testing.assert_close(got[0, 0], torch.tensor([[3.0, 3.25], [9.0, 9.0]]))
@@ -106,7 +106,7 @@ def test_cut_equals_torchvision_image_by_image(shape: tuple[int, int, int]) -> N
 
 
 def resized(images: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """Each image resized, its upper left corner kept in place."""
+    """Each image resized, with its top left corner fixed."""
     start = torch.zeros(len(images), dtype=torch.long)
     rows = geometry.resize_weights(images.shape[-2], height, start)
     columns = geometry.resize_weights(images.shape[-1], width, start)
@@ -127,14 +127,14 @@ def test_resize_equals_torchvision_with_antialias(shape: tuple[int, int, int]) -
 
 
 def test_resize_weights_by_hand() -> None:
-    """4 pixels to 2, at offset 1: triangles two wide, (0.75, 0.75, 0.25, 0) over their sum."""
+    """4 pixels to 2 at offset 1: triangles of half-width 2: (0.75, 0.75, 0.25, 0) / 1.75."""
     got = geometry.resize_weights(4, torch.tensor([2]), torch.tensor([1]))[0]
     edge = [0.75 / 1.75, 0.75 / 1.75, 0.25 / 1.75, 0.0]
     want = torch.tensor([[0.0] * 4, edge, edge[::-1], [0.0] * 4])
     torch.testing.assert_close(got, want)
 
 
-def test_rectangles_may_reach_over_the_border() -> None:
+def test_rectangles_may_extend_beyond_the_border() -> None:
     top, left = torch.tensor([-1, 2]), torch.tensor([0, 3])
     got = geometry.rectangle(top, left, torch.tensor([2, 5]), 2, (4, 5))
     assert got[0].nonzero().tolist() == [[0, 0], [0, 1]]

@@ -1,4 +1,4 @@
-"""Tones against torchvision, each image by a parameter of its own."""
+"""The batched tone kernels equal torchvision's for each image, with its own parameter."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from trainer.augmentation.shared.kernel import tone
 
 @pytest.fixture(params=[3, 1], ids=["rgb", "grey"])
 def bytes_of(request) -> Tensor:
-    """[256, C, 9, 11] uint8, some images narrow in range and one flat."""
+    """Images uint8 [256, C, 9, 11], some with a narrow range and one constant."""
     rng = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (256, request.param, 9, 11), generator=rng, dtype=torch.uint8)
     images[:40] //= 5
@@ -29,12 +29,12 @@ def test_posterize(bytes_of: Tensor, bits: int) -> None:
 
 
 def test_posterize_by_hand() -> None:
-    """201 is 11001001: with two bits 192, with five 200, with none 0."""
+    """201 is 11001001 in binary: two bits give 192, five give 200, none gives 0."""
     got = tone.posterize(torch.full((3, 1, 1, 1), 201 / 255), torch.tensor([2.0, 5.0, 0.0]))
     torch.testing.assert_close(got.flatten(), torch.tensor([192.0, 200.0, 0.0]) / 255)
 
 
-def test_solarize_each_by_its_own_threshold(bytes_of: Tensor) -> None:
+def test_solarize_has_one_threshold_per_image(bytes_of: Tensor) -> None:
     got = tone.solarize(bytes_of / 255, torch.arange(256.0))
     for row in range(256):
         expected = reference.solarize(bytes_of[row], float(row))
@@ -50,7 +50,7 @@ def test_equals_torchvision_on_the_bytes(bytes_of: Tensor, name: str) -> None:
 
 
 def test_equalize_by_hand() -> None:
-    """510 pixels: the step is (510 − 255) // 255 = 1; 17 of them are below the largest in one."""
+    """510 pixels: the step is (510 − 255) // 255 = 1; one channel has 17 below its maximum."""
     image = torch.full((1, 1, 17, 30), 200 / 255)
     image.view(-1)[:255] = torch.arange(255) % 15 * 10 / 255
     got = (tone.equalize(image).view(-1)[:255] * 255).round()
@@ -66,7 +66,7 @@ def test_pixels_between_two_levels_are_rounded_to_the_nearest() -> None:
     torch.testing.assert_close(got.flatten(), torch.tensor([127.4, 127.4]))
 
 
-def test_pixels_a_little_outside_of_the_range_are_taken_for_its_ends() -> None:
+def test_pixels_slightly_out_of_range_are_clipped() -> None:
     image = torch.linspace(-0.01, 1.01, 1024).view(1, 1, 32, 32)
     got = tone.equalize(image)
     assert got.min() == 0
@@ -81,7 +81,7 @@ def test_equals_torchvision_on_floats(pictures: Callable[..., Tensor], name: str
 
 
 @pytest.mark.parametrize("shape", [(3, 12, 15), (1, 3, 5), (3, 2, 9)])
-def test_sharpness_each_by_its_own_factor(pictures: Callable[..., Tensor], shape) -> None:
+def test_sharpness_has_one_factor_per_image(pictures: Callable[..., Tensor], shape) -> None:
     images, factor = pictures(40, *shape), torch.linspace(0, 2, 40)
     got = tone.sharpness(images, factor)
     for row in range(40):

@@ -11,7 +11,7 @@ LUMA = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue in
 
 
 def grey(images: Tensor) -> Tensor:
-    """Luma of images [B, C, H, W], as [B, 1, H, W]."""
+    """Luma of images, [B, C, H, W] → [B, 1, H, W]."""
     if images.shape[1] == 1:
         return images
     red, green, blue = images.split(1, dim=1)
@@ -19,28 +19,28 @@ def grey(images: Tensor) -> Tensor:
 
 
 def blend(images: Tensor, others: Tensor | float, factor: Tensor) -> Tensor:
-    """Blend factor [B] of images [B, C, H, W] with 1 − factor of others, clipped to [0, 1]."""
+    """Blend `factor` [B] of images [B, C, H, W] with 1 − `factor` of others, clipped to [0, 1]."""
     factor = factor.view(-1, 1, 1, 1)
     return (images * factor).add_((1 - factor) * others).clamp_(0, 1)
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """Scale brightness by factor [B]: 0 is black, 1 no change, 2 twice as bright."""
+    """Scale brightness of [B, C, H, W] by factor [B]: 0 is black, 1 unchanged, 2 twice."""
     return (images * factor.view(-1, 1, 1, 1)).clamp_(0, 1)
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Scale contrast by factor [B]: 0 is the image's mean grey, 1 no change."""
+    """Scale contrast of [B, C, H, W] by factor [B]: 0 is the image's mean grey, 1 unchanged."""
     return blend(images, grey(images).mean((1, 2, 3), keepdim=True), factor)
 
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Scale saturation by factor [B]: 0 is grey, 1 no change."""
+    """Scale saturation of [B, C, H, W] by factor [B]: 0 is grey, 1 unchanged."""
     return images if images.shape[1] == 1 else blend(images, grey(images), factor)
 
 
 def hue(images: Tensor, turn: Tensor) -> Tensor:
-    """Rotate the hue by `turn` [B], a fraction of the colour circle from −0.5 to 0.5.
+    """Rotate the hue of [B, C, H, W] by `turn` [B], from −0.5 to 0.5 of the colour circle.
 
     In sixths of the circle, red is at 0, green at 2 and blue at 4. A channel at distance d from the
     hue has the value min + (max − min)·clip(2 − d, 0, 1), with min and max over the channels.

@@ -8,8 +8,8 @@ from torch import Tensor
 def gaussian_blur(images: Tensor, sigma: Tensor, size: int) -> Tensor:
     """Blur images [B, C, H, W] with a kernel of odd `size` and standard deviation `sigma` [B].
 
-    Both in pixels. As in torchvision, the border is mirrored; the weights are exp(−x²/(2σ²)) at the
-    pixels x from −(size − 1)/2 to (size − 1)/2.
+    Both are in pixels. As in torchvision, the border is mirrored; the weights are exp(−x²/(2σ²)) at
+    the pixels x from −(size − 1)/2 to (size − 1)/2.
     """
     half = size // 2
     x = torch.arange(-half, half + 1, device=images.device) / 2**0.5

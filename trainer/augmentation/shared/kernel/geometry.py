@@ -2,8 +2,8 @@
 
 Each image gets the result of torchvision.transforms.v2.functional, with its conventions: angles in
 degrees, positions in pixels. Outside an image the value is `fill`. At the border, torchvision's
-bilinear `affine` blends in a fill other than None twice; here it is blended in once, as if the
-image were surrounded by it.
+bilinear `affine` blends in a fill other than None twice; here it is blended in once, as if it
+surrounded the image.
 """
 
 import torch
@@ -24,8 +24,8 @@ def affine_matrix(
     """Inverse affine matrices [B, 2, 3]: output pixel (x, y, 1), from the centre, to its source.
 
     As in torchvision's `affine`, `angle` [B] is clockwise and `right` and `down` are in pixels; all
-    but the angle are [B] or one number for all. `centre` (x, y), from the centre of the image, is
-    the fixed point.
+    but the angle are [B] or one number for all. The fixed point is `centre` (x, y), relative to the
+    centre of the image.
     """
     turn, lean, rise = (torch.deg2rad(torch.as_tensor(a)) for a in (angle, shear_x, shear_y))
     a = (turn - rise).cos() / rise.cos()
@@ -51,7 +51,7 @@ def warp(images: Tensor, matrices: Tensor, *, nearest: bool = False, fill: float
 def sample(
     images: Tensor, rows: Tensor, columns: Tensor, *, nearest: bool = False, fill: float = 0.0
 ) -> Tensor:
-    """Pixels [B, C, H', W'] at rows [B, H'] and columns [B, W']; 0 is the centre of the first."""
+    """Pixels [B, C, H', W'] of [B, C, H, W] at rows [B, H'] and columns [B, W'], from 0."""
     x, y = columns - (images.shape[-1] - 1) / 2, rows - (images.shape[-2] - 1) / 2
     across = torch.stack([x, torch.zeros_like(x)], dim=1)
     down = torch.stack([torch.zeros_like(y), y], dim=1)
@@ -59,7 +59,7 @@ def sample(
 
 
 def pick(images: Tensor, across: Tensor, down: Tensor, *, nearest: bool, fill: float) -> Tensor:
-    """Pixels at (x, y) = across [B, 2, W'] + down [B, 2, H'], relative to the image's centre."""
+    """Pixels [B, C, H', W'] at (x, y) = across [B, 2, W'] + down [B, 2, H'], from the centre."""
     grid = images.new_empty(len(images), down.shape[2], across.shape[2], 2)
     for axis, length in enumerate((images.shape[-1], images.shape[-2])):
         x, y = across[:, axis, None, :] * (2 / length), down[:, axis, :, None] * (2 / length)
@@ -88,12 +88,12 @@ def resize_weights(size: int, resized: Tensor, offset: Tensor) -> Tensor:
     torchvision's for bilinear resizing with antialiasing: triangles as wide as an output pixel, but
     at least as an input pixel. Rows outside the resized image are zero.
     """
-    at = torch.arange(size, device=resized.device)
-    place = at - offset[:, None]
+    inputs = torch.arange(size, device=resized.device)
+    outputs = inputs - offset[:, None]
     shrink = (size / resized)[:, None, None]  # input pixels in an output pixel
-    distance = (at + 0.5) - (place[:, :, None] + 0.5) * shrink
+    distance = (inputs + 0.5) - (outputs[:, :, None] + 0.5) * shrink
     weights = (1 - distance.abs() / shrink.clamp(min=1)).clamp(min=0)
-    inside = (place >= 0) & (place < resized[:, None])
+    inside = (outputs >= 0) & (outputs < resized[:, None])
     return weights / weights.sum(2, keepdim=True).clamp(min=1e-6) * inside[:, :, None]
 
 

@@ -13,12 +13,12 @@ from trainer.augmentation.shared.kernel.colour import blend
 
 
 def levels(images: Tensor) -> Tensor:
-    """Images in [0, 1] as the nearest 8-bit levels, in floats 0 to 255."""
+    """The nearest 8-bit levels of images [B, C, H, W] in [0, 1], as floats from 0 to 255."""
     return (images * 255).round_().clamp_(0, 255)
 
 
 def posterize(images: Tensor, bits: Tensor) -> Tensor:
-    """Keep the most significant `bits` [B] of 8."""
+    """Keep the most significant `bits` [B] of the 8 of each pixel of [B, C, H, W]."""
     step = (2 ** (8 - bits)).view(-1, 1, 1, 1)
     values = levels(images)
     return values.sub_(values.remainder(step)).div_(255)
@@ -30,7 +30,7 @@ def solarize(images: Tensor, threshold: Tensor) -> Tensor:
 
 
 def invert(images: Tensor) -> Tensor:
-    """The negative, 1 − images."""
+    """The negative, 1 − images, of [B, C, H, W]."""
     return 1 - images
 
 
@@ -59,7 +59,10 @@ def equalize(images: Tensor) -> Tensor:
 
 
 def sharpness(images: Tensor, factor: Tensor) -> Tensor:
-    """Sharpen by factor [B]: 1 is no change, 0 a blur by a 3 × 3 kernel, 5 amid eight ones."""
+    """Sharpen [B, C, H, W] by factor [B]: 1 is unchanged, 0 a blur.
+
+    The 3 × 3 kernel of the blur has weight 5 at its centre and 1 elsewhere, over 13.
+    """
     height, width = images.shape[-2:]
     if min(height, width) < 3:
         return images
