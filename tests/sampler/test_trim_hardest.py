@@ -33,7 +33,7 @@ def test_the_highest_mean_losses_are_left_out(uneven, tmp_path):
     nan = float("nan")
     first = {40: 4.0, 3: 3.0, 17: 0.0, 8: 9.0, 25: 0.0}
     second = {40: 0.0, 3: nan, 17: 5.0, 25: 0.0}  # 8 was not seen in the second epoch
-    reference = recorded(tmp_path, split, first, second)
+    reference = recorded_run(tmp_path, split, first, second)
     assert remaining(split, reference=reference, trim=0.4) == [17, 25, 40]
     assert remaining(split, reference=reference, trim=0.0) == [3, 8, 17, 25, 40]
     assert remaining(split, reference=reference, trim=0.1) == [3, 17, 25, 40]
@@ -47,7 +47,7 @@ def test_against_a_slow_loop(uneven, tmp_path):
     ]
     mean = {i: sum(epoch[i] for epoch in epochs) / 3 for i in uneven.ids.tolist()}
     slow = sorted(mean, key=mean.__getitem__)[:44]
-    assert remaining(uneven, reference=recorded(tmp_path, uneven, *epochs), trim=0.1) == sorted(
+    assert remaining(uneven, reference=recorded_run(tmp_path, uneven, *epochs), trim=0.1) == sorted(
         slow
     )
 
@@ -90,10 +90,10 @@ def test_the_difficulty_store_is_read_once(uneven, tmp_path):
 def test_an_unsuitable_reference_run_is_rejected(uneven, tmp_path):
     with pytest.raises(DataError, match="no readable difficulty store"):
         remaining(uneven, reference=str(tmp_path / "nowhere"))
-    reference = recorded(tmp_path / "empty", uneven)
+    reference = recorded_run(tmp_path / "empty", uneven)
     with pytest.raises(DataError, match=r"no readable difficulty store|no losses"):
         remaining(uneven, reference=reference)
-    other = recorded(
+    other = recorded_run(
         tmp_path / "other",
         replace(uneven, labels=uneven.labels.flip(0)),
         dict.fromkeys(uneven.ids.tolist(), 1.0),
