@@ -1,4 +1,4 @@
-"""Splitting and channel statistics."""
+"""Splits, targets and channel statistics."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +23,7 @@ def counts(split: Split, classes: int) -> list[int]:
 
 
 def test_divide_by_hand() -> None:
-    """A quarter of 8 zeros and 4 ones: two zeros and one one, ids ascending."""
+    """A quarter of 8 zeros and 4 ones is two zeros and a one, in ascending order of id."""
     part, rest = divide(labelled([0, 0, 1] * 4), 0.25, np.random.default_rng(0))
     assert counts(part, 2) == [2, 1]
     assert counts(rest, 2) == [6, 3]
@@ -55,7 +55,7 @@ def test_dividing_by_the_remaining_fraction_gives_the_complement(fraction: float
     assert torch.equal(rest.ids, other.ids)
 
 
-def test_divide_takes_every_example_equally_often() -> None:
+def test_divide_draws_every_example_equally_often() -> None:
     split = labelled([0] * 6 + [1] * 4)
     taken = np.zeros(10)
     for seed in range(400):
@@ -108,7 +108,7 @@ def test_channel_statistics_equal_torch(noise: Callable[..., Split]) -> None:
 
 
 class Given(Dataset):
-    """A data set of given splits."""
+    """A data set with the splits of `raw`."""
 
     raw: Raw
 

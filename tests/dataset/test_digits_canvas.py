@@ -82,7 +82,7 @@ def test_canvases_for_testing_share_no_digit_with_the_others() -> None:
 
 
 def test_digits_are_used_equally_often() -> None:
-    """359 test digits, 6000 · 0.2 = 1200 places: each 3 or 4 times."""
+    """359 test digits on 6000 · 0.2 = 1200 canvases: 3 or 4 times each."""
     data = opened(size=8, digits=1, examples=6000, noise=0.0)
     images = data.test.images.read(range(1200)).flatten(1)
     _, numbers = images.unique(dim=0, return_counts=True)

@@ -1,4 +1,4 @@
-"""Class folders: modes, sizes, trees, damage."""
+"""Class folders: trees, sizes, image modes and damaged files."""
 
 import struct
 import zlib
@@ -44,7 +44,7 @@ def opened(root: Path, seed: int = 0, **settings: Any) -> Data:
 # Trees
 
 
-def test_a_flat_tree_is_cut_into_three(tmp_path: Path) -> None:
+def test_a_flat_tree_is_divided_into_three_splits(tmp_path: Path) -> None:
     data = opened(tree(tmp_path, {"cat": 20, "dog": 10}), val_fraction=0.25)
     assert data.classes == ("cat", "dog")
     assert (len(data.train), len(data.val), len(data.test)) == (18, 6, 6)  # 6 of 30, 6 of 24
@@ -71,7 +71,11 @@ def test_a_tree_with_train_val_and_test(tmp_path: Path) -> None:
     tree(tmp_path / "test", {"b": 3})
     data = opened(tmp_path)
     assert (len(data.train), len(data.val), len(data.test)) == (16, 3, 3)
-    assert data.test.labels.tolist() == [1, 1, 1]  # b is 1 there too, though a has no images
+    assert data.test.labels.tolist() == [
+        1,
+        1,
+        1,
+    ]  # b is class 1 there too, although a has no images
     assert data.val.labels.tolist() == [0, 0, 1]
 
 
@@ -139,7 +143,7 @@ def test_invalid_trees_are_errors(
 # Sizes
 
 
-def test_an_image_of_the_size_is_kept_pixel_for_pixel(tmp_path: Path) -> None:
+def test_an_image_of_the_right_size_is_unchanged(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     path = save(tmp_path / "x.png", Image.fromarray(pixels))
     assert np.array_equal(decode(path, (3, 5, 7)), pixels.transpose(2, 0, 1))
@@ -323,14 +327,14 @@ def png(width: int, height: int) -> bytes:
 
 
 def test_a_decompression_bomb_is_damaged(tmp_path: Path) -> None:
-    """No memory is allocated for the 40 GB that its header of 60 bytes declares."""
+    """No memory is allocated for the 40 GB that the header declares."""
     damaged_tree(tmp_path, 10, {"b/004.png": png(200_000, 65_000)})
     with pytest.raises(DataError, match=r"cannot read the image .*004\.png: .*decompression bomb"):
         ImageFolder(root=str(tmp_path)).load().train.images.read(range(20))
 
 
 def test_an_extremely_elongated_image_is_damaged(tmp_path: Path) -> None:
-    """Scaled to cover 64 x 64 it would have 4 million columns."""
+    """Scaled to cover 64 x 64, it would have 4 million columns."""
     path = save(tmp_path / "thread.png", Image.new("L", (60_000, 1)))
     with pytest.raises(DataError, match=r"thread\.png: 60000x1 .* 64x64"):
         decode(path, (1, 64, 64))

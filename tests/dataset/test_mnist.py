@@ -1,4 +1,4 @@
-"""MNIST: read, missing, damaged, download failed. No test uses the network."""
+"""MNIST: intact, missing and damaged files, and a failed download. No test uses the network."""
 
 import struct
 from pathlib import Path
@@ -21,7 +21,7 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 
 @pytest.fixture
 def tiny_root(tmp_path: Path) -> Path:
-    """A root with 50 + 10 images in MNIST's own format; image i is i everywhere."""
+    """A root with 50 + 10 images in MNIST's format; every pixel of image i is i."""
     raw = tmp_path / "data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for part, number in (("train", 50), ("t10k", 10)):
@@ -77,7 +77,7 @@ def test_a_truncated_file_is_a_data_error(tiny_root: Path) -> None:
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each download leaves half a file and fails."""
+    """Make every download fail after writing half a file."""
 
     def fail(url: str, download_root: str, filename: str, **_: object) -> None:
         (Path(download_root) / filename).write_bytes(b"half")

@@ -14,7 +14,7 @@ scipy_io = pytest.importorskip("scipy.io")
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A root with 40 + 20 + 30 random images; the file's label of the digit 0 is 10."""
+    """A root with 40 + 20 + 30 random images; the files label the digit 0 as 10."""
     monkeypatch.setattr(svhn, "check_integrity", lambda path, md5: Path(path).is_file())
     for seed, (name, number) in enumerate([("train", 40), ("test", 20), ("extra", 30)]):
         pixels = np.random.default_rng(seed).integers(0, 256, (32, 32, 3, number), np.uint8)

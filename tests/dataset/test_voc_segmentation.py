@@ -13,7 +13,7 @@ from trainer.dataset.voc_segmentation import VocSegmentation
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """10 images to train and 4 to test on, of 12 × 8 pixels; mask i is i with a border of 255."""
+    """10 training and 4 test images of 12 × 8 pixels; mask i is i with a border of 255."""
     base = tmp_path / "VOCdevkit" / "VOC2012"
     for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
         (base / name).mkdir(parents=True)

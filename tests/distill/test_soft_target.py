@@ -1,4 +1,4 @@
-"""Soft targets: the formula, a teacher that never changes, and rejected teachers."""
+"""Soft targets: the formula, frozen teachers, and rejected teachers."""
 
 import copy
 import math
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 
 class Constant(nn.Module):
-    """A model with the same logits [C] for every image, or at every pixel."""
+    """A model with the same logits [C] for every image or, with `pixels`, for every pixel."""
 
     def __init__(self, logits: list[float], *, pixels: bool = False) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ def forward_of(model: nn.Module, mean: float = 0.0, std: float = 1.0) -> Forward
 
 
 def distiller(*models: nn.Module, **settings) -> SoftTarget:
-    """A distiller with given teachers, standardised like the student."""
+    """A distiller with the given teachers, which standardise images like the student."""
     teachers = [Teacher(forward_of(model), str(i)) for i, model in enumerate(models)]
     names = [teacher.about for teacher in teachers]
     soft_target = SoftTarget(lambda *_: None, teacher=names, **settings)
@@ -88,7 +88,7 @@ def test_the_divergence_is_that_of_torch_with_batchmean():
 
 
 def test_several_teachers_are_the_mean_of_their_softened_probabilities():
-    """Not of their logits, and softened before averaging."""
+    """Rather than of their logits; they are softened before averaging."""
     a, b = torch.tensor([4.0, 0.0, -2.0]), torch.tensor([-1.0, 3.0, 0.0])
     soft_target = distiller(Constant(a.tolist()), Constant(b.tolist()), temperature=2)
     targets = soft_target.targets(IMAGES).exp()[0]
@@ -140,7 +140,7 @@ def with_norm(outputs: int = 3) -> nn.Module:
 
 
 def test_the_teacher_never_changes(noise):
-    """In eval mode: no BatchNorm updates, no dropout, no gradient."""
+    """In eval mode: no batch norm updates, no dropout, no gradient."""
     model = with_norm().train()
     teacher = Teacher(forward_of(model), "t")
     teacher.bind(student(), data_of(noise))
@@ -158,7 +158,7 @@ def test_the_teacher_never_changes(noise):
     assert not torch.equal(model[1].running_mean, before["1.running_mean"])
 
 
-def test_images_are_standardised_as_the_teachers_were(noise):
+def test_images_are_standardised_for_the_teacher(noise):
     model = with_norm()
     teacher = Teacher(forward_of(model, mean=0.2, std=0.7), "t")
     teacher.bind(student(), data_of(noise))
@@ -193,7 +193,7 @@ def test_a_teacher_that_does_not_match_the_data_is_rejected(noise, model, classe
         teacher.bind(student(), data_of(noise, shape=shape))
 
 
-def test_a_teachers_outputs_are_matched_to_the_classes_by_name(noise):
+def test_outputs_of_a_teacher_are_matched_to_classes_by_name(noise):
     model = with_norm()
     teacher = Teacher(forward_of(model, 0.5, 0.25), "t", ("c", "a", "b"), size=(6, 5))
     teacher.bind(student(), data_of(noise))
@@ -203,14 +203,14 @@ def test_a_teachers_outputs_are_matched_to_the_classes_by_name(noise):
     assert torch.equal(teacher(images), torch.stack([a, b, c], 1))
 
 
-def test_a_teacher_of_another_image_size_is_refused(noise):
+def test_a_teacher_of_another_image_size_is_rejected(noise):
     teacher = Teacher(forward_of(with_norm()), "t", size=(12, 10))
     message = "distill.teacher=t was trained on images of 12×10, the data has 6×5"
     with pytest.raises(ValueError, match=message):
         teacher.bind(student(), data_of(noise))
 
 
-def test_a_task_without_classes_is_refused(noise):
+def test_a_task_without_classes_is_rejected(noise):
     soft_target = SoftTarget(lambda *_: None, teacher="x")
     with pytest.raises(ValueError, match="distill=soft_target needs class"):
         soft_target.prepare(student(), data_of(noise, classes=()))
@@ -218,7 +218,7 @@ def test_a_task_without_classes_is_refused(noise):
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
-    """Train a small convolutional network for an epoch, on a different split."""
+    """A run of a small convolutional network, trained for an epoch on another split."""
     folder = tmp_path_factory.mktemp("runs") / "teacher"
     assert train(folder, "model=simple_cnn", "epochs=1", "seed=7") == 0
     return folder
@@ -229,7 +229,7 @@ def settings(teacher, *more: str) -> list[str]:
 
 
 def test_the_loss_of_a_step_is_blended_with_the_teachers(teacher, tmp_path):
-    """Recompute a step's blended loss from both models' weights, without the distiller."""
+    """The blended loss is recomputed from the weights of both models, without the distiller."""
     mixing = ("mixer=mixup", "augmentation=[random_crop]", "batch_size=64")
     run = make_run(tmp_path, "model=mlp", "device=cpu", *settings(teacher, *mixing))
     seen = {}
@@ -291,7 +291,7 @@ def test_a_missing_run_is_rejected_before_data_opens(tmp_path, capsys):
     assert not folder.exists()
 
 
-def test_a_teacher_of_other_classes_is_refused_in_one_line(teacher, tmp_path, capsys):
+def test_a_teacher_of_other_classes_is_rejected_in_one_line(teacher, tmp_path, capsys):
     code = train(tmp_path / "run", *settings(teacher, "dataset.threshold_class=true"))
     assert code == ConfigError.exit_code
     error = capsys.readouterr().err.strip()

@@ -1,4 +1,4 @@
-"""All loaders return the batches of a slow loop over the plan, bit for bit."""
+"""Every loader returns the batches of a slow loop over the plan, bit for bit."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import astuple, replace
@@ -29,12 +29,12 @@ LOADERS: dict[str, Callable[[], Loader]] = {
     "stream, 2 workers": lambda: Stream(workers=2, prefetch=1),
 }
 
-# With one core, torch warns of two workers.
+# On a single core torch warns about two workers.
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 
 
 def plain_plan() -> Plan:
-    """11 rows of the ids 3 to 19, one of them twice, in batches of 4, 4 and 3."""
+    """11 rows with ids from 3 to 19, two of them repeated, in batches of 4, 4 and 3."""
     ids = torch.tensor([7, 3, 19, 7, 4, 12, 5, 18, 11, 6, 3])
     return Plan.of(ids, 4).weighted(torch.arange(11.0))
 
@@ -69,7 +69,7 @@ def slow(split: Split, plan: Plan, start: int) -> Iterator[Batch]:
 
 
 def check_same(batches: Iterator[Batch], expected: Iterator[Batch]) -> int:
-    """Assert that all fields of all batches have the same bits and types; return how many."""
+    """Assert that all batches agree in every field's bits and dtype; return their number."""
     number = 0
     for batch, reference in zip(batches, expected, strict=True):
         for one, other in zip(astuple(batch), astuple(reference), strict=True):
@@ -118,8 +118,8 @@ def test_labels_of_any_shape(split: Split, loader: str) -> None:
 
 
 @pytest.mark.parametrize("loader", ["memory", "stream, no worker"])
-def test_masks_become_int64_and_numbers_keep_their_type(split: Split, loader: str) -> None:
-    """Losses do not accept uint8, which would wrap in a subtraction."""
+def test_masks_become_int64_and_float_targets_keep_their_dtype(split: Split, loader: str) -> None:
+    """A uint8 label would overflow in a subtraction, and losses reject it."""
     masks = torch.arange(20 * 4, dtype=torch.uint8).reshape(20, 2, 2)
     masks[3] = 255
     feed = LOADERS[loader]().open(replace(split, labels=masks), CPU)
@@ -138,7 +138,7 @@ def test_masks_become_int64_and_numbers_keep_their_type(split: Split, loader: st
 
 @pytest.mark.parametrize("loader", LOADERS)
 def test_one_plan_after_another(split: Split, loader: str) -> None:
-    """Workers persist over epochs, and after a plan abandoned half-way."""
+    """Workers persist over epochs and after a plan that is abandoned halfway."""
     feed = LOADERS[loader]().open(split, CPU)
     for plan in (plain_plan(), blended_plan(), plain_plan()):
         assert check_same(feed.batches(plan), slow(split, plan, 0)) == 3
@@ -189,13 +189,13 @@ def test_a_damaged_file_is_reported_in_one_line(folder: Path, loader: str) -> No
     """Also in a worker: the message has no traceback."""
     split = ImageFolder(root=str(folder)).load().train
     (folder / "a" / "007.png").write_bytes(b"damaged")
-    # Without a local variable: a cycle would keep the workers, which then take 5 s each to end.
+    # No local variable: a reference cycle would keep the workers alive, 5 s each to end.
     with pytest.raises(DataError, match=r"\A[^\n]*007\.png[^\n]*\Z"):
         list(LOADERS[loader]().open(split, CPU).batches(Plan.of(torch.arange(20), 4)))
 
 
 class Counting:
-    """Images that count how often each was read."""
+    """Images that count how often each one is read."""
 
     shape: tuple[int, int, int] = (1, 2, 2)
 
@@ -211,7 +211,7 @@ class Counting:
         return torch.zeros(len(ids), 1, 2, 2, dtype=torch.uint8)
 
 
-def test_memory_reads_a_source_once_for_all_its_splits() -> None:
+def test_memory_reads_images_once_for_all_splits() -> None:
     images, loader = Counting(), Memory()
     labels = torch.zeros(10, dtype=torch.int64)
     for ids in (torch.arange(7), torch.arange(7, 10)):
@@ -223,7 +223,7 @@ def test_memory_reads_a_source_once_for_all_its_splits() -> None:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory decodes 16 images at once, in `workers` processes."""
+    """Let Memory decode at most 16 images at once, in up to two processes."""
     monkeypatch.setattr(memory, "AT_ONCE", (16, 2**20))
     monkeypatch.setattr(parallel, "available_cores", lambda: 2)
 
@@ -249,7 +249,7 @@ def test_memory_names_a_damaged_file_in_one_line(
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_memory_names_the_examples_of_any_other_error(small_chunks: None, workers: int) -> None:
+def test_memory_names_the_examples_of_an_unexpected_error(small_chunks: None, workers: int) -> None:
     class Broken(Counting):
         def __len__(self) -> int:
             return 40

@@ -17,7 +17,7 @@ from trainer.model.mlp import Mlp
         ([], 7_850),  # softmax regression
     ],
 )
-def test_widths(hidden: list[int] | None, parameters: int) -> None:
+def test_number_of_parameters(hidden: list[int] | None, parameters: int) -> None:
     model = Mlp(shape=(1, 28, 28), outputs=10, hidden=hidden)
     assert sum(p.numel() for p in model.parameters()) == parameters
     assert model(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
@@ -34,7 +34,7 @@ def test_forward_matches_functional_layers() -> None:
     assert torch.allclose(model(images), expected, atol=1e-6)
 
 
-def test_dropout_follows_every_hidden_layer_unless_it_is_zero() -> None:
+def test_dropout_follows_every_hidden_layer() -> None:
     def dropouts(rate: float) -> list[float]:
         model = Mlp(shape=(1, 2, 2), outputs=3, hidden=[5, 5], dropout=rate)
         return [layer.p for layer in model.modules() if isinstance(layer, nn.Dropout)]

@@ -17,24 +17,24 @@ from trainer.model.resnet_cifar import Block, ResnetCifar, Subsample
         (110, 1.7, 1_727_962),
     ],
 )
-def test_parameters_are_as_published(depth, published, parameters):
-    """Table 6 of the paper, to its two digits."""
+def test_number_of_parameters_is_as_published(depth, published, parameters):
+    """Table 6 of the paper, in millions, to two digits."""
     model = ResnetCifar(shape=(3, 32, 32), outputs=10, depth=depth)
-    counted = sum(p.numel() for p in model.parameters())
-    assert counted == parameters
-    assert counted / 1e6 == pytest.approx(published, abs=0.03)
+    count = sum(p.numel() for p in model.parameters())
+    assert count == parameters
+    assert count / 1e6 == pytest.approx(published, abs=0.03)
     layers = [m for m in model.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
     assert len(layers) == depth
 
 
 def test_option_a_takes_every_other_pixel_and_pads_with_zeros():
-    """[1, 2, 3, 3] with the values 0 to 17: pixels (0, 0), (0, 2), (2, 0), (2, 2) stay."""
+    """Of [1, 2, 3, 3] with values 0 to 17, pixels (0, 0), (0, 2), (2, 0), (2, 2) are kept."""
     out = Subsample(extra=2, stride=2)(torch.arange(18.0).reshape(1, 2, 3, 3))
     zero = [[0.0, 0.0], [0.0, 0.0]]
     assert out.tolist() == [[zero, [[0, 2], [6, 8]], [[9, 11], [15, 17]], zero]]
 
 
-def test_option_b_is_the_block_of_torchvision():
+def test_option_b_against_torchvision():
     torch.manual_seed(0)
     ours, theirs = Block(4, 8, 2, "B"), BasicBlock(4, 8, 2, Block(4, 8, 2, "B").shortcut)
     state = {k.replace("shortcut", "downsample"): v for k, v in ours.state_dict().items()}
@@ -43,16 +43,16 @@ def test_option_b_is_the_block_of_torchvision():
     assert torch.equal(ours(maps), theirs(maps))
 
 
-def test_option_b_adds_a_convolution_and_a_norm_where_widths_change():
+def test_option_b_adds_a_convolution_and_batch_norm_between_stages():
     """16·32 + 32·64 weights, and a weight and a bias for each of 32 + 64 channels."""
     model = ResnetCifar(shape=(3, 32, 32), outputs=10, shortcut="B")
-    more = 16 * 32 + 32 * 64 + 2 * (32 + 64)
-    assert sum(p.numel() for p in model.parameters()) == 269_722 + more
+    shortcuts = 16 * 32 + 32 * 64 + 2 * (32 + 64)
+    assert sum(p.numel() for p in model.parameters()) == 269_722 + shortcuts
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (2, 33, 17), (1, 1, 1)])
 @pytest.mark.parametrize("shortcut", ["A", "B"])
-def test_any_size(shape, shortcut):
+def test_images_of_any_size(shape, shortcut):
     model = ResnetCifar(shape=shape, outputs=7, depth=8, width=4, shortcut=shortcut)
     assert model(torch.zeros(2, *shape)).shape == (2, 7)
 
@@ -66,11 +66,11 @@ def test_maps_are_halved_twice():
 def test_dropout_is_before_the_head():
     torch.manual_seed(0)
     model = ResnetCifar(shape=(1, 8, 8), outputs=3, depth=8, width=4, dropout=0.5)
-    seen = []
-    model.fc.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    features = []
+    model.fc.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
     images = torch.randn(4, 1, 8, 8)
     model(images), model.eval()(images)
-    assert (seen[0] == 0).float().mean() > (seen[1] == 0).float().mean()
+    assert (features[0] == 0).float().mean() > (features[1] == 0).float().mean()
 
 
 @pytest.mark.parametrize(

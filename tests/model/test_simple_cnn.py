@@ -1,4 +1,4 @@
-"""The convolutional network of many introductory tutorials."""
+"""The simple convolutional network of introductory tutorials."""
 
 import pytest
 import torch
@@ -17,8 +17,8 @@ def test_mnist_flattens_to_1600() -> None:
     model = SimpleCnn(shape=(1, 28, 28), outputs=10)
     assert model.fc1.in_features == 1600
     assert model.conv1.padding == (0, 0)
-    by_layer = 32 * 9 + 32, 64 * 32 * 9 + 64, 1600 * 128 + 128, 128 * 10 + 10
-    assert parameters(model) == sum(by_layer) == 225_034
+    layers = 32 * 9 + 32, 64 * 32 * 9 + 64, 1600 * 128 + 128, 128 * 10 + 10
+    assert parameters(model) == sum(layers) == 225_034
     assert model(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
 
 
@@ -36,7 +36,9 @@ def test_mnist_flattens_to_1600() -> None:
         ((1, 4, 4), "auto", 1, 64),
     ],
 )
-def test_shapes(shape: tuple[int, int, int], padding: int | str, pad: int, flat: int) -> None:
+def test_flattened_size(
+    shape: tuple[int, int, int], padding: int | str, pad: int, flat: int
+) -> None:
     model = SimpleCnn(shape=shape, outputs=7, padding=padding)  # pyright: ignore
     assert model.conv1.padding == model.conv2.padding == (pad, pad)
     assert model.fc1.in_features == flat
@@ -46,7 +48,7 @@ def test_shapes(shape: tuple[int, int, int], padding: int | str, pad: int, flat:
 @pytest.mark.parametrize(
     ("shape", "padding"), [((1, 8, 8), 0), ((1, 3, 3), "auto"), ((1, 28, 3), 1), ((1, 9, 28), 0)]
 )
-def test_a_map_that_vanishes_is_an_error(shape: tuple[int, int, int], padding: int | str) -> None:
+def test_a_vanishing_map_is_reported(shape: tuple[int, int, int], padding: int | str) -> None:
     with pytest.raises(
         ValueError, match=rf"model\.padding={padding} leaves nothing of {shape[1]}x"
     ):
@@ -65,7 +67,7 @@ def test_forward_matches_functional_layers() -> None:
     assert torch.allclose(model(images), expected, atol=1e-5)
 
 
-def test_dropout_acts_only_in_training() -> None:
+def test_dropout_acts_in_training_only() -> None:
     torch.manual_seed(0)
     model = SimpleCnn(shape=(1, 8, 8), outputs=3, dropout=0.5)
     images = torch.randn(4, 1, 8, 8)

@@ -23,20 +23,20 @@ timm = pytest.importorskip("timm")
         ("test_efficientnet", "classifier", None),
     ],
 )
-def test_grey_images_of_28x28_are_accepted(name, head, side):
+def test_networks_accept_grey_images_of_28x28(name, head, side):
     model = Timm(shape=(1, 28, 28), outputs=7, name=name)
     assert head_of(model) == f"network.{head}"
     assert model.side == side
     assert model(torch.randn(2, 1, 28, 28)).shape == (2, 7)
 
 
-def test_parameters_are_those_of_timm():
+def test_parameters_have_the_shapes_of_timm():
     ours = Timm(shape=(3, 64, 64), outputs=7, name="test_resnet")
     theirs = timm.create_model("test_resnet", num_classes=7)
     assert [p.shape for p in ours.parameters()] == [p.shape for p in theirs.parameters()]
 
 
-def test_weights_of_a_file_with_other_classes_and_channels(tmp_path):
+def test_weights_from_a_file_with_other_classes_and_channels(tmp_path):
     theirs = timm.create_model("test_resnet", num_classes=5).eval()
     torch.save(theirs.state_dict(), tmp_path / "weights.pth")
     path = str(tmp_path / "weights.pth")
@@ -48,7 +48,7 @@ def test_weights_of_a_file_with_other_classes_and_channels(tmp_path):
         Timm(shape=(1, 28, 28), outputs=7, name="test_vit", pretrained=path)
 
 
-def test_without_internet_access_it_fails_at_once(monkeypatch):
+def test_unreachable_weights_are_reported_at_once(monkeypatch):
     def refuse(*_, **__):
         raise URLError("Name or service not known")
 
@@ -93,7 +93,7 @@ def test_bad_settings_are_named(settings, message):
         Timm(shape=(3, 32, 32), outputs=7, **settings)
 
 
-def test_without_timm_the_extra_is_named(monkeypatch):
+def test_a_missing_timm_names_the_extra(monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda _: None)
     with pytest.raises(ValueError, match=r"pip install 'trainer\[timm\]'"):
         Timm(shape=(3, 32, 32), outputs=7)

@@ -14,7 +14,7 @@ from trainer.model.shared.head import head_of
 from trainer.model.torchvision import Torchvision
 from trainer.optimizer.shared.layer_rates import layers_of
 
-FAMILIES = {  # head, the side that images of 28x28 are resized to
+FAMILIES = {  # head, and the side that 28x28 images are resized to
     "alexnet": ("classifier.6", 64),
     "densenet121": ("classifier", 32),
     "googlenet": ("fc", None),
@@ -30,8 +30,8 @@ SEGMENTATION = [name for name in FAMILIES if name in models.list_models(module=m
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_every_family_is_adapted(name):
-    """Grey images of 28x28 are accepted, and the head has seven outputs."""
+def test_head_size_and_outputs_of_each_family(name):
+    """For grey 28x28 images and seven outputs."""
     with torch.device("cpu" if name.startswith("regnet") else "meta"):
         model = Torchvision(shape=(1, 28, 28), outputs=7, name=name)
         outputs = model(torch.zeros(2, 1, 28, 28))
@@ -44,34 +44,35 @@ def test_every_family_is_adapted(name):
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "fcn_resnet50"])
-def test_parameters_are_those_of_torchvision(name):
+def test_parameters_have_the_shapes_of_torchvision(name):
     with torch.device("meta"):
         ours = Torchvision(shape=(3, 64, 64), outputs=7, name=name)
-        more = {"weights_backbone": None} if name in SEGMENTATION else {}
-        theirs = models.get_model(name, weights=None, num_classes=7, **more)
+        settings = {"weights_backbone": None} if name in SEGMENTATION else {}
+        theirs = models.get_model(name, weights=None, num_classes=7, **settings)
     shapes = {f"network.{k}": v.shape for k, v in theirs.state_dict().items()}
     assert {k: v.shape for k, v in ours.state_dict().items()} == shapes
 
 
-def test_images_are_resized_only_if_needed():
+def test_images_are_resized_only_when_required():
     model = Torchvision(shape=(3, 64, 48), outputs=7, name="squeezenet1_1")
     images = torch.randn(2, 3, 64, 48)
     assert torch.equal(model.eval()(images), model.network(images))
     resized = Torchvision(shape=(3, 64, 48), outputs=7, name="squeezenet1_1", size=96)
-    seen = []
-    resized.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    shapes = []
+    resized.network.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape))
     resized(images)
-    assert seen == [(2, 3, 96, 96)]
+    assert shapes == [(2, 3, 96, 96)]
 
 
-def test_masks_have_the_size_of_the_original_images():
+def test_mask_logits_have_the_size_of_the_original_images():
     model = Torchvision(
         shape=(1, 9, 7), outputs=3, name="lraspp_mobilenet_v3_large", size=32, pretrained=False
     )
     assert model(torch.randn(2, 1, 9, 7)).shape == (2, 3, 9, 7)
 
 
-def test_probing_sizes_leaves_train_mode_and_statistics_unchanged():
+def test_construction_leaves_train_mode_and_initial_statistics():
+    """The trial passes that find the image size do not count."""
     model = Torchvision(shape=(1, 28, 28), outputs=7, name="mobilenet_v3_small")
     assert all(module.training for module in model.modules())
     assert model.get_buffer("network.features.0.1.num_batches_tracked") == 0
@@ -79,7 +80,7 @@ def test_probing_sizes_leaves_train_mode_and_statistics_unchanged():
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """A network, and a file with its weights, for three channels and five classes."""
+    """A network of three channels and five classes, and a file with its weights."""
     tmp_path = tmp_path_factory.mktemp("published")
     torch.manual_seed(1)
     theirs = models.get_model("resnet18", weights=None, num_classes=5)
@@ -90,7 +91,7 @@ def published(tmp_path_factory):
     return theirs.eval(), str(tmp_path / "weights.pth")
 
 
-def test_weights_of_a_file_with_other_classes_and_channels(published):
+def test_weights_from_a_file_with_other_classes_and_channels(published):
     theirs, path = published
     ours = Torchvision(shape=(1, 28, 28), outputs=7, pretrained=path).eval()
     features = []
@@ -102,8 +103,8 @@ def test_weights_of_a_file_with_other_classes_and_channels(published):
     assert ours.network.fc.weight.shape == (7, 512)
 
 
-def test_old_parameter_names_of_densenet_are_accepted(tmp_path):
-    """Published files say `norm.1` for `norm1`."""
+def test_published_parameter_names_of_densenet_are_mapped(tmp_path):
+    """Published files have `norm.1` for `norm1`."""
     theirs = models.get_model("densenet121", weights=None)
     old = {
         k.replace("norm1", "norm.1").replace("conv2", "conv.2") if "denselayer" in k else k: v
@@ -131,7 +132,7 @@ def test_auxiliary_heads_in_a_file_are_ignored(tmp_path):
     assert torch.equal(ours.network.get_parameter(name), theirs.get_parameter(name))
 
 
-def test_weights_of_another_network_are_refused(published):
+def test_weights_of_another_network_are_rejected(published):
     with pytest.raises(CheckpointError, match=r"does not fit the model: .*layer1.*conv1"):
         Torchvision(shape=(3, 32, 32), outputs=7, name="resnet50", pretrained=published[1])
 
@@ -143,7 +144,7 @@ def hub(tmp_path, monkeypatch):
     return tmp_path / "hub"
 
 
-def test_without_internet_access_it_fails_at_once(hub, monkeypatch):
+def test_unreachable_weights_are_reported_at_once(hub, monkeypatch):
     def refuse(*_, **__):
         raise URLError("Name or service not known")
 
@@ -172,7 +173,7 @@ def test_an_interrupted_download_leaves_no_partial_file(hub, monkeypatch):
     assert [path for path in hub.rglob("*") if path.is_file()] == []
 
 
-def test_cached_weights_need_no_internet_access(hub, monkeypatch):
+def test_cached_weights_are_not_downloaded(hub, monkeypatch):
     """The head is new even though the number of classes is the same."""
     weights = models.ResNet18_Weights.DEFAULT
     theirs = models.get_model("resnet18", weights=None)
@@ -204,15 +205,15 @@ def test_bad_settings_are_named(settings, message):
         Torchvision(shape=(3, 32, 32), outputs=7, **settings)
 
 
-def test_arguments_reach_the_network():
+def test_arguments_are_passed_to_the_network():
     model = Torchvision(
         shape=(3, 32, 32), outputs=7, name="squeezenet1_1", arguments={"dropout": 0.3}
     )
     assert model.get_submodule("network.classifier.0").p == 0.3
 
 
-def test_layer_decay_finds_the_layers_of_the_network():
-    """ResNet-18: the stem, eight blocks, the head; the wrapper does not count."""
+def test_layer_decay_finds_the_layers_inside_the_wrapper():
+    """ResNet-18 has ten: the stem, eight blocks and the head."""
     with torch.device("meta"):
         model = Torchvision(shape=(3, 32, 32), outputs=7)
     layers = layers_of(model)
@@ -221,7 +222,7 @@ def test_layer_decay_finds_the_layers_of_the_network():
     assert [p.shape[0] for p in layers[-1]] == [7, 7]
 
 
-def test_mixed_precision_reaches_outputs_and_gradients():
+def test_resizing_works_in_mixed_precision():
     model = Torchvision(shape=(1, 9, 7), outputs=3, name="squeezenet1_1", size=32)
     with torch.autocast("cpu", torch.bfloat16):
         outputs = model(torch.randn(2, 1, 9, 7))

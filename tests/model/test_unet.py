@@ -7,14 +7,14 @@ import torch.nn.functional as F
 from trainer.model.unet import Unet
 
 
-def test_parameters():
-    """The widely used padded version with batch norm has 31,037,633 for RGB to one map."""
+def test_number_of_parameters():
+    """As many as the widely used padded version with batch norm, from RGB to one map."""
     with torch.device("meta"):
         model = Unet(shape=(3, 64, 64), outputs=1)
     assert sum(p.numel() for p in model.parameters()) == 31_037_633
 
 
-def test_parameters_by_hand():
+def test_number_of_parameters_by_hand():
     """Width 2, depth 1, one channel in, three out."""
     model = Unet(shape=(1, 4, 4), outputs=3, width=2, depth=1)
     down = 9 * 1 * 2 + 9 * 2 * 2 + 2 * 4  # two convolutions and two norms
@@ -50,12 +50,12 @@ def test_outputs_have_the_size_of_the_images(size, depth):
 def test_an_odd_row_is_not_lost_on_the_way_down():
     """Side 5 becomes 3, not 2; the last row is pooled on its own."""
     model = Unet(shape=(1, 5, 5), outputs=1, width=2, depth=1).eval()
-    seen = []
-    model.lowest.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    pooled = []
+    model.lowest.register_forward_pre_hook(lambda _, inputs: pooled.append(inputs[0]))
     images = torch.randn(1, 1, 5, 5)
     model(images)
-    assert seen[0].shape[-2:] == (3, 3)
-    assert torch.equal(seen[0][..., 2, 2], model.down[0](images)[..., 4, 4])
+    assert pooled[0].shape[-2:] == (3, 3)
+    assert torch.equal(pooled[0][..., 2, 2], model.down[0](images)[..., 4, 4])
 
 
 @pytest.mark.parametrize(("setting", "value"), [("width", 0), ("depth", 0), ("dropout", 1.0)])

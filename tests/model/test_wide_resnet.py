@@ -16,18 +16,18 @@ from trainer.model.wide_resnet import Block, WideResnet
         (40, 1, 0.6, 563_930),
     ],
 )
-def test_parameters_are_as_published(depth, widen, published, parameters):
+def test_number_of_parameters_is_as_published(depth, widen, published, parameters):
     """Table 4 of the paper, in millions."""
     with torch.device("meta"):
         model = WideResnet(shape=(3, 32, 32), outputs=10, depth=depth, widen=widen)
-    counted = sum(p.numel() for p in model.parameters())
-    assert counted == parameters
-    assert counted / 1e6 == pytest.approx(published, abs=0.06)
+    count = sum(p.numel() for p in model.parameters())
+    assert count == parameters
+    assert count / 1e6 == pytest.approx(published, abs=0.06)
 
 
 @pytest.mark.parametrize("fan_out", [4, 6])
-def test_a_block_matches_functional_layers(fan_out):
-    """The shortcut is the input for equal widths, else a convolution of the activated input."""
+def test_a_block_by_functions(fan_out):
+    """For equal widths the shortcut is the raw input; otherwise a convolution of the active one."""
     torch.manual_seed(0)
     block = Block(4, fan_out, 1, 0.5).eval()
     maps = torch.randn(2, 4, 5, 5)
@@ -41,16 +41,16 @@ def test_a_block_matches_functional_layers(fan_out):
 def test_dropout_is_between_the_convolutions():
     torch.manual_seed(0)
     block = Block(2, 2, 1, 0.5)
-    seen = []
-    block.conv1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    block.conv2.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    inputs_of = []
+    block.conv1.register_forward_pre_hook(lambda _, inputs: inputs_of.append(inputs[0]))
+    block.conv2.register_forward_pre_hook(lambda _, inputs: inputs_of.append(inputs[0]))
     block(torch.full((8, 2, 9, 9), 5.0) + torch.randn(8, 2, 9, 9))
-    zero = [(maps == 0).float().mean().item() for maps in seen]
+    zero = [(maps == 0).float().mean().item() for maps in inputs_of]
     assert zero == pytest.approx([0.5, 0.75], abs=0.05)  # half by ReLU, half of the rest dropped
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 33, 17), (1, 1, 1)])
-def test_any_size(shape):
+def test_images_of_any_size(shape):
     model = WideResnet(shape=shape, outputs=7, depth=10, widen=1)
     assert model(torch.randn(2, *shape)).shape == (2, 7)
 

@@ -1,4 +1,4 @@
-"""Outputs of an overconfident model."""
+"""Outputs of an overconfident model: logits three times too large."""
 
 from collections.abc import Callable
 
@@ -9,27 +9,27 @@ from torch import Tensor
 Case = tuple[Tensor, Tensor]
 
 
-def drawn(number: int, classes: int, seed: int) -> Case:
-    """Logits [N, C], three times too large, and labels [N] drawn from the softmax of a third."""
+def drawn(examples: int, classes: int, seed: int) -> Case:
+    """Outputs [N, C] and labels [N], drawn from the softmax of a third of the outputs."""
     rng = torch.Generator().manual_seed(seed)
-    logits = torch.randn(number, classes, generator=rng) * 1.5
+    logits = torch.randn(examples, classes, generator=rng) * 1.5
     labels = torch.multinomial(logits.softmax(1), 1, generator=rng)[:, 0]
     return 3 * logits, labels
 
 
 @pytest.fixture
 def overconfident() -> Callable[[int, int, int], Case]:
-    """A function of (examples, classes, seed) that returns outputs and labels."""
+    """A function that draws outputs and labels from (examples, classes, seed)."""
     return drawn
 
 
 @pytest.fixture
 def many() -> Case:
-    """2000 examples of five classes."""
+    """Outputs [2000, 5] and labels."""
     return drawn(2000, 5, 0)
 
 
 @pytest.fixture
 def binary() -> Case:
-    """500 examples of two classes."""
+    """Outputs [500, 2] and labels."""
     return drawn(500, 2, 1)

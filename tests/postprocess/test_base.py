@@ -1,4 +1,4 @@
-"""A fit is saved with the run and restored."""
+"""Fitted values are saved with the run and restored."""
 
 import json
 
@@ -27,18 +27,19 @@ def test_every_option_is_tested():
 
 
 @pytest.mark.parametrize("name", FITTED)
-def test_a_restored_fit_gives_the_same_outputs(name, many, tmp_path):
+def test_a_restored_fit_corrects_outputs_to_the_same_bits(name, many, tmp_path):
     outputs, labels = many
-    first, restored = FITTED[name](), FITTED[name]()
-    first.prepare(labels.bincount(minlength=5))
-    first.fit(outputs, labels)
-    assert not restored.load(tmp_path, {"a": 1}, "step-3")
-    first.save(tmp_path, {"a": 1}, "step-3")
+    fitted, restored = FITTED[name](), FITTED[name]()
+    fitted.prepare(labels.bincount(minlength=5))
+    fitted.fit(outputs, labels)
+    assert not restored.load(tmp_path, {"a": 1}, "step-3"), "no file"
+    fitted.save(tmp_path, {"a": 1}, "step-3")
     assert not restored.load(tmp_path, {"a": 2}, "step-3"), "other settings"
     assert not restored.load(tmp_path, {"a": 1}, "step-4"), "another checkpoint"
     assert restored.load(tmp_path, {"a": 1}, "step-3")
-    corrected = first(outputs)
+    corrected = fitted(outputs)
     assert corrected.dtype == outputs.dtype
+    assert not torch.equal(corrected, outputs)
     assert torch.equal(corrected, restored(outputs))
     assert torch.isfinite(corrected).all()
 
@@ -46,7 +47,7 @@ def test_a_restored_fit_gives_the_same_outputs(name, many, tmp_path):
 @pytest.mark.parametrize(
     "text", ["{", "[]", "{}", json.dumps({"settings": {}, "of": "", "fitted": 3})]
 )
-def test_a_damaged_file_raises_a_checkpoint_error(tmp_path, text):
+def test_a_damaged_file_is_reported(tmp_path, text):
     (tmp_path / "postprocess.json").write_text(text)
     with pytest.raises(
         CheckpointError, match=r"postprocess\.json (cannot be read|does not contain a mapping)"

@@ -1,4 +1,4 @@
-"""Isotonic calibration against scikit-learn's."""
+"""Isotonic calibration by hand and against scikit-learn."""
 
 import numpy as np
 import pytest
@@ -9,13 +9,13 @@ from trainer.postprocess.isotonic import Isotonic, isotonic
 
 
 def fitted(outputs, labels) -> Isotonic:
-    calibration = Isotonic()
-    calibration.fit(outputs, labels)
-    return calibration
+    fit = Isotonic()
+    fit.fit(outputs, labels)
+    return fit
 
 
 def test_by_hand():
-    """1, 3, 2, 4 at 0, 1, 2, 3: the middle two are pooled to 2.5."""
+    """The values 1, 3, 2, 4 at 0, 1, 2, 3: the middle two are pooled to 2.5."""
     points, values = isotonic(np.array([2.0, 0, 1, 3]), np.array([2.0, 1, 3, 4]))
     assert points.tolist() == [0, 1, 2, 3]
     assert values.tolist() == [1, 2.5, 2.5, 4]
@@ -32,12 +32,13 @@ def test_against_scikit_learn(digits):
     points, values = isotonic(x, y)
     np.testing.assert_allclose(points, reference.X_thresholds_)
     np.testing.assert_allclose(values, reference.y_thresholds_)
-    at = np.linspace(-0.1, 1.1, 200)
-    np.testing.assert_allclose(np.interp(at, points, values), reference.predict(at), atol=1e-12)
+    grid = np.linspace(-0.1, 1.1, 200)
+    ours = np.interp(grid, points, values)
+    np.testing.assert_allclose(ours, reference.predict(grid), atol=1e-12)
 
 
 def test_each_class_against_the_rest(many):
-    """Renormalised, with one example's worth of uniform probability: no loss is infinite."""
+    """Renormalised and mixed with one uniform example, so that no loss is infinite."""
     outputs, labels = many
     p = outputs.double().softmax(1).numpy()
     mapped = np.stack(
@@ -58,15 +59,15 @@ def test_each_class_against_the_rest(many):
 
 def test_uniform_where_every_function_is_zero():
     outputs, labels = torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]), torch.tensor([2, 2])
-    calibration = fitted(outputs, labels)
-    calibration.fitted["values"] = [[0.0] * len(values) for values in calibration.fitted["values"]]
-    torch.testing.assert_close(calibration(outputs).exp(), torch.full((2, 3), 1 / 3))
+    fit = fitted(outputs, labels)
+    fit.fitted["values"] = [[0.0] * len(values) for values in fit.fitted["values"]]
+    torch.testing.assert_close(fit(outputs).exp(), torch.full((2, 3), 1 / 3))
 
 
-def test_the_loss_on_other_examples_falls(many, overconfident):
-    """By a quarter at least."""
+def test_loss_on_unseen_examples_falls(many, overconfident):
+    """By at least a quarter."""
     outputs, labels = overconfident(4000, 5, 9)
-    calibration = fitted(*many)
+    fit = fitted(*many)
     before = torch.nn.functional.cross_entropy(outputs, labels)
-    after = torch.nn.functional.cross_entropy(calibration(outputs), labels)
+    after = torch.nn.functional.cross_entropy(fit(outputs), labels)
     assert after < 0.75 * before

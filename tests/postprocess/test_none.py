@@ -1,11 +1,11 @@
-"""Without postprocessing, outputs stay unchanged."""
+"""The null postprocessing."""
 
 import torch
 
 from trainer.postprocess.none import NoPostprocess
 
 
-def test_outputs_are_the_same_tensor():
+def test_outputs_pass_through_unchanged():
     outputs = torch.randn(3, 2)
     postprocess = NoPostprocess()
     postprocess.fit(outputs, torch.tensor([0, 1, 1]))

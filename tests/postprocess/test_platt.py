@@ -1,4 +1,4 @@
-"""Platt scaling against scikit-learn's."""
+"""Platt scaling by hand and against scikit-learn."""
 
 import math
 
@@ -34,9 +34,9 @@ def fitted(outputs, labels, **settings) -> Platt:
 
 
 def test_by_hand():
-    """Scores ±2, each right 3 times out of 4: by symmetry σ(2a) is the mean of the targets.
+    """Scores ±2, correct three times out of four: by symmetry σ(2a) is the mean of the targets.
 
-    Targets 1 and 0 give 3/4; Platt's are 5/6 and 1/6.
+    With plain targets that is 3/4; with Platt's, each 1 is 5/6 and each 0 is 1/6.
     """
     outputs = torch.tensor([[0.0, 2.0]] * 4 + [[2.0, 0.0]] * 4)
     labels = torch.tensor([1, 1, 1, 0, 0, 0, 0, 1])
@@ -51,7 +51,7 @@ def test_by_hand():
 
 @pytest.mark.parametrize("classes", ["many", "binary"])
 def test_against_scikit_learn(classes, request):
-    """One against the rest with Platt's targets, renormalised; two classes have one sigmoid."""
+    """Each class against the rest with Platt's targets, renormalised; two share a sigmoid."""
     outputs, labels = request.getfixturevalue(classes)
     scores = log_odds(outputs.double()).numpy()
     classifier = FrozenEstimator(Scores().fit(scores, labels.numpy()))
@@ -71,7 +71,7 @@ def test_the_gradient_is_zero(many):
 
 
 def test_log_odds_are_exact_where_p_rounds_to_one():
-    """log p − log(1 − p) is infinite there."""
+    """The naive log p − log(1 − p) is infinite there."""
     outputs = torch.tensor([[800.0, 0.0, -800.0], [0.1, 0.2, 0.3]], dtype=torch.float64)
     odds = log_odds(outputs)
     assert odds[0].tolist() == pytest.approx([800, -800, -1600])
@@ -87,8 +87,8 @@ def test_two_classes_have_one_sigmoid(binary):
     assert intercept[0] == pytest.approx(-intercept[1], abs=1e-8)
 
 
-def test_platts_targets_bound_the_slope_of_a_separated_class():
-    """With targets 1 and 0 the slope grows until the last round."""
+def test_platts_targets_keep_the_slope_of_a_separated_class_finite():
+    """With plain targets it grows until the rounds run out."""
     outputs, labels = torch.tensor([[5.0, 0.0], [0.0, 5.0]]), torch.tensor([0, 1])
     smooth, hard = fitted(outputs, labels), fitted(outputs, labels, smooth=False)
     assert smooth(outputs)[0, 0].exp().item() == pytest.approx(2 / 3)  # (1 + 1) / (1 + 2)
@@ -96,7 +96,7 @@ def test_platts_targets_bound_the_slope_of_a_separated_class():
     assert torch.isfinite(hard(outputs)).all()
 
 
-def test_a_class_absent_from_val_gets_a_low_probability(many):
+def test_a_class_absent_from_val_is_improbable(many):
     outputs, labels = many
     p = fitted(outputs[labels != 2], labels[labels != 2])(outputs).exp()
     assert p[:, 2].mean() < 1e-3

@@ -1,4 +1,4 @@
-"""Temperature scaling: the minimum, to convergence."""
+"""Temperature scaling: the minimum is found to machine precision."""
 
 import math
 
@@ -16,7 +16,7 @@ def fitted(outputs, labels) -> float:
 
 
 def test_by_hand():
-    """Right 3 times out of 4 with a margin of 2: σ(2/T) = 3/4, so T = 2 / ln 3."""
+    """Correct three times out of four at a margin of 2: σ(2/T) = 3/4, so T = 2 / ln 3."""
     outputs, labels = torch.tensor([[2.0, 0.0]] * 4), torch.tensor([0, 0, 0, 1])
     assert fitted(outputs, labels) == pytest.approx(2 / math.log(3), rel=1e-12)
     temperature = Temperature()
@@ -25,7 +25,7 @@ def test_by_hand():
 
 
 def test_the_gradient_is_zero(many):
-    """The usual 50 steps of LBFGS with a small learning rate stop short of it."""
+    """The usual 50 steps of LBFGS at a low learning rate stop short of it."""
     outputs, labels = many
     log_t = torch.tensor(fitted(outputs, labels), dtype=torch.float64).log().requires_grad_()
     F.cross_entropy(outputs.double() / log_t.exp(), labels).backward()
@@ -70,15 +70,15 @@ def test_predictions_do_not_change(many):
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 60.0])
-def test_the_temperature_scales_with_the_outputs(many, scale):
-    """Even if the optimum is far from the start."""
+def test_temperature_scales_with_the_outputs(many, scale):
+    """Even if the optimum is far from the initial T = 1."""
     outputs, labels = many
     t = fitted(outputs * scale, labels)
     assert t == pytest.approx(fitted(outputs, labels) * scale, rel=1e-5)
 
 
-def test_without_a_minimum_the_temperature_is_1_or_the_largest():
-    """With every example right, T → 0 would make one mistake on test infinitely costly."""
+def test_temperature_without_a_minimum():
+    """All correct: 1, since T → 0 makes a single test error infinitely costly. All wrong: 1e6."""
     outputs = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
     assert fitted(outputs, torch.tensor([0, 1])) == 1.0
     assert fitted(outputs, torch.tensor([1, 0])) == pytest.approx(1e6)

@@ -28,7 +28,7 @@ def f1_of(precision, recall):
 
 
 def test_by_hand():
-    """p_1 is 0.9, 0.4, 0.3, 0.1 and the first and third are positive: F1 is 0.8 from 0.3 on.
+    """p_1 is 0.9, 0.4, 0.3, 0.1 and the first and third are positive: accepting three has F1 0.8.
 
     The threshold is midway in log odds between 0.3 and 0.1.
     """
@@ -43,7 +43,7 @@ def test_by_hand():
 
 
 def test_two_classes_have_one_threshold_on_p_1(binary):
-    """argmax p_c / t_c, or of z − log t, is p_1 > t."""
+    """Predicting argmax p_c / t_c, that is argmax z_c − log t_c, means 1 where p_1 > t."""
     outputs, labels = binary
     postprocess = fitted(outputs, labels)
     (threshold,) = postprocess.fitted["threshold"]
@@ -78,7 +78,7 @@ def test_recall_is_the_highest_at_the_required_precision(binary, target):
 
 
 def test_without_a_precise_enough_threshold_the_most_precise_is_used():
-    """Here 2 of 3 are right."""
+    """Here 2 of 3 are correct."""
     p = torch.tensor([0.9, 0.8, 0.7, 0.2])
     outputs, labels = torch.stack([1 - p, p], 1).log(), torch.tensor([0, 1, 1, 0])
     postprocess = fitted(outputs, labels, objective="recall_at_precision")
@@ -133,7 +133,7 @@ def test_cost_of_two_classes_is_the_minimum(binary):
 
 
 def test_cost_per_class_against_a_grid(overconfident):
-    """No shift on a grid costs over 1 % less, for three classes."""
+    """For three classes, no shift on the grid is cheaper by more than 1 %."""
     outputs, labels = overconfident(300, 3, 4)
     costs = [[0.0, 1.0, 4.0], [2.0, 0.0, 1.0], [8.0, 3.0, 0.0]]
     postprocess = fitted(outputs, labels, objective="cost", per_class=True, cost_matrix=costs)

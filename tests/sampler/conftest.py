@@ -1,4 +1,4 @@
-"""A split whose classes have different sizes."""
+"""A split with classes of unequal size."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +11,7 @@ from trainer.dataset import Split
 
 @pytest.fixture
 def uneven(noise: Callable[..., Split]) -> Split:
-    """Classes 0, 1 and 2 with 30, 12 and 7 training examples of 98, ids in random order."""
+    """Classes 0, 1 and 2 with 30, 12 and 7 training examples out of 98, their ids unsorted."""
     split = noise(98)
     ids = torch.randperm(98, generator=torch.Generator().manual_seed(1))[:49]
     labels = torch.full((98,), 1)

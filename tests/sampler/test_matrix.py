@@ -1,4 +1,4 @@
-"""Every sampler with miners of each kind trains two short epochs on the digits."""
+"""Every sampler trains two short epochs on the digits with one miner of each type."""
 
 import math
 
@@ -17,7 +17,7 @@ OVERRIDES = ("model=mlp", "epochs=2", "batch_size=64", "dataset.val_fraction=0.9
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
-    """Overrides for samplers with settings that have no default, by name."""
+    """Overrides for samplers with a required setting, by name."""
     folder = tmp_path_factory.mktemp("reference")
     data = make_run(folder, *OVERRIDES).data.train
     store = DifficultyStore(folder / "examples", len(data.labels), (), torch.device("cpu"))
@@ -29,7 +29,7 @@ def settings(tmp_path_factory):
 
 @pytest.mark.parametrize("mining", MINERS)
 @pytest.mark.parametrize("sampler", options("sampler"))
-def test_every_sampler_trains_with_every_kind_of_miner(tmp_path, settings, sampler, mining):
+def test_two_epochs_change_the_weights(tmp_path, settings, sampler, mining):
     overrides = [*OVERRIDES, f"sampler={sampler}", *settings.get(sampler, ())]
     overrides += [f"accumulate={1 if mining == 'none' else 3}", "mixer=mixup"]
     run = make_run(tmp_path, *overrides, mining=mining)

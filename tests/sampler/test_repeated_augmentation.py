@@ -8,7 +8,7 @@ from trainer.sampler.repeated_augmentation import RepeatedAugmentation
 
 
 @pytest.mark.parametrize(("repeats", "distinct"), [(1, 49), (3, 17), (7, 7), (49, 1), (100, 1)])
-def test_repeats_are_consecutive_and_the_epoch_keeps_its_n_rows(uneven, repeats, distinct):
+def test_repeats_are_adjacent_and_the_epoch_keeps_its_length(uneven, repeats, distinct):
     ids, shares = RepeatedAugmentation(repeats=repeats).rows(uneven, np.random.default_rng(0))
     assert shares is None
     assert len(ids) == 49
@@ -25,7 +25,7 @@ def test_each_epoch_draws_other_examples(uneven):
     assert seen == set(uneven.ids.tolist())
 
 
-def test_each_repeat_is_augmented_independently(uneven):
+def test_repeats_are_augmented_independently(uneven):
     ids, _ = RepeatedAugmentation().rows(uneven, np.random.default_rng(0))
     images = uneven.images.read(ids[:3].tolist()).float()
     assert torch.equal(images[0], images[1])
@@ -33,6 +33,6 @@ def test_each_repeat_is_augmented_independently(uneven):
     assert len(augmented.unique(dim=0)) == 3
 
 
-def test_wrong_settings_are_named():
+def test_a_setting_out_of_range_is_named():
     with pytest.raises(ValueError, match=r"sampler\.repeats must be in \[1, inf\), got 0"):
         RepeatedAugmentation(repeats=0)

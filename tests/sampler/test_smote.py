@@ -23,14 +23,14 @@ def rows(split: Split, seed: int = 0, **options) -> tuple[torch.Tensor, torch.Te
     return ids, shares
 
 
-def is_synthetic(ids: torch.Tensor) -> torch.Tensor:
-    """Whether a row is a synthetic example, bool [R], from ids [R, 2]."""
+def is_synthetic(ids: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """Which rows are synthetic examples, bool [R]."""
     return ids[:, 0] != ids[:, 1]
 
 
-def test_every_example_occurs_once_and_classes_grow_to_the_largest(uneven):
+def test_every_example_once_and_equal_classes(uneven):
     ids, shares = rows(uneven)
-    new = is_synthetic(ids)
+    new = is_synthetic(ids, shares)
     assert sorted(ids[~new][:, 0].tolist()) == sorted(uneven.ids.tolist())
     assert shares[~new].tolist() == [[1, 0]] * 49
     assert uneven.labels[ids[new][:, 0]].bincount().tolist() == [0, 18, 23]
@@ -38,14 +38,14 @@ def test_every_example_occurs_once_and_classes_grow_to_the_largest(uneven):
     assert new.nonzero()[0] < 49, "the rows are shuffled"
 
 
-def test_a_point_on_the_segment_by_hand(noise):
-    """Pixels 0, 10 and 30 with k = 1 have the neighbours 10, 0 and 10."""
+def test_interpolation_by_hand(noise):
+    """Three pixels 0, 10 and 30 with k = 1: their neighbours are 10, 0 and 10."""
     pixels = torch.zeros(9, 1, 1, 1, dtype=torch.uint8)
     pixels[[2, 4, 6], 0, 0, 0] = torch.tensor([0, 10, 30], dtype=torch.uint8)
     labels = torch.tensor([0, 0, 1, 0, 1, 0, 1, 0, 0])
     split = Split(Pixels(pixels), labels, torch.arange(9))
     ids, shares = rows(split, k=1)
-    new = is_synthetic(ids)
+    new = is_synthetic(ids, shares)
     assert new.sum() == 3
     neighbour = {2: 4, 4: 2, 6: 4}
     assert all(neighbour[base] == other for base, other in ids[new].tolist())
@@ -60,7 +60,7 @@ def test_a_point_on_the_segment_by_hand(noise):
 
 def test_lambda_is_uniform(uneven):
     ids, shares = map(torch.cat, zip(*(rows(uneven, seed) for seed in range(100)), strict=True))
-    drawn = shares[is_synthetic(ids), 1]
+    drawn = shares[is_synthetic(ids, shares), 1]
     assert len(drawn) == 4100
     counts = (drawn * 10).long().bincount(minlength=10)
     assert (counts - 410).abs().max() < 5 * 410**0.5
@@ -68,7 +68,7 @@ def test_lambda_is_uniform(uneven):
 
 
 def test_neighbours_against_a_slow_loop():
-    """An example is never its own neighbour, but a copy of it may be."""
+    """A duplicate of an example is its neighbour; the example itself never is."""
     features = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
     features[3] = features[7]
     nearest = pairs_of(5).nearest(features.numpy())
@@ -82,7 +82,7 @@ def test_neighbours_against_a_slow_loop():
 
 
 def test_the_same_segments_as_imbalanced_learn(uneven):
-    """Its points lie between our examples and neighbours, and its class counts are ours."""
+    """Its points lie between our examples and their neighbours, and the class counts agree."""
     pixels = uneven.images.read(uneven.ids.tolist()).flatten(1).double()
     labels = uneven.labels[uneven.ids]
     points, their_labels = imblearn.SMOTE(k_neighbors=5, random_state=0).fit_resample(
@@ -104,30 +104,31 @@ def test_the_same_segments_as_imbalanced_learn(uneven):
 
 
 def test_the_same_draws_as_imbalanced_learn():
-    """With the same seed its points are x + λ·(x_nn − x) of our draws."""
+    """For the same seed its points are ours: x + λ·(x_nn − x)."""
     features = np.random.default_rng(0).normal(size=(32, 3))
     labels = np.repeat([0, 1], [20, 12])
     points, _ = imblearn.SMOTE(random_state=7).fit_resample(features, labels)
     small, smote = features[20:], pairs_of(5, 7)
-    at, share = smote.draw(smote.nearest(small), 8)
-    ours = small[at[:, 0]] + share[:, None] * (small[at[:, 1]] - small[at[:, 0]])
+    positions, share = smote.draw(smote.nearest(small), 8)
+    start, end = small[positions[:, 0]], small[positions[:, 1]]
+    ours = start + share[:, None] * (end - start)
     np.testing.assert_allclose(ours, points[32:])
 
 
 def test_neighbours_by_features_of_a_file(uneven, tmp_path: Path):
-    """Features are indexed by dataset id, and pixels are ignored."""
+    """The file is indexed by dataset id, and the pixels play no part."""
     line = np.zeros((98, 2), np.float32)
     line[:, 0] = np.arange(98) ** 1.5
     np.save(tmp_path / "features.npy", line)
     reference = str(tmp_path / "features.npy")
-    ids, _ = rows(uneven, k=2, space="feature", reference=reference)
-    for base, other in ids[is_synthetic(ids)].tolist():
+    ids, shares = rows(uneven, k=2, space="feature", reference=reference)
+    for base, other in ids[is_synthetic(ids, shares)].tolist():
         same = [int(i) for i in uneven.ids if uneven.labels[i] == uneven.labels[base]]
         near = sorted(same, key=lambda i, base=base: abs(i**1.5 - base**1.5))
         assert other in near[1:3]
 
 
-def test_features_of_a_run_are_computed_once_for_the_small_classes(uneven):
+def test_features_of_a_run_are_computed_once_for_the_small_classes_only(uneven):
     requests = []
 
     class Run:
@@ -145,13 +146,13 @@ def test_features_of_a_run_are_computed_once_for_the_small_classes(uneven):
     assert requests == [("sampler.reference=outputs/run", sorted(small))]
 
 
-def test_classes_of_one_size_get_no_synthetic_examples(noise):
+def test_equal_classes_gain_no_synthetic_examples(noise):
     ids, shares = Smote().rows(noise(21), np.random.default_rng(0))
     assert shares is None
     assert sorted(ids.tolist()) == list(range(21))
 
 
-def test_a_class_with_too_few_neighbours_is_reported(uneven):
+def test_a_class_with_too_few_examples_is_named(uneven):
     assert len(rows(uneven, k=6)[0]) == 90
     with pytest.raises(DataError, match=r"sampler\.k=7: class 2 has 7 .* for 7 neighbours"):
         rows(uneven, k=7)
@@ -163,7 +164,7 @@ def test_a_missing_package_names_the_extra(monkeypatch):
         Smote()
 
 
-def test_wrong_settings_are_named():
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"sampler\.k must be in \[1, inf\), got 0"):
         Smote(k=0)
     with pytest.raises(ValueError, match=r"sampler\.reference must be given"):
@@ -181,7 +182,7 @@ def test_wrong_settings_are_named():
         (np.full((98, 2), np.nan), "not finite"),
     ],
 )
-def test_a_bad_file_is_reported(uneven, tmp_path: Path, array, message):
+def test_a_bad_feature_file_is_named(uneven, tmp_path: Path, array, message):
     path = tmp_path / "features.npy"
     if array is not None:
         np.save(path, array)
@@ -189,7 +190,7 @@ def test_a_bad_file_is_reported(uneven, tmp_path: Path, array, message):
         rows(uneven, space="feature", reference=str(path))
 
 
-def test_each_split_is_prepared_once(uneven, monkeypatch):
+def test_neighbours_are_searched_once_per_split(uneven, monkeypatch):
     from trainer.sampler.shared.smote_pairs import Pairs
 
     sampler, calls, nearest = Smote(), [], Pairs.nearest

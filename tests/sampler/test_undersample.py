@@ -14,11 +14,11 @@ def test_class_counts_are_those_of_imbalanced_learn(uneven, strategy, expected):
     assert shares is None
     assert len(ids.unique()) == len(ids), "without replacement"
     assert uneven.labels[ids].bincount().tolist() == expected
-    numbers, labels = uneven.ids[:, None].numpy(), uneven.labels[uneven.ids].numpy()
+    features, labels = uneven.ids[:, None].numpy(), uneven.labels[uneven.ids].numpy()
     theirs = imblearn.RandomUnderSampler(
         sampling_strategy=strategy.replace("_", " "), random_state=0
     )
-    assert np.bincount(theirs.fit_resample(numbers, labels)[1]).tolist() == expected
+    assert np.bincount(theirs.fit_resample(features, labels)[1]).tolist() == expected
 
 
 def test_each_epoch_draws_other_examples(uneven):

@@ -19,8 +19,8 @@ P = torch.tensor([[0.7, 0.2, 0.1], [0.5, 0.3, 0.2]])
 Y = torch.tensor([0, 2])
 
 
-def test_the_scores_by_hand():
-    """p_y = 0.7 and 0.2; the largest others 0.2 and 0.5."""
+def test_scores_by_hand():
+    """p_y is 0.7 and 0.2; the largest other probability is 0.2 and 0.5."""
     scores = {name: TASK.score(name, P.log(), Y) for name in TASK.scores}
     assert scores.keys() == {"error", "confidence", "margin", "entropy", "el2n"}
     assert scores["error"].tolist() == [0, 1]
@@ -32,7 +32,7 @@ def test_the_scores_by_hand():
     torch.testing.assert_close(scores["el2n"], el2n)
 
 
-def test_the_records_by_hand():
+def test_records_by_hand():
     records = TASK.records(P.log(), Y)
     assert records["correct"].tolist() == [1, 0]
     assert records["prediction"].tolist() == [0, 0]
@@ -41,15 +41,15 @@ def test_the_records_by_hand():
     torch.testing.assert_close(records["logit_margin"], torch.tensor([3.5, 0.4]).log())
 
 
-def test_the_metrics_by_hand():
-    """Recalls 2/3 and 0 of the two classes that occur."""
+def test_metrics_by_hand():
+    """The two classes that occur have recall 2/3 and 0."""
     logits = torch.tensor([[2.0, 0, 0], [2, 0, 0], [0, 0, 2], [2, 0, 0]])
     metrics = TASK.metrics(TASK.records(logits, torch.tensor([0, 0, 0, 1])))
     assert metrics["accuracy"] == 0.5
     assert metrics["balanced_accuracy"] == pytest.approx(1 / 3)
 
 
-def test_the_metrics_against_torchmetrics():
+def test_metrics_against_torchmetrics():
     metrics = TASK.metrics(TASK.records(LOGITS, LABELS))
     p = LOGITS.softmax(1)
     assert metrics["accuracy"] == pytest.approx((p.argmax(1) == LABELS).float().mean().item())
@@ -62,14 +62,14 @@ def test_the_metrics_against_torchmetrics():
     assert metrics["brier"] == pytest.approx(brier)
 
 
-def test_nan_outputs_have_no_calibration_error():
-    """NaN belongs to no bin, and must not raise an IndexError."""
+def test_nan_outputs_give_a_nan_calibration_error():
+    """NaN has no bin; it once raised an IndexError instead of ending the run with exit code 4."""
     metrics = TASK.metrics(TASK.records(LOGITS.index_fill(0, torch.tensor(3), math.nan), LABELS))
     assert math.isnan(metrics["ece"])
     assert math.isnan(metrics["nll"])
     assert 0 < metrics["accuracy"] < 1
 
 
-@pytest.mark.parametrize(("accuracy", "learned"), [(0.99, True), (0.98, False)])
-def test_learned_means_an_accuracy_of_99_percent(accuracy, learned):
+@pytest.mark.parametrize(("accuracy", "learned"), [(1.0, True), (0.99, True), (0.98, False)])
+def test_learned_needs_an_accuracy_of_99_percent(accuracy, learned):
     assert TASK.learned({"accuracy": accuracy}) is learned

@@ -18,7 +18,7 @@ def logits_of(prediction: torch.Tensor, classes: int) -> torch.Tensor:
 
 
 def test_iou_by_hand():
-    """Class 0: 2 of 4 pixels, 1: 1 of 3, 2 neither occurs nor is predicted; 255 is ignored."""
+    """IoU 2/4 of class 0, 1/3 of class 1; class 2 is absent; 255 is ignored."""
     labels = torch.tensor([[[0, 0, 1], [1, 0, 255]]])
     prediction = torch.tensor([[[0, 0, 1], [0, 1, 1]]])
     records = TASK.records(logits_of(prediction, 3), labels)
@@ -29,13 +29,11 @@ def test_iou_by_hand():
     assert records["iou"].item() == pytest.approx((2 / 4 + 1 / 3) / 2)
     metrics = TASK.metrics(records)
     assert metrics == {"accuracy": pytest.approx(3 / 5), "mean_iou": pytest.approx(5 / 12)}
-    assert metrics["mean_iou"] != pytest.approx(5 / 18), (
-        "an absent class is left out, not counted as 0"
-    )
+    assert metrics["mean_iou"] != pytest.approx(5 / 18), "an absent class does not count as 0"
 
 
-def test_iou_sums_over_the_split_before_dividing():
-    """1 of 1 pixel is right in one image, 0 of 3 in the other: not the mean over images."""
+def test_mean_iou_sums_over_the_split_before_dividing():
+    """One image has 1 of 1 pixel correct, the other 0 of 3: not the mean of the two images."""
     labels = torch.tensor([[[0, 255, 255]], [[0, 0, 0]]])
     prediction = torch.tensor([[[0, 0, 0]], [[1, 1, 1]]])
     records = TASK.records(logits_of(prediction, 2), labels)
@@ -43,19 +41,19 @@ def test_iou_sums_over_the_split_before_dividing():
     assert TASK.metrics(records) == {"accuracy": 1 / 4, "mean_iou": 1 / 8}  # 1/4 and 0/3
 
 
-def test_ignored_pixels_change_no_metric():
+def test_ignored_pixels_are_in_no_metric():
     labels = torch.full((1, 2, 2), 255)
     records = TASK.records(LOGITS[:1, :, :2, :2], labels)
     assert records["pixels"].tolist() == [0]
     assert (records["confidence"].item(), records["iou"].item()) == (0, 1)
-    more = TASK.records(LOGITS[:, :, :2, :2], MASKS[:, :2, :2])
-    both = {name: torch.cat([more[name], records[name]]) for name in more}
-    assert TASK.metrics(both) == TASK.metrics(more)
+    others = TASK.records(LOGITS[:, :, :2, :2], MASKS[:, :2, :2])
+    both = {name: torch.cat([others[name], records[name]]) for name in others}
+    assert TASK.metrics(both) == TASK.metrics(others)
 
 
 @pytest.mark.parametrize("classes", [5, 7], ids=["all occur", "two absent"])
 def test_against_torchmetrics(classes):
-    """Its mean leaves out absent classes, too, and it sums over batches."""
+    """It leaves out absent classes, too, and sums over batches."""
     masks = MASKS.masked_fill(IGNORED, 255)
     logits = torch.cat([LOGITS, torch.full((6, classes - 5, 7, 8), -9.0)], 1)
     reference = MulticlassJaccardIndex(num_classes=classes, average="macro", ignore_index=255)
@@ -65,11 +63,11 @@ def test_against_torchmetrics(classes):
         reference.update(logits[rows], masks[rows])
     metrics = TASK.metrics({k: torch.cat([p[k] for p in parts]) for k in parts[0]})
     assert metrics["mean_iou"] == pytest.approx(reference.compute().item())
-    right = (logits.argmax(1) == MASKS)[~IGNORED].float().mean().item()
-    assert metrics["accuracy"] == pytest.approx(right)
+    accuracy = (logits.argmax(1) == MASKS)[~IGNORED].float().mean().item()
+    assert metrics["accuracy"] == pytest.approx(accuracy)
 
 
-def test_another_label_or_none_can_be_ignored():
+def test_ignore_index_can_be_another_label_or_none():
     masks = MASKS.masked_fill(IGNORED, 0)
     background = Segmentation(ignore_index=0).records(LOGITS, masks)
     expected = TASK.records(LOGITS, masks.masked_fill(masks == 0, 255))
@@ -81,16 +79,16 @@ def test_another_label_or_none_can_be_ignored():
 
 
 @pytest.mark.parametrize("name", TASK.scores)
-def test_a_pixel_is_scored_like_an_example(name):
+def test_pixels_are_scored_like_examples_of_classification(name):
     masks = MASKS.masked_fill(IGNORED, 255)
     scores = TASK.score(name, LOGITS, masks)
     rows = LOGITS.movedim(1, -1)[~IGNORED]
     expected = Classification().score(name, rows, MASKS[~IGNORED])
     torch.testing.assert_close(scores[~IGNORED], expected)
-    assert (scores[IGNORED] <= expected.min()).all(), "ignored pixels are the easiest"
+    assert (scores[IGNORED] <= expected.min()).all(), "no harder than any counted pixel"
 
 
-def test_the_confidence_is_the_mean_over_counted_pixels():
+def test_confidence_is_the_mean_over_counted_pixels():
     p = torch.tensor([[[[0.9, 0.6, 0.5]], [[0.1, 0.4, 0.5]]]])
     records = TASK.records(p.log(), torch.tensor([[[0, 1, 255]]]))
     assert records["confidence"].item() == pytest.approx((0.9 + 0.4) / 2)

@@ -1,4 +1,4 @@
-"""The group `compare`: confidence intervals for means over seeds and their differences."""
+"""Confidence intervals of means over seeds and of their differences."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Confidence intervals for means over seeds."""
+"""The contract of a confidence interval over seeds."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ Bounds = tuple[float, float]
 
 
 class Interval(ABC):
-    """A confidence interval that covers the true mean in a share `level` of repetitions.
+    """A confidence interval that covers the true mean with probability `level`.
 
     `about` names the method in the output. P values always come from a t test: the verdict `within
     noise` must not depend on resampling three numbers.
@@ -24,8 +24,8 @@ class Interval(ABC):
 
     @abstractmethod
     def mean(self, values: Sequence[float]) -> Bounds:
-        """The interval of the mean of at least two values, such as paired differences."""
+        """The interval of the mean of two or more values, such as paired differences."""
 
     @abstractmethod
     def difference(self, values: Sequence[float], baseline: Sequence[float]) -> Bounds:
-        """The interval of a difference of means: independent samples, at least two values each."""
+        """The interval of the difference of the means of two independent samples of two or more."""

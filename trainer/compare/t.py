@@ -1,6 +1,6 @@
-"""Student's t interval: mean ± t_{n−1} s/√n; for two samples Welch's (1947), unequal variances.
+"""Student's t interval, mean ± t_{n−1} s/√n; for two samples Welch's (1947), unequal variances.
 
-For two samples the squared error is e = a + b, a = s₁²/n₁, b = s₂²/n₂, with
+For two samples the squared standard error is e = a + b, a = s₁²/n₁, b = s₂²/n₂, with
 e² / (a²/(n₁−1) + b²/(n₂−1)) degrees of freedom.
 """
 
@@ -14,7 +14,7 @@ from trainer.compare.shared.student_t import quantile
 
 
 class StudentT(Interval):
-    """The t interval: exact for normal values, close for others that are not too skewed."""
+    """The t interval: exact for normal values, and close for others unless they are very skewed."""
 
     about: ClassVar = "t interval"
 
@@ -23,17 +23,17 @@ class StudentT(Interval):
         return self.around(fmean(values), stdev(values) / math.sqrt(len(values)), len(values) - 1)
 
     def difference(self, values: Sequence[float], baseline: Sequence[float]) -> Bounds:
-        """Welch's interval, which allows unequal variances."""
+        """Welch's interval, which allows for unequal variances."""
         return self.around(fmean(values) - fmean(baseline), *welch(values, baseline))
 
     def around(self, centre: float, error: float, df: float) -> Bounds:
-        """The interval `centre` ± t · standard error, with t of `df` degrees of freedom."""
-        half_width = error and quantile((1 + self.level) / 2, df) * error
-        return centre - half_width, centre + half_width
+        """The centre ± t times the standard error `error`, with `df` degrees of freedom."""
+        margin = error and quantile((1 + self.level) / 2, df) * error
+        return centre - margin, centre + margin
 
 
 def welch(values: Sequence[float], baseline: Sequence[float]) -> tuple[float, float]:
-    """Standard error and degrees of freedom of the difference of two means; ∞ without variance."""
+    """Standard error and degrees of freedom of a difference of means; 0 and ∞ without variance."""
     a, b = (stdev(sample) ** 2 / len(sample) for sample in (values, baseline))
     if a + b == 0:
         return 0.0, math.inf

@@ -1,4 +1,4 @@
-"""Distillation: what a teacher adds to the loss."""
+"""Distillation: a teacher's term in the loss."""
 
 from typing import TYPE_CHECKING
 

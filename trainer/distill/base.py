@@ -1,4 +1,4 @@
-"""The interface of a distiller, which adds a teacher's loss to the supervised one."""
+"""The distiller contract: a teacher's loss blended with the supervised one."""
 
 from abc import ABC, abstractmethod
 
@@ -12,7 +12,7 @@ class Distiller(ABC):
     """Blends the supervised losses with a teacher's. It has no state in checkpoints."""
 
     def prepare(self, student: Forward, data: Data) -> None:
-        """Load the teacher. Raises ValueError if it does not match the student's data."""
+        """Load the teacher. Raises ValueError if it does not fit the student's data."""
 
     @abstractmethod
     def __call__(self, images: Tensor, outputs: Tensor, losses: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The null object of distillation, the default."""
+"""No distillation, the default."""
 
 from torch import Tensor
 

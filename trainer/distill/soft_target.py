@@ -19,12 +19,12 @@ from trainer.storage.restored import Restore
 
 
 class SoftTarget(Distiller):
-    """Blends the loss with the distance from a teacher, or from the mean of several.
+    """Blends the loss with the KL divergence from a teacher, or from the mean of several.
 
     `teacher` is a run folder, a checkpoint, `torchvision:<name>`, `timm:<name>`, or a list of
     those, whose probabilities at the temperature are averaged. `mode` sum is L + T²·KL, without α.
-    Class weights apply to the loss alone; the reduction divides both terms by the sum of those
-    weights. `restore` loads a finished run. Raises ValueError for a setting out of range.
+    Class weights apply to the loss alone; the reduction divides both terms by their sum. `restore`
+    loads a finished run. Raises ValueError if a setting is out of range.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class SoftTarget(Distiller):
         self.teachers: list[Teacher] = []
 
     def prepare(self, student: Forward, data: Data) -> None:
-        """Load the teachers. Raises ValueError if one does not match the student's data."""
+        """Load the teachers. Raises ValueError if one does not fit the student's data."""
         if not data.classes:
             raise ValueError(
                 "distill=soft_target needs class labels, which this task does not have"
@@ -60,15 +60,15 @@ class SoftTarget(Distiller):
     def __call__(self, images: Tensor, outputs: Tensor, losses: Tensor) -> Tensor:
         """Blend losses [B] or [B, H, W]; images are [B, C, H, W], outputs [B, classes, ...]."""
         log_p = (outputs / self.temperature).log_softmax(1)
-        distance = F.kl_div(log_p, self.targets(images), reduction="none", log_target=True).sum(1)
-        distance = self.temperature**2 * distance
-        if distance.ndim > losses.ndim:  # a mask with one loss per image: take the mean over pixels
-            distance = distance.flatten(1).mean(1)
+        kl = F.kl_div(log_p, self.targets(images), reduction="none", log_target=True).sum(1)
+        kl = self.temperature**2 * kl
+        if kl.ndim > losses.ndim:  # a mask with one loss per image: take the mean over pixels
+            kl = kl.flatten(1).mean(1)
         if self.mode == "sum":
-            return losses + distance
-        return (1 - self.alpha) * losses + self.alpha * distance
+            return losses + kl
+        return (1 - self.alpha) * losses + self.alpha * kl
 
     def targets(self, images: Tensor) -> Tensor:
-        """Return the log of the teachers' mean softened probabilities, [B, classes, ...]."""
-        log_q = [(teach(images) / self.temperature).log_softmax(1) for teach in self.teachers]
+        """The log of the teachers' mean softened probabilities, [B, classes, ...]."""
+        log_q = [(teacher(images) / self.temperature).log_softmax(1) for teacher in self.teachers]
         return log_q[0] if len(log_q) == 1 else log_mean(log_q)

@@ -1,4 +1,4 @@
-"""Models: `[B, C, H, W]` images to outputs."""
+"""Models: networks from images [B, C, H, W] to outputs [B, outputs, ...]."""
 
 from typing import TYPE_CHECKING
 

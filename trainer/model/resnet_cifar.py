@@ -1,7 +1,7 @@
 """Residual networks for small images (He et al. 2016, https://arxiv.org/abs/1512.03385), sec. 4.2.
 
 A convolution, three stages of n blocks with `width`, 2 `width` and 4 `width` channels, each at half
-the resolution of the one before, global average pooling, a linear layer: 6n + 2 layers.
+the resolution of the previous one, global average pooling and a linear layer: 6n + 2 layers.
 """
 
 from typing import Literal
@@ -15,7 +15,7 @@ Shortcut = Literal["A", "B"]
 
 
 class Subsample(nn.Module):
-    """Shortcut option A: subsampling, with zeros in the new channels. It has no parameters."""
+    """Shortcut option A, without parameters: subsampling, with zeros in the new channels."""
 
     def __init__(self, extra: int, stride: int) -> None:
         super().__init__()
@@ -25,8 +25,8 @@ class Subsample(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """[B, C, H, W] → [B, C + extra, ⌈H / stride⌉, ⌈W / stride⌉]."""
         before = self.extra // 2
-        spaced = maps[:, :, :: self.stride, :: self.stride]
-        return F.pad(spaced, (0, 0, 0, 0, before, self.extra - before))
+        subsampled = maps[:, :, :: self.stride, :: self.stride]
+        return F.pad(subsampled, (0, 0, 0, 0, before, self.extra - before))
 
 
 class Block(nn.Module):
@@ -56,7 +56,7 @@ class Block(nn.Module):
 
 
 class ResnetCifar(nn.Module):
-    """ResNet-20, 32, 44, 56, 110, or any other with 6n + 2 layers; dropout is before the head."""
+    """ResNet-20, 32, 44, 56, 110, or any other depth 6n + 2, with dropout before the head."""
 
     head = "fc"
 
@@ -93,6 +93,6 @@ class ResnetCifar(nn.Module):
 
 
 def stage(fan_in: int, fan_out: int, blocks: int, stride: int, shortcut: Shortcut) -> nn.Sequential:
-    """A stage of `blocks` blocks: the first changes width and resolution, the rest keep both."""
+    """A stage of blocks of the same width; the first one has the stride."""
     first = Block(fan_in, fan_out, stride, shortcut)
     return nn.Sequential(first, *(Block(fan_out, fan_out, 1, shortcut) for _ in range(blocks - 1)))

@@ -10,7 +10,7 @@ from trainer.core.ranges import within
 class SimpleCnn(nn.Module):
     """conv 3x3 to 32, pool, conv 3x3 to 64, pool, flatten, linear to 128, linear to the outputs.
 
-    `padding` of both convolutions is 0, 1 or `auto`: 0, or 1 if the feature map would vanish
+    Both convolutions have `padding` 0, 1 or `auto`: 0, or 1 where the feature map would vanish
     (images under 10 pixels). 28x28 images flatten to 64 * 5 * 5 = 1600.
     """
 
@@ -53,7 +53,7 @@ class SimpleCnn(nn.Module):
 
 
 def pooled(side: int, padding: int) -> int:
-    """Side of the feature map after both convolutions and both pools."""
+    """The feature map's side after both convolutions and both pools, for an image's side."""
     for _ in range(2):
         side = max(side - 2 + 2 * padding, 0) // 2
     return side

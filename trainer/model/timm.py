@@ -1,4 +1,4 @@
-"""Networks of timm, PyTorch Image Models (extra `timm`), by name."""
+"""Networks of timm, PyTorch Image Models (extra `timm`), chosen by name."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,11 +24,11 @@ FILES = ("model.safetensors", "pytorch_model.bin")  # names of weight files on t
 
 
 class Timm(Library):
-    """A timm network by name, with a new head.
+    """A timm network with a new head.
 
-    timm adapts the first convolution to the channels, by the same rule as `adapt`. `arguments` are
-    passed to the network's constructor. Raises ValueError for an unknown name or a bad argument,
-    CheckpointError for weights that do not fit.
+    timm adapts the first convolution to the images' channels, by the same rule as `adapt`.
+    `arguments` go to the network's constructor. Raises ValueError for an unknown network or
+    argument.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Timm(Library):
 
 
 def head_in(network: nn.Module, name: str) -> str:
-    """Dotted name of the layer that timm calls the classifier. Raises ValueError for two heads."""
+    """Dotted name of the network's classifier layer. Raises ValueError if it has several."""
     classifier = getattr(network, "pretrained_cfg", {}).get("classifier")
     if isinstance(classifier, (tuple, list)) and len(classifier) > 1:
         heads = " and ".join(classifier)
@@ -73,7 +73,10 @@ def head_in(network: nn.Module, name: str) -> str:
 
 
 def fetch(name: str, settings: dict[str, Any]) -> nn.Module:
-    """The network with timm's weights, cached or downloaded. Raises ValueError if unavailable."""
+    """The network with timm's weights, from the cache or the server.
+
+    Raises ValueError if timm has none or they cannot be downloaded.
+    """
     import timm
 
     config = timm.get_pretrained_cfg(name)
@@ -92,14 +95,14 @@ def fetch(name: str, settings: dict[str, Any]) -> nn.Module:
 
 
 def weights_url(config: Any) -> str | None:
-    """URL of the weights, on the hub or a server of timm; None if there are none."""
+    """URL of a configuration's weights, on the hub or a server of timm; None if it has none."""
     from huggingface_hub import constants
 
     return f"{constants.ENDPOINT}/{config.hf_hub_id}" if config.hf_hub_id else config.url
 
 
 def is_cached(config: Any) -> bool:
-    """Whether the weights are in the local cache."""
+    """Whether a configuration's weights are in the local cache."""
     from huggingface_hub import try_to_load_from_cache
 
     if not config.hf_hub_id:

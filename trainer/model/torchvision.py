@@ -1,4 +1,4 @@
-"""Networks of torchvision for classification and segmentation, by name."""
+"""Networks of torchvision for classification and segmentation, chosen by name."""
 
 import re
 import socket
@@ -23,23 +23,23 @@ from trainer.model.shared.library import (
 )
 from trainer.model.shared.pretrained import read_state_dict, unreachable
 
-STALL = 30.0  # seconds without a byte until a download is aborted
-# Auxiliary heads, which are used in training only, and not here.
+STALL = 30.0  # seconds without data after which a download is aborted
+# Auxiliary heads, which only training uses.
 AUXILIARY = re.compile(r"(aux\d?|AuxLogits|aux_classifier)\.")
-# Published DenseNet files say norm.1 and conv.2 for today's norm1 and conv2.
+# DenseNet's published parameter names; torchvision has since dropped the second dot.
 DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
-SINGLE_OUTPUT = {  # arguments that avoid auxiliary outputs, and a download by the constructor
+SINGLE_OUTPUT = {  # arguments against auxiliary outputs and a download by the constructor
     "googlenet": {"aux_logits": False, "init_weights": True},
     "inception_v3": {"aux_logits": False, "init_weights": True},
 }
 
 
 class Torchvision(Library):
-    """A torchvision network by name, with a new head.
+    """A torchvision network with a new head.
 
-    Images without three channels get a new first convolution; with pretrained weights it is derived
-    from theirs, see `adapt`. `arguments` are passed to the network's constructor. Raises ValueError
-    for an unknown name or a bad argument, CheckpointError for weights that do not fit.
+    If images do not have three channels, the first convolution is replaced, and its pretrained
+    weights are adapted (see `adapt`). `arguments` go to the network's constructor. Raises
+    ValueError for an unknown network or argument.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class Torchvision(Library):
 
 
 def load_weights(network: nn.Module, name: str, head: str, pretrained: bool | str) -> None:
-    """Load all but the head of torchvision's weights (`pretrained` is True) or of a file.
+    """Load weights, except the head's, from torchvision (`pretrained` is True) or from a file.
 
-    Raises CheckpointError if they do not fit, ValueError if there are none.
+    Raises CheckpointError if they do not fit the network, ValueError if they are unavailable.
     """
     state = fetch(name) if pretrained is True else read_state_dict(str(pretrained))
     state = {
@@ -85,7 +85,7 @@ def load_weights(network: nn.Module, name: str, head: str, pretrained: bool | st
 
 
 def fetch(name: str) -> dict[str, Tensor]:
-    """Torchvision's best weights of a network, from the cache or downloaded.
+    """The state dict of torchvision's best weights of a network, from the cache or the server.
 
     Raises ValueError if they cannot be downloaded.
     """
@@ -93,11 +93,11 @@ def fetch(name: str) -> dict[str, Tensor]:
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
     if not file.is_file() and (reason := unreachable(weights.url)) is not None:
         raise no_weights(name, weights.url, reason)
-    before = socket.getdefaulttimeout()
+    timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(STALL)
     try:
         return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except Exception as error:
         raise no_weights(name, weights.url, error) from error
     finally:
-        socket.setdefaulttimeout(before)
+        socket.setdefaulttimeout(timeout)

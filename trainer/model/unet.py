@@ -1,8 +1,8 @@
 """U-Net (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597), fig. 1.
 
-As is usual today, convolutions are padded and followed by batch norm, so outputs have the size of
-the images. Any image size works: pooling keeps an odd row or column (side n becomes ⌈n / 2⌉), and
-upsampled maps are cropped to the size of the skipped map.
+As is usual today, convolutions are padded, so outputs have the size of the images, and followed by
+batch norm. Any image size works: pooling keeps an odd row or column (side n becomes ⌈n / 2⌉), and
+upsampled maps are cropped to the size of the skip connection.
 """
 
 from typing import Literal
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from trainer.core.ranges import within
 
-SMALL = 64  # pixels of the shorter side
+SMALL = 64  # images with a shorter side below this get the small network
 
 
 class Double(nn.Sequential):
@@ -30,11 +30,11 @@ class Double(nn.Sequential):
 
 
 class Unet(nn.Module):
-    """One output map per class, or per channel of an image to predict.
+    """U-Net with one output map per class, or per channel of a target image.
 
     `depth` is the number of downsamplings, `width` the channels of the first level, doubled at each
-    level below. `auto` is the published 4 and 64, but 2 and 12 for images under 64 pixels. Dropout
-    is at the lowest level, as in the paper.
+    level below. `auto` is the published 4 and 64, or 2 and 12 for images under 64 pixels. Dropout
+    is applied at the lowest level, as in the paper.
     """
 
     head = "last"

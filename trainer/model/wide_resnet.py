@@ -67,6 +67,6 @@ class WideResnet(nn.Module):
 
 
 def stage(fan_in: int, fan_out: int, blocks: int, stride: int, dropout: float) -> nn.Sequential:
-    """A stage of `blocks` blocks: the first changes width and resolution, the rest keep both."""
+    """A stage of blocks of the same width; the first one has the stride."""
     first = Block(fan_in, fan_out, stride, dropout)
     return nn.Sequential(first, *(Block(fan_out, fan_out, 1, dropout) for _ in range(blocks - 1)))

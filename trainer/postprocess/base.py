@@ -1,4 +1,4 @@
-"""The contract of postprocessing, and the file in which a fit is saved."""
+"""The postprocessing contract, and the file that stores the fitted values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trainer.training.evaluate import Evaluation, Evaluator
 
 FILE = "postprocess.json"  # in the run folder
-LARGEST = 2**26  # bytes of that file: isotonic keeps a function per class
+LARGEST = 2**26  # maximum bytes of that file: isotonic stores a function per class
 
 
 class Postprocess(ABC):
@@ -36,7 +36,10 @@ class Postprocess(ABC):
         self.fitted: dict[str, Any] = {}
 
     def prepare(self, class_counts: Tensor) -> None:
-        """Set up from the number of training examples per class, [C]."""
+        """Set up from the number of training examples of each class [C].
+
+        Raises ValueError if the settings do not fit the number of classes.
+        """
 
     @abstractmethod
     def fit(self, outputs: Tensor, labels: Tensor) -> None:
@@ -44,7 +47,7 @@ class Postprocess(ABC):
 
     @abstractmethod
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Return the corrected outputs [N, C] of outputs [N, C]."""
+        """The corrected outputs [N, C] of outputs [N, C]."""
 
     def learn(self, class_counts: Tensor, val: Evaluation | None) -> None:
         """Prepare from examples per class [C], then fit to the evaluation on val, if any."""
@@ -53,11 +56,11 @@ class Postprocess(ABC):
             self.fit(val.outputs, val.records["label"])
 
     def measure(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
-        """Return the metrics that `fit` tunes, for outputs [N, C] and labels [N] of a split."""
+        """The metrics that `fit` tunes, for outputs [N, C] and labels [N] of a split."""
         return {}
 
     def results(self, name: str, plain: Evaluation, evaluator: Evaluator) -> dict[str, Evaluation]:
-        """Return the evaluations of a split: `<name>_before` correction and `<name>` after."""
+        """The evaluations of a split: `<name>_before` the correction and `<name>` after it."""
         labels, device = plain.records["label"], evaluator.forward.device
         after = evaluator.judge(plain.ids, self(plain.outputs).to(device), labels.to(device))
         evaluations = {f"{name}_before": plain, name: after}

@@ -14,9 +14,9 @@ class Isotonic(Postprocess):
     """Maps each class's probability by a non-decreasing function, then renormalises.
 
     The functions are linear between the fitted points and constant outside them, like
-    scikit-learn's. They reach 0, where the loss would be infinite, so one example's worth of
+    scikit-learn's. Since they reach 0, where the loss would be infinite, one example's worth of
     probability is spread evenly over the classes: (N p + 1/C) / (N + 1) for N validation examples.
-    Flat parts make ties, so predictions may change; val should have a few hundred examples a class.
+    Flat parts make ties, so predictions may change; val needs a few hundred examples per class.
     """
 
     def fit(self, outputs: Tensor, labels: Tensor) -> None:
@@ -30,22 +30,22 @@ class Isotonic(Postprocess):
         }
 
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Return the log of the calibrated probabilities [N, C]."""
+        """The log of the calibrated probabilities [N, C]."""
         p = outputs.double().softmax(1).cpu().numpy()
-        knots = zip(p.T, self.fitted["p"], self.fitted["values"], strict=True)
-        mapped = torch.from_numpy(np.stack([np.interp(*args) for args in knots], 1))
+        columns = zip(p.T, self.fitted["p"], self.fitted["values"], strict=True)
+        mapped = torch.from_numpy(np.stack([np.interp(*column) for column in columns], 1))
         total = mapped.sum(1, keepdim=True)
-        even = 1 / p.shape[1]
-        mapped = torch.where(total > 0, mapped / total.clamp(min=1e-300), even)
-        number = self.fitted["examples"]
-        return ((number * mapped + even) / (number + 1)).log().to(outputs)
+        uniform = 1 / p.shape[1]
+        mapped = torch.where(total > 0, mapped / total.clamp(min=1e-300), uniform)
+        n = self.fitted["examples"]
+        return ((n * mapped + uniform) / (n + 1)).log().to(outputs)
 
 
 def isotonic(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Fit the non-decreasing function of x [N] closest to y [N] in least squares.
 
     Returns its points [K] and its values [K] there. Equal x are one point, with the mean of their
-    y; of a flat part only the two ends are kept.
+    y; flat parts keep only their two ends.
     """
     points, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
     means = np.bincount(inverse, weights=y) / counts

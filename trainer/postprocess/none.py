@@ -1,4 +1,4 @@
-"""No postprocessing."""
+"""No postprocessing, the default."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class NoPostprocess(Postprocess):
     needs_val = False
 
     def fit(self, outputs: Tensor, labels: Tensor) -> None:
-        """Fit nothing: the outputs stay as they are."""
+        """Do nothing: there is nothing to fit."""
 
     def __call__(self, outputs: Tensor) -> Tensor:
         """Return the outputs [N, ...] unchanged."""
         return outputs
 
     def learn(self, class_counts: Tensor, val: Evaluation | None) -> None:
-        """Fit nothing: the outputs stay as they are."""
+        """Do nothing: there is nothing to fit."""
 
     def results(self, name: str, plain: Evaluation, evaluator: Evaluator) -> dict[str, Evaluation]:
         """Return the plain evaluation only."""
@@ -38,5 +38,5 @@ class NoPostprocess(Postprocess):
         """Do nothing: there is nothing to save."""
 
     def load(self, folder: Path, settings: dict[str, Any], origin: str) -> bool:
-        """Return True: there is never anything to fit."""
+        """Return True, as if fitted: there is nothing to fit."""
         return True

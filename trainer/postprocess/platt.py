@@ -12,16 +12,16 @@ from torch import Tensor
 
 from trainer.postprocess.base import Postprocess
 
-ROUNDS = 100
-HALVINGS = 40
+ROUNDS = 100  # of Newton's method, at most
+HALVINGS = 40  # of a step, at most
 TOLERANCE = 1e-12  # of the gradient, a mean over the examples
-RIDGE = 1e-12  # keeps a Hessian of equal scores invertible
+RIDGE = 1e-12  # keeps the Hessian invertible if all scores are equal
 
 
 class Platt(Postprocess):
     """Fits a slope and an intercept per class against the rest, then renormalises.
 
-    With two classes the scores are opposite, which is the single sigmoid of the paper; with more,
+    With two classes the scores are opposite, which gives the paper's single sigmoid; with more,
     predictions may change. `smooth=False` uses targets of 1 and 0 instead of Platt's.
     """
 
@@ -40,17 +40,17 @@ class Platt(Postprocess):
         self.fitted = {"slope": slope.tolist(), "intercept": intercept.tolist()}
 
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Return the log of the calibrated probabilities [N, C]."""
+        """The log of the calibrated probabilities [N, C]."""
         slope, intercept = (
             torch.tensor(self.fitted[name], dtype=torch.float64, device=outputs.device)
             for name in ("slope", "intercept")
         )
         log_p = F.logsigmoid(slope * log_odds(outputs.double()) + intercept)
-        return log_p.log_softmax(1).to(outputs.dtype)  # in logs: divided by their sum
+        return log_p.log_softmax(1).to(outputs.dtype)  # log_softmax divides by the sum
 
 
 def log_odds(outputs: Tensor) -> Tensor:
-    """Return the log odds [N, C] of each class against the rest; exact even where p rounds to 1."""
+    """The log odds [N, C] of each class against the rest; exact even where p rounds to 1."""
     top, largest = outputs.max(1, keepdim=True)
     rest = outputs.scatter(1, largest, -torch.inf).logsumexp(1, keepdim=True)
     log_p = outputs.log_softmax(1)
@@ -59,40 +59,43 @@ def log_odds(outputs: Tensor) -> Tensor:
 
 
 def fit_sigmoids(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the slopes [C] and intercepts [C] of the least cross entropy, by Newton's method.
+    """The slopes [C] and intercepts [C] of the lowest cross entropy, by Newton's method.
 
-    Scores and targets are [N, C]; each column is a problem of its own. A step is halved until the
-    cross entropy falls (Lin, Lin and Weng 2007, "A note on Platt's probabilistic outputs").
+    Scores and targets are [N, C]; each column is fitted independently. A step is halved until the
+    cross entropy does not rise (Lin, Lin and Weng 2007, "A note on Platt's probabilistic outputs").
     """
     a, b = torch.ones_like(scores[0]), torch.zeros_like(scores[0])
     for _ in range(ROUNDS):
         p = torch.sigmoid(a * scores + b)
         weight, excess = p * (1 - p), p - targets
-        by_a, by_b = (excess * scores).mean(0), excess.mean(0)
-        if torch.maximum(by_a.abs(), by_b.abs()).max() < TOLERANCE:
+        grad_a, grad_b = (excess * scores).mean(0), excess.mean(0)
+        if torch.maximum(grad_a.abs(), grad_b.abs()).max() < TOLERANCE:
             break
         aa, ab, bb = (weight * scores.square()).mean(0), (weight * scores).mean(0), weight.mean(0)
         aa, bb = aa + RIDGE, bb + RIDGE
         scale = 1 / (aa * bb - ab.square())
-        to_a, to_b = scale * (bb * by_a - ab * by_b), scale * (aa * by_b - ab * by_a)
-        a, b = descend(scores, targets, (a, b), (to_a, to_b))
+        step_a, step_b = scale * (bb * grad_a - ab * grad_b), scale * (aa * grad_b - ab * grad_a)
+        a, b = descend(scores, targets, (a, b), (step_a, step_b))
     return a, b
 
 
 def descend(
     scores: Tensor, targets: Tensor, start: tuple[Tensor, Tensor], step: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Take a step [C] from `start`, halved per column until the cross entropy does not rise."""
+    """Subtract a step from `start`, halved per column until the cross entropy does not rise.
 
-    def value(a: Tensor, b: Tensor) -> Tensor:
+    `start`, `step` and the result are a slope [C] and an intercept [C]; scores and targets [N, C].
+    """
+
+    def loss(a: Tensor, b: Tensor) -> Tensor:
         logits = a * scores + b
         return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(0)
 
-    (a, b), (to_a, to_b) = start, step
-    before, part = value(a, b), torch.ones_like(a)
+    (a, b), (step_a, step_b) = start, step
+    before, scale = loss(a, b), torch.ones_like(a)
     for _ in range(HALVINGS):
-        worse = value(a - part * to_a, b - part * to_b) > before
+        worse = loss(a - scale * step_a, b - scale * step_b) > before
         if not worse.any():
             break
-        part = torch.where(worse, part / 2, part)
-    return a - part * to_a, b - part * to_b
+        scale = torch.where(worse, scale / 2, scale)
+    return a - scale * step_a, b - scale * step_b

@@ -13,11 +13,11 @@ from trainer.postprocess.base import Postprocess
 
 
 class PriorCorrection(Postprocess):
-    """Returns z − τ·log π + τ·log π', with the training priors π and the target priors π'.
+    """Turns outputs z into z − τ·log π + τ·log π', for training priors π and target priors π'.
 
     The target is `uniform`, `val` (the priors of the validation split, which `dataset.imbalance`
-    leaves alone), or a list with a prior per class. An absent class counts as one example. Use
-    either this or loss=logit_adjusted or a balancing sampler: together they correct twice.
+    leaves alone), or a list with a prior per class. An absent class counts as one example. Use only
+    one of this, loss=logit_adjusted and a balancing sampler: two would correct twice.
     """
 
     def __init__(
@@ -48,15 +48,15 @@ class PriorCorrection(Postprocess):
         self.shift_to(target)
 
     def fit(self, outputs: Tensor, labels: Tensor) -> None:
-        """With target `val`, set the target priors from the labels [N]."""
+        """With target `val`, set the target priors from labels [N]; otherwise do nothing."""
         if self.target == "val":
             self.shift_to(labels.bincount(minlength=len(self.priors)).double().clamp(min=1))
 
     def shift_to(self, target: Tensor) -> None:
-        """Fit the shift from the training priors to those of the target, [C] up to a factor."""
+        """Set the shift from the training priors to target priors [C], given up to a factor."""
         shift = (target / target.sum()).log() - (self.priors / self.priors.sum()).log()
         self.fitted = {"shift": (self.tau * shift).tolist()}
 
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Return the shifted outputs [N, C]."""
+        """The shifted outputs [N, C]."""
         return outputs + outputs.new_tensor(self.fitted["shift"])

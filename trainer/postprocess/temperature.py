@@ -1,7 +1,7 @@
 """Temperature scaling (Guo et al. 2017, https://arxiv.org/abs/1706.04599), section 4.2.
 
-Outputs become z / T, with the T of the least negative log likelihood on val. It is convex in
-β = 1/T: the first derivative is the mean of E_p[z] − z_y, the second the mean of Var_p[z], where
+Outputs become z / T, with the T that minimises the negative log likelihood on val. That is convex
+in β = 1/T: the first derivative is the mean of E_p[z] − z_y, the second the mean of Var_p[z], where
 p = softmax(β z).
 """
 
@@ -20,25 +20,25 @@ TOLERANCE = 1e-12  # of β, relative
 class Temperature(Postprocess):
     """Divides the outputs by one temperature for all classes, which changes no prediction.
 
-    If every validation example is right, the likelihood is best at T → 0, and T stays 1. If the
-    outputs are worse than guessing, T ends at a million.
+    If every validation example is predicted correctly, where the optimum would be 0, T is 1. For
+    outputs worse than guessing, T is a million.
     """
 
     def fit(self, outputs: Tensor, labels: Tensor) -> None:
-        """Find T for outputs [N, C] and labels [N] to the last digits, in float64."""
-        right = (outputs.argmax(1) == labels).all()
-        beta = 1.0 if right else best_beta(outputs.double(), labels)
+        """Fit T to outputs [N, C] and labels [N], in float64."""
+        all_correct = (outputs.argmax(1) == labels).all()
+        beta = 1.0 if all_correct else best_beta(outputs.double(), labels)
         self.fitted = {"temperature": 1 / beta}
 
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Return the outputs [N, C] divided by T."""
+        """The outputs [N, C] divided by T."""
         return outputs / self.fitted["temperature"]
 
 
 def best_beta(outputs: Tensor, labels: Tensor) -> float:
-    """Find the root of the derivative by Newton's method, with bisection outside the bracket.
+    """The β of the lowest negative log likelihood of outputs [N, C], in float64, and labels [N].
 
-    Outputs are [N, C] in float64, labels [N].
+    A root of the derivative by Newton's method, or by bisection where that leaves the bracket.
     """
     low, high = RANGE
     beta = 1.0
@@ -54,7 +54,7 @@ def best_beta(outputs: Tensor, labels: Tensor) -> float:
 
 
 def derivatives(beta: float, outputs: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Return the first and second derivative by β of the mean negative log likelihood.
+    """The first and second derivative by β of the mean negative log likelihood.
 
     Outputs are [N, C], labels [N].
     """

@@ -16,19 +16,19 @@ from trainer.postprocess.base import Postprocess
 from trainer.report.images import confusion_matrix
 
 LOG_2 = math.log(2)
-TOLERANCE = 1e-9  # of a total cost: smaller savings are rounding
+TOLERANCE = 1e-9  # of a total cost: a smaller saving is rounding error
 Objective = Literal["f1", "recall_at_precision", "cost"]
 
 
 class Threshold(Postprocess):
-    """Tunes a threshold for the class `positive` against the rest, or, `per_class`, one for each.
+    """Tunes one threshold for the class `positive` or, with `per_class`, one for every class.
 
-    `objective` is `f1`, `recall_at_precision` (the largest recall at a precision of at least
-    `precision`, or the largest precision if none reaches it) or `cost` (the least
-    Σ cost_matrix[label][prediction]). A single threshold is on σ(z_positive − max z_other), which
-    is p_1 of two classes. Per class, t_c is on p_c against the rest; for the cost, the classes are
-    tuned in turn, each exactly, until none lowers the cost. A threshold is midway, in logs,
-    between the scores that it separates. The shifted outputs are for predictions only: their
+    `objective` is `f1`, `recall_at_precision` (the highest recall at a precision of at least
+    `precision`, or the highest precision if none reaches it) or `cost` (the lowest
+    Σ cost_matrix[label][prediction]). A single threshold applies to σ(z_positive − max z_other),
+    which for two classes is the probability of `positive`. Per class, t_c applies to p_c; for the
+    cost, classes are tuned in turn, each exactly, until none lowers it. A threshold is midway, in
+    logs, between the scores that it separates. Use the shifted outputs for predictions only: their
     softmax is no longer a probability.
     """
 
@@ -89,13 +89,13 @@ class Threshold(Postprocess):
         self.fitted = {"shift": (0 - cuts).tolist(), "threshold": thresholds[classes].tolist()}
 
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Return the shifted outputs [N, C]."""
+        """The shifted outputs [N, C]."""
         return outputs + outputs.new_tensor(self.fitted["shift"])
 
     def cut(self, scores: Tensor, positive: Tensor, absent: float) -> float:
-        """Return the best threshold on log scores [N] for the examples `positive` [N].
+        """The best threshold on log scores [N] for the bool labels `positive` [N].
 
-        If none is positive it is `absent`.
+        It is `absent` if there are no positives.
         """
         total = positive.sum()
         if not total:
@@ -103,22 +103,21 @@ class Threshold(Postprocess):
 
         def values(order: Tensor) -> Tensor:
             hits = positive[order].cumsum(0).double()
-            taken = torch.arange(1, len(hits) + 1)
-            precision, recall = hits / taken, hits / total
+            predicted = torch.arange(1, len(hits) + 1)
+            precision, recall = hits / predicted, hits / total
             if self.objective == "f1":
-                return 2 * hits / (taken + total)
+                return 2 * hits / (predicted + total)
             return torch.where(precision >= self.precision, 1 + recall, precision)
 
         return best_cut(scores, values, none=-1.0)
 
     def costs(self) -> Tensor:
-        """Return the cost matrix [C, C], by label and prediction."""
+        """The cost matrix [C, C], by label and prediction."""
         return torch.tensor(self.cost_matrix, dtype=torch.float64)
 
     def measure(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
-        """Return the objective on outputs [N, C]: of `positive`, or the mean over the classes."""
-        number = outputs.shape[1]
-        matrix = confusion_matrix(labels, outputs.argmax(1), number).double()
+        """The objective on outputs [N, C] and labels [N]: of `positive`, or the mean per class."""
+        matrix = confusion_matrix(labels, outputs.argmax(1), outputs.shape[1]).double()
         if self.cost_matrix is not None:
             return {"cost": ((matrix * self.costs()).sum() / len(labels)).item()}
         hits, actual, predicted = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
@@ -131,7 +130,7 @@ class Threshold(Postprocess):
 
 
 def lead(log_p: Tensor, c: int) -> tuple[Tensor, Tensor]:
-    """Return the lead [N] of class c over the best other class, and that class [N]."""
+    """The lead [N] of class c over the best other class in log_p [N, C], and that class [N]."""
     others = log_p.clone()
     others[:, c] = -torch.inf
     best, rival = others.max(1)
@@ -139,7 +138,7 @@ def lead(log_p: Tensor, c: int) -> tuple[Tensor, Tensor]:
 
 
 def best_cut(scores: Tensor, values: Callable[[Tensor], Tensor], none: float) -> float:
-    """Return the threshold on scores [N] with the highest value, and of several the highest.
+    """The threshold on scores [N] with the highest value; of several, the highest threshold.
 
     Given an order [N] of the examples, `values` returns the value [N] of accepting the first
     1, ..., N of them; `none` is the value of accepting none.
@@ -154,7 +153,7 @@ def best_cut(scores: Tensor, values: Callable[[Tensor], Tensor], none: float) ->
 
 
 def cheapest(log_p: Tensor, labels: Tensor, costs: Tensor, classes: list[int]) -> Tensor:
-    """Return log thresholds [C] of a low total cost, by tuning those of `classes` in turn.
+    """Log thresholds [C] with a low total cost, by coordinate descent over `classes`.
 
     `log_p` is [N, C], `labels` [N], `costs` [C, C] by label and prediction.
     """

@@ -1,4 +1,4 @@
-"""Samplers: the rows of an epoch before any miner sees them."""
+"""Samplers: which rows make up an epoch, and in what order, before mining."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The contract of a sampler: an epoch's rows, a pure function of split and generator."""
+"""The sampler contract: an epoch's rows, a pure function of split and generator."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -12,21 +12,20 @@ from trainer.dataset.shared.split import Pixels
 
 
 class Sampler(ABC):
-    """Chooses and orders the rows of an epoch. `order` needs labels alone."""
+    """Chooses and orders the rows of an epoch."""
 
     @abstractmethod
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:
-        """Dataset ids [R] or [R, K] in order, and shares [R, K] if rows blend K examples."""
+        """Dataset ids [R] and None, in order; or ids and shares [R, K] if rows blend K examples."""
 
     def ids(self, split: Split) -> Tensor:
-        """The ids [m] that some epoch may draw; miners ignore all others."""
+        """The ids [m] that an epoch may contain; miners ignore all others."""
         return split.ids
 
     def order(self, labels: Tensor, rng: np.random.Generator) -> Tensor:
-        """Positions [R], in order, of an epoch over examples with labels [N, ...].
+        """The row order [R] of an epoch over examples with labels [N, ...], without a Split.
 
-        For code without a Split. Raises ValueError if the sampler blends examples: that needs the
-        images of a split, and `rows`.
+        Raises ValueError if the sampler blends examples, which takes `rows`.
         """
         no_pixels = Pixels(torch.empty(len(labels), 0, 0, 0))
         ids, shares = self.rows(Split(no_pixels, labels, torch.arange(len(labels))), rng)
@@ -36,29 +35,29 @@ class Sampler(ABC):
 
 
 class PreparedSampler(Sampler):
-    """A sampler that computes something from a split before its first epoch, and caches it."""
+    """A sampler that computes something once per split and caches it for all epochs."""
 
     cached: tuple[Split, Any] | None = None
 
     @abstractmethod
     def prepare(self, split: Split) -> Any:
-        """Compute what the epochs draw from, a function of the split alone."""
+        """Compute what every epoch draws from; it depends on the split alone."""
 
     def prepared(self, split: Split) -> Any:
-        """The result of `prepare` for a split, cached for the last one."""
+        """The result of `prepare` for a split, computed on the first call."""
         if self.cached is None or self.cached[0] is not split:
             self.cached = split, self.prepare(split)
         return self.cached[1]
 
 
 def by_class(split: Split) -> dict[int, Tensor]:
-    """The ids [n_c] of each class with examples in the split, in ascending order of class.
+    """The ids [n_c] of each class present in the split, in ascending order of class.
 
-    Raises ValueError if labels are not classes.
+    Raises ValueError if the labels are not classes.
     """
     if not split.classed:
         raise ValueError(
-            f"sampler: drawing by class needs class labels, got {split.target} targets; use "
+            f"sampler: this option draws by class, but the labels are {split.target} targets; use "
             "sampler=shuffle"
         )
     labels = split.labels[split.ids]

@@ -18,6 +18,6 @@ class ClassBalanced(Sampler):
         """Ids [n], drawn independently with replacement."""
         classes = list(by_class(split).values())
         sizes = np.array([len(ids) for ids in classes])
-        labels = rng.integers(len(classes), size=len(split))
-        rows = (np.cumsum(sizes) - sizes)[labels] + rng.integers(sizes[labels])
-        return torch.cat(classes)[torch.from_numpy(rows)], None
+        drawn = rng.integers(len(classes), size=len(split))
+        positions = (np.cumsum(sizes) - sizes)[drawn] + rng.integers(sizes[drawn])
+        return torch.cat(classes)[torch.from_numpy(positions)], None

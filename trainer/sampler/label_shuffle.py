@@ -1,4 +1,4 @@
-"""Label shuffling (Hikvision's scene classification at ILSVRC 2016): exactly balanced."""
+"""Label shuffling (Hikvision's scene classification entry, ILSVRC 2016): exactly equal classes."""
 
 import numpy as np
 import torch
@@ -9,10 +9,10 @@ from trainer.sampler.base import Sampler, by_class, shuffled
 
 
 class LabelShuffle(Sampler):
-    """Permutes 0, ..., n_max − 1 for each class, modulo the class's own count n_c.
+    """Permutes 0, ..., n_max − 1 for each class and takes it modulo the class's size n_c.
 
-    Every class thus has n_max rows, and the first n_max mod n_c examples of a class occur once more
-    than its others, in each epoch.
+    Every class thus has n_max rows, and in every epoch the first n_max mod n_c examples of a class
+    occur once more than the rest.
     """
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:

@@ -20,6 +20,6 @@ class Oversample(Sampler):
         largest = max(map(len, classes))
         parts = []
         for ids in classes:
-            whole, rest = divmod(largest, len(ids))
-            parts += [ids.repeat(whole), shuffled(ids, rng)[:rest]]
+            repeats, remainder = divmod(largest, len(ids))
+            parts += [ids.repeat(repeats), shuffled(ids, rng)[:remainder]]
         return shuffled(torch.cat(parts), rng), None

@@ -1,7 +1,7 @@
 """Repeated augmentation: several augmentations of an example in the same batch.
 
-Hoffer et al. 2019, https://arxiv.org/abs/1901.09335; with the epoch's length unchanged, Berman
-et al. 2019 (MultiGrain), https://arxiv.org/abs/1902.05509.
+Hoffer et al. 2019, https://arxiv.org/abs/1901.09335; at unchanged epoch length, Berman et al. 2019
+(MultiGrain), https://arxiv.org/abs/1902.05509.
 """
 
 import numpy as np
@@ -16,8 +16,8 @@ from trainer.sampler.base import Sampler
 class RepeatedAugmentation(Sampler):
     """Draws n / `repeats` examples per epoch, each in `repeats` consecutive rows.
 
-    Rows are augmented independently, since random numbers depend on the position in the plan. The
-    epoch keeps its n rows; if `repeats` does not divide n, the last example has fewer.
+    Repeats are augmented independently, since random numbers depend on the row's position in the
+    epoch. The epoch keeps its n rows; if `repeats` does not divide n, the last example has fewer.
     """
 
     def __init__(self, *, repeats: int = 3) -> None:
@@ -25,7 +25,7 @@ class RepeatedAugmentation(Sampler):
         self.repeats = repeats
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
-        """Ids [n], each followed by its repeats."""
+        """Ids [n], the repeats of an example next to each other."""
         chosen = rng.permutation(len(split))[: -(-len(split) // self.repeats)]
         ids = split.ids.index_select(0, torch.from_numpy(chosen))
         return ids.repeat_interleave(self.repeats)[: len(split)], None

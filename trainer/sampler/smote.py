@@ -1,6 +1,6 @@
 """SMOTE (Chawla et al. 2002, https://arxiv.org/abs/1106.1813), sec. 4.2.
 
-Small classes get synthetic examples, each between an example and one of its nearest neighbours.
+Small classes gain synthetic examples, interpolated between an example and a near neighbour.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ READ_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Pool:
-    """The examples of one class, between which synthetic ones are drawn."""
+    """A class's examples, between which synthetic ones are interpolated."""
 
     ids: Tensor  # [n_c]
     neighbours: np.ndarray  # [n_c, k] positions in ids
@@ -40,8 +40,8 @@ class Smote(PreparedSampler):
 
     A synthetic example is x + λ·(x' − x) in pixels, λ ~ U(0, 1), with x' one of the `k` nearest
     neighbours of x in its class: by pixels or, with `space: feature`, by the features of
-    `reference`. That is an array [M, d] by dataset id as `.npy`, or a finished run, whose model's
-    last layer has these features as its input.
+    `reference`. That is a `.npy` array [M, d] indexed by dataset id, or a finished run, whose
+    features are the inputs of its model's last layer.
     """
 
     def __init__(
@@ -69,18 +69,21 @@ class Smote(PreparedSampler):
         if not pools:
             return shuffled(split.ids, rng), None
         pairs = [split.ids[:, None].expand(-1, 2)]
-        drawn = [np.zeros(len(split))]
+        shares = [np.zeros(len(split))]
         smote = pairs_of(self.k, int(rng.integers(2**32)))
         for pool in pools:
-            positions, share = smote.draw(pool.neighbours, pool.missing)
+            positions, drawn = smote.draw(pool.neighbours, pool.missing)
             pairs.append(pool.ids[positions])
-            drawn.append(share)
-        share = torch.from_numpy(np.concatenate(drawn)).float()
+            shares.append(drawn)
+        share = torch.from_numpy(np.concatenate(shares)).float()
         order = torch.from_numpy(rng.permutation(len(share)))
         return torch.cat(pairs)[order], torch.stack([1 - share, share], 1)[order]
 
     def prepare(self, split: Split) -> list[Pool]:
-        """A pool for each class below the largest. Raises DataError for under k + 1 ids."""
+        """A pool for each class below the largest.
+
+        Raises DataError if such a class has k examples or fewer.
+        """
         classes = by_class(split)
         largest = max(map(len, classes.values()))
         small = {label: ids for label, ids in classes.items() if len(ids) < largest}
@@ -101,7 +104,10 @@ class Smote(PreparedSampler):
         ]
 
     def features(self, split: Split) -> Tensor:
-        """Features [n, d] of the n examples of a split, to measure distances between."""
+        """Features [n, d] of a split's examples, in the space of the neighbour search.
+
+        Raises ValueError for a `reference` that is a run if the sampler was given no `restore`.
+        """
         if self.reference is None:
             parts = split.ids.split(READ_AT_ONCE)
             return torch.cat([split.images.read(ids.tolist()).flatten(1) for ids in parts]).float()
@@ -113,17 +119,17 @@ class Smote(PreparedSampler):
 
 
 def pairs_of(k: int, seed: int = 0) -> Pairs:
-    """imbalanced-learn's SMOTE, imported late because the import takes 1.5 s."""
+    """imbalanced-learn's SMOTE, imported lazily: the import takes 1.5 s."""
     from trainer.sampler.shared.smote_pairs import Pairs
 
-    # One generator for all classes: a seed would restart for each.
+    # A generator, not a seed: a seed would restart the draws for each class.
     return Pairs(k_neighbors=k, random_state=np.random.RandomState(seed))
 
 
 def from_file(path: Path, split: Split) -> Tensor:
-    """Features [n, d] of a split from a file with an array [M, d] by dataset id.
+    """Features [n, d] of a split from a `.npy` array [M, d] indexed by dataset id.
 
-    Raises DataError for a file that is unreadable, of another shape, or not finite.
+    Raises DataError if the file is unreadable, has another shape, or is not finite at these ids.
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)

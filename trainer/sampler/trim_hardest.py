@@ -17,10 +17,10 @@ from trainer.sampler.base import PreparedSampler, shuffled
 
 
 class TrimHardest(PreparedSampler):
-    """Leaves out the hardest `trim` of the split, by the difficulty store of another run.
+    """Leaves out the hardest fraction `trim` of the split, by another run's difficulty store.
 
-    Difficulty is an example's mean loss over the epochs of the run `reference`. Examples without a
-    record there, such as those of its validation split, stay.
+    Difficulty is an example's mean loss over the epochs of the run `reference`. Examples it has no
+    record of, such as those of its validation split, stay.
     """
 
     def __init__(self, *, reference: str, trim: float = 0.1) -> None:
@@ -33,7 +33,7 @@ class TrimHardest(PreparedSampler):
         return shuffled(self.prepared(split), rng), None
 
     def ids(self, split: Split) -> Tensor:
-        """The remaining ids [m], in ascending order of position."""
+        """The remaining ids [m], in the split's order."""
         return self.prepared(split)
 
     def prepare(self, split: Split) -> Tensor:
@@ -54,6 +54,6 @@ class TrimHardest(PreparedSampler):
 
 
 def same_labels(record: History, ids: np.ndarray, labels: np.ndarray) -> bool:
-    """Whether the examples that both runs train on have the same labels [M]."""
+    """Whether the record agrees with labels [M] on the examples that both runs train on."""
     both = np.intersect1d(ids, record.ids)
     return record.labels is None or np.array_equal(record.labels[both], labels[both])

@@ -18,7 +18,7 @@ class Weighted(PreparedSampler):
     """Draws as many rows as the split has examples, like torch's WeightedRandomSampler.
 
     `weights` is `balanced`, 1 / n_c for an example of a class of n_c; a list with a weight for each
-    class; or a file with a weight for each example: an array [M] by dataset id as `.npy`, or a
+    class; or a file with a weight for each example: a `.npy` array [M] indexed by dataset id, or a
     `.csv` with the columns `id` and `weight`.
     """
 
@@ -35,16 +35,18 @@ class Weighted(PreparedSampler):
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
         """Ids [n], drawn independently with replacement."""
         probabilities = self.prepared(split)
-        return split.ids[
-            torch.from_numpy(rng.choice(len(split), len(split), p=probabilities))
-        ], None
+        drawn = rng.choice(len(split), len(split), p=probabilities)
+        return split.ids[torch.from_numpy(drawn)], None
 
     def ids(self, split: Split) -> Tensor:
-        """The ids with a weight above 0."""
+        """The ids [m] with a weight above 0."""
         return split.ids[torch.from_numpy(self.prepared(split) > 0)]
 
     def prepare(self, split: Split) -> np.ndarray:
-        """The probability [n] of each example of the split. Raises ValueError if all are 0."""
+        """The probability [n] of each example of the split.
+
+        Raises ValueError if all weights are 0.
+        """
         if isinstance(self.weights, str) and self.weights != "balanced":
             weights = from_file(Path(self.weights), split)
         else:
@@ -54,20 +56,26 @@ class Weighted(PreparedSampler):
         return weights / weights.sum()
 
     def weights_by_class(self, split: Split) -> np.ndarray:
-        """Weights [n] of the split's examples by class. Raises ValueError for a wrong number."""
-        classes, number = by_class(split), int(split.labels.max()) + 1
+        """Weights [n] of the split's examples, from the weights of their classes.
+
+        Raises ValueError unless `weights` has one value for each class.
+        """
+        classes, num_classes = by_class(split), int(split.labels.max()) + 1
         if self.weights == "balanced":
-            table = np.zeros(number)
+            table = np.zeros(num_classes)
             table[list(classes)] = [1 / len(ids) for ids in classes.values()]
         else:
             table = np.array(self.weights)
-        if len(table) != number:
-            raise ValueError(f"sampler.weights has {len(table)} values for {number} classes")
+        if len(table) != num_classes:
+            raise ValueError(f"sampler.weights has {len(table)} values for {num_classes} classes")
         return table[split.labels[split.ids].numpy()]
 
 
 def from_file(path: Path, split: Split) -> np.ndarray:
-    """Weights [n] of the split's examples from a file. Raises DataError that names the file."""
+    """Weights [n] of the split's examples from a `.npy` or `.csv` file.
+
+    Raises DataError if the file is unreadable, lacks ids, or has a weight below 0 or not finite.
+    """
     ids = split.ids.numpy()
     try:
         if path.suffix == ".npy":

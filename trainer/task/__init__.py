@@ -1,4 +1,4 @@
-"""Tasks: what outputs mean, and which metrics follow from them."""
+"""Tasks: what a model's outputs and labels mean, and the metrics they give."""
 
 from typing import TYPE_CHECKING
 

@@ -11,7 +11,7 @@ from trainer.dataset import Data
 from trainer.task.base import Task
 from trainer.task.shared.calibration import calibration_error
 
-LEARNED = 0.99  # accuracy
+LEARNED = 0.99  # accuracy of a model that has memorised its examples
 
 
 class Classification(Task):
@@ -23,7 +23,7 @@ class Classification(Task):
     tracked: ClassVar = {"accuracy": "correct"}
 
     def outputs(self, data: Data) -> int:
-        """The number of classes: one logit each."""
+        """One logit for each class."""
         return len(data.classes)
 
     def score(self, name: str, outputs: Tensor, labels: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ class Classification(Task):
         return SCORES[name](outputs.softmax(1), labels)
 
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Values [B] that do not depend on the loss; `nll` is plain cross entropy."""
+        """The training records and those of the metrics, [B] each; `nll` is plain cross entropy."""
         return {
             **self.training_records(outputs, labels),
             "nll": F.cross_entropy(outputs, labels, reduction="none"),
@@ -73,7 +73,7 @@ class Classification(Task):
         }
 
     def learned(self, metrics: dict[str, float]) -> bool:
-        """Whether the accuracy is at least 99 %."""
+        """Whether the accuracy is at least 0.99."""
         return metrics["accuracy"] >= LEARNED
 
 
@@ -83,7 +83,7 @@ def true_probability(p: Tensor, labels: Tensor) -> Tensor:
 
 
 def margin(p: Tensor, labels: Tensor) -> Tensor:
-    """Largest other p − p_y, [B, ...] from p or logits [B, C, ...] and labels [B, ...]."""
+    """max_{c≠y} p_c − p_y, [B, ...] from p or logits [B, C, ...] and labels [B, ...]."""
     others = p.scatter(1, labels[:, None], -torch.inf)
     return others.amax(1) - true_probability(p, labels)
 

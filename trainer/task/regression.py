@@ -7,14 +7,14 @@ from torch import Tensor
 from trainer.dataset import Data
 from trainer.task.base import Task
 
-LEARNED = 0.95  # r2
+LEARNED = 0.95  # r2 of a model that has memorised its examples
 
 
 class Regression(Task):
-    """One or several numbers, or an image, per image.
+    """A number, a vector or an image for each image.
 
     `mse`, `mae` and `rmse` are over all elements of all targets. `r2` is 1 − mse / variance of all
-    elements; for targets of one number, the coefficient of determination.
+    elements, which for single numbers is the coefficient of determination; 0 without variance.
     """
 
     targets = ("vector", "image")
@@ -23,11 +23,11 @@ class Regression(Task):
     tracked: ClassVar = {"mae": "absolute_error"}
 
     def outputs(self, data: Data) -> int:
-        """The size of a target vector, or the channels of a target image."""
+        """The length of a target vector, or the channels of a target image."""
         return self.target_shape(data)[0]
 
     def shape(self, data: Data) -> tuple[int, ...]:
-        """The shape of a target."""
+        """The shape of a target, which outputs have too."""
         return self.target_shape(data)
 
     def target_shape(self, data: Data) -> tuple[int, ...]:
@@ -35,11 +35,11 @@ class Regression(Task):
         return tuple(data.train.labels.shape[1:]) or (1,)
 
     def score(self, name: str, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Difficulty of each example [B]: its mean absolute error."""
+        """Difficulty of each example [B]: its mean absolute error, the only score."""
         return self.records(outputs, labels)["absolute_error"]
 
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Mean errors over the elements of a target [B], and its mean and variance [B]."""
+        """Errors, target mean and target variance, each [B], over the elements of an example."""
         targets = labels.flatten(1)
         difference = outputs.flatten(1) - targets
         return {
@@ -52,8 +52,8 @@ class Regression(Task):
     def metrics(self, records: dict[str, Tensor]) -> dict[str, float]:
         """Errors over all elements of a split, and r2."""
         names = ("absolute_error", "squared_error", "target_variance")
-        mae, mse, inner = (records[name].double().mean().item() for name in names)
-        variance = inner + records["target"].double().var(correction=0).item()
+        mae, mse, within_target = (records[name].double().mean().item() for name in names)
+        variance = within_target + records["target"].double().var(correction=0).item()
         r2 = 1 - mse / variance if variance > 0 else 0.0
         return {"mse": mse, "mae": mae, "rmse": mse**0.5, "r2": r2}
 

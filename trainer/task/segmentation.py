@@ -10,11 +10,11 @@ from trainer.dataset import Data
 from trainer.task.base import Task
 from trainer.task.classification import SCORES, Classification, true_probability
 
-LEARNED = 0.95  # mean IoU
+LEARNED = 0.95  # mean IoU of a model that has memorised its examples
 
 
 class Segmentation(Task):
-    """One class per pixel. Pixels labelled `ignore_index` are ignored.
+    """One class per pixel; pixels labelled `ignore_index` are left out.
 
     `mean_iou` is the mean over classes of intersection / union, both summed over the split; classes
     that neither occur nor are predicted are left out. `accuracy` is pixel accuracy.
@@ -31,7 +31,7 @@ class Segmentation(Task):
         self.ignore_index = ignore_index
 
     def outputs(self, data: Data) -> int:
-        """One map of logits for each class."""
+        """One logit map for each class."""
         return len(data.classes)
 
     def shape(self, data: Data) -> tuple[int, ...]:
@@ -39,29 +39,33 @@ class Segmentation(Task):
         return (self.outputs(data), *data.shape[1:])
 
     def counted(self, labels: Tensor) -> Tensor:
-        """Which pixels count, bool [B, H, W]."""
+        """True for pixels not labelled `ignore_index`, bool [B, H, W] from labels [B, H, W]."""
         if self.ignore_index is None:
             return torch.ones_like(labels, dtype=torch.bool)
         return labels != self.ignore_index
 
     def score(self, name: str, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Difficulty of each pixel [B, H, W] from outputs [B, C, H, W]; the lowest if ignored."""
-        kept = self.counted(labels)
-        scores = SCORES[name](outputs.softmax(1), labels.masked_fill(~kept, 0))
-        return scores.masked_fill(~kept, -1.0 if name == "margin" else 0.0)
+        """Difficulty of each pixel [B, H, W] from outputs [B, C, H, W].
+
+        Ignored pixels have the lowest possible score.
+        """
+        counted = self.counted(labels)
+        scores = SCORES[name](outputs.softmax(1), labels.masked_fill(~counted, 0))
+        return scores.masked_fill(~counted, -1.0 if name == "margin" else 0.0)
 
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Means over counted pixels [B]; intersection and union in pixels per class [B, C]."""
-        kept = self.counted(labels)
-        labels = labels.masked_fill(~kept, 0)
-        pixels = kept.flatten(1).sum(1)
+        counted = self.counted(labels)
+        labels = labels.masked_fill(~counted, 0)
+        pixels = counted.flatten(1).sum(1)
         prediction = outputs.argmax(1)
-        hit = (prediction == labels) & kept
+        hit = (prediction == labels) & counted
         classes = outputs.shape[1]
         intersection = per_class(labels, hit, classes)
-        actual, predicted = per_class(labels, kept, classes), per_class(prediction, kept, classes)
+        actual = per_class(labels, counted, classes)
+        predicted = per_class(prediction, counted, classes)
         union = actual + predicted - intersection
-        p = true_probability(outputs.softmax(1), labels) * kept
+        p = true_probability(outputs.softmax(1), labels) * counted
         return {
             "confidence": p.flatten(1).sum(1) / pixels.clamp(min=1),
             "pixel_accuracy": hit.flatten(1).sum(1) / pixels.clamp(min=1),
@@ -82,14 +86,14 @@ class Segmentation(Task):
         return metrics["mean_iou"] >= LEARNED
 
 
-def per_class(classes: Tensor, mask: Tensor, number: int) -> Tensor:
-    """Pixels per class [B, number] of classes [B, H, W] where the mask [B, H, W] is true."""
-    counts = torch.zeros(len(classes), number, device=classes.device)
-    return counts.scatter_add_(1, classes.flatten(1), mask.flatten(1).float())
+def per_class(labels: Tensor, mask: Tensor, classes: int) -> Tensor:
+    """Pixels of each class [B, classes] in labels [B, H, W] where the mask [B, H, W] is true."""
+    counts = torch.zeros(len(labels), classes, device=labels.device)
+    return counts.scatter_add_(1, labels.flatten(1), mask.flatten(1).float())
 
 
 def mean_iou(intersection: Tensor, union: Tensor) -> Tensor:
     """Mean IoU [...] over the classes [..., C] with a nonempty union; 1 if there are none."""
-    occurs = union > 0
-    iou = torch.where(occurs, intersection / union.clamp(min=1), 0).sum(-1)
-    return torch.where(occurs.any(-1), iou / occurs.sum(-1).clamp(min=1), 1.0)
+    nonempty = union > 0
+    iou = torch.where(nonempty, intersection / union.clamp(min=1), 0).sum(-1)
+    return torch.where(nonempty.any(-1), iou / nonempty.sum(-1).clamp(min=1), 1.0)

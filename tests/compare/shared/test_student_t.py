@@ -1,4 +1,4 @@
-"""Student's t against SciPy and by hand."""
+"""Student's t distribution by hand and against SciPy."""
 
 import math
 
@@ -9,7 +9,7 @@ from trainer.compare.shared.student_t import quantile, two_sided
 
 
 def test_by_hand():
-    """With one degree of freedom P(|T| ≥ 1) = 1/2, with two P(|T| ≥ √2) = 1 − √(1/2)."""
+    """P(|T| ≥ 1) = 1/2 with one degree of freedom, P(|T| ≥ √2) = 1 − √(1/2) with two."""
     assert two_sided(1.0, 1) == pytest.approx(0.5, abs=1e-12)
     assert two_sided(math.sqrt(2), 2) == pytest.approx(1 - math.sqrt(0.5), abs=1e-12)
     assert two_sided(0.0, 5) == 1.0

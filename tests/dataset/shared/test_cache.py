@@ -1,4 +1,4 @@
-"""The cache of decoded images: the same pixels, invalidated by any change, untrusted data."""
+"""The cache of decoded images: same pixels, invalidated by any change, read as untrusted data."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ KEY = bytes(32)
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Two classes of 20 JPEGs of 8 × 8, of noise."""
+    """Two classes of 20 JPEGs of noise, 8 × 8 pixels each."""
     rng = np.random.default_rng(0)
     for i in range(40):
         path = tmp_path / "photos" / "ab"[i // 20] / f"{i:02}.jpg"
@@ -66,7 +66,7 @@ def only_file(folder: Path) -> Path:
     return path
 
 
-def test_a_file_by_hand(tmp_path: Path) -> None:
+def test_file_format_by_hand(tmp_path: Path) -> None:
     """Magic number, key, bytes, SHA-256 of all three."""
     small_cache = Cache(tmp_path, pytest.fail)
     small_cache.write_file("x", KEY, torch.tensor([[1, 2], [3, 255]], dtype=torch.uint8))
@@ -106,7 +106,7 @@ def rewrite(photos: Path) -> None:
 
 
 def rewrite_preserving_mtime(photos: Path) -> None:
-    """Another image of the same size in bytes, with the modification time restored."""
+    """Write another image of the same number of bytes and restore the modification time."""
     path = photos / "b" / "30.jpg"
     stat, size = path.stat(), path.stat().st_size
     white(path)
@@ -125,12 +125,12 @@ def remove(photos: Path) -> None:
 
 
 def rename(photos: Path) -> None:
-    """Changes the order of the images."""
+    """Change the order of the images."""
     (photos / "a" / "07.jpg").rename(photos / "a" / "zz.jpg")
 
 
 def exchange(photos: Path) -> None:
-    """Two files of one size swap names."""
+    """Swap the names of two files."""
     (photos / "a" / "07.jpg").rename(photos / "x")
     (photos / "b" / "30.jpg").rename(photos / "a" / "07.jpg")
     (photos / "x").rename(photos / "b" / "30.jpg")
@@ -220,7 +220,7 @@ def test_a_folder_that_cannot_be_created_gives_one_warning(run: CountedRun, tmp_
 def test_a_full_disk_gives_one_warning_and_leaves_no_file(
     run: CountedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half-written files are removed; the pixels are returned regardless."""
+    """Partial files are removed, and the pixels are returned all the same."""
     make = cache.NamedTemporaryFile
 
     def full(*arguments: object, **settings: object):
@@ -293,7 +293,7 @@ def test_two_processes_cache_the_same_folder(photos: Path, tmp_path: Path) -> No
 def test_channel_statistics_are_cached(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bit for bit, separately for each split, and recomputed after a change."""
+    """They are cached bit for bit, per split, and recomputed after a change."""
 
     def opened(seed: int = 0, cache: Path | None = tmp_path / "kept") -> tuple[object, object]:
         data = ImageFolder(root=str(photos), cache=None if cache is None else str(cache)).open(seed)
@@ -337,7 +337,7 @@ def test_under_raise_a_damaged_image_stops_every_run(run: CountedRun, tmp_path: 
     assert not (tmp_path / "kept").exists()
 
 
-def test_files_unused_for_a_month_are_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_only_files_unused_for_a_month_are_removed(tmp_path: Path) -> None:
     ages = {"old.cache": 31, "used.cache": 29, "x.unfinished": 2, "y.unfinished": 0, "mine": 400}
     for name, days in ages.items():
         (tmp_path / name).write_text("")

@@ -1,4 +1,4 @@
-"""Labels that no loss can use."""
+"""Invalid labels are reported before training."""
 
 import math
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def test_at_most_five_files_are_named() -> None:
     ("shape", "wrong"),
     [((20,), float("nan")), ((20, 3), float("inf")), ((20, 1, 4, 4), -float("inf"))],
 )
-def test_targets_that_are_not_finite_are_errors(
+def test_targets_that_are_not_finite_are_reported(
     noise: Callable[..., Split], shape: tuple[int, ...], wrong: float
 ) -> None:
     labels = torch.zeros(shape)
@@ -73,14 +73,14 @@ def test_masks_may_contain_classes_and_the_ignored_label(noise: Callable[..., Sp
 
 @dataclass(kw_only=True)
 class Labelled(Dataset):
-    """Noise in three classes, with wrong labels in one split."""
+    """Noise images in three classes, with two invalid labels in one split."""
 
     wrong: float = -1
     label_type: str = "int64"
     part: str = "train"
 
     def load(self) -> Raw:
-        """Put wrong labels at 7 and 11 of `part`."""
+        """Three splits of 60 examples; in `part` the labels of 7 and 11 are `wrong`."""
         parts: dict[str, Split] = {}
         for name in ("train", "val", "test"):
             pixels = torch.randint(0, 256, (60, 1, 4, 4), dtype=torch.uint8)
@@ -119,10 +119,10 @@ def test_int32_labels_are_classes(tmp_path: Path) -> None:
 
 @dataclass(kw_only=True)
 class OnlyInVal(Dataset):
-    """Two classes to train on, three to validate on."""
+    """Two classes in train, three in val and test."""
 
     def load(self) -> Raw:
-        """60 examples each."""
+        """Splits of 60 examples."""
         pixels = torch.randint(0, 256, (60, 1, 4, 4), dtype=torch.uint8)
         train, val = (Split(Pixels(pixels), torch.arange(60) % c, torch.arange(60)) for c in (2, 3))
         return Raw(train, val, ("a", "b", "c"), val=val)

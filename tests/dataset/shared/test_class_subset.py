@@ -1,4 +1,4 @@
-"""`classes`: some of the classes, in all splits, in the order given."""
+"""dataset.classes keeps some classes, in the given order, in all splits."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def test_keep_classes_by_hand() -> None:
 
 
 class Given(Dataset):
-    """A data set of given splits."""
+    """A data set with the splits of `raw`."""
 
     raw: Raw
 
@@ -93,7 +93,7 @@ def test_unknown_and_repeated_classes_are_named(classes: list[int | str], messag
         Digits(classes=classes).open(0)
 
 
-def test_a_misspelt_name_gets_a_hint() -> None:
+def test_a_misspelt_class_gets_a_suggestion() -> None:
     with pytest.raises(ConfigError, match=r"no class hose among the 2\. Did you mean horse\?"):
         class_id("hose", ("horse", "ship"))
 

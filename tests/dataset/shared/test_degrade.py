@@ -36,7 +36,7 @@ def flips(split: Split, before: Split) -> torch.Tensor:
     return (split.labels != before.labels).nonzero()[:, 0]
 
 
-def test_the_exponential_tail_is_the_published_long_tailed_cifar() -> None:
+def test_exponential_tail_against_the_published_long_tailed_cifar() -> None:
     """CIFAR-10-LT with factor 100 has 12,406 images, 5000 of class 0 and 50 of class 9."""
     numbers = tail_counts(np.full(10, 5000), 100, "exponential")
     assert numbers.tolist() == [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
@@ -50,7 +50,7 @@ def test_tails_by_hand() -> None:
 
 
 def test_a_tail_fits_the_class_counts_and_keeps_the_factor() -> None:
-    """The second class has 20: n · 4^(−1/2) ≤ 20, so n = 40."""
+    """The second of three classes has 20 examples: n · 4^(−1/2) ≤ 20, so n = 40."""
     assert tail_counts(np.array([100, 20, 30]), 4, "exponential").tolist() == [40, 20, 10]
     assert tail_counts(np.array([100, 20, 30]), 1, "step").tolist() == [20, 20, 20]
 
@@ -220,7 +220,7 @@ def test_a_degradation_that_empties_a_class_is_an_error(
 
 
 class Given(Dataset):
-    """A data set of given splits."""
+    """A data set with the splits of `raw`."""
 
     raw: Raw
 
@@ -234,8 +234,8 @@ def opened(split: Split, classes: tuple[str, ...], **settings: Any) -> Data:
     return dataset.open(0)
 
 
-def test_noise_that_empties_a_class_is_an_error() -> None:
-    """The only example of a becomes b, and there is no c to become a."""
+def test_label_noise_that_empties_a_class_is_reported() -> None:
+    """The only example of a becomes b, and no example of c can become a."""
     with pytest.raises(
         DataError, match=r"label_noise=0\.99 leaves no training examples of class a$"
     ):
@@ -243,7 +243,7 @@ def test_noise_that_empties_a_class_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("labels", [torch.rand(20), torch.zeros(20, 4, 4, dtype=torch.int64)])
-def test_without_classes_only_a_subset_is_possible(labels: torch.Tensor) -> None:
+def test_without_classes_only_subset_is_allowed(labels: torch.Tensor) -> None:
     split = Split(Pixels(torch.zeros(20, 1, 1, 1, dtype=torch.uint8)), labels, torch.arange(20))
     assert len(opened(split, (), subset=0.25).train) == 5
     for settings in ({"imbalance": 2.0}, {"label_noise": 0.1}, {"threshold_class": True}):

@@ -138,7 +138,7 @@ def test_changed_files_change_the_fingerprint(
     assert changed(before, opened(root)) == {"files"}
 
 
-def test_a_copy_elsewhere_a_cache_and_permissions_make_no_difference(tmp_path: Path) -> None:
+def test_location_cache_and_permissions_do_not_matter(tmp_path: Path) -> None:
     root = photos(tmp_path / "photos")
     expected = fingerprint(opened(root))
     shutil.copytree(root, tmp_path / "elsewhere" / "copy")  # with the modification times
@@ -156,7 +156,7 @@ def test_a_missing_file_changes_the_fingerprint(tmp_path: Path) -> None:
     assert changed(whole, listed) == {"files"}
 
 
-def test_other_images_count_by_number_and_shape(noise: Callable[..., Split]) -> None:
+def test_other_image_types_are_identified_by_number_and_shape(noise: Callable[..., Split]) -> None:
     class Own:
         shape = (1, 6, 5)
 

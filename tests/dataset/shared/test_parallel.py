@@ -28,7 +28,9 @@ def test_no_ids_give_no_chunks() -> None:
 
 
 @pytest.mark.parametrize(("workers", "number", "processes"), [(2, 40, 2), (9, 8, 2)])
-def test_a_process_for_each_core_and_chunk(workers: int, number: int, processes: int) -> None:
+def test_processes_are_limited_by_cores_and_chunks(
+    workers: int, number: int, processes: int
+) -> None:
     pids = {pid for _, pid in in_chunks(lambda ids: os.getpid(), number, 4, workers)}
     assert len(pids) == processes
     assert os.getpid() not in pids

@@ -1,4 +1,4 @@
-"""Data sets that are missing, cannot be downloaded, or are downloaded. No test uses the network."""
+"""Data sets that are missing or downloaded, and downloads that fail. No test uses the network."""
 
 import threading
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def test_missing_data_is_reported_in_one_line(
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each download leaves half a file and fails."""
+    """Make every download fail after writing half a file."""
 
     def fail(url: str, root: str = "", *_: object, download_root: str = "", **__: object) -> None:
         folder = Path(download_root or root)

@@ -1,4 +1,4 @@
-"""A loader worker that raises, dies or hangs is reported with the examples it was reading."""
+"""A loader worker that raises, dies or hangs is reported with the examples it is reading."""
 
 import os
 import signal
@@ -55,7 +55,7 @@ class BadImages:
 
     def __init__(self, do: Callable[[], None], when: Path | None = None) -> None:
         self.do = do
-        self.when = when  # only once this file exists
+        self.when = when  # a file that must exist before `do` is called
 
     def __len__(self) -> int:
         return 40
@@ -107,7 +107,7 @@ def test_a_worker_that_dies_between_epochs_is_reported() -> None:
         list(feed.batches(plan))
 
 
-def test_a_worker_that_hangs_is_reported_with_what_it_is_reading() -> None:
+def test_a_hanging_worker_is_reported_with_its_examples() -> None:
     with pytest.raises(DataError) as caught:
         batches(hang, workers=1, timeout=1)
     assert "loader.timeout=1 s while reading examples 4, 5, 6, 7; " in str(caught.value)
@@ -122,7 +122,7 @@ def test_a_slow_worker_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 @pytest.mark.parametrize("do", [die, fail], ids=["die", "fail"])
-def test_work_in_chunks_names_its_examples(
+def test_an_error_in_a_chunk_names_its_examples(
     monkeypatch: pytest.MonkeyPatch, do: Callable[[], None]
 ) -> None:
     monkeypatch.setattr("trainer.dataset.shared.parallel.available_cores", lambda: 2)
@@ -175,7 +175,7 @@ def test_a_run_ends_with_exit_code_3_and_an_intact_checkpoint(
     capsys: pytest.CaptureFixture[str],
     moment: str,
 ) -> None:
-    """A worker may die at any moment: while a batch is awaited, or trained on."""
+    """A worker may die while the run waits for a batch or trains on one."""
     from trainer.training.fit import Fit
     from trainer.training.step import Step
 

@@ -1,4 +1,4 @@
-"""Teachers from torchvision and timm, with weights from a file; no test uses the network."""
+"""Teachers from torchvision and timm with weights from a file. No test uses the network."""
 
 import pytest
 import torch
@@ -22,21 +22,21 @@ def network_of(name: str, classes: int) -> torch.nn.Module:
 
 
 def weights_of(name: str, folder, classes: int = 10) -> tuple[str, torch.nn.Module]:
-    """A reference to weights of a network, and the network."""
+    """A reference to a saved network's weights, and the network in eval mode."""
     network = network_of(name, classes)
     torch.save(network.state_dict(), folder / "weights.pth")
     return f"{name}:{NETWORKS[name]}:{folder / 'weights.pth'}", network.eval()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_teacher_gives_the_outputs_of_the_network(name, tmp_path):
-    """Grey images are expanded to three channels and standardised as for ImageNet."""
+def test_logits_are_those_of_the_network(name, tmp_path):
+    """Grey images become three equal channels, standardised as in the network's training."""
     reference, network = weights_of(name, tmp_path)
     run = make_run(tmp_path, "device=cpu", "model=mlp")
     teacher = teacher_loader(reference, run.restore)(run.forward, run.data)
     teacher.bind(run.forward, run.data)
     pixels = torch.rand(2, *run.data.shape, generator=torch.Generator().manual_seed(0))
-    outputs = teacher((pixels - run.forward.mean) / run.forward.std)
+    logits = teacher((pixels - run.forward.mean) / run.forward.std)
     mean, std = (torch.tensor(x)[:, None, None] for x in (library.MEAN, library.STD))
     if name == "timm":
         mean, std = (
@@ -48,11 +48,11 @@ def test_a_teacher_gives_the_outputs_of_the_network(name, tmp_path):
             images, (side, side), mode="bilinear", antialias=True
         )
     with torch.no_grad():
-        torch.testing.assert_close(outputs, network(images), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(logits, network(images), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_weights_of_other_classes_are_refused(name, tmp_path):
+def test_weights_with_another_number_of_classes_are_rejected(name, tmp_path):
     reference, _ = weights_of(name, tmp_path, classes=7)
     run = make_run(tmp_path, "device=cpu", "model=mlp")
     with pytest.raises(ValueError, match=rf"distill\.teacher={reference}: .* is \[7") as refused:
@@ -68,7 +68,7 @@ def test_weights_of_other_classes_are_refused(name, tmp_path):
         ("torchvision:resnet18:nowhere.pth", ".*nowhere.pth"),
     ],
 )
-def test_a_missing_network_or_file_is_refused_before_data_opens(tmp_path, reference, message):
+def test_a_missing_network_or_file_is_rejected_before_data_opens(tmp_path, reference, message):
     folder = tmp_path / "run"
     with pytest.raises(ConfigError, match=f"distill.teacher={reference}: {message}"):
         train(folder, "distill=soft_target", f"distill.teacher={reference}")

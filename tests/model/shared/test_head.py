@@ -1,4 +1,4 @@
-"""The last layer by its name."""
+"""The head of a model: the dotted name of its last layer."""
 
 import pytest
 import torch
@@ -23,28 +23,28 @@ OURS = {
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_the_head_computes_the_outputs(name):
-    model_class, settings = OURS[name]
-    model = model_class(shape=(1, 8, 8), outputs=7, **settings)
+def test_head_of_our_models_is_the_layer_with_the_outputs(name):
+    make, settings = OURS[name]
+    model = make(shape=(1, 8, 8), outputs=7, **settings)
     assert head_of(model) == name
     assert model.get_submodule(name).weight.shape[0] == 7
 
 
-def test_the_head_of_wide_resnet():
+def test_head_of_wide_resnet():
     with torch.device("meta"):
         model = WideResnet(shape=(1, 8, 8), outputs=7)
     assert model.get_submodule(head_of(model)).weight.shape == (7, 640)
 
 
-def test_without_a_name_it_is_the_layer_defined_last():
-    """Also where `head` is a module rather than a name, as in some timm networks."""
+def test_without_a_name_the_head_is_the_layer_defined_last():
+    """Even if `head` is a module rather than a name, as in some networks of timm."""
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Sequential(nn.Linear(2, 3), nn.ReLU()))
     assert head_of(model) == "2.0"
     model.head = nn.Linear(3, 4)
     assert head_of(model) == "head"
 
 
-def test_a_model_without_layers_is_an_error():
+def test_a_model_without_layers_is_rejected():
     with pytest.raises(ConfigError, match="model: ReLU has no linear or convolution layer"):
         head_of(nn.ReLU())
 

@@ -9,7 +9,7 @@ from trainer.task.shared.calibration import calibration_error
 
 
 def test_calibration_error_by_hand() -> None:
-    """0.91 and 0.93 share a bin, one of them right: |1 − 1.84|; 0.5 is right: |1 − 0.5|."""
+    """0.91 and 0.93 share a bin, one correct: |1 − 1.84|; 0.5 is alone and correct: |1 − 0.5|."""
     confidence, correct = torch.tensor([0.91, 0.93, 0.5]), torch.tensor([1.0, 0.0, 1.0])
     assert calibration_error(confidence, correct, 10) == pytest.approx((0.84 + 0.5) / 3)
 
@@ -21,8 +21,8 @@ def random_outputs(scale: float) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
-def test_against_torchmetrics(scale: float) -> None:
-    """The confidence is that of the prediction, right or wrong; Brier sums over the classes."""
+def test_metrics_against_torchmetrics(scale: float) -> None:
+    """ECE takes the confidence of the predicted class; Brier sums over the classes."""
     logits, labels = random_outputs(scale)
     task = Classification()
     metrics = task.metrics(task.records(logits, labels))
@@ -34,7 +34,7 @@ def test_against_torchmetrics(scale: float) -> None:
 
 
 def test_full_confidence_is_in_the_last_bin() -> None:
-    """torchmetrics counts exactly 1 in a sixteenth bin of its own: errors there do not cancel."""
+    """torchmetrics puts exactly 1 into an additional bin, where errors do not cancel."""
     confidence, correct = torch.tensor([1.0, 0.95]), torch.tensor([0.0, 1.0])
     assert calibration_error(confidence, correct) == pytest.approx(0.95 / 2)
     p = torch.stack([confidence, 1 - confidence], 1)

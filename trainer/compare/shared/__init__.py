@@ -1,1 +1,1 @@
-"""Helpers shared by the intervals: Student's t distribution."""
+"""Student's t distribution, which the intervals share."""

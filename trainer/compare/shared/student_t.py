@@ -1,25 +1,25 @@
 """Student's t distribution in plain Python, since SciPy is not a dependency.
 
-With x = df / (df + t²) the tail beyond |t| is I_x(df/2, 1/2) / 2, the regularised incomplete beta
-function, here by its continued fraction (Numerical Recipes, 3rd edition, section 6.4).
+P(T ≥ |t|) = I_x(df/2, 1/2) / 2 with x = df / (df + t²), where the regularised incomplete beta
+function I_x is computed by its continued fraction (Numerical Recipes, 3rd edition, section 6.4).
 """
 
 import math
 from functools import lru_cache
 
-TINY = 1e-300
-TOLERANCE = 1e-15
-ROUNDS = 500
+TINY = 1e-300  # replaces zero denominators
+TOLERANCE = 1e-15  # relative change at which the continued fraction has converged
+ROUNDS = 500  # of the continued fraction, at most
 
 
 def two_sided(t: float, df: float) -> float:
-    """The two-sided p value P(|T| ≥ |t|)."""
+    """The two-sided p value P(|T| ≥ |t|) with `df` degrees of freedom."""
     return beta(df / (df + t * t), df / 2, 0.5)
 
 
-@lru_cache(maxsize=10_000)  # planning the number of seeds repeats the same calls
+@lru_cache(maxsize=10_000)  # planning the number of seeds repeats the same arguments
 def quantile(p: float, df: float) -> float:
-    """The t with P(T ≤ t) = p, by bisection."""
+    """The t with P(T ≤ t) = p for `df` degrees of freedom, by bisection."""
     if p < 0.5:
         return -quantile(1 - p, df)
     low, high, tail = 0.0, 1.0, 2 * (1 - p)
@@ -45,7 +45,7 @@ def beta(x: float, a: float, b: float) -> float:
 
 
 def fraction(x: float, a: float, b: float) -> float:
-    """The continued fraction of I_x(a, b), by Lentz's method."""
+    """The continued fraction of I_x(a, b), by the modified Lentz method."""
     c, d = 1.0, 1 / nonzero(1 - (a + b) * x / (a + 1))
     value = d
     for m in range(1, ROUNDS):
@@ -61,5 +61,5 @@ def fraction(x: float, a: float, b: float) -> float:
 
 
 def nonzero(value: float) -> float:
-    """The value, or a tiny one instead of 0."""
+    """The value, or `TINY` if it is nearly 0."""
     return value if abs(value) > TINY else TINY

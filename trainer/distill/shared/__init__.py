@@ -1,1 +1,1 @@
-"""Helpers shared by the distill options: teachers from finished runs and from libraries."""
+"""Teachers from finished runs and from libraries."""

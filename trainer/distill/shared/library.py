@@ -1,7 +1,7 @@
 """Teachers from a library, such as `torchvision:resnet18` or `timm:resnet18`.
 
-Weights are the library's own, cached or downloaded, or with `:FILE` appended those of a file.
-Images are standardised by the mean and standard deviation the weights were trained with.
+The weights are the library's, cached or downloaded, or a file's if `:FILE` is appended. Images are
+standardised by the mean and standard deviation the weights were trained with.
 """
 
 import re
@@ -18,7 +18,7 @@ Network = tuple[nn.Module, tuple[float, ...], tuple[float, ...]]
 
 
 def check_reference(reference: str) -> bool:
-    """Return whether a reference names a library network, rather than a finished run.
+    """Whether a reference names a library network, rather than a finished run.
 
     Raises ValueError for an unknown network or a missing file.
     """
@@ -36,7 +36,7 @@ def check_reference(reference: str) -> bool:
 
 
 def network_names(library: str) -> list[str]:
-    """Return the names of a library's networks. Raises ValueError if it is not installed."""
+    """The names of a library's networks. Raises ValueError if the library is not installed."""
     if library == "torchvision":
         from torchvision import models
 
@@ -56,28 +56,28 @@ def load(reference: str, shape: tuple[int, int, int], classes: int) -> Network:
     """
     match = REFERENCE.fullmatch(reference)
     library, name, file = match.groups() if match else ("", "", None)
-    make = from_torchvision if library == "torchvision" else from_timm
+    build = from_torchvision if library == "torchvision" else from_timm
     try:
-        return make(name, file, (3, *shape[1:]), classes)
+        return build(name, file, (3, *shape[1:]), classes)
     except (ValueError, CheckpointError) as error:  # its message names model.pretrained
         reason = str(error).partition(": ")[2].partition("; give")[0] or str(error)
-        hint = "" if file else f"; {reference}:FILE loads them from a file"
-        raise ValueError(f"distill.teacher={reference}: {reason}{hint}") from error
+        advice = "" if file else f"; {reference}:FILE loads them from a file"
+        raise ValueError(f"distill.teacher={reference}: {reason}{advice}") from error
 
 
 def from_torchvision(
     name: str, file: str | None, shape: tuple[int, int, int], classes: int
 ) -> Network:
-    """Load a torchvision network, its head included, with ImageNet's mean and deviation."""
+    """Load a torchvision network including its head, with the mean and deviation of ImageNet."""
     from trainer.model.torchvision import Torchvision, load_weights
 
     model = Torchvision(shape=shape, outputs=classes, name=name)
-    load_weights(model.network, name, "", file or True)  # "": the head, too
+    load_weights(model.network, name, "", file or True)  # "": exclude no head
     return model, MEAN, STD
 
 
 def from_timm(name: str, file: str | None, shape: tuple[int, int, int], classes: int) -> Network:
-    """Load a timm network, with the mean and deviation of its pretrained configuration."""
+    """Load a timm network including its head, with its pretrained mean and standard deviation."""
     import timm
 
     from trainer.model.shared.library import Library, load

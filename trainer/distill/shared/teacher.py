@@ -1,4 +1,4 @@
-"""Teachers: trained models, evaluated but never updated."""
+"""Teachers: trained models with frozen weights."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ REFUSALS = (RuntimeError, AssertionError, ValueError)  # raised by networks for 
 
 
 class Teacher:
-    """A model in eval mode, without gradient, given images standardised as in its training.
+    """A model in eval mode, without gradients, on images standardised as in its training.
 
-    In train mode its BatchNorm statistics would drift towards the student's images.
+    In train mode its batch norm statistics would drift towards the student's images.
     """
 
     def __init__(
@@ -37,14 +37,14 @@ class Teacher:
         forward.model.eval().requires_grad_(False)
         self.forward = forward
         self.about = f"distill.teacher={name}"
-        self.classes = classes  # None if only their number is known
-        self.size = size  # height and width of its training images, None if any will do
-        self.order: Tensor | None = None  # its outputs in the order of the student's classes, [C]
+        self.classes = classes  # names; None if only their number is known
+        self.size = size  # height and width of its training images; None accepts any
+        self.order: Tensor | None = None  # its output of each of the student's classes [C]
         self.scale: Tensor | None = None  # converts the student's standardisation to its own
         self.shift = torch.zeros(())
 
     def bind(self, student: Forward, data: Data) -> None:
-        """Adapt to the student's standardisation.
+        """Adapt to the student's standardisation and order of classes.
 
         Raises ValueError if the teacher has different classes or cannot process the images.
         """
@@ -65,9 +65,9 @@ class Teacher:
             outputs = self(torch.zeros(1, *data.shape, device=own.device))
         except REFUSALS as error:
             raise ValueError(f"{self.about} cannot process images of shape {data.shape}") from error
-        number = outputs.shape[1]
-        if number != len(data.classes):
-            raise ValueError(f"{self.about} has {number} classes, the data has {len(data.classes)}")
+        count = outputs.shape[1]
+        if count != len(data.classes):
+            raise ValueError(f"{self.about} has {count} classes, the data has {len(data.classes)}")
         ours, theirs = data.classes, self.classes or data.classes
         if set(theirs) != set(ours):
             raise ValueError(
@@ -79,7 +79,7 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Compute logits [B, classes, ...] of images [B, C, H, W] standardised for the student."""
+        """Logits [B, classes, ...] of images [B, C, H, W] standardised for the student."""
         if self.scale is not None:
             images = images * self.scale + self.shift
         outputs = self.forward(images)
@@ -87,13 +87,13 @@ class Teacher:
 
 
 def teacher_loader(reference: str, restore: Restore) -> Loader:
-    """Return a function that loads the referenced teacher, in the student's precision.
+    """A function that loads the referenced teacher, in the student's precision.
 
     Raises ConfigError or ValueError if there is no such run or library network.
     """
     if library.check_reference(reference):
         return partial(from_library, reference)
-    run = restore(reference, "distill.teacher")  # a wrong reference fails here, before data is read
+    run = restore(reference, "distill.teacher")  # a bad reference fails before the data is read
 
     def load(student: Forward, _: Data) -> Teacher:
         forward = student.of(run.model, run.mean, run.std)

@@ -1,1 +1,1 @@
-"""Helpers shared by the models: heads, building blocks, networks of libraries, weight files."""
+"""Helpers of the models: heads, building blocks, library networks, weight files."""

@@ -1,4 +1,4 @@
-"""A model's building blocks, from input to output."""
+"""The blocks of a model, from input to output."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 def blocks(module: nn.Module) -> Iterator[nn.Module]:
-    """The children of a module, with Sequential and ModuleList replaced by their own."""
+    """The children of a module, with Sequential and ModuleList replaced by their children."""
     for child in module.children():
         if isinstance(child, (nn.Sequential, nn.ModuleList)):
             yield from blocks(child)

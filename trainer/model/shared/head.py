@@ -9,8 +9,8 @@ from trainer.init.base import LAYERS
 def head_of(model: nn.Module) -> str:
     """Dotted name of a model's last layer.
 
-    The model's attribute `head` if that is a string, otherwise the linear or convolution layer
-    defined last. Raises ConfigError if there is none.
+    This is the model's attribute `head` if it is a string, otherwise the linear or convolution
+    layer defined last. Raises ConfigError if there is none.
     """
     name = getattr(model, "head", None)
     if isinstance(name, str):
@@ -22,5 +22,5 @@ def head_of(model: nn.Module) -> str:
 
 
 def inside(name: str, module: str) -> bool:
-    """Whether a dotted name is that of a module or of something inside it."""
+    """Whether a dotted name is `module` itself or lies inside it."""
     return name == module or name.startswith(f"{module}.")

@@ -1,4 +1,4 @@
-"""Networks of libraries: channels, head and weights adapted to the data."""
+"""Networks of torchvision and timm, adapted to the data: channels, head, weights, image size."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -19,11 +19,10 @@ Size = int | Literal["auto"]
 
 
 class Library(nn.Module):
-    """A library's network that knows its head and resizes images if needed.
+    """A library's network and the name of its head; resizes images the network cannot take.
 
-    Images are resized to `size` x `size`. `auto` leaves them alone if the network accepts them, and
-    otherwise uses the smallest of 32, 64, ..., 512 that it accepts. Raises ValueError if it accepts
-    none.
+    Images are resized to `size` x `size`. `auto` leaves them alone if the network accepts them and
+    otherwise takes the smallest of `SIDES` that it accepts. Raises ValueError if it accepts none.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class Library(nn.Module):
 
     @torch.no_grad()
     def accepts(self, shape: tuple[int, int, int], side: int | None) -> bool:
-        """Whether the network runs on images of a shape [C, H, W] resized to a side (None: not)."""
+        """Whether the network runs on images of shape [C, H, W], resized to `side` unless None."""
         self.side = side
         try:
             with evaluating(self.network):
@@ -71,14 +70,14 @@ class Library(nn.Module):
 
 
 def check_arguments(arguments: Mapping[str, Any], *refused: str) -> None:
-    """Raise ValueError for the `refused` arguments, with which a library loads weights itself."""
+    """Raise ValueError if one of the `refused` arguments, which load weights, is given."""
     for name in refused:
         if name in arguments:
             raise ValueError(f"model.arguments.{name} is not allowed; use model.pretrained=FILE")
 
 
 def set_channels(network: nn.Module, channels: int) -> None:
-    """Replace the first convolution if its input channels differ from the images'."""
+    """Replace the first convolution if it does not take images with that many channels."""
     first = first_convolution(network)
     if first is None or first[1].in_channels == channels:
         return
@@ -96,7 +95,7 @@ def set_channels(network: nn.Module, channels: int) -> None:
 
 
 def load(network: nn.Module, state: dict[str, Tensor], head: str, origin: str) -> None:
-    """Load a state dict of the same network with any number of channels and any head.
+    """Load a state dict of the same network, whatever its input channels and its head.
 
     `origin` is the setting that names it. Raises CheckpointError if it does not fit.
     """
@@ -108,9 +107,9 @@ def load(network: nn.Module, state: dict[str, Tensor], head: str, origin: str) -
 
 
 def no_weights(name: str, url: str, reason: object) -> ValueError:
-    """The ValueError for weights that are neither cached nor can be downloaded."""
-    text = (str(reason).splitlines() or [type(reason).__name__])[0]
+    """The error to raise for weights that are neither cached nor downloadable."""
+    cause = (str(reason).splitlines() or [type(reason).__name__])[0]
     return ValueError(
         f"model.pretrained=true: the weights of {name} are not cached and cannot be "
-        f"downloaded from {url} ({text}); give model.pretrained=FILE or model.pretrained=false"
+        f"downloaded from {url} ({cause}); give model.pretrained=FILE or model.pretrained=false"
     )

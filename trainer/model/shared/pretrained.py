@@ -1,4 +1,4 @@
-"""Pretrained weights: state dicts from files, which are untrusted data, adapted to a model."""
+"""Pretrained weights: state dicts read from untrusted files and adapted to a model."""
 
 import threading
 from collections import OrderedDict
@@ -17,13 +17,13 @@ from trainer.model.shared.head import inside
 from trainer.storage.untrusted import MAGIC, check_archive
 
 PREFIXES = ("module.", "_orig_mod.", "network.")  # of DDP, torch.compile, and Library
-WRAPPERS = ("state_dict", "model", "model_state_dict")  # keys under which training scripts save it
+WRAPPERS = ("state_dict", "model", "model_state_dict")  # keys training scripts save it under
 
 
 def read_state_dict(path: str) -> dict[str, Tensor]:
     """The state dict in a .pth, .pt or .safetensors file.
 
-    Raises ValueError for a missing file, CheckpointError for anything but plain tensors.
+    Raises ValueError if the file is missing, CheckpointError if it has anything but plain tensors.
     """
     file = Path(path)
     if not file.is_file():
@@ -35,8 +35,8 @@ def read_state_dict(path: str) -> dict[str, Tensor]:
         if file.suffix == ".safetensors":
             content = safetensors.torch.load_file(file)
         else:
-            with file.open("rb") as opened:
-                zipped = opened.read(len(MAGIC)) == MAGIC
+            with file.open("rb") as stream:
+                zipped = stream.read(len(MAGIC)) == MAGIC
             if zipped:
                 check_archive(file)
             content = torch.load(file, map_location="cpu", weights_only=True)
@@ -69,23 +69,23 @@ def load_backbone(model: nn.Module, state: Mapping[str, Tensor], head: str, orig
     `origin` is the setting that names it. Raises CheckpointError naming the first parameter that is
     missing, unknown or of another shape.
     """
-    wrong = f"{origin} does not fit the model"
+    problem = f"{origin} does not fit the model"
     backbone = OrderedDict((n, v) for n, v in state.items() if not inside(n, head))
     vars(backbone)["_metadata"] = getattr(state, "_metadata", None)  # versions of the layers
     for name, value in model.state_dict().items():
         if name in backbone and backbone[name].shape != value.shape:
             shapes = f"{list(backbone[name].shape)}, {list(value.shape)} in the model"
-            raise CheckpointError(f"{wrong}: {name} is {shapes}")
+            raise CheckpointError(f"{problem}: {name} is {shapes}")
     missing, unknown = model.load_state_dict(backbone, strict=False)
     missing = [name for name in missing if not inside(name, head)]
     if missing:
-        raise CheckpointError(f"{wrong}: it lacks {missing[0]} ({len(missing)} missing)")
+        raise CheckpointError(f"{problem}: it lacks {missing[0]} ({len(missing)} missing)")
     if unknown:
-        raise CheckpointError(f"{wrong}: the model has no {unknown[0]} ({len(unknown)} unknown)")
+        raise CheckpointError(f"{problem}: the model has no {unknown[0]} ({len(unknown)} unknown)")
 
 
 def first_convolution(model: nn.Module) -> tuple[str, nn.Conv2d] | None:
-    """The convolution defined first and its dotted name, or None."""
+    """The dotted name and module of the convolution defined first, or None."""
     convolutions = ((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d))
     return next(convolutions, None)
 
@@ -93,8 +93,8 @@ def first_convolution(model: nn.Module) -> tuple[str, nn.Conv2d] | None:
 def adapt(weight: Tensor, channels: int) -> Tensor:
     """Adapt a first layer's weight [out, in, ...] to [out, channels, ...].
 
-    One channel gets the sum over the old ones, so a grey image gives the same result as in RGB.
-    More channels repeat the old ones in turn, times in / channels, so outputs keep their scale.
+    For one channel, sum over the old ones: a grey image gives the same result as its RGB copy.
+    Otherwise repeat the old ones in turn, times in / channels to keep the scale of the outputs.
     """
     before = weight.shape[1]
     if channels == before:
@@ -105,20 +105,20 @@ def adapt(weight: Tensor, channels: int) -> Tensor:
 
 
 def unreachable(url: str, seconds: float = 10.0) -> str | None:
-    """Why a server cannot be reached, or None if it can; takes at most 1.5 times `seconds`."""
-    results: list[str | None] = []
+    """The reason a server cannot be reached, or None if it can, within 1.5 times `seconds`."""
+    reasons: list[str | None] = []
 
-    def probe() -> None:
+    def request() -> None:
         try:
             urlopen(Request(url, method="HEAD"), timeout=seconds).close()  # noqa: S310
         except HTTPError:
-            results.append(None)  # the server answered
+            reasons.append(None)  # the server answered
         except OSError as error:
-            results.append(str(getattr(error, "reason", error)))
+            reasons.append(str(getattr(error, "reason", error)))
         else:
-            results.append(None)
+            reasons.append(None)
 
-    thread = threading.Thread(target=probe, daemon=True)  # name resolution has no timeout
+    thread = threading.Thread(target=request, daemon=True)  # name resolution has no timeout
     thread.start()
     thread.join(1.5 * seconds)
-    return results[0] if results else f"no answer within {1.5 * seconds:g} s"
+    return reasons[0] if reasons else f"no answer within {1.5 * seconds:g} s"

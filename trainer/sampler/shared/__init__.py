@@ -1,1 +1,1 @@
-"""Helpers shared by the samplers."""
+"""Helpers of the samplers."""

@@ -8,19 +8,19 @@ from imblearn.utils import check_neighbors_object
 
 
 class Pairs(SMOTE):
-    """Draws as SMOTE does; the points are computed later, from pixels, on the run's device."""
+    """SMOTE's draws without its points, which the run later computes from pixels."""
 
     def nearest(self, features: np.ndarray) -> np.ndarray:
-        """Positions [n, k] of the k nearest others of each row of features [n, d].
+        """Positions [n, k] of the k nearest neighbours of each row of features [n, d].
 
-        An example is never its own neighbour. imbalanced-learn's own search drops the nearest one
-        found, which may be a copy instead.
+        A row is never its own neighbour. imbalanced-learn's search drops the nearest hit instead,
+        which may be a duplicate of the row rather than the row itself.
         """
         search: Any = check_neighbors_object("sampler.k", self.k_neighbors)
         return search.fit(features).kneighbors(return_distance=False)
 
     def draw(self, neighbours: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Draw positions [number, 2] of examples and neighbours, and λ [number]."""
+        """Draw positions [number, 2] of examples and their neighbours, and λ [number]."""
         rows = np.arange(len(neighbours))
         drawn, _ = self._make_samples(rows, rows.dtype, 0, rows, neighbours, number)
         return drawn[:, :2].astype(np.int64), drawn[:, 2]
@@ -36,5 +36,5 @@ class Pairs(SMOTE):
         y_type: Any = None,
         y: Any = None,
     ) -> np.ndarray:
-        """Example, neighbour and λ of each point, [number, 3]."""
+        """Return example, neighbour and λ of each point [number, 3], instead of the point."""
         return np.column_stack([X[rows], nn_data[nn_num[rows, cols]], steps])

@@ -1,1 +1,1 @@
-"""Helpers shared by the tasks: calibration."""
+"""Helpers of the tasks."""
