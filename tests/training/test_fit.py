@@ -83,6 +83,7 @@ def test_a_whole_run_through_the_folder(tmp_path):
     names = {path.name for path in folder.iterdir()} - {".lock"}
     assert names == {
         "config.yaml",
+        "data.json",
         "status.json",
         "metrics.jsonl",
         "result.json",

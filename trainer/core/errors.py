@@ -34,6 +34,10 @@ class NonFiniteError(TrainerError):
         self.step = step
 
 
+class DivergedError(NonFiniteError):
+    """Weights, or what they give, are not finite after a step that was taken: nothing to save."""
+
+
 class CheckpointError(TrainerError):
     """No intact checkpoint, or one that does not fit the model."""
 

@@ -96,6 +96,10 @@ class ShardedGuard(NonFiniteGuard):
         """Return the model's parameters, whose shapes are those of checkpoints."""
         return self.whole
 
+    def finite_weights(self) -> bool:
+        """Return whether the shards of all processes are finite. A collective."""
+        return not self.world.highest(int(not super().finite_weights()))
+
     def gradients(self) -> tuple[Tensor, list[Tensor]]:
         """Return the gradients' global 2-norm, a scalar, and this process's shards of them."""
         for whole, part in zip(self.whole, self.parts, strict=True):

@@ -10,7 +10,6 @@ AUM (area under the margin, Pleiss et al. 2020, https://arxiv.org/abs/2001.10528
 length of p − onehot(y) (Paul et al. 2021, https://arxiv.org/abs/2107.07075).
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from torch import Tensor
 from trainer.core.errors import CheckpointError, DataError, DiskError
 from trainer.core.state import match
 from trainer.history.analysis import UNSEEN, History
+from trainer.report.strict_json import dumps
 from trainer.storage.untrusted import check_file, read_json
 
 FLOATS = ("loss", "confidence", "logit_margin", "el2n", "iou", "absolute_error")
@@ -88,7 +88,7 @@ class DifficultyStore:
         for name, values in arrays.items():
             np.save(self.folder / f"{name}.npy", values.cpu().numpy())
         meta = {"version": 1, "examples": self.size, "fields": self.dtypes}
-        (self.folder / "meta.json").write_text(json.dumps(meta, indent=2))
+        (self.folder / "meta.json").write_text(dumps(meta, indent=2))
 
     def flush(self, epoch: int) -> None:
         """Append the row of epoch `epoch` to each file and start the next epoch.

@@ -100,8 +100,7 @@ class Ending:
     def follow(self) -> dict[str, Any]:
         """Train and evaluate in step with the main process, which alone logs and writes."""
         self.fit()
-        self.load_best()
-        self.evaluate()
+        self.evaluate(self.load_best())
         return {}
 
     def load_best(self) -> int:
@@ -136,7 +135,7 @@ class Ending:
 
         Postprocessing is fitted on val; the results then include `val_before` and `test_before`.
         """
-        plain = self.evaluate()
+        plain = self.evaluate(best)
         self.postprocess.learn(self.class_counts, plain.get("val"))
         self.postprocess.save(self.folder.path, self.postprocess_settings, f"step-{best}")
         finals: dict[str, Evaluation] = {}
@@ -146,16 +145,22 @@ class Ending:
             self.fit.reporter.test(self.fit.progress.epoch, self.fit.progress.step, finals["test"])
         return finals
 
-    def evaluate(self) -> dict[str, Evaluation]:
-        """Evaluate the current weights on the splits that are not empty."""
+    def evaluate(self, best: int) -> dict[str, Evaluation]:
+        """Evaluate the current weights, those of step `best`, on the splits that are not empty.
+
+        Raises NonFiniteError where their loss is not finite.
+        """
         splits = {name: getattr(self.fit.data, name) for name in SPLITS}
-        return {
+        plain = {
             name: self.fit.evaluator(
                 self.open_feed(split), split, poll=self.fit.signals.raise_if_stopped
             )
             for name, split in splits.items()
             if len(split)
         }
+        for name, evaluation in plain.items():
+            evaluation.require_finite(f"{name} with the weights of step {best}")
+        return plain
 
     def show_pictures(self) -> None:
         """Write the difficulty store's pictures to `examples/` and to TensorBoard."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trainer.core.batch import Target
 from trainer.core.errors import CheckpointError
+from trainer.report.strict_json import finite
 from trainer.storage.run_folder import write_json
 from trainer.storage.untrusted import read_json
 
@@ -80,7 +81,7 @@ class Postprocess(ABC):
             return False
         try:
             record = read_json(path, LARGEST)
-            same = record["settings"] == settings and record["of"] == origin
+            same = finite(record["settings"]) == finite(settings) and record["of"] == origin
             fitted = dict(record["fitted"])
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} cannot be read: {error!r}") from error

@@ -1,12 +1,11 @@
 """The metrics of a run, in metrics.jsonl and TensorBoard. A failed write never stops the run."""
 
-import json
-import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from trainer.report.strict_json import dumps
 from trainer.report.tensorboard import EventStream
 
 
@@ -62,11 +61,8 @@ class Log:
         self.show("scalars", scalars, step)
 
     def write_line(self, line: dict[str, Any]) -> None:
-        """Append a line to metrics.jsonl. JSON has no NaN or infinity: they become null."""
-        finite = {
-            k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()
-        }
-        self.file.write(json.dumps(finite) + "\n")
+        """Append a line to metrics.jsonl."""
+        self.file.write(dumps(line) + "\n")
         self.file.flush()
 
     def show(self, method: str, *arguments: Any, **options: Any) -> None:

@@ -10,6 +10,7 @@ from trainer.config.flatten import flatten
 from trainer.config.renamed import with_current_names
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.core.option import option_name
+from trainer.report.strict_json import finite
 from trainer.storage import checkpoint
 from trainer.storage.saved_run import check_code, read_config
 from trainer.training.checkpointer import MODEL
@@ -112,7 +113,7 @@ def compare_configs(
     Raises ConfigError for one that begins with neither an entry of `may_differ` nor of
     `resume_allow`.
     """
-    was, now = dict(flatten(before)), dict(flatten(config))
+    was, now = dict(flatten(finite(before))), dict(flatten(finite(config)))
     differing = [key for key in {**was, **now} if was.get(key) != now.get(key)]
     allowed = (*may_differ, *config["resume_allow"])
     for key in differing:

@@ -7,7 +7,6 @@ checkpoint is that of the highest step that verifies: there is no pointer file t
 
 import errno
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -23,6 +22,7 @@ import torch
 from torch import Tensor
 
 from trainer.core.errors import CheckpointError, DiskError, ForeignError
+from trainer.report.strict_json import dumps
 from trainer.storage.tensors import OwnTensors
 from trainer.storage.untrusted import check_archive, check_file, read_json
 
@@ -73,11 +73,11 @@ def save(
     writers: dict[str, Callable[[HashingFile], Any]] = {
         "model.safetensors": lambda file: file.write(safetensors.torch.save(untied(model))),
         "state.pt": lambda file: torch.save(state, file),  # pyright: ignore
-        "config.json": lambda file: file.write(json.dumps(config, indent=2).encode()),
+        "config.json": lambda file: file.write(dumps(config, indent=2).encode()),
     }
     try:
         manifest = {name: write_file(work / name, writers[name]) for name in FILES}
-        body = json.dumps(manifest, indent=2).encode()
+        body = dumps(manifest, indent=2).encode()
         write_file(work / "manifest.json", lambda file: file.write(body))
         sync_folder(work)
         if target.exists():  # the same step again, after a stop during its validation

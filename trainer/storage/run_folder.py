@@ -1,7 +1,6 @@
 """The run folder: locked by one process at a time, with a status that is written atomically."""
 
 import fcntl
-import json
 import os
 import socket
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from trainer.core.errors import BusyError, CheckpointError, ConfigError
+from trainer.report.strict_json import dumps
 from trainer.storage.untrusted import LARGEST, check_file, read_json
 
 OWNER_LENGTH = 200  # characters read from a lock file
@@ -104,9 +104,9 @@ os.register_at_fork(after_in_child=close_locks)
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a JSON file atomically."""
+    """Write a JSON file atomically; NaN and infinity become null."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=2) + "\n")
+    temporary.write_text(dumps(value, indent=2) + "\n")
     temporary.replace(path)
 
 

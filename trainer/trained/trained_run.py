@@ -78,7 +78,9 @@ class TrainedRun:
         """Evaluate the model on a split, without postprocessing."""
         split = self.split(name)
         feed = self.components.open_feed(split)
-        return self.evaluator(feed, split, poll=self.outer.poll)
+        evaluation = self.evaluator(feed, split, poll=self.outer.poll)
+        evaluation.require_finite(f"{name} with the weights of {self.checkpoint}")
+        return evaluation
 
     def seen(self, name: str) -> Tensor:
         """Return a mask [N] of a split's N examples that the run was trained on."""

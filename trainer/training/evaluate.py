@@ -1,5 +1,6 @@
 """Evaluates a model on a split: per-example records first, then metrics from them."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -7,12 +8,14 @@ import torch
 from torch import Tensor
 
 from trainer.core.batch import Batch
+from trainer.core.errors import DivergedError
 from trainer.core.forward import Forward, evaluating
 from trainer.core.plan import Plan
 from trainer.dataset import Split
 from trainer.loader import Feed
 from trainer.loss import Loss
 from trainer.task import Task
+from trainer.training.nonfinite import REMEDY
 
 Values = Callable[[Tensor, Batch], dict[str, Tensor]]
 
@@ -27,6 +30,18 @@ class Evaluation:
     outputs: Tensor  # [N, C]; empty, [0], for dense outputs, which would not fit in memory
     records: dict[str, Tensor]  # [N, ...] by field, including the loss
     metrics: dict[str, float]
+
+    def require_finite(self, about: str) -> None:
+        """Raise DivergedError, about the split and weights `about`, for a loss that is not finite.
+
+        Metrics may be NaN: they are undefined where a split has no example for them.
+        """
+        loss, counted = self.metrics["loss"], self.records.get("pixels")
+        if counted is not None and not counted.any():
+            return  # every pixel is ignored
+        if not math.isfinite(loss) or self.outputs.isnan().any():
+            what = f"loss is {loss}" if not math.isfinite(loss) else "outputs are NaN"
+            raise DivergedError(f"the {what} on {about}; {REMEDY}")
 
 
 class Evaluator:

@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from trainer.core.batch import Batch
 from trainer.core.duration import Clock, Every
-from trainer.core.errors import CheckpointError, DataError, NonFiniteError
+from trainer.core.errors import CheckpointError, DataError, DivergedError, NonFiniteError
 from trainer.core.plan import Plan
 from trainer.core.seed import StepId
 from trainer.core.signals import Signals, deferred
@@ -114,7 +114,8 @@ class Fit:
                 self.poll()
             raise
         except NonFiniteError as error:
-            self.save()  # weights and buffers are those before the bad step
+            if not isinstance(error, DivergedError):
+                self.save()  # weights and buffers are those before the bad step
             p = self.progress
             plan, begin = self.planner.plan(p.epoch), p.step - p.position
             raise located(error, plan, begin, p.epoch) from error
@@ -228,6 +229,7 @@ class Fit:
         """Validate, log, save when due and decide whether to stop."""
         p = self.progress
         self.guard.read_flag()
+        self.guard.check_weights(p.step)
         self.meter.flush()
         p.seconds += self.watch.lap()
         self.average.after_epoch(self.time(plan))
@@ -245,6 +247,8 @@ class Fit:
         p.stopped = self.early_stopping.update(metrics)
         p.epoch += 1
         p.position = 0
+        if val is not None and self.finished():
+            val.require_finite(f"val after step {p.step}, the last")
         self.checkpointer.mark(saved=False)
         improved = val is not None and self.checkpointer.improved(metrics, p.step)
         every = self.checkpointer.every

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from trainer.core.errors import NonFiniteError
+from trainer.core.errors import DivergedError, NonFiniteError
 from trainer.core.plan import Plan
 
 Policy = Literal["raise", "skip"]
+REMEDY = "lower optimizer.lr, or set clip"
 
 
 class NonFiniteGuard:
@@ -102,6 +103,16 @@ class NonFiniteGuard:
         self.optimizer.found_inf = (masked | (denominator == 0)).float()  # pyright: ignore
         self.optimizer.step()
         return True
+
+    def finite_weights(self) -> bool:
+        """Return whether all weights are finite, which synchronises."""
+        weights = [p for group in self.optimizer.param_groups for p in group["params"]]
+        return bool(torch.stack([v.isfinite().all() for v in weights]).all())
+
+    def check_weights(self, step: int) -> None:
+        """Raise DivergedError unless all weights are finite after `step` steps."""
+        if not self.finite_weights():
+            raise DivergedError(f"the weights are not finite after step {step}; {REMEDY}")
 
     def read_flag(self) -> None:
         """Read the device's flag, which synchronises. Raises NonFiniteError if it was set."""

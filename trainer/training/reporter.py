@@ -1,6 +1,5 @@
 """Reports training: console lines, metrics.jsonl events, TensorBoard curves and images."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from trainer.dataset import Data
 from trainer.report.console import Console
 from trainer.report.images import confusion, confusion_matrix, grid
 from trainer.report.log import Log
+from trainer.report.strict_json import dumps
 from trainer.training.evaluate import Evaluation
 
 PICTURES = 32  # images in the grid of first inputs
@@ -36,7 +36,7 @@ class Reporter:
 
     def config(self, config: Mapping[str, Any]) -> None:
         """Log the configuration as text."""
-        text = json.dumps(config, indent=2, default=str)
+        text = dumps(config, indent=2, default=str)
         self.log.show("text", "config", f"```\n{text}\n```")
 
     def classes(self, plan: Plan) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
@@ -20,6 +19,7 @@ from trainer.job.compare.runs import find_runs, read_run
 from trainer.job.compare.significance import Correction
 from trainer.job.compare.tables import console_tables
 from trainer.report.console import table
+from trainer.report.strict_json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +124,7 @@ class Compare(Job):
             "compare.md": markdown(comparison),
             "compare.csv": table_csv(comparison),
             "runs.csv": runs_csv(comparison),
-            "compare.json": json.dumps(as_json(comparison), indent=2, ensure_ascii=False),
+            "compare.json": dumps(as_json(comparison), indent=2, ensure_ascii=False),
             "compare.html": page(comparison, disagreements, names, images, missing),
         }
         for name, text in texts.items():
