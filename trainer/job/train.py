@@ -15,6 +15,7 @@ from trainer.job.base import Job
 from trainer.report.console import table
 from trainer.storage import checkpoint
 from trainer.storage.trained_on import TrainedOn
+from trainer.training.single_row import check_single_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,13 +64,16 @@ class Train(Job):
         ending = Ending(fit, open_feed, *fitting, folder, console, world)
         if not world.is_main:
             return ending.follow()
+        if world.alone:
+            check_single_rows(fit)
         TrainedOn.of(fit.data, folder.path, class_counts).write(folder.path)
         if resumed is None:
             fit.reporter.config(settings)
+        threads = torch.get_num_threads()
         console.say(
             f"{type(dataset).__name__}: {len(fit.data.train)} train, {len(fit.data.val)} val, "
             f"{len(fit.data.test)} test; {type(fit.model).__name__}: {parameters(fit):,} "
-            f"parameters; {device}, {torch.get_num_threads()} threads; {folder.path}"
+            f"parameters; {device}, {threads} thread{'s' * (threads != 1)}; {folder.path}"
         )
         console.start(round(fit.clock.total), fit.progress.step)
         fit()

@@ -31,10 +31,12 @@ from trainer.training.part import Part
 from trainer.training.planner import Planner
 from trainer.training.progress import Progress, Stopwatch
 from trainer.training.reporter import Reporter
+from trainer.training.single_row import single_rows_explained
 from trainer.training.step import Step
 from trainer.training.weight_average import Average, StoredWeights, cumulative_statistics
 
 ADDED = ("data",)  # parts that the checkpoints of 0.1.0 lack
+ALL_OF_EVALUATION = "which is a batch of the training split in evaluation; raise eval_batch_size"
 UNFIT = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of a foreign state
 
 
@@ -277,7 +279,7 @@ class Fit:
 
     def estimate(self) -> None:
         """Estimate the BatchNorm statistics of averaged weights from all training images."""
-        with cumulative_statistics(self.model):
+        with cumulative_statistics(self.model), single_rows_explained(ALL_OF_EVALUATION):
             for _ in self.evaluator.outputs(self.train_feed, self.data.train.ids, self.poll):
                 pass
         self.progress.cost.add(len(self.data.train), backward=False)

@@ -22,6 +22,7 @@ from trainer.training.nonfinite import NonFiniteGuard
 from trainer.training.part import Part
 from trainer.training.progress import Cost
 from trainer.training.sam import ascended
+from trainer.training.single_row import explained, reason_for
 from trainer.training.weight_average import Average
 
 TINY = 1e-30  # avoids 0 / 0 where nothing counts; that update is then skipped
@@ -90,10 +91,15 @@ class Step:
         self.seed(step_id)
         batch = self.prepare(batch, step_id, first_row, part)
         batch, part = self.own(batch, part)
+        rows = len(batch)
         mining = step_id.epoch >= self.miner.warmup_epochs
         if mining:
             batch, part = self.select(batch, step_id, part)
-        learned = self.learn(batch, step_id, part, mining=mining)
+        try:
+            learned = self.learn(batch, step_id, part, mining=mining)
+        except ValueError as error:
+            reason = reason_for(rows, len(batch), self.accumulate, step_id.step)
+            raise explained(error, reason) from error
         if self.sam is not None:
             self.learn_nearby(learned, step_id, part, self.sam)
         if self.update(learned, step_id):

@@ -26,6 +26,7 @@ from trainer.report.console import table
 from trainer.schedule import Schedule
 from trainer.training.learning_rate import LearningRate
 from trainer.training.rollback import rolled_back
+from trainer.training.single_row import single_rows_explained
 from trainer.warmup.none import NoWarmup
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from trainer.training.fit import Fit
 
 Mode = Literal["exponential", "linear"]
+TODO = "raise eval_batch_size or dataset.val_fraction"
 MARGIN = 10  # the rate of the lowest loss is divided by this
 
 
@@ -180,7 +182,8 @@ def loss_of(fit: Fit, eval_batch_size: int) -> Callable[[], float]:
     images = forward.inputs(batch.images)
 
     def measure() -> float:
-        with batch_statistics(fit.model), torch.no_grad():
+        named = single_rows_explained(f"the only one that the loss is measured on; {TODO}")
+        with batch_statistics(fit.model), torch.no_grad(), named:
             records = fit.evaluator.records(forward(images), batch.labels[:, 0])
         return (records["total_loss"].sum() / records["count"].sum()).item()
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainer.core.option import option_of
 from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, StepId, seed_torch
 from trainer.dataset import Split
@@ -157,7 +158,7 @@ class FirstSteps:
         # Without a finite loss there is nothing to observe, and `check_losses` reports why.
         last = "observe" if self.miner.observes else "select"
         hooked = calls[last] > 0 or not any(map(math.isfinite, losses))
-        mining = Check(f"mining {type(self.miner.wrapped).__name__}", hooked, detail)
+        mining = Check(f"mining {option_of(self.miner.wrapped)}", hooked, detail)
         checks = [mining, check_state(fit), self.check_losses(plan, losses)]
         return [*checks, self.check_gradients()] if checks[-1].passed else checks
 
