@@ -17,7 +17,8 @@ class Segmentation(Task):
     """One class per pixel. Pixels labelled `ignore_index` are ignored.
 
     `mean_iou` is the mean over classes of intersection / union, both summed over the split; classes
-    that neither occur nor are predicted are left out. `accuracy` is pixel accuracy.
+    that neither occur nor are predicted are left out. `accuracy` is pixel accuracy. Both are NaN
+    where no pixel counts.
     """
 
     targets = ("mask",)
@@ -51,7 +52,10 @@ class Segmentation(Task):
         return scores.masked_fill(~kept, -1.0 if name == "margin" else 0.0)
 
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Means over counted pixels [B]; intersection and union in pixels per class [B, C]."""
+        """Means over counted pixels [B]; intersection and union in pixels per class [B, C].
+
+        Of an image whose pixels are all ignored, confidence and IoU are NaN.
+        """
         kept = self.counted(labels)
         labels = labels.masked_fill(~kept, 0)
         pixels = kept.flatten(1).sum(1)
@@ -63,7 +67,7 @@ class Segmentation(Task):
         union = actual + predicted - intersection
         p = true_probability(outputs.softmax(1), labels) * kept
         return {
-            "confidence": p.flatten(1).sum(1) / pixels.clamp(min=1),
+            "confidence": p.flatten(1).sum(1) / pixels,
             "pixel_accuracy": hit.flatten(1).sum(1) / pixels.clamp(min=1),
             "iou": mean_iou(intersection, union),
             "pixels": pixels,
@@ -74,7 +78,7 @@ class Segmentation(Task):
     def metrics(self, records: dict[str, Tensor]) -> dict[str, float]:
         """Pixel accuracy and mean IoU over all pixels of a split."""
         intersection, union = (records[name].double().sum(0) for name in ("intersection", "union"))
-        hits = intersection.sum() / records["pixels"].sum().clamp(min=1)
+        hits = intersection.sum() / records["pixels"].sum()
         return {"accuracy": hits.item(), "mean_iou": mean_iou(intersection, union).item()}
 
     def learned(self, metrics: dict[str, float]) -> bool:
@@ -89,7 +93,6 @@ def per_class(classes: Tensor, mask: Tensor, number: int) -> Tensor:
 
 
 def mean_iou(intersection: Tensor, union: Tensor) -> Tensor:
-    """Mean IoU [...] over the classes [..., C] with a nonempty union; 1 if there are none."""
+    """Mean IoU [...] over the classes [..., C] with a nonempty union; NaN if there are none."""
     occurs = union > 0
-    iou = torch.where(occurs, intersection / union.clamp(min=1), 0).sum(-1)
-    return torch.where(occurs.any(-1), iou / occurs.sum(-1).clamp(min=1), 1.0)
+    return torch.where(occurs, intersection / union.clamp(min=1), 0).sum(-1) / occurs.sum(-1)
