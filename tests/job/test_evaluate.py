@@ -11,7 +11,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from trainer.__main__ import CONF
 from trainer.cli.execute import execute
 from trainer.core.errors import CheckpointError, ConfigError
-from trainer.job.evaluate import by_mask
+from trainer.job.evaluate import by_class, by_mask
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_iou_by_class_is_summed_over_the_images():
         "intersection": torch.tensor([[3.0, 0], [0, 0]]),
         "union": torch.tensor([[4.0, 0], [2, 0]]),
     }
-    assert by_mask(records, ("a", "b")) == [["a", "6", "0.5000"], ["b", "0", "0.0000"]]
+    assert by_mask(records, ("a", "b")) == [["a", "6", "0.5000"], ["b", "0", "–"]]
 
 
 def test_a_user_class_must_be_named_on_the_command_line(tmp_path, monkeypatch, capsys):
@@ -104,3 +104,36 @@ def test_a_user_class_must_be_named_on_the_command_line(tmp_path, monkeypatch, c
     assert "loss._target_='users_own_loss.Mine'" in error
     assert "command line" in error
     assert evaluate(tmp_path / "f", run, override) == 0
+
+
+def test_a_class_without_examples_has_a_dash_and_not_zero():
+    """Labels 0 0 1 of three classes, predictions 0 1 1: 2 has no recall and no precision."""
+    matrix = torch.tensor([[1, 1, 0], [0, 1, 0], [0, 0, 0]])
+    assert by_class(matrix, ("a", "b", "c")) == [
+        ["a", "2", "1.0000", "0.5000"],
+        ["b", "1", "0.5000", "1.0000"],
+        ["c", "0", "–", "–"],
+    ]
+    records = {"intersection": torch.tensor([[1, 0]]), "union": torch.tensor([[2, 0]])}
+    assert by_mask(records, ("a", "b")) == [["a", "2", "0.5000"], ["b", "0", "–"]]
+
+
+def test_classes_that_a_metric_leaves_out_are_named(trained, tmp_path, capsys):
+    """With 18 test examples, some digits are in none."""
+    settings = ("dataset.test_fraction=0.003", "quiet=false")
+    assert evaluate(tmp_path / "e", f"run={trained}", *settings) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    with (tmp_path / "e" / "classes.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    absent = [row["class"] for row in rows if row["examples"] == "0"]
+    assert absent
+    assert all(row["recall"] == "" for row in rows if row["class"] in absent)
+    assert f"test has no examples of {len(absent)} of 10 classes ({', '.join(absent)})" in said
+
+
+def test_examples_seen_in_training_are_counted(trained, tmp_path, capsys):
+    more = ("split=val", "dataset.val_fraction=0.5", "quiet=false")
+    assert evaluate(tmp_path / "e", f"run={trained}", *more) == 0
+    assert "examples were seen in training" in capsys.readouterr().out
+    assert evaluate(tmp_path / "f", f"run={trained}", "quiet=false") == 0
+    assert "seen in training" not in capsys.readouterr().out

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torchmetrics.classification import MulticlassJaccardIndex
@@ -45,10 +47,12 @@ def test_ignored_pixels_are_in_no_metric():
     labels = torch.full((1, 2, 2), 255)
     records = TASK.records(LOGITS[:1, :, :2, :2], labels)
     assert records["pixels"].tolist() == [0]
-    assert (records["confidence"].item(), records["iou"].item()) == (0, 1)
-    others = TASK.records(LOGITS[:, :, :2, :2], MASKS[:, :2, :2])
-    both = {name: torch.cat([others[name], records[name]]) for name in others}
-    assert TASK.metrics(both) == TASK.metrics(others)
+    assert records["confidence"].isnan().all()
+    assert records["iou"].isnan().all()
+    assert all(math.isnan(value) for value in TASK.metrics(records).values())
+    more = TASK.records(LOGITS[:, :, :2, :2], MASKS[:, :2, :2])
+    both = {name: torch.cat([more[name], records[name]]) for name in more}
+    assert TASK.metrics(both) == TASK.metrics(more)
 
 
 @pytest.mark.parametrize("classes", [5, 7], ids=["all occur", "two absent"])

@@ -23,7 +23,11 @@ NETWORK = ("model=torchvision", "dataset.subset=16", "epochs=1", "batch_size=8")
         ),
         (("batch_size=1",), "the whole batch of step 0; raise batch_size", True),
         (("mining=ohem_two_pass", "mining.keep=0.1"), "mining leaves of 8 at step 0;", False),
-        (("swa=1st", "eval_batch_size=1"), "in evaluation; raise eval_batch_size", False),
+        (
+            ("swa=1ep", "epochs=3", "eval_batch_size=1"),
+            "in evaluation; raise eval_batch_size",
+            False,
+        ),
         (("job=find_batch_size", "accumulate=8"), "accumulate=8 leaves of a batch of 8", None),
         (("job=find_lr", "dataset.val_fraction=0.0005"), "loss is measured on; raise", None),
         (("job=trial", "batch_size=1"), "the whole batch of step 0; raise batch_size", None),

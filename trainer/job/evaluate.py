@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from trainer.job.base import Job
-from trainer.report.console import table
+from trainer.report.console import number, table
 from trainer.report.images import confusion, confusion_matrix
 from trainer.trained.predictions import Predictions
 from trainer.trained.tta import View
@@ -41,7 +41,12 @@ class Evaluate(Job):
         """Evaluate; write `classes.csv`, if there are classes, and for labels `confusion.png`."""
         predictions = predict(self.tta)
         console.say(comparison(predictions))
-        by_class = write_classes(folder.path, predictions.classes, predictions.evaluation)
+        evaluation, classes = predictions.evaluation, predictions.classes
+        if left_out := evaluation.left_out(predictions.split, classes):
+            console.say(left_out)
+        if seen := int(predictions.seen.sum()):
+            console.say(f"{seen} of the {len(predictions.seen)} examples were seen in training")
+        by_class = write_classes(folder.path, classes, evaluation)
         if by_class is not None:
             console.say(by_class)
         console.say(f"run folder    {folder.path}")
@@ -66,7 +71,7 @@ def comparison(predictions: Predictions) -> Table:
         members = predictions.members
     columns = members | predictions.columns
     rows = [
-        [metric, *(f"{e.metrics.get(metric, math.nan):.4f}" for e in columns.values())]
+        [metric, *(number(e.metrics.get(metric, math.nan)) for e in columns.values())]
         for metric in predictions.evaluation.metrics
     ]
     checkpoints = " and ".join(str(path) for path in predictions.checkpoints)
@@ -85,22 +90,29 @@ def write_classes(folder: Path, classes: tuple[str, ...], evaluation: Evaluation
     else:
         return None
     with (folder / "classes.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
+        empty = [["" if cell == "–" else cell for cell in row] for row in rows]
+        csv.writer(file).writerows([header, *empty])
     return table("by class", header, rows)
 
 
 def by_class(matrix: Tensor, classes: tuple[str, ...]) -> list[list[str]]:
-    """Return name, examples, precision and recall by class, from counts [C label, C prediction]."""
+    """Return name, examples, precision and recall by class, from counts [C label, C prediction].
+
+    Recall is a dash for a class without examples, precision for one that is never predicted.
+    """
     hits, labels, predictions = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
-    precision, recall = hits / predictions.clamp(min=1), hits / labels.clamp(min=1)
+    columns = labels.tolist(), (hits / predictions).tolist(), (hits / labels).tolist()
+    rows = zip(classes, *columns, strict=True)
     return [
-        [name, str(int(labels[i])), f"{precision[i]:.4f}", f"{recall[i]:.4f}"]
-        for i, name in enumerate(classes)
+        [name, str(n), number(precision), number(recall)] for name, n, precision, recall in rows
     ]
 
 
 def by_mask(records: dict[str, Tensor], classes: tuple[str, ...]) -> list[list[str]]:
-    """Return name, pixels of the union, and IoU by class, from pixel counts [N, C] per image."""
+    """Return name, pixels of the union, and IoU by class, from pixel counts [N, C] per image.
+
+    The IoU is a dash for a class that neither occurs nor is predicted.
+    """
     intersection, union = (records[name].double().sum(0) for name in ("intersection", "union"))
-    iou = intersection / union.clamp(min=1)
-    return [[name, f"{union[i]:.0f}", f"{iou[i]:.4f}"] for i, name in enumerate(classes)]
+    iou = (intersection / union).tolist()
+    return [[name, f"{union[i]:.0f}", number(iou[i])] for i, name in enumerate(classes)]

@@ -12,7 +12,7 @@ from trainer import history
 from trainer.core.errors import CheckpointError
 from trainer.history.pictures import pictures
 from trainer.job.base import Job
-from trainer.report.console import table
+from trainer.report.console import number, table
 from trainer.storage import checkpoint
 from trainer.storage.trained_on import TrainedOn
 from trainer.training.single_row import check_single_rows
@@ -181,8 +181,11 @@ class Ending:
         """Print the final metrics, the training time and the run folder."""
         progress, say = self.fit.progress, self.console.say
         names = list(next(iter(finals.values())).metrics) if finals else []
-        rows = [[split, *(f"{e.metrics[n]:.4f}" for n in names)] for split, e in finals.items()]
+        rows = [[split, *(number(e.metrics[n]) for n in names)] for split, e in finals.items()]
         say(table(f"weights of step {best} of {progress.step}", ["split", *names], rows))
+        for split in (name for name in SPLITS if name in finals):
+            if left_out := finals[split].left_out(split, self.fit.data.classes):
+                say(left_out)
         say(f"training took {progress.seconds:.1f} s")
         say(f"run folder    {self.folder.path}")
         say(f"dashboard     tensorboard --logdir {self.folder.path}")

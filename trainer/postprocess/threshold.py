@@ -116,17 +116,20 @@ class Threshold(Postprocess):
         return torch.tensor(self.cost_matrix, dtype=torch.float64)
 
     def measure(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
-        """The objective on outputs [N, C] and labels [N]: of `positive`, or the mean per class."""
-        matrix = confusion_matrix(labels, outputs.argmax(1), outputs.shape[1]).double()
+        """Return the objective on outputs [N, C]: of `positive`, or the mean over the classes.
+
+        Recall and F1 leave out classes without examples, precision those that are never predicted.
+        """
+        number = outputs.shape[1]
+        matrix = confusion_matrix(labels, outputs.argmax(1), number).double()
         if self.cost_matrix is not None:
             return {"cost": ((matrix * self.costs()).sum() / len(labels)).item()}
         hits, actual, predicted = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
-        metrics = {"f1": 2 * hits / (actual + predicted).clamp(min=1)}
+        metrics = {"f1": (2 * hits / (actual + predicted)).masked_fill(actual == 0, math.nan)}
         if self.objective != "f1":
-            precision, recall = hits / predicted.clamp(min=1), hits / actual.clamp(min=1)
-            metrics = {"precision": precision, "recall": recall}
+            metrics = {"precision": hits / predicted, "recall": hits / actual}
         classes = slice(None) if self.per_class else slice(self.positive, self.positive + 1)
-        return {name: values[classes].mean().item() for name, values in metrics.items()}
+        return {name: values[classes].nanmean().item() for name, values in metrics.items()}
 
 
 def lead(log_p: Tensor, c: int) -> tuple[Tensor, Tensor]:

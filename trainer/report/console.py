@@ -1,5 +1,6 @@
 """Output for people: a progress bar on a terminal, plain lines elsewhere, all in train.log."""
 
+import math
 import time
 from pathlib import Path
 from typing import IO
@@ -97,6 +98,11 @@ class Console:
         if self.file is not None:
             self.file.close()
             self.file = None
+
+
+def number(value: float) -> str:
+    """A metric with four decimals; a dash if it is NaN, having no example."""
+    return "–" if math.isnan(value) else f"{value:.4f}"
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:

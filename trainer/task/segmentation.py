@@ -17,7 +17,8 @@ class Segmentation(Task):
     """One class per pixel; pixels labelled `ignore_index` are left out.
 
     `mean_iou` is the mean over classes of intersection / union, both summed over the split; classes
-    that neither occur nor are predicted are left out. `accuracy` is pixel accuracy.
+    that neither occur nor are predicted are left out. `accuracy` is pixel accuracy. Both are NaN
+    where no pixel counts.
     """
 
     targets = ("mask",)
@@ -54,7 +55,10 @@ class Segmentation(Task):
         return scores.masked_fill(~counted, -1.0 if name == "margin" else 0.0)
 
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Means over counted pixels [B]; intersection and union in pixels per class [B, C]."""
+        """Means over counted pixels [B]; intersection and union in pixels per class [B, C].
+
+        Of an image whose pixels are all ignored, confidence and IoU are NaN.
+        """
         counted = self.counted(labels)
         labels = labels.masked_fill(~counted, 0)
         pixels = counted.flatten(1).sum(1)
@@ -67,7 +71,7 @@ class Segmentation(Task):
         union = actual + predicted - intersection
         p = true_probability(outputs.softmax(1), labels) * counted
         return {
-            "confidence": p.flatten(1).sum(1) / pixels.clamp(min=1),
+            "confidence": p.flatten(1).sum(1) / pixels,
             "pixel_accuracy": hit.flatten(1).sum(1) / pixels.clamp(min=1),
             "iou": mean_iou(intersection, union),
             "pixels": pixels,
@@ -78,7 +82,7 @@ class Segmentation(Task):
     def metrics(self, records: dict[str, Tensor]) -> dict[str, float]:
         """Pixel accuracy and mean IoU over all pixels of a split."""
         intersection, union = (records[name].double().sum(0) for name in ("intersection", "union"))
-        hits = intersection.sum() / records["pixels"].sum().clamp(min=1)
+        hits = intersection.sum() / records["pixels"].sum()
         return {"accuracy": hits.item(), "mean_iou": mean_iou(intersection, union).item()}
 
     def learned(self, metrics: dict[str, float]) -> bool:
@@ -93,7 +97,7 @@ def per_class(labels: Tensor, mask: Tensor, classes: int) -> Tensor:
 
 
 def mean_iou(intersection: Tensor, union: Tensor) -> Tensor:
-    """Mean IoU [...] over the classes [..., C] with a nonempty union; 1 if there are none."""
+    """Mean IoU [...] over the classes [..., C] with a nonempty union; NaN if there are none."""
     nonempty = union > 0
     iou = torch.where(nonempty, intersection / union.clamp(min=1), 0).sum(-1)
-    return torch.where(nonempty.any(-1), iou / nonempty.sum(-1).clamp(min=1), 1.0)
+    return iou / nonempty.sum(-1)

@@ -19,6 +19,8 @@ from trainer.training.nonfinite import REMEDY
 
 Values = Callable[[Tensor, Batch], dict[str, Tensor]]
 
+NAMED = 10  # classes in a message
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -28,6 +30,24 @@ class Evaluation:
     outputs: Tensor  # [N, C]; empty, [0], for dense outputs, which would not fit in memory
     records: dict[str, Tensor]  # [N, ...] by field, including the loss
     metrics: dict[str, float]
+
+    def left_out(self, split: str, classes: tuple[str, ...]) -> str | None:
+        """Say which classes have no example in a split, and which metric leaves them out."""
+        if "label" in self.records and "prediction" in self.records:
+            present = self.records["label"].bincount(minlength=len(classes)) > 0
+            metric = "balanced_accuracy"
+        elif "union" in self.records:
+            present, metric = self.records["union"].sum(0) > 0, "mean_iou"
+        else:
+            return None
+        absent = [name for name, there in zip(classes, present.tolist(), strict=False) if not there]
+        if not absent:
+            return None
+        names = ", ".join(absent[:NAMED]) + (", ..." if len(absent) > NAMED else "")
+        return (
+            f"{split} has no examples of {len(absent)} of {len(classes)} classes ({names}), which "
+            f"{metric} leaves out"
+        )
 
     def require_finite(self, about: str) -> None:
         """Raise DivergedError, about the split and weights `about`, for a loss that is not finite.

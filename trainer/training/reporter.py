@@ -10,7 +10,7 @@ from trainer.core.batch import Batch
 from trainer.core.forward import Forward
 from trainer.core.plan import Plan, class_counts
 from trainer.dataset import Data
-from trainer.report.console import Console
+from trainer.report.console import Console, number
 from trainer.report.images import confusion, confusion_matrix, grid
 from trainer.report.log import Log
 from trainer.report.strict_json import dumps
@@ -75,7 +75,7 @@ class Reporter:
         if val is not None:
             self.log.metrics("val", epoch=epoch, step=step, values=val.metrics, extra=spent)
             metrics |= {f"val {n}": val.metrics[n] for n in train if n in val.metrics}
-        numbers = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        numbers = "  ".join(f"{name} {number(value)}" for name, value in metrics.items())
         speed = spent["examples_seen"] / max(spent["train_seconds"], 1e-9)
         line = f"epoch {epoch + 1}/{self.epochs}  step {step}  {numbers}  {speed:,.0f} images/s"
         self.console.say(line)
