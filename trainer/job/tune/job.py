@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import shlex
 from collections import Counter
@@ -16,6 +15,7 @@ from trainer.core.ranges import within
 from trainer.job.base import Job
 from trainer.job.tune.space import Space, list_leaves, space_of
 from trainer.job.tune.trial import PruningStopper
+from trainer.report.csv_file import write_csv
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -220,18 +220,17 @@ class Tune(Job):
 def write_trials(path: Path, space: Sequence[str], trials: Sequence[FrozenTrial]) -> None:
     """Write a row per trial, with a column for each setting of the space."""
     head = ["trial", "state", "value", "validations", "seconds", *space, "error"]
-    with path.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(head)
-        for trial in trials:
-            settings = trial.user_attrs.get("settings", [""] * len(space))
-            values = [setting.partition("=")[2] for setting in settings]
-            seconds = f"{trial.duration.total_seconds():.1f}" if trial.duration else ""
-            validations = len(trial.intermediate_values)
-            error = trial.user_attrs.get("error", "")
-            table.writerow(
-                [trial.number, state_of(trial), trial.value, validations, seconds, *values, error]
-            )
+    rows = []
+    for trial in trials:
+        settings = trial.user_attrs.get("settings", [""] * len(space))
+        values = [setting.partition("=")[2] for setting in settings]
+        seconds = f"{trial.duration.total_seconds():.1f}" if trial.duration else ""
+        validations = len(trial.intermediate_values)
+        error = trial.user_attrs.get("error", "")
+        rows.append(
+            [trial.number, state_of(trial), trial.value, validations, seconds, *values, error]
+        )
+    write_csv(path, [head, *rows])
 
 
 def folder_of(folder: Path, number: int) -> Path:
