@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 
 # Each room imports only rooms on lower floors. Those of one floor do not import each other.
 FLOORS = [
-    {"core", "report"},
-    {"config", "dataset", "init", "early_stopping", "warmup", "compare"},
+    {"core"},
+    {"report", "config", "dataset", "init", "early_stopping", "warmup", "compare"},
     {"storage", "task", "loss", "loader", "augmentation", "schedule"},
     {"history", "model", "mixer", "mining"},
     {"optimizer", "sampler", "distill"},

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import trainer
 from trainer.core.errors import ConfigError, Interrupted, complain
 from trainer.core.signals import Signals, cause_of, ignore, immediate
+from trainer.core.text import replace_unencodable
 
 if TYPE_CHECKING:
     from trainer.config.compose import CONF
@@ -83,6 +84,7 @@ def run() -> None:
     if Path(sys.argv[0]).name == "__main__.py":
         sys.argv[0] = "trainer"  # the command that completion is installed for
     arguments = sys.argv[1:]
+    replace_unencodable()
     if "--version" in arguments:
         sys.stdout.write(f"trainer {trainer.__version__}\n")
         return

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
+from trainer.report.console import rich_console
 from trainer.sweep.manifest import Job, Manifest
 from trainer.sweep.places import changes
 from trainer.sweep.pool import gpus
@@ -50,7 +50,7 @@ def test_the_table_has_a_row_a_job_with_what_varies(tmp_path: Path, manifest: Ma
     manifest.add(jobs)
     table = JobsTable(manifest, quiet=False)
     screen = StringIO()
-    Console(width=100, file=screen).print(table.drawing())
+    rich_console(width=100, file=screen).print(table.drawing())
     rows = [line.split("│")[1:-1] for line in screen.getvalue().splitlines() if "│" in line]
     assert [[cell.strip() for cell in row] for row in rows] == [
         ["augmentation=[light]", "0", "finished", "5", "loss 0.2500 accuracy 0.8750", "0"],

@@ -18,6 +18,7 @@ from trainer.config.compose import CONF, WRONG_CONFIG, check_choices, register_r
 from trainer.config.processes import check_processes
 from trainer.core.errors import Interrupted, TrainerError
 from trainer.core.signals import cause_of, settle
+from trainer.core.text import plain
 from trainer.distributed import torchrun
 
 exit_codes: list[int] = []  # of the jobs of this process
@@ -105,7 +106,7 @@ def line_for(error: BaseException, overrides: Sequence[str]) -> str:
         return f"stopped by signal {error.signal_number} before the run began"
     from trainer.config.explain import explain
 
-    return explain(error, overrides, CONF)
+    return plain(explain(error, overrides, CONF))
 
 
 def exit_code_of(error: BaseException) -> int:

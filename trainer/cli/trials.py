@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
 
 from trainer.config.compose import CONF, WRONG_CONFIG, resolve
 from trainer.config.explain import explain
 from trainer.config.import_path import retarget
-from trainer.core.errors import Interrupted, TrainerError, complain
+from trainer.core.errors import ConfigError, Interrupted, TrainerError, complain
 from trainer.report.console import Console
 from trainer.run.monitors import metric_names
 from trainer.storage import checkpoint
@@ -54,9 +55,22 @@ class TrialRunner:
         self.line = [o for o in overrides if first_part(o) not in NOT_OF_A_TRIAL]
 
     def metrics(self, settings: Sequence[str], folder: Path) -> list[str]:
-        """The metrics of such a run. Raises what is wrong with its settings."""
-        run = self.make(settings, folder, None)
+        """The metrics of such a run. Raises ConfigError, in one line, for wrong settings."""
+        try:
+            run = self.make(settings, folder, None)
+        except WRONG_CONFIG as error:
+            raise ConfigError(explain(error, [*self.line, *settings], CONF)) from error
         return metric_names(run.task, run.data)
+
+    def having(self, settings: Sequence[str], names: Sequence[str]) -> list[str]:
+        """Those of the names that are settings of a run with these settings; none if it is none."""
+        try:
+            with hydra(self.sources):
+                config = compose("config", [*self.line, *settings])
+        except WRONG_CONFIG:
+            return []
+        node = OmegaConf.to_container(config, resolve=False)
+        return [name for name in names if name.startswith(("+", "~")) or has(node, name)]
 
     def make(self, settings: Sequence[str], folder: Path, stopper: WrapStopping | None) -> Run:
         """The run of a trial, checked. It resumes what the folder holds."""
@@ -105,6 +119,15 @@ class TrialRunner:
             if found is not None:
                 run.early_stopping.load_state_dict(found.state["early_stopping"])
         return "" if code == 0 else str(run.folder.status.get("error"))
+
+
+def has(node: object, name: str) -> bool:
+    """Whether nested settings have one of a dotted name."""
+    for part in name.split("."):
+        if not isinstance(node, dict) or part not in node:
+            return False
+        node = node[part]
+    return True
 
 
 def first_part(override: str) -> str:

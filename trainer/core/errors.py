@@ -2,6 +2,8 @@
 
 import sys
 
+from trainer.core.text import plain
+
 
 class TrainerError(Exception):
     """Base of the errors that end a run with one line on stderr."""
@@ -82,4 +84,4 @@ class Interrupted(KeyboardInterrupt):
 
 def complain(text: str) -> None:
     """Write a text to stderr as one line."""
-    sys.stderr.write(" ".join(text.split()) + "\n")
+    sys.stderr.write(plain(" ".join(text.split())) + "\n")

@@ -1,5 +1,6 @@
 """Text of others, such as class names, paths and error messages, made safe to show."""
 
+import html
 import io
 import re
 import sys
@@ -26,6 +27,16 @@ def visible(character: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # PEP 383
         code -= 0xDC00
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def escape_markdown(text: str) -> str:
+    """Return a text as one line in which Markdown finds no markup."""
+    return re.sub(r"([\\`*\[\]<|])", r"\\\1", plain(text))
+
+
+def escape_html(text: str) -> str:
+    """Return a text as one line of HTML, for an element or an attribute in quotes."""
+    return html.escape(plain(text))
 
 
 def replace_unencodable() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from PIL import Image
 
 from trainer.job.base import Job
 from trainer.report.console import number, table
+from trainer.report.csv_file import write_csv
 from trainer.report.images import confusion, confusion_matrix
 from trainer.trained.predictions import Predictions
 from trainer.trained.tta import View
@@ -89,9 +89,8 @@ def write_classes(folder: Path, classes: tuple[str, ...], evaluation: Evaluation
         header, rows = ["class", "union", "iou"], by_mask(records, classes)
     else:
         return None
-    with (folder / "classes.csv").open("w", newline="") as file:
-        empty = [["" if cell == "–" else cell for cell in row] for row in rows]
-        csv.writer(file).writerows([header, *empty])
+    empty = [["" if cell == "–" else cell for cell in row] for row in rows]
+    write_csv(folder / "classes.csv", [header, *empty])
     return table("by class", header, rows)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from trainer.history.analysis import By, History, Suspects
 from trainer.history.pictures import pictures
 from trainer.job.base import Job
 from trainer.report.console import table
+from trainer.report.csv_file import write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,7 +78,7 @@ class Examples(Job):
         values = measures(store, self.last)
         rows = rows_of(store, data, values, store.hardest(self.rows, self.last))
         console.say(self.table_of(rows, f"hardest of {run}", hidden="loss"))
-        write_csv(folder.path / "hardest.csv", rows)
+        write_rows(folder.path / "hardest.csv", rows)
         result: dict[str, Any] = {"examples": len(store.ids), "epochs": store.epochs}
         if "logit_margin" in store.fields:
             suspects = store.suspects(self.by, self.cutoff)
@@ -86,7 +86,7 @@ class Examples(Job):
             rows = rows_of(store, data, values, ids)
             title = f"suspected label errors, by {self.by}"
             console.say(self.table_of(rows, title, hidden="last_loss"))
-            write_csv(folder.path / "suspects.csv", rows)
+            write_rows(folder.path / "suspects.csv", rows)
             result["suspects"] = self.summary(suspects)
             console.say(sentence(result["suspects"]))
         console.say(f"run folder    {folder.path}")
@@ -168,9 +168,6 @@ def class_names(data: Data, classes: np.ndarray) -> list[str]:
     return ["" if np.isnan(c) else data.classes[int(c)] for c in classes]
 
 
-def write_csv(path: Path, rows: list[Row]) -> None:
+def write_rows(path: Path, rows: list[Row]) -> None:
     """Write the rows as CSV with a header."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else ["rank"])
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(path, [list(rows[0]) if rows else ["rank"], *(row.values() for row in rows)])

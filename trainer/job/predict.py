@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from trainer.job.base import Job
 from trainer.job.evaluate import Predict as PredictRuns
 from trainer.job.evaluate import summary
+from trainer.report.csv_file import write_csv
 from trainer.trained.predictions import Predictions
 from trainer.trained.tta import View
 
@@ -41,10 +42,7 @@ class Predict(Job):
         predictions = predict(self.tta)
         path = folder.path / "predictions.csv"
         names, columns = zip(*columns_of(predictions), strict=True)
-        with path.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(names)
-            writer.writerows(zip(*columns, strict=True))
+        write_csv(path, chain([names], zip(*columns, strict=True)))
         console.say(
             f"{' and '.join(map(str, predictions.checkpoints))} on {predictions.split}: "
             f"{len(predictions.evaluation.ids)} examples, {int(predictions.seen.sum())} of them "

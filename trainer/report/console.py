@@ -3,10 +3,9 @@
 import math
 import time
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from rich.console import Console as RichConsole
-from rich.console import RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+
+from trainer.core.text import plain, replace_unencodable
 
 REFRESH = 0.1  # seconds between updates of the progress bar
 
@@ -27,8 +28,9 @@ class Console:
     """
 
     def __init__(self, *, quiet: bool = False, silent: bool = False) -> None:
-        self.screen = RichConsole(quiet=quiet or silent, highlight=False, soft_wrap=True)
-        self.errors = RichConsole(stderr=True, quiet=silent, highlight=False, soft_wrap=True)
+        replace_unencodable()
+        self.screen = rich_console(quiet=quiet or silent)
+        self.errors = rich_console(quiet=silent, stderr=True)
         self.file: IO[str] | None = None
         self.progress: Progress | None = None
         self.refreshed = 0.0
@@ -36,24 +38,24 @@ class Console:
 
     def open(self, path: Path) -> None:
         """Append everything from now on to the file at `path` as well."""
-        self.file = path.open("a")
+        self.file = path.open("a", encoding="utf-8")
 
-    def say(self, content: RenderableType) -> None:
+    def say(self, content: str | Table) -> None:
         """Print a line or a table."""
-        self.screen.print(content)
+        self.screen.print(shown(content))
         self.record(content)
 
     def warn(self, text: str) -> None:
         """Print a warning to stderr, even if `quiet`."""
-        self.errors.print(f"warning: {text}", markup=False)
+        self.errors.print(shown(f"warning: {text}"))
         self.record(f"warning: {text}")
 
-    def record(self, content: RenderableType) -> None:
+    def record(self, content: str | Table) -> None:
         """Write to the log file only. An error turns the file off with a warning."""
         if self.file is None:
             return
         try:
-            RichConsole(file=self.file, width=100, highlight=False, soft_wrap=True).print(content)
+            rich_console(file=self.file, width=100).print(shown(content))
             self.file.flush()
         except OSError as error:
             self.file = None
@@ -64,10 +66,10 @@ class Console:
         if not self.screen.is_terminal or self.screen.quiet:
             return
         self.progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=self.screen,
@@ -105,11 +107,21 @@ def number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.4f}"
 
 
+def rich_console(**options: Any) -> RichConsole:
+    """Make a console of rich's in which brackets and colons are text, not markup."""
+    return RichConsole(markup=False, emoji=False, highlight=False, soft_wrap=True, **options)
+
+
+def shown(content: str | Table) -> str | Table:
+    """Return a line without control characters; the cells of a `table` have none."""
+    return plain(content) if isinstance(content, str) else content
+
+
 def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
     """Make a table with the first column left-aligned and the others right-aligned."""
-    result = Table(title=title, title_justify="left")
+    result = Table(title=plain(title), title_justify="left")
     for i, name in enumerate(columns):
-        result.add_column(name, justify="right" if i else "left")
+        result.add_column(plain(name), justify="right" if i else "left")
     for row in rows:
-        result.add_row(*row)
+        result.add_row(*map(plain, row))
     return result

@@ -17,6 +17,8 @@ from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.types_pb2 import DT_STRING
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from trainer.core.text import plain
+
 HISTOGRAM_BINS = 64
 
 
@@ -36,7 +38,8 @@ class EventStream:
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Add a scalar for each tag."""
         self.add(
-            Summary(value=[Summary.Value(tag=t, simple_value=v) for t, v in values.items()]), step
+            Summary(value=[Summary.Value(tag=plain(t), simple_value=v) for t, v in values.items()]),
+            step,
         )
 
     def image(self, tag: str, pixels: np.ndarray, step: int) -> None:
@@ -49,7 +52,7 @@ class EventStream:
             colorspace=3 if pixels.ndim == 3 else 1,
             encoded_image_string=buffer.getvalue(),
         )
-        self.add(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+        self.add(Summary(value=[Summary.Value(tag=plain(tag), image=image)]), step)
 
     def histogram(self, tag: str, values: np.ndarray, step: int) -> None:
         """Add a histogram of an array's finite values, of any shape; nothing if there are none."""
@@ -66,7 +69,7 @@ class EventStream:
             bucket_limit=edges[1:].tolist(),
             bucket=counts.tolist(),
         )
-        self.add(Summary(value=[Summary.Value(tag=tag, histo=histogram)]), step)
+        self.add(Summary(value=[Summary.Value(tag=plain(tag), histo=histogram)]), step)
 
     def text(self, tag: str, markdown: str, step: int = 0) -> None:
         """Add a text that TensorBoard renders as Markdown."""
@@ -76,7 +79,9 @@ class EventStream:
             string_val=[markdown.encode()],
             tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]),
         )
-        value = Summary.Value(tag=tag, tensor=tensor, metadata=SummaryMetadata(plugin_data=plugin))
+        value = Summary.Value(
+            tag=plain(tag), tensor=tensor, metadata=SummaryMetadata(plugin_data=plugin)
+        )
         self.add(Summary(value=[value]), step)
 
     def hparams(self, settings: Mapping[str, Any], metrics: list[str]) -> None:
@@ -92,11 +97,17 @@ class EventStream:
             hparams_pb,
         )
 
-        plain = {k: v if isinstance(v, (bool, int, float)) else str(v) for k, v in settings.items()}
+        shown = {
+            plain(k): v if isinstance(v, (bool, int, float)) else plain(str(v))
+            for k, v in settings.items()
+        }
         self.add(
-            hparams_config_pb([HParam(name) for name in plain], [Metric(m) for m in metrics]), 0
+            hparams_config_pb(
+                [HParam(name) for name in shown], [Metric(plain(m)) for m in metrics]
+            ),
+            0,
         )
-        self.add(hparams_pb(plain), 0)
+        self.add(hparams_pb(shown), 0)
         end = plugin_data_pb2.SessionEndInfo(
             status=api_pb2.STATUS_SUCCESS, end_time_secs=time.time()
         )

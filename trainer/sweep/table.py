@@ -5,14 +5,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console as RichConsole
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 
 from trainer.core.errors import CheckpointError, complain
 from trainer.core.number import finite
-from trainer.report.console import table
+from trainer.core.text import plain
+from trainer.report.console import rich_console, table
 from trainer.storage.untrusted import check_file
 from trainer.sweep.manifest import Job, Manifest
 
@@ -28,7 +27,7 @@ class JobsTable:
 
     def __init__(self, manifest: Manifest, *, quiet: bool) -> None:
         self.manifest = manifest
-        self.screen = RichConsole(quiet=quiet, highlight=False, soft_wrap=True)
+        self.screen = rich_console(quiet=quiet)
         self.live: Live | None = None
         self.drawn = 0.0
         self.began: dict[int, float] = {}
@@ -48,7 +47,7 @@ class JobsTable:
             self.live.update(self.drawing(), refresh=True)
             self.live.stop()
         counts = ", ".join(f"{count} {state}" for state, count in self.manifest.counts().items())
-        self.screen.print(f"sweep: {counts}; {self.manifest.path}/summary.json", markup=False)
+        self.screen.print(plain(f"sweep: {counts}; {self.manifest.path}/summary.json"))
 
     def print_line(self, job: Job) -> None:
         """Print a job's new state as a line; failures go to stderr."""
@@ -61,7 +60,7 @@ class JobsTable:
         elif self.live is None:
             time_taken = f" in {job.seconds:.1f} s" if job.state == "finished" else ""
             final = "".join(f"  {split} {short(m)}" for split, m in job.result().items())
-            self.screen.print(f"{name} {job.state}{time_taken}{final}", markup=False)
+            self.screen.print(plain(f"{name} {job.state}{time_taken}{final}"))
 
     def refresh(self) -> None:
         """Redraw the table, at most twice a second."""
@@ -90,7 +89,7 @@ class JobsTable:
         state = job.state + (f" {job.attempts}" if job.attempts > 1 else "")
         val = short(seen.get("val", {}))
         return [
-            escape(self.manifest.varied(job)),
+            self.manifest.varied(job),
             str(job.number),
             state,
             epoch,

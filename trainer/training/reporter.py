@@ -9,6 +9,7 @@ from trainer.config.flatten import flatten
 from trainer.core.batch import Batch
 from trainer.core.forward import Forward
 from trainer.core.plan import Plan, class_counts
+from trainer.core.text import escape_markdown
 from trainer.dataset import Data
 from trainer.report.console import Console, number
 from trainer.report.images import confusion, confusion_matrix, grid
@@ -46,7 +47,7 @@ class Reporter:
             return
         drawn = class_counts(plan, labels, len(names)).tolist()
         counts = zip(names, self.data.class_counts().tolist(), drawn, strict=True)
-        lines = [f"| {name} | {examples} | {rows:g} |" for name, examples, rows in counts]
+        lines = [f"| {escape_markdown(name)} | {n} | {rows:g} |" for name, n, rows in counts]
         head = ["| class | examples | rows of the first epoch |", "| --- | --- | --- |"]
         self.log.show("text", "classes", "\n".join([*head, *lines]))
 

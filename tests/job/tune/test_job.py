@@ -142,6 +142,34 @@ def test_a_changed_search_cannot_be_resumed(tmp_path, capsys):
     assert "job.space.optimizer.lr: log(1e-4,1e-1) → log(1e-4,1e-2)" in capsys.readouterr().err
 
 
+def test_a_finished_search_goes_on_with_more_trials(tmp_path):
+    assert tune(tmp_path / "a", SPACE, "job.trials=1") == 0
+    assert tune(tmp_path / "a", SPACE, "job.trials=2", "resume=auto") == 0
+    assert [row["state"] for row in table(tmp_path / "a")] == ["finished", "finished"]
+    with pytest.raises(ConfigError, match=r"job\.metric: val/accuracy → val/loss"):
+        tune(tmp_path / "a", SPACE, "job.trials=3", "job.metric=val/loss", "resume=auto")
+
+
+def test_a_setting_is_asked_for_where_the_option_drawn_has_it(tmp_path):
+    space = 'job.space={mining.keep:"0.2,0.5",mining:"none,ohem"}'
+    assert tune(tmp_path / "a", space, "job.trials=8", "job.pruner=none") == 0
+    rows = table(tmp_path / "a")
+    drawn = {(row["mining"], row["mining.keep"]) for row in rows}
+    assert drawn <= {("none", ""), ("ohem", "0.2"), ("ohem", "0.5")}
+    assert len({mining for mining, _ in drawn}) == 2
+    assert {row["state"] for row in rows} == {"finished"}
+
+
+def test_settings_that_were_tried_before_are_not_trained_again(tmp_path, capsys):
+    assert tune(tmp_path / "a", 'job.space={clip:"null,1.0"}', "job.trials=6", "quiet=false") == 0
+    out = capsys.readouterr().out
+    rows = table(tmp_path / "a")
+    assert len(list((tmp_path / "a").glob("trial-*"))) == len({row["clip"] for row in rows}) == 2
+    assert len({(row["clip"], row["value"], row["state"]) for row in rows}) == 2
+    assert "trial 5/6  as trial " in out
+    assert (tmp_path / "a" / f"trial-{read_json(tmp_path / 'a/result.json')['trial']:03}").is_dir()
+
+
 def test_a_failed_trial_is_recorded_and_the_search_continues(tmp_path):
     """A setting that parses but fails when the run begins."""
     assert (
@@ -164,10 +192,17 @@ def test_a_failed_trial_is_recorded_and_the_search_continues(tmp_path):
         ([SPACE, "job.metric=val/acuracy"], "job.metric=val/acuracy .*val/accuracy"),
         ([SPACE, "job.trials=0"], "job.trials"),
         (['job.space={mining:"rubbish"}'], "rubbish"),
+        (
+            ['job.space={mining:"none,ohem",mining.kep:"1,2"}'],
+            r"^job\.space\.mining\.kep: no mining of the space \(none, ohem\) has such a setting",
+        ),
+        (['job.space={mining.keep:"1,2"}'], r"^mining\.keep=1: mining=none has no such setting"),
     ],
 )
 def test_errors_are_reported_before_the_first_trial(tmp_path, overrides, error):
-    assert re.search(error, failure(tmp_path / "a", *overrides))
+    text = failure(tmp_path / "a", *overrides)
+    assert re.search(error, text)
+    assert "\n" not in text
     assert not (tmp_path / "a" / "trial-000").exists()
 
 

@@ -1,17 +1,16 @@
 """The comparison as Markdown, CSV and JSON."""
 
-import csv
-import io
 from dataclasses import asdict
 from typing import Any
 
+from trainer.core.text import escape_markdown, plain
 from trainer.job.compare import sentences
 from trainer.job.compare.budgets import COSTS
 from trainer.job.compare.comparison import Comparison, Row, Table
 from trainer.job.compare.numbers import format_amount
 from trainer.job.compare.tables import text_tables
+from trainer.report.csv_file import csv_text
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters that a spreadsheet would evaluate
 DIFFERENCE_COLUMNS = {  # a column of the CSV: an attribute of Difference
     "difference": "mean",
     "difference_deviation": "deviation",
@@ -26,7 +25,7 @@ DIFFERENCE_COLUMNS = {  # a column of the CSV: an attribute of Difference
 
 def markdown(comparison: Comparison) -> str:
     """Format the whole comparison as Markdown."""
-    baseline = comparison.baseline.label.replace("`", "'")
+    baseline = plain(comparison.baseline.label).replace("`", "'")
     results = sentences.verdicts(comparison, comparison.final) + sentences.replications(comparison)
     lines = [f"# {comparison.metric}: compared with `{baseline}`", "", *bullets(results), ""]
     lines += [f"> **Note:** {escape_markdown(note)}\n" for note in sentences.notes(comparison)]
@@ -53,13 +52,6 @@ def bullets(lines: list[str]) -> list[str]:
 def markdown_row(cells: list[str]) -> str:
     """Format a row of a Markdown table."""
     return f"| {' | '.join(map(escape_markdown, cells))} |"
-
-
-def escape_markdown(text: str) -> str:
-    """Escape all Markdown markup in a text."""
-    for character in "\\`*[]<|":
-        text = text.replace(character, f"\\{character}")
-    return text
 
 
 def table_csv(comparison: Comparison) -> str:
@@ -115,18 +107,9 @@ def runs_csv(comparison: Comparison) -> str:
 
 
 def to_csv(records: list[dict[str, Any]]) -> str:
-    """Format records as CSV with a header; a spreadsheet evaluates none of the cells."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        writer.writerow({key: escape_formula(value) for key, value in record.items()})
-    return buffer.getvalue()
-
-
-def escape_formula(value: Any) -> Any:
-    """Prefix text that a spreadsheet would evaluate with an apostrophe."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    """Format records as CSV, with the keys of the first as the header."""
+    keys = list(records[0])
+    return csv_text([keys, *([record.get(key) for key in keys] for record in records)])
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
 from trainer import history
 from trainer.core.errors import ConfigError, TrainerError
 from trainer.core.ranges import within
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
     from trainer.compare import Interval
     from trainer.dataset import Data
-    from trainer.job.compare.tables import TextTable
     from trainer.report.console import Console
     from trainer.storage.run_folder import RunFolder
 
@@ -106,12 +103,12 @@ class Compare(Job):
     def say(self, console: Console, comparison: Comparison) -> None:
         """Print the tables, caveats and verdicts."""
         for text_table in console_tables(comparison):
-            console.say(console_table(text_table))
+            console.say(table(text_table.title, text_table.columns, text_table.rows))
         for note in sentences.notes(comparison):
             console.warn(note)
         verdicts = sentences.verdicts(comparison, comparison.final)
         for line in verdicts + sentences.replications(comparison):
-            console.say(escape(line))
+            console.say(line)
 
     def write(self, folder: Path, comparison: Comparison, saved_data: SavedData) -> None:
         """Write all files of the comparison."""
@@ -153,9 +150,3 @@ class Compare(Job):
         except (TrainerError, OSError, ValueError) as error:
             return None, f"images not shown: {error}"
         return data, ""
-
-
-def console_table(text_table: TextTable) -> Any:
-    """Convert to a table for the console, with markup escaped."""
-    rows = [[escape(cell) for cell in row] for row in text_table.rows]
-    return table(escape(text_table.title), [escape(name) for name in text_table.columns], rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
@@ -23,6 +22,7 @@ from trainer.job.diagnose.findings import Finding, Limits, findings
 from trainer.job.diagnose.probe import LayerStats, add_updates, identical_units, observe
 from trainer.model.shared.head import head_of
 from trainer.report.console import table
+from trainer.report.csv_file import write_csv
 from trainer.report.plots import new_figure
 
 if TYPE_CHECKING:
@@ -142,11 +142,8 @@ def finite(value: float) -> float | None:
 
 def write_rows(path: Path, rows: Sequence[LayerStats]) -> None:
     """Write the statistics as CSV; unknown values are left empty."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([key.name for key in fields(LayerStats)])
-        for row in rows:
-            writer.writerow("" if value != value else value for value in asdict(row).values())
+    values = (("" if value != value else value for value in asdict(row).values()) for row in rows)
+    write_csv(path, [[key.name for key in fields(LayerStats)], *values])
 
 
 def write_picture(path: Path, rows: Sequence[LayerStats]) -> None:

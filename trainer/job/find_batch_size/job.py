@@ -24,7 +24,7 @@ from trainer.job.find_batch_size.sizes import (
     knee,
     picture,
     predicted_memory,
-    write_csv,
+    write_sizes,
 )
 from trainer.report.console import table
 from trainer.run import memory
@@ -85,7 +85,7 @@ class FindBatchSize(Job):
         pixels = picture(sizes)
         Image.fromarray(pixels).save(folder.path / "find_batch_size.png")
         fit.reporter.log.show("image", "find_batch_size", pixels, 0)
-        write_csv(folder.path / "find_batch_size.csv", sizes)
+        write_sizes(folder.path / "find_batch_size.csv", sizes)
         result = conclude(console, sizes, limit)
         console.say(f"run folder    {folder.path}")
         return result

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
+from trainer.report.csv_file import write_csv
 from trainer.report.plots import new_axes, render
 
 KNEE = 0.95  # of the best speed
@@ -50,11 +50,10 @@ def cells(sizes: Sequence[Size]) -> list[list[str]]:
     ]
 
 
-def write_csv(path: Path, sizes: Sequence[Size]) -> None:
+def write_sizes(path: Path, sizes: Sequence[Size]) -> None:
     """Write the sizes as CSV, a row each."""
-    with path.open("w", newline="") as file:
-        names = [field.name for field in fields(Size)]
-        csv.writer(file).writerows([names, *(astuple(size) for size in sizes)])
+    names = [field.name for field in fields(Size)]
+    write_csv(path, [names, *(astuple(size) for size in sizes)])
 
 
 def picture(sizes: Sequence[Size]) -> np.ndarray:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
+from trainer.report.csv_file import write_csv
 from trainer.report.plots import new_axes, render
 
 FALL = 0.01  # least fall from the first loss, as a fraction, that counts
@@ -65,8 +65,7 @@ class Curve:
     def write(self, path: Path) -> None:
         """Write the curve as CSV, a row per step."""
         rows = zip(self.lrs, self.losses, self.smoothed, strict=True)
-        with path.open("w", newline="") as file:
-            csv.writer(file).writerows([("lr", "loss", "smoothed"), *rows])
+        write_csv(path, [("lr", "loss", "smoothed"), *rows])
 
     def picture(self, *, log_scale: bool) -> np.ndarray:
         """Plot both losses with the lowest and steepest points; uint8 [H, W, 3]."""

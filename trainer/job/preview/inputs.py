@@ -6,7 +6,6 @@ overlaid on its image, with a colour per class; a target image is shown next to 
 
 from __future__ import annotations
 
-import csv
 from colorsys import hsv_to_rgb
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from torch import Tensor
 from trainer.core.forward import Forward
 from trainer.core.plan import Plan, class_counts
 from trainer.core.seed import ExampleRandom, StepId
+from trainer.report.csv_file import write_csv
 from trainer.report.images import COLUMNS, LINE, thumbnails
 
 if TYPE_CHECKING:
@@ -146,13 +146,12 @@ def write_table(path: Path, batch: Batch, names: tuple[str, ...]) -> None:
 
     The label of a mask lists its classes, that of a vector its values; a target image has none.
     """
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "label", "share", "id"])
-        for i, labels in enumerate(batch.labels):
-            for k, label in enumerate(labels[: batch.shares.shape[1]]):
-                share, example = float(batch.shares[i, k]), int(batch.index[i, k])
-                writer.writerow([i, described(label, names), f"{share:.4f}", example])
+    rows = [
+        [i, described(label, names), f"{float(batch.shares[i, k]):.4f}", int(batch.index[i, k])]
+        for i, labels in enumerate(batch.labels)
+        for k, label in enumerate(labels[: batch.shares.shape[1]])
+    ]
+    write_csv(path, [["image", "label", "share", "id"], *rows])
 
 
 def described(label: Tensor, names: tuple[str, ...]) -> str:
@@ -175,11 +174,9 @@ def write_counts(folder: Path, data: Data, plan: Plan) -> None:
     else:
         head = "examples", "rows in an epoch"
         drawn = class_counts(plan, labels, len(names))
-    with (folder / "classes.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["class", *head])
-        for name, count, rows in zip(names, data.class_counts(), drawn, strict=True):
-            writer.writerow([name, int(count), f"{float(rows):.10g}"])
+    counts = zip(names, data.class_counts(), drawn, strict=True)
+    rows = [[name, int(count), f"{float(per_epoch):.10g}"] for name, count, per_epoch in counts]
+    write_csv(folder / "classes.csv", [["class", *head], *rows])
 
 
 def pixel_counts(ids: Tensor, masks: Tensor, classes: int) -> Tensor:

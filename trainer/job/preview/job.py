@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -16,6 +15,7 @@ from trainer.core.ranges import within
 from trainer.job.base import Job
 from trainer.job.preview.inputs import write_counts, write_inputs
 from trainer.optimizer.shared.groups import base_lr
+from trainer.report.csv_file import write_csv
 from trainer.report.plots import new_figure
 from trainer.training.learning_rate import LearningRate
 
@@ -96,8 +96,7 @@ def rates_of(
 
 def write_curve(folder: Path, rates: list[float]) -> None:
     """Write `lr.csv`, a row per step, and `lr.png`."""
-    with (folder / "lr.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("step", "lr"), *enumerate(rates)])
+    write_csv(folder / "lr.csv", [("step", "lr"), *enumerate(rates)])
     figure = new_figure(8, 4)
     axes = figure.add_subplot(xlabel="step", ylabel="learning rate")
     axes.plot(rates)

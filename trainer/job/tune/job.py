@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import shlex
 from collections import Counter
@@ -10,12 +9,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from trainer.core.errors import ConfigError, TrainerError
+from trainer.core.errors import CheckpointError, ConfigError, TrainerError
 from trainer.core.metric import direction
 from trainer.core.ranges import within
 from trainer.job.base import Job
-from trainer.job.tune.space import Space, list_leaves, space_of
+from trainer.job.tune.space import Choice, Space, list_leaves, owner_of, space_of
+from trainer.job.tune.study import JOURNAL, UNREADABLE, Direction, check_trials, open_study
 from trainer.job.tune.trial import PruningStopper
+from trainer.report.csv_file import write_csv
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -34,6 +35,10 @@ class TrialRunner(Protocol):
 
     line: list[str]  # overrides of the search's command line
 
+    def having(self, settings: Sequence[str], names: Sequence[str]) -> list[str]:
+        """List those of the names that are settings of a run with these settings."""
+        ...
+
     def metrics(self, settings: Sequence[str], folder: Path) -> list[str]:
         """List the metrics of a run with these settings. Raises ConfigError if they are invalid."""
         ...
@@ -43,16 +48,13 @@ class TrialRunner(Protocol):
         ...
 
 
-JOURNAL = "study.journal"
-NAME = "tune"  # of the study; seeds Hyperband's choice of brackets
-
-
 class Tune(Job):
     """Runs trials with settings drawn from `space` and reports the best.
 
     The sampler is the tree-structured Parzen estimator, seeded by the run's seed plus the number of
     the trial, so a resumed search draws the same settings. A trial's value is the best `metric`
-    over all its validations. A failed trial is recorded and the search continues. Writes
+    over all its validations. A failed trial is recorded and the search continues; one that repeats
+    the settings of an earlier trial has its result and is not trained. Writes
     `trials.csv` and Optuna's journal, `study.journal`.
     """
 
@@ -102,37 +104,41 @@ class Tune(Job):
         """Raise ConfigError unless the first values of all settings make a run with the metric."""
         if not self.space:
             space_of(None)
-        first = [f"{name}={values.first}" for name, values in self.space.items()]
+        for name in self.space:
+            self.check_owner(name, trials)
+        first = self.settings(lambda name: self.space[name].first, trials)
         known = trials.metrics(first, folder / "trial")
         if self.metric not in known:
             raise ConfigError(
                 f"job.metric={self.metric} is not a metric of this run. Metrics: {', '.join(known)}"
             )
 
+    def check_owner(self, name: str, trials: TrialRunner) -> None:
+        """Raise ConfigError if no option of the space has a setting that depends on one."""
+        owner = owner_of(name, self.space)
+        choices = self.space[owner] if owner else None
+        if not isinstance(choices, Choice):
+            return
+        if not any(trials.having([f"{owner}={option}"], [name]) for option in choices.values):
+            options = ", ".join(choices.values)
+            raise ConfigError(
+                f"job.space.{name}: no {owner} of the space ({options}) has such a setting; "
+                f"--cfg job -p {owner} lists those of an option"
+            )
+
+    def settings(self, value_of: Callable[[str], str], trials: TrialRunner) -> list[str]:
+        """The settings of a trial: `mining.keep` only where the `mining` drawn has it."""
+        dependent = [name for name in self.space if owner_of(name, self.space)]
+        settings = [f"{n}={value_of(n)}" for n in self.space if n not in dependent]
+        asked = trials.having(settings, dependent) if dependent else []
+        return settings + [f"{name}={value_of(name)}" for name in asked]
+
     def open(self, folder: Path, seed: int, epochs: int, line: list[str]) -> Study:
         """Create or resume the study. Raises ConfigError if it is of another search."""
-        import optuna
-        from optuna.storages.journal import JournalFileBackend
-
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        path = folder / JOURNAL
-        repair_journal(path)
-        study = optuna.create_study(
-            storage=optuna.storages.JournalStorage(JournalFileBackend(str(path))),
-            study_name=NAME,
-            direction="minimize" if direction(self.metric) == "min" else "maximize",
-            pruner=self.make_pruner(epochs),
-            load_if_exists=True,
-        )
+        mode: Direction = "minimize" if direction(self.metric) == "min" else "maximize"
         about = self.about | {"seed": seed, "line": line}
-        before = study.user_attrs.get("about", about)
-        for key in {**before, **about}:
-            if before.get(key) != about.get(key):
-                change = f"{before.get(key)} → {about.get(key)}"
-                raise ConfigError(
-                    f"resume: the search has changed, {key}: {change}; start a new one"
-                )
-        study.set_user_attr("about", about)
+        study = open_study(folder, about, self.make_pruner(epochs), mode)
+        check_trials(folder / JOURNAL, study.get_trials(deepcopy=False), self.space)
         return study
 
     def make_pruner(self, epochs: int) -> BasePruner:
@@ -159,9 +165,16 @@ class Tune(Job):
         """Train with the settings drawn for a trial and report the result to the study."""
         from optuna.trial import TrialState
 
-        settings = [f"{name}={values.suggest(trial, name)}" for name, values in self.space.items()]
+        try:
+            settings = self.settings(lambda name: self.space[name].suggest(trial, name), trials)
+        except UNREADABLE as error:  # of a journal with other values
+            raise CheckpointError(f"{folder / JOURNAL} does not fit job.space: {error}") from error
         trial.set_user_attr("settings", settings)
-        reported = study.get_trials(deepcopy=False)[trial.number].intermediate_values.keys()
+        earlier = study.get_trials(deepcopy=False)
+        if (same := repeated(earlier[: trial.number], settings)) is not None:
+            repeat(study, trial, same)
+            return
+        reported = earlier[trial.number].intermediate_values.keys()
         stoppers: list[PruningStopper] = []
 
         def judge(step: int, value: float) -> bool:
@@ -187,7 +200,9 @@ class Tune(Job):
         """Describe a finished trial in one line."""
         value = "" if trial.value is None else f"  {self.metric} {trial.value:.4f}"
         settings = " ".join(trial.user_attrs["settings"])
-        return f"trial {trial.number}/{self.trials}  {state_of(trial)}{value}  {settings}"
+        same = trial.user_attrs.get("repeats")
+        state = state_of(trial) if same is None else f"as trial {same}"
+        return f"trial {trial.number}/{self.trials}  {state}{value}  {settings}"
 
     def conclude(
         self, study: Study, line: list[str], folder: Path, console: Console
@@ -202,15 +217,16 @@ class Tune(Job):
         best = study.best_trial
         settings = best.user_attrs["settings"]
         command = shlex.join(["python", "-m", "trainer", *line, *settings])
-        states = ", ".join(f"{number} {state}" for state, number in counts.items())
+        states = ", ".join(f"{count} {state}" for state, count in counts.items())
         console.say(f"{len(trials)} trials: {states}; {folder / 'trials.csv'}")
-        where = folder_of(folder, best.number)
-        console.say(f"best: trial {best.number}, {self.metric} {best.value:.4f}; {where}")
+        number = best.user_attrs.get("repeats", best.number)
+        where = folder_of(folder, number)
+        console.say(f"best: trial {number}, {self.metric} {best.value:.4f}; {where}")
         console.say(command)
         return {
             "metric": self.metric,
             "value": best.value,
-            "trial": best.number,
+            "trial": number,
             "settings": settings,
             "command": command,
             "trials": dict(counts),
@@ -220,18 +236,17 @@ class Tune(Job):
 def write_trials(path: Path, space: Sequence[str], trials: Sequence[FrozenTrial]) -> None:
     """Write a row per trial, with a column for each setting of the space."""
     head = ["trial", "state", "value", "validations", "seconds", *space, "error"]
-    with path.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(head)
-        for trial in trials:
-            settings = trial.user_attrs.get("settings", [""] * len(space))
-            values = [setting.partition("=")[2] for setting in settings]
-            seconds = f"{trial.duration.total_seconds():.1f}" if trial.duration else ""
-            validations = len(trial.intermediate_values)
-            error = trial.user_attrs.get("error", "")
-            table.writerow(
-                [trial.number, state_of(trial), trial.value, validations, seconds, *values, error]
-            )
+    rows = []
+    for trial in trials:
+        drawn = dict(s.partition("=")[::2] for s in trial.user_attrs.get("settings", ()))
+        values = [drawn.get(name, "") for name in space]
+        seconds = f"{trial.duration.total_seconds():.1f}" if trial.duration else ""
+        validations = len(trial.intermediate_values)
+        error = trial.user_attrs.get("error", "")
+        rows.append(
+            [trial.number, state_of(trial), trial.value, validations, seconds, *values, error]
+        )
+    write_csv(path, [head, *rows])
 
 
 def folder_of(folder: Path, number: int) -> Path:
@@ -245,14 +260,15 @@ def state_of(trial: FrozenTrial) -> str:
     return names.get(trial.state.name, trial.state.name.lower())
 
 
-def repair_journal(path: Path) -> None:
-    """Remove the incomplete last line and the lock left by a process killed while writing.
+def repeated(earlier: Sequence[FrozenTrial], settings: list[str]) -> FrozenTrial | None:
+    """Return the first earlier trial with the same settings that trained without an error."""
+    done = (trial for trial in earlier if state_of(trial) in ("finished", "pruned"))
+    return next((t for t in done if t.user_attrs.get("settings") == settings), None)
 
-    The lock is stale: only the process that owns the run folder writes the journal.
-    """
-    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
-    if path.is_file():
-        text = path.read_bytes()
-        whole = text[: text.rfind(b"\n") + 1]
-        if whole != text:
-            path.write_bytes(whole)
+
+def repeat(study: Study, trial: Trial, same: FrozenTrial) -> None:
+    """Report the result of an earlier trial: training is deterministic, so it would be the same."""
+    trial.set_user_attr("repeats", same.user_attrs.get("repeats", same.number))
+    for step, value in same.intermediate_values.items():
+        trial.report(value, step)
+    study.tell(trial, same.value if state_of(same) == "finished" else None, state=same.state)

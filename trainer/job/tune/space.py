@@ -36,6 +36,10 @@ class Choice:
         """Let the trial draw a value, returned as typed on the command line."""
         return trial.suggest_categorical(name, self.values)
 
+    def has(self, text: str) -> bool:
+        """Whether a text is one of the values."""
+        return text in self.values
+
 
 @dataclass(frozen=True)
 class Numbers:
@@ -59,6 +63,15 @@ class Numbers:
         return format_number(
             trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
         )
+
+    def has(self, text: str) -> bool:
+        """Whether a text is a number of the range, but for what formatting rounds off."""
+        try:
+            value = float(text)
+        except ValueError:
+            return False
+        slack = 10.0 ** (1 - DIGITS) * max(abs(self.low), abs(self.high))
+        return self.low - slack <= value <= self.high + slack
 
 
 Space = dict[str, Choice | Numbers]
@@ -87,6 +100,12 @@ def list_leaves(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, An
         name = f"{prefix}{key}"
         leaves += list_leaves(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
     return leaves
+
+
+def owner_of(name: str, space: Space) -> str | None:
+    """The setting of a space on whose option another one depends: `mining` for `mining.keep`."""
+    group, dot, _ = name.lstrip("+~").partition(".")
+    return group if dot and group in space else None
 
 
 def values_of(name: str, text: Any) -> Choice | Numbers:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from html import escape
 
+from trainer.core.text import escape_html
 from trainer.job.compare.budgets import COSTS, Cost, mean_curve
 from trainer.job.compare.comparison import Comparison
 from trainer.job.compare.html.svg import Axes, Format, dot, hover, joined, line, span, tag, text_at
@@ -83,7 +83,7 @@ def ends(*bounds: float | None) -> list[float]:
 
 def figure(caption: str, picture: str) -> str:
     """Return a picture with its caption, as HTML."""
-    return tag("figure", tag("figcaption", escape(caption)), picture)
+    return tag("figure", tag("figcaption", escape_html(caption)), picture)
 
 
 def progress_charts(comparison: Comparison) -> str:
@@ -186,7 +186,9 @@ def row(axes: Axes, mark: Mark, y: float, tooltip: str, *, bars: bool) -> str:
 
 def legend(labels: Sequence[str]) -> str:
     """Return the legend of the groups' colours, as HTML."""
-    entries = [tag("li", tag("i", css=colour(i)), escape(label)) for i, label in enumerate(labels)]
+    entries = [
+        tag("li", tag("i", css=colour(i)), escape_html(label)) for i, label in enumerate(labels)
+    ]
     return tag("ul", *entries, css="legend")
 
 

@@ -1,8 +1,8 @@
 """Examples on which two groups disagree, as HTML."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
+from trainer.core.text import escape_html
 from trainer.job.compare.disagreements import Disagreement, Example
 from trainer.job.compare.numbers import format_amount
 
@@ -32,8 +32,8 @@ def example_lists(
             items = "".join(entry(e, right == pair.label, classes, images) for e in examples)
             title = f"{right} right, {wrong} wrong: {format_amount(total)}"
             if items:
-                parts.append(f'<h3>{escape(title)}</h3><ul class="examples">{items}</ul>')
-    note = f'<p class="note">{escape(missing)}</p>' if missing else ""
+                parts.append(f'<h3>{escape_html(title)}</h3><ul class="examples">{items}</ul>')
+    note = f'<p class="note">{escape_html(missing)}</p>' if missing else ""
     return ABOUT + note + "".join(parts) if parts or missing else ""
 
 
@@ -45,7 +45,7 @@ def entry(example: Example, ours: bool, classes: Sequence[str], images: Mapping[
     label, predicted = (class_name(classes, c) for c in (example.label, example.prediction))
     counts = (example.right, example.base_right)
     right, other = counts if ours else reversed(counts)
-    about = escape(f"label {label}, predicted {predicted}")
+    about = escape_html(f"label {label}, predicted {predicted}")
     uri = images.get(example.id)
     picture = "" if uri is None else f'<img src="{uri}" alt="{about}">'
     return (

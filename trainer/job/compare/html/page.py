@@ -1,10 +1,10 @@
 """The comparison as one HTML file: no script, nothing fetched, light and dark, fit for print."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from string import Template
 
+from trainer.core.text import escape_html
 from trainer.job.compare import sentences, tables
 from trainer.job.compare.comparison import Comparison
 from trainer.job.compare.disagreements import Disagreement
@@ -46,7 +46,7 @@ def page(
     )
     title = f"{comparison.metric} of {len(comparison.groups)} groups"
     template = Template(TEMPLATE.read_text(encoding="utf-8"))
-    return template.substitute(title=escape(title), body=body)
+    return template.substitute(title=escape_html(title), body=body)
 
 
 def header(comparison: Comparison) -> str:
@@ -57,9 +57,9 @@ def header(comparison: Comparison) -> str:
     skipped = len(comparison.skipped)
     about += f"; {skipped} skipped" if skipped else ""
     results = sentences.verdicts(comparison, comparison.final) + sentences.replications(comparison)
-    notes = "".join(f'<p class="note">{escape(n)}</p>' for n in sentences.notes(comparison))
+    notes = "".join(f'<p class="note">{escape_html(n)}</p>' for n in sentences.notes(comparison))
     return (
-        f"<header><h1>{escape(comparison.metric)}</h1><p>{escape(about)}</p>"
+        f"<header><h1>{escape_html(comparison.metric)}</h1><p>{escape_html(about)}</p>"
         f"{charts.legend(labels)}</header>{bullets(results)}{notes}"
     )
 
@@ -75,7 +75,7 @@ def equal_cost(comparison: Comparison) -> str:
 
 def bullets(lines: Sequence[str]) -> str:
     """Return a list of sentences, or nothing if there are none."""
-    entries = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    entries = "".join(f"<li>{escape_html(line)}</li>" for line in lines)
     return f'<ul class="sentences">{entries}</ul>' if entries else ""
 
 
@@ -83,12 +83,12 @@ def html_table(table: TextTable) -> str:
     """Return a table captioned by its title; the first column heads the rows."""
     classes = ["text" if name in TEXT_COLUMNS else "" for name in table.columns]
     header = "".join(
-        f'<th scope="col" class="{css}">{escape(name)}</th>'
+        f'<th scope="col" class="{css}">{escape_html(name)}</th>'
         for name, css in zip(table.columns, classes, strict=True)
     )
     rows = "".join(f"<tr>{html_row(row, classes)}</tr>" for row in table.rows)
     return (
-        f"<table><caption>{escape(table.title)}</caption>"
+        f"<table><caption>{escape_html(table.title)}</caption>"
         f"<thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table>"
     )
 
@@ -96,7 +96,7 @@ def html_table(table: TextTable) -> str:
 def html_row(row: Sequence[str], classes: Sequence[str]) -> str:
     """Return the cells of a row; a verdict beyond noise is coloured."""
     cells = "".join(
-        f'<td class="{css} {cell if cell in ("better", "worse") else ""}">{escape(cell)}</td>'
+        f'<td class="{css} {cell if cell in ("better", "worse") else ""}">{escape_html(cell)}</td>'
         for cell, css in zip(row[1:], classes[1:], strict=True)
     )
-    return f'<th scope="row">{escape(row[0])}</th>{cells}'
+    return f'<th scope="row">{escape_html(row[0])}</th>{cells}'

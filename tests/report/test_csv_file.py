@@ -1,0 +1,33 @@
+"""A spreadsheet evaluates no text of a CSV file; numbers stay numbers."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from trainer.report.csv_file import csv_text, escape_formula, write_csv
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+a", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "-"]
+)
+def test_text_that_begins_like_a_formula_is_protected(text: str) -> None:
+    assert escape_formula(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("cell", ["-0.5", "+3", "-1e-05", "-inf", -0.5, 3, None, "a=1", "", "–"])
+def test_numbers_and_other_text_stay(cell: object) -> None:
+    assert escape_formula(cell) == cell
+
+
+def test_a_file_is_utf_8_and_takes_any_name(tmp_path: Path) -> None:
+    rows = [["=name", "value"], ["甲", -0.5], ["caf\udce9", "-2.5"], ["@x", None]]
+    write_csv(tmp_path / "a.csv", rows)
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == [
+            ["'=name", "value"],
+            ["甲", "-0.5"],
+            ["caf\\udce9", "-2.5"],
+            ["'@x", ""],
+        ]
+    assert csv_text(rows[:2]) == "'=name,value\n甲,-0.5\n"

@@ -1,0 +1,114 @@
+"""Optuna's study of a search, in a journal that may come from anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from trainer.core.errors import CheckpointError, ConfigError
+from trainer.core.number import finite
+from trainer.job.tune.space import Space
+from trainer.storage.untrusted import check_file
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+Direction = Literal["minimize", "maximize"]
+
+JOURNAL = "study.journal"
+NAME = "tune"  # of the study; seeds Hyperband's choice of brackets
+LARGEST = 2**26  # bytes of the journal
+UNREADABLE = (  # what Optuna raises when it replays a damaged or hostile journal
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+def open_study(folder: Path, about: dict[str, Any], pruner: BasePruner, mode: Direction) -> Study:
+    """Create or resume the study of a search that `about` describes.
+
+    Raises ConfigError if it is of another search, CheckpointError if it cannot be read.
+    """
+    import optuna
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path = folder / JOURNAL
+    repair_journal(path)
+    lock = JournalFileOpenLock(str(path))  # the default leaves a link where a process is killed
+    try:
+        study = optuna.create_study(
+            storage=optuna.storages.JournalStorage(JournalFileBackend(str(path), lock)),
+            study_name=NAME,
+            direction=mode,
+            pruner=pruner,
+            load_if_exists=True,
+        )
+        trials = study.get_trials(deepcopy=False)
+        before = study.user_attrs.get("about", None if trials else about)
+        modes = [one.name.lower() for one in study.directions]
+    except (*UNREADABLE, optuna.exceptions.OptunaError) as error:
+        raise CheckpointError(f"{path} cannot be read: {type(error).__name__}") from error
+    if not isinstance(before, dict):
+        raise CheckpointError(f"{path} cannot be read: it does not describe its search")
+    check_same_search(before, about)
+    if modes != [mode]:
+        raise CheckpointError(f"{path}: the study is to {' and '.join(modes)}, not to {mode}")
+    study.set_user_attr("about", about)
+    return study
+
+
+def check_same_search(before: dict[str, Any], about: dict[str, Any]) -> None:
+    """Raise ConfigError if a study is of another search, naming the setting."""
+    for key in {**before, **about}:
+        if before.get(key) != about.get(key):
+            change = f"{before.get(key)!s:.200} → {about.get(key)!s:.200}"
+            raise ConfigError(f"resume: the search has changed, {key}: {change}; start a new one")
+
+
+def check_trials(path: Path, trials: list[FrozenTrial], space: Space) -> None:
+    """Raise CheckpointError for a trial whose settings or values this search cannot have made."""
+    for number, trial in enumerate(trials):
+        if problem := problem_of(trial, space):
+            raise CheckpointError(f"{path}: trial {number} {problem}")
+        if trial.number != number:
+            raise CheckpointError(f"{path}: trial {number} has the number {trial.number}")
+
+
+def problem_of(trial: FrozenTrial, space: Space) -> str:
+    """What is wrong with a trial, empty where nothing is."""
+    about, state = trial.user_attrs, trial.state.name
+    settings = about.get("settings", [] if state == "RUNNING" else None)
+    if not (isinstance(settings, list) and all(isinstance(one, str) for one in settings)):
+        return "has no settings"
+    for name, _, value in (one.partition("=") for one in settings):
+        if name not in space or not space[name].has(value):
+            return f"has {name}={value!r:.200}, which job.space does not allow"
+    values = trial.values or []
+    numbers = [*values, *trial.intermediate_values.values(), about.get("repeats", 0)]
+    if len(values) != (state == "COMPLETE") and state in ("COMPLETE", "FAIL", "RUNNING"):
+        return f"is {state} with {len(values)} values"
+    if any(finite(value) is None for value in numbers):
+        return "has a value that is no number"
+    return "" if isinstance(about.get("error", ""), str) else "has an error that is no text"
+
+
+def repair_journal(path: Path) -> None:
+    """Remove the incomplete last line and the lock left by a process killed while writing.
+
+    The lock is stale: only the process that owns the run folder writes the journal.
+    """
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    if path.exists():
+        check_file(path, LARGEST)
+        text = path.read_bytes()
+        whole = text[: text.rfind(b"\n") + 1]
+        if whole != text:
+            path.write_bytes(whole)
