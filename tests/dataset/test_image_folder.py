@@ -71,11 +71,7 @@ def test_a_tree_with_train_val_and_test(tmp_path: Path) -> None:
     tree(tmp_path / "test", {"b": 3})
     data = opened(tmp_path)
     assert (len(data.train), len(data.val), len(data.test)) == (16, 3, 3)
-    assert data.test.labels.tolist() == [
-        1,
-        1,
-        1,
-    ]  # b is class 1 there too, although a has no images
+    assert data.test.labels.tolist() == [1, 1, 1]  # b is class 1, although a has no images
     assert data.val.labels.tolist() == [0, 0, 1]
 
 

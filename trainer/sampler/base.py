@@ -57,7 +57,7 @@ def by_class(split: Split) -> dict[int, Tensor]:
     """
     if not split.classed:
         raise ValueError(
-            f"sampler: this option draws by class, but the labels are {split.target} targets; use "
+            f"sampler: drawing by class needs class labels, got {split.target} targets; use "
             "sampler=shuffle"
         )
     labels = split.labels[split.ids]
