@@ -139,8 +139,8 @@ def test_files_are_named_if_there_are_any() -> None:
 
 def test_errors_that_are_not_about_the_workers() -> None:
     log = ReadLog(None, 0)
-    assert worker_failure(RuntimeError("out of memory"), [], 120, log) is None
-    assert "ConnectionResetError" in str(worker_failure(ConnectionResetError(), [], 120, log))
+    assert worker_failure(RuntimeError("out of memory"), [], "1 s", log) is None
+    assert "ConnectionResetError" in str(worker_failure(ConnectionResetError(), [], "1 s", log))
 
 
 def test_exit_reasons() -> None:
