@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support import train
 
 from trainer.core.errors import DataError
 from trainer.dataset.voc_segmentation import VocSegmentation
@@ -63,3 +64,14 @@ def test_a_missing_mask_is_named(root: Path) -> None:
     (root / "VOCdevkit" / "VOC2012" / "SegmentationClass" / "3.png").unlink()
     with pytest.raises(DataError, match=r"SegmentationClass/3\.png"):
         VocSegmentation(root=str(root)).open(0)
+
+
+@pytest.mark.parametrize(("part", "name"), [(range(10), "training"), (range(10, 14), "test")])
+def test_a_split_whose_masks_are_all_ignored_is_refused(root: Path, part: range, name: str) -> None:
+    for i in part:
+        path = root / "VOCdevkit" / "VOC2012" / "SegmentationClass" / f"{i}.png"
+        Image.new("L", (12, 8), 255).save(path)
+    arguments = ["dataset=voc_segmentation", f"dataset.root={root}", "dataset.size=8", "model=unet"]
+    arguments += ["task=segmentation", "epochs=1", "quiet=true", "device=cpu"]
+    with pytest.raises(DataError, match=rf"every pixel of the {name} masks is task\.ignore_index"):
+        train(root / "run", *arguments)

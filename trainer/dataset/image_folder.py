@@ -13,7 +13,7 @@ import torch
 
 from trainer.core.errors import DataError, complain
 from trainer.dataset.base import Dataset, Raw, Split
-from trainer.dataset.shared.cache import Cache, standard_folder
+from trainer.dataset.shared.cache import Cache, folder_within, standard_folder
 from trainer.dataset.shared.class_folders import (
     ImageList,
     check_several,
@@ -38,8 +38,8 @@ class ImageFolder(Dataset):
     the run; under `skip` it is left out, up to 1 % of the files.
 
     The pixels that loader=memory decodes, the list of unreadable files, and the channel statistics
-    are cached in the folder `cache` for later runs: `auto` is $XDG_CACHE_HOME/trainer or
-    ~/.cache/trainer, null disables the cache.
+    are cached for later runs in `trainer`, a folder in `cache` that only its owner may write to;
+    `auto` is $XDG_CACHE_HOME or ~/.cache, null disables the cache.
     """
 
     root: str = "data"
@@ -57,8 +57,10 @@ class ImageFolder(Dataset):
         if len(sides) not in (1, 2) or any(side is not None and side < 1 for side in sides):
             raise ValueError(f"dataset.size must be a side or [height, width], got {self.size}")
         self.left_out: Counter[str] = Counter()
-        folder = standard_folder() if self.cache == "auto" else self.cache
-        self.file_cache = Cache(None if folder is None else Path(folder).expanduser(), self.warn)
+        folder = standard_folder() if self.cache == "auto" else None
+        if self.cache not in (None, "auto"):
+            folder = folder_within(self.cache)
+        self.file_cache = Cache(folder, self.warn)
 
     def load(self) -> Raw:
         """List the files; open the first if `size` is null. Raises DataError for bad trees."""

@@ -11,6 +11,7 @@ from PIL import Image
 from trainer import history
 from trainer.core.errors import DataError
 from trainer.core.ranges import within
+from trainer.dataset.shared.decode import printable
 from trainer.history.analysis import By, History, Suspects
 from trainer.history.pictures import pictures
 from trainer.job.base import Job
@@ -159,7 +160,7 @@ def rows_of(
         columns[name] = [f"{number:.3f}" for number in numbers[places]]
     paths = getattr(data.train.images, "paths", None)
     if paths is not None:
-        columns["path"] = [str(paths[i]) for i in ids]
+        columns["path"] = [printable(paths[i]) for i in ids]
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 

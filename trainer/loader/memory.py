@@ -14,7 +14,7 @@ from trainer.dataset.shared.parallel import in_chunks
 from trainer.dataset.shared.workers import read_error
 from trainer.loader.base import Feed, Loader, batch_of, interpolate
 
-AT_ONCE = 1024, 2**23  # images, and bytes of images, per message from a worker
+AT_ONCE = 256, 2**23  # images, and bytes of images, per message from a worker
 
 
 class Memory(Loader):

@@ -73,14 +73,14 @@ class StreamFeed(Feed):
         parallel = loader.workers > 0
         self.loader = WatchedLoader(
             self.reader,
+            self.reader.log,
+            f"loader.timeout={loader.timeout:g} s",
             sampler=self.sampler,
-            batch_size=None,
             num_workers=loader.workers,
             pin_memory=device.type == "cuda",
             prefetch_factor=loader.prefetch if parallel else None,
             persistent_workers=parallel,
             timeout=loader.timeout if parallel else 0,
-            multiprocessing_context="fork" if parallel else None,
         )
 
     def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
@@ -92,7 +92,7 @@ class StreamFeed(Feed):
         steps = zip(
             plan.step_rows(start),
             plan.to(self.device).step_rows(start),
-            watch_workers(self.loader, self.reader.log),
+            watch_workers(self.loader),
             strict=True,
         )
         for on_host, rows, images in steps:

@@ -43,8 +43,9 @@ def check_target(
             raise ConfigError(f"{wrong}; take {group}={todo}")
     mixer.bind(target)
     if target == "mask":
-        for split in (data.train, data.val, data.test):
-            check_masks(split, len(data.classes), task.ignore_index)
+        splits = {"training": data.train, "validation": data.val, "test": data.test}
+        for name, split in splits.items():
+            check_masks(split, len(data.classes), task.ignore_index, name)
 
 
 def check_score(target: Target, task: Task, miner: Miner, *, score_given: bool) -> None:

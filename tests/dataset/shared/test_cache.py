@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def run(photos: Path, monkeypatch: pytest.MonkeyPatch) -> CountedRun:
 
 def only_file(folder: Path) -> Path:
     """The only file of a cache."""
-    (path,) = folder.iterdir()
+    (path,) = (folder / "trainer").iterdir()
     return path
 
 
@@ -158,7 +159,7 @@ def test_each_setting_has_its_own_file(run: CountedRun, tmp_path: Path) -> None:
     for settings in ({}, {"size": 4}, {"channels": 1}):
         run.pixels(tmp_path / "kept", **settings)
         assert run.decoded == 40
-    assert len(list((tmp_path / "kept").iterdir())) == 3
+    assert len(list((tmp_path / "kept" / "trainer").iterdir())) == 3
     assert run.pixels(tmp_path / "kept", size=4).shape == (40, 3, 4, 4)
     assert run.decoded == 0
 
@@ -220,23 +221,17 @@ def test_a_folder_that_cannot_be_created_gives_one_warning(run: CountedRun, tmp_
 def test_a_full_disk_gives_one_warning_and_leaves_no_file(
     run: CountedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Partial files are removed, and the pixels are returned all the same."""
-    make = cache.NamedTemporaryFile
+    """Half-written files are removed; the pixels are returned regardless."""
 
-    def full(*arguments: object, **settings: object):
-        file = make(*arguments, **settings)  # pyright: ignore
+    def full(_: Tensor) -> Iterator[memoryview]:
+        yield memoryview(b"half")
+        raise OSError(28, "No space left on device")
 
-        def refuse(_: object) -> None:
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(file, "write", refuse)
-        return file
-
-    monkeypatch.setattr(cache, "NamedTemporaryFile", full)
+    monkeypatch.setattr(cache, "pieces", full)
     assert torch.equal(run.pixels(tmp_path / "kept"), run.pixels(None))
-    (warning,) = run.warnings
-    assert "No space left on device" in warning
-    assert list((tmp_path / "kept").iterdir()) == []
+    (said,) = run.warnings
+    assert "No space left on device" in said
+    assert list((tmp_path / "kept" / "trainer").iterdir()) == []
 
 
 def test_a_read_only_cache_is_still_read(
@@ -248,7 +243,7 @@ def test_a_read_only_cache_is_still_read(
         raise PermissionError(30, "Read-only file system")
 
     monkeypatch.setattr("os.utime", refuse)
-    monkeypatch.setattr(cache, "NamedTemporaryFile", refuse)
+    monkeypatch.setattr(cache, "write_whole", refuse)
     run.pixels(tmp_path / "kept")
     assert (run.decoded, run.warnings) == (0, [])
 
@@ -326,7 +321,7 @@ def test_the_list_of_unreadable_files_is_cached(
         assert images.skipped == [str(photos / "b" / "30.jpg")]  # pyright: ignore
         assert len(checked) == expected
         assert len(pixels_of(images, 0)) == 99
-    assert len(list((tmp_path / "kept").iterdir())) == 2
+    assert len(list((tmp_path / "kept" / "trainer").iterdir())) == 2
 
 
 def test_under_raise_a_damaged_image_stops_every_run(run: CountedRun, tmp_path: Path) -> None:
@@ -337,15 +332,107 @@ def test_under_raise_a_damaged_image_stops_every_run(run: CountedRun, tmp_path: 
     assert not (tmp_path / "kept").exists()
 
 
-def test_only_files_unused_for_a_month_are_removed(tmp_path: Path) -> None:
-    ages = {"old.cache": 31, "used.cache": 29, "x.unfinished": 2, "y.unfinished": 0, "mine": 400}
+OLD = "pixels-" + "0" * 24
+
+
+def test_files_unused_for_a_month_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    """Whatever else is called .cache or .unfinished is somebody's, a thesis perhaps."""
+    ages = {
+        f"{OLD}.cache": 31,
+        "sums-" + "1" * 24 + ".cache": 29,
+        f"{OLD}-{'0' * 16}.unfinished": 2,
+        f"{OLD}-{'1' * 16}.unfinished": 0,
+        "thesis.cache": 400,
+        "db.unfinished": 400,
+        f"my-{OLD}.cache": 400,
+    }
     for name, days in ages.items():
         (tmp_path / name).write_text("")
         at = (tmp_path / name).stat().st_mtime - 86400 * days
         os.utime(tmp_path / name, (at, at))
     Cache(tmp_path, pytest.fail).write_file("new", KEY, torch.zeros(1, dtype=torch.uint8))
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"used.cache", "y.unfinished", "mine", "new.cache"}
+    removed = {f"{OLD}.cache", f"{OLD}-{'0' * 16}.unfinished"}
+    assert {path.name for path in tmp_path.iterdir()} == ages.keys() - removed | {"new.cache"}
+
+
+def test_it_has_a_folder_of_its_own_in_the_one_named(run: CountedRun, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "thesis.cache").write_text("mine")
+    os.utime(tmp_path / "kept" / "thesis.cache", (0, 0))
+    run.pixels(tmp_path / "kept")
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {"thesis.cache", "trainer"}
+    assert stat.S_IMODE((tmp_path / "kept" / "trainer").stat().st_mode) == 0o700
+    assert stat.S_IMODE(only_file(tmp_path / "kept").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777, 0o702])
+def test_a_folder_that_others_may_write_to_is_neither_read_nor_written(
+    run: CountedRun, tmp_path: Path, mode: int
+) -> None:
+    run.pixels(tmp_path / "kept")
+    before = only_file(tmp_path / "kept").stat().st_mtime_ns
+    (tmp_path / "kept" / "trainer").chmod(mode)
+    run.pixels(tmp_path / "kept")
+    assert run.decoded == 40
+    assert only_file(tmp_path / "kept").stat().st_mtime_ns == before
+    (said,) = run.warnings
+    assert f"{tmp_path}/kept/trainer is not used: others may write to it (mode {mode:o})" in said
+    assert "dataset.cache=null" in said
+
+
+def test_a_folder_of_another_user_is_neither_read_nor_written(
+    run: CountedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.pixels(tmp_path / "kept")
+    monkeypatch.setattr("os.geteuid", lambda: 12345)
+    run.pixels(tmp_path / "kept")
+    assert run.decoded == 40
+    (said,) = run.warnings
+    assert "is not used: it belongs to user" in said
+
+
+def test_a_file_of_another_user_is_not_used(
+    run: CountedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was put there before the folder's mode was mended."""
+    run.pixels(tmp_path / "kept")
+    with cache.open_private(tmp_path / "kept" / "trainer") as folder:
+        name = only_file(tmp_path / "kept").name
+        with cache.open_regular(name, folder=folder) as file:
+            key = file.read(48)[16:]
+        monkeypatch.setattr("os.geteuid", lambda: 12345)
+        with cache.open_regular(name, folder=folder) as file:
+            assert cache.read_whole(file, key, (40, 3, 8, 8)) is None
+        monkeypatch.undo()
+        with cache.open_regular(name, folder=folder) as file:
+            assert cache.read_whole(file, key, (40, 3, 8, 8)) is not None
+
+
+def make_link(path: Path) -> None:
+    target = path.parent.parent / "elsewhere"
+    path.rename(target)
+    path.symlink_to(target)
+
+
+def make_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("make", [make_fifo, make_link])
+def test_what_is_no_file_of_the_cache_is_replaced(
+    run: CountedRun, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    """A FIFO would be waited for."""
+    run.pixels(tmp_path / "kept")
+    path = only_file(tmp_path / "kept")
+    make(path)
+    run.pixels(tmp_path / "kept")
+    assert run.decoded == 40
+    assert path.is_file()
+    assert not path.is_symlink()
+    run.pixels(tmp_path / "kept")
+    assert (run.decoded, run.warnings) == (0, [])
 
 
 def test_reading_a_file_marks_it_as_used(tmp_path: Path) -> None:

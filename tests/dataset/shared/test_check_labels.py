@@ -71,6 +71,21 @@ def test_masks_may_contain_classes_and_the_ignored_label(noise: Callable[..., Sp
     check_masks(replace(split, ids=torch.arange(0)), 3, 255)
 
 
+def test_masks_without_a_pixel_that_counts_are_refused(noise: Callable[..., Split]) -> None:
+    """The loss would be NaN, and the mean IoU 1."""
+    masks = torch.full((20, 4, 4), 255, dtype=torch.uint8)
+    split = replace(noise(20), labels=masks)
+    with pytest.raises(DataError) as caught:
+        check_masks(split, 3, 255, "test")
+    message = "every pixel of the test masks is task.ignore_index=255: nothing can be"
+    assert str(caught.value).startswith(message)
+    check_masks(replace(split, ids=torch.arange(0)), 3, 255)
+    masks[8, 3, 3] = 1
+    check_masks(split, 3, 255)
+    with pytest.raises(DataError, match=r"every pixel of the masks is"):
+        check_masks(replace(split, ids=torch.arange(8)), 3, 255)
+
+
 @dataclass(kw_only=True)
 class Labelled(Dataset):
     """Noise images in three classes, with two invalid labels in one split."""

@@ -141,8 +141,8 @@ def test_examples_are_listed_by_file_name_if_they_have_one() -> None:
 
 def test_only_errors_of_workers_are_described() -> None:
     log = ReadLog(None, 0)
-    assert worker_failure(RuntimeError("out of memory"), [], 120, log) is None
-    assert "ConnectionResetError" in str(worker_failure(ConnectionResetError(), [], 120, log))
+    assert worker_failure(RuntimeError("out of memory"), [], "1 s", log) is None
+    assert "ConnectionResetError" in str(worker_failure(ConnectionResetError(), [], "1 s", log))
 
 
 def test_exit_reasons() -> None:

@@ -3,24 +3,40 @@
 A file holds a magic number, the key of its inputs, the bytes, and the SHA-256 of all three. It is
 untrusted data: it is used only if all of them match, and nothing in it is executed. It appears by
 one atomic rename, so when several processes write the same file the last one wins, whole.
+
+Whoever may write to the folder could forge pixels: it is used only if the user owns it and nobody
+else may write to it, and it is opened before the check, so that it cannot be exchanged after it.
 """
 
 import hashlib
 import os
+import re
+import secrets
+import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
+from trainer.dataset.shared.regular_file import open_regular
+
 MAGIC = b"trainer cache 1\n"  # change the number with the layout
 SUFFIX, UNFINISHED = ".cache", ".unfinished"
 HASHED_AT_ONCE = 2**20  # bytes: they stay in the processor's cache between two uses
-UNUSED, STALE = 30 * 86400.0, 86400.0  # seconds until a file, whole or unfinished, is removed
+OWN_NAMES = {  # with the seconds until a file, whole or unfinished, is removed
+    re.compile(r"[a-z]+-[0-9a-f]{24}" + re.escape(SUFFIX)): 30 * 86400.0,
+    re.compile(r"[a-z]+-[0-9a-f]{24}-[0-9a-f]{16}" + re.escape(UNFINISHED)): 86400.0,
+}
+NAME = "trainer"  # of the cache's own folder
+
+
+class NotPrivateError(Exception):
+    """Somebody else owns the cache folder, or may write to it."""
 
 
 class Files:
@@ -64,8 +80,8 @@ class Files:
 class Cache:
     """Cached arrays in one folder; with folder None nothing is cached.
 
-    A file is named after the source folder and the settings of its contents. Files unused for 30
-    days are removed. If the folder cannot be written, `warn` is called once.
+    A file is named after the source folder, which has at most one file of each kind. Files unused
+    for 30 days are removed. If the folder cannot be used, `warn` is called once.
     """
 
     def __init__(self, folder: Path | None, warn: Callable[[str], None]) -> None:
@@ -95,50 +111,86 @@ class Cache:
         """The values uint8 cached under a name; None if absent, damaged or out of date."""
         if self.folder is None:
             return None
-        path = self.folder / (name + SUFFIX)
         try:
-            with path.open("rb") as file:
-                head = file.read(len(MAGIC) + len(key))
-                size = os.fstat(file.fileno()).st_size
-                values = torch.empty(shape, dtype=torch.uint8)
-                hashed = hashlib.sha256(head)
-                if head != MAGIC + key or size != len(head) + values.nbytes + hashed.digest_size:
-                    return None
-                for part in pieces(values):
-                    if file.readinto(part) != len(part):  # truncated by another process meanwhile
-                        return None
-                    hashed.update(part)
-                if file.read() != hashed.digest():
-                    return None
+            with (
+                open_private(self.folder) as folder,
+                open_regular(name + SUFFIX, folder=folder, follow_link=False) as file,
+            ):
+                return read_whole(file, key, shape)
+        except NotPrivateError as error:
+            self.give_up(f"is not used: {error}")
         except OSError:
-            return None
-        with suppress(OSError):
-            os.utime(path)  # marks the file as used
-        return values
+            pass
+        return None
 
     def write_file(self, name: str, key: bytes, values: Tensor) -> None:
         """Cache values uint8 under a name. If the folder cannot be written, warn and give up."""
         if self.folder is None:
             return
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            remove_old_files(self.folder)
-            write_whole(self.folder / (name + SUFFIX), key, values)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with open_private(self.folder) as folder:
+                remove_old_files(folder)
+                write_whole(folder, name, key, values)
+        except NotPrivateError as error:
+            self.give_up(f"is not used: {error}")
         except OSError as error:
-            self.warn(
-                f"dataset.cache: cannot write {self.folder}: {error.strerror or error}; images are "
-                "decoded again in every run; choose another folder, or set dataset.cache=null"
-            )
-            self.folder = None
+            self.give_up(f"cannot be written: {error.strerror or error}")
+
+    def give_up(self, why: str) -> None:
+        """Cache nothing from now on, and say why."""
+        self.warn(
+            f"dataset.cache: {self.folder} {why}; images are decoded again in every run; choose "
+            "another folder, or set dataset.cache=null"
+        )
+        self.folder = None
 
 
 NO_CACHE = Cache(None, lambda _: None)
 
 
-def write_whole(path: Path, key: bytes, values: Tensor) -> None:
-    """Write a cache file completely, or leave the path untouched."""
+@contextmanager
+def open_private(path: Path) -> Iterator[int]:
+    """Open a folder. Raises NotPrivateError unless it is the user's and only the user may write."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        found = os.fstat(folder)
+        if found.st_uid != os.geteuid():
+            raise NotPrivateError(f"it belongs to user {found.st_uid}, not to {os.geteuid()}")
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            mode = stat.S_IMODE(found.st_mode)
+            raise NotPrivateError(f"others may write to it (mode {mode:o}); empty it and chmod 700")
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def read_whole(file: BinaryIO, key: bytes, shape: tuple[int, ...]) -> Tensor | None:
+    """The values of a cache file; None if it is damaged, out of date, or somebody else's."""
+    head = file.read(len(MAGIC) + len(key))
+    found = os.fstat(file.fileno())
+    values = torch.empty(shape, dtype=torch.uint8)
+    hashed = hashlib.sha256(head)
+    size = len(head) + values.nbytes + hashed.digest_size
+    if head != MAGIC + key or (found.st_size, found.st_uid) != (size, os.geteuid()):
+        return None
+    for part in pieces(values):
+        if file.readinto(part) != len(part):  # truncated by another process meanwhile  # pyright: ignore
+            return None
+        hashed.update(part)
+    if file.read() != hashed.digest():
+        return None
+    with suppress(OSError):
+        os.utime(file.fileno())  # marks the file as used
+    return values
+
+
+def write_whole(folder: int, name: str, key: bytes, values: Tensor) -> None:
+    """Write a cache file into an open folder completely, or leave what is there."""
     hashed = hashlib.sha256(MAGIC + key)
-    file = NamedTemporaryFile(dir=path.parent, suffix=UNFINISHED, delete=False)  # noqa: SIM115
+    unfinished = f"{name}-{secrets.token_hex(8)}{UNFINISHED}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    file = os.fdopen(os.open(unfinished, flags, 0o600, dir_fd=folder), "wb")
     try:
         with file:
             file.write(MAGIC + key)
@@ -146,9 +198,10 @@ def write_whole(path: Path, key: bytes, values: Tensor) -> None:
                 hashed.update(part)
                 file.write(part)
             file.write(hashed.digest())
-        Path(file.name).replace(path)
+        os.replace(unfinished, name + SUFFIX, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
-        Path(file.name).unlink(missing_ok=True)
+        with suppress(OSError):
+            os.unlink(unfinished, dir_fd=folder)
         raise
 
 
@@ -158,20 +211,26 @@ def pieces(values: Tensor) -> Iterator[memoryview]:
     return (data[i : i + HASHED_AT_ONCE] for i in range(0, len(data), HASHED_AT_ONCE))
 
 
-def remove_old_files(folder: Path) -> None:
-    """Remove cache files unused for 30 days and leftovers of killed processes."""
+def remove_old_files(folder: int) -> None:
+    """Remove cache files unused for long and leftovers of killed processes; nothing else."""
     now = time.time()
-    for suffix, age in ((SUFFIX, UNUSED), (UNFINISHED, STALE)):
-        for path in folder.glob("*" + suffix):
-            with suppress(OSError):
-                if now - path.stat().st_mtime > age:
-                    path.unlink()
+    for name in os.listdir(folder):
+        age = next((age for own, age in OWN_NAMES.items() if own.fullmatch(name)), None)
+        with suppress(OSError):
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if age is not None and stat.S_ISREG(found.st_mode) and now - found.st_mtime > age:
+                os.unlink(name, dir_fd=folder)
+
+
+def folder_within(path: str) -> Path:
+    """The cache's own folder in one that somebody named, which may hold other files."""
+    return Path(path).expanduser() / NAME
 
 
 def standard_folder() -> Path | None:
-    """`trainer` in $XDG_CACHE_HOME or ~/.cache; None if there is no home directory."""
+    """The folder `trainer` in $XDG_CACHE_HOME or ~/.cache; None if there is no home directory."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     try:
-        return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "trainer"
+        return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / NAME
     except RuntimeError:
         return None

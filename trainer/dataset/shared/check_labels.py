@@ -26,17 +26,26 @@ def check_labels(split: Split, classes: int) -> None:
         reject(split, ~torch.cat(finite), "is not finite")
 
 
-def check_masks(split: Split, classes: int, ignored: int | None) -> None:
-    """Raise DataError for masks with a value that is neither a class nor `ignored`."""
-    highest = []
+def check_masks(split: Split, classes: int, ignored: int | None, name: str = "") -> None:
+    """Raise DataError for masks with a value that is neither a class nor `ignored`.
+
+    And for those of a whole split, called `name`, without a pixel that counts.
+    """
+    highest, counts = [], not len(split)
     for ids in chunks(split.ids):
         masks = split.labels[ids]
         if ignored is not None:
+            counts = counts or bool((masks != ignored).any())
             masks = masks.masked_fill(masks == ignored, 0)
         highest.append(by_example(masks).amax(1))
     wrong = torch.cat(highest) >= classes
     fault = f"has a value above {classes - 1} that is not task.ignore_index={ignored}"
     reject(split, wrong, fault)
+    if ignored is not None and not counts:
+        raise DataError(
+            f"every pixel of the {name}{name and ' '}masks is task.ignore_index={ignored}: nothing "
+            "can be learnt or measured; check the masks, or set another task.ignore_index"
+        )
 
 
 def by_example(labels: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from trainer.dataset.shared.workers import ReadLog, WatchedLoader, watch_workers
 
 T = TypeVar("T")
 
+LONGEST = 600.0  # seconds that a chunk may take
+
 
 class Chunks(Dataset[T | str]):
     """The result of `work` on each chunk of the numbers 0 to N - 1, or the message of its error."""
@@ -43,10 +45,9 @@ def in_chunks(
     if processes < 2:
         results = map(chunks.__getitem__, range(len(chunks)))
     else:
-        loader = WatchedLoader(
-            chunks, batch_size=None, num_workers=processes, multiprocessing_context="fork"
-        )
-        results = watch_workers(loader, chunks.log)
+        limit = f"{LONGEST:g} s"
+        loader = WatchedLoader(chunks, chunks.log, limit, num_workers=processes, timeout=LONGEST)
+        results = watch_workers(loader)
     for chunk, result in enumerate(results):
         if isinstance(result, str):
             raise DataError(result)

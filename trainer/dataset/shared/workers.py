@@ -11,20 +11,26 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import RawArray
 from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
 from typing import Any, TypeVar
 
 from torch.utils.data import DataLoader, get_worker_info
+from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from trainer.core.errors import DataError
+from trainer.dataset.shared.parcel import packed, shortage, unpacked
 from trainer.dataset.shared.split import Images
 
 T = TypeVar("T")
 
+IN_MAIN = "loader.workers=0 reads in the main process"
 NAMED = 5  # examples listed in an error message
 CHECK_EVERY = 1.0  # seconds
 EXITING = 0.2  # seconds from the closing of a worker's pipes to its exit
 TIMED_OUT = "DataLoader timed out"  # how torch's message begins
+UNSENT = 70  # exit code of a worker that cannot send what it read
+LONGEST_FAULT = 200  # bytes of the reason
 
 
 class ReadLog:
@@ -35,7 +41,13 @@ class ReadLog:
 
     def __init__(self, images: Images | None, workers: int) -> None:
         self.images = images
-        self.rows = [RawArray("q", 2 + NAMED) for _ in range(workers)]
+        try:
+            self.rows = [RawArray("q", 2 + NAMED) for _ in range(workers)]
+            self.fault = RawArray("c", LONGEST_FAULT)
+        except OSError as error:
+            if (lack := shortage(error)) is None:
+                raise
+            raise DataError(f"{workers} loader workers need {lack}; {IN_MAIN}") from error
 
     def attempt(self, ids: Sequence[int], read: Callable[[], T]) -> T | str:
         """Call `read`, recording that it reads `ids`; return an error as its message.
@@ -49,6 +61,18 @@ class ReadLog:
             return read_error(error, self.images, ids)
         finally:
             self.record([])
+
+    def start_worker(self, _: int) -> None:
+        """In a worker: end it, and record why, if it cannot send what it read.
+
+        Python prints a traceback then, and the main process waits for ever.
+        """
+
+        def end(error: Exception, _: object) -> None:
+            self.fault.value = str(error).encode()[:LONGEST_FAULT]
+            os._exit(UNSENT)
+
+        Queue._on_queue_feeder_error = staticmethod(end)  # pyright: ignore
 
     def record(self, ids: Sequence[int]) -> None:
         """Record the examples that this worker starts to read; the main process records nothing."""
@@ -86,9 +110,20 @@ class WatchedIterator(_MultiProcessingDataLoaderIter):
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         handler = signal.getsignal(signal.SIGCHLD)
-        super().__init__(loader)
+        self.started = False
+        try:
+            super().__init__(loader)
+            self.started = True
+        finally:
+            if not self.started:  # such as the second of two workers
+                for worker in getattr(self, "_workers", ()):
+                    worker.kill()
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)
+
+    def __del__(self) -> None:
+        if self.started:
+            super().__del__()
 
     def _try_get_data(self, timeout: float = CHECK_EVERY) -> Any:
         """Whether a result came in time, and the result. Raises RuntimeError for a dead worker."""
@@ -100,7 +135,22 @@ class WatchedIterator(_MultiProcessingDataLoaderIter):
 
 
 class WatchedLoader(DataLoader[T]):
-    """A DataLoader whose iterators notice dead workers; see `watch_workers`."""
+    """A DataLoader whose iterators notice dead workers; see `watch_workers`.
+
+    `limit` names the time-out in messages.
+    """
+
+    def __init__(self, dataset: TorchDataset[T], log: ReadLog, limit: str, **settings: Any) -> None:
+        super().__init__(
+            dataset,
+            batch_size=None,
+            collate_fn=packed,
+            worker_init_fn=log.start_worker,
+            multiprocessing_context="fork" if settings["num_workers"] else None,
+            **settings,
+        )
+        self.log = log
+        self.limit = limit
 
     def _get_iterator(self) -> Any:
         if self.num_workers == 0:
@@ -109,7 +159,7 @@ class WatchedLoader(DataLoader[T]):
         return WatchedIterator(self)
 
 
-def watch_workers(loader: WatchedLoader[T], log: ReadLog) -> Iterator[T]:
+def watch_workers(loader: WatchedLoader[T]) -> Iterator[T]:
     """Yield a loader's results.
 
     Raises DataError within seconds if a worker dies, and after the loader's timeout if one hangs.
@@ -117,37 +167,43 @@ def watch_workers(loader: WatchedLoader[T], log: ReadLog) -> Iterator[T]:
     iterator: Any = loader._iterator  # of the previous epoch, if its workers persist
     try:
         iterator = iter(loader)
-        yield from iterator
+        for result in iterator:
+            yield unpacked(result)
     except (RuntimeError, OSError, EOFError) as error:
         workers = getattr(iterator, "_workers", ())
-        message = worker_failure(error, workers, loader.timeout, log)
+        message = worker_failure(error, workers, loader.limit, loader.log)
         if message is None:
             raise
         raise DataError(message) from error
 
 
 def worker_failure(
-    error: Exception, workers: Sequence[BaseProcess], timeout: float, log: ReadLog
+    error: Exception, workers: Sequence[BaseProcess], limit: str, log: ReadLog
 ) -> str | None:
     """The message for an error raised by a DataLoader; None if it is not about the workers."""
+    lack = shortage(error)
+    if lack is not None:
+        return f"the loader workers need {lack}; raise the limit, or {IN_MAIN}"
     timed_out = str(error).startswith(TIMED_OUT)
     if not timed_out:
         for worker in workers:
             worker.join(EXITING)
     dead = [worker for worker in workers if worker.exitcode is not None]
+    if any(worker.exitcode == UNSENT for worker in dead):
+        fault = log.fault.value.decode(errors="replace")
+        lack = shortage(OSError(fault))
+        why = f"needs {lack}; raise the limit, or" if lack else f"fails ({fault});"
+        return f"a loader worker cannot send what it read: that {why} {IN_MAIN}"
     if dead:
         how = " and ".join(dict.fromkeys(exit_reason(worker.exitcode or 0) for worker in dead))
     elif timed_out:
-        how = f"has not responded for loader.timeout={timeout:g} s"
+        how = f"has not responded for {limit}"
     elif isinstance(error, (OSError, EOFError)):
         how = f"closed its connection ({type(error).__name__})"
     else:
         return None
     reading = "; ".join(log.read_by([worker.pid for worker in dead or workers]))
-    return (
-        f"a loader worker {how}{reading and ' while reading '}{reading}; "
-        "loader.workers=0 reads in the main process"
-    )
+    return f"a loader worker {how}{reading and ' while reading '}{reading}; {IN_MAIN}"
 
 
 def exit_reason(code: int) -> str:
