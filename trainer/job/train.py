@@ -65,7 +65,7 @@ class Train(Job):
         if not world.is_main:
             return ending.follow()
         if world.alone:
-            check_single_rows(fit)
+            check_rows(fit, device)
         TrainedOn.of(fit.data, folder.path, class_counts).write(folder.path)
         if resumed is None:
             fit.reporter.config(settings)
@@ -189,6 +189,18 @@ class Ending:
         say(f"training took {progress.seconds:.1f} s")
         say(f"run folder    {self.folder.path}")
         say(f"dashboard     tensorboard --logdir {self.folder.path}")
+
+
+def check_rows(fit: Fit, device: torch.device) -> None:
+    """Raise ConfigError where a step would train on a single row and the model refuses one."""
+    check_single_rows(
+        fit.model,
+        fit.data.shape,
+        fit.planner,
+        most=fit.max_steps,
+        accumulate=fit.step.accumulate,
+        device=device,
+    )
 
 
 def parameters(fit: Fit) -> int:

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from trainer.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from trainer.training.fit import Fit
+    from trainer.training.planner import Planner
 
 SIGN = "Expected more than 1 value per channel"  # in torch's error
 
@@ -55,21 +55,28 @@ def chunk_sizes(rows: int, accumulate: int) -> list[int]:
     return [min(size, rows - start) for start in range(0, rows, size)]
 
 
-def check_single_rows(fit: Fit) -> None:
+def check_single_rows(
+    model: nn.Module,
+    shape: tuple[int, int, int],
+    planner: Planner,
+    *,
+    most: int | None,
+    accumulate: int,
+    device: torch.device,
+) -> None:
     """Raise ConfigError, before training, where a step of the first epoch has a single row.
 
-    Models without BatchNorm on 1×1 maps take one.
+    Models without BatchNorm on 1×1 maps take one. `most` steps are trained, `shape` is an image's.
     """
-    norms = (m for m in fit.model.modules() if isinstance(m, _BatchNorm))
+    norms = (m for m in model.modules() if isinstance(m, _BatchNorm))
     if not any(norm.training for norm in norms):
         return
-    sizes = fit.planner.whole(0).bounds.diff().tolist()[: fit.max_steps]
-    accumulate = fit.step.accumulate
+    sizes = planner.whole(0).bounds.diff().tolist()[:most]
     single = next((i for i, n in enumerate(sizes) if 1 in chunk_sizes(n, accumulate)), None)
     if single is not None:
         rows = sizes[single]
         with single_rows_explained(reason_for(rows, rows, accumulate, single)):
-            try_one_row(fit.model, fit.data.shape, fit.step.forward.device)
+            try_one_row(model, shape, device)
 
 
 @torch.no_grad()
