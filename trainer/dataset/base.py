@@ -171,9 +171,12 @@ class Dataset:
         if val is None:
             val, train = divide(train, self.val_fraction, generator(seed, Purpose.SPLIT, 1))
         if len(train) == 0:
-            raise DataError(
-                "the training split is empty; lower dataset.val_fraction or dataset.test_fraction"
+            cut = [f"dataset.test_fraction={self.test_fraction:g}"] if raw.test is None else []
+            cut += [f"dataset.val_fraction={self.val_fraction:g}"] if raw.val is None else []
+            why = (
+                f": {' and '.join(cut)} leave none of {len(raw.train)} examples; lower one of them"
             )
+            raise DataError("the training split is empty" + (why if cut and len(raw.train) else ""))
         return train, val, test
 
     def degraded(self, split: Split, classes: tuple[str, ...], seed: int) -> Split:

@@ -14,7 +14,7 @@ from trainer.core.errors import ConfigError
 from trainer.core.forward import Forward
 from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, seed_torch
-from trainer.dataset import Data, Split
+from trainer.dataset import Data, Dataset, Split
 from trainer.dataset.shared.decode import printable
 from trainer.distributed.parts import SharedEvaluator
 from trainer.distributed.variants import sharder
@@ -180,8 +180,7 @@ class Components(Groups):
         }
         asking = [group for group, part in parts.items() if part.needs_val]
         if asking and not len(data.val):
-            groups = " and ".join(asking)
-            raise ConfigError(f"dataset.val_fraction=0 leaves no validation split for {groups}")
+            raise ConfigError(f"{why_no_val(self.dataset, data)} for {' and '.join(asking)}")
 
     def open_feed(self, split: Split) -> Feed:
         """Open a split for reading: the feed yields its batches on the device."""
@@ -299,3 +298,16 @@ class Components(Groups):
     def postprocess_settings(self) -> dict[str, Any]:
         """The config node of the postprocessing, which tells whether a saved fit is still valid."""
         return self.config["postprocess"]
+
+
+def why_no_val(dataset: Dataset, data: Data) -> str:
+    """Why the validation split is empty; blames a setting only if it is the cause."""
+    fraction, number = dataset.val_fraction, len(data.train)
+    if not fraction:
+        return "dataset.val_fraction=0 leaves no validation split"
+    if fraction * number < 1:
+        return (
+            f"dataset.val_fraction={fraction:g} of {number} training examples rounds to none; "
+            "raise it: a validation split is needed"
+        )
+    return "the validation split of the data set is empty; one is needed"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from support import train
 
 from trainer.core.errors import ConfigError, DataError
 from trainer.dataset import Data
@@ -324,3 +325,47 @@ def test_a_fifo_among_the_images_is_named_or_skipped(tmp_path: Path) -> None:
     data = opened(root, corrupt="skip")
     assert data.train.images.skipped == [str(root / "a" / "00.png")]  # pyright: ignore
     assert torch.equal(data.train.labels.bincount(), torch.tensor([60, 60]))
+
+
+# Too few images
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ([], "dataset.val_fraction=0.1 of 3 training examples rounds to none; raise it"),
+        (["dataset.val_fraction=0"], "dataset.val_fraction=0 leaves no validation split"),
+    ],
+)
+def test_no_validation_images_for_early_stopping(
+    tmp_path: Path, settings: list[str], message: str
+) -> None:
+    """A message blames a setting only for the value that it has."""
+    root = classes(tmp_path / "photos", "a", "b", number=2)
+    arguments = ["dataset=image_folder", f"dataset.root={root}", "early_stopping=patience"]
+    with pytest.raises(ConfigError) as caught:
+        train(tmp_path / "run", *arguments, "epochs=1", "quiet=true", "device=cpu", *settings)
+    assert str(caught.value).startswith(message)
+    assert str(caught.value).endswith(" for early_stopping")
+
+
+def test_an_empty_validation_folder_is_not_blamed_on_a_setting(tmp_path: Path) -> None:
+    classes(tmp_path / "photos" / "train", "a", "b", "c")
+    classes(tmp_path / "photos" / "val", "c")
+    arguments = ["dataset=image_folder", f"dataset.root={tmp_path}/photos", "dataset.classes=[a,b]"]
+    arguments += ["early_stopping=patience", "epochs=1", "quiet=true", "device=cpu"]
+    with pytest.raises(ConfigError, match="the validation split of the data set is empty"):
+        train(tmp_path / "run", *arguments)
+
+
+def test_no_image_left_for_training_names_what_took_them(tmp_path: Path) -> None:
+    root = classes(tmp_path / "flat", "a", "b", number=2)
+    message = (
+        r"of 4 examples, dataset\.test_fraction=0\.2 and dataset\.val_fraction=0\.9 leave none"
+    )
+    with pytest.raises(DataError, match=message):
+        opened(root, val_fraction=0.9)
+    classes(tmp_path / "split" / "train", "a", "b", number=2)
+    classes(tmp_path / "split" / "test", "a", "b", number=2)
+    with pytest.raises(DataError, match=r"empty: dataset\.val_fraction=0\.9 leave none of 4"):
+        opened(tmp_path / "split", val_fraction=0.9)
