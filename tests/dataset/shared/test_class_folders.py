@@ -360,9 +360,7 @@ def test_an_empty_validation_folder_is_not_blamed_on_a_setting(tmp_path: Path) -
 
 def test_no_image_left_for_training_names_what_took_them(tmp_path: Path) -> None:
     root = classes(tmp_path / "flat", "a", "b", number=2)
-    message = (
-        r"of 4 examples, dataset\.test_fraction=0\.2 and dataset\.val_fraction=0\.9 leave none"
-    )
+    message = r"empty: dataset\.test_fraction=0\.2 and dataset\.val_fraction=0\.9 leave none"
     with pytest.raises(DataError, match=message):
         opened(root, val_fraction=0.9)
     classes(tmp_path / "split" / "train", "a", "b", number=2)

@@ -146,7 +146,7 @@ class WatchedLoader(DataLoader[T]):
             batch_size=None,
             collate_fn=packed,
             worker_init_fn=log.start_worker,
-            multiprocessing_context="fork" if settings["num_workers"] else None,
+            multiprocessing_context="fork" if log.rows else None,
             **settings,
         )
         self.log = log
