@@ -221,7 +221,7 @@ def test_a_folder_that_cannot_be_created_gives_one_warning(run: CountedRun, tmp_
 def test_a_full_disk_gives_one_warning_and_leaves_no_file(
     run: CountedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half-written files are removed; the pixels are returned regardless."""
+    """Partial files are removed, and the pixels are returned all the same."""
 
     def full(_: Tensor) -> Iterator[memoryview]:
         yield memoryview(b"half")
@@ -229,8 +229,8 @@ def test_a_full_disk_gives_one_warning_and_leaves_no_file(
 
     monkeypatch.setattr(cache, "pieces", full)
     assert torch.equal(run.pixels(tmp_path / "kept"), run.pixels(None))
-    (said,) = run.warnings
-    assert "No space left on device" in said
+    (warning,) = run.warnings
+    assert "No space left on device" in warning
     assert list((tmp_path / "kept" / "trainer").iterdir()) == []
 
 
@@ -335,7 +335,7 @@ def test_under_raise_a_damaged_image_stops_every_run(run: CountedRun, tmp_path: 
 OLD = "pixels-" + "0" * 24
 
 
-def test_files_unused_for_a_month_are_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_only_files_unused_for_a_month_are_removed(tmp_path: Path) -> None:
     """Whatever else is called .cache or .unfinished is somebody's, a thesis perhaps."""
     ages = {
         f"{OLD}.cache": 31,
@@ -375,9 +375,9 @@ def test_a_folder_that_others_may_write_to_is_neither_read_nor_written(
     run.pixels(tmp_path / "kept")
     assert run.decoded == 40
     assert only_file(tmp_path / "kept").stat().st_mtime_ns == before
-    (said,) = run.warnings
-    assert f"{tmp_path}/kept/trainer is not used: others may write to it (mode {mode:o})" in said
-    assert "dataset.cache=null" in said
+    (warning,) = run.warnings
+    assert f"{tmp_path}/kept/trainer is not used: others may write to it (mode {mode:o})" in warning
+    assert "dataset.cache=null" in warning
 
 
 def test_a_folder_of_another_user_is_neither_read_nor_written(
@@ -387,8 +387,8 @@ def test_a_folder_of_another_user_is_neither_read_nor_written(
     monkeypatch.setattr("os.geteuid", lambda: 12345)
     run.pixels(tmp_path / "kept")
     assert run.decoded == 40
-    (said,) = run.warnings
-    assert "is not used: it belongs to user" in said
+    (warning,) = run.warnings
+    assert "is not used: it belongs to user" in warning
 
 
 def test_a_file_of_another_user_is_not_used(

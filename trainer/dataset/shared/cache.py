@@ -80,8 +80,8 @@ class Files:
 class Cache:
     """Cached arrays in one folder; with folder None nothing is cached.
 
-    A file is named after the source folder, which has at most one file of each kind. Files unused
-    for 30 days are removed. If the folder cannot be used, `warn` is called once.
+    A file is named after the source folder and the settings of its contents. Files unused for 30
+    days are removed. If the folder cannot be used, `warn` is called once.
     """
 
     def __init__(self, folder: Path | None, warn: Callable[[str], None]) -> None:
@@ -212,7 +212,7 @@ def pieces(values: Tensor) -> Iterator[memoryview]:
 
 
 def remove_old_files(folder: int) -> None:
-    """Remove cache files unused for long and leftovers of killed processes; nothing else."""
+    """Remove cache files unused for 30 days and leftovers of killed processes."""
     now = time.time()
     for name in os.listdir(folder):
         age = next((age for own, age in OWN_NAMES.items() if own.fullmatch(name)), None)
