@@ -50,6 +50,34 @@ def test_two_samples_are_resampled_independently():
     assert low < -1 < 1 < high
 
 
+def test_p_is_that_of_the_interval_that_ends_at_0():
+    """Eight values whose mean is near 0: the interval at level 1 − p has 0 as its end."""
+    values = np.random.default_rng(1).normal(0.5, 1, 8).tolist()
+    p = Bootstrap().p_mean(values)
+    assert 0.01 < p < 0.5
+    bounds = Bootstrap(level=1 - p).mean(values)
+    assert min(map(abs, bounds)) < 0.01 * (bounds[1] - bounds[0])
+    others = (np.array(values) - 1).tolist()
+    p = Bootstrap().p_difference(values, others)
+    low, high = Bootstrap(level=1 - p).difference(values, others)
+    assert min(abs(low), abs(high)) < 0.01 * (high - low)
+
+
+def test_p_of_many_values_is_close_to_that_of_t():
+    values = np.random.default_rng(2).normal(0.3, 1, 30).tolist()
+    assert Bootstrap().p_mean(values) == pytest.approx(StudentT().p_mean(values), rel=0.2)
+
+
+@pytest.mark.parametrize(("n", "p"), [(3, 0.282), (4, 0.105), (5, 0.0384)])
+def test_few_values_bound_p_from_below(n, p):
+    """n values of one sign: no resample is beyond 0, whose chance could be n^−n."""
+    assert Bootstrap().p_mean([1.0 + i for i in range(n)]) == pytest.approx(p, rel=0.02)
+    z = stats.norm.isf(float(n) ** -n)
+    expected = 2 * stats.t.sf(z * math.sqrt((n - 1) / n), n - 1)
+    assert Bootstrap().p_mean([1.0 + i for i in range(n)]) == pytest.approx(expected)
+    assert Bootstrap().fewest == 5
+
+
 def test_a_setting_out_of_range_is_named():
     with pytest.raises(ValueError, match=r"compare\.resamples must be in \[100, 1e6\], got 10$"):
         Bootstrap(resamples=10)

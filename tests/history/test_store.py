@@ -1,5 +1,7 @@
 """The difficulty store: records are read back, and damaged stores are rejected."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -38,6 +40,29 @@ def test_records_are_read_back_by_id_and_epoch(tmp_path):
     np.testing.assert_array_equal(opened["correct"], [[0, 255, 1], [255, 1, 255]])
     np.testing.assert_array_equal(opened["prediction"], [[9, -1, 4], [-1, 3, -1]])
     assert opened.fields["loss"].shape == (2, 6)
+
+
+def test_more_classes_than_int16_numbers_are_kept(tmp_path):
+    """As int16, class 40000 would be read back as −25536."""
+    store = DifficultyStore(tmp_path / "examples", 3, ("prediction",), CPU, classes=50_000)
+    store.describe(ids=torch.arange(3), labels=torch.arange(3))
+    predictions = {"loss": torch.ones(2), "prediction": torch.tensor([40_000, 32_768])}
+    store.add(torch.tensor([0, 1]), predictions)
+    store.flush(0)
+    assert history.open(tmp_path)["prediction"].tolist() == [[40_000, 32_768, -1]]
+    assert history.open(tmp_path).latest("prediction")[:2].tolist() == [40_000, 32_768]
+
+
+@pytest.mark.parametrize(("field", "dtype"), [("loss", "int32"), ("prediction", "O"), ("loss", [])])
+def test_a_dtype_that_a_field_cannot_have_is_refused(tmp_path, field, dtype):
+    store = DifficultyStore(tmp_path / "examples", 3, ("prediction",), CPU)
+    store.describe(ids=torch.arange(3), labels=torch.arange(3))
+    path = tmp_path / "examples" / "meta.json"
+    meta = json.loads(path.read_text())
+    meta["fields"][field] = dtype
+    path.write_text(json.dumps(meta))
+    with pytest.raises(DataError, match=f"{field} cannot be "):
+        history.open(tmp_path)
 
 
 def test_rewriting_an_epoch_drops_later_ones(tmp_path):

@@ -11,7 +11,8 @@ from torchmetrics.classification import MulticlassAccuracy
 from trainer.__main__ import CONF
 from trainer.cli.execute import execute
 from trainer.core.errors import CheckpointError, ConfigError
-from trainer.job.evaluate import by_class, by_mask
+from trainer.job.evaluate import by_class, by_mask, write_classes
+from trainer.training.evaluate import Evaluation
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,28 @@ def test_a_checkpoint_is_evaluated_with_a_table_by_class(trained, tmp_path):
     metrics = read_json(tmp_path / "e" / "result.json")["test"]
     assert recall == pytest.approx(metrics["balanced_accuracy"], abs=1e-4)
     assert (tmp_path / "e" / "confusion.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_what_has_no_examples_has_no_number(tmp_path):
+    """Class c has no example, d is never predicted; balanced accuracy skips c."""
+    labels, predictions = torch.tensor([0, 0, 1, 3]), torch.tensor([0, 2, 1, 1])
+    assert by_class(labels, predictions, ("a", "b", "c", "d", "e")) == [
+        ["a", "2", "1.0000", "0.5000"],
+        ["b", "1", "0.5000", "1.0000"],
+        ["c", "0", "0.0000", "–"],
+        ["d", "1", "–", "0.0000"],
+        ["e", "0", "–", "–"],
+    ]
+    masks = {"intersection": torch.tensor([[2, 0, 0]]), "union": torch.tensor([[4, 3, 0]])}
+    assert by_mask(masks, ("a", "b", "c")) == [
+        ["a", "4", "0.5000"],
+        ["b", "3", "0.0000"],
+        ["c", "0", "–"],
+    ]
+    records = {"label": labels, "prediction": predictions}
+    found = Evaluation(torch.arange(4), labels, records, {})
+    assert write_classes(tmp_path, ("a", "b", "c", "d", "e"), found) is not None
+    assert (tmp_path / "classes.csv").read_text().splitlines()[-1] == "e,0,,"
 
 
 def test_metrics_agree_with_torchmetrics(trained, tmp_path):
@@ -104,18 +127,6 @@ def test_a_user_class_must_be_named_on_the_command_line(tmp_path, monkeypatch, c
     assert "loss._target_='users_own_loss.Mine'" in error
     assert "command line" in error
     assert evaluate(tmp_path / "f", run, override) == 0
-
-
-def test_a_class_without_examples_has_a_dash_and_not_zero():
-    """Labels 0 0 1 of three classes, predictions 0 1 1: 2 has no recall and no precision."""
-    matrix = torch.tensor([[1, 1, 0], [0, 1, 0], [0, 0, 0]])
-    assert by_class(matrix, ("a", "b", "c")) == [
-        ["a", "2", "1.0000", "0.5000"],
-        ["b", "1", "0.5000", "1.0000"],
-        ["c", "0", "–", "–"],
-    ]
-    records = {"intersection": torch.tensor([[1, 0]]), "union": torch.tensor([[2, 0]])}
-    assert by_mask(records, ("a", "b")) == [["a", "2", "0.5000"], ["b", "0", "–"]]
 
 
 def test_classes_that_a_metric_leaves_out_are_named(trained, tmp_path, capsys):

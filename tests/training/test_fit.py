@@ -6,6 +6,7 @@ from support import SMALL, digest, events, fitted, read_json, train
 
 from trainer.core.errors import Interrupted
 from trainer.storage import checkpoint
+from trainer.training.meter import Meter
 
 VARIANTS = {
     "plain": (),
@@ -156,3 +157,18 @@ def test_a_config_that_changed_is_refused(tmp_path):
     changed = ["resume=auto", "optimizer.lr=0.01", *SMALL]
     assert train(folder, *changed) == 2
     assert train(folder, *changed, "resume_allow=[optimizer.lr,optimizer]") == 0
+
+
+def test_an_epoch_that_trains_on_no_example_is_no_improvement(tmp_path, monkeypatch, capsys):
+    """Its training metrics are missing; monitors count it as a bad epoch, the line has val's."""
+    take, epochs = Meter.take_epoch, iter(range(9))
+    monkeypatch.setattr(Meter, "take_epoch", lambda own: take(own) if next(epochs) != 1 else {})
+    monitors = ("early_stopping", "schedule", "checkpoint")
+    settings = ["early_stopping=patience", "early_stopping.patience=1", "schedule=plateau"]
+    settings += [f"{one}.monitor=train/loss" for one in monitors]
+    assert train(tmp_path, "epochs=4", "quiet=false", *settings) == 0
+    assert read_json(tmp_path / "result.json")["epochs"] == 2
+    second = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch 2/4")]
+    assert "  val loss " in second[0]
+    assert "  val accuracy " in second[0]
+    assert "train" not in second[0]

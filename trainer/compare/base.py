@@ -12,11 +12,15 @@ Bounds = tuple[float, float]
 class Interval(ABC):
     """A confidence interval that covers the true mean with probability `level`.
 
-    `about` names the method in the output. P values always come from a t test: the verdict `within
-    noise` must not depend on resampling three numbers.
+    `about` names the method in the output. The p values are those of the same method: p is 1 −
+    `level` of the interval that ends at 0. `test` names them, and `unpaired` the test of samples
+    without common seeds.
     """
 
     about: ClassVar[str]
+    test: ClassVar[str]
+    unpaired: ClassVar[str]
+    fewest = 2  # values with which p can be below 1 − level
 
     def __init__(self, *, level: float = 0.95) -> None:
         within("compare.level", level, "(0, 1)")
@@ -25,6 +29,14 @@ class Interval(ABC):
     @abstractmethod
     def mean(self, values: Sequence[float]) -> Bounds:
         """The interval of the mean of two or more values, such as paired differences."""
+
+    @abstractmethod
+    def p_mean(self, values: Sequence[float]) -> float:
+        """The p value of a mean of 0, from two or more values that vary."""
+
+    @abstractmethod
+    def p_difference(self, values: Sequence[float], baseline: Sequence[float]) -> float:
+        """The p value of equal means of two independent samples, of which one varies."""
 
     @abstractmethod
     def difference(self, values: Sequence[float], baseline: Sequence[float]) -> Bounds:

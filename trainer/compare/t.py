@@ -10,13 +10,15 @@ from statistics import fmean, stdev
 from typing import ClassVar
 
 from trainer.compare.base import Bounds, Interval
-from trainer.compare.shared.student_t import quantile
+from trainer.compare.shared.student_t import quantile, two_sided
 
 
 class StudentT(Interval):
     """The t interval: exact for normal values, and close for others unless they are very skewed."""
 
     about: ClassVar = "t interval"
+    test: ClassVar = "two-sided t tests"
+    unpaired: ClassVar = "Welch"
 
     def mean(self, values: Sequence[float]) -> Bounds:
         """The mean of n values ± t s/√n, with n − 1 degrees of freedom."""
@@ -25,6 +27,16 @@ class StudentT(Interval):
     def difference(self, values: Sequence[float], baseline: Sequence[float]) -> Bounds:
         """Welch's interval, which allows for unequal variances."""
         return self.around(fmean(values) - fmean(baseline), *welch(values, baseline))
+
+    def p_mean(self, values: Sequence[float]) -> float:
+        """The two-sided p value of t = mean / (s/√n)."""
+        n = len(values)
+        return two_sided(fmean(values) / stdev(values) * math.sqrt(n), n - 1)
+
+    def p_difference(self, values: Sequence[float], baseline: Sequence[float]) -> float:
+        """The two-sided p value of Welch's test."""
+        error, df = welch(values, baseline)
+        return two_sided((fmean(values) - fmean(baseline)) / error, df)
 
     def around(self, centre: float, error: float, df: float) -> Bounds:
         """The centre ± t times the standard error `error`, with `df` degrees of freedom."""

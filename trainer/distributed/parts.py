@@ -78,9 +78,9 @@ class SharedEvaluator(Evaluator):
 class SharedStore(DifficultyStore):
     """Each process records its own rows; merging keeps the latest record of each example."""
 
-    def __init__(self, world: World, *arguments: Any) -> None:
+    def __init__(self, world: World, *arguments: Any, **options: Any) -> None:
         self.world = world
-        super().__init__(*arguments)
+        super().__init__(*arguments, **options)
 
     def clear(self) -> None:
         """Drop all records at the start of an epoch."""

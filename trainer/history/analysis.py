@@ -18,7 +18,12 @@ import numpy as np
 
 from trainer.core.errors import DataError
 
-UNSEEN = {"float16": math.nan, "uint8": 255, "int16": -1}  # the value of "no record", by dtype
+UNSEEN = {
+    "float16": math.nan,
+    "uint8": 255,
+    "int16": -1,
+    "int32": -1,
+}  # the value of "no record", by dtype
 PERCENTILE = 99  # of the threshold class's AUM: the cut-off of Pleiss et al. 2020
 
 By = Literal["aum", "loss"]

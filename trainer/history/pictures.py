@@ -51,9 +51,16 @@ def captions(history: History, data: Data, ids: np.ndarray, last: int) -> list[l
     labels, predictions = history.labels[ids], history.latest("prediction")[positions]
     names = data.classes
     return [
-        [f"label {names[int(y)]}", f"seen as {names[int(p)]}", *rest]
+        [f"label {class_name(names, y)}", f"seen as {class_name(names, p)}", *rest]
         for y, p, rest in zip(labels, predictions, lines, strict=True)
     ]
+
+
+def class_name(classes: tuple[str, ...], index: float) -> str:
+    """Return the name of a class; its number if a store has one that does not exist, "" for NaN."""
+    if np.isnan(index):
+        return ""
+    return classes[int(index)] if 0 <= index < len(classes) else f"{index:.0f}"
 
 
 def data_map(dynamics: DataMap) -> np.ndarray:

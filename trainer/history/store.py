@@ -24,11 +24,17 @@ from trainer.report.strict_json import dumps
 from trainer.storage.untrusted import check_file, read_json
 
 FLOATS = ("loss", "confidence", "logit_margin", "el2n", "iou", "absolute_error")
-DTYPES = dict.fromkeys(FLOATS, "float16") | {"correct": "uint8", "prediction": "int16"}
+DTYPES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(FLOATS, ("float16",)),
+    "correct": ("uint8",),
+    "prediction": ("int16", "int32"),  # the second for more classes than the first can number
+}
+MOST = 2**15  # classes that int16 numbers
 UNREADABLE = (  # what a damaged or hostile folder raises
     CheckpointError,
     OSError,
     ValueError,
+    AttributeError,
     KeyError,
     TypeError,
     OverflowError,
@@ -45,12 +51,19 @@ class DifficultyStore:
     """
 
     def __init__(
-        self, folder: Path, size: int, fields: tuple[str, ...], device: torch.device
+        self,
+        folder: Path,
+        size: int,
+        fields: tuple[str, ...],
+        device: torch.device,
+        *,
+        classes: int = 0,
     ) -> None:
         self.folder = folder
         self.size = size
         self.device = device
-        self.dtypes = {name: DTYPES[name] for name in ("loss", *fields)}
+        place = -1 if classes > MOST else 0
+        self.dtypes = {name: DTYPES[name][place] for name in ("loss", *fields)}
         self.rows: dict[str, Tensor] = {}
         self.clear()
 
@@ -141,7 +154,7 @@ def open(run: str | Path) -> History:  # noqa: A001  (read as history.open)
     folder = Path(run) / "examples"
     try:
         meta = read_json(folder / "meta.json")
-        dtypes = {name: DTYPES[name] for name in meta["fields"]}
+        dtypes = {name: dtype_of(name, dtype) for name, dtype in meta["fields"].items()}
         size = int(meta["examples"])
         fields = map_fields(folder, dtypes, size)
         ids = load_ids(folder / "ids.npy", size)
@@ -153,6 +166,13 @@ def open(run: str | Path) -> History:  # noqa: A001  (read as history.open)
     except UNREADABLE as error:
         raise DataError(f"{folder} has no readable difficulty store: {error}") from error
     return History(ids, fields, labels, true_labels, threshold)
+
+
+def dtype_of(field: str, dtype: object) -> str:
+    """The dtype of a field that `meta.json` names. Raises ValueError for one it cannot have."""
+    if dtype not in DTYPES[field]:
+        raise ValueError(f"{field} cannot be {dtype!r:.80}")
+    return str(dtype)
 
 
 def load_ids(path: Path, size: int) -> np.ndarray | None:

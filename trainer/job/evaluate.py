@@ -12,7 +12,7 @@ from PIL import Image
 from trainer.job.base import Job
 from trainer.report.console import number, table
 from trainer.report.csv_file import write_csv
-from trainer.report.images import confusion, confusion_matrix
+from trainer.report.images import confusion
 from trainer.trained.predictions import Predictions
 from trainer.trained.tta import View
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from trainer.report.console import Console
     from trainer.storage.run_folder import RunFolder
     from trainer.training.evaluate import Evaluation
+
+ROWS = 100  # of the table by class
 
 Predict = Callable[[View | list[View]], Predictions]
 
@@ -82,36 +84,40 @@ def write_classes(folder: Path, classes: tuple[str, ...], evaluation: Evaluation
     """Write `classes.csv` and, for labels, `confusion.png`; returns None without classes."""
     records = evaluation.records
     if "prediction" in records:
-        matrix = confusion_matrix(records["label"], records["prediction"], len(classes))
-        Image.fromarray(confusion(matrix, classes)).save(folder / "confusion.png")
-        header, rows = ["class", "examples", "precision", "recall"], by_class(matrix, classes)
+        pair = records["label"], records["prediction"]
+        Image.fromarray(confusion(*pair, classes)).save(folder / "confusion.png")
+        header, rows = ["class", "examples", "precision", "recall"], by_class(*pair, classes)
     elif "intersection" in records:
         header, rows = ["class", "union", "iou"], by_mask(records, classes)
     else:
         return None
-    empty = [["" if cell == "–" else cell for cell in row] for row in rows]
-    write_csv(folder / "classes.csv", [header, *empty])
-    return table("by class", header, rows)
+    known = [["" if cell == "–" else cell for cell in row] for row in rows]
+    write_csv(folder / "classes.csv", [header, *known])
+    title = "by class" if len(rows) <= ROWS else f"by class, the first {ROWS} of {len(rows):,}"
+    return table(title, header, rows[:ROWS])
 
 
-def by_class(matrix: Tensor, classes: tuple[str, ...]) -> list[list[str]]:
-    """Return name, examples, precision and recall by class, from counts [C label, C prediction].
+def by_class(labels: Tensor, predictions: Tensor, classes: tuple[str, ...]) -> list[list[str]]:
+    """Return name, examples, precision and recall by class, from classes [N] and [N].
 
-    Recall is a dash for a class without examples, precision for one that is never predicted.
+    A class without examples has no recall; one that is never predicted has no precision.
     """
-    hits, labels, predictions = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
-    columns = labels.tolist(), (hits / predictions).tolist(), (hits / labels).tolist()
-    rows = zip(classes, *columns, strict=True)
+    hits, actual, predicted = (
+        ids.bincount(minlength=len(classes)).double()
+        for ids in (labels[labels == predictions], labels, predictions)
+    )
+    precision, recall = hits / predicted, hits / actual  # 0 / 0 is NaN
     return [
-        [name, str(n), number(precision), number(recall)] for name, n, precision, recall in rows
+        [name, str(int(actual[i])), number(float(precision[i])), number(float(recall[i]))]
+        for i, name in enumerate(classes)
     ]
 
 
 def by_mask(records: dict[str, Tensor], classes: tuple[str, ...]) -> list[list[str]]:
     """Return name, pixels of the union, and IoU by class, from pixel counts [N, C] per image.
 
-    The IoU is a dash for a class that neither occurs nor is predicted.
+    A class that neither occurs nor is predicted has no IoU.
     """
     intersection, union = (records[name].double().sum(0) for name in ("intersection", "union"))
-    iou = (intersection / union).tolist()
-    return [[name, f"{union[i]:.0f}", number(iou[i])] for i, name in enumerate(classes)]
+    iou = intersection / union
+    return [[name, f"{union[i]:.0f}", number(float(iou[i]))] for i, name in enumerate(classes)]

@@ -13,7 +13,7 @@ from trainer.core.errors import DataError
 from trainer.core.ranges import within
 from trainer.dataset.shared.decode import printable
 from trainer.history.analysis import By, History, Suspects
-from trainer.history.pictures import pictures
+from trainer.history.pictures import class_name, pictures
 from trainer.job.base import Job
 from trainer.report.console import table
 from trainer.report.csv_file import write_csv
@@ -166,7 +166,7 @@ def rows_of(
 
 def class_names(data: Data, classes: np.ndarray) -> list[str]:
     """Return the names of class indices [k], empty where the index is NaN."""
-    return ["" if np.isnan(c) else data.classes[int(c)] for c in classes]
+    return [class_name(data.classes, c) for c in classes]
 
 
 def write_rows(path: Path, rows: list[Row]) -> None:

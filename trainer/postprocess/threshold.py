@@ -120,11 +120,14 @@ class Threshold(Postprocess):
 
         Recall and F1 leave out classes without examples, precision those that are never predicted.
         """
-        number = outputs.shape[1]
-        matrix = confusion_matrix(labels, outputs.argmax(1), number).double()
+        predictions, number = outputs.argmax(1), outputs.shape[1]
         if self.cost_matrix is not None:
+            matrix = confusion_matrix(labels, predictions, number).double()
             return {"cost": ((matrix * self.costs()).sum() / len(labels)).item()}
-        hits, actual, predicted = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+        hits, actual, predicted = (
+            ids.bincount(minlength=number).double()
+            for ids in (labels[labels == predictions], labels, predictions)
+        )
         metrics = {"f1": (2 * hits / (actual + predicted)).masked_fill(actual == 0, math.nan)}
         if self.objective != "f1":
             metrics = {"precision": hits / predicted, "recall": hits / actual}

@@ -5,10 +5,15 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from trainer.core.text import plain
+
 GRID_SIDE = 96  # pixels: smaller images of a grid are enlarged to about this
 GAP = 2  # pixels between the images of a grid
 CELL = 28  # pixels of a cell of a confusion matrix
 NUMBERED = 40  # classes up to which the cells show their counts
+MATRIX = 100  # classes up to which the matrix is drawn
+PAIRS = 30  # confused pairs that are listed
+WIDE, NAME = 640, 44  # pixels of the list, characters of a name in it
 DARK_BLUE = (8, 48, 107)  # RGB of a cell that has its whole row
 COLUMNS = 8  # thumbnails in a row
 SIDE = 96  # pixels of a thumbnail's longer side
@@ -41,32 +46,61 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, classes: int) -> Tenso
     return torch.bincount(pairs, minlength=classes**2).view(classes, classes)
 
 
-def confusion(matrix: Tensor, classes: tuple[str, ...]) -> np.ndarray:
-    """Draw a confusion matrix [C, C] of counts, each cell shaded by its share of the row."""
-    counts = matrix.numpy()
-    shares = counts / counts.sum(1, keepdims=True).clip(min=1)
-    number = len(classes)
-    margin = 8 + 7 * max(len(name) for name in classes)
-    image = Image.new("RGB", (margin + number * CELL, margin + number * CELL), "white")
+def confusion(labels: Tensor, predictions: Tensor, classes: tuple[str, ...]) -> np.ndarray:
+    """Draw labels [N] against predictions [N]: the confusion matrix, or of many classes the pairs.
+
+    Each cell is shaded by its share of the row. Of more than `MATRIX` classes it lists the pairs of
+    label and prediction that are confused most often.
+    """
+    if len(classes) > MATRIX:
+        return confused_pairs(labels, predictions, classes)
+    counts = confusion_matrix(labels, predictions, len(classes)).numpy()
+    names = [latin(name) for name in classes]
+    margin = 8 + 7 * max(len(name) for name in names)
+    strength = np.sqrt(counts / counts.sum(1, keepdims=True).clip(min=1))
+    image = Image.fromarray(shaded(strength, margin))
     draw = ImageDraw.Draw(image)
-    for row, name in enumerate(classes):
-        draw.text((4, margin + row * CELL + 8), name, fill="black")
-        draw.text((margin + row * CELL + 4, margin - 14), name[:4], fill="black")
-        for column in range(number):
-            corner = (margin + column * CELL, margin + row * CELL)
-            count = int(counts[row, column]) if number <= NUMBERED else 0
-            draw_cell(draw, corner, float(shares[row, column]), count)
+    for i, name in enumerate(names):
+        draw.text((4, margin + i * CELL + 8), name, fill="black")
+        draw.text((margin + i * CELL + 4, margin - 14), name[:4], fill="black")
+    for row, column in np.argwhere(counts) if len(names) <= NUMBERED else ():
+        place = margin + column * CELL + 3, margin + row * CELL + 8
+        ink = "white" if strength[row, column] > 0.5 else "black"
+        draw.text(place, str(counts[row, column]), fill=ink)
     return np.asarray(image)
 
 
-def draw_cell(draw: ImageDraw.ImageDraw, corner: tuple[int, int], share: float, count: int) -> None:
-    """Draw a cell with its upper left at `corner`; a count of 0 is not written."""
-    left, top = corner
-    strength = share**0.5
-    shade = tuple(round(255 + (end - 255) * strength) for end in DARK_BLUE)
-    draw.rectangle((left, top, left + CELL - 2, top + CELL - 2), fill=shade)
-    if count:
-        draw.text((left + 3, top + 8), str(count), fill="white" if strength > 0.5 else "black")
+def shaded(strength: np.ndarray, margin: int) -> np.ndarray:
+    """Draw the cells of a matrix [C, C] of numbers in [0, 1] beyond a white margin."""
+    side = margin + len(strength) * CELL
+    canvas = np.full((side, side, 3), 255, np.uint8)
+    shades = np.round(255 + (np.array(DARK_BLUE) - 255) * strength[..., None]).astype(np.uint8)
+    cells = shades.repeat(CELL, 0).repeat(CELL, 1)
+    cells[CELL - 1 :: CELL] = cells[:, CELL - 1 :: CELL] = 255
+    canvas[margin:, margin:] = cells
+    return canvas
+
+
+def confused_pairs(labels: Tensor, predictions: Tensor, classes: tuple[str, ...]) -> np.ndarray:
+    """List the `PAIRS` most frequent pairs of label and wrong prediction, with their counts."""
+    wrong = labels != predictions
+    pairs = torch.stack([labels[wrong], predictions[wrong]])
+    distinct, counts = pairs.unique(dim=1, return_counts=True)
+    order = counts.argsort(descending=True, stable=True)[:PAIRS].tolist()
+    lines = [f"{int(wrong.sum()):,} of {len(labels):,} wrong; most often, label > prediction:"]
+    for i in order:
+        label, prediction = (latin(classes[int(c)])[:NAME] for c in distinct[:, i])
+        lines.append(f"{int(counts[i]):>6,}  {label} > {prediction}")
+    canvas = Image.new("RGB", (WIDE, 8 + LINE * (1 + PAIRS)), "white")
+    draw = ImageDraw.Draw(canvas)
+    for i, line in enumerate(lines):
+        draw.text((4, 4 + i * LINE), line, fill="black")
+    return np.asarray(canvas)
+
+
+def latin(text: str) -> str:
+    """Return a text with question marks for the characters that PIL's own font lacks."""
+    return plain(text).encode("latin-1", "replace").decode("latin-1")
 
 
 def thumbnails(images: np.ndarray, captions: list[list[str]]) -> np.ndarray:
@@ -88,6 +122,5 @@ def thumbnails(images: np.ndarray, captions: list[list[str]]) -> np.ndarray:
         image = Image.fromarray(np.ascontiguousarray(colours.transpose(1, 2, 0)))
         canvas.paste(image.resize((width, height), method), (left, top))
         for j, line in enumerate(lines):
-            text = line[:WIDTH].encode("latin-1", "replace").decode("latin-1")
-            draw.text((left, top + height + j * LINE), text, fill="black")
+            draw.text((left, top + height + j * LINE), latin(line)[:WIDTH], fill="black")
     return np.asarray(canvas)

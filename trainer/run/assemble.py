@@ -113,7 +113,13 @@ def assemble_step(
     augmentation = run.augmentation if augmentation is None else augmentation
     optimizer = run.make_optimizer(run.model)
     guard = guard_of(run, make.guard, optimizer, tolerant=tolerant)
-    store = make.store(folder.path / "examples", len(train.labels), run.task.fields, run.device)
+    store = make.store(
+        folder.path / "examples",
+        len(train.labels),
+        run.task.fields,
+        run.device,
+        classes=len(run.data.classes),
+    )
     store.describe(**run.data.described())
     miner.prepare(train.labels.to(run.device))
     check_pixels(run.data.target, run.ready_loss, miner)

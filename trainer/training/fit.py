@@ -1,5 +1,6 @@
 """The training loop: train an epoch, validate, log, checkpoint, decide whether to stop."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -170,7 +171,8 @@ class Fit:
         """Pass the training metrics of the epoch so far to the warmup."""
         self.guard.read_flag()
         self.meter.flush()
-        self.learning_rate.observe_training(by_split("train", self.meter.so_far()), self.time(plan))
+        metrics = self.training_metrics(self.meter.so_far())
+        self.learning_rate.observe_training(metrics, self.time(plan))
 
     def scan(self, ids: Tensor) -> Tensor:
         """Rank the training examples `ids` [n], unaugmented, by the current model; returns [n]."""
@@ -242,7 +244,7 @@ class Fit:
         self.store.flush(p.epoch)
         self.reporter.epoch(p.epoch, p.step, train, val, self.spent())
         self.reporter.details(p.epoch, p.step, self.model, val)
-        metrics = by_split("train", train)
+        metrics = self.training_metrics(train)
         if val is not None:
             metrics |= by_split("val", val.metrics)
         self.learning_rate.observe(metrics, self.time(plan))
@@ -256,6 +258,11 @@ class Fit:
         every = self.checkpointer.every
         if improved or every.after_epoch(p.epoch) or every.after_step(p.step):
             self.save()
+
+    def training_metrics(self, values: dict[str, float]) -> dict[str, float]:
+        """Return the training metrics as monitors read them; NaN if no example was trained on."""
+        missing = dict.fromkeys(("loss", *self.meter.task.tracked), math.nan)
+        return by_split("train", missing | values)
 
     def spent(self) -> dict[str, float]:
         """Return the cost of the run so far, with the names used in result.json."""

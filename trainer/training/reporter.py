@@ -12,7 +12,7 @@ from trainer.core.plan import Plan, class_counts
 from trainer.core.text import escape_markdown
 from trainer.dataset import Data
 from trainer.report.console import Console, number
-from trainer.report.images import confusion, confusion_matrix, grid
+from trainer.report.images import confusion, grid
 from trainer.report.log import Log
 from trainer.report.strict_json import dumps
 from trainer.training.evaluate import Evaluation
@@ -23,6 +23,7 @@ NOT_CHOSEN = (  # settings that do not define the experiment, so not hyperparame
     *("log", "max_skips", "nonfinite", "quiet", "resume", "resume_allow", "run", "runs", "split"),
     *("strategy", "threads"),
 )
+USUAL = ("loss", "accuracy", "mae")  # of val, after an epoch that trained on no example
 DETAILS = 10  # weight histograms and confusion matrices logged per run
 
 
@@ -75,7 +76,8 @@ class Reporter:
         metrics = {f"train {name}": value for name, value in train.items()}
         if val is not None:
             self.log.metrics("val", epoch=epoch, step=step, values=val.metrics, extra=spent)
-            metrics |= {f"val {n}": val.metrics[n] for n in train if n in val.metrics}
+            names = train or USUAL
+            metrics |= {f"val {n}": val.metrics[n] for n in names if n in val.metrics}
         numbers = "  ".join(f"{name} {number(value)}" for name, value in metrics.items())
         speed = spent["examples_seen"] / max(spent["train_seconds"], 1e-9)
         line = f"epoch {epoch + 1}/{self.epochs}  step {step}  {numbers}  {speed:,.0f} images/s"
@@ -97,8 +99,8 @@ class Reporter:
         """Log the confusion matrix of a split, if the task predicts classes."""
         records, classes = evaluation.records, self.data.classes
         if "prediction" in records and len(classes) > 1:
-            matrix = confusion_matrix(records["label"], records["prediction"], len(classes))
-            self.log.show("image", f"confusion/{split}", confusion(matrix, classes), step)
+            picture = confusion(records["label"], records["prediction"], classes)
+            self.log.show("image", f"confusion/{split}", picture, step)
 
     def test(self, epoch: int, step: int, evaluation: Evaluation) -> None:
         """Log the test split, which is evaluated once, at the end of the run."""

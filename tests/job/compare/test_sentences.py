@@ -2,9 +2,12 @@
 
 import pytest
 
+from trainer.compare.bootstrap import Bootstrap
+from trainer.compare.t import StudentT
 from trainer.core.errors import ConfigError, DataError
 from trainer.job.compare import sentences
-from trainer.job.compare.runs import read_run
+from trainer.job.compare.comparison import compare
+from trainer.job.compare.runs import find_runs, read_run
 
 
 def verdicts(comparison):
@@ -42,20 +45,50 @@ def test_a_verdict_within_noise_names_the_seeds_to_add(make, compared):
         make(f"a{seed}", seed, base)
         make(f"b{seed}", seed, ours, groups={"mining": "ohem"})
     comparison = compared(make("c", 9, 0.9).parent)
-    assert contains(verdicts(comparison)[0], "within noise;", "about 3 more seeds", "80% power")
+    assert contains(
+        verdicts(comparison)[0], "so few seeds cannot decide;", "about 3 more seeds", "80% power"
+    )
     found = comparison.final.rows[1].difference
     assert found is not None
     assert (found.needed, found.seeds) == (6, 3)
 
 
+@pytest.mark.parametrize("interval", [StudentT(), Bootstrap()])
+def test_few_seeds_and_a_large_difference_are_undecided(make, interval):
+    """18 points below, with two seeds: noise is not the only explanation."""
+    for seed, (base, ours) in enumerate([(0.90, 0.76), (0.91, 0.69)]):
+        make(f"a{seed}", seed, base)
+        folder = make(f"b{seed}", seed, ours, groups={"mining": "ohem"}).parent
+    comparison = compare([read_run(run) for run in find_runs([str(folder)])], interval=interval)
+    (text,) = sentences.verdicts(comparison, comparison.final)
+    assert contains(text, "18.00 points below", "so few seeds cannot decide;")
+    assert "within noise" not in text
+    assert "correction" not in text
+
+
+def test_a_single_comparison_is_not_said_to_be_corrected(make):
+    """Four seeds all lower: the bootstrap's interval excludes 0, but it cannot decide."""
+    for seed, d in enumerate([0.01, 0.02, 0.03, 0.04]):
+        make(f"a{seed}", seed, 0.9)
+        folder = make(f"b{seed}", seed, 0.9 - d, groups={"mining": "ohem"}).parent
+    runs = [read_run(run) for run in find_runs([str(folder)])]
+    comparison = compare(runs, interval=Bootstrap())
+    (row,) = [row for row in comparison.final.rows if row.difference]
+    assert row.difference.high < 0
+    assert row.difference.p == pytest.approx(0.105, abs=2e-3)
+    text = sentences.verdicts(comparison, comparison.final)[0]
+    assert "so few seeds cannot decide" in text
+    assert "correction" not in text
+
+
 def test_the_correction_alone_can_make_a_difference_noise(make, compared):
-    for seed, d in enumerate([0.03, 0.04, 0.05]):
+    for seed, d in enumerate([0.01, 0.03, 0.04, 0.05]):
         folder = make(f"a{seed}", seed, 0.9).parent
         for option in ("ohem", "random", "infobatch"):
             make(f"{option}{seed}", seed, 0.9 + d, groups={"mining": option})
     assert "within noise after correction" in verdicts(compared(folder))[0]
     first = verdicts(compared(folder, correction="none"))[0]
-    assert contains(first, ", p = 0.02, 3 seeds, paired", "beyond noise")
+    assert contains(first, ", p = 0.032, 4 seeds, paired", "beyond noise")
 
 
 def test_one_seed_says_so(make, compared):

@@ -8,6 +8,7 @@ from trainer.job.compare import sentences
 from trainer.job.compare.budgets import COSTS
 from trainer.job.compare.comparison import Comparison, Row, Table
 from trainer.job.compare.numbers import format_amount
+from trainer.job.compare.significance import Difference
 from trainer.job.compare.tables import text_tables
 from trainer.report.csv_file import csv_text
 
@@ -80,12 +81,17 @@ def table_record(comparison: Comparison, table: Table, row: Row) -> dict[str, An
         "deviation": summary.deviation,
         "low": summary.low,
         "high": summary.high,
-        "test": None if difference is None else difference.kind,
+        "test": difference and kind_of(comparison, difference),
         **{
             column: None if difference is None else getattr(difference, attribute)
             for column, attribute in DIFFERENCE_COLUMNS.items()
         },
     }
+
+
+def kind_of(comparison: Comparison, difference: Difference) -> str:
+    """Name the test of a difference: paired, none, or the interval's for two samples."""
+    return comparison.interval.unpaired if difference.kind == "Welch" else difference.kind
 
 
 def runs_csv(comparison: Comparison) -> str:

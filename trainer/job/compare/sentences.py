@@ -62,7 +62,9 @@ def verdict(comparison: Comparison, row: Row, difference: Difference) -> str:
         return f"{text}: beyond noise."
     low, high = difference.low, difference.high
     excludes_zero = low is not None and high is not None and low * high > 0
-    corrected = excludes_zero and comparison.correction != "none"
+    if difference.undecided:
+        return f"{text}: so few seeds cannot decide; {seed_advice(difference)}."
+    corrected = excludes_zero and difference.corrected
     why = " after correction for multiple comparisons" if corrected else ""
     return f"{text}: within noise{why}; {seed_advice(difference)}."
 
@@ -207,13 +209,15 @@ def method(comparison: Comparison) -> list[str]:
         "bonferroni": "multiplied by the number of comparisons in each table (Bonferroni)",
         "none": "not corrected for the number of comparisons",
     }
+    unpaired = "by Welch's test" if interval.unpaired == "Welch" else "as independent samples"
     return [
         "± is the standard deviation over seeds. CI is the confidence interval of the mean: "
         f"{100 * interval.level:g}% {interval.about}.",
         "Groups that share at least two seeds are compared seed by seed (paired), which removes "
-        "the variation that a seed causes in both; other groups by Welch's test. P values are of "
-        f"two-sided t tests, {corrections[comparison.correction]}. Beyond noise means "
-        f"p < {1 - interval.level:.2g}.",
+        f"the variation that a seed causes in both; other groups {unpaired}. P values are of "
+        f"{interval.test}, {corrections[comparison.correction]}. Beyond noise means "
+        f"p < {1 - interval.level:.2g}. Few seeds cannot decide where the difference is as large "
+        "as its deviation, or the test cannot reach that p with them.",
         "Seeds to add are a rough guide: 80% power, the chance to detect a true difference, at the "
         "strictest step of the correction, if the observed difference and deviation are the true "
         "ones.",

@@ -1,10 +1,10 @@
-"""Which differences are beyond noise: t tests, corrected for their number, and seeds to add.
+"""Which differences are beyond noise: tests, corrected for their number, and seeds to add.
 
 With the same seed two strategies share the split, the initial weights and the order of examples, so
 their differences are taken seed by seed (paired), which removes the variation that a seed causes in
-both. Otherwise the test is Welch's. Holm (1979) multiplies the i-th smallest of m p values by m − i
-+ 1 and makes each at least the one before; this bounds the chance of any false positive under
-arbitrary dependence.
+both. Otherwise the test is the interval's for two samples. Holm (1979) multiplies the i-th smallest
+of m p values by m − i + 1 and makes each at least the one before; this bounds the chance of any
+false positive under arbitrary dependence.
 """
 
 import math
@@ -14,14 +14,14 @@ from statistics import NormalDist, fmean, stdev
 from typing import Literal
 
 from trainer.compare.base import Interval
-from trainer.compare.shared.student_t import quantile, two_sided
-from trainer.compare.t import welch
+from trainer.compare.shared.student_t import quantile
 
 Correction = Literal["holm", "bonferroni", "none"]
 Kind = Literal["paired", "Welch", "none"]
 
 POWER = 0.8  # chance to detect a difference of the size observed
 MOST_SEEDS = 1000
+FEW_SEEDS = 3  # with which only a very large difference can be told from noise
 ROUNDING = 1e-9  # relative to the values: a smaller deviation is rounding error
 
 Values = Mapping[int, float]  # by seed
@@ -57,6 +57,8 @@ class Difference:
     adjusted_p: float | None = None
     needed: int | None = None  # seeds in total for 80% power; None where over MOST_SEEDS
     beyond_noise: bool = False
+    corrected: bool = False  # whether p was corrected for several comparisons
+    undecided: bool = False  # not beyond noise, but there are too few seeds to say within
 
     @property
     def extra_seeds(self) -> int | None:
@@ -73,7 +75,7 @@ def summarise(values: Values, interval: Interval) -> Summary:
 
 
 def difference(values: Values, baseline: Values, interval: Interval) -> Difference:
-    """Return the difference with its interval and the p value of a t test, not yet corrected."""
+    """Return the difference with its interval and its p value, not yet corrected."""
     common = [seed for seed in values if seed in baseline]
     if len(common) >= 2:
         return paired([values[seed] - baseline[seed] for seed in common], interval, values)
@@ -85,23 +87,22 @@ def difference(values: Values, baseline: Values, interval: Interval) -> Differen
 
 
 def paired(differences: Sequence[float], interval: Interval, scale: Values) -> Difference:
-    """Run the paired t test; there is no p value if the differences do not vary."""
+    """Test paired differences; there is no p value if the differences do not vary."""
     n, mean, deviation = len(differences), fmean(differences), stdev(differences)
     if deviation <= ROUNDING * max(map(abs, scale.values())):
         return Difference("paired", n, mean, 0.0)
-    p = two_sided(mean / deviation * math.sqrt(n), n - 1)
-    return Difference("paired", n, mean, deviation, *interval.mean(differences), p)
+    bounds, p = interval.mean(differences), interval.p_mean(differences)
+    return Difference("paired", n, mean, deviation, *bounds, p)
 
 
 def unpaired(values: Sequence[float], baseline: Sequence[float], interval: Interval) -> Difference:
-    """Run Welch's t test on groups with different seeds."""
+    """Test the difference of groups with different seeds."""
     n, mean = min(len(values), len(baseline)), fmean(values) - fmean(baseline)
-    error, df = welch(values, baseline)
     deviation = math.hypot(stdev(values), stdev(baseline))
     if deviation <= ROUNDING * max(map(abs, values)):
         return Difference("Welch", n, mean, 0.0)
-    p = two_sided(mean / error, df)
-    return Difference("Welch", n, mean, deviation, *interval.difference(values, baseline), p)
+    bounds, p = interval.difference(values, baseline), interval.p_difference(values, baseline)
+    return Difference("Welch", n, mean, deviation, *bounds, p)
 
 
 def judge(
@@ -116,9 +117,18 @@ def judge(
     for test in differences:
         p = None if test.p is None else next(adjusted)
         beyond = p is not None and p < alpha
+        few = p is not None and not beyond and too_few(test, interval)
         seeds = seeds_needed(test, strict)
-        judged.append(replace(test, adjusted_p=p, beyond_noise=beyond, needed=seeds))
+        several = correction != "none" and len(tested) > 1
+        verdict = {"beyond_noise": beyond, "corrected": several, "undecided": few}
+        judged.append(replace(test, adjusted_p=p, needed=seeds, **verdict))
     return judged
+
+
+def too_few(test: Difference, interval: Interval) -> bool:
+    """Whether a difference is as large as its deviation, or the test blind, with so few seeds."""
+    large = abs(test.mean) >= (test.deviation or 0.0)
+    return test.seeds < interval.fewest or (test.seeds <= FEW_SEEDS and large)
 
 
 def adjust_p(p: Sequence[float], correction: Correction) -> list[float]:

@@ -111,7 +111,8 @@ def short_verdict(comparison: Comparison, difference: Difference) -> str:
         return "better" if (difference.mean > 0) == (comparison.mode == "max") else "worse"
     extra = difference.extra_seeds
     more = f"> {MOST_SEEDS:,}" if extra is None else f"+{extra:,}"
-    return f"within noise ({more} {'seed' if extra == 1 else 'seeds'})"
+    verdict = "undecided" if difference.undecided else "within noise"
+    return f"{verdict} ({more} {'seed' if extra == 1 else 'seeds'})"
 
 
 def cost_table(comparison: Comparison) -> TextTable:

@@ -19,7 +19,7 @@ from trainer.core.forward import Forward
 from trainer.core.plan import Plan, class_counts
 from trainer.core.seed import ExampleRandom, StepId
 from trainer.report.csv_file import write_csv
-from trainer.report.images import COLUMNS, LINE, thumbnails
+from trainer.report.images import COLUMNS, LINE, latin, thumbnails
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,8 +136,7 @@ def legend(names: tuple[str, ...], colours: np.ndarray, cells: int) -> np.ndarra
     for i, (name, colour) in enumerate(entries):
         left, top = i % columns * SWATCH + 4, i // columns * (LINE + 4) + 2
         draw.rectangle((left, top, left + LINE, top + LINE), fill=tuple(colour), outline="black")
-        text = name[:15].encode("latin-1", "replace").decode("latin-1")  # PIL's default font
-        draw.text((left + LINE + 4, top), text, fill="black")
+        draw.text((left + LINE + 4, top), latin(name)[:15], fill="black")
     return np.asarray(canvas)
 
 
