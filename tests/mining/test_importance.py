@@ -6,7 +6,7 @@ import torch
 
 from trainer.core.batch import Batch
 from trainer.core.seed import StepId
-from trainer.mining.importance import DECIDE_EVERY, Importance, gain, inverted, shares
+from trainer.mining.importance import DECIDE_EVERY, Importance, gain, inverse_sample, shares
 
 LOSSES = torch.tensor([0.5, 3.0, 1.0, 0.25, 2.0, 0.25])
 SCORES = torch.tensor([1.0, 4.0, 2.0, 0.5, 2.0, 0.5])  # not in the order of the losses
@@ -42,7 +42,7 @@ def test_the_expectation_over_all_draws_is_the_mean_of_the_pool():
     share = shares(SCORES)
     steps = 20_000  # a grid of uniform numbers; shares such as 1/20 are multiples of its step
     grid = (np.arange(steps, dtype=np.float32) + 0.5) / steps
-    rows = inverted(share, torch.from_numpy(grid))
+    rows = inverse_sample(share, torch.from_numpy(grid))
     torch.testing.assert_close(rows.bincount(minlength=6) / steps, share, atol=1.1 / steps, rtol=0)
     weights = 1 / (6 * share)
     drawn = (weights * LOSSES)[rows].mean().item()
@@ -92,8 +92,8 @@ def test_gain_is_equation_26():
 
 def test_the_threshold_is_equation_29():
     """B = 12, b = 4: sampling costs 12 + 3·4 forward passes, a batch τ times as large 12 τ."""
-    assert Importance().least(12, 4) == pytest.approx(2.0)
-    assert Importance(threshold=1.5).least(12, 4) == 1.5
+    assert Importance().break_even(12, 4) == pytest.approx(2.0)
+    assert Importance(threshold=1.5).break_even(12, 4) == 1.5
 
 
 def test_draws_uniformly_without_scoring_until_it_pays():

@@ -5,7 +5,7 @@ import torch
 
 from trainer.core.batch import Batch
 from trainer.core.seed import StepId
-from trainer.mining.base import counted, hardest, kept
+from trainer.mining.base import counted, hardest, keep_count
 from trainer.mining.ohem import Ohem
 
 MOMENT = StepId(0, 0, 0)
@@ -59,4 +59,4 @@ def test_rows_that_do_not_count_are_never_chosen():
     [(64, 0.25, 1, 16), (10, 0.25, 1, 3), (3, 0.1, 1, 1), (3, 0.1, 2, 2), (2, 1.0, 5, 2)],
 )
 def test_the_number_kept(number, keep, least, expected):
-    assert kept(number, keep, least) == expected
+    assert keep_count(number, keep, least) == expected

@@ -124,9 +124,9 @@ def test_the_probability_does_not_change_the_mixes(owned) -> None:
     """The decision to mix draws one random number, regardless of the probability."""
     always, often = Cutmix(), Cutmix(probability=0.9)
     pairs = [(always(owned(4), m), often(owned(4), m)) for m in (StepId(0, 0, i) for i in range(9))]
-    alike = [torch.equal(a.images, b.images) for a, b in pairs if b.labels.shape[1] > 1]
-    assert len(alike) > 5
-    assert all(alike)
+    equal = [torch.equal(a.images, b.images) for a, b in pairs if b.labels.shape[1] > 1]
+    assert len(equal) > 5
+    assert all(equal)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from torchvision.transforms import v2
 
 from trainer.core.seed import Purpose, StepId
 from trainer.mixer.base import Drawing
-from trainer.mixer.cutmix import Cutmix, clipped
+from trainer.mixer.cutmix import Cutmix, clip_intervals
 
 BOX = {"box": torch.tensor([[1, 6, 3, 3]]).expand(4, 4), "share": torch.tensor([5 / 6]).expand(4)}
 DRAWING = Drawing([torch.tensor([3, 0, 1, 2])], BOX)  # partners as in torchvision: rolled by one
@@ -49,7 +49,7 @@ def test_the_share_is_the_area_of_the_clipped_box() -> None:
         assert 0 <= top <= top + height <= 32
         assert 0 <= left <= left + width <= 20
         assert share.item() == pytest.approx(1 - height * width / 640, abs=1e-7)
-    start, length = clipped(np.array([0, 5, 9]), np.array([6, 3, 4]), 10)
+    start, length = clip_intervals(np.array([0, 5, 9]), np.array([6, 3, 4]), 10)
     assert start.tolist() == [0, 4, 7]
     assert length.tolist() == [3, 3, 3]
 

@@ -16,7 +16,7 @@ def batch_of(size: int) -> Batch:
     return Batch(images, ids + 100, ones[:, None], ids, ones, ones)
 
 
-def test_images_labels_and_ids_are_blended_alike():
+def test_images_labels_and_ids_share_one_blend():
     """The value of a mixed image is the share-weighted sum of the ids, in every row."""
     mixed = Mixup(alpha=1.0)(batch_of(16), StepId(0, 0, 3))
     assert mixed.labels.shape == mixed.shares.shape == mixed.index.shape == (16, 2)

@@ -78,7 +78,8 @@ def test_biases_and_norms_are_not_decayed(name: str, decoupled: bool) -> None:
             p.grad = torch.zeros_like(p)
         make(name, model, weight_decay=0.5, decay_bias_norm=everything, **settings).step()
         for p in model.parameters():
-            assert (p != 0.5).all() if everything or p.ndim > 1 else (p == 0.5).all()
+            decayed = everything or p.ndim > 1
+            assert (p != 0.5).float().mean() == float(decayed)
 
 
 @pytest.mark.parametrize("name", DECOUPLED)

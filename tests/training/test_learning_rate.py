@@ -160,7 +160,7 @@ class NotingWarmup(Warmup):
     """Records when it observes metrics."""
 
     told = 0.0
-    length = 3.0
+    duration = 3.0
 
     def lr(self, t: float, target: float) -> float:
         return target

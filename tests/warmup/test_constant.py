@@ -33,9 +33,9 @@ def test_the_error_must_be_below_the_bound():
     warmup = Constant(error=0.75)
     warmup.bind(CLOCK)
     told(warmup, 0.25, 8)
-    assert math.isinf(warmup.length)
+    assert math.isinf(warmup.duration)
     told(warmup, 0.26, 9)
-    assert warmup.length == 9
+    assert warmup.duration == 9
 
 
 def test_an_ended_warmup_does_not_restart():
@@ -43,7 +43,7 @@ def test_an_ended_warmup_does_not_restart():
     warmup.bind(CLOCK)
     for t, accuracy in ((8, 0.9), (16, 0.1), (24, 0.9)):
         told(warmup, accuracy, t)
-    assert warmup.length == 8
+    assert warmup.duration == 8
 
 
 @pytest.mark.parametrize(("steps", "length"), [("3st", 3), ("2ep", 16), ("0.1run", 8)])
@@ -58,15 +58,15 @@ def test_with_steps_the_error_is_ignored(steps, length):
 def test_the_error_is_checked_at_intervals():
     warmup = Constant(every="3st")
     warmup.bind(CLOCK)
-    assert [step for step in range(1, 10) if warmup.watches(step)] == [3, 6, 9]
+    assert [step for step in range(1, 10) if warmup.observes_after(step)] == [3, 6, 9]
     told(warmup, 0.9, 9)
-    assert not warmup.watches(12)
+    assert not warmup.observes_after(12)
 
 
 def test_with_steps_the_error_is_not_checked():
     warmup = Constant(steps="2ep", every="1st")
     warmup.bind(CLOCK)
-    assert not warmup.watches(1)
+    assert not warmup.observes_after(1)
 
 
 def test_a_task_without_accuracy_needs_steps():
@@ -109,7 +109,7 @@ def rates_of(folder) -> list[float]:
 def test_in_a_run_the_schedule_starts_once_the_error_is_low_enough(tmp_path):
     """After W warmup steps, the rate is that of the cosine at t − W over the remaining steps."""
     fit = fitted(tmp_path, *RUN)
-    length = fit.learning_rate.warmup.length
+    length = fit.learning_rate.warmup.duration
     assert length in range(2, 14, 2)  # within the first epoch of 14 steps
     rates, total = rates_of(tmp_path), fit.clock.total
     for t, lr in enumerate(rates):
@@ -122,14 +122,14 @@ def test_logging_does_not_change_the_end_of_the_warmup(tmp_path):
     lengths = set()
     for every in ("1st", "7st", "1ep"):
         folder = tmp_path / every
-        lengths.add(fitted(folder, *RUN, f"log.every={every}").learning_rate.warmup.length)
+        lengths.add(fitted(folder, *RUN, f"log.every={every}").learning_rate.warmup.duration)
     assert len(lengths) == 1
 
 
 def test_a_stopped_run_resumes_identically(tmp_path):
     whole = fitted(tmp_path / "whole", *RUN)
     expected, rates = digest(whole), rates_of(tmp_path / "whole")
-    assert whole.learning_rate.warmup.length < 14  # the runs stop before and after its end
+    assert whole.learning_rate.warmup.duration < 14  # the runs stop before and after its end
     for after in (1, 9, 16, 25):
         folder = tmp_path / f"stop-{after}"
         with pytest.raises(Interrupted):

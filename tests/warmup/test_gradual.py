@@ -19,7 +19,7 @@ def bound(**settings: object) -> Gradual:
 def test_by_hand() -> None:
     """From a quarter of 0.8 to 0.8 in 8 steps, 0.075 per step."""
     warmup = bound(steps="1ep", start_factor=0.25)
-    assert warmup.length == 8
+    assert warmup.duration == 8
     got = [warmup.lr(t, 0.8) for t in (0, 1, 4, 7)]
     assert got == pytest.approx([0.2, 0.275, 0.5, 0.725])
 

@@ -63,8 +63,8 @@ class Augmix(Policy):
         weights = weights.to(images.device, non_blocking=True)[:, :, None, None, None]
         mixed = images * weights[:, 0]
         chains = self.chains(images.repeat(self.width, 1, 1, 1), host)
-        for place, chain in enumerate(chains.chunk(self.width), start=1):
-            mixed.addcmul_(chain, weights[:, place])
+        for i, chain in enumerate(chains.chunk(self.width), start=1):
+            mixed.addcmul_(chain, weights[:, i])
         return mixed.clamp_(0, 1)
 
     def chains(self, images: Tensor, host: ExampleRandom) -> Tensor:
@@ -74,15 +74,15 @@ class Augmix(Policy):
         table = magnitudes(BINS, shear=0.3, shift=shift, degrees=30, factor=0.9, bits=(4, 4))
         identity = OPERATIONS.index("Identity")
         deepest = DEPTHS if self.depth == -1 else self.depth
-        depth = 1 + self.whole(host, DEPTHS) if self.depth == -1 else torch.tensor(self.depth)
-        for place in range(deepest):
-            operation = self.choices[self.whole(host, len(self.choices))]
-            operation = torch.where(place < depth, operation, identity)
-            magnitude = table[operation, self.whole(host, self.severity)]
-            images = self.apply(images, operation, magnitude, self.whole(host, 2) == 1)
+        depth = 1 + self.integers(host, DEPTHS) if self.depth == -1 else torch.tensor(self.depth)
+        for i in range(deepest):
+            operation = self.choices[self.integers(host, len(self.choices))]
+            operation = torch.where(i < depth, operation, identity)
+            magnitude = table[operation, self.integers(host, self.severity)]
+            images = self.apply(images, operation, magnitude, self.integers(host, 2) == 1)
         return images
 
-    def whole(self, host: ExampleRandom, number: int) -> Tensor:
+    def integers(self, host: ExampleRandom, number: int) -> Tensor:
         """Random integers [width·B], uniform on 0, ..., number − 1."""
         return (host.uniforms(self.width) * number).long().T.flatten()
 

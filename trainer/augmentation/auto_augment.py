@@ -111,8 +111,8 @@ class AutoAugment(Policy):
         fill: float = 0.0,
     ) -> None:
         super().__init__(interpolation=interpolation, fill=fill)
-        turns = [turn for line in parse(POLICIES[policy]) for turn in line]
-        names, probabilities, levels = zip(*turns, strict=True)
+        operations = [operation for line in parse(POLICIES[policy]) for operation in line]
+        names, probabilities, levels = zip(*operations, strict=True)
         self.operation = indices(names).view(-1, 2)  # [25, 2], like the next two
         self.probability = torch.tensor(probabilities).view(-1, 2)
         self.level = torch.tensor(levels).view(-1, 2)
@@ -123,9 +123,9 @@ class AutoAugment(Policy):
         chosen = host.integer(0, len(self.operation))
         table = standard_magnitudes(BINS, images)
         identity = OPERATIONS.index("Identity")
-        for turn in range(2):
-            operation, level = self.operation[chosen, turn], self.level[chosen, turn]
-            applied = host.uniform() < self.probability[chosen, turn]
+        for i in range(2):
+            operation, level = self.operation[chosen, i], self.level[chosen, i]
+            applied = host.uniform() < self.probability[chosen, i]
             magnitude = table[operation, level]
             operation = torch.where(applied, operation, identity)
             images = self.apply(images, operation, magnitude, host.chance(0.5))
@@ -134,5 +134,5 @@ class AutoAugment(Policy):
 
 def parse(text: str) -> list[list[tuple[str, float, int]]]:
     """Name, probability and level of the two operations of each line; the level - is 0."""
-    lines = [[turn.split() for turn in line.split(",")] for line in text.strip().splitlines()]
+    lines = [[part.split() for part in line.split(",")] for line in text.strip().splitlines()]
     return [[(n, float(p), 0 if m == "-" else int(m)) for n, p, m in line] for line in lines]

@@ -54,7 +54,7 @@ class Geometric(Augmentation):
     def with_target(
         self, images: Tensor, target: Tensor, draws: ExampleRandom, *, fill: float
     ) -> tuple[Tensor, Tensor]:
-        """Move images and targets [B, C', H, W] alike; integer targets are not interpolated."""
+        """Move images and targets [B, C', H, W] together; integer targets are not interpolated."""
         parameters = self.draw(draws, (images.shape[-2], images.shape[-1]))
         mask = not target.is_floating_point()
         moved = self.move(target.float(), parameters, nearest=mask, fill=fill)

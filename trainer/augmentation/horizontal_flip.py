@@ -21,11 +21,11 @@ class HorizontalFlip(Geometric):
 
     def move(self, images: Tensor, parameters: Tensor, *, nearest: bool, fill: float) -> Tensor:
         """Moved images [B, C, H, W], in one gather of columns."""
-        columns = mirrored(parameters, images.shape[3])
+        columns = mirrored_index(parameters, images.shape[3])
         return images.gather(3, columns[:, None, None].expand(images.shape))
 
 
-def mirrored(which: Tensor, length: int) -> Tensor:
+def mirrored_index(which: Tensor, length: int) -> Tensor:
     """Source index [B, length] of each pixel of an axis, reversed for the images `which` [B]."""
     indices = torch.arange(length, device=which.device)
     return torch.where(which[:, None], indices.flip(0), indices)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation.base import Augmentation
-from trainer.augmentation.shared.box import first, place, sides
+from trainer.augmentation.shared.box import first, random_offset, sides
 from trainer.augmentation.shared.kernel.geometry import rectangle
 from trainer.augmentation.shared.settings import interval
 from trainer.core.ranges import within
@@ -49,7 +49,7 @@ class RandomErasing(Augmentation):
         fits = (heights < size[0]) & (widths < size[1])
         height, width = first(fits, heights, widths)
         erased = draws.chance(self.p) & fits.any(1)
-        top, left = place(draws, size[0] - height), place(draws, size[1] - width)
+        top, left = random_offset(draws, size[0] - height), random_offset(draws, size[1] - width)
         return rectangle(top, left, height, width, size) & erased[:, None, None]
 
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:

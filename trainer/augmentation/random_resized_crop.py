@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation.base import Geometric
-from trainer.augmentation.shared.box import central, first, place, sides
+from trainer.augmentation.shared.box import central, first, random_offset, sides
 from trainer.augmentation.shared.kernel.geometry import sample
 from trainer.augmentation.shared.settings import interval
 from trainer.core.seed import ExampleRandom
@@ -40,7 +40,7 @@ class RandomResizedCrop(Geometric):
         height, width = first(fits, heights, widths)
         any_fits, (tall, wide) = fits.any(1), central(size, self.ratio)
         height, width = height.where(any_fits, tall), width.where(any_fits, wide)
-        top, left = place(draws, size[0] - height), place(draws, size[1] - width)
+        top, left = random_offset(draws, size[0] - height), random_offset(draws, size[1] - width)
         middle = (size[0] - tall) // 2, (size[1] - wide) // 2
         return top.where(any_fits, middle[0]), left.where(any_fits, middle[1]), height, width
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation.base import Geometric
-from trainer.augmentation.shared.box import place
+from trainer.augmentation.shared.box import random_offset
 from trainer.augmentation.shared.kernel.geometry import resize_weights, sample
 from trainer.augmentation.shared.settings import Range, interval
 from trainer.core.seed import ExampleRandom
@@ -33,7 +33,7 @@ class ScaleJitter(Geometric):
         starts = []
         for side, resized in zip(size, (height, width), strict=True):
             margin = side - resized  # negative if the image is cropped
-            starts.append(place(draws, margin.abs()) + margin.clamp(max=0))
+            starts.append(random_offset(draws, margin.abs()) + margin.clamp(max=0))
         return starts[0], starts[1], height, width
 
     def move(self, images: Tensor, parameters: Frame, *, nearest: bool, fill: float) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation.base import Geometric
-from trainer.augmentation.horizontal_flip import mirrored
+from trainer.augmentation.horizontal_flip import mirrored_index
 from trainer.core.ranges import within
 from trainer.core.seed import ExampleRandom
 
@@ -24,5 +24,5 @@ class VerticalFlip(Geometric):
         """Moved images [B, C, H, W], in one gather of whole rows."""
         size, channels, height, width = images.shape
         tops = torch.arange(size * channels, device=images.device).view(size, channels, 1) * height
-        rows = tops + mirrored(parameters, height)[:, None]
+        rows = tops + mirrored_index(parameters, height)[:, None]
         return images.reshape(-1, width).index_select(0, rows.flatten()).view(images.shape)

@@ -34,14 +34,14 @@ class Loss(nn.Module, ABC):
         """`score` [B] or [B, H, W] of outputs [B, C, ...], with 0 for ignored pixels."""
         if not self.ignores:
             return self.score(outputs, labels)
-        losses = self.score(outputs, self.known(labels))
+        losses = self.score(outputs, self.fill_ignored(labels))
         return losses.masked_fill(labels == self.ignore_index, 0.0)
 
     def denominator(self, labels: Tensor) -> Tensor:
         """`count` of the labels [B, ...], with 0 for ignored pixels."""
         if not self.ignores:
             return self.count(labels)
-        return self.count(self.known(labels)).masked_fill(labels == self.ignore_index, 0.0)
+        return self.count(self.fill_ignored(labels)).masked_fill(labels == self.ignore_index, 0.0)
 
     @property
     def uniform(self) -> bool:
@@ -53,7 +53,7 @@ class Loss(nn.Module, ABC):
         """True if this class masks ignored pixels; a loss of one value per image does so itself."""
         return self.pixelwise and self.ignore_index is not None
 
-    def known(self, labels: Tensor) -> Tensor:
+    def fill_ignored(self, labels: Tensor) -> Tensor:
         """The labels [B, ...] with class 0 in place of `ignore_index`."""
         return labels.masked_fill(labels == self.ignore_index, 0) if self.ignores else labels
 

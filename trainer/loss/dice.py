@@ -54,9 +54,9 @@ class Dice(Loss):
 
     def count(self, labels: Tensor) -> Tensor:
         """1 for each image [B] with a pixel that is not ignored, else 0."""
-        return self.kept(labels).flatten(1).any(1).float()
+        return self.valid(labels).flatten(1).any(1).float()
 
-    def kept(self, labels: Tensor) -> Tensor:
+    def valid(self, labels: Tensor) -> Tensor:
         """Mask [B, H, W] of the pixels that are not ignored."""
         if self.ignore_index is None:
             return torch.ones_like(labels, dtype=torch.bool)
@@ -74,11 +74,11 @@ class Dice(Loss):
 
     def sums(self, outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Σxy, Σx and Σy of each class over the pixels [B, C], or over the whole batch [1, C]."""
-        kept = self.kept(labels)
+        valid = self.valid(labels)
         x = outputs.softmax(1) if self.form == "softmax" else outputs.sigmoid()
-        x = x * kept[:, None]
-        classes = labels.masked_fill(~kept, 0)[:, None]
-        y = torch.zeros_like(x).scatter_(1, classes, kept[:, None].to(x.dtype))
+        x = x * valid[:, None]
+        classes = labels.masked_fill(~valid, 0)[:, None]
+        y = torch.zeros_like(x).scatter_(1, classes, valid[:, None].to(x.dtype))
         pixels = (0, 2, 3) if self.whole_batch and self.training else (2, 3)
         overlap, predicted, true = (v.sum(pixels).reshape(-1, v.shape[1]) for v in (x * y, x, y))
         return overlap, predicted, true

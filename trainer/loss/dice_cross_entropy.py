@@ -48,10 +48,10 @@ class DiceCrossEntropy(Dice):
 
     def cross_entropy(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Mean over an image's pixels, [B, C, H, W], [B, H, W] → [B]; 0 if all are ignored."""
-        kept = self.kept(labels)
-        labels = labels.masked_fill(~kept, 0)
+        valid = self.valid(labels)
+        labels = labels.masked_fill(~valid, 0)
         if self.form == "softmax":
             losses = F.cross_entropy(outputs, labels, reduction="none")
         else:
             losses = -F.logsigmoid(-wrong_logits(outputs, labels)).mean(1)
-        return (losses * kept).flatten(1).sum(1) / kept.flatten(1).sum(1).clamp(min=1)
+        return (losses * valid).flatten(1).sum(1) / valid.flatten(1).sum(1).clamp(min=1)

@@ -62,7 +62,7 @@ class Ghm(Reweighed):
     def reweigh(self, losses: Tensor, outputs: Tensor, batch: Batch) -> Tensor:
         """Losses [B] with the weights of the survey, which carry no gradient."""
         self.require_survey()
-        return contract(lambda labels: self.weighted(outputs, self.known(labels)), batch)
+        return contract(lambda labels: self.weighted(outputs, self.fill_ignored(labels)), batch)
 
     def weighted(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Losses with the weights of their bins: [B, C], [B] → [B]."""
@@ -71,7 +71,7 @@ class Ghm(Reweighed):
 
     def counts(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The number of elements in each bin [bins], weighted by row."""
-        rows = contract(lambda labels: self.bin_counts(outputs, self.known(labels)), batch)
+        rows = contract(lambda labels: self.bin_counts(outputs, self.fill_ignored(labels)), batch)
         weight = spread(batch.weight[:, None], rows)
         return (weight * rows).transpose(0, 1).flatten(1).sum(1)
 

@@ -54,8 +54,8 @@ class SuperLoss(Reweighed):
         weight = spread(batch.weight * (batch.count > 0), losses)
         total = weight.expand_as(losses).sum()
         mean = ((weight * losses).sum() / total).to(self.mean.dtype)
-        moved = torch.where(self.begun, torch.lerp(mean, self.mean, self.momentum), mean)
-        self.mean.copy_(torch.where(total > 0, moved, self.mean))
+        updated = torch.where(self.begun, torch.lerp(mean, self.mean, self.momentum), mean)
+        self.mean.copy_(torch.where(total > 0, updated, self.mean))
         self.begun.logical_or_(total > 0)
 
     def reweigh(self, losses: Tensor, outputs: Tensor, batch: Batch) -> Tensor:

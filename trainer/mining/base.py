@@ -101,7 +101,7 @@ class Miner:
         """Restore what `state_dict` returned."""
 
 
-def kept(number: int, keep: float, least: int = 1) -> int:
+def keep_count(number: int, keep: float, least: int = 1) -> int:
     """The size of a fraction `keep` of `number`, rounded, from `least` to `number`."""
     return min(number, max(least, int(keep * number + 0.5)))
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from trainer.core.plan import Plan
 from trainer.core.ranges import within
-from trainer.mining.base import Epoch, Miner, example_ranks, kept
+from trainer.mining.base import Epoch, Miner, example_ranks, keep_count
 
 
 @dataclass(kw_only=True)
@@ -49,7 +49,7 @@ class HardExample(Miner):
     def rows(self, losses: Tensor) -> Tensor:
         """Positions [h] of the highest losses [n], or [n, H, W] of masks, hardest first."""
         order = example_ranks(losses).argsort(descending=True, stable=True)
-        return order[: kept(len(order), self.keep)]
+        return order[: keep_count(len(order), self.keep)]
 
     def sampler(self, plan: Plan, epoch: Epoch) -> Plan:
         """The plan with hard batches added, or a plan of the hard set only."""

@@ -18,7 +18,7 @@ from trainer.core.plan import Plan
 from trainer.core.ranges import within
 from trainer.core.seed import StepId
 from trainer.mining.base import Epoch, Miner, counted, hardest
-from trainer.mining.misclassified import among, worst
+from trainer.mining.misclassified import restrict, worst
 
 
 @dataclass(kw_only=True)
@@ -100,7 +100,7 @@ class HardNegative(Miner):
 
     def sampler(self, plan: Plan, epoch: Epoch) -> Plan:
         """The rows of examples in the pool, in the plan's order."""
-        return plan if self.pool is None else among(plan, self.pool, epoch.batch_size)
+        return plan if self.pool is None else restrict(plan, self.pool, epoch.batch_size)
 
     def state_dict(self) -> dict[str, Any]:
         """The ids of the pool, or None before the first epoch."""

@@ -23,7 +23,7 @@ from trainer.core.batch import Batch, spread
 from trainer.core.ranges import within
 from trainer.core.seed import Purpose, StepId
 from trainer.core.state import match_tensor, match_type
-from trainer.mining.base import Miner, Score, example_ranks, kept
+from trainer.mining.base import Miner, Score, example_ranks, keep_count
 
 POSITIVE = ("loss", "confidence", "el2n")  # scores that vanish only where the loss does
 DECIDE_EVERY = 10  # steps; reading τ synchronizes a GPU
@@ -60,9 +60,9 @@ class Importance(Miner):
 
     def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
         """The rows drawn by importance, with replacement, or uniformly, without."""
-        size, number = len(batch), kept(len(batch), self.keep)
+        size, number = len(batch), keep_count(len(batch), self.keep)
         if step_id.step % DECIDE_EVERY == 0:
-            self.active = bool(self.tau > self.least(size, number))
+            self.active = bool(self.tau > self.break_even(size, number))
         self.pool, self.number, self.seen = None, number, []
         rng = step_id.generator(Purpose.SELECT)
         if self.active:
@@ -76,11 +76,11 @@ class Importance(Miner):
     def draw(self, scores: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Positions [b] and weights [b] drawn by importance from the scores [B] of a pool."""
         share = shares(scores)
-        uniform = rng.random(kept(len(scores), self.keep), dtype=np.float32)
-        rows = inverted(share, torch.from_numpy(uniform).to(share.device))
+        uniform = rng.random(keep_count(len(scores), self.keep), dtype=np.float32)
+        rows = inverse_sample(share, torch.from_numpy(uniform).to(share.device))
         return rows, 1 / (len(share) * share[rows])
 
-    def least(self, size: int, number: int) -> float:
+    def break_even(self, size: int, number: int) -> float:
         """The τ above which drawing `number` of `size` by importance pays, eq. 29."""
         return (size + 3 * number) / (3 * number) if self.threshold is None else self.threshold
 
@@ -93,8 +93,8 @@ class Importance(Miner):
             return
         scores = torch.cat(self.seen) if self.pool is None else self.pool
         tau = self.tau.to(scores.device)
-        moved = torch.lerp(gain(scores), tau, self.momentum)
-        self.tau = torch.where(moved.isfinite(), moved, tau)
+        updated = torch.lerp(gain(scores), tau, self.momentum)
+        self.tau = torch.where(updated.isfinite(), updated, tau)
         self.pool, self.number, self.seen = None, 0, []
 
     def state_dict(self) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def shares(scores: Tensor) -> Tensor:
     return torch.where(total == 0, 1 / len(scores), scores / total)
 
 
-def inverted(share: Tensor, uniform: Tensor) -> Tensor:
+def inverse_sample(share: Tensor, uniform: Tensor) -> Tensor:
     """Positions [b] drawn with probabilities `share` [B] by uniform [b] numbers in [0, 1).
 
     The cumulative sum is inverted; a share of 0 has no width there and is never drawn.

@@ -54,7 +54,7 @@ class Misclassified(Miner):
         """The rows of the selected examples, in the plan's order."""
         if self.selected is None:
             return plan
-        return among(plan, self.selected, epoch.batch_size)
+        return restrict(plan, self.selected, epoch.batch_size)
 
     def state_dict(self) -> dict[str, Any]:
         """The selected ids, or None before the first scan."""
@@ -70,6 +70,6 @@ def worst(ranks: Tensor) -> Tensor:
     return ranks.reshape(len(ranks), -1).amax(1)
 
 
-def among(plan: Plan, ids: Tensor, batch_size: int) -> Plan:
+def restrict(plan: Plan, ids: Tensor, batch_size: int) -> Plan:
     """The plan's rows whose dominant example is among the ids [n], in new batches."""
     return plan.select(torch.isin(dominant(plan), ids).nonzero()[:, 0], batch_size)

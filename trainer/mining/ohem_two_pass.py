@@ -12,7 +12,7 @@ from torch import Tensor
 from trainer.core.batch import Batch
 from trainer.core.ranges import within
 from trainer.core.seed import StepId
-from trainer.mining.base import Miner, example_ranks, kept
+from trainer.mining.base import Miner, example_ranks, keep_count
 
 
 @dataclass(kw_only=True)
@@ -32,4 +32,4 @@ class OhemTwoPass(Miner):
     def rows(self, losses: Tensor) -> Tensor:
         """Positions [b], ascending, of the highest losses [B], or [B, H, W] of masks."""
         order = example_ranks(losses).argsort(descending=True, stable=True)
-        return order[: kept(len(order), self.keep)].sort().values
+        return order[: keep_count(len(order), self.keep)].sort().values

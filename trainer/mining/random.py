@@ -10,7 +10,7 @@ from torch import Tensor
 from trainer.core.batch import Batch
 from trainer.core.ranges import within
 from trainer.core.seed import Purpose, StepId
-from trainer.mining.base import Miner, kept
+from trainer.mining.base import Miner, keep_count
 
 
 @dataclass(kw_only=True)
@@ -30,5 +30,5 @@ class Random(Miner):
 
     def rows(self, size: int, rng: np.random.Generator) -> Tensor:
         """Positions [b], ascending, of a random part of a batch of `size`, on the CPU."""
-        chosen = rng.permutation(size)[: kept(size, self.keep)]
+        chosen = rng.permutation(size)[: keep_count(size, self.keep)]
         return torch.from_numpy(chosen).sort().values

@@ -120,10 +120,10 @@ def columns_of(file: Path) -> tuple[dict[str, list[str]], list[str]]:
         names = next(rows, [])
         if missing := {"id", "loss"} - set(names):
             raise ValueError(f"no column {' or '.join(sorted(missing))}")
-        places = {name: names.index(name) for name in COLUMNS if name in names}
-        columns: dict[str, list[str]] = {name: [] for name in places}
+        positions = {name: names.index(name) for name in COLUMNS if name in names}
+        columns: dict[str, list[str]] = {name: [] for name in positions}
         for row in rows:  # the probabilities of 1000 classes would not fit in memory
-            for name, place in places.items():
-                columns[name].append(row[place])
+            for name, position in positions.items():
+                columns[name].append(row[position])
     classes = [name[2:] for name in names[names.index("loss") :] if name.startswith("p_")]
     return columns, classes

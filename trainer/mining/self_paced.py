@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainer.core.plan import Plan
 from trainer.core.ranges import within
-from trainer.mining.base import Epoch, kept
+from trainer.mining.base import Epoch, keep_count
 from trainer.mining.shared.running_scores import RunningScoreMiner, dominant
 
 
@@ -41,7 +41,7 @@ class SelfPaced(RunningScoreMiner):
     def rows(self, losses: Tensor, epoch: int, epochs: int) -> Tensor:
         """Positions [n], ascending, of the lowest of the losses [R] in an epoch of `epochs`."""
         order = losses.argsort(stable=True)  # unseen examples, NaN, are last
-        return order[: kept(len(losses), self.share(epoch, epochs))].sort().values
+        return order[: keep_count(len(losses), self.share(epoch, epochs))].sort().values
 
     def share(self, epoch: int, epochs: int) -> float:
         """The share of the rows to train on in an epoch of `epochs`; all during the warmup."""

@@ -30,7 +30,7 @@ class Cutmix(Pair):
         partner, kept = self.pair(size, rng)
         side, number = np.sqrt(1 - kept), len(kept)
         (top, height), (left, width) = (
-            clipped(rng.integers(0, whole, number), (whole * side).astype(int), whole)
+            clip_intervals(rng.integers(0, whole, number), (whole * side).astype(int), whole)
             for whole in image
         )
         share = torch.from_numpy(1 - height * width / (image[0] * image[1])).float()
@@ -49,7 +49,9 @@ class Cutmix(Pair):
         return fuse(images, labels, parts, [share, 1 - share])
 
 
-def clipped(centre: np.ndarray, length: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+def clip_intervals(
+    centre: np.ndarray, length: np.ndarray, limit: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Start and length of intervals with a centre and length, [n], clipped to [0, limit)."""
     start = centre - length // 2
     inside = start.clip(0, limit)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from trainer.core.ranges import within
-from trainer.optimizer.shared.decoupled_decay import evaluated, shrink
+from trainer.optimizer.shared.decoupled_decay import closure_loss, shrink
 from trainer.optimizer.shared.groups import Trainable, check_betas, parameter_groups
 
 
@@ -60,7 +60,7 @@ class AdaBound(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every weight that has a gradient."""
-        loss = evaluated(closure)
+        loss = closure_loss(closure)
         for group in self.param_groups:
             weights = [p for p in group["params"] if p.grad is not None]
             if weights:
@@ -70,7 +70,7 @@ class AdaBound(Optimizer):
     def update(self, group: dict[str, Any], weights: list[Tensor]) -> None:
         """Update a group's weights, each with its own step count, as some may have been frozen."""
         gradients = [p.grad for p in weights if p.grad is not None]
-        states = [self.advanced(p, amsbound=group["amsbound"]) for p in weights]
+        states = [self.advance(p, amsbound=group["amsbound"]) for p in weights]
         means, squares = ([state[key] for state in states] for key in ("mean", "square"))
         if group["decoupled"]:
             shrink(group, group["weight_decay"])
@@ -93,7 +93,7 @@ class AdaBound(Optimizer):
         torch._foreach_clamp_max_(rates, high)
         torch._foreach_addcmul_(weights, rates, means, -1)
 
-    def advanced(self, weight: Tensor, *, amsbound: bool) -> dict[str, Any]:
+    def advance(self, weight: Tensor, *, amsbound: bool) -> dict[str, Any]:
         """The state of a weight, created if need be, with its step count advanced by one."""
         state = self.state[weight]
         if not state:

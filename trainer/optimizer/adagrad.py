@@ -4,7 +4,7 @@ import torch
 
 from trainer.core.ranges import within
 from trainer.optimizer.shared.decoupled_decay import DecoupledDecay
-from trainer.optimizer.shared.groups import Trainable, fusable, listed
+from trainer.optimizer.shared.groups import Trainable, fusable, parameter_list
 
 
 class Adagrad(DecoupledDecay, torch.optim.Adagrad):
@@ -25,7 +25,7 @@ class Adagrad(DecoupledDecay, torch.optim.Adagrad):
         within("optimizer.lr_decay", lr_decay, "[0, inf)")
         within("optimizer.initial_accumulator_value", initial_accumulator_value, "[0, inf)")
         within("optimizer.eps", eps, "[0, inf)")
-        parameters = listed(model)
+        parameters = parameter_list(model)
         super().__init__(
             parameters,
             lr=lr,

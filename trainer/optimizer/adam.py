@@ -9,8 +9,8 @@ from trainer.optimizer.shared.groups import (
     Trainable,
     check_betas,
     fusable,
-    listed,
     parameter_groups,
+    parameter_list,
 )
 
 
@@ -30,7 +30,7 @@ class Adam(torch.optim.Adam):
         amsgrad: bool = False,
     ) -> None:
         within("optimizer.eps", eps, "[0, inf)")
-        parameters = listed(model)
+        parameters = parameter_list(model)
         super().__init__(
             parameter_groups(
                 parameters, lr=lr, weight_decay=weight_decay, decay_bias_norm=decay_bias_norm

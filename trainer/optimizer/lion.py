@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from trainer.optimizer.shared.decoupled_decay import evaluated, shrink
+from trainer.optimizer.shared.decoupled_decay import closure_loss, shrink
 from trainer.optimizer.shared.groups import Trainable, check_betas, parameter_groups
 
 
@@ -34,7 +34,7 @@ class Lion(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every weight that has a gradient."""
-        loss = evaluated(closure)
+        loss = closure_loss(closure)
         for group in self.param_groups:
             weights = [p for p in group["params"] if p.grad is not None]
             if not weights:

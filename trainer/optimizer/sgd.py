@@ -4,7 +4,7 @@ import torch
 
 from trainer.core.ranges import within
 from trainer.optimizer.shared.decoupled_decay import DecoupledDecay
-from trainer.optimizer.shared.groups import Trainable, fusable, listed
+from trainer.optimizer.shared.groups import Trainable, fusable, parameter_list
 
 
 class Sgd(DecoupledDecay, torch.optim.SGD):
@@ -24,7 +24,7 @@ class Sgd(DecoupledDecay, torch.optim.SGD):
         within("optimizer.momentum", momentum, "[0, 1)")
         if nesterov and not momentum:
             raise ValueError("optimizer.nesterov=true needs optimizer.momentum above 0")
-        parameters = listed(model)
+        parameters = parameter_list(model)
         super().__init__(
             parameters,
             lr=lr,

@@ -61,7 +61,7 @@ class Schedule(ABC):
 class Decay(Schedule):
     """A schedule that ends after S = `decay_steps`, a duration."""
 
-    length: float = from_clock()  # S in steps
+    duration: float = from_clock()  # S in steps
 
     def __init__(self, decay_steps: Duration) -> None:
         self.decay_steps = in_units(decay_steps)
@@ -69,15 +69,15 @@ class Decay(Schedule):
 
     def bind(self, clock: Clock) -> None:
         """Convert S to steps."""
-        self.length = clock.steps(self.decay_steps)
+        self.duration = clock.steps(self.decay_steps)
 
     def check_clock(self, clock: Clock) -> None:
         """Raise ValueError if S exceeds the run."""
-        clock.require(f"schedule.decay_steps={self.decay_steps}", self.length)
+        clock.require(f"schedule.decay_steps={self.decay_steps}", self.duration)
 
     def share(self, t: float) -> float:
         """The fraction t/S of the decay that has passed."""
-        return ratio(t, self.length)
+        return ratio(t, self.duration)
 
 
 class TimeConstant(Decay):
@@ -100,7 +100,7 @@ class TimeConstant(Decay):
 class Counter(Schedule):
     """A schedule of n = ⌊t / every⌋, the counterpart of torch's epoch counter."""
 
-    length: float = from_clock()  # `every` in steps
+    duration: float = from_clock()  # `every` in steps
 
     def __init__(self, every: Duration) -> None:
         self.every = in_units(every)
@@ -108,8 +108,8 @@ class Counter(Schedule):
 
     def bind(self, clock: Clock) -> None:
         """Convert `every` to steps."""
-        self.length = clock.steps(self.every)
+        self.duration = clock.steps(self.every)
 
     def count(self, t: float) -> int:
         """The counter n = ⌊t / every⌋ at step t."""
-        return whole(ratio(t, self.length))
+        return whole(ratio(t, self.duration))

@@ -13,7 +13,7 @@ class Cosine(Schedule):
     Constant after T_max, whereas torch's rises again.
     """
 
-    length: float = from_clock()  # T_max in steps
+    duration: float = from_clock()  # T_max in steps
 
     def __init__(self, *, T_max: Duration = "1run", eta_min: float = 0.0) -> None:  # noqa: N803
         self.period = in_units(T_max)
@@ -23,13 +23,13 @@ class Cosine(Schedule):
 
     def bind(self, clock: Clock) -> None:
         """Convert T_max to steps."""
-        self.length = clock.steps(self.period)
+        self.duration = clock.steps(self.period)
 
     def check_clock(self, clock: Clock) -> None:
         """Raise ValueError if T_max exceeds the run."""
-        clock.require(f"schedule.T_max={self.period}", self.length)
+        clock.require(f"schedule.T_max={self.period}", self.duration)
 
     def lr(self, t: float, base: float) -> float:
         """The learning rate at step t."""
-        cosine = 0.5 * (1 + math.cos(math.pi * min(ratio(t, self.length), 1.0)))
+        cosine = 0.5 * (1 + math.cos(math.pi * min(ratio(t, self.duration), 1.0)))
         return self.eta_min + (base - self.eta_min) * cosine

@@ -26,7 +26,7 @@ class CosineRestarts(Schedule):
     the time since the current period, T_i long, began.
     """
 
-    length: float = from_clock()  # T_0 in steps
+    duration: float = from_clock()  # T_0 in steps
 
     def __init__(
         self,
@@ -44,18 +44,18 @@ class CosineRestarts(Schedule):
 
     def bind(self, clock: Clock) -> None:
         """Convert T_0 to steps."""
-        self.length = clock.steps(self.period)
+        self.duration = clock.steps(self.period)
 
     def share(self, t: float) -> float:
         """T_cur/T_i at step t, in [0, 1)."""
-        periods = ratio(t, self.length)
+        periods = ratio(t, self.duration)
         if self.factor == 1:
             return max(periods - whole(periods), 0.0)
-        length = 1
-        while periods >= length * (1 - ROUNDING):
-            periods -= length
-            length *= self.factor
-        return max(periods / length, 0.0)
+        current = 1  # T_i in units of T_0
+        while periods >= current * (1 - ROUNDING):
+            periods -= current
+            current *= self.factor
+        return max(periods / current, 0.0)
 
     def lr(self, t: float, base: float) -> float:
         """The learning rate at step t."""

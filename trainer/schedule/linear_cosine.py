@@ -33,6 +33,6 @@ class LinearCosine(Decay):
     def lr(self, t: float, base: float) -> float:
         """The learning rate at step t."""
         share = min(self.share(t), 1.0)
-        linear = self.alpha + (1 - share) + self.noise(share * self.length)
+        linear = self.alpha + (1 - share) + self.noise(share * self.duration)
         cosine = 0.5 * (1 + math.cos(2 * math.pi * self.num_periods * share))
         return base * (linear * cosine + self.beta)

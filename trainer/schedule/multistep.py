@@ -1,4 +1,4 @@
-"""Decay by a factor at given times; torch's MultiStepLR."""
+"""Decay by a factor at given milestones; torch's MultiStepLR."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from trainer.schedule.base import Schedule
 class Multistep(Schedule):
     """lr · γ^(number of milestones reached); the new rate applies from the milestone's step."""
 
-    marks: list[float] = from_clock()  # the milestones in steps
+    milestone_steps: list[float] = from_clock()  # the milestones in steps
 
     def __init__(
         self, *, milestones: Sequence[Duration] = ("0.5run", "0.75run"), gamma: float = 0.1
@@ -23,13 +23,13 @@ class Multistep(Schedule):
 
     def bind(self, clock: Clock) -> None:
         """Convert the milestones to steps."""
-        self.marks = [clock.steps(milestone) for milestone in self.milestones]
+        self.milestone_steps = [clock.steps(milestone) for milestone in self.milestones]
 
     def check_clock(self, clock: Clock) -> None:
         """Raise ValueError for a milestone that is not before the end of the run."""
-        for milestone, mark in zip(self.milestones, self.marks, strict=True):
-            clock.require(f"schedule.milestones={milestone}", mark, inside=True)
+        for milestone, step in zip(self.milestones, self.milestone_steps, strict=True):
+            clock.require(f"schedule.milestones={milestone}", step, inside=True)
 
     def lr(self, t: float, base: float) -> float:
         """The learning rate at step t."""
-        return base * self.gamma ** sum(reached(t, mark) for mark in self.marks)
+        return base * self.gamma ** sum(reached(t, step) for step in self.milestone_steps)

@@ -17,7 +17,7 @@ class OneCycle(Schedule):
     as lr rises.
     """
 
-    length: float = from_clock()  # S in steps
+    duration: float = from_clock()  # S in steps
     ends: list[float] = from_clock()  # the last step of each phase
 
     def __init__(
@@ -53,13 +53,13 @@ class OneCycle(Schedule):
 
     def bind(self, clock: Clock) -> None:
         """Convert S to steps and compute the steps at which the phases end."""
-        self.length = clock.steps(self.total_steps)
-        top, last = self.pct_start * self.length - 1, self.length - 1
+        self.duration = clock.steps(self.total_steps)
+        top, last = self.pct_start * self.duration - 1, self.duration - 1
         self.ends = [top, 2 * top, last] if self.three_phase else [top, last]
 
     def check_clock(self, clock: Clock) -> None:
         """Raise ValueError if the cycle exceeds the run."""
-        clock.require(f"schedule.total_steps={self.total_steps}", self.length)
+        clock.require(f"schedule.total_steps={self.total_steps}", self.duration)
 
     def anneal(self, t: float, first: float, top: float, last: float) -> float:
         """The value at step t of a curve from `first` to `top` to `last`."""
@@ -67,8 +67,8 @@ class OneCycle(Schedule):
         while t > self.ends[phase]:
             start = self.ends[phase]
             phase += 1
-        length = self.ends[phase] - start
-        share = (t - start) / length if length else 1.0
+        duration = self.ends[phase] - start
+        share = (t - start) / duration if duration else 1.0
         if self.anneal_strategy == "cos":
             share = 0.5 * (1 - math.cos(math.pi * share))
         levels = [first, top, first, last] if self.three_phase else [first, top, last]

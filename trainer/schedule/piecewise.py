@@ -14,7 +14,7 @@ class Piecewise(Schedule):
     The values are learning rates, not factors.
     """
 
-    marks: list[float] = from_clock()  # the boundaries in steps
+    boundary_steps: list[float] = from_clock()  # the boundaries in steps
 
     def __init__(
         self,
@@ -35,16 +35,16 @@ class Piecewise(Schedule):
 
     def bind(self, clock: Clock) -> None:
         """Convert the boundaries to steps."""
-        self.marks = [clock.steps(boundary) for boundary in self.boundaries]
+        self.boundary_steps = [clock.steps(boundary) for boundary in self.boundaries]
 
     def check_clock(self, clock: Clock) -> None:
         """Raise ValueError unless the boundaries ascend and come before the end of the run."""
-        for boundary, mark in zip(self.boundaries, self.marks, strict=True):
-            clock.require(f"schedule.boundaries={boundary}", mark, inside=True)
-        if any(b <= a for a, b in pairwise(self.marks)):
-            shown = ",".join(self.boundaries)
-            raise ValueError(f"schedule.boundaries must ascend, got [{shown}]")
+        for boundary, step in zip(self.boundaries, self.boundary_steps, strict=True):
+            clock.require(f"schedule.boundaries={boundary}", step, inside=True)
+        if any(b <= a for a, b in pairwise(self.boundary_steps)):
+            boundaries = ",".join(self.boundaries)
+            raise ValueError(f"schedule.boundaries must ascend, got [{boundaries}]")
 
     def lr(self, t: float, base: float) -> float:
         """The learning rate at step t."""
-        return self.values[sum(reached(t, mark) for mark in self.marks)]
+        return self.values[sum(reached(t, step) for step in self.boundary_steps)]

@@ -8,7 +8,7 @@ from trainer.schedule.base import Schedule
 class Step(Schedule):
     """lr · γ^⌊t / step_size⌋."""
 
-    length: float = from_clock()  # `step_size` in steps
+    duration: float = from_clock()  # `step_size` in steps
 
     def __init__(self, *, step_size: Duration = "10ep", gamma: float = 0.1) -> None:
         self.step_size = in_units(step_size)
@@ -19,8 +19,8 @@ class Step(Schedule):
 
     def bind(self, clock: Clock) -> None:
         """Convert the interval to steps."""
-        self.length = clock.steps(self.step_size)
+        self.duration = clock.steps(self.step_size)
 
     def lr(self, t: float, base: float) -> float:
         """The learning rate at step t."""
-        return base * self.gamma ** whole(ratio(t, self.length))
+        return base * self.gamma ** whole(ratio(t, self.duration))

@@ -155,7 +155,7 @@ class Fit:
             p.examples += bounds[p.position] - first_row
             ends = p.step == self.max_steps
             last = ends or p.position == plan.steps
-            if self.learning_rate.warmup.watches(p.step) and not last:
+            if self.learning_rate.warmup.observes_after(p.step) and not last:
                 self.show_warmup(plan)
             self.after_step(last=last)
             if ends:

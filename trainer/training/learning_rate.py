@@ -31,16 +31,16 @@ class LearningRate:
 
     def bind(self) -> Clock:
         """Bind the schedule to the steps after the warmup, or while W is unknown, to all."""
-        length = self.warmup.length
-        rest = self.clock if math.isinf(length) else self.clock.after(length)
+        duration = self.warmup.duration
+        rest = self.clock if math.isinf(duration) else self.clock.after(duration)
         self.schedule.bind(rest)
         return rest
 
     def lr(self, t: float) -> float:
         """Return the rate at step t of a group whose initial rate is `base`."""
-        if not reached(t, self.warmup.length):
+        if not reached(t, self.warmup.duration):
             return self.warmup.lr(t, self.schedule.lr(0.0, self.base))
-        return self.schedule.lr(max(t - self.warmup.length, 0.0), self.base)
+        return self.schedule.lr(max(t - self.warmup.duration, 0.0), self.base)
 
     def apply(self, optimizer: Optimizer, t: float) -> float:
         """Set each group's rate at step t, keeping its ratio to the base rate; return the base.
@@ -50,7 +50,7 @@ class LearningRate:
         lr, own = self.lr(t), base_lr(optimizer)
         for group in optimizer.param_groups:
             group["lr"] = lr * group.setdefault("lr_scale", group["lr"] / own)
-        momentum = self.schedule.momentum(max(t - self.warmup.length, 0.0))
+        momentum = self.schedule.momentum(max(t - self.warmup.duration, 0.0))
         if momentum is not None:
             set_momentum(optimizer, momentum)
         return lr
@@ -58,13 +58,13 @@ class LearningRate:
     def observe(self, metrics: dict[str, float], t: float) -> None:
         """Pass the metrics of an epoch that ended at step t to the warmup and the schedule."""
         self.observe_training(metrics, t)
-        self.schedule.observe(metrics, t - self.warmup.length)
+        self.schedule.observe(metrics, t - self.warmup.duration)
 
     def observe_training(self, metrics: dict[str, float], t: float) -> None:
         """Pass the training metrics at step t to the warmup; they may end it."""
-        before = self.warmup.length
+        before = self.warmup.duration
         self.warmup.observe(metrics, t)
-        if self.warmup.length != before:
+        if self.warmup.duration != before:
             self.bind()
 
     def state_dict(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class LearningRate:
         return {"schedule": self.schedule.state_dict(), "warmup": self.warmup.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the warmup first, because its length binds the schedule."""
+        """Restore the warmup first, because its duration binds the schedule."""
         self.warmup.load_state_dict(state["warmup"])
         self.bind()
         self.schedule.load_state_dict(state["schedule"])

@@ -7,13 +7,13 @@ from trainer.core.duration import Clock
 
 
 class Warmup(ABC):
-    """The learning rate of the first `length` steps; the schedule follows."""
+    """The learning rate of the first `duration` steps; the schedule follows."""
 
-    length: float = 0.0  # steps; infinite until it is known
+    duration: float = 0.0  # steps; infinite until it is known
 
     def __call__(self, t: float, target: float) -> float:
         """The learning rate at step t; after the warmup `target`, the schedule's first rate."""
-        return self.lr(t, target) if t < self.length else target
+        return self.lr(t, target) if t < self.duration else target
 
     def bind(self, clock: Clock) -> None:
         """Convert durations to steps."""
@@ -23,9 +23,9 @@ class Warmup(ABC):
 
     @abstractmethod
     def lr(self, t: float, target: float) -> float:
-        """The learning rate at step t < length; `target` is the schedule's first rate."""
+        """The learning rate at step t < duration; `target` is the schedule's first rate."""
 
-    def watches(self, step: int) -> bool:
+    def observes_after(self, step: int) -> bool:
         """True if `observe` is to receive the epoch's training metrics so far after a step."""
         return False
 

@@ -16,7 +16,7 @@ class Constant(Warmup):
     `steps` the warmup has that duration and the error is ignored.
     """
 
-    length: float = from_clock()
+    duration: float = from_clock()
     due: Every = from_clock()  # when to check the error
 
     def __init__(
@@ -40,28 +40,28 @@ class Constant(Warmup):
 
     def bind(self, clock: Clock) -> None:
         """Convert `steps`, if set, and `every` to steps."""
-        self.length = math.inf if self.steps is None else clock.steps(self.steps)
+        self.duration = math.inf if self.steps is None else clock.steps(self.steps)
         self.due = Every(self.every, clock, "warmup.every")
 
     def check_clock(self, clock: Clock) -> None:
         """Raise ValueError if `steps` is as long as the run."""
         if self.steps is not None:
-            clock.require(f"warmup.steps={self.steps}", self.length, inside=True)
+            clock.require(f"warmup.steps={self.steps}", self.duration, inside=True)
 
     def lr(self, t: float, target: float) -> float:
         """The setting `lr`, at every step t."""
         return self.constant_lr
 
-    def watches(self, step: int) -> bool:
+    def observes_after(self, step: int) -> bool:
         """True if the error is due to be checked after a step."""
-        return math.isinf(self.length) and self.due.after_step(step)
+        return math.isinf(self.duration) and self.due.after_step(step)
 
     def observe(self, metrics: dict[str, float], t: float) -> None:
         """End at step t if the training error is below `error`.
 
         Raises ValueError if the metrics lack the training accuracy.
         """
-        if math.isfinite(self.length):
+        if math.isfinite(self.duration):
             return
         if "train/accuracy" not in metrics:
             known = ", ".join(metrics)
@@ -69,7 +69,7 @@ class Constant(Warmup):
                 f"warmup.error needs train/accuracy, but the metrics are {known}; set warmup.steps"
             )
         if 1 - metrics["train/accuracy"] < self.error:
-            self.length = self.ended = t
+            self.duration = self.ended = t
 
     def state_dict(self) -> dict[str, Any]:
         """The step at which the error ended the warmup, if it has."""
@@ -79,4 +79,4 @@ class Constant(Warmup):
         """Restore the step at which the warmup ended."""
         self.ended = optional(float, state["ended"], "ended")
         if self.ended is not None:
-            self.length = self.ended
+            self.duration = self.ended

@@ -8,7 +8,7 @@ from trainer.warmup.base import Warmup
 class Gradual(Warmup):
     """Linear from `start_factor` times the target to the target over `steps`, a duration."""
 
-    length: float = from_clock()
+    duration: float = from_clock()
 
     def __init__(self, *, steps: Duration = "1ep", start_factor: float = 0.1) -> None:
         self.steps = in_units(steps)
@@ -18,12 +18,12 @@ class Gradual(Warmup):
 
     def bind(self, clock: Clock) -> None:
         """Convert the duration to steps."""
-        self.length = clock.steps(self.steps)
+        self.duration = clock.steps(self.steps)
 
     def check_clock(self, clock: Clock) -> None:
         """Raise ValueError if the warmup is as long as the run."""
-        clock.require(f"warmup.steps={self.steps}", self.length, inside=True)
+        clock.require(f"warmup.steps={self.steps}", self.duration, inside=True)
 
     def lr(self, t: float, target: float) -> float:
         """The learning rate at step t."""
-        return target * (self.start_factor + (1 - self.start_factor) * ratio(t, self.length))
+        return target * (self.start_factor + (1 - self.start_factor) * ratio(t, self.duration))

@@ -25,7 +25,7 @@ def first(fits: Tensor, *values: Tensor) -> list[Tensor]:
     return [value.gather(1, chosen).squeeze(1) for value in values]
 
 
-def place(draws: ExampleRandom, room: Tensor) -> Tensor:
+def random_offset(draws: ExampleRandom, room: Tensor) -> Tensor:
     """Random integers [B], uniform on 0, ..., room [B]."""
     return (draws.uniform() * (room + 1)).long()
 

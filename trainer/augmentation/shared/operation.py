@@ -75,9 +75,9 @@ def inverse_matrices(operation: Tensor, magnitude: Tensor, size: tuple[int, int]
         return torch.where(operation == OPERATIONS.index(name), magnitude, 0.0)
 
     shear_x, shear_y = magnitude_of("ShearX"), magnitude_of("ShearY")
-    still = torch.zeros_like(magnitude)
-    lean = {"shear_x": shear_x.atan().rad2deg(), "shear_y": shear_y.atan().rad2deg()}
-    sheared = affine_matrix(still, **lean, centre=(-size[1] / 2, -size[0] / 2))
+    no_rotation = torch.zeros_like(magnitude)
+    shears = {"shear_x": shear_x.atan().rad2deg(), "shear_y": shear_y.atan().rad2deg()}
+    sheared = affine_matrix(no_rotation, **shears, centre=(-size[1] / 2, -size[0] / 2))
     right, down = magnitude_of("TranslateX").trunc(), magnitude_of("TranslateY").trunc()
     others = affine_matrix(-magnitude_of("Rotate"), right=right, down=down)
     return torch.where(((shear_x != 0) | (shear_y != 0))[:, None, None], sheared, others)

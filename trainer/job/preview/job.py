@@ -85,7 +85,7 @@ def rates_of(
 ) -> list[float]:
     """Return the learning rate at each of `times`, in steps of the clock."""
     learning_rate = LearningRate(schedule, warmup, base, clock)
-    if math.isinf(warmup.length):
+    if math.isinf(warmup.duration):
         console.warn(
             "the curve shows only the warmup, which ends by the training error or warmup.steps"
         )

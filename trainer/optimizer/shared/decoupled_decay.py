@@ -41,7 +41,7 @@ class DecoupledDecay(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Decay the weights, then take the step of torch's optimizer."""
-        loss = evaluated(closure)
+        loss = closure_loss(closure)
         skip = getattr(self, "found_inf", None)  # 1 where a fused kernel skips the step
         for group in self.param_groups:
             shrink(group, group.get("decoupled_decay", 0.0), skip)
@@ -57,7 +57,7 @@ def shrink(group: dict[str, Any], decay: float, skip: Tensor | None = None) -> N
         torch._foreach_mul_(weights, 1 - fraction if skip is None else 1 - fraction * (1 - skip))
 
 
-def evaluated(closure: Callable[[], Any] | None) -> Any:
+def closure_loss(closure: Callable[[], Any] | None) -> Any:
     """The loss that a step's closure returns after its backward pass; None without one."""
     if closure is None:
         return None

@@ -12,7 +12,7 @@ from trainer.core.ranges import within
 Trainable = nn.Module | Iterable[nn.Parameter]  # a model, or its parameters
 
 
-def listed(model: Trainable) -> list[nn.Parameter]:
+def parameter_list(model: Trainable) -> list[nn.Parameter]:
     """The parameters of a model, or those given, as a list."""
     return list(model.parameters() if isinstance(model, nn.Module) else model)
 
@@ -26,7 +26,7 @@ def parameter_groups(
     """
     within("optimizer.lr", lr, "(0, inf)")
     within("optimizer.weight_decay", weight_decay, "[0, inf)")
-    parameters = [p for p in listed(model) if p.requires_grad]
+    parameters = [p for p in parameter_list(model) if p.requires_grad]
     if not weight_decay or decay_bias_norm:
         return [{"params": parameters, "weight_decay": weight_decay}]
     groups = [

@@ -51,9 +51,9 @@ def hue(images: Tensor, turn: Tensor) -> Tensor:
     low = torch.minimum(torch.minimum(red, green), blue)
     high = torch.maximum(torch.maximum(red, green), blue)
     chroma = high - low
-    place = torch.where(high == green, (blue - red).add_(chroma, alpha=2), red - green + 4 * chroma)
-    place = torch.where(high == red, green - blue, place).div_(chroma.clamp(min=1e-20))
-    place = (place + 6 * turn.view(-1, 1, 1, 1)).remainder_(6)
-    away = torch.cat([place, place - 2, place - 4], dim=1).abs_()
+    hues = torch.where(high == green, (blue - red).add_(chroma, alpha=2), red - green + 4 * chroma)
+    hues = torch.where(high == red, green - blue, hues).div_(chroma.clamp(min=1e-20))
+    hues = (hues + 6 * turn.view(-1, 1, 1, 1)).remainder_(6)
+    away = torch.cat([hues, hues - 2, hues - 4], dim=1).abs_()
     part = away.sub_(3).abs_().sub_(1).clamp_(0, 1)  # 3 − |away − 3| is the shorter way round
     return part.mul_(chroma).add_(low)
