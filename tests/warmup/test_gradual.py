@@ -36,7 +36,7 @@ def test_equals_torch_at_every_step() -> None:
 
 @pytest.mark.parametrize(("steps", "length"), [("2ep", 16), ("3st", 3), ("0.1run", 8), ("0ep", 0)])
 def test_durations_in_every_unit(steps: str, length: float) -> None:
-    assert bound(steps=steps).length == pytest.approx(length)
+    assert bound(steps=steps).duration == pytest.approx(length)
 
 
 @pytest.mark.parametrize("steps", ["80st", "10ep", "1run", "99ep"])
