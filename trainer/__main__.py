@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import trainer
 from trainer.core.errors import ConfigError, Interrupted, complain
 from trainer.core.signals import Signals, cause_of, ignore, immediate
+from trainer.core.streams import make_lenient
 from trainer.core.text import replace_unencodable
 
 if TYPE_CHECKING:
@@ -69,10 +70,12 @@ def main() -> None:
     """The entry point of `python -m trainer` and of the console script."""
     try:
         with Signals(), immediate():
+            make_lenient()
             run()
     except KeyboardInterrupt as error:
         stopped = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
-        complain(f"stopped by signal {stopped.signal_number} before the run began")
+        if os.environ.get("RANK", "0") == "0":  # torchrun signals all processes
+            complain(f"stopped by signal {stopped.signal_number} before the run began")
         sys.exit(stopped.exit_code)
     finally:
         atexit.register(ignore)  # what is done is done: the exit code is to say so

@@ -2,16 +2,18 @@
 
 import fcntl
 import os
+import re
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from trainer.core.errors import BusyError, CheckpointError, ConfigError
+from trainer.core.errors import BusyError, CheckpointError, ConfigError, DiskError, disk_error
 from trainer.report.strict_json import dumps
 from trainer.storage.untrusted import LARGEST, check_file, read_json
 
 OWNER_LENGTH = 200  # characters read from a lock file
+UNFINISHED = re.compile(r"\.(status|result|manifest|summary)\.json\.\d+")  # of `write_json`
 locks: set[IO[str]] = set()  # held by this process
 
 
@@ -65,6 +67,7 @@ class RunFolder:
         self.lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         self.lock.flush()
         locks.add(self.lock)
+        remove_unfinished(self.path)
         if fresh and self.status:
             self.release()
             raise ConfigError(
@@ -91,7 +94,13 @@ class RunFolder:
             "pid": os.getpid(),
             "host": socket.gethostname(),
         }
-        write_json(self.path / "status.json", status)
+        path = self.path / "status.json"
+        try:
+            write_json(path, status)
+        except DiskError:
+            if not (done and path.is_file()):
+                raise
+            overwrite(path, status)  # no room for a second file
 
 
 def close_locks() -> None:
@@ -104,10 +113,32 @@ os.register_at_fork(after_in_child=close_locks)
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a JSON file atomically; NaN and infinity become null."""
+    """Write a JSON file atomically; NaN and infinity become null. Raises DiskError, and leaves nothing, if it cannot."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(dumps(value, indent=2) + "\n")
-    temporary.replace(path)
+    try:
+        temporary.write_text(dumps(value, indent=2) + "\n")
+        temporary.replace(path)
+    except OSError as error:
+        raise disk_error(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def overwrite(path: Path, value: object) -> None:
+    """Write a JSON file in the place of another, whose room on the disk it takes over."""
+    try:
+        with path.open("r+") as file:
+            file.write(dumps(value) + "\n")
+            file.truncate()
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that died in `write_json` have left."""
+    for path in folder.iterdir():
+        if UNFINISHED.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def now() -> str:
