@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import trainer
 from trainer.core.errors import ConfigError, Interrupted, complain
 from trainer.core.signals import Signals, cause_of, ignore, immediate
-from trainer.core.streams import make_lenient
 from trainer.core.text import replace_unencodable
+from trainer.report.streams import make_lenient
 
 if TYPE_CHECKING:
     from trainer.config.compose import CONF

@@ -17,8 +17,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from trainer.core.streams import take_losses
 from trainer.core.text import plain, replace_unencodable
+from trainer.report.streams import take_losses
 
 REFRESH = 0.1  # seconds between updates of the progress bar
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from trainer.cli import launch
 from trainer.core.errors import Interrupted, complain
 from trainer.core.signals import STOPPING, Signals, immediate
-from trainer.core.streams import lenient
+from trainer.report.streams import lenient
 
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 
