@@ -8,6 +8,7 @@ import atexit
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -69,13 +70,14 @@ def check_flags(arguments: list[str]) -> None:
 def main() -> None:
     """The entry point of `python -m trainer` and of the console script."""
     try:
-        with Signals(), immediate():
+        # Before its run begins, a process of torchrun's may end without a word: rank 0 has one.
+        alone = os.environ.get("RANK", "0") == "0"
+        with Signals() if alone else nullcontext(), immediate():
             make_lenient()
             run()
     except KeyboardInterrupt as error:
         stopped = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
-        if os.environ.get("RANK", "0") == "0":  # torchrun signals all processes
-            complain(f"stopped by signal {stopped.signal_number} before the run began")
+        complain(f"stopped by signal {stopped.signal_number} before the run began")
         sys.exit(stopped.exit_code)
     finally:
         atexit.register(ignore)  # what is done is done: the exit code is to say so
@@ -84,6 +86,7 @@ def main() -> None:
 def run() -> None:
     """Run the command line, and exit with its exit code."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors are raised here, not printed by Hydra
+    os.environ["PYTHONSAFEPATH"] = "1"  # of the processes that are started: see trainer/__init__
     if Path(sys.argv[0]).name == "__main__.py":
         sys.argv[0] = "trainer"  # the command that completion is installed for
     arguments = sys.argv[1:]

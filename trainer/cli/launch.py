@@ -4,7 +4,6 @@ import atexit
 import errno
 import gc
 import importlib
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -106,10 +105,9 @@ def report_error(error: BaseException, overrides: Sequence[str], *, debug: bool)
     if world := joined_world():
         code, text, speaks = world.current().verdict(error, code, text)
         sys.stderr.write(f"{text}\n" * speaks)
-    elif isinstance(error, Interrupted):  # torchrun signals all processes, rank 0 says so
-        sys.stderr.write(f"{text}\n" * (os.environ.get("RANK", "0") == "0"))
     else:
-        sys.stderr.write(f"{torchrun.error_prefix()}{text}\n")
+        prefix = "" if isinstance(error, Interrupted) else torchrun.error_prefix()
+        sys.stderr.write(f"{prefix}{text}\n")
     return code
 
 

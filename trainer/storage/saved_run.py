@@ -18,6 +18,7 @@ import torch
 
 from trainer.config.build import CODE
 from trainer.config.compose import CONF
+from trainer.config.import_path import named_code
 from trainer.config.renamed import with_current_names
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.storage import checkpoint
@@ -99,18 +100,6 @@ def check_code(config: dict[str, Any], known: set[str], path: Path) -> None:
                 f"{path}: {key}={name!r:.200} is not code that this config tree names; to trust "
                 "it, set it on the command line or in a YAML file of --config-dir"
             )
-
-
-def named_code(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted key and the value of every setting that names code, at any depth."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            if key in CODE:
-                yield f"{prefix}{key}", value
-            yield from named_code(value, f"{prefix}{key}.")
-    elif isinstance(node, (list, tuple)):
-        for i, value in enumerate(node):
-            yield from named_code(value, f"{prefix}{i}.")
 
 
 def known_code(folders: Iterable[str], config: Mapping[str, Any]) -> set[str]:
