@@ -114,12 +114,12 @@ def start_hydra(arguments: list[str]) -> None:
     import hydra
 
     from trainer.cli import launch
-    from trainer.config.compose import CONF
+    from trainer.config.compose import CONF, typed_at_home
     from trainer.distributed import torchrun
 
     check_flags(arguments)
     torchrun.check_sweep(arguments)
-    sys.argv[1:] = torchrun.own_arguments(arguments)
+    sys.argv[1:] = map(typed_at_home, torchrun.own_arguments(arguments))
     register()
     from trainer.sweep import launcher, sweeper
 

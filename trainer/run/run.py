@@ -202,10 +202,14 @@ class Run(Components):
     def do(self) -> dict[str, Any]:
         """Run the job and return its result; close the log, if it opened one."""
         try:
-            return self.job(**values_for(self.job, self, self.services))
+            result: Any = self.job(**values_for(self.job, self, self.services))
         finally:
             if "log" in vars(self):
                 self.log.close()
+        if not isinstance(result, dict):
+            target, got = self.config["job"]["_target_"], type(result).__name__
+            raise ConfigError(f"job._target_={target} must return a dict of results, got {got}")
+        return result
 
     def fail(self, error: BaseException) -> int:
         """Write the failed status and print one line. Returns the exit code."""
