@@ -8,6 +8,7 @@ import atexit
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,6 +16,7 @@ import trainer
 from trainer.core.errors import ConfigError, Interrupted, complain
 from trainer.core.signals import Signals, cause_of, ignore, immediate
 from trainer.core.text import replace_unencodable
+from trainer.report.streams import make_lenient
 
 if TYPE_CHECKING:
     from trainer.config.compose import CONF
@@ -68,7 +70,10 @@ def check_flags(arguments: list[str]) -> None:
 def main() -> None:
     """The entry point of `python -m trainer` and of the console script."""
     try:
-        with Signals(), immediate():
+        # Before its run begins, a process of torchrun's may end without a word: rank 0 has one.
+        alone = os.environ.get("RANK", "0") == "0"
+        with Signals() if alone else nullcontext(), immediate():
+            make_lenient()
             run()
     except KeyboardInterrupt as error:
         stopped = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
@@ -81,6 +86,7 @@ def main() -> None:
 def run() -> None:
     """Run the command line, and exit with its exit code."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors are raised here, not printed by Hydra
+    os.environ["PYTHONSAFEPATH"] = "1"  # of the processes that are started: see trainer/__init__
     if Path(sys.argv[0]).name == "__main__.py":
         sys.argv[0] = "trainer"  # the command that completion is installed for
     arguments = sys.argv[1:]
@@ -108,12 +114,12 @@ def start_hydra(arguments: list[str]) -> None:
     import hydra
 
     from trainer.cli import launch
-    from trainer.config.compose import CONF
+    from trainer.config.compose import CONF, typed_at_home
     from trainer.distributed import torchrun
 
     check_flags(arguments)
     torchrun.check_sweep(arguments)
-    sys.argv[1:] = torchrun.own_arguments(arguments)
+    sys.argv[1:] = map(typed_at_home, torchrun.own_arguments(arguments))
     register()
     from trainer.sweep import launcher, sweeper
 

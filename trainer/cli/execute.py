@@ -8,7 +8,7 @@ import torch
 
 from trainer.cli.folders import remove_if_empty
 from trainer.cli.trials import TrialRunner
-from trainer.config.import_path import retarget
+from trainer.config.import_path import find_here, retarget
 from trainer.core.errors import ConfigError
 from trainer.core.signals import Deadline
 from trainer.dataset import Data
@@ -35,6 +35,7 @@ def execute(config: dict[str, Any], folder: Path, overrides: list[str], sources:
 def do(config: dict[str, Any], folder: Path, overrides: list[str], sources: list[str]) -> int:
     """The same without a limit on the time that a signal may take."""
     keep_freed_memory()
+    find_here(config)
     retarget(config, overrides)
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])

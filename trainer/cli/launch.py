@@ -16,11 +16,19 @@ from omegaconf import DictConfig, OmegaConf
 from trainer.cli.folders import remove_if_empty
 from trainer.config.compose import CONF, WRONG_CONFIG, check_choices, register_resolvers, resolve
 from trainer.config.processes import check_processes
-from trainer.core.errors import Interrupted, TrainerError
+from trainer.core.errors import Interrupted, TrainerError, disk_error
 from trainer.core.signals import cause_of, settle
 from trainer.core.text import plain
 from trainer.distributed import torchrun
 
+DISK = (  # errors of a disk
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EIO,
+    errno.EINVAL,
+    errno.EFBIG,
+)
 exit_codes: list[int] = []  # of the jobs of this process
 
 
@@ -49,8 +57,10 @@ def launch(config: DictConfig, folder: Path, overrides: list[str], sources: list
 
         return execute(settings, folder, overrides, sources)
     except (Exception, Interrupted) as error:
-        debug = config.get("debug") is True
-        code = report_error(cause_of(error), overrides, debug=debug)
+        error = cause_of(error)
+        if isinstance(error, OSError) and error.errno in DISK and error.filename is None:
+            error = disk_error(error, folder)
+        code = report_error(error, overrides, debug=config.get("debug") is True)
         remove_if_empty(folder)
         if world := joined_world():
             world.leave(code, agreed=False)
@@ -96,7 +106,8 @@ def report_error(error: BaseException, overrides: Sequence[str], *, debug: bool)
         code, text, speaks = world.current().verdict(error, code, text)
         sys.stderr.write(f"{text}\n" * speaks)
     else:
-        sys.stderr.write(f"{torchrun.error_prefix()}{text}\n")
+        prefix = "" if isinstance(error, Interrupted) else torchrun.error_prefix()
+        sys.stderr.write(f"{prefix}{text}\n")
     return code
 
 
@@ -110,13 +121,12 @@ def line_for(error: BaseException, overrides: Sequence[str]) -> str:
 
 
 def exit_code_of(error: BaseException) -> int:
-    """2 for a mistake in the config, 6 for a full disk, 1 for an error of no known kind."""
+    """2 for a mistake in the config, 6 for a disk that fails, 1 for an error of no known kind."""
     if isinstance(error, (TrainerError, Interrupted)):
         return error.exit_code
     if isinstance(error, WRONG_CONFIG):
         return 2
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-    return 6 if full else 1
+    return 6 if isinstance(error, OSError) and error.errno in DISK else 1
 
 
 register_resolvers()  # on import: a process of joblib or submitit imports this module alone

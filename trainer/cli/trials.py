@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from trainer.config.compose import CONF, WRONG_CONFIG, resolve
 from trainer.config.explain import explain
-from trainer.config.import_path import retarget
+from trainer.config.import_path import find_here, retarget
 from trainer.core.errors import ConfigError, Interrupted, TrainerError, complain
 from trainer.report.console import Console
 from trainer.run.monitors import metric_names
@@ -80,6 +80,7 @@ class TrialRunner:
         owned = RunFolder(folder)
         resume = "auto" if owned.status else None
         config |= {"job": TRAIN, "resume": resume, "quiet": True}
+        find_here(config)
         retarget(config, overrides)
         stop = {} if stopper is None else {"stopper": lambda own: stopper(own, lambda: run.epochs)}
         run = self.make_run(

@@ -31,8 +31,15 @@ def build(node: Node, setting: str, expected: type[T], /, **given: Any) -> T:
     an object that is not an instance of `expected`.
     """
     target = locate(node, setting)
+    if inspect.isclass(target) and not issubclass(target, expected):
+        raise wrong_kind(node, setting, expected)
     inner = {key: build_inner(value, f"{setting}.{key}", given) for key, value in node.items()}
-    settings = check_settings(target, inner, setting, set(given))
+    try:
+        settings = check_settings(target, inner, setting, set(given))
+    except ConfigError as error:
+        if inspect.isclass(target) or len(node) > 1:
+            raise
+        raise wrong_kind(node, setting, expected) from error  # a function that makes something else
     parameters = parameters_of(target, setting)
     collaborators = {name: value for name, value in given.items() if name in parameters}
     try:
@@ -42,10 +49,15 @@ def build(node: Node, setting: str, expected: type[T], /, **given: Any) -> T:
         named = text.startswith(group) or f" {group}." in text
         raise ConfigError(text if named else f"{setting}: {text}") from error
     if not isinstance(component, expected):
-        wanted = f"{expected.__module__.removesuffix('.base')}.{expected.__name__}"
-        hint = "; loss=function takes any f(output, target)" if setting == "loss" else ""
-        raise ConfigError(f"{setting}._target_={node['_target_']} is not a {wanted}{hint}")
+        raise wrong_kind(node, setting, expected)
     return component
+
+
+def wrong_kind(node: Node, setting: str, kind: type) -> ConfigError:
+    """The error for a target that makes no `kind`."""
+    wanted = f"{kind.__module__.removesuffix('.base')}.{kind.__name__}"
+    hint = "; loss=function takes any f(output, target)" if setting == "loss" else ""
+    return ConfigError(f"{setting}._target_={node['_target_']} is not a {wanted}{hint}")
 
 
 def build_inner(value: Any, setting: str, given: Mapping[str, Any]) -> Any:
@@ -84,7 +96,9 @@ def import_callable(path: Any, setting: str) -> Any:
     The last part of `setting` must be in CODE: an untrusted config is checked for those keys only.
     """
     if not isinstance(path, str) or "." not in path:
-        raise ConfigError(f"{setting} must be an import path, got {format_value(path)}")
+        raise ConfigError(
+            f"{setting} must be an import path, got {format_value(path) or 'nothing'}"
+        )
     module, _, name = path.rpartition(".")
     try:
         target = getattr(import_module(module), name)

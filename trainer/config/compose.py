@@ -1,6 +1,7 @@
 """Turns a composed config into validated settings; registers the resolvers of the YAML files."""
 
 import hashlib
+import os
 import re
 import secrets
 import sys
@@ -8,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -20,6 +23,8 @@ PACKAGE = Path(__file__).parents[1]
 CONF = next(p for p in (PACKAGE / "conf", PACKAGE.parent / "conf") if (p / "config.yaml").is_file())
 LONGEST_NAME = 120  # characters of a folder name before its hash
 NOT_HASHED = ("hydra.", "hydra/", "resume", "quiet=", "debug=")
+NOT_GIVEN = object()
+HOME = re.compile(r"~(/|$)")
 WRONG_CONFIG = (ValueError, OmegaConfBaseException, HydraException, YAMLError, RecursionError)
 
 
@@ -41,9 +46,27 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     settings = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     if not isinstance(settings, dict):
         raise ConfigError("the config is not a mapping")
-    plain = {str(key): value for key, value in settings.items()}
+    plain = {str(key): at_home(value) for key, value in settings.items()}
     schema.validate(plain)
     return plain
+
+
+def at_home(value: Any) -> Any:
+    """A setting's value with `~/` at the start of every text replaced by the home folder."""
+    if isinstance(value, dict):
+        return {key: at_home(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [at_home(inner) for inner in value]
+    return os.path.expanduser(value) if isinstance(value, str) and HOME.match(value) else value  # noqa: PTH111
+
+
+def typed_at_home(argument: str) -> str:
+    """The same for an argument such as `hydra.run.dir=~/runs/1`, which Hydra itself reads."""
+    setting, equals, value = argument.partition("=")
+    home = os.path.expanduser("~")  # noqa: PTH111
+    return f"{setting}{equals}" + re.sub(
+        r"(^|[\[,\"'])~(?=[/,\]\"']|$)", lambda m: m[1] + home, value
+    )
 
 
 def file_name(text: str) -> str:
@@ -61,6 +84,20 @@ def sweep_hash() -> str:
     return hashlib.sha256("\n".join(hashed).encode()).hexdigest()[:10]
 
 
+def environment(name: str, default: Any = NOT_GIVEN) -> Any:
+    """The value of an environment variable, converted as typed text is: `2` is a number."""
+    text = os.environ.get(name, default)
+    if text is NOT_GIVEN:
+        raise KeyError(f"Environment variable '{name}' not found")
+    if not isinstance(text, str):
+        return text
+    try:
+        value = OverridesParser.create().parse_override(f"x={text}").value()
+    except HydraException:
+        return text  # it would have needed quotes
+    return str(value) if isinstance(value, QuotedString) else value
+
+
 def register_resolvers() -> None:
     """Register the functions that config files call as `${name:...}`."""
     from trainer.config.help import choices
@@ -70,3 +107,4 @@ def register_resolvers() -> None:
     register("sweep_hash", sweep_hash, replace=True)
     register("file_name", file_name, replace=True)
     register("choices", choices, replace=True)
+    register("oc.env", environment, replace=True)

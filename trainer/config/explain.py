@@ -87,9 +87,10 @@ def unreadable(mistake: Mistake) -> str:
 def bare_word(word: str, command: CommandLine) -> str:
     """Explain a word without an equals sign, probably an option or a setting."""
     groups = [group for group in CHOOSABLE if (command.conf / group / f"{word}.yaml").is_file()]
-    setting = next(iter(suggest(word, command.current[0])), word)
-    whole = f"{groups[0]}={word}" if groups else f"{setting}=VALUE"
-    return f"{word}: settings are written setting=value. Did you mean {whole}?"
+    setting = next(iter(suggest(word, command.current[0])), "")
+    whole = f"{groups[0]}={word}" if groups else setting and f"{setting}=VALUE"
+    hint = f"Did you mean {whole}?" if whole else LIST_ALL
+    return f"{word}: settings are written setting=value. {hint}"
 
 
 def missing_option(mistake: Mistake) -> str:

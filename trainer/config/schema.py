@@ -211,7 +211,8 @@ def check_device(device: str) -> None:
     """Raise ValueError for anything but the name of a device, or `auto`."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         meant = "cuda" if "gpu" in device else device
-        hint = did_you_mean(meant, ("auto", *DEVICES), start=". ")
+        near = [name for name in ("auto", *DEVICES) if name[:1] == meant[:1]]  # tpu is no typo
+        hint = did_you_mean(meant, near, start=". ")
         raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, got {device}{hint}")
 
 

@@ -1,6 +1,7 @@
 """Errors that a user can act on: one line each, and an exit code for each kind."""
 
 import sys
+from pathlib import Path
 
 from trainer.core.text import plain
 
@@ -80,6 +81,12 @@ class Interrupted(KeyboardInterrupt):
         self.signal_number = signal_number
         self.told = told
         self.exit_code = 128 + signal_number
+
+
+def disk_error(error: OSError, path: Path) -> DiskError:
+    """A DiskError that names the error's file; `path` where it knows none, as in a write."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return DiskError(f"{error.filename or path} cannot be read or written: {reason}")
 
 
 def complain(text: str) -> None:

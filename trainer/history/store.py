@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.core.errors import CheckpointError, DataError, DiskError
+from trainer.core.errors import CheckpointError, DataError, disk_error
 from trainer.core.state import match
 from trainer.history.analysis import UNSEEN, History
 from trainer.report.strict_json import dumps
@@ -95,13 +95,17 @@ class DifficultyStore:
         """Write what does not change: `meta.json`, and each array to `<name>.npy`.
 
         `ids` [n] of the training split is required; `labels` and `true_labels` [M] and the ids
-        `threshold` [t] of the threshold class are optional.
+        `threshold` [t] of the threshold class are optional. Raises DiskError if a file cannot be
+        written.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for name, values in arrays.items():
-            np.save(self.folder / f"{name}.npy", values.cpu().numpy())
         meta = {"version": 1, "examples": self.size, "fields": self.dtypes}
-        (self.folder / "meta.json").write_text(dumps(meta, indent=2))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for name, values in arrays.items():
+                np.save(self.folder / f"{name}.npy", values.cpu().numpy())
+            (self.folder / "meta.json").write_text(dumps(meta, indent=2))
+        except OSError as error:
+            raise disk_error(error, self.folder) from error
 
     def flush(self, epoch: int) -> None:
         """Append the row of epoch `epoch` to each file and start the next epoch.
@@ -117,7 +121,7 @@ class DifficultyStore:
                     for values in [*[self.blank(name)] * (epoch - kept), row]:
                         file.write(values.cpu().numpy().tobytes())
         except OSError as error:
-            raise DiskError(f"{self.folder} cannot be written: {error}") from error
+            raise disk_error(error, self.folder) from error
         self.clear()
 
     def state_dict(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +18,7 @@ from rich.progress import (
 from rich.table import Table
 
 from trainer.core.text import plain, replace_unencodable
+from trainer.report.streams import take_losses
 
 REFRESH = 0.1  # seconds between updates of the progress bar
 
@@ -44,6 +46,8 @@ class Console:
         """Print a line or a table."""
         self.screen.print(shown(content))
         self.record(content)
+        for loss in take_losses():
+            self.warn(f"{loss}; the run goes on without it")
 
     def warn(self, text: str) -> None:
         """Print a warning to stderr, even if `quiet`."""
@@ -98,7 +102,8 @@ class Console:
         """Remove the progress bar and close the file."""
         self.stop()
         if self.file is not None:
-            self.file.close()
+            with suppress(OSError):
+                self.file.close()
             self.file = None
 
 

@@ -32,7 +32,12 @@ class Log:
         self.file.truncate(min(offset, path.stat().st_size))
         if resumed_at is None:  # a run killed before its first checkpoint may have left some
             shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-        self.stream = EventStream(folder / "tensorboard", resumed_at=resumed_at)
+        self.stream: EventStream | None = None
+        self.attempt("tensorboard", self.open_stream, folder / "tensorboard", resumed_at)
+
+    def open_stream(self, folder: Path, resumed_at: int | None) -> None:
+        """Begin an event file."""
+        self.stream = EventStream(folder, resumed_at=resumed_at)
 
     def state_dict(self) -> int:
         """Return the bytes of metrics.jsonl so far, to which a resumed run truncates it."""
@@ -67,7 +72,8 @@ class Log:
 
     def show(self, method: str, *arguments: Any, **options: Any) -> None:
         """Call an event stream's `method`: scalars, image, histogram, text or hparams."""
-        self.attempt("tensorboard", getattr(self.stream, method), *arguments, **options)
+        if self.stream is not None:
+            self.attempt("tensorboard", getattr(self.stream, method), *arguments, **options)
 
     def attempt(
         self, target: str, write: Callable[..., None], *arguments: Any, **options: Any
@@ -84,4 +90,5 @@ class Log:
     def close(self) -> None:
         """Close metrics.jsonl and the event stream."""
         self.attempt("metrics.jsonl", self.file.close)
-        self.attempt("tensorboard", self.stream.close)
+        if self.stream is not None:
+            self.attempt("tensorboard", self.stream.close)

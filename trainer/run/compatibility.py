@@ -94,6 +94,9 @@ def check_outputs(model: nn.Module, task: Task, data: Data) -> None:
     try:
         with evaluating(model):
             shape = model(torch.zeros(1, *data.shape)).shape[1:]
+    except (TypeError, AttributeError) as error:  # its forward takes or returns something else
+        text = f"{type(model).__name__} is no model of images: it must map [B, C, H, W] to a tensor"
+        raise ConfigError(f"model._target_: {text}; {error}") from error
     except RuntimeError as error:
         about = f"model={option_of(model)} fails on an image of {list(data.shape)}"
         raise ConfigError(f"{about}: {str(error).splitlines()[0]}") from error

@@ -6,9 +6,10 @@ import platform
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import cached_property, partial
 from typing import Any
+from urllib.error import URLError
 
 import torch
 import yaml
@@ -18,7 +19,15 @@ import trainer
 from trainer.augmentation import Augmentation
 from trainer.config.build import check_signature
 from trainer.core.duration import Clock
-from trainer.core.errors import ConfigError, Interrupted, OutOfMemoryError, TrainerError, complain
+from trainer.core.errors import (
+    ConfigError,
+    DiskError,
+    Interrupted,
+    OutOfMemoryError,
+    TrainerError,
+    complain,
+    disk_error,
+)
 from trainer.core.option import option_of
 from trainer.core.signals import Signals, cause_of, immediate, settle
 from trainer.dataset import Data
@@ -42,6 +51,7 @@ from trainer.storage.saved_run import as_list
 from trainer.training.fit import Fit
 from trainer.training.reporter import Reporter
 
+NETWORK = (ConnectionError, TimeoutError, URLError)  # errors of the system, but of no file
 NEED_NO_DATA = [
     "device",
     "task",
@@ -192,10 +202,14 @@ class Run(Components):
     def do(self) -> dict[str, Any]:
         """Run the job and return its result; close the log, if it opened one."""
         try:
-            return self.job(**values_for(self.job, self, self.services))
+            result: Any = self.job(**values_for(self.job, self, self.services))
         finally:
             if "log" in vars(self):
                 self.log.close()
+        if not isinstance(result, dict):
+            target, got = self.config["job"]["_target_"], type(result).__name__
+            raise ConfigError(f"job._target_={target} must return a dict of results, got {got}")
+        return result
 
     def fail(self, error: BaseException) -> int:
         """Write the failed status and print one line. Returns the exit code."""
@@ -207,6 +221,8 @@ class Run(Components):
                 f"out of memory on {self.device} with {' and '.join(sizes)}; "
                 "lower them, or raise accumulate"
             )
+        elif isinstance(error, OSError) and not isinstance(error, NETWORK):
+            error = disk_error(error, self.folder.path)
         elif isinstance(error, ValueError) and not self.config["debug"]:
             error = ConfigError(str(error))
         known = isinstance(error, (TrainerError, Interrupted))
@@ -219,7 +235,8 @@ class Run(Components):
             complain(text if known else f"{text}; debug=true shows where")
         self.console.record(text)
         state = "preempted" if isinstance(error, Interrupted) else "failed"
-        self.folder.write_status(state, code, text)
+        with suppress(DiskError):  # the line has been written
+            self.folder.write_status(state, code, text)
         if not self.world.agreed(error):
             leave(code, agreed=False)
         return code

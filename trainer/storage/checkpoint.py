@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from trainer.core.errors import CheckpointError, DiskError, ForeignError
+from trainer.core.errors import disk_error as disk_error_at
 from trainer.report.strict_json import dumps
 from trainer.storage.tensors import OwnTensors
 from trainer.storage.untrusted import check_archive, check_file, read_json
@@ -48,12 +49,17 @@ class HashingFile:
         self.file = file
         self.hash = hashlib.sha256()
         self.size = 0
+        self.error: OSError | None = None  # torch.save replaces it by one without a reason
 
     def write(self, data: bytes | memoryview) -> int:
         """Write and hash `data`; return the number of bytes written."""
         self.hash.update(data)
         self.size += len(data)
-        return self.file.write(data)
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
     def flush(self) -> None:
         """Flush the underlying file."""
@@ -95,7 +101,10 @@ def write_file(path: Path, writer: Callable[[HashingFile], Any]) -> dict[str, An
     """Write and sync a file; return its entry in the manifest, size in bytes and SHA-256."""
     with path.open("wb") as file:
         hashing = HashingFile(file)
-        writer(hashing)
+        try:
+            writer(hashing)
+        except RuntimeError as error:
+            raise hashing.error or error from error
         file.flush()
         os.fsync(file.fileno())
     return {"size": hashing.size, "sha256": hashing.hash.hexdigest()}
@@ -123,12 +132,14 @@ def sync_folder(folder: Path) -> None:
 
 
 def disk_error(error: Exception, folder: Path) -> Exception:
-    """Return a DiskError if the disk is full (torch hides the reason), otherwise the error."""
+    """Return a DiskError if the disk failed or is full (torch hides the reason), else the error."""
     known = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if known or (not isinstance(error, OSError) and shutil.disk_usage(folder).free < SPARE):
         return DiskError(
             f"disk full: no room for a checkpoint in {folder}; the previous one is intact"
         )
+    if isinstance(error, OSError):
+        return disk_error_at(error, folder)
     return error
 
 

@@ -1,17 +1,29 @@
 """The run folder: locked by one process at a time, with a status that is written atomically."""
 
+import contextlib
+import errno
 import fcntl
 import os
+import re
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from trainer.core.errors import BusyError, CheckpointError, ConfigError
+from trainer.core.errors import (
+    BusyError,
+    CheckpointError,
+    ConfigError,
+    DiskError,
+    complain,
+    disk_error,
+)
 from trainer.report.strict_json import dumps
 from trainer.storage.untrusted import LARGEST, check_file, read_json
 
 OWNER_LENGTH = 200  # characters read from a lock file
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # some network disks
+UNFINISHED = re.compile(r"\.(status|result|manifest|summary)\.json\.\d+")  # of `write_json`
 locks: set[IO[str]] = set()  # held by this process
 
 
@@ -21,6 +33,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.lock: IO[str] | None = None
+        self.unlocked = False  # whether the file system has no locks
         self.started = now()
 
     @property
@@ -54,17 +67,16 @@ class RunFolder:
         if os.path.lexists(lock):
             check_file(lock)
         self.lock = lock.open("a+")
-        try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self.lock.seek(0)
-            owner = self.lock.read(OWNER_LENGTH) or "another process"
+        self.lock.seek(0)
+        owner = self.lock.read(OWNER_LENGTH)
+        if not self.acquire(self.lock, owner):
             self.release()
-            raise BusyError(f"{self.path} is in use by {owner}") from error
+            raise BusyError(f"{self.path} is in use by {owner or 'another process'}")
         self.lock.truncate(0)
         self.lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         self.lock.flush()
         locks.add(self.lock)
+        remove_unfinished(self.path)
         if fresh and self.status:
             self.release()
             raise ConfigError(
@@ -72,9 +84,30 @@ class RunFolder:
                 "resume=auto continues it, hydra.run.dir=... selects another folder"
             )
 
+    def acquire(self, lock: IO[str], owner: str) -> bool:
+        """Lock the file, whose text names its last owner; False if another process has it.
+
+        Where the file system has no locks, the folder is another's if that owner is alive.
+        """
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in NO_LOCKS or alive(owner):
+                return False
+            self.unlocked = True
+            last = f"; it was last used by {owner}" if owner else ""
+            complain(
+                f"warning: {self.path} is on a file system without locks, so that a run of another "
+                f"machine in it is not noticed{last}"
+            )
+        return True
+
     def release(self) -> None:
         """Unlock the folder."""
         if self.lock is not None:
+            if self.unlocked:
+                with contextlib.suppress(OSError):
+                    self.lock.truncate(0)
             locks.discard(self.lock)
             self.lock.close()
             self.lock = None
@@ -91,7 +124,13 @@ class RunFolder:
             "pid": os.getpid(),
             "host": socket.gethostname(),
         }
-        write_json(self.path / "status.json", status)
+        path = self.path / "status.json"
+        try:
+            write_json(path, status)
+        except DiskError:
+            if not (done and path.is_file()):
+                raise
+            overwrite(path, status)  # no room for a second file
 
 
 def close_locks() -> None:
@@ -103,11 +142,50 @@ def close_locks() -> None:
 os.register_at_fork(after_in_child=close_locks)
 
 
+def alive(owner: str) -> bool:
+    """Whether the process that a lock file names is alive; of this machine, as far as is known."""
+    match = re.fullmatch(r"process (\d+) on (.+)", owner)
+    if match is None or match[2] != socket.gethostname() or int(match[1]) == os.getpid():
+        return False
+    try:
+        os.kill(int(match[1]), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return int(match[1]) < 2**31
+    return True
+
+
 def write_json(path: Path, value: object) -> None:
-    """Write a JSON file atomically; NaN and infinity become null."""
+    """Write a JSON file atomically; NaN and infinity become null.
+
+    Raises DiskError, and leaves nothing, if it cannot.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(dumps(value, indent=2) + "\n")
-    temporary.replace(path)
+    try:
+        temporary.write_text(dumps(value, indent=2) + "\n")
+        temporary.replace(path)
+    except OSError as error:
+        raise disk_error(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def overwrite(path: Path, value: object) -> None:
+    """Write a JSON file in the place of another, whose room on the disk it takes over."""
+    try:
+        with path.open("r+") as file:
+            file.write(dumps(value) + "\n")
+            file.truncate()
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that died in `write_json` have left."""
+    for path in folder.iterdir():
+        if UNFINISHED.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def now() -> str:

@@ -7,6 +7,7 @@ torch's optimizers. It cannot cause a download.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from typing import Any
 import torch
 
 from trainer.config.build import CODE
+from trainer.config.compose import CONF
+from trainer.config.import_path import named_code
 from trainer.config.renamed import with_current_names
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.storage import checkpoint
@@ -99,24 +102,28 @@ def check_code(config: dict[str, Any], known: set[str], path: Path) -> None:
             )
 
 
-def named_code(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted key and the value of every setting that names code, at any depth."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            if key in CODE:
-                yield f"{prefix}{key}", value
-            yield from named_code(value, f"{prefix}{key}.")
-    elif isinstance(node, (list, tuple)):
-        for i, value in enumerate(node):
-            yield from named_code(value, f"{prefix}{i}.")
-
-
 def known_code(folders: Iterable[str], config: Mapping[str, Any]) -> set[str]:
     """Return the import paths that YAML files in `folders` or `config` name, and torch.optim's.
 
     `config` must be that of the command line, or already checked to name known code only.
     """
-    files = (path for folder in folders for path in Path(folder).rglob("*.yaml"))
+    files = (path for folder in folders for path in config_files(Path(folder)))
     named = {name for path in files for name in NAMED.findall(path.read_text(errors="replace"))}
     named |= {name for _, name in named_code(config) if isinstance(name, str)}
     return named | {f"torch.optim.{name}" for name in torch.optim.__all__}
+
+
+def config_files(folder: Path) -> Iterator[Path]:
+    """The YAML files of a config folder and of its groups, which are named as in `conf/`.
+
+    Folders that merely lie there are no groups, least of all runs: those may come from anywhere.
+    """
+    groups = [path.relative_to(CONF) for path in CONF.rglob("*/")]
+    for place in (folder, *(folder / group for group in groups), *folder.glob("hydra/*/")):
+        if not any(map(is_run, (place, *place.absolute().parents))):
+            yield from (path for path in sorted(place.glob("*.yaml")) if path.is_file())
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder contains a run."""
+    return os.path.lexists(folder / "status.json")

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from trainer.cli import launch
 from trainer.core.errors import Interrupted, complain
 from trainer.core.signals import STOPPING, Signals, immediate
+from trainer.report.streams import lenient
 
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 
@@ -81,8 +82,7 @@ def write_to(log: Path, heading: str) -> None:
     for number in (1, 2):
         os.dup2(file, number)
     os.close(file)
-    text = {"buffering": 1, "closefd": False, "encoding": "utf-8", "errors": "replace"}
-    sys.stdout, sys.stderr = open(1, "w", **text), open(2, "w", **text)  # noqa: SIM115
+    sys.stdout, sys.stderr = lenient(1, "stdout"), lenient(2, "stderr")
     faulthandler.enable(sys.stderr)
     sys.stdout.write(f"{heading}\n")
 

@@ -1,5 +1,6 @@
 """Functions by import path are code too; what counts as known code, and where it is found."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from support import make_run, node_of
 from trainer.__main__ import CONF
 from trainer.config import build
 from trainer.core.errors import CheckpointError
-from trainer.storage.saved_run import check_code, named_code
+from trainer.storage.saved_run import check_code, known_code, named_code
 
 PACKAGE = CONF.parent / "trainer"
 
@@ -68,7 +69,7 @@ def test_every_import_path_is_in_a_setting_that_is_checked():
 
 
 def test_only_code_named_by_files_is_known(tmp_path):
-    (tmp_path / "group").mkdir()
+    (tmp_path / "loss").mkdir()
     text = (
         "_target_: mine.A\n"
         "function:  'mine.b' # function: not.this\n"
@@ -76,8 +77,8 @@ def test_only_code_named_by_files_is_known(tmp_path):
         "inner: {_target_: mine.C, my_function: not.it}\n"
         "other: mine.D\n"
     )
-    (tmp_path / "group" / "x.yaml").write_text(text)
-    (tmp_path / "group" / "y.yaml").write_bytes(b"\xff\n_target_: mine.E\n")
+    (tmp_path / "loss" / "x.yaml").write_text(text)
+    (tmp_path / "loss" / "y.yaml").write_bytes(b"\xff\n_target_: mine.E\n")
     run = make_run(tmp_path / "r")
     tree = run.known_code
     run.sources = [str(CONF), str(tmp_path)]
@@ -102,3 +103,37 @@ def test_named_code_is_found_in_every_container():
         check_code({"function": 3}, {"x"}, Path("x"))
     with pytest.raises(CheckpointError, match=r"x: a\._target_=\['x'\] "):
         check_code({"a": {"_target_": ["x"]}}, {"x"}, Path("x"))
+
+
+@pytest.mark.parametrize("place", ["downloads/foreign", "foreign", "loss/foreign", "loss", "."])
+@pytest.mark.parametrize("status", [True, False])
+def test_a_run_below_a_config_folder_does_not_vouch_for_its_own_code(
+    copy: Path, tmp_path: Path, marker: Path, *, place: str, status: bool
+) -> None:
+    """`--config-dir pa` and `run=pa/downloads/foreign`, with and without a status.json."""
+    node = {"_target_": "subprocess.Popen", "args": ["touch", str(marker)]}
+    changed(copy, lambda config: config.update({"loss": node}))
+    folder = tmp_path / "pa"
+    shutil.copytree(copy, folder / place)
+    if not status:
+        (folder / place / "status.json").unlink()
+        if place in ("loss", "."):
+            return  # a YAML file that the user has put into a group, or into the folder itself
+    assert "subprocess.Popen" not in known_code([str(CONF), str(folder)], {})
+
+
+def test_files_of_groups_and_of_the_config_folder_itself_vouch(tmp_path: Path) -> None:
+    for place in (
+        "loss/mine.yaml",
+        "mine.yaml",
+        "experiment/mine.yaml",
+        "hydra/launcher/mine.yaml",
+    ):
+        path = tmp_path / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"_target_: mine.{path.parent.name.replace('-', '_')}")
+    named = known_code([str(tmp_path)], {})
+    assert {"mine.loss", "mine.experiment", "mine.launcher"} <= named
+    assert f"mine.{tmp_path.name}" in named or "-" in tmp_path.name
+    (tmp_path / "status.json").touch()
+    assert not {name for name in known_code([str(tmp_path)], {}) if name.startswith("mine.")}

@@ -1,0 +1,64 @@
+"""The current folder is no place for modules, unless a setting names one that lies only there."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LOSS = """
+from trainer.loss.cross_entropy import CrossEntropy
+
+class Mine(CrossEntropy):
+    pass
+"""
+TRAP = "open(__file__ + '.imported', 'w').close()\n"
+PREVIEW = ("job=preview", "job.steps=2", "quiet=true", "hydra.run.dir=run")
+
+
+def program(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`python -m trainer` in a folder that has its own yaml, torch, hydra and antlr4."""
+    for name in ("yaml", "torch", "hydra", "omegaconf", "numpy", "rich", "optuna"):
+        (folder / f"{name}.py").write_text(TRAP)
+    return subprocess.run(
+        [sys.executable, "-m", "trainer", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"},
+    )
+
+
+def test_nothing_is_imported_from_the_current_folder(tmp_path: Path) -> None:
+    done = program(tmp_path, *PREVIEW)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not list(tmp_path.glob("*.imported"))
+
+
+def test_nor_by_the_processes_of_a_sweep(tmp_path: Path) -> None:
+    sweep = ("-m", *PREVIEW[:3], "hydra.launcher.warm=false", "hydra.sweep.dir=sweep", "seed=1,2")
+    done = program(tmp_path, *sweep)
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.glob("*.imported"))
+
+
+@pytest.mark.parametrize("where", ["line", "config folder"])
+def test_what_a_setting_names_is_found_here_after_all_else(tmp_path: Path, where: str) -> None:
+    (tmp_path / "my_loss.py").write_text(LOSS)
+    arguments = ["loss._target_=my_loss.Mine"]
+    if where == "config folder":
+        (tmp_path / "my_conf" / "loss").mkdir(parents=True)
+        (tmp_path / "my_conf" / "loss" / "mine.yaml").write_text("_target_: my_loss.Mine\n")
+        arguments = ["--config-dir", "my_conf", "loss=mine"]
+    small = ("job=preview", "dataset.subset=100", "epochs=1", "quiet=true", "hydra.run.dir=run")
+    done = program(tmp_path, *arguments, *small)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not {path.stem for path in tmp_path.glob("*.imported")} - {"optuna.py"}
+
+
+def test_a_module_that_does_not_exist_is_still_named(tmp_path: Path) -> None:
+    done = program(tmp_path, *PREVIEW, "loss._target_=not_there.Mine")
+    assert done.returncode == 2
+    assert done.stderr.startswith("loss._target_=not_there.Mine cannot be imported")
