@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -139,8 +140,8 @@ def swapped(images: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (swapped, "files"),
-        (lambda images: shutil.copy(images / "a" / "1.png", images / "a" / "0.png"), "files"),
+        (swapped, "times, contents"),
+        (lambda images: shutil.copy(images / "a" / "1.png", images / "a" / "0.png"), "contents"),
         (lambda images: (images / "b").rename(images / "c"), "classes, files"),
     ],
     ids=["swapped", "replaced", "renamed class"],
@@ -159,6 +160,16 @@ def test_other_data_is_refused_by_name_or_allowed(images, tmp_path, capsys, chan
     assert error.endswith("resume_allow=[dataset]\n")
     allowed = (*settings, "epochs=2", "resume=auto", "resume_allow=[dataset]")
     assert train(tmp_path / "run", *allowed) == 0
+
+
+def test_a_copy_of_the_data_with_times_of_its_own_is_the_same_data(images, tmp_path):
+    """As a job on a cluster unpacks it to a disk of its own, each time again."""
+    settings = ("dataset=image_folder", "dataset.val_fraction=0.3", "batch_size=2")
+    root = f"dataset.root={images}"
+    assert train(tmp_path / "run", *settings, root, "epochs=1") == 0
+    for path in images.rglob("*.png"):
+        os.utime(path, (1, 1))
+    assert train(tmp_path / "run", *settings, root, "epochs=2", "resume=auto") == 0
 
 
 def test_a_checkpoint_without_a_fingerprint_is_resumed(run):

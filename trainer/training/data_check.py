@@ -33,7 +33,7 @@ class DataCheck:
         before = match_type(dict, state, "data")
         names = {**before, **self.fingerprint}
         changed = [name for name in names if before.get(name) != self.fingerprint.get(name)]
-        if changed and not self.accepts:
+        if changed and changed != ["times"] and not self.accepts:  # a copy has times of its own
             raise ConfigError(
                 f"resume: the data set has changed since the checkpoint: {', '.join(changed)}; "
                 "restore it, or accept it as it is with resume_allow=[dataset]"

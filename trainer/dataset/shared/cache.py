@@ -32,6 +32,8 @@ OWN_NAMES = {  # with the seconds until a file, whole or unfinished, is removed
     re.compile(r"[a-z]+-[0-9a-f]{24}" + re.escape(SUFFIX)): 30 * 86400.0,
     re.compile(r"[a-z]+-[0-9a-f]{24}-[0-9a-f]{16}" + re.escape(UNFINISHED)): 86400.0,
 }
+SAMPLED = 500  # files whose contents are compared
+END = 4096  # bytes of either end of them
 NAME = "trainer"  # of the cache's own folder
 
 
@@ -55,26 +57,43 @@ class Files:
         return self.hashes[0]
 
     @property
-    def content(self) -> bytes:
-        """The same without change times, which a copy does not keep; missing files are marked."""
+    def names(self) -> bytes:
+        """Hash of names and sizes; missing files are marked."""
         return self.hashes[1]
 
+    @property
+    def times(self) -> bytes:
+        """Hash of the modification times, which some ways to copy do not keep."""
+        return self.hashes[2]
+
     @cached_property
-    def hashes(self) -> tuple[bytes | None, bytes]:
-        """`fingerprint` and `content`, from one `stat` of each file."""
-        exact, content, missing = hashlib.sha256(), hashlib.sha256(), False
+    def contents(self) -> bytes:
+        """Hash of the first and last 4 KiB of the files, or of 500 evenly spaced ones."""
+        hashed = hashlib.sha256()
+        for path in self.paths[:: -(-len(self.paths) // SAMPLED) or 1]:
+            with suppress(OSError), open_regular(path) as file:
+                hashed.update(file.read(END))
+                file.seek(max(0, os.fstat(file.fileno()).st_size - END))
+                hashed.update(file.read(END))
+        return hashed.digest()
+
+    @cached_property
+    def hashes(self) -> tuple[bytes | None, bytes, bytes]:
+        """`fingerprint`, `names` and `times`, from one `stat` of each file."""
+        exact, names, times, missing = *(hashlib.sha256() for _ in range(3)), False
         for path in self.paths:
             name = os.fsencode(path[len(self.root) :])
             try:
                 stat = os.stat(path)  # noqa: PTH116  (a Path for each file would be slow)
             except OSError:
                 missing = True
-                content.update(name + b"\0missing\0")
+                names.update(name + b"\0missing\0")
                 continue
-            times = f"\0{stat.st_size} {stat.st_mtime_ns}"
-            exact.update(name + f"{times} {stat.st_ctime_ns}\0".encode())
-            content.update(name + f"{times}\0".encode())
-        return None if missing else exact.digest(), content.digest()
+            size, time = stat.st_size, stat.st_mtime_ns
+            exact.update(name + f"\0{size} {time} {stat.st_ctime_ns}\0".encode())
+            names.update(name + f"\0{size}\0".encode())
+            times.update(f"{time} ".encode())
+        return None if missing else exact.digest(), names.digest(), times.digest()
 
 
 class Cache:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from trainer.dataset.base import Data
-from trainer.dataset.shared.cache import Files
 from trainer.dataset.shared.split import Images
 
 T = TypeVar("T")
@@ -24,9 +23,10 @@ WEIGHTS = np.frombuffer(hashlib.shake_256(b"fingerprint").digest(8 * BLOCK), "<u
 def fingerprint(data: Data) -> dict[str, str]:
     """Fingerprints of the `classes`, the `labels`, the `splits`, and the images.
 
-    The images are `pixels` if they are in memory, and `files` otherwise: their names below the
-    folder that holds them all, sizes and modification times. The location of that folder and a
-    cache make no difference. MNIST takes about 10 ms.
+    The images are `pixels` if they are in memory. Otherwise they are `files`, their names below the
+    folder that holds them all and their sizes, `times`, when they were modified, and `contents`,
+    the ends of 500 of them. The location of that folder and a cache make no difference. MNIST takes
+    about 10 ms.
     """
     splits = data.train, data.val, data.test
     fingerprints = {
@@ -36,9 +36,19 @@ def fingerprint(data: Data) -> dict[str, str]:
     }
     sources = distinct(split.images for split in splits)
     for name in dict.fromkeys(map(basis, sources)):
-        parts = (of_images(images) for images in sources if basis(images) == name)
-        fingerprints[name] = joined(parts)
+        same = [images for images in sources if basis(images) == name]
+        fingerprints |= of_files(same) if name == "files" else {name: joined(map(of_images, same))}
     return fingerprints
+
+
+def of_files(sources: list[Images]) -> dict[str, str]:
+    """Fingerprints of sources that are files."""
+    files = [getattr(images, "files") for images in sources]  # noqa: B009  (not every source's)
+    return {
+        "files": joined(one.names for one in files),
+        "times": joined(one.times for one in files),
+        "contents": joined(one.contents for one in files),
+    }
 
 
 def distinct(items: Iterable[T]) -> list[T]:
@@ -57,12 +67,10 @@ def basis(images: Images) -> str:
 
 
 def of_images(images: Images) -> bytes:
-    """The fingerprint of a source: of its pixels, of its files, or of its number and shape."""
-    pixels, files = getattr(images, "pixels", None), getattr(images, "files", None)
+    """The fingerprint of a source in memory: of its pixels, or of its number and shape."""
+    pixels = getattr(images, "pixels", None)
     if isinstance(pixels, Tensor):
         return of_tensor(pixels)
-    if isinstance(files, Files):
-        return files.content
     return f"{len(images)} {images.shape}".encode()
 
 
