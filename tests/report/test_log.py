@@ -132,5 +132,6 @@ def test_a_full_disk_is_one_warning(tmp_path, monkeypatch):
     assert len(warnings) == 1
     assert "No space left" in warnings[0]
     assert len(events(tmp_path)) == 3
+    assert log.stream is not None
     log.stream.histogram("empty", np.array([np.nan]), 0)
     log.close()
