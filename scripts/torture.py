@@ -16,7 +16,18 @@ import time
 from pathlib import Path
 
 import torch
-from torture_parts import damage, disk, foreign_folder, foreign_state, kill, signals, stop, suite
+from torture_parts import (
+    damage,
+    disk,
+    foreign_folder,
+    foreign_state,
+    images,
+    kill,
+    limits,
+    signals,
+    stop,
+    suite,
+)
 from torture_parts.child import Child
 from torture_parts.outcome import Outcome
 
@@ -27,7 +38,9 @@ PARTS = {
     "damage": damage.damages,
     "state": foreign_state.foreign_states,
     "folders": foreign_folder.foreign_folders,
+    "images": images.images,
     "disk": disk.full_disks,
+    "limits": limits.limits,
     "suite": suite.suites,
 }
 
@@ -52,6 +65,7 @@ def options_of(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--truncations", type=int, default=300)
     parser.add_argument("--forgeries", type=int, default=300, help="replaced tensors, by case")
     parser.add_argument("--foreign", type=int, default=100, help="replaced files, by job")
+    parser.add_argument("--images", type=int, default=20_000, help="mutated images")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--unsafe", action="store_true", help="write checkpoints in place")
     parser.add_argument("--no-pictures", action="store_true", help="skip the pictures of each run")

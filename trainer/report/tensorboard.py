@@ -2,6 +2,7 @@
 
 # pyright: reportAttributeAccessIssue=false
 
+import threading
 import time
 from collections.abc import Mapping
 from io import BytesIO
@@ -15,17 +16,24 @@ from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary, Summar
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.types_pb2 import DT_STRING
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.summary.writer.event_file_writer import EventFileWriter, _AsyncWriterThread
 
 from trainer.core.text import plain
 
 HISTOGRAM_BINS = 64
 
 
+def quiet_about_writers(args: threading.ExceptHookArgs) -> None:
+    """Print no traceback for the error of a writer's thread: the next event raises it."""
+    if not (isinstance(args.thread, _AsyncWriterThread) and isinstance(args.exc_value, OSError)):
+        threading.__excepthook__(args)
+
+
 class EventStream:
     """Writes an event file in a thread of its own. Steps are optimizer steps."""
 
     def __init__(self, folder: Path, *, resumed_at: int | None = None) -> None:
+        threading.excepthook = quiet_about_writers
         self.writer = EventFileWriter(str(folder))
         if resumed_at is not None:  # readers drop later steps of the earlier files
             event = Event(wall_time=time.time(), step=resumed_at + 1, file_version="brain.Event:2")
