@@ -249,8 +249,10 @@ def test_a_finished_run_needs_its_source_no_more(source, tmp_path):
 def test_restored_shares_the_data_of_the_same_data_set(source, tmp_path):
     same = make_run(tmp_path, "device=cpu", "dataset.val_fraction=0.8", "seed=7")
     other = make_run(tmp_path, "device=cpu", "dataset.val_fraction=0.7", "seed=7")
-    assert same.restore(str(source), "x").components.data is same.data
-    assert other.restore(str(source), "x").components.data is not other.data
+    assert same.restore(str(source), "x").components.data.train.images is same.data.train.images
+    assert (
+        other.restore(str(source), "x").components.data.train.images is not other.data.train.images
+    )
     with pytest.raises(ConfigError, match=r"^distill\.teacher=nowhere: no run there"):
         same.restore("nowhere", "distill.teacher")
 
