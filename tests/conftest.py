@@ -1,6 +1,7 @@
 """Settings and fixtures for all tests."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +35,12 @@ def no_pictures() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ending, "show_pictures", lambda _: None)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hangups_arrive() -> None:
+    """Under nohup, which the program respects, tests and what they start would ignore SIGHUP."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
