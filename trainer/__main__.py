@@ -89,7 +89,7 @@ def run() -> None:
     os.environ["PYTHONSAFEPATH"] = "1"  # of the processes that are started: see trainer/__init__
     if Path(sys.argv[0]).name == "__main__.py":
         sys.argv[0] = "trainer"  # the command that completion is installed for
-    arguments = sys.argv[1:]
+    arguments = multirun_first(sys.argv[1:])
     replace_unencodable()
     if "--version" in arguments:
         sys.stdout.write(f"trainer {trainer.__version__}\n")
@@ -107,6 +107,11 @@ def run() -> None:
         sys.exit(2 if code == 1 and isinstance(error, OSError) else code)  # hydra.run.dir
     codes = launch.exit_codes
     sys.exit(codes[0] if len(codes) == 1 else int(any(codes)))
+
+
+def multirun_first(arguments: list[str]) -> list[str]:
+    """Move `-m` in front of the overrides, of which argparse takes only one block."""
+    return sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
 
 
 def start_hydra(arguments: list[str]) -> None:

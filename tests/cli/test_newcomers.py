@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from support import composed
 
+from trainer.__main__ import multirun_first
 from trainer.config.compose import register_resolvers, resolve, typed_at_home
 from trainer.config.schema import check_device
 from trainer.job.base import Job
@@ -99,3 +100,10 @@ def test_the_home_folder_is_written_as_a_tilde_anywhere(
     assert typed_at_home("runs=[~/c,~]") == f"runs=[{tmp_path}/c,{tmp_path}]"
     assert typed_at_home("~optimizer.lr") == "~optimizer.lr"
     assert typed_at_home("a=b~/c") == "a=b~/c"
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_flag_of_a_sweep_may_stand_anywhere(place: int) -> None:
+    overrides = ["epochs=1", "seed=1,2"]
+    typed = [*overrides[:place], "-m", *overrides[place:]]
+    assert multirun_first(typed) == ["-m", *overrides]
