@@ -113,14 +113,7 @@ def assemble_step(
     augmentation = run.augmentation if augmentation is None else augmentation
     optimizer = run.make_optimizer(run.model)
     guard = guard_of(run, make.guard, optimizer, tolerant=tolerant)
-    store = make.store(
-        folder.path / "examples",
-        len(train.labels),
-        run.task.fields,
-        run.device,
-        classes=len(run.data.classes),
-    )
-    store.describe(**run.data.described())
+    store = store_of(run, make.store, folder)
     miner.prepare(train.labels.to(run.device))
     check_pixels(run.data.target, run.ready_loss, miner)
     mixer.bind_clock(clock)
@@ -147,6 +140,17 @@ def assemble_step(
         sam=config["sam"],
     )
     return StepAssembly(step, optimizer, guard, store, meter, average, progress)
+
+
+def store_of(
+    run: Components, make: Callable[..., DifficultyStore], folder: RunFolder
+) -> DifficultyStore:
+    """The difficulty store of a run, which has written what does not change."""
+    data = run.data
+    rows, classes = len(data.train.labels), len(data.classes)
+    store = make(folder.path / "examples", rows, run.task.fields, run.device, classes=classes)
+    store.describe(**data.described())
+    return store
 
 
 def guard_of(

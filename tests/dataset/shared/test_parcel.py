@@ -69,7 +69,8 @@ def test_the_batches_are_the_same_without_shared_memory(
 
 def test_with_enough_of_it_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.Tensor, "numpy", lambda _: os._exit(9))
-    list(in_chunks(lambda ids: torch.zeros(len(ids)), 40, 4, 2))
+    chunks = list(in_chunks(lambda ids: torch.zeros(len(ids)), 40, 4, 2))
+    assert sum(len(values) for _, values in chunks) == 40
 
 
 def test_in_the_main_process_nothing_changes() -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from trainer.training.fit import Fit
 
 Mode = Literal["exponential", "linear"]
-TODO = "raise eval_batch_size or dataset.val_fraction"
+WAY_OUT = "raise eval_batch_size or dataset.val_fraction"
 MARGIN = 10  # the rate of the lowest loss is divided by this
 
 
@@ -182,7 +182,7 @@ def loss_of(fit: Fit, eval_batch_size: int) -> Callable[[], float]:
     images = forward.inputs(batch.images)
 
     def measure() -> float:
-        named = single_rows_explained(f"the only one that the loss is measured on; {TODO}")
+        named = single_rows_explained(f"the only one that the loss is measured on; {WAY_OUT}")
         with batch_statistics(fit.model), torch.no_grad(), named:
             records = fit.evaluator.records(forward(images), batch.labels[:, 0])
         return (records["total_loss"].sum() / records["count"].sum()).item()
