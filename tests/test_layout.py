@@ -121,3 +121,14 @@ def test_only_cli_config_run_and_sweep_index_the_config() -> None:
 def test_the_top_level_has_few_entries() -> None:
     entries = {path.name for path in (ROOT / "trainer").iterdir()}
     assert len(entries - {"README.md", "__pycache__"}) <= 31
+
+
+def test_no_function_is_longer_than_45_lines() -> None:
+    long = [
+        f"{module}:{node.lineno} {node.name}: {length} lines"
+        for module, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := node.end_lineno - node.lineno + 1) > 45  # pyright: ignore
+    ]
+    assert not long, "\n".join(long)

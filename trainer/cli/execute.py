@@ -86,7 +86,7 @@ def make_run(
         restorer=restorer,
         world=world,
         stopper=stopper,
-        opened=opened,
+        opened={} if opened is None else opened,
         services=services,
     )
     named = run.saved, run.several_saved

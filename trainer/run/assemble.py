@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import torch
 from torch.optim import Optimizer
@@ -52,24 +52,28 @@ class StepAssembly:
     progress: Progress
 
 
+class Replacements(TypedDict, total=False):
+    """What a train step has in place of its run's own."""
+
+    miner: Miner
+    mixer: Mixer
+    augmentation: list[Augmentation]
+    tolerant: bool  # skip every non-finite step
+
+
 def assemble(
     run: Components,
     folder: RunFolder,
     reporter: Reporter,
     signals: Signals,
-    *,
-    miner: Miner | None = None,
-    tolerant: bool = False,
+    **replaced: Unpack[Replacements],
 ) -> Fit:
-    """The training loop of a run, at its first step.
-
-    `miner` replaces the run's own. A `tolerant` one skips every non-finite step.
-    """
+    """The training loop of a run, at its first step."""
     config, data = run.config, run.data
     with run.world.main_first():  # one process of a machine decodes for the others
         train_feed, val_feed = run.open_feed(data.train), run.open_feed(data.val)
     clock = Clock(run.full_steps, config["steps"] or config["epochs"] * run.full_steps)
-    made = assemble_step(run, folder, clock, miner=miner, tolerant=tolerant)
+    made, miner = assemble_step(run, folder, clock, **replaced), replaced.get("miner", run.miner)
     made.average.check_start(clock)
     return Fit(
         seed=run.seed,
@@ -80,10 +84,10 @@ def assemble(
         data_check=DataCheck(data, config["resume_allow"]),
         train_feed=train_feed,
         val_feed=val_feed,
-        planner=run.planner_for(miner or run.miner),
+        planner=run.planner_for(miner),
         model=run.model,
         loss=run.ready_loss,
-        miner=miner or run.miner,
+        miner=miner,
         learning_rate=LearningRate(run.schedule, run.warmup, base_lr(made.optimizer), clock),
         freeze=freeze_of(run, clock),
         evaluator=run.evaluator,
@@ -100,19 +104,15 @@ def assemble_step(
     run: Components,
     folder: RunFolder,
     clock: Clock,
-    *,
-    miner: Miner | None = None,
-    mixer: Mixer | None = None,
-    augmentation: list[Augmentation] | None = None,
-    tolerant: bool = False,
+    **replaced: Unpack[Replacements],
 ) -> StepAssembly:
-    """The train step of a run with a new optimizer; what is given replaces the run's own."""
+    """The train step of a run with a new optimizer."""
     config, train = run.config, run.data.train
     make = step_parts(run.world, run.data.shape[1:])
-    miner, mixer = miner or run.miner, mixer or run.mixer
-    augmentation = run.augmentation if augmentation is None else augmentation
+    miner, mixer = replaced.get("miner", run.miner), replaced.get("mixer", run.mixer)
+    augmentation = replaced.get("augmentation", run.augmentation)
     optimizer = run.make_optimizer(run.model)
-    guard = guard_of(run, make.guard, optimizer, tolerant=tolerant)
+    guard = guard_of(run, make.guard, optimizer, tolerant=replaced.get("tolerant", False))
     store = store_of(run, make.store, folder)
     miner.prepare(train.labels.to(run.device))
     check_pixels(run.data.target, run.ready_loss, miner)

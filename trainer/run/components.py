@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -37,38 +37,32 @@ from trainer.training.planner import Planner
 Restorer = Callable[["Components"], Restore]
 
 
+class Origin(TypedDict, total=False):
+    """What components are made with, beside their settings."""
+
+    overrides: Sequence[str]  # of the command line
+    sources: Sequence[str]  # the config folders
+    world: World
+    restorer: Required[Restorer]  # makes what loads other runs
+    stopper: Stopper  # wraps early stopping
+    opened: dict[str, Data]  # data sets that are open already, by their settings
+    trained_on: TrainedOn | None  # what a finished run was trained on: data is read in the same way
+    from_checkpoint: bool  # whether a checkpoint's weights follow, so that the model needs none
+
+
 class Components(Groups):
     """The components of a run, prepared for each other: data, model, forward pass, evaluator."""
 
-    def __init__(
-        self,
-        config: dict[str, Any],
-        console: Console,
-        *,
-        overrides: Sequence[str] = (),
-        sources: Sequence[str] = (),
-        world: World = ALONE,
-        restorer: Restorer,
-        stopper: Stopper = lambda own: own,
-        opened: dict[str, Data] | None = None,
-        trained_on: TrainedOn | None = None,
-        from_checkpoint: bool = False,
-    ) -> None:
-        """Take the resolved settings.
-
-        `overrides` are the command line's, `sources` the config folders. `restorer` makes what
-        loads other runs, `stopper` wraps early stopping. `opened` are data sets that are open
-        already, by their settings.
-        `trained_on` is what a finished run was trained on: data is read in the same way.
-        `from_checkpoint`: a checkpoint's weights follow, so the model needs none.
-        """
+    def __init__(self, config: dict[str, Any], console: Console, **origin: Unpack[Origin]) -> None:
+        """Take the resolved settings."""
+        world, stopper = origin.get("world", ALONE), origin.get("stopper", lambda own: own)
         super().__init__(config, console, world=world, stopper=stopper)
-        self.overrides = list(overrides)
-        self.sources = list(sources)
-        self.restorer = restorer
-        self.opened = {} if opened is None else opened
-        self.trained_on = trained_on
-        self.follows_checkpoint = from_checkpoint
+        self.overrides = list(origin.get("overrides", ()))
+        self.sources = list(origin.get("sources", ()))
+        self.restorer = origin["restorer"]
+        self.opened = origin.get("opened", {})
+        self.trained_on = origin.get("trained_on")
+        self.follows_checkpoint = origin.get("from_checkpoint", False)
 
     def restore(self, reference: str, setting: str) -> Restored:
         """The finished run that a setting refers to. Raises ConfigError where there is none."""

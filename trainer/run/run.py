@@ -5,10 +5,10 @@ import json
 import platform
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
-from functools import cached_property, partial
-from typing import Any
+from functools import partial
+from typing import Any, Unpack
 from urllib.error import URLError
 
 import torch
@@ -16,9 +16,7 @@ import yaml
 from torch import nn
 
 import trainer
-from trainer.augmentation import Augmentation
 from trainer.config.build import check_signature
-from trainer.core.duration import Clock
 from trainer.core.errors import (
     ConfigError,
     DiskError,
@@ -29,27 +27,16 @@ from trainer.core.errors import (
     disk_error,
 )
 from trainer.core.option import option_of
-from trainer.core.signals import Signals, cause_of, immediate, settle
-from trainer.dataset import Data
-from trainer.distributed.parts import NoLog, SharedSignals
-from trainer.distributed.world import ALONE, World, leave
-from trainer.mining import Miner
-from trainer.mixer import Mixer
+from trainer.core.signals import cause_of, immediate, settle
+from trainer.distributed.world import leave
 from trainer.report.console import Console
-from trainer.report.log import Log
 from trainer.run import memory
-from trainer.run.assemble import StepAssembly, assemble, assemble_step
-from trainer.run.components import Components, Restorer
-from trainer.run.groups import Stopper
-from trainer.run.inputs import Inputs
-from trainer.run.job import Job, values_for
+from trainer.run.components import Origin
+from trainer.run.job import values_for
 from trainer.run.monitors import check_monitors, monitored
-from trainer.run.resume import checkpoint_to_resume, is_complete, restore
-from trainer.storage.checkpoint import Checkpoint, set_aside
+from trainer.run.provided import Provided
+from trainer.run.resume import is_complete
 from trainer.storage.run_folder import RunFolder, write_json
-from trainer.storage.saved_run import as_list
-from trainer.training.fit import Fit
-from trainer.training.reporter import Reporter
 
 NETWORK = (ConnectionError, TimeoutError, URLError)  # errors of the system, but of no file
 NEED_NO_DATA = [
@@ -72,8 +59,8 @@ NEED_NO_DATA = [
 ]
 
 
-class Run(Components):
-    """One run: components, a job, a folder, signals.
+class Run(Provided):
+    """One run: does its job, and keeps the folder's status, result and errors.
 
     `services` are functions that a job may ask for by name beside the run's own values.
     """
@@ -84,37 +71,14 @@ class Run(Components):
         folder: RunFolder,
         console: Console,
         *,
-        overrides: Sequence[str] = (),
-        sources: Sequence[str] = (),
-        world: World = ALONE,
-        restorer: Restorer,
-        stopper: Stopper = lambda own: own,
-        opened: dict[str, Data] | None = None,
         services: Mapping[str, Callable[..., object]] | None = None,
+        **origin: Unpack[Origin],
     ) -> None:
-        super().__init__(
-            config,
-            console,
-            overrides=overrides,
-            sources=sources,
-            world=world,
-            restorer=restorer,
-            stopper=stopper,
-            opened=opened,
-        )
-        self.folder = folder
+        super().__init__(config, folder, console, **origin)
         self.services = {} if services is None else services
-        if self.world.alone:
-            self.signals = Signals()
-        else:
-            self.signals = SharedSignals(self.world)
+        if not self.world.alone:
             self.world.on_failure(partial(folder.write_status, "failed"))
         self.signals.last_words = self.write_preempted
-
-    @cached_property
-    def job(self) -> Job:
-        """The job that the config names."""
-        return self.make("job", Job)
 
     def validate(self) -> None:
         """Build every component that needs no data, to refuse bad settings before it is read."""
@@ -257,132 +221,3 @@ class Run(Components):
                 "python": platform.python_version(),
             },
         }
-
-    # What a job may ask for, beside the components.
-
-    @cached_property
-    def resumed(self) -> Checkpoint | None:
-        """The checkpoint that the run resumes from, None for a new one."""
-        if not self.job.resumes or self.config["resume"] is None:
-            return None
-        return checkpoint_to_resume(
-            self.folder.checkpoints,
-            self.config,
-            self.known_code,
-            self.console,
-            self.world,
-        )
-
-    @property
-    def from_checkpoint(self) -> bool:
-        """Whether a checkpoint's weights follow, so that the model needs none."""
-        return self.resumed is not None
-
-    @cached_property
-    def log(self) -> Log:
-        """metrics.jsonl and TensorBoard. Closed when the job ends."""
-        if not self.world.is_main:
-            return NoLog()
-        state = None if self.resumed is None else self.resumed.state
-        return Log(
-            self.folder.path,
-            self.console.warn,
-            resumed_at=None if state is None else state["progress"]["step"],
-            offset=0 if state is None else state["log"],
-        )
-
-    @cached_property
-    def reporter(self) -> Reporter:
-        """Writes the log and the console during training."""
-        return Reporter(self.log, self.console, self.data, self.epochs)
-
-    @cached_property
-    def fit(self) -> Fit:
-        """The training loop, resumed from a checkpoint where there is one."""
-        fit = self.assemble()
-        if self.resumed is not None:
-            restore(fit, self.resumed)
-            self.console.say(f"resuming from {self.resumed.path}")
-            if self.world.is_main:
-                renamed = set_aside(self.folder.checkpoints, after=fit.progress.step)
-                if renamed:
-                    self.console.warn(f"later checkpoints are now called {', '.join(renamed)}")
-        return fit
-
-    def assemble(self, *, miner: Miner | None = None, tolerant: bool = False) -> Fit:
-        """Another training loop over the same model: see `trainer.run.assemble`."""
-        parts = self.folder, self.reporter, self.signals
-        return assemble(self, *parts, miner=miner, tolerant=tolerant)
-
-    def assemble_step(
-        self,
-        clock: Clock,
-        *,
-        miner: Miner | None = None,
-        mixer: Mixer | None = None,
-        augmentation: list[Augmentation] | None = None,
-        tolerant: bool = False,
-    ) -> StepAssembly:
-        """A train step over the same model: see `trainer.run.assemble`."""
-        return assemble_step(
-            self,
-            self.folder,
-            clock,
-            miner=miner,
-            mixer=mixer,
-            augmentation=augmentation,
-            tolerant=tolerant,
-        )
-
-    def inputs(self) -> Inputs:
-        """The components that make batches. Opens the data set."""
-        return Inputs(
-            self.data,
-            self.planner,
-            self.full_steps,
-            self.open_feed,
-            self.augmentation,
-            self.mixer,
-            self.task,
-            self.seed,
-        )
-
-    @property
-    def most_epochs(self) -> int:
-        """The setting `epochs`, even if `steps` ends the run earlier."""
-        return self.config["epochs"]
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """All settings, to be shown."""
-        return self.config
-
-    @property
-    def split(self) -> str:
-        """The split that a job reads."""
-        return self.config["split"]
-
-    @property
-    def steps(self) -> int | None:
-        """The steps that end the run, None where its epochs do."""
-        return self.config["steps"]
-
-    @property
-    def precision(self) -> str:
-        """fp32, bf16 or fp16."""
-        return self.config["precision"]
-
-    @property
-    def thaws(self) -> bool:
-        """Whether a frozen part of the model joins the training later."""
-        return self.config["finetune"]["unfreeze"] is not None
-
-    @property
-    def saved(self) -> str | None:
-        """The setting `run`: the folder of a finished run, or a checkpoint of it."""
-        return self.config["run"]
-
-    @property
-    def several_saved(self) -> list[str]:
-        """The setting `runs`, as a list."""
-        return as_list(self.config["runs"])
