@@ -16,7 +16,7 @@ from trainer.mixer.none import NoMixer
 
 if TYPE_CHECKING:
     from trainer.core.batch import Target
-    from trainer.dataset import Data
+    from trainer.dataset import Data, Dataset
     from trainer.loss import Loss
     from trainer.mining import Miner
     from trainer.mixer import Mixer
@@ -107,3 +107,16 @@ def check_outputs(model: nn.Module, task: Task, data: Data) -> None:
             f"model={option_of(model)} returns {list(shape)} per image, "
             f"task={option_of(task)} needs {list(wanted)}{todo}"
         )
+
+
+def why_no_val(dataset: Dataset, data: Data) -> str:
+    """Why the validation split is empty; blames a setting only if it is the cause."""
+    fraction, number = dataset.val_fraction, len(data.train)
+    if not fraction:
+        return "dataset.val_fraction=0 leaves no validation split"
+    if fraction * number < 1:
+        return (
+            f"dataset.val_fraction={fraction:g} of {number} training examples rounds to none; "
+            "raise it: a validation split is needed"
+        )
+    return "the validation split of the data set is empty; one is needed"

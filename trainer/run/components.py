@@ -14,7 +14,7 @@ from trainer.core.errors import ConfigError
 from trainer.core.forward import Forward
 from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, seed_torch
-from trainer.dataset import Data, Dataset, Split
+from trainer.dataset import Data, Split
 from trainer.dataset.shared.decode import printable
 from trainer.distributed.parts import SharedEvaluator
 from trainer.distributed.variants import sharder
@@ -25,7 +25,13 @@ from trainer.mining import Miner
 from trainer.optimizer.shared.layer_rates import scale_parts
 from trainer.report.console import Console
 from trainer.run import settings
-from trainer.run.compatibility import check_outputs, check_score, check_target, check_whole_batch
+from trainer.run.compatibility import (
+    check_outputs,
+    check_score,
+    check_target,
+    check_whole_batch,
+    why_no_val,
+)
 from trainer.run.groups import Groups, Stopper
 from trainer.storage.restored import Restore, Restored
 from trainer.storage.saved_run import HARMLESS, known_code
@@ -292,16 +298,3 @@ class Components(Groups):
     def postprocess_settings(self) -> dict[str, Any]:
         """The config node of the postprocessing, which tells whether a saved fit is still valid."""
         return self.config["postprocess"]
-
-
-def why_no_val(dataset: Dataset, data: Data) -> str:
-    """Why the validation split is empty; blames a setting only if it is the cause."""
-    fraction, number = dataset.val_fraction, len(data.train)
-    if not fraction:
-        return "dataset.val_fraction=0 leaves no validation split"
-    if fraction * number < 1:
-        return (
-            f"dataset.val_fraction={fraction:g} of {number} training examples rounds to none; "
-            "raise it: a validation split is needed"
-        )
-    return "the validation split of the data set is empty; one is needed"

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -13,7 +13,6 @@ from trainer.core.errors import CheckpointError, DataError, DivergedError, NonFi
 from trainer.core.plan import Plan
 from trainer.core.seed import StepId
 from trainer.core.signals import Signals, deferred
-from trainer.core.state import match
 from trainer.dataset import Data
 from trainer.early_stopping import EarlyStopping
 from trainer.history.store import DifficultyStore
@@ -33,37 +32,13 @@ from trainer.training.planner import Planner
 from trainer.training.progress import Progress, Stopwatch
 from trainer.training.reporter import Reporter
 from trainer.training.single_row import single_rows_explained
+from trainer.training.stateful import Checked, Stateful
 from trainer.training.step import Step
-from trainer.training.weight_average import Average, StoredWeights, cumulative_statistics
+from trainer.training.weight_average import Average, cumulative_statistics
 
 ADDED = ("data",)  # parts that the checkpoints of 0.1.0 lack
 ALL_OF_EVALUATION = "which is a batch of the training split in evaluation; raise eval_batch_size"
 UNFIT = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)  # of a foreign state
-
-
-class Stateful(Protocol):
-    """A part of a run whose state is saved in checkpoints."""
-
-    def state_dict(self) -> Any:
-        """Return the state as tensors, numbers and plain containers."""
-
-    def load_state_dict(self, state: Any, /) -> Any:
-        """Restore the state returned by `state_dict`."""
-
-
-class Checked:
-    """A part of torch's making, whose state must have the layout of its own to be loaded."""
-
-    def __init__(self, part: Stateful) -> None:
-        self.part = part
-
-    def state_dict(self) -> Any:
-        """Return the part's state."""
-        return self.part.state_dict()
-
-    def load_state_dict(self, state: Any) -> None:
-        """Restore the part's state. Raises ValueError where it does not fit."""
-        self.part.load_state_dict(match(self.part.state_dict(), state))
 
 
 @dataclass(kw_only=True)
@@ -301,7 +276,7 @@ class Fit:
     def stateful(self) -> dict[str, Stateful]:
         """Return the parts that a checkpoint stores, in loading order."""
         return {  # keys of the file format: older checkpoints have them
-            MODEL: StoredWeights(self.average),
+            MODEL: Checked(self.model, self.average.weights),
             "average": self.average,
             "optimizer": self.optimizer,
             "scaler": Checked(self.guard.scaler),

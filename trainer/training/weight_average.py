@@ -57,21 +57,6 @@ class Average:
             self.model.load_state_dict(match(own, state["trained"], "trained"))
 
 
-class StoredWeights:
-    """The model as a part of a checkpoint: its averaged weights, restored into the model."""
-
-    def __init__(self, average: Average) -> None:
-        self.average = average
-
-    def state_dict(self) -> State:
-        """Return the weights to evaluate and save."""
-        return self.average.weights()
-
-    def load_state_dict(self, state: State) -> None:
-        """Restore weights and buffers; the average is restored from its own state afterwards."""
-        self.average.model.load_state_dict(match(self.state_dict(), state))
-
-
 class Averaged(Average):
     """Keeps a second set of weights and buffers, which can be swapped with the model's."""
 
