@@ -106,7 +106,7 @@ def every_job(folder: Path, number: int, rng: random.Random) -> Outcome:
     """Expect the end within ANSWER, the signal's exit code, one line, and a true status.
 
     Every job is sent every signal `number` times, at moments from its beginning to its end; with
-    0, each job is sent one signal.
+    0, each job is sent one signal soon after its start.
     """
     outcome = Outcome("each signal, to each job")
     runs = [folder / "runs" / str(seed) for seed in (1, 2)]
@@ -116,7 +116,7 @@ def every_job(folder: Path, number: int, rng: random.Random) -> Outcome:
     for index, (job, settings) in enumerate(JOBS.items()):
         named = [setting.replace("RUNS", str(folder / "runs")) for setting in settings]
         named = [setting.replace("RUN", str(runs[0])) for setting in named]
-        longest = length(folder / job / "whole", named)
+        longest = length(folder / job / "whole", named) if number else 0.3
         chosen = STOPPING * number or [STOPPING[index % len(STOPPING)]]
         for attempt, sent in enumerate(chosen):
             child = Child(folder / job / str(attempt), *named)
