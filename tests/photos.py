@@ -1,4 +1,4 @@
-"""Photographs as people have them: of many sizes and modes, in odd folders, some of them damaged."""
+"""Photographs as people have them: of many sizes and modes, some in odd places, one damaged."""
 
 from pathlib import Path
 

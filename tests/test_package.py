@@ -2,12 +2,16 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from trainer.core.extra import missing
 
 ROOT = Path(__file__).parents[1]
 TRAIN = "import trainer.__main__ as command; print(command.CONF); command.main()"
@@ -38,7 +42,7 @@ def test_the_wheel_contains_every_config_the_code_and_the_digits(unpacked: Path)
 
 
 def test_the_wheel_has_the_console_script_and_the_licence(unpacked: Path) -> None:
-    (about,) = unpacked.glob("trainer-*.dist-info")
+    (about,) = unpacked.glob("hard_example_trainer-*.dist-info")
     assert "trainer = trainer.__main__:main" in (about / "entry_points.txt").read_text()
     assert (about / "licenses" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
@@ -59,3 +63,11 @@ def test_the_wheel_trains_in_an_empty_folder_with_its_own_configs(
     assert done.stdout.strip() == str(unpacked / "trainer" / "conf")
     (result,) = (tmp_path / "outputs").rglob("result.json")
     assert 0 < json.loads(result.read_text())["test"]["accuracy"] <= 1
+
+
+def test_every_extra_that_a_message_names_exists() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    code = "".join(path.read_text() for path in (ROOT / "trainer").rglob("*.py"))
+    named = set(re.findall(r"missing\(\"[^\"]*\", \"(\w+)\"\)", code))
+    assert {"timm", "tune"} <= named <= project["optional-dependencies"].keys()
+    assert str(missing("job=tune", "tune")).endswith("pip install -e '.[tune]'")

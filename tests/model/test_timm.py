@@ -95,5 +95,5 @@ def test_bad_settings_are_named(settings, message):
 
 def test_a_missing_timm_names_the_extra(monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda _: None)
-    with pytest.raises(ValueError, match=r"pip install 'trainer\[timm\]'"):
+    with pytest.raises(ValueError, match=r"pip install -e '\.\[timm\]'"):
         Timm(shape=(3, 32, 32), outputs=7)

@@ -160,7 +160,7 @@ def test_a_class_with_too_few_examples_is_named(uneven):
 
 def test_a_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setattr(smote, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"imbalanced-learn: pip install 'trainer\[smote\]'"):
+    with pytest.raises(ValueError, match=r"pip install -e '\.\[smote\]'"):
         Smote()
 
 

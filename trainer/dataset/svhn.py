@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import torch
 import torchvision
 
+from trainer.core.extra import missing
 from trainer.dataset.base import Pixels, Raw, Split
 from trainer.dataset.shared.torchvision import TorchvisionDataset, split_of
 
@@ -22,7 +23,7 @@ class Svhn(TorchvisionDataset):
     def __post_init__(self) -> None:
         super().__post_init__()
         if find_spec("scipy") is None:
-            raise ValueError("dataset=svhn needs scipy: pip install 'trainer[svhn]'")
+            raise missing("dataset=svhn", "svhn")
 
     def load(self) -> Raw:
         """Load all parts into memory. Raises DataError if they are missing or damaged."""

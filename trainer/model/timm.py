@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from trainer.core.extra import missing
 from trainer.core.suggest import did_you_mean
 from trainer.model.shared.head import head_of
 from trainer.model.shared.library import (
@@ -42,7 +43,7 @@ class Timm(Library):
         arguments: dict[str, Any] | None = None,
     ) -> None:
         if find_spec("timm") is None:
-            raise ValueError("model=timm needs the timm extra: pip install 'trainer[timm]'")
+            raise missing("model=timm", "timm")
         import timm
 
         if not timm.is_model(name):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from trainer.core.errors import DataError
+from trainer.core.extra import missing
 from trainer.core.ranges import within
 from trainer.dataset import Split
 from trainer.sampler.base import PreparedSampler, by_class, shuffled
@@ -58,7 +59,7 @@ class Smote(PreparedSampler):
         if space == "pixel" and reference is not None:
             raise ValueError(f"sampler.reference={reference} needs sampler.space=feature")
         if find_spec("imblearn") is None:
-            raise ValueError("sampler=smote needs imbalanced-learn: pip install 'trainer[smote]'")
+            raise missing("sampler=smote", "smote")
         self.restore = restore
         self.k = k
         self.reference = reference

@@ -249,5 +249,5 @@ def test_without_optuna_the_extra_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     from trainer.job.tune.job import Tune
 
-    with pytest.raises(ValueError, match=r"pip install 'trainer\[tune\]'"):
+    with pytest.raises(ValueError, match=r"pip install -e '\.\[tune\]'"):
         Tune()

@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import nn
 
 from trainer.core.errors import CheckpointError
+from trainer.core.extra import missing
 from trainer.core.suggest import did_you_mean
 
 REFERENCE = re.compile(r"(torchvision|timm):([^:]+)(?::(.+))?")
@@ -44,7 +45,7 @@ def network_names(library: str) -> list[str]:
     try:
         import timm
     except ModuleNotFoundError as error:
-        raise ValueError("distill.teacher=timm:... needs: pip install 'trainer[timm]'") from error
+        raise missing("distill.teacher=timm:...", "timm") from error
     return timm.list_models() + timm.list_pretrained()
 
 

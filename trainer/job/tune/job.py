@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from trainer.core.errors import CheckpointError, ConfigError, TrainerError
+from trainer.core.extra import missing
 from trainer.core.metric import direction
 from trainer.core.ranges import within
 from trainer.job.base import Job
@@ -71,7 +72,7 @@ class Tune(Job):
         pruner: Literal["median", "hyperband", "none"] = "median",
     ) -> None:
         if importlib.util.find_spec("optuna") is None:
-            raise ValueError("job=tune needs the tune extra: pip install 'trainer[tune]'")
+            raise missing("job=tune", "tune")
         within("job.trials", trials, "[1, inf)")
         self.space: Space = {} if space is None else space_of(space)
         searched = {f"job.space.{name}": values for name, values in list_leaves(space or {})}
