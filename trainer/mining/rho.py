@@ -115,7 +115,7 @@ def columns_of(file: Path) -> tuple[dict[str, list[str]], list[str]]:
 
     Raises ValueError if the column id or loss is missing.
     """
-    with file.open(newline="") as lines:
+    with file.open(newline="", encoding="utf-8-sig") as lines:
         rows = csv.reader(lines)
         names = next(rows, [])
         if missing := {"id", "loss"} - set(names):

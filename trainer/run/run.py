@@ -132,7 +132,7 @@ class Run(Provided):
         self.folder.write_status("running")
         if self.world.is_main:
             text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
-            (self.folder.path / "config.yaml").write_text(text)
+            (self.folder.path / "config.yaml").write_text(text, encoding="utf-8")
             self.console.open(self.folder.path / "train.log")
 
     def end(self, result: dict[str, Any]) -> None:

@@ -81,10 +81,10 @@ def from_file(path: Path, split: Split) -> np.ndarray:
         if path.suffix == ".npy":
             weights = np.load(path, allow_pickle=False)[ids].astype(np.float64)
         else:
-            with path.open(newline="") as file:
+            with path.open(newline="", encoding="utf-8-sig") as file:
                 by_id = {int(row["id"]): float(row["weight"]) for row in csv.DictReader(file)}
             weights = np.array([by_id[i] for i in ids.tolist()])
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, csv.Error) as error:
         raise DataError(f"sampler.weights={path} cannot be read: {error}") from error
     except KeyError as error:
         raise DataError(f"sampler.weights={path} has no column or id {error}") from error
