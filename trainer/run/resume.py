@@ -61,7 +61,7 @@ def is_complete(folder: RunFolder, config: dict[str, Any], job: Job, console: Co
     settings.
     """
     path = folder.path / "config.yaml"
-    if not folder.status or not os.path.lexists(path):
+    if not folder.status or folder.is_reusable or not os.path.lexists(path):
         return False
     before = with_current_names(read_config(path))
     if before["job"].get("_target_") != config["job"]["_target_"]:
