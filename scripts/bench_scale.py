@@ -165,7 +165,7 @@ def bytes_of(*tensors: Tensor) -> int:
 
 def resident_bytes() -> int:
     """Return the size of the process's resident set in bytes."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 

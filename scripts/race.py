@@ -148,7 +148,7 @@ def machine(*packages: str) -> str:
 def processor() -> str:
     """Name the processor."""
     with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(": ")[1]
     return platform.processor() or platform.machine()

@@ -63,7 +63,7 @@ def noise(path: Path, _outside: Path, rng: random.Random) -> None:
 
 def nested(path: Path, _outside: Path, _rng: random.Random) -> None:
     """Replace a file by lists in lists."""
-    path.write_text("[" * 100_000)
+    path.write_text("[" * 100_000, encoding="utf-8")
 
 
 def huge(path: Path, _outside: Path, _rng: random.Random) -> None:
@@ -77,7 +77,7 @@ def typed(path: Path, _outside: Path, rng: random.Random) -> None:
     values = [None, 5, "x", [], {}, {"val": 5}, {"val": {"loss": "x"}}, {"state": ["finished"]}]
     values += [{"jobs": 3}, {"version": 1, "examples": 10**12, "fields": {"loss": "float16"}}]
     values += [float("nan"), {"val": {"accuracy": float("inf")}}, {"classes": [1], "shape": "x"}]
-    path.write_text(json.dumps(rng.choice(values)))
+    path.write_text(json.dumps(rng.choice(values)), encoding="utf-8")
 
 
 Harm = Callable[[Path, Path, random.Random], None]
@@ -145,10 +145,10 @@ def harmed(
     else:
         path = copy / name
     path.unlink(missing_ok=True)
-    outside.write_text("#!/bin/sh\n")
+    outside.write_text("#!/bin/sh\n", encoding="utf-8")
     harm = rng.choice(HARMS)
     harm(path, outside, rng)
-    return harm.__name__, name, lambda: outside.read_text() == "#!/bin/sh\n"
+    return harm.__name__, name, lambda: outside.read_text(encoding="utf-8") == "#!/bin/sh\n"
 
 
 def ended(child: Child) -> int:

@@ -51,7 +51,7 @@ def failing_consoles(folder: Path) -> Outcome:
     loud = [*SETTINGS, "quiet=false"]
     reader, writer = os.pipe()
     os.close(reader)
-    with Path("/dev/full").open("w") as full, os.fdopen(writer, "w") as unread:
+    with Path("/dev/full").open("w", encoding="utf-8") as full, os.fdopen(writer, "w") as unread:
         cases: dict[str, dict[str, Any]] = {
             "full": {"stdout": full},
             "both full": {"stdout": full, "stderr": full},

@@ -8,7 +8,7 @@ import pytest
 from support import composed
 
 from trainer.__main__ import multirun_first
-from trainer.config.compose import register_resolvers, resolve, typed_at_home
+from trainer.config.compose import at_home, register_resolvers, resolve, typed_at_home
 from trainer.config.schema import check_device
 from trainer.job.base import Job
 
@@ -71,6 +71,11 @@ def test_another_kind_of_device_is_no_typo() -> None:
         ("quiet", "true", True),
         ("steps", "null", None),
         ("run", "~/x", "HOME/x"),
+        ("run", "2026", "2026"),
+        ("resume", "007", "007"),
+        ("runs", "2026", "2026"),
+        ("finetune.source", "1e3", "1e3"),
+        ("run", "null", None),
     ],
 )
 def test_text_from_the_environment_is_converted_as_typed_text_is(
@@ -100,6 +105,26 @@ def test_the_home_folder_is_written_as_a_tilde_anywhere(
     assert typed_at_home("runs=[~/c,~]") == f"runs=[{tmp_path}/c,{tmp_path}]"
     assert typed_at_home("~optimizer.lr") == "~optimizer.lr"
     assert typed_at_home("a=b~/c") == "a=b~/c"
+
+
+def test_a_class_may_be_named_with_a_tilde() -> None:
+    config = {"classes": ["~", "a"], "root": "~"}
+    assert at_home(config, "dataset") == {"classes": ["~", "a"], "root": str(Path.home())}
+    assert typed_at_home("dataset.classes=['~','~/x']") == "dataset.classes=['~','~/x']"
+
+
+NOT_UTF8 = {"dataset.root": 3, "run": 2, "runs": 2, "hydra.run.dir": 2}
+
+
+@pytest.mark.parametrize("setting", NOT_UTF8)
+def test_a_path_that_is_not_utf8_is_refused_by_name(setting: str, cli: Cli) -> None:
+    """No YAML file could hold it: the run would train, and its config could not be read again."""
+    code, _, error = cli("dataset=image_folder", f'{setting}="d\udce9"')
+    place = f"{Path.cwd()}/" if setting == "hydra.run.dir" else ""
+    assert (code, error) == (
+        NOT_UTF8[setting],
+        f"{setting}={place}d\\xe9 is not UTF-8; rename it, or link to it\n",
+    )
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])

@@ -9,6 +9,7 @@ from trainer.core.errors import DataError
 from trainer.core.seed import StepId
 from trainer.mining.base import Epoch
 from trainer.mining.rho import Rho
+from trainer.report.csv_file import write_csv
 
 LABELS = torch.tensor([0, 1, 1, 0, 1])
 TABLE = """\
@@ -112,6 +113,14 @@ def test_examples_seen_by_the_reference_have_no_irreducible_loss(made):
 def test_a_malformed_file_is_a_data_error(made, text, message):
     with pytest.raises(DataError, match=rf"mining\.reference=.*{message}"):
         made(text)
+
+
+def test_a_class_that_is_escaped_in_the_file_is_still_itself(tmp_path):
+    """As job=predict writes it: a cell `=1` has an apostrophe, the header `p_=1` has none."""
+    write_csv(tmp_path / "p.csv", [["id", "label", "loss", "p_=1"], [0, "=1", 0.5, 1.0]])
+    miner = Rho(reference=str(tmp_path / "p.csv"))
+    miner.prepare(torch.tensor([0]))
+    assert miner.irreducible.tolist() == [0.5]
 
 
 def test_a_missing_file_is_a_data_error(tmp_path):

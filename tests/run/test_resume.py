@@ -37,6 +37,32 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files of a run but its log, which has one more line for each refusal."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "train.log")
+    return {str(path): path.read_bytes() for path in files if path.name != ".lock"}
+
+
+REFUSED = {
+    "a shorter run": ("epochs=1",),
+    "fewer steps": ("steps=1",),
+    "other settings": ("optimizer.lr=0.5",),
+}
+
+
+@pytest.mark.parametrize("state", ["finished", "preempted"])
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_is_refused_leaves_the_run_as_it_was(state, kind, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert train(run, *SMALL, "epochs=2") == 0
+    if state == "preempted":
+        stopped(run)
+    before = contents(run)
+    assert in_process(run, *SMALL, "epochs=2", *REFUSED[kind], "resume=auto") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert contents(run) == before
+
+
 def test_the_same_settings_are_finished_and_nothing_is_written(run, capsys):
     before = (run / "result.json").stat().st_mtime_ns
     assert train(run, *SMALL, "epochs=1", "resume=auto", "quiet=false", "log.every=7st") == 0
@@ -153,7 +179,9 @@ def test_other_data_is_refused_by_name_or_allowed(images, tmp_path, capsys, chan
     assert train(tmp_path / "run", *settings, "epochs=1") == 0
     change(images)
     capsys.readouterr()
+    before = contents(tmp_path / "run")
     assert in_process(tmp_path / "run", *settings, "epochs=2", "resume=auto") == 2
+    assert contents(tmp_path / "run") == before
     error = capsys.readouterr().err
     assert "resume: the data set has changed since the checkpoint: " in error
     assert said in error

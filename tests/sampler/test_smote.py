@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -187,6 +188,21 @@ def test_a_bad_feature_file_is_named(uneven, tmp_path: Path, array, message):
     if array is not None:
         np.save(path, array)
     with pytest.raises(DataError, match=r"sampler\.reference=.*" + message):
+        rows(uneven, space="feature", reference=str(path))
+
+
+def test_a_feature_file_is_one_array_in_a_regular_file(uneven, tmp_path: Path):
+    path = tmp_path / "features.npy"
+    os.mkfifo(path)
+    with pytest.raises(DataError, match="not a regular file"):
+        rows(uneven, space="feature", reference=str(path))
+    path.unlink()
+    path.touch()
+    with pytest.raises(DataError, match="cannot be read"):
+        rows(uneven, space="feature", reference=str(path))
+    with path.open("wb") as file:
+        np.savez(file, np.zeros((98, 2)))
+    with pytest.raises(DataError, match="an archive"):
         rows(uneven, space="feature", reference=str(path))
 
 

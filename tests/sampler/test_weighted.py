@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,7 @@ def test_bad_settings_are_named(uneven):
         (None, "cannot be read"),
         ("id,weight\n1,1\n", "no column or id"),
         ("id,weight\n1,one\n", "cannot be read"),
+        ("id,weight\n" + "1" * 200_000 + ",1\n", "cannot be read"),
         ("number,weight\n1,1\n", "no column or id 'id'"),
         ("id,weight\n" + "".join(f"{i},-1\n" for i in range(98)), ">= 0"),
         ("id,weight\n" + "".join(f"{i},nan\n" for i in range(98)), ">= 0"),
@@ -95,3 +97,20 @@ def test_an_array_of_another_shape_is_rejected(uneven, tmp_path: Path, array, me
     np.save(tmp_path / "weights.npy", array)
     with pytest.raises(DataError, match=r"sampler\.weights=.*" + message):
         Weighted(weights=str(tmp_path / "weights.npy")).prepare(uneven)
+
+
+@pytest.mark.parametrize("name", ["weights.csv", "weights.npy"])
+def test_neither_a_pipe_nor_an_empty_file_is_waited_for(uneven, tmp_path: Path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match=r"cannot be read: .*not a regular file"):
+        Weighted(weights=str(tmp_path / name)).prepare(uneven)
+    (tmp_path / name).unlink()
+    (tmp_path / name).touch()
+    with pytest.raises(DataError, match=r"cannot be read|no column"):
+        Weighted(weights=str(tmp_path / name)).prepare(uneven)
+
+
+def test_a_file_of_excel_has_a_byte_order_mark(uneven, tmp_path: Path):
+    text = "\ufeffid,weight\r\n" + "".join(f"{i},1\r\n" for i in range(98))
+    (tmp_path / "w.csv").write_text(text, encoding="utf-8")
+    Weighted(weights=str(tmp_path / "w.csv")).prepare(uneven)

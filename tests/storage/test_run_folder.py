@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from trainer.core.errors import BusyError
+from trainer.core.errors import BusyError, ConfigError, DiskError
 from trainer.storage import run_folder
-from trainer.storage.run_folder import RunFolder
+from trainer.storage.run_folder import RunFolder, write_json
 
 
 def test_a_folder_is_free_once_its_owner_is_dead_even_if_workers_live(tmp_path):
@@ -67,6 +67,49 @@ def test_without_locks_the_owner_is_looked_for(
         lock.write_text(owner)
         RunFolder(tmp_path).claim(fresh=True)
         assert f"it was last used by {owner}" in capsys.readouterr().err
+
+
+def test_a_lock_that_the_disk_refuses_is_an_error_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(run_folder.fcntl, "flock", flock)
+    with pytest.raises(DiskError, match=f"{tmp_path}/.lock .*Input/output error"):
+        RunFolder(tmp_path).claim(fresh=True)
+
+
+LOST = {
+    "nothing": (lambda run: None, True),
+    "a log": (lambda run: (run / "train.log").write_text("x"), True),
+    "no metrics": (lambda run: (run / "metrics.jsonl").touch(), True),
+    "no checkpoints": (lambda run: (run / "checkpoints").mkdir(), True),
+    "metrics": (lambda run: (run / "metrics.jsonl").write_text("{}"), False),
+    "a checkpoint": (lambda run: (run / "checkpoints" / "step-1").mkdir(parents=True), False),
+    "a result": (lambda run: (run / "result.json").write_text("{}"), False),
+    "a file of another": (lambda run: (run / "trials.csv").write_text("x"), False),
+    "a preempted run": (lambda run: RunFolder(run).write_status("preempted", 143), False),
+}
+
+
+@pytest.mark.parametrize("kind", LOST)
+def test_the_folder_of_a_run_that_failed_at_once_is_free(kind: str, tmp_path: Path) -> None:
+    leave, free = LOST[kind]
+    RunFolder(tmp_path).write_status("failed", 2, "run=x: no run there")
+    leave(tmp_path)
+    folder = RunFolder(tmp_path)
+    if free:
+        folder.claim(fresh=True)
+        folder.release()
+    else:
+        with pytest.raises(ConfigError, match="already contains a run"):
+            folder.claim(fresh=True)
+
+
+def test_an_error_of_write_json_names_its_file(tmp_path: Path) -> None:
+    with pytest.raises(DiskError, match=f"^{tmp_path}/absent/x.json cannot be read or written"):
+        write_json(tmp_path / "absent" / "x.json", {})
 
 
 def test_a_lock_that_another_has_is_no_missing_lock(tmp_path: Path) -> None:

@@ -43,6 +43,13 @@ def test_the_last_events_are_read_from_the_end_of_a_long_file(tmp_path: Path) ->
     assert last_events(tmp_path / "absent") == {}
 
 
+def test_a_dash_stands_for_a_loss_that_is_not_finite(tmp_path: Path) -> None:
+    metrics = {"loss": None, "accuracy": 0.5}
+    assert short(metrics) == "loss – accuracy 0.5000"
+    (tmp_path / "result.json").write_text(json.dumps({"val": metrics}))
+    assert Job(0, [], tmp_path, state="finished").result() == {"val": metrics}
+
+
 def test_the_table_has_a_row_a_job_with_what_varies(tmp_path: Path, manifest: Manifest) -> None:
     write_events(tmp_path / "a", VAL, TRAIN)
     jobs = [Job(0, ["epochs=9", "augmentation=[light]"], tmp_path / "a", state="finished")]

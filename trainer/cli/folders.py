@@ -1,5 +1,6 @@
 """Removes the folders that Hydra made for a run that did not start."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ def record_missing(config: DictConfig, setting: str) -> None:
         path = Path(OmegaConf.select(config, setting)).absolute()
     except OmegaConfBaseException:
         return  # Hydra reports it when it makes the folder
-    created.extend(folder for folder in (path, *path.parents) if not folder.exists())
+    with suppress(PermissionError):  # Hydra reports it
+        created.extend(folder for folder in (path, *path.parents) if not folder.exists())
 
 
 def remove_if_empty(folder: Path) -> None:

@@ -14,7 +14,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.cli.folders import remove_if_empty
-from trainer.config.compose import CONF, WRONG_CONFIG, check_choices, register_resolvers, resolve
+from trainer.config.compose import (
+    CONF,
+    WRONG_CONFIG,
+    check_choices,
+    check_encoding,
+    register_resolvers,
+    resolve,
+)
 from trainer.config.processes import check_processes
 from trainer.core.errors import Interrupted, TrainerError, disk_error
 from trainer.core.signals import cause_of, settle
@@ -28,6 +35,8 @@ DISK = (  # errors of a disk
     errno.EIO,
     errno.EINVAL,
     errno.EFBIG,
+    errno.EACCES,
+    errno.EPERM,
 )
 exit_codes: list[int] = []  # of the jobs of this process
 
@@ -50,6 +59,7 @@ def launch(config: DictConfig, folder: Path, overrides: list[str], sources: list
     try:
         check_choices(overrides)
         settings = resolve(config)
+        check_encoding({"hydra.run.dir": str(folder)})
         here = torchrun.place()
         check_processes(settings, here.size, started=here.started)
         import_torch()

@@ -66,7 +66,7 @@ class CommandLine:
         owners: dict[str, list[str]] = {}
         files = (path for group in GROUPS for path in sorted((self.conf / group).glob("*.yaml")))
         for path in files:
-            text = path.read_text()
+            text = path.read_text(encoding="utf-8")
             package = re.search(r"^# @package (\S+)", text, re.MULTILINE)
             prefix = package[1] if package else path.parent.name
             node = yaml.load(text, LOADER) or {}  # noqa: S506  (a safe loader)

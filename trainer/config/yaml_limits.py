@@ -16,7 +16,7 @@ def check_folder(folder: Path) -> None:
     """Raise ConfigError for a YAML file in a folder that is nested too deeply or too large."""
     for path in sorted(folder.rglob("*.yaml")):
         try:
-            problem = exceeded_limit(path.read_text())
+            problem = exceeded_limit(path.read_text(encoding="utf-8"))
         except (yaml.YAMLError, OSError, UnicodeDecodeError):
             continue  # Hydra reports it if the file is chosen
         if problem:

@@ -41,9 +41,11 @@ def options_in(folder: Path) -> dict[str, str]:
     classes: dict[str, str] = {}
     for path in sorted(folder.glob("*.py")):
         if path.stem not in ("__init__", "base"):
-            classes |= dict.fromkeys(CLASS.findall(path.read_text()), path.stem)
+            classes |= dict.fromkeys(CLASS.findall(path.read_text(encoding="utf-8")), path.stem)
     for path in sorted(folder.glob("*/__init__.py")):
-        classes |= dict.fromkeys(REEXPORT.findall(path.read_text()), path.parent.name)
+        classes |= dict.fromkeys(
+            REEXPORT.findall(path.read_text(encoding="utf-8")), path.parent.name
+        )
     return classes
 
 

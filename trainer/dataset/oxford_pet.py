@@ -37,7 +37,7 @@ class OxfordPet(MaskDataset):
         folder = Path(self.root) / "oxford-iiit-pet"
         listing = folder / "annotations" / f"{name}.txt"
         try:
-            rows = [line.split() for line in listing.read_text().splitlines()]
+            rows = [line.split() for line in listing.read_text(encoding="utf-8").splitlines()]
             labels = torch.tensor([int(label) - 1 for _, label, *_ in rows])
         except (OSError, ValueError) as error:
             raise DataError(f"cannot read {listing}: {error}") from error

@@ -103,7 +103,7 @@ class DifficultyStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             for name, values in arrays.items():
                 np.save(self.folder / f"{name}.npy", values.cpu().numpy())
-            (self.folder / "meta.json").write_text(dumps(meta, indent=2))
+            (self.folder / "meta.json").write_text(dumps(meta, indent=2), encoding="utf-8")
         except OSError as error:
             raise disk_error(error, self.folder) from error
 

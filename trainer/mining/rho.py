@@ -18,6 +18,7 @@ from trainer.core.lazy import set_by
 from trainer.core.seed import StepId
 from trainer.mining.base import Epoch
 from trainer.mining.ohem_two_pass import OhemTwoPass
+from trainer.report.csv_file import escape_formula
 
 HOW = "conf/mining/rho.yaml lists the commands that create it"
 COLUMNS = ("id", "label", "loss", "seen")
@@ -101,7 +102,8 @@ def read_losses(path: Path, labels: Tensor) -> Tensor:
 
 def check_labels(names: list[str], classes: list[str], labels: Tensor, setting: str) -> None:
     """Raise DataError, naming `setting`, unless n class names are those of the labels [n]."""
-    number = {name: i for i, name in enumerate(classes)}
+    number = {escape_formula(name): i for i, name in enumerate(classes)}  # as job=predict writes
+    number |= {name: i for i, name in enumerate(classes)}
     recorded = torch.tensor([number.get(name, -1) for name in names], dtype=torch.long)
     if wrong := int((recorded != labels).sum()):
         raise DataError(
@@ -115,7 +117,7 @@ def columns_of(file: Path) -> tuple[dict[str, list[str]], list[str]]:
 
     Raises ValueError if the column id or loss is missing.
     """
-    with file.open(newline="") as lines:
+    with file.open(newline="", encoding="utf-8-sig") as lines:
         rows = csv.reader(lines)
         names = next(rows, [])
         if missing := {"id", "loss"} - set(names):

@@ -28,7 +28,7 @@ class Log:
         self.warn = warn
         self.broken: set[str] = set()
         path = folder / "metrics.jsonl"
-        self.file = path.open("a")
+        self.file = path.open("a", encoding="utf-8")
         self.file.truncate(min(offset, path.stat().st_size))
         if resumed_at is None:  # a run killed before its first checkpoint may have left some
             shutil.rmtree(folder / "tensorboard", ignore_errors=True)

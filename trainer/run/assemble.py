@@ -15,7 +15,6 @@ from trainer.mining.shared.ranker import Ranker
 from trainer.optimizer.shared.groups import base_lr
 from trainer.run.compatibility import check_pixels
 from trainer.training.checkpointer import Checkpointer
-from trainer.training.data_check import DataCheck
 from trainer.training.finetune import Freeze
 from trainer.training.fit import Fit
 from trainer.training.learning_rate import LearningRate
@@ -81,7 +80,7 @@ def assemble(
         max_steps=config["steps"],
         clock=clock,
         data=data,
-        data_check=DataCheck(data, config["resume_allow"]),
+        data_check=run.data_check,
         train_feed=train_feed,
         val_feed=val_feed,
         planner=run.planner_for(miner),

@@ -36,6 +36,7 @@ from trainer.run.groups import Groups, Stopper
 from trainer.storage.restored import Restore, Restored
 from trainer.storage.saved_run import HARMLESS, known_code
 from trainer.storage.trained_on import TrainedOn
+from trainer.training.data_check import DataCheck
 from trainer.training.evaluate import Evaluator
 from trainer.training.finetune import initialise
 from trainer.training.planner import Planner
@@ -276,6 +277,11 @@ class Components(Groups):
     def full_steps(self) -> int:
         """Steps of an epoch that trains on every example once."""
         return Plan.of(self.data.train.ids, self.batch_size).steps
+
+    @cached_property
+    def data_check(self) -> DataCheck:
+        """Which data the run trains on, as checkpoints remember it."""
+        return DataCheck(self.data, self.config["resume_allow"])
 
     @property
     def epochs(self) -> int:

@@ -23,7 +23,9 @@ def reset_peak(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
     else:
         with suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")  # proc(5): the peak resident set
+            Path("/proc/self/clear_refs").write_text(
+                "5", encoding="ascii"
+            )  # proc(5): the peak resident set
 
 
 def peak(device: torch.device) -> int:
@@ -43,13 +45,13 @@ def free(device: torch.device) -> None:
 def available() -> float:
     """Bytes of host memory available without swapping, within the container's limit."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         fields = dict(line.split(":") for line in lines)
         host = float(fields["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError):
         host = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     with suppress(OSError, ValueError):  # `max` means no limit
-        limit, used = ((GROUP / f"memory.{name}").read_text() for name in ("max", "current"))
+        limit, used = ((GROUP / f"memory.{name}").read_text("ascii") for name in ("max", "current"))
         return min(host, float(limit) - float(used))
     return host
 

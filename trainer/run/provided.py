@@ -12,7 +12,7 @@ from trainer.run.assemble import Replacements, StepAssembly, assemble, assemble_
 from trainer.run.components import Components, Origin
 from trainer.run.inputs import Inputs
 from trainer.run.job import Job
-from trainer.run.resume import checkpoint_to_resume, restore
+from trainer.run.resume import check_data, check_end, checkpoint_to_resume, restore
 from trainer.storage.checkpoint import Checkpoint, set_aside
 from trainer.storage.run_folder import RunFolder
 from trainer.storage.saved_run import as_list
@@ -44,13 +44,17 @@ class Provided(Components):
         """The checkpoint that the run resumes from, None for a new one."""
         if not self.job.resumes or self.config["resume"] is None:
             return None
-        return checkpoint_to_resume(
+        found = checkpoint_to_resume(
             self.folder.checkpoints,
             self.config,
             self.known_code,
             self.console,
             self.world,
         )
+        if found is not None:
+            check_end(found, self.epochs, self.config["steps"])
+            check_data(found, self.data_check)
+        return found
 
     @property
     def from_checkpoint(self) -> bool:

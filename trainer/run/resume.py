@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trainer.run.job import Job
     from trainer.storage.checkpoint import Checkpoint
     from trainer.storage.run_folder import RunFolder
+    from trainer.training.data_check import DataCheck
     from trainer.training.fit import Fit
 
 MAY_DIFFER = (
@@ -61,7 +62,7 @@ def is_complete(folder: RunFolder, config: dict[str, Any], job: Job, console: Co
     settings.
     """
     path = folder.path / "config.yaml"
-    if not folder.status or not os.path.lexists(path):
+    if not folder.status or folder.is_reusable or not os.path.lexists(path):
         return False
     before = with_current_names(read_config(path))
     if before["job"].get("_target_") != config["job"]["_target_"]:
@@ -101,7 +102,8 @@ def checkpoint_to_resume(
 def check_progress(found: Checkpoint) -> None:
     """Raise CheckpointError for a checkpoint that records no step."""
     progress, log = (found.state.get(name) for name in ("progress", "log"))
-    if not (isinstance(progress, dict) and "step" in progress and isinstance(log, int)):
+    known = progress if isinstance(progress, dict) else {}
+    if not all(isinstance(n, int) for n in (known.get("epoch"), known.get("step"), log)):
         raise CheckpointError(f"{found.path} does not fit this run: it records no step")
 
 
@@ -127,20 +129,29 @@ def compare_configs(
     return differing
 
 
-def restore(fit: Fit, found: Checkpoint) -> None:
-    """Load a checkpoint.
+def check_end(found: Checkpoint, epochs: int, steps: int | None) -> None:
+    """Raise ConfigError where a run is to be shorter than its checkpoint already is."""
+    epoch, step = (found.state["progress"][name] for name in ("epoch", "step"))
+    if epoch > epochs or (steps is not None and step > steps):
+        asked = f"epochs={epochs}" if steps is None else f"steps={steps}"
+        raise ConfigError(
+            f"{asked} is less than {found.path} has trained: {epoch} epochs, {step} steps; "
+            "ask for more, or start again in another folder with hydra.run.dir=..."
+        )
 
-    Raises CheckpointError where it does not fit the run, ConfigError where the run is to be shorter
-    than it already is.
-    """
+
+def check_data(found: Checkpoint, data_check: DataCheck) -> None:
+    """Raise ConfigError where the data set is not the checkpoint's."""
+    if "data" in found.state:  # older checkpoints lack it
+        try:
+            data_check.load_state_dict(found.state["data"])
+        except ValueError as error:
+            raise CheckpointError(f"{found.path} does not fit this run: data: {error}") from error
+
+
+def restore(fit: Fit, found: Checkpoint) -> None:
+    """Load a checkpoint. Raises CheckpointError where it does not fit the run."""
     try:
         fit.load({**found.state, MODEL: found.model})
     except CheckpointError as error:
         raise CheckpointError(f"{found.path} does not fit this run: {error}") from error
-    p, most = fit.progress, fit.max_steps
-    if p.epoch > fit.epochs or (most is not None and p.step > most):
-        asked = f"epochs={fit.epochs}" if most is None else f"steps={most}"
-        raise ConfigError(
-            f"{asked} is less than {found.path} has trained: {p.epoch} epochs, {p.step} steps; "
-            "ask for more, or start again in another folder with hydra.run.dir=..."
-        )

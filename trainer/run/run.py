@@ -75,6 +75,7 @@ class Run(Provided):
         **origin: Unpack[Origin],
     ) -> None:
         super().__init__(config, folder, console, **origin)
+        self.begun = False  # whether the folder's status is this run's
         self.services = {} if services is None else services
         if not self.world.alone:
             self.world.on_failure(partial(folder.write_status, "failed"))
@@ -118,6 +119,9 @@ class Run(Provided):
         began = time.perf_counter()
         with self.signals:
             try:
+                if self.world.is_main:
+                    self.console.open(self.folder.path / "train.log")
+                _ = self.resumed  # refused before anything is written
                 self.begin()
                 # A process of several may stop only with the others.
                 with immediate() if self.world.alone else nullcontext():
@@ -128,12 +132,12 @@ class Run(Provided):
         return 0
 
     def begin(self) -> None:
-        """Write the status and the settings, and open the log."""
+        """Write the status and the settings."""
+        self.begun = True
         self.folder.write_status("running")
         if self.world.is_main:
             text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
-            (self.folder.path / "config.yaml").write_text(text)
-            self.console.open(self.folder.path / "train.log")
+            (self.folder.path / "config.yaml").write_text(text, encoding="utf-8")
 
     def end(self, result: dict[str, Any]) -> None:
         """Write the result and the status."""
@@ -144,7 +148,12 @@ class Run(Provided):
     def write_preempted(self, number: int) -> None:
         """Write the status that a signal leaves."""
         error = Interrupted(number)
-        self.folder.write_status("preempted", error.exit_code, str(error))
+        self.write_failure("preempted", error.exit_code, str(error))
+
+    def write_failure(self, state: str, code: int, text: str) -> None:
+        """Write a status, unless what failed is the attempt to go on with an earlier run."""
+        if self.begun or not self.folder.status:
+            self.folder.write_status(state, code, text)
 
     def is_complete(self) -> bool:
         """Whether the folder has this very run, finished; raises ConfigError for another."""
@@ -200,7 +209,7 @@ class Run(Provided):
         self.console.record(text)
         state = "preempted" if isinstance(error, Interrupted) else "failed"
         with suppress(DiskError):  # the line has been written
-            self.folder.write_status(state, code, text)
+            self.write_failure(state, code, text)
         if not self.world.agreed(error):
             leave(code, agreed=False)
         return code

@@ -18,6 +18,7 @@ from trainer.core.errors import DataError
 from trainer.core.extra import missing
 from trainer.core.ranges import within
 from trainer.dataset import Split
+from trainer.dataset.shared.regular_file import open_regular
 from trainer.sampler.base import PreparedSampler, by_class, shuffled
 from trainer.storage.restored import Restore
 
@@ -133,9 +134,12 @@ def from_file(path: Path, split: Split) -> Tensor:
     Raises DataError if the file is unreadable, has another shape, or is not finite at these ids.
     """
     try:
+        open_regular(path).close()
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise DataError(f"sampler.reference={path} cannot be read: {error}") from error
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"sampler.reference={path} is an archive, not a single array")
     if array.ndim != 2 or len(array) != len(split.labels):
         shape = f"[{len(split.labels)}, d]"
         raise DataError(f"sampler.reference={path} must be {shape}, got {list(array.shape)}")

@@ -1,6 +1,7 @@
 """Examples drawn in proportion to their weights, with replacement."""
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from trainer.core.errors import DataError
 from trainer.core.ranges import within
 from trainer.dataset import Split
+from trainer.dataset.shared.regular_file import open_regular
 from trainer.sampler.base import PreparedSampler, by_class
 
 
@@ -78,13 +80,14 @@ def from_file(path: Path, split: Split) -> np.ndarray:
     """
     ids = split.ids.numpy()
     try:
-        if path.suffix == ".npy":
-            weights = np.load(path, allow_pickle=False)[ids].astype(np.float64)
-        else:
-            with path.open(newline="") as file:
-                by_id = {int(row["id"]): float(row["weight"]) for row in csv.DictReader(file)}
-            weights = np.array([by_id[i] for i in ids.tolist()])
-    except (OSError, ValueError, TypeError) as error:
+        with open_regular(path) as file:
+            if path.suffix == ".npy":
+                weights = np.load(file, allow_pickle=False)[ids].astype(np.float64)
+            else:
+                rows = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+                by_id = {int(row["id"]): float(row["weight"]) for row in rows}
+                weights = np.array([by_id[i] for i in ids.tolist()])
+    except (OSError, EOFError, ValueError, TypeError, csv.Error) as error:
         raise DataError(f"sampler.weights={path} cannot be read: {error}") from error
     except KeyError as error:
         raise DataError(f"sampler.weights={path} has no column or id {error}") from error

@@ -23,7 +23,19 @@ from trainer.storage.untrusted import LARGEST, check_file, read_json
 
 OWNER_LENGTH = 200  # characters read from a lock file
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # some network disks
-UNFINISHED = re.compile(r"\.(status|result|manifest|summary)\.json\.\d+")  # of `write_json`
+JSON_FILES = "status", "result", "manifest", "summary", "data", "postprocess"
+UNFINISHED = re.compile(rf"\.({'|'.join(JSON_FILES)})\.json\.\d+")  # of `write_json`
+REWRITTEN = {  # what the next run in a folder writes again, or appends to
+    ".hydra",
+    ".lock",
+    "config.yaml",
+    "data.json",
+    "examples",
+    "job.log",
+    "status.json",
+    "tensorboard",
+    "train.log",
+}
 locks: set[IO[str]] = set()  # held by this process
 
 
@@ -57,16 +69,23 @@ class RunFolder:
         except CheckpointError:
             return {"state": "unreadable"}
 
+    @property
+    def is_reusable(self) -> bool:
+        """Whether its run failed before it had a metric, a checkpoint or a result to lose."""
+        if self.status.get("state") != "failed":
+            return False
+        return all(path.name in REWRITTEN or is_empty(path) for path in self.path.iterdir())
+
     def claim(self, *, fresh: bool) -> None:
         """Create and lock the folder. Raises BusyError if another process has locked it.
 
-        With `fresh`, raises ConfigError if the folder already contains a run.
+        With `fresh`, raises ConfigError if the folder already contains a run that left something.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         lock = self.path / ".lock"
         if os.path.lexists(lock):
             check_file(lock)
-        self.lock = lock.open("a+")
+        self.lock = lock.open("a+", encoding="utf-8", errors="replace")
         self.lock.seek(0)
         owner = self.lock.read(OWNER_LENGTH)
         if not self.acquire(self.lock, owner):
@@ -77,7 +96,7 @@ class RunFolder:
         self.lock.flush()
         locks.add(self.lock)
         remove_unfinished(self.path)
-        if fresh and self.status:
+        if fresh and self.status and not self.is_reusable:
             self.release()
             raise ConfigError(
                 f"{self.path} already contains a run ({self.status.get('state')}); "
@@ -87,12 +106,18 @@ class RunFolder:
     def acquire(self, lock: IO[str], owner: str) -> bool:
         """Lock the file, whose text names its last owner; False if another process has it.
 
-        Where the file system has no locks, the folder is another's if that owner is alive.
+        Where the file system has no locks, the folder is another's if that owner is alive. Raises
+        DiskError for any other error.
         """
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            if error.errno not in NO_LOCKS or alive(owner):
+            if isinstance(error, BlockingIOError):
+                return False
+            if error.errno not in NO_LOCKS:
+                self.release()
+                raise disk_error(error, self.path / ".lock") from error
+            if alive(owner):
                 return False
             self.unlocked = True
             last = f"; it was last used by {owner}" if owner else ""
@@ -156,6 +181,13 @@ def alive(owner: str) -> bool:
     return True
 
 
+def is_empty(path: Path) -> bool:
+    """Whether a path is a file or a folder with nothing in it."""
+    if path.is_symlink() or not path.is_dir():
+        return not path.is_symlink() and path.is_file() and path.stat().st_size == 0
+    return not any(path.iterdir())
+
+
 def write_json(path: Path, value: object) -> None:
     """Write a JSON file atomically; NaN and infinity become null.
 
@@ -163,9 +195,10 @@ def write_json(path: Path, value: object) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(dumps(value, indent=2) + "\n")
+        temporary.write_text(dumps(value, indent=2) + "\n", encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
+        error.filename = str(path)  # not that of the temporary file
         raise disk_error(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -174,7 +207,7 @@ def write_json(path: Path, value: object) -> None:
 def overwrite(path: Path, value: object) -> None:
     """Write a JSON file in the place of another, whose room on the disk it takes over."""
     try:
-        with path.open("r+") as file:
+        with path.open("r+", encoding="utf-8") as file:
             file.write(dumps(value) + "\n")
             file.truncate()
     except OSError as error:

@@ -108,7 +108,11 @@ def known_code(folders: Iterable[str], config: Mapping[str, Any]) -> set[str]:
     `config` must be that of the command line, or already checked to name known code only.
     """
     files = (path for folder in folders for path in config_files(Path(folder)))
-    named = {name for path in files for name in NAMED.findall(path.read_text(errors="replace"))}
+    named = {
+        name
+        for path in files
+        for name in NAMED.findall(path.read_text(encoding="utf-8", errors="replace"))
+    }
     named |= {name for _, name in named_code(config) if isinstance(name, str)}
     return named | {f"torch.optim.{name}" for name in torch.optim.__all__}
 

@@ -72,7 +72,7 @@ class Job:
             "log": str(self.log) if self.attempts else None,
         }
 
-    def result(self) -> dict[str, dict[str, float]]:
+    def result(self) -> dict[str, dict[str, float | None]]:
         """The final metrics by split."""
         return final_metrics(self.folder / "result.json") if self.folder and self.done else {}
 
@@ -135,8 +135,8 @@ class Manifest(RunFolder):
         write_json(self.path / "summary.json", value)
 
 
-def final_metrics(path: Path) -> dict[str, dict[str, float]]:
-    """The numbers of val and test in a `result.json`; empty if it is missing or damaged."""
+def final_metrics(path: Path) -> dict[str, dict[str, float | None]]:
+    """The metrics of val and test in a `result.json`; empty if it is missing or damaged."""
     try:
         result = read_json(path)
     except CheckpointError:
@@ -144,8 +144,10 @@ def final_metrics(path: Path) -> dict[str, dict[str, float]]:
     return {split: numbers_in(result[split]) for split in ("val", "test") if split in result}
 
 
-def numbers_in(metrics: object) -> dict[str, float]:
-    """The finite numbers of what should be a mapping."""
+def numbers_in(metrics: object) -> dict[str, float | None]:
+    """The finite numbers of what should be a mapping; None stays, for a number that was not."""
     entries = metrics.items() if isinstance(metrics, dict) else ()
-    numbers = {str(name): finite(value) for name, value in entries}
-    return {name: value for name, value in numbers.items() if value is not None}
+    numbers = {str(name): (finite(value), value) for name, value in entries}
+    return {
+        name: number for name, (number, was) in numbers.items() if number is not None or was is None
+    }

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +126,13 @@ def event_of(line: str) -> dict[str, Any]:
     return event if isinstance(event, dict) and isinstance(event.get("epoch"), int) else {}
 
 
-def short(metrics: dict[str, Any]) -> str:
-    """A split's loss and the metric after it; the entries before them are the run's progress."""
+def short(metrics: Mapping[str, Any]) -> str:
+    """A split's loss and the metric after it; the entries before them are the run's progress.
+
+    A dash stands for null, which is written for a number that is not finite.
+    """
     names = list(metrics)
     names = names[names.index("loss") :] if "loss" in names else names
-    numbers = [(name, value) for name in names if (value := finite(metrics[name])) is not None]
-    return " ".join(f"{name} {value:.4f}" for name, value in numbers[:METRICS])
+    numbers = [(name, finite(metrics[name])) for name in names]
+    known = [(name, n) for name, n in numbers if n is not None or metrics[name] is None]
+    return " ".join(f"{name} {'–' if n is None else f'{n:.4f}'}" for name, n in known[:METRICS])

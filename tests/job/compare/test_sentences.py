@@ -79,6 +79,18 @@ def test_a_single_comparison_is_not_said_to_be_corrected(make):
     text = sentences.verdicts(comparison, comparison.final)[0]
     assert "so few seeds cannot decide" in text
     assert "correction" not in text
+    assert "about 1 more seed would" in text
+
+
+def test_more_seeds_are_advised_until_the_test_can_decide(make):
+    """Three seeds with a huge difference: with four, the bootstrap still could not."""
+    for seed, d in enumerate([0.40, 0.41, 0.42]):
+        make(f"a{seed}", seed, 0.9)
+        folder = make(f"b{seed}", seed, 0.9 - d, groups={"mining": "ohem"}).parent
+    runs = [read_run(run) for run in find_runs([str(folder)])]
+    comparison = compare(runs, interval=Bootstrap())
+    text = sentences.verdicts(comparison, comparison.final)[0]
+    assert "about 2 more seeds would be needed" in text
 
 
 def test_the_correction_alone_can_make_a_difference_noise(make, compared):

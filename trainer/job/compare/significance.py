@@ -118,7 +118,7 @@ def judge(
         p = None if test.p is None else next(adjusted)
         beyond = p is not None and p < alpha
         few = p is not None and not beyond and too_few(test, interval)
-        seeds = seeds_needed(test, strict)
+        seeds = seeds_needed(test, strict, interval.fewest)
         several = correction != "none" and len(tested) > 1
         verdict = {"beyond_noise": beyond, "corrected": several, "undecided": few}
         judged.append(replace(test, adjusted_p=p, needed=seeds, **verdict))
@@ -145,8 +145,10 @@ def adjust_p(p: Sequence[float], correction: Correction) -> list[float]:
     return adjusted
 
 
-def seeds_needed(observed: Difference, alpha: float) -> int | None:
+def seeds_needed(observed: Difference, alpha: float, fewest: int = 2) -> int | None:
     """Return the fewest seeds per group for 80% power at `alpha`; None if over MOST_SEEDS.
+
+    They are at least the `fewest` with which the test can decide at all.
 
     n ≥ ((t_{1−α/2} + t_{0.8}) s / d)² with the t of that n: the usual approximation to the power of
     a t test. It is a rough guide, as the observed d and s stand in for the true ones.
@@ -162,7 +164,7 @@ def seeds_needed(observed: Difference, alpha: float) -> int | None:
 
     normal = NormalDist()
     z = normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(POWER)
-    n = max(2, math.ceil((z * ratio) ** 2))  # t needs a few more
+    n = max(fewest, math.ceil((z * ratio) ** 2))  # t needs a few more
     while n <= MOST_SEEDS and not enough(n):
         n += 1
     return n if n <= MOST_SEEDS else None
