@@ -154,3 +154,14 @@ def test_ticks_are_round():
     assert ticks(0.0, 30.0) == [0, 5, 10, 15, 20, 25, 30]
     assert ticks(0.891, 0.956) == [0.9, 0.92, 0.94]
     assert ticks(-1.3, 2.4) == [-1, 0, 1, 2]
+
+
+def test_long_names_that_begin_alike_are_told_apart(make, compared):
+    for seed, clip in enumerate((1.0, 2.0)):
+        settings = {"finetune": {"source": "outputs/" + "x" * 60}, "clip": clip}
+        make(str(seed), 0, 0.9, settings=settings)
+    html = page(compared(make("other", 0, 0.8).parent))
+    names = re.findall(r'<text class="(?:end )?name"[^>]*>([^<]*)<', html)
+    assert len(names) >= 3
+    assert len(set(names)) == 3
+    assert any("clip=1.0" in name for name in names)

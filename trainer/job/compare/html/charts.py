@@ -14,6 +14,7 @@ from trainer.job.compare.tables import run_costs
 COLOURS = 8  # of groups; the next eight have them again, dashed
 ROW, BAR = 34, 18  # pixels of a group's row, and of its bar
 WIDEST, LETTER = 360, 7  # pixels of the names beside the rows, and of one letter
+EDGE = 16  # pixels left of the plot where the names are above the rows
 
 Curve = Sequence[tuple[float, float, float, float]]  # cost, mean, low, high
 
@@ -157,9 +158,10 @@ def row_chart(
     marks: Sequence[Mark], x: tuple[float, float], show: Format, about: str, *, bars: bool
 ) -> str:
     """Chart a row per group: the mean as a dot among those of the seeds, or as a bar from 0."""
-    left = min(WIDEST, 16 + LETTER * max(len(mark.label) for mark in marks))
-    size = 1000, ROW * len(marks) + 40
-    axes = Axes(x, (float(len(marks)), 0.0), *size, left=left, below=26)
+    left = 16 + LETTER * max(len(mark.label) for mark in marks)
+    beside = left <= WIDEST  # else the names are above the rows
+    size = 1000, (ROW if beside else 2 * ROW) * len(marks) + 40
+    axes = Axes(x, (float(len(marks)), 0.0), *size, left=left if beside else EDGE, below=26)
     parts = [axes.x_axis("", show, zero=bars)]
     for i, mark in enumerate(marks):
         parts.append(row(axes, mark, i + 0.5, mark.describe(show), bars=bars))
@@ -170,7 +172,10 @@ def row(axes: Axes, mark: Mark, y: float, tooltip: str, *, bars: bool) -> str:
     """Draw the row of one group."""
     css = colour(mark.number)
     left, middle = axes.at(mark.mean, y)
-    parts = [text_at(fit(mark.label, axes.left), "end name", axes.left - 10, middle + 4)]
+    if axes.left > EDGE:
+        parts = [text_at(mark.label, "end name", axes.left - 10, middle + 4)]
+    else:
+        parts = [text_at(fit(mark.label, axes.width), "name", axes.left, middle - BAR)]
     if bars:
         zero, _ = axes.at(0, y)
         box = {"x": min(zero, left), "width": round(abs(left - zero), 1)}
