@@ -102,3 +102,18 @@ def test_the_programs_own_errors_are_one_line_with_the_value_as_typed(
     assert "\n" not in explained
     if "${c}" in typed or "a.c" in typed:
         assert explained == str(error)
+
+
+@pytest.mark.parametrize(
+    ("words", "quoted"),
+    [
+        (["dataset.root=my", "photos"], "'dataset.root=\"my photos\"'"),
+        (["hydra.run.dir=a", "b", "c", "seed=1"], "'hydra.run.dir=\"a b c\"'"),
+    ],
+)
+def test_a_space_in_a_value_needs_quotes(words, quoted) -> None:
+    assert line(*words).endswith(f"needs quotes: {quoted}")
+
+
+def test_a_space_before_an_option_is_no_part_of_a_value() -> None:
+    assert line("mining=none", "ohem").endswith("Did you mean mining=ohem?")

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -37,26 +38,30 @@ def wait_for_steps(process: subprocess.Popen[str], folder: Path, steps: int) -> 
         time.sleep(0.02)
 
 
-def stop(process: subprocess.Popen[str], number: signal.Signals, folder: Path) -> int:
-    """Signal the process, check how it ends, and return the step of its last checkpoint."""
+def stop(
+    process: subprocess.Popen[str], number: signal.Signals, folder: Path
+) -> tuple[int, list[str]]:
+    """Signal the process; return the step of its last checkpoint and the command it ends with."""
     os.kill(process.pid, number)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert error.count("\n") == 1
     status = read_json(folder / "status.json")
     assert (status["state"], status["exit_code"]) == ("preempted", 128 + number)
-    return checkpoint.steps(folder / "checkpoints")[0]
+    python, *command = shlex.split(error.partition("; continue with ")[2])
+    assert python == "python"
+    return checkpoint.steps(folder / "checkpoints")[0], [sys.executable, *command]
 
 
 def test_a_stopped_run_resumes_without_losing_or_repeating_a_step(tmp_path, capsys):
     """SIGTERM, then SIGINT to the resumed run; a second process in the folder is refused."""
-    folder = tmp_path / "run"
-    command = [*COMMAND, f"hydra.run.dir={folder}"]
+    folder = tmp_path / "a run"
+    command = [*COMMAND, f"hydra.run.dir='{folder}'"]
     process = training(command, folder, 20)
     assert in_process(folder, "resume=auto") == BusyError.exit_code == 7
     assert str(process.pid) in capsys.readouterr().err
-    first = stop(process, signal.SIGTERM, folder)
-    second = stop(training(command, folder, first + 20), signal.SIGINT, folder)
+    first, pasted = stop(process, signal.SIGTERM, folder)
+    second, _ = stop(training(pasted, folder, first + 20), signal.SIGINT, folder)
     steps = [line["step"] for line in events(folder) if line["split"] == "train"]
     assert second > first
     assert steps == list(range(1, len(steps) + 1))

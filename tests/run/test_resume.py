@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from hostile import in_process
 from PIL import Image
-from support import events, read_json, train
+from support import CONF, config_of, events, read_json, train
 from torture_parts.foreign_state import forge, saved
 
-from trainer.core.errors import ConfigError
+from trainer.cli.execute import execute
+from trainer.core.errors import CheckpointError, ConfigError
 from trainer.storage import checkpoint
 
 SMALL = ("dataset.subset=60", "batch_size=20", "model.hidden=[8]", "checkpoint.keep=9")
@@ -100,6 +102,33 @@ def test_more_epochs_continue_a_finished_run(run):
     result = read_json(run / "result.json")
     assert (result["epochs"], result["steps"]) == (3, 9)
     assert [e["epoch"] for e in events(run) if e["split"] == "val"] == [0, 1, 2]
+
+
+def test_a_resumed_run_brings_its_own_settings(tmp_path):
+    """Nothing but `resume` and what is to change is on the line: job, model, data are the run's."""
+    settings = ["epochs=1", "optimizer.lr=0.01", "mining=ohem", "loss=focal", *SMALL]
+    assert train(tmp_path / "run", *settings, "model=mlp") == 0
+    line = [f"resume={tmp_path / 'run'}", "epochs=3", "device=cpu", "quiet=true"]
+    assert execute(config_of(*line), tmp_path / "unused", line, [str(CONF)]) == 0
+    kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (kept["epochs"], kept["optimizer"]["lr"], kept["model"]["hidden"]) == (3, 0.01, [8])
+    assert kept["loss"]["_target_"] == "trainer.loss.focal.Focal"
+    result = read_json(tmp_path / "run" / "result.json")
+    assert (result["epochs"], result["steps"]) == (3, 9)
+    changed = [*line, "optimizer.lr=0.5"]
+    with pytest.raises(ConfigError, match=r"optimizer\.lr: 0\.01 → 0\.5"):
+        execute(config_of(*changed), tmp_path / "unused", changed, [str(CONF)])
+
+
+def test_the_settings_of_a_resumed_run_name_known_code_only(run, tmp_path):
+    path = run / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["loss"] = {"_target_": "subprocess.Popen", "args": ["touch", str(tmp_path / "made")]}
+    path.write_text(yaml.safe_dump(config))
+    line = [f"resume={run}", "epochs=3", "device=cpu"]
+    with pytest.raises(CheckpointError, match=r"subprocess\.Popen"):
+        execute(config_of(*line), tmp_path / "unused", line, [str(CONF)])
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_run_cannot_become_shorter(run, capsys):

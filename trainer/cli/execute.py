@@ -17,6 +17,7 @@ from trainer.distributed.world import ALONE, World, join, leave
 from trainer.report.console import Console
 from trainer.run.groups import Stopper
 from trainer.run.memory import keep_freed_memory
+from trainer.run.resume import with_saved_settings
 from trainer.run.run import Run
 from trainer.storage import checkpoint
 from trainer.storage.run_folder import RunFolder
@@ -35,13 +36,15 @@ def execute(config: dict[str, Any], folder: Path, overrides: list[str], sources:
 def do(config: dict[str, Any], folder: Path, overrides: list[str], sources: list[str]) -> int:
     """The same without a limit on the time that a signal may take."""
     keep_freed_memory()
+    resumed = resume_folder(config["resume"])
+    if resumed is not None:
+        config = with_saved_settings(config, resumed, overrides, sources)
     find_here(config)
     retarget(config, overrides)
     if config["threads"] is not None:
         torch.set_num_threads(config["threads"])
     world = join(config["strategy"], config["device"])
     console = Console(quiet=config["quiet"], silent=not world.is_main)
-    resumed = resume_folder(config["resume"])
     owned = (RunFolder if world.is_main else NoFolder)(world.broadcast(resumed or folder))
     run = make_run(config, owned, console, overrides, sources, world=world)
     with world.main_first():

@@ -1,7 +1,8 @@
 """Explains an error in one line: what was typed, what is wrong with it, what to type instead."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from omegaconf import errors
 from yaml import MarkedYAMLError
 
 from trainer.config.build import describe, format_value
+from trainer.config.libraries import networks
 from trainer.config.overrides import CHOOSABLE, CommandLine
 from trainer.config.schema import GROUPS, annotation_of, settings_of
 from trainer.core.errors import ConfigError, TrainerError
@@ -89,8 +91,20 @@ def bare_word(word: str, command: CommandLine) -> str:
     groups = [group for group in CHOOSABLE if (command.conf / group / f"{word}.yaml").is_file()]
     setting = next(iter(suggest(word, command.current[0])), "")
     whole = f"{groups[0]}={word}" if groups else setting and f"{setting}=VALUE"
+    spaced = with_spaces(word, command.arguments)
+    if spaced and (not whole or Path(spaced.partition("=")[2]).exists()):
+        setting, _, value = spaced.partition("=")
+        return f"{word}: a value with a space needs quotes: '{setting}=\"{value}\"'"
     hint = f"Did you mean {whole}?" if whole else LIST_ALL
     return f"{word}: settings are written setting=value. {hint}"
+
+
+def with_spaces(word: str, arguments: Sequence[str]) -> str:
+    """The setting before a word, joined with all the words that follow it; empty if none does."""
+    at = list(arguments).index(word) if word in arguments else 0
+    if at == 0 or "=" not in arguments[at - 1]:
+        return ""
+    return " ".join([arguments[at - 1], *takewhile(lambda a: "=" not in a, arguments[at:])])
 
 
 def missing_option(mistake: Mistake) -> str:
@@ -101,8 +115,11 @@ def missing_option(mistake: Mistake) -> str:
     options = mistake.error.options or mistake.command.loader.get_group_options(group)
     if not options:
         return f"{group}={option}: there is no such option; {group} has none here"
-    close = suggest(option, options)
-    hint = f" Did you mean {group}={close[0]}?" if close else ""
+    known = {name: f"{group}={name}" for name in options}
+    if group == "model":
+        known = {n: f"model={lib} model.name={n}" for n, lib in networks().items()} | known
+    close = [option] if option in known else suggest(option, known)
+    hint = f" Did you mean {known[close[0]]}?" if close else ""
     return f"{group}={option}: there is no such option.{hint} Options: {', '.join(options)}"
 
 

@@ -55,6 +55,12 @@ RANGES = {
     "sam": "(0, inf)",
     "max_skips": "[0, inf)",
 }
+NEED_RUNS = {  # jobs on finished runs, and the settings that name those
+    "evaluate": ("run", "runs"),
+    "predict": ("run", "runs"),
+    "examples": ("run",),
+    "compare": ("runs",),
+}
 DEVICES = ("cpu", "cuda", "cuda:0", "mps")
 
 
@@ -162,6 +168,7 @@ def settings_of(annotation: Any) -> list[str]:
 def validate(config: dict[str, Any]) -> None:
     """Raise ConfigError for an unknown or missing setting, or a value out of range."""
     check_names(config, Config, "")
+    check_runs_named(config)
     try:
         check_ranges(config)
         for name, choices in CHOICES.items():
@@ -169,6 +176,18 @@ def validate(config: dict[str, Any]) -> None:
         check_device(config["device"])
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def check_runs_named(config: dict[str, Any]) -> None:
+    """Raise ConfigError for a job on finished runs that is given none: before torch is imported."""
+    target = str(config["job"].get("_target_")) if isinstance(config["job"], dict) else ""
+    job, given = target.removeprefix("trainer.job.").partition(".")[0], NEED_RUNS
+    settings = given.get(job, ()) if target.startswith("trainer.job.") else ()
+    if settings and not any(config[name] for name in settings):
+        what = "a sweep's folder, or a list of run folders"
+        if settings[0] == "run":
+            what = "the folder of a trained run, or a checkpoint of it"
+        raise ConfigError(f"{settings[0]} must be given: {what}")
 
 
 def check_names(node: dict[str, Any], annotation: Any, prefix: str) -> None:

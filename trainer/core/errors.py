@@ -77,7 +77,7 @@ class Interrupted(KeyboardInterrupt):
     """
 
     def __init__(self, signal_number: int, *, told: bool = False) -> None:
-        super().__init__(f"stopped by signal {signal_number}; continue with resume=auto")
+        super().__init__(f"stopped by signal {signal_number}")
         self.signal_number = signal_number
         self.told = told
         self.exit_code = 128 + signal_number

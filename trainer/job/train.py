@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -188,7 +189,7 @@ class Ending:
                 say(left_out)
         say(f"training took {progress.seconds:.1f} s")
         say(f"run folder    {self.folder.path}")
-        say(f"dashboard     tensorboard --logdir {self.folder.path}")
+        say(f"dashboard     tensorboard --logdir {shlex.quote(str(self.folder.path))}")
 
 
 def check_rows(fit: Fit, device: torch.device) -> None:

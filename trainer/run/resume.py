@@ -11,8 +11,9 @@ from trainer.config.renamed import with_current_names
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.core.option import option_name
 from trainer.report.strict_json import finite
+from trainer.run.settings import OF_A_COMMAND, as_resumed
 from trainer.storage import checkpoint
-from trainer.storage.saved_run import check_code, read_config
+from trainer.storage.saved_run import check_code, known_code, read_config
 from trainer.training.checkpointer import MODEL
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ NO_RESULT = (  # settings on which no result depends
 )
 
 
-def is_complete(folder: RunFolder, config: dict[str, Any], job: Job, console: Console) -> bool:
+def is_complete(folder: RunFolder, config: dict[str, Any], job: Job) -> bool:
     """Whether a folder's run is finished and these settings ask for no more of it.
 
     Raises ConfigError where the folder has a run of another job, or a finished one with other
@@ -73,7 +74,7 @@ def is_complete(folder: RunFolder, config: dict[str, Any], job: Job, console: Co
         )
     if folder.status.get("state") != "finished":
         return False
-    changed = compare_configs(before, config, console, (*NO_RESULT, *job.extended_by))
+    changed = changes(before, config, (*NO_RESULT, *job.extended_by))
     return not any(key in job.extended_by for key in changed)
 
 
@@ -95,8 +96,25 @@ def checkpoint_to_resume(
         check_progress(found)
         before = with_current_names(found.config)
         check_code(before, known_code, found.path / "config.json")
-        compare_configs(before, config, console, MAY_DIFFER)
+        for key, change in changes(before, config, MAY_DIFFER).items():
+            if not key.startswith(OF_A_COMMAND):
+                console.say(f"changed since the checkpoint: {change}")
     return found
+
+
+def with_saved_settings(
+    config: dict[str, Any], folder: Path, overrides: Sequence[str], sources: Sequence[str]
+) -> dict[str, Any]:
+    """The settings of the run in a folder, overridden by this command line.
+
+    Raises CheckpointError if they name unknown code.
+    """
+    path = folder / "config.yaml"
+    if not os.path.lexists(path):
+        return config
+    saved = with_current_names(read_config(path))
+    check_code(saved, known_code(sources, config), path)
+    return as_resumed(config, saved, overrides)
 
 
 def check_progress(found: Checkpoint) -> None:
@@ -107,26 +125,27 @@ def check_progress(found: Checkpoint) -> None:
         raise CheckpointError(f"{found.path} does not fit this run: it records no step")
 
 
-def compare_configs(
-    before: dict[str, Any], config: dict[str, Any], console: Console, may_differ: Sequence[str]
-) -> list[str]:
-    """Report and return the settings that differ from the run's so far.
+def changes(
+    before: dict[str, Any], config: dict[str, Any], may_differ: Sequence[str]
+) -> dict[str, str]:
+    """The settings that differ from the run's so far: what to say of each, by its name.
 
     Raises ConfigError for one that begins with neither an entry of `may_differ` nor of
     `resume_allow`.
     """
     was, now = dict(flatten(finite(before))), dict(flatten(finite(config)))
-    differing = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+    found = {
+        key: f"{key}: {was.get(key)} → {now.get(key)}"
+        for key in {**was, **now}
+        if was.get(key) != now.get(key)
+    }
     allowed = (*may_differ, *config["resume_allow"])
-    for key in differing:
-        change = f"{key}: {was.get(key)} → {now.get(key)}"
+    for key, change in found.items():
         if not key.startswith(allowed):
             raise ConfigError(
                 f"resume: {change} differs from the run's; resume_allow=[{key}] allows it"
             )
-        if not key.startswith("resume"):
-            console.say(f"changed since the checkpoint: {change}")
-    return differing
+    return found
 
 
 def check_end(found: Checkpoint, epochs: int, steps: int | None) -> None:

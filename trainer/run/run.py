@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, Unpack
 from urllib.error import URLError
 
@@ -17,6 +18,8 @@ from torch import nn
 
 import trainer
 from trainer.config.build import check_signature
+from trainer.config.compose import CONF
+from trainer.config.run_names import command
 from trainer.core.errors import (
     ConfigError,
     DiskError,
@@ -148,7 +151,19 @@ class Run(Provided):
     def write_preempted(self, number: int) -> None:
         """Write the status that a signal leaves."""
         error = Interrupted(number)
-        self.write_failure("preempted", error.exit_code, str(error))
+        self.write_failure("preempted", error.exit_code, self.stopped_by(error))
+
+    def stopped_by(self, error: Interrupted) -> str:
+        """What to say about a signal: with the command that continues, if the run had begun."""
+        if not self.begun:
+            return str(error)
+        path, here = self.folder.path.absolute(), Path.cwd()
+        how = command(
+            path.relative_to(here) if path.is_relative_to(here) else path,
+            processes=self.world.size,
+            config_folders=[source for source in self.sources if source != str(CONF)],
+        )
+        return f"{error}; continue with {how}"
 
     def write_failure(self, state: str, code: int, text: str) -> None:
         """Write a status, unless what failed is the attempt to go on with an earlier run."""
@@ -160,7 +175,7 @@ class Run(Provided):
         complete: bool | TrainerError = False
         if self.world.is_main:
             try:
-                complete = is_complete(self.folder, self.config, self.job, self.console)
+                complete = is_complete(self.folder, self.config, self.job)
             except TrainerError as error:
                 complete = error
         complete = self.world.broadcast(complete)
@@ -203,6 +218,8 @@ class Run(Provided):
         if self.config["debug"]:
             traceback.print_exception(error)
         text = str(error) if known else f"{type(error).__name__}: {error}"
+        if isinstance(error, Interrupted):
+            text = self.stopped_by(error)
         code, text, speaks = self.world.verdict(error, code, text)
         if speaks and not getattr(error, "told", False):
             complain(text if known else f"{text}; debug=true shows where")

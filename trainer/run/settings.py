@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 NOT_READ_BACK = ("experiment", "sweep")  # already expanded in the saved config
+OF_A_COMMAND = ("resume", "resume_allow", "quiet", "debug")
 OUR_OWN = ("device", "threads", "run", "split", "job")
 
 Config = dict[str, Any]
@@ -18,7 +19,18 @@ def as_trained(own: Config, saved: Config) -> Config:
 
 def as_asked(own: Config, saved: Config, overrides: Sequence[str]) -> Config:
     """The settings of a finished run, overridden by this command line."""
-    config = own | deepcopy(saved)
+    config = overridden(own | deepcopy(saved), own, overrides)
+    return config | {name: own[name] for name in OUR_OWN}
+
+
+def as_resumed(own: Config, saved: Config, overrides: Sequence[str]) -> Config:
+    """The settings to continue a run with: its own, overridden by this command line."""
+    config = overridden(own | deepcopy(saved), own, overrides)
+    return config | {name: own[name] for name in OF_A_COMMAND}
+
+
+def overridden(config: Config, own: Config, overrides: Sequence[str]) -> Config:
+    """A config with the settings that the command line names replaced by our own."""
     for override in overrides:
         key = override.lstrip("+~").split("=", 1)[0].split("@")[0]
         if key in NOT_READ_BACK:
@@ -27,7 +39,7 @@ def as_asked(own: Config, saved: Config, overrides: Sequence[str]) -> Config:
         for part in parts[:-1]:
             node, ours = node[part], ours[part]
         node[parts[-1]] = ours[parts[-1]]
-    return config | {name: own[name] for name in OUR_OWN}
+    return config
 
 
 def with_size(config: Config, size: Sequence[int]) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from trainer import history
@@ -90,7 +91,8 @@ class Compare(Job):
         self.say(console, comparison)
         self.write(folder.path, comparison, saved_data)
         console.say(f"page          {folder.path / 'compare.html'}")
-        console.say(f"HParams       tensorboard --logdir {folder.path / 'tensorboard'}")
+        logs = shlex.quote(str(folder.path / "tensorboard"))
+        console.say(f"HParams       tensorboard --logdir {logs}")
         verdicts = sentences.verdicts(comparison, comparison.final)
         replicated = {one.label: one.passed for one in comparison.replicas}
         return {

@@ -1,0 +1,68 @@
+"""Runs named by `latest` or by a part of their path, and the command that continues one."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from trainer.config import run_names
+from trainer.config.run_names import command, find, with_paths
+from trainer.core.errors import ConfigError
+
+RUNS = ("2026-11-01/10-15-00-3f2a", "2026-11-02/09-00-00-aa00", "sweep-12ab/0-mining=ohem,seed=1")
+SWEPT = "outputs/sweep-12ab/0-mining=ohem,seed=1"
+
+
+@pytest.fixture(autouse=True)
+def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three runs in the order of their start, the last of which has not trained."""
+    monkeypatch.chdir(tmp_path)
+    for age, name in enumerate(RUNS):
+        folder = tmp_path / "outputs" / name
+        (folder / ("checkpoints" if age < 2 else "examples")).mkdir(parents=True)
+        for file in ("config.yaml", "status.json"):
+            (folder / file).touch()
+            os.utime(folder / file, (age + 1, age + 1))
+    return tmp_path / "outputs"
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("run=latest", "run=outputs/2026-11-02/09-00-00-aa00"),
+        ("resume=latest", "resume=outputs/2026-11-02/09-00-00-aa00"),
+        ("run=10-15-00", "run=outputs/2026-11-01/10-15-00-3f2a"),
+        ("run=3f2a/checkpoints/step-7", "run=outputs/2026-11-01/10-15-00-3f2a/checkpoints/step-7"),
+        ("run=ohem", f'run="{SWEPT}"'),
+        ("runs=[3f2a,latest]", f"runs=[outputs/{RUNS[0]},outputs/{RUNS[1]}]"),
+        ("+mining.reference='aa00'", f"+mining.reference=outputs/{RUNS[1]}"),
+        ("run=null", "run=null"),
+        ("resume=auto", "resume=auto"),
+        ("run=outputs", "run=outputs"),  # a path that exists
+        ("distill.teacher=torchvision:resnet18", "distill.teacher=torchvision:resnet18"),
+        ("run=nothing-like-it", "run=nothing-like-it"),  # refused later, as a path
+        ("model=latest", "model=latest"),
+    ],
+)
+def test_a_name_becomes_a_path(argument: str, expected: str) -> None:
+    assert with_paths(argument) == expected
+
+
+def test_a_name_of_several_runs_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"run=2026-11.*2 runs: outputs/2026-11-02/.*-01/"):
+        find("2026-11", "run")
+
+
+def test_without_runs_latest_is_no_path(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(run_names, "OUTPUTS", tmp_path / "none")
+    assert with_paths("run=latest") == "run=latest"
+
+
+def test_the_command_is_quoted_for_the_shell_and_for_hydra() -> None:
+    assert command(Path("outputs/a"), processes=1, config_folders=[]) == (
+        "python -m trainer resume=outputs/a"
+    )
+    line = command(Path("my runs/ö"), processes=2, config_folders=["my conf"])
+    assert line == (
+        "torchrun --nproc-per-node 2 -m trainer --config-dir 'my conf' 'resume=\"my runs/ö\"'"
+    )

@@ -1,0 +1,81 @@
+"""Runs named on the command line: `run=latest`, or part of a run's path, such as `run=10-15`."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from trainer.core.errors import ConfigError
+
+OUTPUTS = Path("outputs")  # where hydra.run.dir and hydra.sweep.dir put runs
+SETTINGS = (  # that name a run
+    "run",
+    "runs",
+    "resume",
+    "finetune.source",
+    "distill.teacher",
+    "mining.reference",
+    "sampler.reference",
+)
+ITEM = re.compile(r"\"[^\"]*\"|'[^']*'|[^\[\],\"']+")
+PLAIN = re.compile(r"[\w./-]+")  # needs no quotes on the command line
+SHOWN = 4  # runs in a message
+
+
+def with_paths(argument: str) -> str:
+    """The argument with the name of a run replaced by its path. Raises ConfigError if ambiguous."""
+    setting, equals, value = argument.partition("=")
+    if setting.lstrip("+") not in SETTINGS:
+        return argument
+    return setting + equals + ITEM.sub(lambda item: with_path(item[0], setting), value)
+
+
+def with_path(item: str, setting: str) -> str:
+    """One value, quoted or not, with the name of a run replaced by its path."""
+    name = item.strip(" \"'")
+    if name in ("", "null", "auto") or ":" in name or Path(name).exists():
+        return item
+    reference, checkpoints, step = name.partition("/checkpoints/")
+    path = find(reference, setting)
+    return item if path is None else quoted(f"{path}{checkpoints}{step}")
+
+
+def find(name: str, setting: str) -> Path | None:
+    """The newest run that has trained if the name is `latest`, else the run with it in its path.
+
+    None if there is no such run. Raises ConfigError for a name that several have.
+    """
+    if name == "latest":
+        trained = [run for run in runs() if (run / "checkpoints").is_dir()]
+        return max(trained, key=started, default=None)
+    found = [run for run in runs() if name in run.as_posix()]
+    exact = [run for run in found if name in (run.name, run.as_posix())]
+    if len(exact or found) > 1:
+        newest = sorted(exact or found, key=started, reverse=True)
+        names = ", ".join(map(str, newest[:SHOWN])) + (", ..." if len(newest) > SHOWN else "")
+        raise ConfigError(f"{setting}={name} may be any of {len(newest)} runs: {names}")
+    return next(iter(exact or found), None)
+
+
+def runs() -> Iterator[Path]:
+    """The run folders below `outputs`: those of single runs, and of sweeps."""
+    for config in OUTPUTS.glob("*/*/config.yaml"):
+        if (config.parent / "status.json").is_file():
+            yield config.parent
+
+
+def started(run: Path) -> float:
+    """When a run was started, or resumed: its settings are written then."""
+    return (run / "config.yaml").stat().st_mtime
+
+
+def quoted(path: str) -> str:
+    """A path as the value of a setting; Hydra reads some characters only in quotes."""
+    return path if PLAIN.fullmatch(path) else '"' + path.replace('"', '\\"') + '"'
+
+
+def command(path: Path, *, processes: int, config_folders: list[str]) -> str:
+    """The line that continues the run in a folder, as it is pasted into a shell."""
+    start = ["python"] if processes == 1 else ["torchrun", "--nproc-per-node", str(processes)]
+    folders = [word for folder in config_folders for word in ("--config-dir", folder)]
+    return shlex.join([*start, "-m", "trainer", *folders, f"resume={quoted(str(path))}"])
