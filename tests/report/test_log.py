@@ -28,11 +28,16 @@ def stream(run_folder):
     return accumulator
 
 
+RATES = ("lr", "lr/group0", "lr/group1", "grad_norm", "images_per_second")
+COSTS = ("examples_seen", "forward_passes", "backward_passes", "train_seconds")
+
+
 def test_scalars_match_the_metrics_file(stream, run_folder):
     tags = set(stream.Tags()["scalars"])
     for split in ("train", "val", "test"):
         assert {f"{split}/loss", f"{split}/accuracy"} <= tags
-    assert {"lr", "lr/group0", "lr/group1", "grad_norm", "images_per_second"} <= tags
+    last = sorted(f"work/{name}" for name in (*RATES, *COSTS))
+    assert sorted(tags)[-len(last) :] == last
     lines = [line for line in events(run_folder) if line["split"] == "val"]
     shown = [(event.step, event.value) for event in stream.Scalars("val/loss")]
     assert shown == [(line["step"], pytest.approx(line["loss"])) for line in lines]

@@ -1,6 +1,8 @@
 """What is shown of a sweep, and what is read for it."""
 
 import json
+import re
+import time
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -58,11 +60,32 @@ def test_the_table_has_a_row_a_job_with_what_varies(tmp_path: Path, manifest: Ma
     table = JobsTable(manifest, quiet=False)
     screen = StringIO()
     rich_console(width=100, file=screen).print(table.drawing())
-    rows = [line.split("│")[1:-1] for line in screen.getvalue().splitlines() if "│" in line]
+    rows = [
+        re.split("[┃│]", line)[1:-1]
+        for line in screen.getvalue().splitlines()
+        if re.search("[┃│]", line)
+    ]
     assert [[cell.strip() for cell in row] for row in rows] == [
-        ["augmentation=[light]", "0", "finished", "5", "loss 0.2500 accuracy 0.8750", "0"],
+        ["overrides", "job", "state", "epoch", "val loss accuracy", "s"],
+        ["augmentation=[light]", "0", "finished", "5", "0.2500 0.8750", "0"],
         ["seed=1", "1", "pending", "", "", "0"],
     ]
+
+
+def test_a_row_is_a_line_on_a_terminal_of_80_columns(tmp_path: Path, manifest: Manifest) -> None:
+    names = [f"mining=random optimizer.weight_decay=0.0003 seed={n}" for n in range(24)]
+    manifest.add([Job(n, name.split(), tmp_path / str(n)) for n, name in enumerate(names)])
+    manifest.jobs[20].state = "running"
+    table = JobsTable(manifest, quiet=False)
+    table.screen, table.began[20] = (
+        rich_console(width=80, height=24, file=StringIO()),
+        time.monotonic(),
+    )
+    table.screen.print(table.drawing())
+    lines = table.screen.file.getvalue().splitlines()
+    assert len(lines) == 18 + 5
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if "decay=0.0003 seed=20 " in line and "running" in line]
 
 
 def test_of_too_many_jobs_those_that_matter_are_shown(

@@ -50,6 +50,7 @@ class Train(Job):
         fit: Fit,
         resumed: Checkpoint | None,
         settings: dict[str, Any],
+        hyperparameters: dict[str, Any],
         dataset: Dataset,
         open_feed: Callable[[Split], Feed],
         postprocess: Postprocess,
@@ -82,7 +83,7 @@ class Train(Job):
         best = ending.load_best()
         finals = ending.test(best)
         fit.reporter.hparams(
-            settings, {s: finals[s] for s in SPLITS if s in finals}, fit.progress.step
+            hyperparameters, {s: finals[s] for s in SPLITS if s in finals}, fit.progress.step
         )
         ending.show_pictures()
         ending.show_metrics(finals, best)

@@ -1,6 +1,7 @@
 """Output for people: a progress bar on a terminal, plain lines elsewhere, all in train.log."""
 
 import math
+import textwrap
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from rich.progress import (
 from rich.table import Table
 
 from trainer.core.text import plain, replace_unencodable
+from trainer.report.fitting import fitted, natural_width
 from trainer.report.streams import take_losses
 
 REFRESH = 0.1  # seconds between updates of the progress bar
@@ -44,14 +46,14 @@ class Console:
 
     def say(self, content: str | Table) -> None:
         """Print a line or a table."""
-        self.screen.print(shown(content))
+        show(self.screen, content)
         self.record(content)
         for loss in take_losses():
             self.warn(f"{loss}; the run goes on without it")
 
     def warn(self, text: str) -> None:
         """Print a warning to stderr, even if `quiet`."""
-        self.errors.print(shown(f"warning: {text}"))
+        show(self.errors, f"warning: {text}")
         self.record(f"warning: {text}")
 
     def record(self, content: str | Table) -> None:
@@ -59,7 +61,7 @@ class Console:
         if self.file is None:
             return
         try:
-            rich_console(file=self.file, width=100).print(shown(content))
+            show(rich_console(file=self.file), content)
             self.file.flush()
         except OSError as error:
             self.file = None
@@ -71,12 +73,15 @@ class Console:
             return
         self.progress = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("{task.fields[note]}", markup=False),
             TimeElapsedColumn(),
+            TextColumn("elapsed,"),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=self.screen,
+            expand=True,
             transient=True,
             auto_refresh=False,
         )
@@ -117,9 +122,28 @@ def rich_console(**options: Any) -> RichConsole:
     return RichConsole(markup=False, emoji=False, highlight=False, soft_wrap=True, **options)
 
 
-def shown(content: str | Table) -> str | Table:
-    """Return a line without control characters; the cells of a `table` have none."""
-    return plain(content) if isinstance(content, str) else content
+def show(screen: RichConsole, content: str | Table) -> None:
+    """Print a line, or a table: as wide as it is, but on a terminal no wider than that.
+
+    A line loses its control characters; the cells of a `table` have none.
+    """
+    if isinstance(content, str):
+        screen.print(sentences(plain(content), screen.width if screen.is_terminal else None))
+        return
+    width = natural_width(content)
+    if screen.is_terminal and width > screen.width:
+        fit = fitted(content, screen.width)
+        screen.print(*([fit] if isinstance(fit, Table) else fit), sep="\n")
+        return
+    screen.width = max(screen.width, width)
+    screen.print(content)
+
+
+def sentences(text: str, width: int | None) -> str:
+    """A text wrapped between words; a line in columns stays whole, as one that may be pasted."""
+    if width is None or "  " in text:
+        return text
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:

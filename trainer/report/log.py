@@ -57,12 +57,14 @@ class Log:
     ) -> None:
         """Log an event: a line of JSON, and a scalar `<split>/<name>` per value.
 
-        The scalars of `extra` are tagged by their names alone.
+        The scalars of `extra`, which are rates and costs, are tagged `work/<name>`: TensorBoard
+        sorts by name, and they come last.
         """
         extra = extra or {}
         line = {"split": split, "epoch": epoch, "step": step, **extra, **values}
         self.attempt("metrics.jsonl", self.write_line, line)
-        scalars = {f"{split}/{name}": value for name, value in values.items()} | dict(extra)
+        scalars = {f"{split}/{name}": value for name, value in values.items()}
+        scalars |= {f"work/{name}": value for name, value in extra.items()}
         self.show("scalars", scalars, step)
 
     def write_line(self, line: dict[str, Any]) -> None:

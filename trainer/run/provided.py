@@ -3,6 +3,7 @@
 from functools import cached_property
 from typing import Any, Unpack
 
+from trainer.config.compose import in_sweep
 from trainer.core.duration import Clock
 from trainer.core.signals import Signals
 from trainer.distributed.parts import NoLog, SharedSignals
@@ -13,6 +14,7 @@ from trainer.run.components import Components, Origin
 from trainer.run.inputs import Inputs
 from trainer.run.job import Job
 from trainer.run.resume import check_data, check_end, checkpoint_to_resume, restore
+from trainer.run.settings import on_the_line
 from trainer.storage.checkpoint import Checkpoint, set_aside
 from trainer.storage.run_folder import RunFolder
 from trainer.storage.saved_run import as_list
@@ -117,6 +119,14 @@ class Provided(Components):
     def most_epochs(self) -> int:
         """The setting `epochs`, even if `steps` ends the run earlier."""
         return self.config["epochs"]
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """The settings in TensorBoard's HParams tab: in a sweep those of its command line.
+
+        The tab takes its columns from one run, so that all runs of a sweep must have the same.
+        """
+        return on_the_line(self.config, self.overrides) if in_sweep() else self.config
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from trainer.config.flatten import flatten
+
 NOT_READ_BACK = ("experiment", "sweep")  # already expanded in the saved config
 OF_A_COMMAND = ("resume", "resume_allow", "quiet", "debug")
 OUR_OWN = ("device", "threads", "run", "split", "job")
@@ -40,6 +42,15 @@ def overridden(config: Config, own: Config, overrides: Sequence[str]) -> Config:
             node, ours = node[part], ours[part]
         node[parts[-1]] = ours[parts[-1]]
     return config
+
+
+def on_the_line(config: Config, overrides: Sequence[str]) -> Config:
+    """The options and settings that a command line names, as they are in the config."""
+    values, found = dict(flatten(config)), {}
+    for override in overrides:
+        key, _, typed = override.lstrip("+~").partition("=")
+        found[key] = values.get(key, typed)
+    return found
 
 
 def with_size(config: Config, size: Sequence[int]) -> Config:

@@ -1,6 +1,7 @@
 """A sweep on the console: a live table on a terminal, elsewhere a line for each change."""
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +14,14 @@ from trainer.core.errors import CheckpointError, complain
 from trainer.core.number import finite
 from trainer.core.text import plain
 from trainer.report.console import rich_console, table
+from trainer.report.fitting import natural_width
 from trainer.storage.untrusted import check_file
 from trainer.sweep.manifest import Job, Manifest
 
 REDRAW = 0.5  # seconds
 TAIL = 4096  # bytes of metrics.jsonl
 METRICS = 2  # shown of the validation split
-COLUMNS = ["overrides", "job", "state", "epoch", "val", "seconds"]
+COLUMNS = ["overrides", "job", "state", "epoch", "val", "s"]
 FIRST = ("running", "failed", "killed", "refused", "preempted", "pending", "finished", "skipped")
 
 
@@ -75,7 +77,12 @@ class JobsTable:
         jobs = sorted(self.manifest.jobs, key=lambda job: FIRST.index(job.state))[:room]
         rows = [self.row(job) for job in sorted(jobs, key=lambda job: job.number)]
         counts = ", ".join(f"{count} {state}" for state, count in self.manifest.counts().items())
-        return table(f"{self.manifest.path}: {counts}", COLUMNS, rows)
+        measured = [short(seen["val"]) for seen in self.seen.values() if "val" in seen]
+        names = " ".join(measured[0].split()[::2]) if measured else ""
+        columns = [f"{name} {names}".strip() if name == "val" else name for name in COLUMNS]
+        drawing = table(f"{self.manifest.path.name}: {counts}", columns, rows)
+        room = self.screen.width - natural_width(drawing) + max(len(row[0]) for row in rows)
+        return table(str(drawing.title), columns, [[cut(row[0], room), *row[1:]] for row in rows])
 
     def row(self, job: Job) -> list[str]:
         """The cells of a job's row, in the order of COLUMNS."""
@@ -88,7 +95,7 @@ class JobsTable:
         if job.state == "running":
             seconds += time.monotonic() - self.began[job.number]
         state = job.state + (f" {job.attempts}" if job.attempts > 1 else "")
-        val = short(seen.get("val", {}))
+        val = " ".join(short(seen.get("val", {})).split()[1::2])  # the heading names them
         return [
             self.manifest.varied(job),
             str(job.number),
@@ -97,6 +104,13 @@ class JobsTable:
             val,
             f"{seconds:.0f}",
         ]
+
+
+def cut(text: str, width: int) -> str:
+    """The end of a text that is too wide: jobs often differ in the last setting alone."""
+    if len(text) > width:
+        text = re.sub(r"(^| )[\w.]*\.(?=\w+=)", r"\1", text)  # optimizer.lr=1: lr=1
+    return text if len(text) <= width else f"…{text[1 - max(width, 2) :]}"
 
 
 def last_events(path: Path) -> dict[str, Any]:

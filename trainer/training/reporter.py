@@ -1,5 +1,6 @@
 """Reports training: console lines, metrics.jsonl events, TensorBoard curves and images."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,7 @@ class Reporter:
         self.console = console
         self.data = data
         self.epochs = epochs
+        self.columns: list[str] = []  # of the epochs' lines, as last printed
 
     def config(self, config: Mapping[str, Any]) -> None:
         """Log the configuration as text."""
@@ -73,15 +75,26 @@ class Reporter:
         spent: dict[str, float],
     ) -> None:
         """Print the epoch's line, and log its validation metrics with the cost so far."""
-        metrics = {f"train {name}": value for name, value in train.items()}
+        known = {} if val is None else val.metrics
+        names = list(train) or [name for name in USUAL if name in known]
+        metrics = {f"train {name}": train.get(name, math.nan) for name in names}
         if val is not None:
             self.log.metrics("val", epoch=epoch, step=step, values=val.metrics, extra=spent)
-            names = train or USUAL
-            metrics |= {f"val {n}": val.metrics[n] for n in names if n in val.metrics}
-        numbers = "  ".join(f"{name} {number(value)}" for name, value in metrics.items())
+            metrics |= {f"val {name}": known[name] for name in names if name in known}
         speed = spent["examples_seen"] / max(spent["train_seconds"], 1e-9)
-        line = f"epoch {epoch + 1}/{self.epochs}  step {step}  {numbers}  {speed:,.0f} images/s"
-        self.console.say(line)
+        cells = {"epoch": f"{epoch + 1}/{self.epochs}", "step": str(step)}
+        cells |= {name: number(value) for name, value in metrics.items()}
+        self.row(cells | {"images/s": f"{speed:,.0f}"})
+
+    def row(self, cells: dict[str, str]) -> None:
+        """Print the cells below the names of their columns, which are printed where they change."""
+        least = {"epoch": 2 * len(str(self.epochs)) + 1, "step": 6}
+        widths = [max(len(name), least.get(name, 7)) for name in cells]
+        if list(cells) != self.columns:
+            self.columns = list(cells)
+            self.console.say("  ".join(n.rjust(w) for n, w in zip(cells, widths, strict=True)))
+        texts = zip(cells.values(), widths, strict=True)
+        self.console.say("  ".join(text.rjust(width) for text, width in texts))
 
     def details(self, epoch: int, step: int, model: nn.Module, val: Evaluation | None) -> None:
         """Log weight histograms and the confusion matrix, at ten epochs spread over the run."""
@@ -123,4 +136,5 @@ class Reporter:
         }
         self.log.show("scalars", {t: v for t, v in scalars.items() if t[:3] == "val"}, step)
         settings = {k: v for k, v in flatten(config) if k.split(".")[0] not in NOT_CHOSEN}
-        self.log.show("hparams", settings, list(scalars))
+        tested_first = sorted(scalars, key=lambda tag: not tag.startswith("test"))  # five are shown
+        self.log.show("hparams", settings, tested_first)
