@@ -45,7 +45,7 @@ def overridden(config: Config, own: Config, overrides: Sequence[str]) -> Config:
 def with_size(config: Config, size: Sequence[int]) -> Config:
     """The settings with images of a given size, where the data would decide on it."""
     node = config["dataset"]
-    if "size" not in node or node["size"] is not None:
+    if "size" not in node or node["size"] not in (None, "auto"):
         return config
     return config | {"dataset": node | {"size": list(size)}}
 
