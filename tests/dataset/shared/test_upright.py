@@ -15,7 +15,7 @@ WHITE = (255, 255, 255)
 PINK = (250, 100, 150)
 
 
-def with_orientation(path: Path, orientation: int, **settings: object) -> Path:
+def with_orientation(path: Path, orientation: int, **settings: Any) -> Path:
     pixels = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
