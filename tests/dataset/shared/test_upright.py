@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,9 +110,9 @@ def test_colours(value: str | Sequence[int], expected: tuple[int, int, int]) -> 
 
 
 @pytest.mark.parametrize(
-    "value", ["whte", "#ffffff80", [1, 2], [0, 0, 256], [0, -1, 0], [0, 0.5, 0]]
+    "value", ["whte", "#ffffff80", [1, 2], [0, 0, 256], [0, -1, 0], [0, 0.5, 0], [True, 0, 0], 3]
 )
-def test_other_backgrounds_are_named(value: str | list[int]) -> None:
+def test_other_backgrounds_are_named(value: Any) -> None:
     with pytest.raises(ValueError, match=r"dataset\.background must be the name of a colour") as e:
         ImageFolder(background=value)
     assert str(e.value).endswith(f"got {value}")
