@@ -45,6 +45,7 @@ FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
 MAX_PIXELS = 2**27  # of an image, as its header has it and when scaled: 1.2 GB of memory at most
 STRIP = 2**22  # pixels whose mode is converted at once
 BLACK = (0, 0, 0)
+EXIF = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}  # where Pillow keeps it
 TURNS = {  # how to turn an image upright, by the orientation in its EXIF record
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -156,6 +157,8 @@ def pixels_of(
 
 def upright(image: Image.Image) -> Image.Image:
     """Turn a loaded image upright by its EXIF record. A damaged record counts as none."""
+    if image.format != "TIFF" and EXIF.isdisjoint(image.info):
+        return image  # getexif() would take 0.1 ms to find that out
     orientation = None
     with suppress(SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error):
         orientation = image.getexif().get(ExifTags.Base.Orientation)
