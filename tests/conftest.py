@@ -52,7 +52,7 @@ def pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def no_cache_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep image folders from writing to ~/.cache; a test of the cache names a folder."""
-    monkeypatch.setattr("trainer.dataset.image_folder.standard_folder", lambda: None)
+    monkeypatch.setattr("trainer.dataset.shared.file_dataset.standard_folder", lambda: None)
 
 
 @pytest.fixture

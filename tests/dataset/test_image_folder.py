@@ -49,7 +49,7 @@ def test_a_flat_tree_is_divided_into_three_splits(tmp_path: Path) -> None:
     assert data.classes == ("cat", "dog")
     assert (len(data.train), len(data.val), len(data.test)) == (18, 6, 6)  # 6 of 30, 6 of 24
     assert data.class_counts().tolist() == [12, 6]
-    assert data.shape == (3, 4, 6)  # C, H, W of the first image
+    assert data.shape == (3, 4, 4)  # C, H, W: the median short side
     ids = torch.cat([data.train.ids, data.val.ids, data.test.ids])
     assert sorted(ids.tolist()) == list(range(30))
     assert torch.equal(data.test.ids, opened(tmp_path, seed=9, val_fraction=0.25).test.ids)
@@ -146,10 +146,11 @@ def test_an_image_of_the_right_size_is_unchanged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "shape"), [(None, (4, 6)), (5, (5, 5)), ([3, 9], (3, 9)), ([7], (7, 7))]
+    ("size", "shape"),
+    [("auto", (4, 4)), (None, (4, 6)), (5, (5, 5)), ([3, 9], (3, 9)), ([7], (7, 7))],
 )
 def test_all_images_are_converted_to_one_size(
-    tmp_path: Path, size: int | list[int] | None, shape: tuple[int, int]
+    tmp_path: Path, size: int | list[int] | str | None, shape: tuple[int, int]
 ) -> None:
     tree(tmp_path, {"a": 3})
     for i, wide in enumerate([(1, 1), (300, 2), (2, 300), (5, 5)]):
@@ -171,8 +172,8 @@ def test_the_centre_is_cropped(tmp_path: Path) -> None:
     assert (decode(path, (1, 4, 4)) == 255).all()
 
 
-@pytest.mark.parametrize("size", [0, -1, [], [3, 0], [1, 2, 3]])
-def test_bad_sizes_are_named(size: int | list[int]) -> None:
+@pytest.mark.parametrize("size", [0, -1, [], [3, 0], [1, 2, 3], "large", 2.5, True])
+def test_bad_sizes_are_named(size: Any) -> None:
     with pytest.raises(ValueError, match=r"dataset\.size must be"):
         ImageFolder(size=size)
 
@@ -273,7 +274,7 @@ def test_under_raise_the_file_is_named(tmp_path: Path, body: bytes | None) -> No
 def test_under_raise_the_first_file_is_checked_too(tmp_path: Path) -> None:
     damaged_tree(tmp_path, 10, {"a/000.png": b"not an image"})
     with pytest.raises(DataError, match=r"000\.png"):
-        opened(tmp_path)
+        opened(tmp_path, size=None)
 
 
 @pytest.mark.parametrize("body", [b"not an image", None])
@@ -291,7 +292,7 @@ def test_skip_leaves_out_and_lists_unreadable_files(tmp_path: Path, body: bytes 
 
 def test_skip_uses_the_size_of_the_first_readable_file(tmp_path: Path) -> None:
     damaged_tree(tmp_path, 50, {"a/000.png": b"not an image"})
-    data = opened(tmp_path, corrupt="skip")
+    data = opened(tmp_path, corrupt="skip", size=None)
     assert data.shape == (3, 4, 6)
     assert len(data.train.labels) == 99
 

@@ -1,14 +1,18 @@
 """Pictures of the difficulty store: their sizes, and where a training run puts them."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from support import QUICK, make_run
 
-from trainer.history.analysis import DataMap, Forgetting
-from trainer.history.pictures import data_map, forgetting
+from trainer.history import pictures as drawing
+from trainer.history.analysis import DataMap, Forgetting, History
+from trainer.history.pictures import apart, data_map, forgetting
 
 
 @pytest.mark.parametrize("number", [0, 5, 120_000])
@@ -28,6 +32,50 @@ def test_a_histogram_of_any_size(events: list[int]) -> None:
         Forgetting(np.array(events, np.int64), learned), np.ones(len(events), bool)
     )
     assert picture.shape == (576, 768, 3)
+
+
+def store(**fields: list[list[float]]) -> History:
+    dtypes = {"correct": np.uint8}
+    arrays = {n: np.array(v).astype(dtypes.get(n, np.float16)) for n, v in fields.items()}
+    return History(np.arange(len(arrays["loss"][0])), arrays)
+
+
+def test_lately_wrong_and_hard_on_average_stand_apart() -> None:
+    """Example 0 is lately right, though its loss is the highest; 3 is easy and right."""
+    history = store(loss=[[9, 5, 1, 0.1], [5, 5, 1, 0.1]], correct=[[0, 0, 1, 1], [1, 0, 0, 1]])
+    hardest = history.hardest(4)
+    assert hardest.tolist() == [0, 1, 2, 3]
+    (wrong, first), (hard, second) = apart(history, hardest, 5)
+    assert first.tolist() == [1, 2]
+    assert second.tolist() == [0]
+    assert wrong.startswith(
+        "Lately wrong: the latest prediction is not the label (2 of 4 examples)"
+    )
+    assert hard.startswith("Hard on average, but lately right (1 of 4 examples)")
+    assert hard.endswith("highest mean loss of the last 2 epochs first")
+    ((title, ids),) = apart(store(loss=[[1, 2]]), np.array([1, 0]), 5)
+    assert title == "Highest loss of the last epoch"
+    assert ids.tolist() == [1, 0]
+
+
+def test_cards_show_the_name_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Files:
+        paths = np.array(["/photos/Kätzchen/IMG 1.jpg", "/photos/dog/IMG 2.jpg"])
+
+        def read(self, ids: list[int]) -> torch.Tensor:
+            return torch.zeros(len(ids), 3, 4, 4, dtype=torch.uint8)
+
+    seen: list[list[str]] = []
+    monkeypatch.setattr(drawing, "thumbnails", lambda _, lines: seen.extend(lines))
+    data = SimpleNamespace(train=SimpleNamespace(images=Files()), classes=("Kätzchen", "dog"))
+    history = replace(
+        store(loss=[[1.5, 2]], prediction=[[1, 0]], correct=[[0, 0]]), labels=np.array([0, 1])
+    )
+    drawing.sheet_of(history, data, np.array([1, 0]), 5)  # pyright: ignore
+    assert seen == [
+        ["IMG 2.jpg", "label dog", "lately Kätzchen", "loss 2.00, id 1"],
+        ["IMG 1.jpg", "label Kätzchen", "lately dog", "loss 1.50, id 0"],
+    ]
 
 
 def trained(tmp_path: Path, *overrides: str) -> tuple[set[str], str]:

@@ -1,6 +1,7 @@
 """The hardest examples and the suspected labels of real, short runs."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,39 @@ def test_the_console_has_both_tables(noisy: Path, tmp_path: Path) -> None:
     assert "hardest of" in text
     assert "suspected label errors, by aum" in text
     assert "259 are wrong" in text
+
+
+def test_thin_evidence_is_said_in_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Of a model after two slow epochs most labels are suspect, first of all right ones."""
+    assert train(tmp_path / "run", "epochs=2", "optimizer.lr=1e-4") == 0
+    assert examples(tmp_path / "e", f"run={tmp_path / 'run'}") == 0
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "thin" in line]
+    assert re.match(
+        r"warning: the evidence is thin: the model is too weak: over 2 epochs it predicted \d+% of "
+        r"the labels on average, the most frequent class has 1\d%; \d+ of \d+ suspects are by now "
+        r"predicted as labelled; train a better model, or longer$",
+        line,
+    )
+    evidence = read_json(tmp_path / "e" / "result.json")["suspects"]["evidence"]
+    assert evidence["thin"] is True
+    assert evidence["mean_accuracy"] < 0.5
+
+
+def test_a_model_that_has_learned_is_not_called_weak(
+    noisy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert examples(tmp_path / "e", f"run={noisy}") == 0
+    assert "thin" not in capfd.readouterr().err
+    result = read_json(tmp_path / "e" / "result.json")
+    assert result["suspects"]["evidence"]["thin"] is False
+    store = history.open(noisy)
+    expected = store["correct"].mean()
+    assert result["suspects"]["evidence"]["mean_accuracy"] == pytest.approx(expected, abs=1e-6)
+    listed = rows(tmp_path / "e" / "hardest.csv")
+    right = {row["id"]: row["label"] == row["prediction"] for row in listed}
+    assert {row["id"]: row["lately"] == "right" for row in listed} == right
 
 
 def test_clean_labels_have_no_precision(tmp_path: Path) -> None:

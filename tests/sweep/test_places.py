@@ -49,6 +49,21 @@ def test_a_job_is_found_by_its_settings_whatever_its_number(tmp_path: Path) -> N
     assert assign(tmp_path, *jobs) == [("pending", "2-c"), ("skipped", "1-b"), ("skipped", "0-a")]
 
 
+def test_a_size_that_the_images_have_decided_is_that_of_its_job(tmp_path: Path) -> None:
+    node = config_of("dataset=image_folder")["dataset"]
+    sizes: list[int | str] = [12, 12, 16]
+    for number, size in enumerate(sizes):
+        run(tmp_path, f"{number}-a", dataset=node | {"size": size}, seed=number)
+    asked: list[int | str] = ["auto", 12, "auto"]
+    jobs = [
+        job(tmp_path, n, f"{n}-x", dataset=node | {"size": size}, seed=n)
+        for n, size in enumerate(asked)
+    ]
+    assert assign(tmp_path, *jobs) == [("skipped", f"{n}-a") for n in range(3)]
+    other = job(tmp_path, 0, "0-a", dataset=node | {"size": 9}, seed=0)
+    assert assign(tmp_path, other) == [("refused", "0-a")]
+
+
 def test_numbers_alone_do_not_name_a_run(tmp_path: Path) -> None:
     """With hydra.sweep.subdir=${hydra.job.num}, another order is the same folders swapped."""
     for seed in range(2):

@@ -1,6 +1,7 @@
 """Data sets: labelled images, and their training, validation and test splits."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -36,6 +37,7 @@ class Raw:
     mean: tuple[float, ...] | None = None  # per channel, pixels in [0, 1]
     std: tuple[float, ...] | None = None
     notes: tuple[str, ...] = ()  # what the person should know, a line each
+    decided: Mapping[str, int] = field(default_factory=dict)  # settings that the files decide
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Data:
     true_labels: Tensor | None = None  # [M] of the source, if training labels were changed
     threshold: int | None = None  # id of the extra class of threshold_class
     notes: tuple[str, ...] = ()  # what the person should know, a line each
+    decided: Mapping[str, int] = field(default_factory=dict)  # settings that the files decide
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -161,6 +164,7 @@ class Dataset:
             true_labels=None if train.labels is true_labels else true_labels,
             threshold=len(classes) if self.threshold_class else None,
             notes=raw.notes,
+            decided=raw.decided,
         )
 
     def cut_splits(self, raw: Raw, seed: int) -> tuple[Split, Split, Split]:

@@ -1,41 +1,42 @@
 """Images in one folder per class, of any mode and size."""
 
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 
-from trainer.core.errors import DataError, complain
-from trainer.dataset.base import Dataset, Raw, Split
-from trainer.dataset.shared.cache import Cache, folder_within, standard_folder
+from trainer.core.errors import DataError
+from trainer.dataset.base import Raw, Split
 from trainer.dataset.shared.class_folders import (
     ImageList,
     check_several,
     class_folders,
     describe_left_out,
-    split_folders,
 )
 from trainer.dataset.shared.class_subset import class_id
-from trainer.dataset.shared.decode import SUFFIXES, UnreadableError, open_image, printable
-from trainer.dataset.shared.image_files import ImageFiles
+from trainer.dataset.shared.decode import SUFFIXES, printable
+from trainer.dataset.shared.file_dataset import FileDataset
+from trainer.dataset.shared.split_folders import split_folders
 
 
 @dataclass(kw_only=True)
-class ImageFolder(Dataset):
+class ImageFolder(FileDataset):
     """`root/train/<class>/*`, with `root/val` and `root/test` if they exist; or `root/<class>/*`.
 
+    `training`; `valid`, `validation` and `dev`; and `testing` are names of these splits, too.
     Folders in a class folder, and links to folders, are searched too. Hidden files and folders are
     left out, and so are files that are not images by their suffix.
 
-    Every image is converted to `channels` channels and to `size` (null: that of the first image):
-    scaled to cover it, then centre-cropped. Under `corrupt=raise` a file that cannot be read stops
-    the run; under `skip` it is left out, up to 1 % of the files.
+    Every image is turned upright by its EXIF record, converted to `channels` channels and to
+    `size`: scaled to cover it, then centre-cropped. `auto` is a square whose side is the median
+    short side of 200 images spread over the training files, at most 224; null is the size of the
+    first image. Transparent pixels lie on `background`, the name of a colour or [r, g, b]; null is
+    black. Under `corrupt=raise` a file that cannot be read stops the run; under `skip` it is left
+    out, up to 1 % of the files.
 
     The pixels that loader=memory decodes, the list of unreadable files, and the channel statistics
     are cached for later runs in `trainer`, a folder in `cache` that only its owner may write to;
@@ -43,41 +44,24 @@ class ImageFolder(Dataset):
     """
 
     root: str = "data"
-    size: int | list[int] | None = None
-    channels: int = 3
-    corrupt: Literal["raise", "skip"] = "raise"
-    cache: str | None = "auto"
-    warn: Callable[[str], None] = complain
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.channels not in (1, 3):
-            raise ValueError(f"dataset.channels must be 1 or 3, got {self.channels}")
-        sides = self.size if isinstance(self.size, list) else [self.size]
-        if len(sides) not in (1, 2) or any(side is not None and side < 1 for side in sides):
-            raise ValueError(f"dataset.size must be a side or [height, width], got {self.size}")
-        self.left_out: Counter[str] = Counter()
-        folder = standard_folder() if self.cache == "auto" else None
-        if self.cache not in (None, "auto"):
-            folder = folder_within(self.cache)
-        self.file_cache = Cache(folder, self.warn)
+    left_out: Counter[str] = field(init=False, default_factory=Counter)
 
     def load(self) -> Raw:
-        """List the files; open the first if `size` is null. Raises DataError for bad trees."""
-        root = Path(self.root)
-        train_root, *others = split_folders(root)
-        folders = class_folders(train_root)
-        check_several(train_root, folders)
+        """List the files; read the headers of some for `size`. Raises DataError for bad trees."""
+        splits = split_folders(Path(self.root))
+        folders = class_folders(splits.train)
+        check_several(splits.train, folders)
         names = tuple(folders)
         wanted = names if self.classes is None else self.chosen(names)
-        lists = self.lists(train_root, names, wanted)
-        size = self.image_size(lists, wanted)
+        lists = self.lists(splits.train, names, wanted)
+        size = self.image_size([path for name in wanted for path in lists[name]])
         train = self.split(lists, wanted, size)
         val, test = (
             None if folder is None else self.split(self.lists(folder, names, wanted), wanted, size)
-            for folder in others
+            for folder in (splits.val, splits.test)
         )
-        return Raw(train, test, names, val=val, notes=self.notes(root))
+        notes = self.notes(splits.unused)
+        return Raw(train, test, names, val=val, notes=notes, decided=self.decided(size))
 
     def chosen(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """The names of the classes kept, in the tree's order. Raises ConfigError for others."""
@@ -118,34 +102,24 @@ class ImageFolder(Dataset):
             [label for label, files in enumerate(lists.values()) for _ in files], dtype=torch.int64
         )
         paths = list(chain.from_iterable(lists.values()))
-        images = ImageFiles(paths, size, self.channels, self.file_cache)
-        if self.corrupt == "skip":
-            read = np.isin(labels, [i for i, name in enumerate(lists) if name in wanted])
-            readable = ~read
-            readable[read] = images.select(read).readable()
-            images, labels = images.without_skipped(readable), labels[torch.from_numpy(readable)]
+        wanted_labels = [label for label, name in enumerate(lists) if name in wanted]
+        images, kept = self.images_of(paths, np.isin(labels, wanted_labels), size)
+        labels = labels[torch.from_numpy(kept)]
         return Split(images, labels, torch.arange(len(images)))
 
-    def image_size(self, lists: dict[str, list[str]], wanted: tuple[str, ...]) -> tuple[int, int]:
-        """Height and width of the decoded images: `size`, or those of the first readable image."""
-        if isinstance(self.size, list):
-            return self.size[0], self.size[-1]
-        if self.size is not None:
-            return self.size, self.size
-        for path in lists[wanted[0]]:
-            try:
-                with open_image(path) as image:
-                    return image.height, image.width
-            except UnreadableError:
-                if self.corrupt == "raise":
-                    raise
-        raise DataError(f"none of the images of class {printable(wanted[0])} can be read")
-
-    def notes(self, root: Path) -> tuple[str, ...]:
-        """What was left out, in a line."""
-        if not self.left_out:
-            return ()
-        return (f"dataset.root: {describe_left_out(self.left_out)} of {printable(root)} left out",)
+    def notes(self, unused: tuple[Path, ...]) -> tuple[str, ...]:
+        """What was left out, and which folders look like a split and are not used, a line each."""
+        notes: list[str] = []
+        if self.left_out:
+            left_out = describe_left_out(self.left_out)
+            notes.append(f"dataset.root: {left_out} of {printable(Path(self.root))} left out")
+        if unused:
+            names = ", ".join(printable(path.name) for path in unused)
+            notes.append(
+                f"dataset.root: not used, though they look like splits: {names}; the splits are "
+                "called train, val and test"
+            )
+        return tuple(notes)
 
 
 def no_images(folder: Path, left_out: Counter[str]) -> DataError:

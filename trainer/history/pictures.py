@@ -6,18 +6,20 @@ the model gives to an example's label, against its spread.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.report.images import thumbnails
+from trainer.dataset.shared.decode import printable
+from trainer.report.images import thumbnails, titled
 from trainer.report.plots import new_axes, render
 
 if TYPE_CHECKING:
     from trainer.dataset import Data
     from trainer.history.analysis import DataMap, Forgetting, History
 
-NUMBER = 32  # thumbnails
+NUMBER = 32  # thumbnails of a sheet
 POINTS = 100_000  # points of the data map; of more examples, every k-th is shown
 TICKS = 15  # numbers below the histogram
 
@@ -25,14 +27,18 @@ TICKS = 15  # numbers below the histogram
 def pictures(history: History, data: Data, last: int = 5) -> dict[str, np.ndarray]:
     """Draw `hardest`, and `data_map` and `forgetting` if the fields exist; uint8 [H, W, 3].
 
-    The hardest examples have the highest mean loss in the `last` epochs. The result is empty if
-    no example has a record.
+    The hardest examples have the highest mean loss in the `last` epochs; those that are lately
+    wrong stand apart from those that are right by now. The result is empty if no example has a
+    record.
     """
-    hardest = history.hardest(NUMBER, last)
+    hardest = history.hardest(len(history.ids), last)
     if not len(hardest):
         return {}
-    images = data.train.images.read(hardest.tolist()).numpy()
-    drawn = {"hardest": thumbnails(images, captions(history, data, hardest, last))}
+    sheets = [
+        (title, sheet_of(history, data, ids[:NUMBER], last))
+        for title, ids in apart(history, hardest, last)
+    ]
+    drawn = {"hardest": titled(sheets)}
     if {"confidence", "correct"} <= history.fields.keys():
         drawn["data_map"] = data_map(history.data_map())
     if "correct" in history.fields:
@@ -41,17 +47,51 @@ def pictures(history: History, data: Data, last: int = 5) -> dict[str, np.ndarra
     return drawn
 
 
+def apart(history: History, hardest: np.ndarray, last: int) -> list[tuple[str, np.ndarray]]:
+    """Return those of the ids [k] that are lately wrong and those lately right, with a title each.
+
+    The latter are those whose mean loss is above that of all: hard on average.
+    """
+    epochs = min(last, history.epochs)
+    about = f"mean loss of the last {epochs} epochs" if epochs > 1 else "loss of the last epoch"
+    if "correct" not in history.fields:
+        return [(f"Highest {about}", hardest)]
+    places = history.positions_of(hardest)
+    wrong = history.latest("correct")[places] == 0
+    losses = history.mean("loss", last)[places]
+    parts = [
+        ("Lately wrong: the latest prediction is not the label", hardest[wrong]),
+        ("Hard on average, but lately right", hardest[~wrong & (losses > losses.mean())]),
+    ]
+    return [
+        (f"{title} ({len(ids):,} of {len(hardest):,} examples); highest {about} first", ids)
+        for title, ids in parts
+        if len(ids)
+    ]
+
+
+def sheet_of(history: History, data: Data, ids: np.ndarray, last: int) -> np.ndarray:
+    """Draw the examples of dataset ids [k] above their captions, under the files' names."""
+    images = data.train.images
+    paths = getattr(images, "paths", None)
+    lines = captions(history, data, ids, last)
+    if paths is not None:
+        names = [printable(Path(str(paths[i])).name) for i in ids]
+        lines = [[name, *rest] for name, rest in zip(names, lines, strict=True)]
+    return thumbnails(images.read(ids.tolist()).numpy(), lines)
+
+
 def captions(history: History, data: Data, ids: np.ndarray, last: int) -> list[list[str]]:
     """Return the caption of each of the ids [k]: loss, id, and a classifier's two classes first."""
     positions = history.positions_of(ids)
     losses = history.mean("loss", last)[positions]
-    lines = [[f"loss {loss:.2f}", f"id {i}"] for loss, i in zip(losses, ids, strict=True)]
+    lines = [[f"loss {loss:.2f}, id {i}"] for loss, i in zip(losses, ids, strict=True)]
     if history.labels is None or "prediction" not in history.fields:
         return lines
     labels, predictions = history.labels[ids], history.latest("prediction")[positions]
     names = data.classes
     return [
-        [f"label {class_name(names, y)}", f"seen as {class_name(names, p)}", *rest]
+        [f"label {class_name(names, y)}", f"lately {class_name(names, p)}", *rest]
         for y, p, rest in zip(labels, predictions, lines, strict=True)
     ]
 

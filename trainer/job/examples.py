@@ -13,6 +13,7 @@ from trainer.core.errors import DataError
 from trainer.core.ranges import within
 from trainer.dataset.shared.decode import printable
 from trainer.history.analysis import By, History, Suspects
+from trainer.history.evidence import evidence_of
 from trainer.history.pictures import class_name, pictures
 from trainer.job.base import Job
 from trainer.report.console import table
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from trainer.storage.run_folder import RunFolder
 
 Row = dict[str, str]
+LATELY = {0.0: "wrong", 1.0: "right"}  # by the field `correct`
 
 
 class Examples(Job):
@@ -37,8 +39,9 @@ class Examples(Job):
     Hard examples have a high mean loss over the `last` epochs. Labels are suspect if their AUM
     is at most `cutoff` or, with `by=loss`, their mean loss at least that. AUM, the area under the
     margin, is the mean over epochs of the label's logit minus the largest other one. Without a
-    `cutoff`, the threshold class sets it if there is one. Tables show `number` examples; the files
-    hold `rows`, or all suspects if they are more.
+    `cutoff`, the threshold class sets it if there is one. A warning says where the model learned
+    too little for suspects to mean much (trainer.history.evidence). Tables show `number` examples;
+    the files hold `rows`, or all suspects if they are more.
     """
 
     def __init__(
@@ -90,12 +93,17 @@ class Examples(Job):
             write_rows(folder.path / "suspects.csv", rows)
             result["suspects"] = self.summary(suspects)
             console.say(sentence(result["suspects"]))
+            evidence = evidence_of(store, suspects)
+            if evidence is not None:
+                result["suspects"]["evidence"] = evidence.record()
+            if evidence is not None and evidence.thin:
+                console.warn(evidence.sentence())
         console.say(f"run folder    {folder.path}")
         return result
 
     def table_of(self, rows: list[Row], title: str, *, hidden: str) -> Table:
         """Make a console table of the first rows, without `hidden` and the widest columns."""
-        wide = (hidden, "forgotten", "path")
+        wide = (hidden, "forgotten", "lately", "path")
         shown = [column for column in rows[0] if column not in wide] if rows else ["rank"]
         cells = [[row[column] for column in shown] for row in rows[: self.number]]
         return table(title, shown, cells)
@@ -152,6 +160,8 @@ def rows_of(
         if store.true_labels is not None:
             columns["true_label"] = class_names(data, store.true_labels[ids])
         columns["prediction"] = class_names(data, store.latest("prediction")[places])
+        right = store.latest("correct")[places]
+        columns["lately"] = [LATELY.get(value, "") for value in right.tolist()]
         columns["forgotten"] = [
             str(forgetting.events[place]) if forgetting.learned[place] else "unlearned"
             for place in places

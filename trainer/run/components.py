@@ -155,8 +155,7 @@ class Components(Groups):
 
     def open_data(self) -> Data:
         """Read the data set, once for all components with the same settings and seed."""
-        node = {key: v for key, v in self.config["dataset"].items() if key not in HARMLESS}
-        key = json.dumps([node, self.seed], sort_keys=True)
+        key = self.data_key()
         if key not in self.opened:
             data = self.opened[key] = self.dataset.open(self.seed)
             images = {id(s.images): s.images for s in (data.train, data.val, data.test)}
@@ -166,7 +165,23 @@ class Components(Groups):
                 self.console.warn(f"{len(skipped)} images cannot be read: {names}")
             for note in data.notes:
                 self.console.warn(note)
-        return self.opened[key]
+        data = self.opened[key]
+        self.record_decided(data)
+        self.opened[self.data_key()] = data
+        return data
+
+    def data_key(self) -> str:
+        """The settings of the data set and the seed."""
+        node = {key: v for key, v in self.config["dataset"].items() if key not in HARMLESS}
+        return json.dumps([node, self.seed], sort_keys=True)
+
+    def record_decided(self, data: Data) -> None:
+        """Put settings that the files have decided, such as `size`, into the config, and say so."""
+        node = self.config["dataset"]
+        for name, value in data.decided.items():
+            if node[name] != value:
+                self.console.say(f"dataset.{name}={value} ({node[name]}, decided by the images)")
+        self.config = self.config | {"dataset": node | data.decided}
 
     def reads_like(self, other: "Components") -> bool:
         """Whether both read the same data set, though perhaps split otherwise."""

@@ -56,7 +56,7 @@ def on_the_line(config: Config, overrides: Sequence[str]) -> Config:
 def with_size(config: Config, size: Sequence[int]) -> Config:
     """The settings with images of a given size, where the data would decide on it."""
     node = config["dataset"]
-    if "size" not in node or node["size"] is not None:
+    if "size" not in node or node["size"] not in (None, "auto"):
         return config
     return config | {"dataset": node | {"size": list(size)}}
 

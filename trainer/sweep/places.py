@@ -17,6 +17,7 @@ from trainer.storage.untrusted import check_tree
 from trainer.sweep.manifest import Job
 
 NOT_COMPARED = ("resume", "resume_allow", "quiet", "debug")
+DECIDED = ("dataset.size",)  # of which `auto` is replaced by a number in a run's `config.yaml`
 SHOWN = 3  # settings that a message names
 
 
@@ -33,9 +34,10 @@ class Places:
         moved = [job for job in jobs if not self.keep(job)]
         runs = self.runs_by_settings(depths) if moved else {}
         for job in moved:
-            found = runs.get(identity(settings_of(job)), [])
+            found = [f for f in runs.get(identity(settings_of(job)), []) if f not in self.taken]
             if found:
-                move(job, self.sweep, found.pop(0))
+                move(job, self.sweep, found[0])
+                self.taken.add(found[0])
         for job in jobs:
             self.taken |= {job.folder} if job.folder else set()
             settle(job)
@@ -66,7 +68,8 @@ class Places:
                     config = read_config(folder / "config.yaml")
                 except CheckpointError:
                     continue  # a run that cannot be read is no job's
-                found.setdefault(identity(config), []).append(folder)
+                for name in {identity(config), identity(as_auto(config))}:
+                    found.setdefault(name, []).append(folder)
         return found
 
 
@@ -106,6 +109,14 @@ def settings_of(job: Job) -> dict[str, Any]:
     return resolve(job.config)
 
 
+def as_auto(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a run as those of a job that leaves to the data what the data can decide."""
+    for group, name in (setting.split(".") for setting in DECIDED):
+        if name in config.get(group, {}):
+            config = config | {group: config[group] | {name: "auto"}}
+    return config
+
+
 def identity(settings: dict[str, Any]) -> str:
     """A hash of settings, the same for those of a job and of the `config.yaml` of its run."""
     compared = {key: value for key, value in settings.items() if key not in NOT_COMPARED}
@@ -140,5 +151,5 @@ def differing(
         was, is_now, name = before[key], after[key], f"{prefix}{key}"
         if isinstance(was, dict) and isinstance(is_now, dict):
             yield from differing(was, is_now, f"{name}.")
-        elif was != is_now:
+        elif was != is_now and not (name in DECIDED and is_now == "auto"):
             yield name, f"{name}: {was!s:.80} → {is_now!s:.80}"

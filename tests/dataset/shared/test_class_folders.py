@@ -100,7 +100,7 @@ def test_a_test_folder_without_classes_does_not_make_splits_classes(tmp_path: Pa
         opened(tmp_path)
 
 
-@pytest.mark.parametrize("names", [("train", "valid"), ("Train", "Test"), ("training", "holdout")])
+@pytest.mark.parametrize("names", [("training", "holdout"), ("train", "fold2")])
 def test_splits_by_other_names_are_not_taken_for_classes(
     tmp_path: Path, names: tuple[str, str]
 ) -> None:
@@ -108,6 +108,47 @@ def test_splits_by_other_names_are_not_taken_for_classes(
         classes(tmp_path / name, "a", "b")
     with pytest.raises(DataError, match=r"with the same class folders; call .* train, val and"):
         opened(tmp_path)
+
+
+@pytest.mark.parametrize("train", ["train", "training", "Train"])
+@pytest.mark.parametrize(
+    ("other", "split"),
+    [("valid", "val"), ("validation", "val"), ("dev", "val"), ("Val", "val"), ("testing", "test")],
+)
+def test_usual_names_of_splits_are_known(
+    tmp_path: Path, train: str, other: str, split: str
+) -> None:
+    classes(tmp_path / train, "a", "b")
+    classes(tmp_path / other, "a", "b", number=3)
+    data = opened(tmp_path)
+    assert data.classes == ("a", "b")
+    assert len(getattr(data, split)) == 6
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("train", "val", "dev"), "has 2 folders for val: dev and val; merge them"),
+        (("train", "test", "testing"), "has 2 folders for test: test and testing; merge them"),
+    ],
+)
+def test_two_folders_of_one_split_are_refused(
+    tmp_path: Path, names: tuple[str, ...], message: str
+) -> None:
+    for name in names:
+        classes(tmp_path / name, "a", "b")
+    with pytest.raises(DataError, match=message):
+        opened(tmp_path)
+
+
+def test_siblings_that_look_like_a_split_and_are_not_used_are_named(tmp_path: Path) -> None:
+    for name in ("train", "val", "holdout", "fold2"):
+        classes(tmp_path / name, "a", "b")
+    classes(tmp_path, "annotations")
+    assert opened(tmp_path).notes == (
+        "dataset.root: not used, though they look like splits: fold2, holdout; the splits are "
+        "called train, val and test",
+    )
 
 
 # Links

@@ -20,7 +20,10 @@ from trainer.job.preview.inputs import (
     write_counts,
     write_inputs,
 )
+from trainer.report.images import EDGE, SIDE
+from trainer.report.lettering import LINE
 
+CELL = SIDE + 2 * EDGE
 CANVAS = ("dataset=digits_canvas", "dataset.examples=80", "dataset.digits=1", "model=unet")
 MASK = CANVAS
 BOX = (*CANVAS, "dataset.target=box", "task=regression", "loss=mse", "model=mlp")
@@ -73,7 +76,7 @@ def test_class_labels_are_listed_with_their_shares(tmp_path):
     assert {row["label"] for row in table} == set(run.data.classes)
     assert float(table[0]["share"]) + float(table[1]["share"]) == pytest.approx(1, abs=1e-3)
     picture = np.asarray(Image.open(tmp_path / "inputs.png"))
-    assert picture.shape == (4 * (100 + 2 * 12), 800, 3)
+    assert picture.shape == (4 * (CELL + 2 * LINE), 8 * CELL, 3)
 
 
 def test_masks_are_listed_counted_and_overlaid(tmp_path):
@@ -92,9 +95,10 @@ def test_masks_are_listed_counted_and_overlaid(tmp_path):
     assert sum(int(row["pixels"]) for row in counts) == 32 * 32 * len(run.data.train)
     assert all(row["pixels"] == row["pixels in an epoch"] for row in counts)
     picture = np.asarray(Image.open(tmp_path / "inputs.png"))
-    assert picture.shape == (4 * (100 + 12) + 2 * 16 + 4, 800, 3)
-    image, overlaid = picture[2:98, 2:98].astype(int), picture[2:98, 102:198].astype(int)
-    mask = batch.labels[0, 0].numpy().repeat(3, 0).repeat(3, 1)
+    assert picture.shape == (4 * (CELL + LINE) + 2 * (LINE + 4) + 4, 8 * CELL, 3)
+    rows_of, columns = slice(EDGE, EDGE + SIDE), slice(CELL + EDGE, CELL + EDGE + SIDE)
+    image, overlaid = picture[rows_of, rows_of].astype(int), picture[rows_of, columns].astype(int)
+    mask = batch.labels[0, 0].numpy().repeat(4, 0).repeat(4, 1)
     colours = palette(run.data.classes)
     inked = (mask > 0) & (mask < 255)
     assert inked.any()
@@ -112,9 +116,9 @@ def test_regression_has_no_classes(tmp_path, overrides):
     if overrides is CLEAN:
         assert {row["label"] for row in table} == {""}
         picture = np.asarray(Image.open(tmp_path / "inputs.png"))
-        assert np.abs(picture[2:98, 102:198] / 255.0 - first[0].numpy().repeat(3, 0).repeat(3, 1)[
-            ..., None
-        ]).max() < 0.01  # fmt: skip
+        shown = picture[EDGE : EDGE + SIDE, CELL + EDGE : CELL + EDGE + SIDE] / 255.0
+        expected = first[0].numpy().repeat(4, 0).repeat(4, 1)
+        assert np.abs(shown - expected[..., None]).max() < 0.01
     else:
         assert [float(v) for v in table[0]["label"].split()] == pytest.approx(first.tolist())
         assert len(table) == 32

@@ -117,37 +117,6 @@ def class_folders(folder: Path) -> dict[str, Path]:
     return {name: found[name] for name in sorted(found)}
 
 
-def split_folders(root: Path) -> tuple[Path, Path | None, Path | None]:
-    """The folders of train, val and test; root itself where its folders are the classes.
-
-    A folder `train` is a class unless it and `val` or `test` all hold folders, or nothing else is
-    in root. Raises DataError where splits go by other names, such as `valid`.
-    """
-    folders = {path.name: path for path in sub_folders(root)}
-    train, val, test = (folders.get(name) for name in ("train", "val", "test"))
-    held = [path for path in (val, test) if path is not None]
-    alone = not folders.keys() - {"train", "val", "test"}
-    if train is not None and (alone or (held and all(map(sub_folders, (train, *held))))):
-        return train, val, test
-    check_split_names(root, folders)
-    return root, None, None
-
-
-def check_split_names(root: Path, folders: dict[str, Path]) -> None:
-    """Raise DataError where a folder named as a split and another hold the same class folders."""
-    named = [name for name in folders if name.lower() in ("train", "training")]
-    for name in named:
-        inside = {path.name for path in sub_folders(folders[name])}
-        for other in folders.keys() - {name} if inside else ():
-            within = {path.name for path in sub_folders(folders[other])}
-            if within and within <= inside:
-                raise DataError(
-                    f"dataset.root: {printable(root)} holds {printable(name)} and "
-                    f"{printable(other)} with the same class folders; call the folders of the "
-                    "splits train, val and test"
-                )
-
-
 def check_several(root: Path, folders: dict[str, Path]) -> None:
     """Raise DataError for a single class, and show what was found."""
     if len(folders) > 1:

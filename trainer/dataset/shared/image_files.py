@@ -11,13 +11,13 @@ from torch import Tensor
 
 from trainer.core.errors import DataError
 from trainer.dataset.shared.cache import NO_CACHE, Cache, Files
-from trainer.dataset.shared.decode import UnreadableError, decode, printable
+from trainer.dataset.shared.decode import BLACK, Colour, UnreadableError, decode, printable
 from trainer.dataset.shared.parallel import available_cores, in_chunks
 from trainer.dataset.shared.split import Images
 
 CHECKED_AT_ONCE = 256  # files per task of a worker process
 MAX_SKIPPED = 0.01  # share of unreadable files tolerated by dataset.corrupt=skip
-DECODER = 2  # raise it when decode() returns other pixels: it invalidates the cache
+DECODER = 3  # raise it when decode() returns other pixels: it invalidates the cache
 
 
 class ImageFiles(Images):
@@ -29,10 +29,16 @@ class ImageFiles(Images):
         size: tuple[int, int],
         channels: int,
         cache: Cache = NO_CACHE,
+        *,
+        background: Colour = BLACK,
+        turn: bool = True,
     ) -> None:
+        """With `turn`, images are turned upright by their EXIF record."""
         self.paths = np.array([str(path) for path in paths])  # one block: workers share its pages
         self.shape = (channels, *size)
         self.cache = cache
+        self.background = background
+        self.turn = turn
         self.skipped: list[str] = []  # unreadable files that were left out
 
     def __len__(self) -> int:
@@ -42,12 +48,17 @@ class ImageFiles(Images):
         """The images `ids` as uint8 [len(ids), C, H, W]. Raises DataError naming a damaged file."""
         out = np.empty((len(ids), *self.shape), np.uint8)
         for row, i in enumerate(ids):
-            out[row] = decode(str(self.paths[i]), self.shape)
+            out[row] = self.decode(i)
         return torch.from_numpy(out)
+
+    def decode(self, i: int) -> np.ndarray:
+        """Image i as uint8 [C, H, W]. Raises DataError naming a damaged file."""
+        return decode(str(self.paths[i]), self.shape, self.background, turn=self.turn)
 
     def get_or_make(self, what: str, shape: tuple[int, ...], make: Callable[[], Tensor]) -> Tensor:
         """`make()`, uint8 of a shape, or its result cached by an earlier run on the same files."""
-        about = f"{what} {self.shape} {DECODER} Pillow {PIL.__version__}"
+        how = f"{self.background} {self.turn} {DECODER} Pillow {PIL.__version__}"
+        about = f"{what} {self.shape} {how}"
         return self.cache.get_or_make(about, self.files, shape, make)
 
     @cached_property
@@ -58,7 +69,14 @@ class ImageFiles(Images):
     def select(self, rows: np.ndarray) -> "ImageFiles":
         """The images of some rows, a bool array [M]."""
         channels, height, width = self.shape
-        images = ImageFiles(self.paths[rows].tolist(), (height, width), channels, self.cache)
+        images = ImageFiles(
+            self.paths[rows].tolist(),
+            (height, width),
+            channels,
+            self.cache,
+            background=self.background,
+            turn=self.turn,
+        )
         images.skipped = self.skipped
         return images
 
@@ -93,7 +111,7 @@ class ImageFiles(Images):
     def decodes(self, i: int) -> bool:
         """Whether file i can be decoded. Raises DataError where memory or open files run out."""
         try:
-            decode(str(self.paths[i]), self.shape)
+            self.decode(i)
         except UnreadableError:
             return False
         return True

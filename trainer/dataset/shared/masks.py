@@ -35,7 +35,8 @@ class MaskDataset(TorchvisionDataset):
 
     def split(self, images: Sequence[str | Path], labels: Tensor) -> Split:
         """A split of all images and their labels [M] or masks [M, H, W]."""
-        files = ImageFiles(images, (self.size, self.size), 3)
+        size = self.size, self.size
+        files = ImageFiles(images, size, 3, turn=False)  # as the masks, which have no EXIF record
         return Split(files, labels, torch.arange(len(files)))
 
     def masks(self, paths: Sequence[str | Path]) -> Tensor:

@@ -1,5 +1,6 @@
 """Numbers as text: shares in percent, their differences in points, others to four digits."""
 
+import math
 from dataclasses import dataclass
 from typing import overload
 
@@ -30,6 +31,11 @@ class MetricFormat:
         return " (%)" if self.share else ""
 
     @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the largest value there is."""
+        return (0.0, 1.0) if self.share else (-math.inf, math.inf)
+
+    @property
     def points(self) -> str:
         """Unit after a difference: ` points` or nothing."""
         return " points" if self.share else ""
@@ -50,20 +56,28 @@ class MetricFormat:
         """Format an interval, clipped to [0, 1] for a share; with `sign`, one of differences."""
         if low is None or high is None:
             return DASH
-        low, high = (low, high) if sign else self.clip(low, high)
+        low, high = self.clip(low, high, difference=sign)
         return f"{self.value(low, sign=sign)} to {self.value(high, sign=sign)}"
 
     @overload
-    def clip(self, low: float, high: float) -> tuple[float, float]: ...
+    def clip(self, low: float, high: float, *, difference: bool = False) -> tuple[float, float]: ...
 
     @overload
-    def clip(self, low: float | None, high: float | None) -> tuple[float | None, float | None]: ...
+    def clip(
+        self, low: float | None, high: float | None, *, difference: bool = False
+    ) -> tuple[float | None, float | None]: ...
 
-    def clip(self, low: float | None, high: float | None) -> tuple[float | None, float | None]:
-        """Clip the interval of a share to [0, 1], unless it is entirely outside."""
-        if low is None or high is None or not self.share or low > 1 or high < 0:
+    def clip(
+        self, low: float | None, high: float | None, *, difference: bool = False
+    ) -> tuple[float | None, float | None]:
+        """Clip the interval of a share to [0, 1], of a `difference` of shares to [−1, 1].
+
+        One that is entirely outside stays as it is.
+        """
+        least = -1.0 if difference else 0.0
+        if low is None or high is None or not self.share or low > 1 or high < least:
             return low, high
-        return max(0.0, low), min(1.0, high)
+        return max(least, low), min(1.0, high)
 
 
 def true_minus(number: str) -> str:

@@ -19,7 +19,8 @@ from trainer.core.forward import Forward
 from trainer.core.plan import Plan, class_counts
 from trainer.core.seed import ExampleRandom, StepId
 from trainer.report.csv_file import write_csv
-from trainer.report.images import COLUMNS, LINE, latin, thumbnails
+from trainer.report.images import COLUMNS, EDGE, SIDE, thumbnails
+from trainer.report.lettering import LINE, draw_text, shortened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,7 +128,7 @@ def overlay(images: np.ndarray, masks: np.ndarray, colours: np.ndarray) -> np.nd
 
 def legend(names: tuple[str, ...], colours: np.ndarray, cells: int) -> np.ndarray:
     """Draw the class colours, as wide as a grid of `cells` thumbnails; uint8 [H, W, 3]."""
-    width = min(COLUMNS, cells) * 100
+    width = min(COLUMNS, cells) * (SIDE + 2 * EDGE)
     columns = max(1, width // SWATCH)
     entries = [*zip(names, colours.tolist(), strict=True), ("no class", [IGNORED] * 3)]
     rows = -(-len(entries) // columns)
@@ -136,7 +137,7 @@ def legend(names: tuple[str, ...], colours: np.ndarray, cells: int) -> np.ndarra
     for i, (name, colour) in enumerate(entries):
         left, top = i % columns * SWATCH + 4, i // columns * (LINE + 4) + 2
         draw.rectangle((left, top, left + LINE, top + LINE), fill=tuple(colour), outline="black")
-        draw.text((left + LINE + 4, top), latin(name)[:15], fill="black")
+        draw_text(draw, (left + LINE + 4, top), shortened(name, SWATCH - LINE - 12))
     return np.asarray(canvas)
 
 

@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 import pytest
 
 from trainer.job.compare.disagreements import Disagreement, Example
-from trainer.job.compare.html.page import page
+from trainer.job.compare.html.page import breakable, page
 from trainer.job.compare.html.svg import Axes, span, ticks
 
-VOID = {"meta", "img", "br", "hr", "link", "input"}
+VOID = {"meta", "img", "br", "hr", "link", "input", "wbr"}
 SCRIPT = '<script>alert("1")</script><img src=x onerror=alert(1)>'
 
 
@@ -101,11 +101,40 @@ def test_all_points_are_inside_the_axes_and_no_accuracy_exceeds_100(make, compar
     assert max(heights) - min(heights) > 200
 
 
+def test_curves_at_0_and_at_100_are_whole(make, compared):
+    """Half of a line along the edge of the plot would be cut; there is no tick beyond 100 %."""
+    for seed in range(2):
+        folder = make(str(seed), seed, 1.0, [0.0, 0.0, 1.0, 1.0]).parent
+    html = page(compared(folder))
+    heights = [float(y) for y in re.findall(r'class="spot" cx="[\d.]+" cy="([\d.-]+)"', html)]
+    top, bottom = 14, 310 - 40
+    assert top + 8 < min(heights)
+    assert max(heights) < bottom - 8
+    shown = {float(text) for text in re.findall(r'<text class="end"[^>]*>([\d.]+)</text>', html)}
+    assert (min(shown), max(shown)) == (0, 100)
+
+
+def test_intervals_of_accuracies_and_of_their_differences_have_an_end(make, compared):
+    """Two seeds far apart: the t interval alone would reach from −500 to 600 %."""
+    for seed, (one, other) in enumerate([(0.1, 0.9), (0.9, 0.1)]):
+        make(f"a{seed}", seed, one)
+        folder = make(f"b{seed}", seed, other, groups={"mining": "ohem"}).parent
+    text = " ".join(check_page(page(compared(folder))).text)
+    assert "0.00 to 100.00" in text
+    assert "−100.00 to +100.00" in text
+    assert not re.search(r"\d{4}\.\d\d|[2-9]\d\d\.\d\d", text)
+
+
+def test_long_names_of_metrics_may_be_broken():
+    assert breakable("test/mean_iou (%)") == "test/<wbr>mean_<wbr>iou (%)"
+
+
 def test_empty_sections_and_lists_have_no_heading(three, compared):
     empty = [Disagreement("mining=ohem", [], [], 0, 0)]
-    titles = headings(page(compared(three), empty))
-    assert "Method" in titles
-    assert not [title for title in titles if re.search("disagree|right|kipped", title)]
+    for missing in ("", "images not shown: no data"):
+        titles = headings(page(compared(three), empty, missing=missing))
+        assert "Method" in titles
+        assert not [title for title in titles if re.search("disagree|right|kipped", title)]
 
 
 def test_hostile_names_are_shown_as_text(three, make, compared):

@@ -7,7 +7,19 @@ from functools import partial
 from trainer.core.text import escape_html
 from trainer.job.compare.budgets import COSTS, Cost, mean_curve
 from trainer.job.compare.comparison import Comparison
-from trainer.job.compare.html.svg import Axes, Format, dot, hover, joined, line, span, tag, text_at
+from trainer.job.compare.html.svg import (
+    UNLIMITED,
+    Axes,
+    Format,
+    Range,
+    dot,
+    hover,
+    joined,
+    line,
+    span,
+    tag,
+    text_at,
+)
 from trainer.job.compare.numbers import MetricFormat, format_tick
 from trainer.job.compare.tables import run_costs
 
@@ -46,19 +58,17 @@ def final_charts(comparison: Comparison) -> str:
     shown, level = comparison.format, f"{100 * comparison.interval.level:g}% CI"
     about = f"{comparison.metric}{shown.heading}: mean, {level} and each seed"
     marks = final_marks(comparison)
-    axis = shown.clip(*span([value for mark in marks for value in mark.values]))
-    pictures = figure(about, row_chart(marks, axis, shown.value, about, bars=False))
+    pictures = figure(about, row_chart(marks, shown.limits, shown.value, about, bars=False))
     differences = [
-        Mark(row.label, i, d.mean, ends(d.low, d.high))
+        Mark(row.label, i, d.mean, ends(*shown.clip(d.low, d.high, difference=True)))
         for i, row in enumerate(comparison.final.rows)
         if (d := row.difference) is not None
     ]
     if differences:
         points = f",{shown.points}" if shown.points else ""
         about = f"difference from {comparison.baseline.label}{points}: mean and {level}"
-        axis = span([0.0, *(value for mark in differences for value in mark.values)])
         show = partial(shown.value, sign=True)
-        pictures += figure(about, row_chart(differences, axis, show, about, bars=True))
+        pictures += figure(about, row_chart(differences, UNLIMITED, show, about, bars=True))
     return tag("div", pictures, css="figures rows")
 
 
@@ -150,18 +160,18 @@ def scatter_chart(comparison: Comparison, cost: Cost, marks: Sequence[Mark]) -> 
 
 
 def axes_of(xs: Sequence[float], ys: Sequence[float], shown: MetricFormat) -> Axes:
-    """Return axes that span all points: costs from 0, no share above 100 %."""
-    return Axes(span(xs, from_zero=True), shown.clip(*span(ys)))
+    """Return axes that span all points with a margin: costs from 0, no tick above 100 %."""
+    return Axes(span(xs, from_zero=True), span(ys), y_limits=shown.limits)
 
 
-def row_chart(
-    marks: Sequence[Mark], x: tuple[float, float], show: Format, about: str, *, bars: bool
-) -> str:
+def row_chart(marks: Sequence[Mark], limits: Range, show: Format, about: str, *, bars: bool) -> str:
     """Chart a row per group: the mean as a dot among those of the seeds, or as a bar from 0."""
     left = 16 + LETTER * max(len(mark.label) for mark in marks)
     beside = left <= WIDEST  # else the names are above the rows
     size = 1000, (ROW if beside else 2 * ROW) * len(marks) + 40
-    axes = Axes(x, (float(len(marks)), 0.0), *size, left=left if beside else EDGE, below=26)
+    x = span([*([0.0] if bars else []), *(value for mark in marks for value in mark.values)])
+    edge = left if beside else EDGE
+    axes = Axes(x, (float(len(marks)), 0.0), *size, left=edge, below=26, x_limits=limits)
     parts = [axes.x_axis("", show, zero=bars)]
     for i, mark in enumerate(marks):
         parts.append(row(axes, mark, i + 0.5, mark.describe(show), bars=bars))
@@ -203,6 +213,7 @@ def colour(number: int) -> str:
 
 
 def fit(label: str, width: int) -> str:
-    """Cut a name to a width in pixels."""
+    """Cut a name to a width in pixels, in its middle: groups often differ at the end."""
     most = max(4, (width - 16) // LETTER)
-    return label if len(label) <= most else f"{label[: most - 1]}…"
+    end = (most - 1) // 2
+    return label if len(label) <= most else f"{label[: most - 1 - end]}…{label[-end:]}"

@@ -34,7 +34,7 @@ def example_lists(
             if items:
                 parts.append(f'<h3>{escape_html(title)}</h3><ul class="examples">{items}</ul>')
     note = f'<p class="note">{escape_html(missing)}</p>' if missing else ""
-    return ABOUT + note + "".join(parts) if parts or missing else ""
+    return ABOUT + note + "".join(parts) if parts else ""
 
 
 def entry(example: Example, ours: bool, classes: Sequence[str], images: Mapping[int, str]) -> str:

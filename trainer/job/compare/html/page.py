@@ -1,5 +1,6 @@
 """The comparison as one HTML file: no script, nothing fetched, light and dark, fit for print."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
@@ -83,7 +84,7 @@ def html_table(table: TextTable) -> str:
     """Return a table captioned by its title; the first column heads the rows."""
     classes = ["text" if name in TEXT_COLUMNS else "" for name in table.columns]
     header = "".join(
-        f'<th scope="col" class="{css}">{escape_html(name)}</th>'
+        f'<th scope="col" class="{css}">{breakable(name)}</th>'
         for name, css in zip(table.columns, classes, strict=True)
     )
     rows = "".join(f"<tr>{html_row(row, classes)}</tr>" for row in table.rows)
@@ -91,6 +92,11 @@ def html_table(table: TextTable) -> str:
         f"<table><caption>{escape_html(table.title)}</caption>"
         f"<thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table>"
     )
+
+
+def breakable(name: str) -> str:
+    """Return the name of a column, as HTML, that may be broken after `/` and `_`."""
+    return re.sub("([/_])", r"\1<wbr>", escape_html(name))
 
 
 def html_row(row: Sequence[str], classes: Sequence[str]) -> str:

@@ -16,6 +16,8 @@ CHART = (520, 310)  # pixels of a chart, two of which stand side by side
 
 Format = Callable[[float], str]
 Pixel = tuple[float, float]
+Range = tuple[float, float]
+UNLIMITED = (-math.inf, math.inf)
 
 
 def tag(name: str, *children: str, **attributes: object) -> str:
@@ -56,12 +58,14 @@ def joined(points: Sequence[Pixel]) -> str:
 class Axes:
     """The ranges of both axes, and the size in pixels with two of the margins."""
 
-    x: tuple[float, float]
-    y: tuple[float, float]
+    x: Range
+    y: Range
     width: int = CHART[0]
     height: int = CHART[1]
     left: int = 62
     below: int = 40
+    x_limits: Range = UNLIMITED  # of the ticks: there is no accuracy above 100 %
+    y_limits: Range = UNLIMITED
 
     @property
     def bottom(self) -> int:
@@ -83,7 +87,7 @@ class Axes:
     def x_axis(self, name: str, show: Format, *, zero: bool = False) -> str:
         """Return grid lines, ticks and the name below; with `zero`, a stronger line at 0."""
         parts = []
-        for value in ticks(*self.x):
+        for value in ticks(*self.x, self.x_limits):
             left, _ = self.at(value, self.y[0])
             css = "zero" if zero and value == 0 else "grid"
             parts.append(line(css, (left, TOP), (left, self.bottom)))
@@ -95,7 +99,7 @@ class Axes:
     def y_axis(self, name: str, show: Format) -> str:
         """Return grid lines, ticks and the name on the left."""
         parts = []
-        for value in ticks(*self.y):
+        for value in ticks(*self.y, self.y_limits):
             _, top = self.at(self.x[0], value)
             parts.append(line("grid", (self.left, top), (self.right, top)))
             parts.append(text_at(show(value), "end", self.left - 6, top + 4))
@@ -118,9 +122,11 @@ def span(values: Sequence[float], *, from_zero: bool = False) -> tuple[float, fl
     return low - edge, high + edge
 
 
-def ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Return about `most` round numbers within a range."""
+def ticks(low: float, high: float, limits: Range = UNLIMITED, most: int = 6) -> list[float]:
+    """Return about `most` round numbers within a range and within limits."""
     raw = (high - low) / most
     size = 10.0 ** math.floor(math.log10(raw))
     step = next(size * k for k in (1, 2, 5, 10) if size * k >= raw * 0.999)
-    return [round(i * step, 12) for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    numbers = range(math.ceil(low / step), math.floor(high / step) + 1)
+    values = [round(i * step, 12) for i in numbers]
+    return [value for value in values if limits[0] <= value <= limits[1]]

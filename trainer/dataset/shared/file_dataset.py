@@ -1,0 +1,74 @@
+"""Base of the data sets whose images are a person's own files, of any mode and size."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from trainer.core.errors import complain
+from trainer.dataset.base import Dataset
+from trainer.dataset.shared.auto_size import auto_side, first_size
+from trainer.dataset.shared.cache import Cache, folder_within, standard_folder
+from trainer.dataset.shared.decode import colour
+from trainer.dataset.shared.image_files import ImageFiles
+
+
+@dataclass(kw_only=True)
+class FileDataset(Dataset):
+    """Every image is converted to `channels` channels and to `size`: scaled to cover, then cropped.
+
+    See ImageFolder for the settings.
+    """
+
+    size: int | list[int] | str | None = "auto"
+    channels: int = 3
+    background: str | list[int] | None = None
+    corrupt: Literal["raise", "skip"] = "raise"
+    cache: str | None = "auto"
+    warn: Callable[[str], None] = complain
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.channels not in (1, 3):
+            raise ValueError(f"dataset.channels must be 1 or 3, got {self.channels}")
+        sides = self.size if isinstance(self.size, list) else [self.size]
+        if self.size not in ("auto", None) and not all(type(s) is int and s > 0 for s in sides):
+            raise ValueError(
+                f"dataset.size must be auto, a side or [height, width], got {self.size}"
+            )
+        if len(sides) not in (1, 2):
+            raise ValueError(f"dataset.size must be a side or [height, width], got {self.size}")
+        self.colour = colour(self.background)
+        folder = standard_folder() if self.cache == "auto" else None
+        if self.cache not in (None, "auto"):
+            folder = folder_within(self.cache)
+        self.file_cache = Cache(folder, self.warn)
+
+    def image_size(self, paths: Sequence[str]) -> tuple[int, int]:
+        """Height and width of the decoded images: `size`, or by the files. Raises DataError."""
+        if self.size is None:
+            return first_size(paths, skip=self.corrupt == "skip")
+        if self.size == "auto":
+            side = auto_side(paths)
+            return side, side
+        sides = self.size if isinstance(self.size, list) else [self.size]
+        return int(sides[0]), int(sides[-1])
+
+    def decided(self, size: tuple[int, int]) -> dict[str, int]:
+        """The settings that the files have decided, for Raw."""
+        return {"size": size[0]} if self.size == "auto" else {}
+
+    def images_of(
+        self, paths: Sequence[str], wanted: np.ndarray, size: tuple[int, int]
+    ) -> tuple[ImageFiles, np.ndarray]:
+        """The images of files, and which of the files they are, bool [M].
+
+        Under `corrupt=skip` those `wanted`, bool [M], that cannot be read are left out.
+        """
+        images = ImageFiles(paths, size, self.channels, self.file_cache, background=self.colour)
+        if self.corrupt == "raise":
+            return images, np.ones(len(paths), bool)
+        readable = ~wanted
+        readable[wanted] = images.select(wanted).readable()
+        return images.without_skipped(readable), readable
