@@ -73,8 +73,9 @@ def test_the_table_has_a_row_a_job_with_what_varies(tmp_path: Path, manifest: Ma
 
 
 def test_a_row_is_a_line_on_a_terminal_of_80_columns(tmp_path: Path, manifest: Manifest) -> None:
-    names = [f"mining=random optimizer.weight_decay=0.0003 seed={n}" for n in range(24)]
-    manifest.add([Job(n, name.split(), tmp_path / str(n)) for n, name in enumerate(names)])
+    for n in range(24):
+        varied = [f"mining={('none', 'random')[n % 2]}", f"optimizer.weight_decay=0.000{n % 3}"]
+        manifest.add([Job(n, [*varied, f"seed={n}"], tmp_path / str(n))])
     manifest.jobs[20].state = "running"
     table = JobsTable(manifest, quiet=False)
     table.screen, table.began[20] = (
@@ -85,7 +86,7 @@ def test_a_row_is_a_line_on_a_terminal_of_80_columns(tmp_path: Path, manifest: M
     lines = table.screen.file.getvalue().splitlines()
     assert len(lines) == 18 + 5
     assert max(map(len, lines)) <= 80
-    assert [line for line in lines if "decay=0.0003 seed=20 " in line and "running" in line]
+    assert [line for line in lines if "decay=0.0002 seed=20 " in line and "running" in line]
 
 
 def test_of_too_many_jobs_those_that_matter_are_shown(
