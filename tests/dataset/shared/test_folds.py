@@ -233,8 +233,7 @@ def test_a_class_that_is_one_group_cannot_be_held_out() -> None:
     dataset.one_class = True
     expected = r"dataset.group: all groups with images of class b have been held out"
     with pytest.raises(DataError, match=expected):
-        for seed in range(20):
-            dataset.open(seed)
+        [dataset.open(seed) for seed in range(20)]
 
 
 @pytest.mark.parametrize(
