@@ -159,6 +159,8 @@ def rows_of(
         columns["label"] = class_names(data, store.labels[ids])
         if store.true_labels is not None:
             columns["true_label"] = class_names(data, store.true_labels[ids])
+        if store.given_labels is not None:
+            columns["given_label"] = class_names(data, store.given_labels[ids])
         columns["prediction"] = class_names(data, store.latest("prediction")[places])
         right = store.latest("correct")[places]
         columns["lately"] = [LATELY.get(value, "") for value in right.tolist()]

@@ -243,3 +243,28 @@ def test_groups_are_kept_by_other_settings(settings: dict[str, object]) -> None:
     data = Grouped(**settings).open(0)  # pyright: ignore
     assert data.train.groups is not None
     assert torch.equal(data.train.groups, torch.arange(40) // 4)
+
+
+def test_the_parent_folder_is_the_group(tmp_path: Path) -> None:
+    """A patient has images of both classes; the names are composed."""
+    for name in ("ill", "well"):
+        for patient in ("José", "b", "c", "d", "e"):
+            for i in range(2):
+                path = tmp_path / name / patient / f"{i}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("L", (4, 4)).save(path)
+    data = ImageFolder(root=str(tmp_path), group="folder").open(0)
+    assert data.groups == ("José", "b", "c", "d", "e")
+    assert [len(s) for s in (data.train, data.val, data.test)] == [12, 4, 4]
+    assert data.train.groups is not None
+    assert data.train.groups.tolist() == [i // 2 for i in range(10)] * 2
+    with pytest.raises(DataError, match=r"dataset.group=folder: each class is one group"):
+        ImageFolder(root=str(tmp_path / "ill"), group="folder").open(0)
+
+
+def test_published_folders_that_share_a_group_are_refused(tmp_path: Path) -> None:
+    for place in ("train/a/p1", "train/b/p1", "train/a/p2", "test/a/p2", "test/b/p3"):
+        (tmp_path / place).mkdir(parents=True)
+        Image.new("L", (4, 4)).save(tmp_path / place / "0.png")
+    with pytest.raises(DataError, match=r"dataset.group: p2 is in train and in test"):
+        ImageFolder(root=str(tmp_path), group="folder").open(0)
