@@ -13,7 +13,7 @@ from trainer import history
 from trainer.core.errors import CheckpointError
 from trainer.history.pictures import pictures
 from trainer.job.base import Job
-from trainer.job.shared import by_group
+from trainer.job.shared import by_group, out_of_fold
 from trainer.report.console import number, table
 from trainer.storage import checkpoint
 from trainer.storage.trained_on import TrainedOn
@@ -83,6 +83,9 @@ class Train(Job):
         console.stop()
         best = ending.load_best()
         finals = ending.test(best)
+        if dataset.fold is not None and "val" in finals:
+            own = finals.get("val_before", finals["val"])
+            out_of_fold.write(folder.path, dataset.fold, own, fit.data)
         fit.reporter.hparams(
             hyperparameters, {s: finals[s] for s in SPLITS if s in finals}, fit.progress.step
         )

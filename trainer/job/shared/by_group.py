@@ -9,7 +9,7 @@ from trainer.report.csv_file import write_csv
 from trainer.training.evaluate import accuracy_by_group, worst_group
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from rich.table import Table
@@ -23,7 +23,7 @@ HEADER = ["split", "group", "examples", "accuracy"]
 Row = tuple[str, int, float]  # a group, its examples, their accuracy
 
 
-def rows_of(evaluation: Evaluation, names: Sequence[str]) -> list[Row]:
+def rows_of(evaluation: Evaluation, names: tuple[str, ...]) -> list[Row]:
     """Each group with its number of examples and accuracy, the worst first; [] without groups."""
     if not worst_group(evaluation.records):
         return []
@@ -33,7 +33,7 @@ def rows_of(evaluation: Evaluation, names: Sequence[str]) -> list[Row]:
 
 
 def result(
-    evaluations: Mapping[str, Evaluation], names: Sequence[str]
+    evaluations: Mapping[str, Evaluation], names: tuple[str, ...]
 ) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     """The worst groups of each split for result.json, at most 100; empty without groups."""
     found = {split: rows_of(evaluation, names) for split, evaluation in evaluations.items()}
@@ -45,7 +45,9 @@ def result(
     return {"groups": groups} if groups else {}
 
 
-def write(folder: Path, evaluations: Mapping[str, Evaluation], names: Sequence[str]) -> list[Table]:
+def write(
+    folder: Path, evaluations: Mapping[str, Evaluation], names: tuple[str, ...]
+) -> list[Table]:
     """Write all groups to `groups.csv`, and return a table of the worst groups of each split."""
     found = {split: rows_of(evaluation, names) for split, evaluation in evaluations.items()}
     found = {split: rows for split, rows in found.items() if rows}
