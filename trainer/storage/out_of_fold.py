@@ -7,7 +7,7 @@ the overrides that its runs have in common but for the fold.
 
 import csv
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from trainer.storage.untrusted import check_file
 FILE = "out_of_fold.csv"
 LARGEST = 2**32  # bytes
 RUN, SETTINGS = "run", "settings"  # the columns that a sweep adds
+COLUMNS = (RUN, SETTINGS, "id", "fold", "loss", "label", "prediction", "p_y")
 UNFINISHED = ".unfinished"
 
 Row = dict[str, str]
@@ -60,8 +61,11 @@ def write_rows(folder: Path, header: Sequence[str], rows: Iterable[Iterable[obje
     return path
 
 
-def read_rows(folder: Path) -> Iterator[Row]:
-    """The rows of a folder's file as text by column. Raises CheckpointError where it is damaged."""
+def read_rows(folder: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
+    """The rows of a folder's file as text by column, those of `columns` that it has, or all.
+
+    Raises CheckpointError where it is damaged.
+    """
     path = folder / FILE
     check_file(path, LARGEST)
     try:
@@ -69,9 +73,17 @@ def read_rows(folder: Path) -> Iterator[Row]:
             for row in csv.DictReader(file):
                 if None in row or None in row.values():
                     raise CheckpointError(f"{path} cannot be read: a row of another length")
-                yield row
+                yield row if columns is None else {k: row[k] for k in columns if k in row}
     except (OSError, ValueError, csv.Error) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def read(folder: Path) -> list[Row]:
+    """The rows of a folder's file, without the probabilities of the classes.
+
+    Raises CheckpointError where it is damaged.
+    """
+    return list(read_rows(folder, COLUMNS))
 
 
 def pooled(run: Path) -> OutOfFold | None:
@@ -81,16 +93,16 @@ def pooled(run: Path) -> OutOfFold | None:
     """
     if not (run.parent / FILE).exists():
         return None
-    rows = list(read_rows(run.parent))
+    rows = read(run.parent)
     settings = next((row.get(SETTINGS) for row in rows if row.get(RUN) == run.name), None)
     if settings is None:
         return None
     return parsed(run.parent, [row for row in rows if row.get(SETTINGS) == settings])
 
 
-def parsed(folder: Path, rows: Sequence[Mapping[str, str]]) -> OutOfFold:
+def parsed(folder: Path, rows: Sequence[Row]) -> OutOfFold:
     """The predictions in rows of a folder's file. Raises CheckpointError where they are damaged."""
     try:
-        return OutOfFold.of([dict(row) for row in rows])
+        return OutOfFold.of(rows)
     except (ValueError, KeyError, OverflowError) as error:
         raise CheckpointError(f"{folder / FILE} cannot be read: {error!r}") from error
