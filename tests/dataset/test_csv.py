@@ -15,11 +15,6 @@ from trainer.dataset.csv import Csv
 Write = Callable[..., Path]
 
 
-@pytest.fixture(autouse=True)
-def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.dataset.shared.file_dataset.standard_folder", lambda: None)
-
-
 def image(path: Path, value: int = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", (6, 4), value).save(path)
@@ -55,7 +50,7 @@ def test_a_row_is_an_image(write: Write) -> None:
     assert data.classes == ("a", "b")
     assert (len(data.train), len(data.val), len(data.test)) == (14, 2, 4)
     assert data.train.labels.tolist() == [0, 1] * 10
-    assert data.shape == (3, 4, 6)
+    assert data.shape == (3, 4, 4)  # auto: the short side, square
     assert data.train.images is data.val.images is data.test.images
     assert data.train.images.read([7]).unique().tolist() == [8]  # on line 9 of the table
     ids = torch.cat([data.train.ids, data.val.ids, data.test.ids])

@@ -83,9 +83,7 @@ class Train(Job):
         console.stop()
         best = ending.load_best()
         finals = ending.test(best)
-        if dataset.fold is not None and "val" in finals:
-            own = finals.get("val_before", finals["val"])
-            out_of_fold.write(folder.path, dataset.fold, own, fit.data)
+        ending.write_fold(dataset.fold, finals)
         fit.reporter.hparams(
             hyperparameters, {s: finals[s] for s in SPLITS if s in finals}, fit.progress.step
         )
@@ -171,6 +169,12 @@ class Ending:
         for name, evaluation in plain.items():
             evaluation.require_finite(f"{name} with the weights of step {best}")
         return plain
+
+    def write_fold(self, fold: int | None, finals: dict[str, Evaluation]) -> None:
+        """Write the predictions of a run's own fold, if val is one, as they are without a fit."""
+        if fold is not None and "val" in finals:
+            own = finals.get("val_before", finals["val"])
+            out_of_fold.write(self.folder.path, fold, own, self.fit.data)
 
     def show_pictures(self) -> None:
         """Write the difficulty store's pictures to `examples/` and to TensorBoard."""

@@ -20,11 +20,6 @@ from trainer.training.data_check import DataCheck
 File = Callable[[str], str]
 
 
-@pytest.fixture(autouse=True)
-def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.dataset.shared.file_dataset.standard_folder", lambda: None)
-
-
 @pytest.fixture
 def file(tmp_path: Path) -> File:
     """A function that writes a file of corrections."""

@@ -52,13 +52,16 @@ def pool_folds(runs: Sequence[Run]) -> list[Run]:
     return found
 
 
+def data_of(run: FinishedRun) -> dict[str, Any]:
+    """The settings of a run's data set."""
+    node = run.config.get("dataset")
+    return node if isinstance(node, dict) else {}
+
+
 def fold_of(run: FinishedRun) -> int | None:
     """The fold that a run has held out, None where there are no folds."""
-    node = run.config.get("dataset")
-    if not isinstance(node, dict) or not isinstance(node.get("folds"), int):
-        return None
-    fold = node.get("fold")
-    return fold if isinstance(fold, int) else None
+    folds, fold = (data_of(run).get(name) for name in ("folds", "fold"))
+    return fold if isinstance(fold, int) and isinstance(folds, int) else None
 
 
 class Files:
@@ -85,7 +88,7 @@ class Files:
 def of_folds(runs: dict[int, FinishedRun], files: Files) -> Sequence[Run]:
     """One run of the folds' runs by number, or each with the reason why it is left out."""
     ordered = [runs[fold] for fold in sorted(runs)]
-    folds = ordered[0].config["dataset"]["folds"]
+    folds = data_of(ordered[0])["folds"]
     if sorted(runs) != list(range(folds)):
         have = ", ".join(map(str, sorted(runs)))
         reason = f"of {folds} folds only {have} are there; run the others with {FOLD}=..."
@@ -95,7 +98,7 @@ def of_folds(runs: dict[int, FinishedRun], files: Files) -> Sequence[Run]:
     except CheckpointError as error:
         return [SkippedRun(run.folder, str(error)) for run in ordered]
     first, sizes = ordered[0], [len(part.ids) for part in parts]
-    config = first.config | {"dataset": first.config["dataset"] | {"fold": None}}
+    config = first.config | {"dataset": data_of(first) | {"fold": None}}
     merged = result([run.result for run in ordered], parts)
     return [FinishedRun(first.folder, first.seed, config, merged, validations(ordered, sizes))]
 
