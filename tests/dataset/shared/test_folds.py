@@ -243,6 +243,7 @@ def test_groups_are_kept_by_other_settings(settings: dict[str, object]) -> None:
     data = Grouped(**settings).open(0)  # pyright: ignore
     assert data.train.groups is not None
     assert torch.equal(data.train.groups, torch.arange(40) // 4)
+    assert len(data.train) == settings.get("subset", len(data.train))
 
 
 def test_the_parent_folder_is_the_group(tmp_path: Path) -> None:

@@ -60,7 +60,9 @@ def subset(split: Split, size: float, seed: int) -> Split:
     if size > len(split):
         raise DataError(f"dataset.subset={size}: the training split has {len(split)} examples")
     fraction = size if size < 1 else size / len(split)
-    return divide(split, fraction, generator(seed, Purpose.DEGRADE, SUBSET))[0]
+    alone = replace(split, groups=None)  # parts of groups: all of it is training data
+    part, _ = divide(alone, fraction, generator(seed, Purpose.DEGRADE, SUBSET))
+    return replace(split, ids=part.ids)
 
 
 def label_noise(split: Split, classes: int, rate: float, noise: Noise, seed: int) -> Split:
