@@ -23,28 +23,40 @@ def assign_groups(
             f"dataset.group: {number} group{'s' * (number != 1)} cannot be divided into "
             f"{len(shares)} parts"
         )
-    have = portions(group, strata, number)
+    parts = Parts(shares, strata, group)
     sizes = np.bincount(group)
     order = rng.permutation(number)
     order = order[np.argsort(-sizes[order], kind="stable")]
-    lacking = np.array(shares)[:, None] * have.sum(0)
-    part = np.empty(number, np.int64)
-    for each in order:
-        part[each] = np.argmax(lacking @ have[each])
-        lacking[part[each]] -= have[each]
+    part = np.array([parts.add(each) for each in order])[np.argsort(order)]
     for empty in set(range(len(shares))) - set(part.tolist()):
         fullest = np.bincount(part, minlength=len(shares)).argmax()
         part[[each for each in order if part[each] == fullest][-1]] = empty
     return part[group]
 
 
-def portions(group: np.ndarray, strata: np.ndarray, number: int) -> np.ndarray:
-    """The portion [G, S + 1] of each stratum, and of all examples, that each group has.
+class Parts:
+    """What each of the K parts lacks of each stratum, and of all examples, as portions of them.
 
     All examples count as much as the strata together: sizes matter where strata are small.
     """
-    _, stratum = np.unique(strata, return_inverse=True)
-    counts = np.zeros((number, int(stratum.max()) + 1))
-    np.add.at(counts, (group, stratum), 1)
-    each = counts / counts.sum(0) / counts.shape[1]
-    return np.concatenate([each, counts.sum(1, keepdims=True) / counts.sum()], 1)
+
+    def __init__(self, shares: Sequence[float], strata: np.ndarray, group: np.ndarray) -> None:
+        _, stratum, totals = np.unique(strata, return_inverse=True, return_counts=True)
+        number = len(totals)
+        pairs, counts = np.unique(group * number + stratum, return_counts=True)
+        owner, self.stratum = np.divmod(pairs, number)  # of each group, its strata alone
+        self.ends = np.searchsorted(owner, np.arange(owner[-1] + 2))
+        self.portion = counts / totals[self.stratum] / number
+        self.size = np.bincount(group) / len(group)
+        self.lacking = np.repeat(np.array(shares)[:, None] / number, number, 1)
+        self.lacking_size = np.array(shares, float)
+
+    def add(self, group: int) -> int:
+        """The part that lacks most of what a group has, which it gets."""
+        own = slice(self.ends[group], self.ends[group + 1])
+        strata, portion = self.stratum[own], self.portion[own]
+        lack = self.lacking[:, strata] @ portion + self.lacking_size * self.size[group]
+        part = int(lack.argmax())
+        self.lacking[part, strata] -= portion
+        self.lacking_size[part] -= self.size[group]
+        return part
