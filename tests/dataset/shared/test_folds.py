@@ -75,10 +75,10 @@ def test_no_part_is_empty_where_groups_are_few_and_large() -> None:
 
 
 def test_too_few_examples_or_groups_are_named(noise: Noise) -> None:
-    with pytest.raises(DataError, match=r"dataset.folds=5: there are 4 examples"):
+    with pytest.raises(DataError, match=r"dataset.folds=5: there are only 4 examples"):
         cut_fold(noise(4), 5, 0, np.random.default_rng(0))
     grouped = replace(noise(20), groups=torch.arange(20) % 3)
-    with pytest.raises(DataError, match=r"dataset.folds=5: there are 3 groups"):
+    with pytest.raises(DataError, match=r"dataset.folds=5: there are only 3 groups"):
         cut_fold(grouped, 5, 0, np.random.default_rng(0))
 
 

@@ -42,7 +42,7 @@ def cut_fold(split: Split, folds: int, fold: int, rng: np.random.Generator) -> t
     number = len(split) if groups is None else len(np.unique(groups))
     if number < folds:
         what = "examples" if groups is None else "groups"
-        raise DataError(f"dataset.folds={folds}: there are {number} {what} to cut folds from")
+        raise DataError(f"dataset.folds={folds}: there are only {number} {what} to cut folds from")
     if groups is not None:
         part = assign_groups(groups, strata(split), [1 / folds] * folds, rng)
     else:

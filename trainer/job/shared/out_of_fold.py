@@ -43,18 +43,29 @@ def columns_of(fold: int, evaluation: Evaluation, data: Data) -> list[Column]:
         columns.append(("path", [paths[i] for i in ids]))
     losses = records["loss"].reshape(len(ids), -1).mean(1)
     columns += [("fold", [fold] * len(ids)), ("loss", exact(losses.tolist()))]
-    if "prediction" not in records or records["prediction"].ndim != 1:
+    if data.target == "multilabel":
+        labels, predicted = records["label"].bool(), evaluation.outputs > 0
+        p = evaluation.outputs.sigmoid()
+    elif "prediction" in records and records["prediction"].ndim == 1:
+        labels, predicted = records["label"], records["prediction"]
+        p = evaluation.outputs.softmax(1)
+    else:
         return columns
-    p, classes = evaluation.outputs.softmax(1), data.classes
     columns += [
-        ("label", [classes[i] for i in records["label"].tolist()]),
-        ("prediction", [classes[i] for i in records["prediction"].tolist()]),
-        ("confidence", exact(p.amax(1).tolist())),
+        ("label", names_of(labels.numpy(), data.classes)),
+        ("prediction", names_of(predicted.numpy(), data.classes)),
         ("p_y", exact(records["confidence"].tolist())),
     ]
     if p.numel() <= MOST:
-        columns += [(f"p_{name}", exact(p[:, i].tolist())) for i, name in enumerate(classes)]
+        columns += [(f"p_{name}", exact(p[:, i].tolist())) for i, name in enumerate(data.classes)]
     return columns
+
+
+def names_of(labels: np.ndarray, classes: tuple[str, ...]) -> list[str]:
+    """The names of classes [n], or of several for each example, bool [n, C]: `dog;car`."""
+    if labels.ndim == 1:
+        return [class_name(classes, c) for c in labels]
+    return [";".join(classes[c] for c in np.flatnonzero(row)) for row in labels]
 
 
 def exact(values: list[float]) -> list[str]:
@@ -78,8 +89,8 @@ def read(run: Path, data: Data) -> tuple[OutOfFold, np.ndarray]:
     given[data.val.ids] = data.val.labels[data.val.ids]
     inside = (pooled.ids >= 0) & (pooled.ids < len(given))
     labels = given.numpy()[pooled.ids * inside]
-    names = [escape_formula(data.classes[i]) if 0 <= i < len(data.classes) else "" for i in labels]
-    if not inside.all() or names != pooled.labels:
+    names = map(escape_formula, names_of(labels, data.classes))
+    if not inside.all() or list(names) != pooled.labels:
         raise DataError(
             f"{run.parent / out_of_fold.FILE} has other examples or labels than the data set; use "
             "the seed and the dataset settings of the run"
@@ -92,12 +103,14 @@ def suspects(
 ) -> tuple[Suspects, list[dict[str, str]]]:
     """The examples of all folds by the probability of their label out of fold, the lowest first.
 
-    Labels at most `cutoff` are flagged, by default 1 / C: below it the label is worse than a guess.
-    (Northcutt et al. 2021, https://arxiv.org/abs/1911.00068, call this self-confidence.) Also
+    Labels at most `cutoff` are flagged, by default 1 / C (with several labels for an image, whose
+    probability is the mean of the answers', 1/2): below it the label is worse than a guess.
+    Northcutt et al. 2021, https://arxiv.org/abs/1911.00068, call this self-confidence. Also
     returns a row for each of the first `most` examples, or for all that are flagged.
     """
     pooled, labels = read(run, data)
-    limit = 1 / len(data.classes) if cutoff is None else cutoff
+    guess = 1 / 2 if data.target == "multilabel" else 1 / len(data.classes)
+    limit = guess if cutoff is None else cutoff
     order = np.argsort(pooled.p_y, kind="stable")
     ids, values = pooled.ids[order], pooled.p_y[order]
     truth = None if data.true_labels is None else data.true_labels.numpy()[ids]
@@ -107,10 +120,10 @@ def suspects(
     columns: dict[str, list[str]] = {
         "rank": [str(rank + 1) for rank in range(len(order))],
         "id": [str(i) for i in pooled.ids[order]],
-        "label": [class_name(data.classes, c) for c in labels[order]],
+        "label": names_of(labels[order], data.classes),
     }
     if truth is not None:
-        columns["true_label"] = [class_name(data.classes, c) for c in truth[: len(order)]]
+        columns["true_label"] = names_of(truth[: len(order)], data.classes)
     columns |= {
         "prediction": [pooled.predictions[i] for i in order],
         "fold": [str(fold) for fold in pooled.folds[order]],
