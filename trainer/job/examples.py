@@ -88,24 +88,29 @@ class Examples(Job):
         write_rows(folder.path / "hardest.csv", rows)
         result: dict[str, Any] = {"examples": len(store.ids), "epochs": store.epochs}
         if "logit_margin" in store.fields:
-            if self.by == "out_of_fold":
-                suspects, rows = out_of_fold.suspects(run, data, self.cutoff, self.rows)
-            else:
-                suspects = store.suspects(self.by, self.cutoff)
-                ids = suspects.ids[: max(self.rows, suspects.flagged)]
-                rows = rows_of(store, data, values, ids)
+            suspects, rows = self.suspected(run, store, data, values)
             title = f"suspected label errors, by {self.by}"
             console.say(self.table_of(rows, title, hidden="last_loss"))
             write_rows(folder.path / "suspects.csv", rows)
             result["suspects"] = self.summary(suspects)
             console.say(sentence(result["suspects"]))
-            evidence = evidence_of(store, suspects)
+            evidence = None if self.by == "out_of_fold" else evidence_of(store, suspects)
             if evidence is not None:
                 result["suspects"]["evidence"] = evidence.record()
             if evidence is not None and evidence.thin:
                 console.warn(evidence.sentence())
         console.say(f"run folder    {folder.path}")
         return result
+
+    def suspected(
+        self, run: Path, store: History, data: Data, values: dict[str, np.ndarray]
+    ) -> tuple[Suspects, list[Row]]:
+        """Return the suspects, and a row for each of the first."""
+        if self.by == "out_of_fold":
+            return out_of_fold.suspects(run, data, self.cutoff, self.rows)
+        suspects = store.suspects(self.by, self.cutoff)
+        ids = suspects.ids[: max(self.rows, suspects.flagged)]
+        return suspects, rows_of(store, data, values, ids)
 
     def table_of(self, rows: list[Row], title: str, *, hidden: str) -> Table:
         """Make a console table of the first rows, without `hidden` and the widest columns."""
