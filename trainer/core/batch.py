@@ -135,7 +135,7 @@ def mean_loss(
     return (weight * losses).sum() / denominator.clamp(min=TINY)
 
 
-Target = Literal["class", "mask", "vector", "image"]  # what the label of an example is
+Target = Literal["class", "multilabel", "mask", "vector", "image"]  # the label of an example
 
 
 def target_kind(labels: Tensor) -> Target:

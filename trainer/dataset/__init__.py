@@ -8,6 +8,7 @@ from trainer.dataset.base import Data, Dataset, Images, Raw, Split
 if TYPE_CHECKING:
     from trainer.dataset.cifar10 import Cifar10
     from trainer.dataset.cifar100 import Cifar100
+    from trainer.dataset.csv import Csv
     from trainer.dataset.digits import Digits
     from trainer.dataset.digits_canvas import DigitsCanvas
     from trainer.dataset.fashion_mnist import FashionMnist

@@ -1,7 +1,7 @@
 """Data sets: labelled images, and their training, validation and test splits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from trainer.dataset.shared.class_subset import (
     drop_others,
     keep_classes,
 )
+from trainer.dataset.shared.corrections import Corrections
+from trainer.dataset.shared.folds import check_fold, cut_fold, joined
+from trainer.dataset.shared.groups import check_apart, check_classes_left
 from trainer.dataset.shared.split import Images, Pixels, Split, divide
 from trainer.dataset.shared.statistics import channel_statistics
 
@@ -38,6 +41,7 @@ class Raw:
     std: tuple[float, ...] | None = None
     notes: tuple[str, ...] = ()  # what the person should know, a line each
     decided: Mapping[str, int] = field(default_factory=dict)  # settings that the files decide
+    groups: tuple[str, ...] = ()  # the names of the groups that `Split.groups` numbers
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Data:
     threshold: int | None = None  # id of the extra class of threshold_class
     notes: tuple[str, ...] = ()  # what the person should know, a line each
     decided: Mapping[str, int] = field(default_factory=dict)  # settings that the files decide
+    groups: tuple[str, ...] = ()  # the names of the groups that `Split.groups` numbers
+    given_labels: Tensor | None = None  # [M] of the source, before dataset.corrections
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -62,7 +68,7 @@ class Data:
 
     @property
     def target(self) -> Target:
-        """The type of the labels: `class`, `mask`, `vector` or `image`."""
+        """The type of the labels: `class`, `multilabel`, `mask`, `vector` or `image`."""
         return self.train.target
 
     def class_counts(self) -> Tensor:
@@ -70,6 +76,8 @@ class Data:
 
         Values that are no class, such as 255 for ignored pixels, are not counted.
         """
+        if self.target == "multilabel":
+            return self.train.labels[self.train.ids].sum(0)
         counts = torch.zeros(len(self.classes), dtype=torch.int64)
         if self.train.labels.is_floating_point():
             return counts[:0]
@@ -84,6 +92,8 @@ class Data:
         arrays = {"ids": ids, "labels": labels} if labels.ndim == 1 else {"ids": ids}
         if self.true_labels is not None:
             arrays["true_labels"] = self.true_labels
+        if self.given_labels is not None and labels.ndim == 1:
+            arrays["given_labels"] = self.given_labels
         if self.threshold is not None:
             arrays["threshold"] = ids[labels[ids] == self.threshold]
         return arrays
@@ -96,7 +106,12 @@ class Dataset:
     Without a published test split, `test_fraction` of the images are held out first, the same ones
     for every seed, so that all runs are tested on the same examples. Without a published validation
     split, `val_fraction` of the rest are held out next, drawn by the run's seed. Both are
-    stratified.
+    stratified. Where the images come in groups, each group is whole in one split.
+
+    With `folds`, the validation split is fold number `fold` of that many, and the training split
+    the others. They are cut from all images but those of the test split, a published validation
+    split included; stratified, and by group where there are groups; drawn by the run's seed, so
+    that runs which differ in `fold` alone validate on each of these images once.
 
     `classes` then restricts all three splits to the classes listed, by name or id, renumbered in
     that order. Each split is a subset of the one with all classes.
@@ -104,18 +119,26 @@ class Dataset:
     Finally the training split is degraded on request, in this order: `imbalance`, the ratio of the
     largest class to the smallest; `subset`, a stratified fraction or number of examples;
     `label_noise`, the fraction of wrong labels; `threshold_class`. See
-    trainer.dataset.shared.degrade.
+    trainer.dataset.shared.degrade. With `folds`, label noise is drawn for all that the folds are
+    cut from: an example has the same label, right or wrong, in every fold.
+
+    `corrections` is a CSV file that has the last word on the labels of the training and validation
+    examples it names, after label noise; see trainer.dataset.shared.corrections. The splits are
+    those without it, but for the examples that it drops, and test labels stay as they are.
     """
 
     classes: list[int | str] | None = None
     val_fraction: float = 0.1
     test_fraction: float = 0.2
+    folds: int | None = None
+    fold: int | None = None
     subset: int | float | None = None
     imbalance: float | None = None
     imbalance_type: degrade.Tail = "exponential"
     label_noise: float = 0.0
     noise_type: degrade.Noise = "symmetric"
     threshold_class: bool = False
+    corrections: str | None = None
 
     def __post_init__(self) -> None:
         within("dataset.val_fraction", self.val_fraction, "[0, 1)")
@@ -131,16 +154,23 @@ class Dataset:
             raise ValueError(
                 "dataset.classes must list a class, or be null for all of them, got []"
             )
+        check_fold(self.folds, self.fold)
 
     def load(self) -> Raw:
         """Load the images and labels. Raises DataError naming the path and the remedy."""
         raise DataError(f"{type(self).__name__} must define load()")
+
+    @property
+    def folder(self) -> str | None:
+        """The folder that the paths of images are relative to, None where they have none."""
+        return getattr(self, "root", None)
 
     def open(self, seed: int) -> Data:
         """Load, check, split and degrade. Raises DataError or ConfigError."""
         raw = self.load()
         for split in filter(None, (raw.train, raw.val, raw.test)):
             check_labels(split, len(raw.classes))
+        corrections = self.read_corrections(raw)
         train, val, test = self.cut_splits(raw, seed)
         classes = raw.classes
         if self.classes is not None:
@@ -149,8 +179,16 @@ class Dataset:
             train, val, test = drop_others(splits)
             classes = tuple(classes[c] for c in kept)
             check_several(self.classes)
-        true_labels = train.labels
-        train = self.degraded(train, classes, seed)
+        train, val = self.degraded(train, val, classes, seed)
+        given, notes = train.labels, raw.notes
+        if corrections is not None:
+            before = train
+            train, val, about = corrections.apply(train, val, test, classes)
+            degrade.check_not_emptied(train, before, classes, f"corrections={self.corrections}")
+            notes += (about,)
+        if self.threshold_class:
+            extended = degrade.threshold_class(train, len(classes), seed)
+            train = degrade.check_not_emptied(extended, train, classes, "threshold_class=true")
         mean, std = raw.mean, raw.std
         if mean is None or std is None:
             mean, std = channel_statistics(train)
@@ -161,18 +199,33 @@ class Dataset:
             classes + (("threshold",) if self.threshold_class else ()),
             mean,
             std,
-            true_labels=None if train.labels is true_labels else true_labels,
+            true_labels=train.truth,
             threshold=len(classes) if self.threshold_class else None,
-            notes=raw.notes,
             decided=raw.decided,
+            notes=notes,
+            groups=raw.groups,
+            given_labels=None if corrections is None else given,
         )
+
+    def read_corrections(self, raw: Raw) -> Corrections | None:
+        """The corrections of the file, if one is given. Raises DataError by line."""
+        if self.corrections is None:
+            return None
+        splits = [split for split in (raw.train, raw.val, raw.test) if split is not None]
+        return Corrections(self.corrections, self.folder, raw.classes, splits)
 
     def cut_splits(self, raw: Raw, seed: int) -> tuple[Split, Split, Split]:
         """Training, validation and test split. Raises DataError if the training split is empty."""
         train, val, test = raw.train, raw.val, raw.test
+        if self.folds is not None:
+            train, val = joined(train, val), None
+        check_apart({"train": train, "val": val, "test": test}, raw.groups)
+        whole = train
         if test is None:
             test, train = divide(train, self.test_fraction, generator(0, Purpose.SPLIT, 0))
-        if val is None:
+        if self.folds is not None and self.fold is not None:
+            val, train = cut_fold(train, self.folds, self.fold, generator(seed, Purpose.SPLIT, 1))
+        elif val is None:
             val, train = divide(train, self.val_fraction, generator(seed, Purpose.SPLIT, 1))
         if len(train) == 0:
             cut = [f"dataset.test_fraction={self.test_fraction:g}"] if raw.test is None else []
@@ -181,39 +234,34 @@ class Dataset:
                 f": {' and '.join(cut)} leave none of {len(raw.train)} examples; lower one of them"
             )
             raise DataError("the training split is empty" + (why if cut and len(raw.train) else ""))
+        check_classes_left(train, whole, raw.classes)
         return train, val, test
 
-    def degraded(self, split: Split, classes: tuple[str, ...], seed: int) -> Split:
-        """Apply the degradations to the training split. Raises DataError if they empty a class."""
+    def degraded(
+        self, train: Split, val: Split, classes: tuple[str, ...], seed: int
+    ) -> tuple[Split, Split]:
+        """Training and validation split, with fewer examples and wrong labels where asked for.
+
+        Raises DataError where that empties a class.
+        """
         number = len(classes)
         for setting in ("imbalance", "label_noise", "threshold_class"):
-            if getattr(self, setting) and not (split.classed and number > 1):
+            if getattr(self, setting) and not (train.classed and number > 1):
                 raise ConfigError(
                     f"dataset.{setting} needs a class label per image and two or more classes"
                 )
+        everyone = train if self.folds is None else joined(train, val)
         if self.imbalance is not None:
-            fewer = degrade.imbalance(split, number, self.imbalance, self.imbalance_type, seed)
-            split = check_not_emptied(fewer, split, classes, f"imbalance={self.imbalance}")
+            fewer = degrade.imbalance(train, number, self.imbalance, self.imbalance_type, seed)
+            train = degrade.check_not_emptied(fewer, train, classes, f"imbalance={self.imbalance}")
         if self.subset is not None:
-            fewer = degrade.subset(split, self.subset, seed)
-            split = check_not_emptied(fewer, split, classes, f"subset={self.subset}")
-        if self.label_noise:
-            noisy = degrade.label_noise(split, number, self.label_noise, self.noise_type, seed)
-            split = check_not_emptied(noisy, split, classes, f"label_noise={self.label_noise}")
-        if self.threshold_class:
-            extended = degrade.threshold_class(split, number, seed)
-            split = check_not_emptied(extended, split, classes, "threshold_class=true")
-        return split
-
-
-def check_not_emptied(split: Split, before: Split, classes: tuple[str, ...], setting: str) -> Split:
-    """Return the split. Raises DataError if it, or a class in the split `before`, is now empty."""
-    if not len(split):
-        raise DataError(f"dataset.{setting} leaves no training examples")
-    if split.classed:
-        now, then = (s.labels[s.ids].unique().tolist() for s in (split, before))
-        lost = sorted(set(then) - set(now))
-        if lost:
-            names = ", ".join(classes[c] for c in lost)
-            raise DataError(f"dataset.{setting} leaves no training examples of class {names}")
-    return split
+            fewer = degrade.subset(train, self.subset, seed)
+            train = degrade.check_not_emptied(fewer, train, classes, f"subset={self.subset}")
+        if not self.label_noise:
+            return train, val
+        clean = train if self.folds is None else everyone
+        noisy = degrade.label_noise(clean, number, self.label_noise, self.noise_type, seed)
+        wrong = {"labels": noisy.labels, "truth": noisy.truth}
+        before, train = train, replace(train, **wrong)
+        degrade.check_not_emptied(train, before, classes, f"label_noise={self.label_noise}")
+        return train, val if self.folds is None else replace(val, **wrong)

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from trainer.dataset.shared.class_folders import (
 from trainer.dataset.shared.class_subset import class_id
 from trainer.dataset.shared.decode import SUFFIXES, printable
 from trainer.dataset.shared.file_dataset import FileDataset
+from trainer.dataset.shared.groups import by_folder
 from trainer.dataset.shared.split_folders import split_folders
 
 
@@ -38,12 +40,15 @@ class ImageFolder(FileDataset):
     black. Under `corrupt=raise` a file that cannot be read stops the run; under `skip` it is left
     out, up to 1 % of the files.
 
+    With `group=folder` files in folders of one name, as in `<class>/<patient>/*`, are a group.
+
     The pixels that loader=memory decodes, the list of unreadable files, and the channel statistics
     are cached for later runs in `trainer`, a folder in `cache` that only its owner may write to;
     `auto` is $XDG_CACHE_HOME or ~/.cache, null disables the cache.
     """
 
     root: str = "data"
+    group: Literal["folder"] | None = None
     left_out: Counter[str] = field(init=False, default_factory=Counter)
 
     def load(self) -> Raw:
@@ -60,8 +65,18 @@ class ImageFolder(FileDataset):
             None if folder is None else self.split(self.lists(folder, names, wanted), wanted, size)
             for folder in (splits.val, splits.test)
         )
-        notes = self.notes(splits.unused)
-        return Raw(train, test, names, val=val, notes=notes, decided=self.decided(size))
+        groups: tuple[str, ...] = ()
+        if self.group == "folder":
+            groups, (train, val, test) = by_folder(train, val, test)
+        return Raw(
+            train,
+            test,
+            names,
+            val=val,
+            notes=self.notes(splits.unused),
+            groups=groups,
+            decided=self.decided(size),
+        )
 
     def chosen(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """The names of the classes kept, in the tree's order. Raises ConfigError for others."""

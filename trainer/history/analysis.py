@@ -84,8 +84,9 @@ class History:
     ids: np.ndarray  # [n] dataset ids of the training split
     fields: dict[str, np.ndarray]
     labels: np.ndarray | None = None  # [M] the labels trained on, by dataset id; None for masks
-    true_labels: np.ndarray | None = None  # [M] set if label noise changed the labels
+    true_labels: np.ndarray | None = None  # [M] set if `labels` are known to differ
     threshold: np.ndarray | None = None  # [t] ids relabelled as the threshold class (Pleiss et al.)
+    given_labels: np.ndarray | None = None  # [M] those before dataset.corrections, if there are any
 
     @property
     def epochs(self) -> int:

@@ -94,9 +94,9 @@ class DifficultyStore:
     def describe(self, **arrays: Tensor) -> None:
         """Write what does not change: `meta.json`, and each array to `<name>.npy`.
 
-        `ids` [n] of the training split is required; `labels` and `true_labels` [M] and the ids
-        `threshold` [t] of the threshold class are optional. Raises DiskError if a file cannot be
-        written.
+        `ids` [n] of the training split is required; `labels`, `true_labels` and `given_labels` [M]
+        and the ids `threshold` [t] of the threshold class are optional. Raises DiskError if a file
+        cannot be written.
         """
         meta = {"version": 1, "examples": self.size, "fields": self.dtypes}
         try:
@@ -167,9 +167,10 @@ def open(run: str | Path) -> History:  # noqa: A001  (read as history.open)
         threshold = load_ids(folder / "threshold.npy", size)
         labels = load_labels(folder / "labels.npy", size)
         true_labels = load_labels(folder / "true_labels.npy", size)
+        given_labels = load_labels(folder / "given_labels.npy", size)
     except UNREADABLE as error:
         raise DataError(f"{folder} has no readable difficulty store: {error}") from error
-    return History(ids, fields, labels, true_labels, threshold)
+    return History(ids, fields, labels, true_labels, threshold, given_labels)
 
 
 def dtype_of(field: str, dtype: object) -> str:

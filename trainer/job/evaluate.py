@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from trainer.job.base import Job
+from trainer.job.shared import by_group
 from trainer.report.console import number, table
 from trainer.report.csv_file import write_csv
 from trainer.report.images import confusion
@@ -51,8 +52,11 @@ class Evaluate(Job):
         by_class = write_classes(folder.path, classes, evaluation)
         if by_class is not None:
             console.say(by_class)
+        finals = {predictions.split: evaluation}
+        for groups in by_group.write(folder.path, finals, predictions.groups):
+            console.say(groups)
         console.say(f"run folder    {folder.path}")
-        return summary(predictions)
+        return summary(predictions) | by_group.result(finals, predictions.groups)
 
 
 def summary(predictions: Predictions) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -16,6 +16,7 @@ from trainer.history.analysis import By, History, Suspects
 from trainer.history.evidence import evidence_of
 from trainer.history.pictures import class_name, pictures
 from trainer.job.base import Job
+from trainer.job.shared import out_of_fold
 from trainer.report.console import table
 from trainer.report.csv_file import write_csv
 
@@ -39,9 +40,11 @@ class Examples(Job):
     Hard examples have a high mean loss over the `last` epochs. Labels are suspect if their AUM
     is at most `cutoff` or, with `by=loss`, their mean loss at least that. AUM, the area under the
     margin, is the mean over epochs of the label's logit minus the largest other one. Without a
-    `cutoff`, the threshold class sets it if there is one. A warning says where the model learned
-    too little for suspects to mean much (trainer.history.evidence). Tables show `number` examples;
-    the files hold `rows`, or all suspects if they are more.
+    `cutoff`, the threshold class sets it if there is one. With `by=out_of_fold`, for a run of a
+    sweep over dataset.fold, labels of all folds are suspect to which the model that has not seen
+    them gives at most the probability `cutoff`. A warning says where the model learned too little
+    for suspects to mean much (trainer.history.evidence). Tables show `number` examples; the files
+    hold `rows`, or all suspects if they are more.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class Examples(Job):
         number: int = 20,
         rows: int = 1000,
         last: int = 5,
-        by: By = "aum",
+        by: By | Literal["out_of_fold"] = "aum",
         cutoff: float | None = None,
     ) -> None:
         within("job.number", number, "[1, inf)")
@@ -59,7 +62,7 @@ class Examples(Job):
         self.number = number
         self.rows = rows
         self.last = last
-        self.by: By = by
+        self.by: By | Literal["out_of_fold"] = by
         self.cutoff = cutoff
 
     def __call__(
@@ -85,21 +88,29 @@ class Examples(Job):
         write_rows(folder.path / "hardest.csv", rows)
         result: dict[str, Any] = {"examples": len(store.ids), "epochs": store.epochs}
         if "logit_margin" in store.fields:
-            suspects = store.suspects(self.by, self.cutoff)
-            ids = suspects.ids[: max(self.rows, suspects.flagged)]
-            rows = rows_of(store, data, values, ids)
+            suspects, rows = self.suspected(run, store, data, values)
             title = f"suspected label errors, by {self.by}"
             console.say(self.table_of(rows, title, hidden="last_loss"))
             write_rows(folder.path / "suspects.csv", rows)
             result["suspects"] = self.summary(suspects)
             console.say(sentence(result["suspects"]))
-            evidence = evidence_of(store, suspects)
+            evidence = None if self.by == "out_of_fold" else evidence_of(store, suspects)
             if evidence is not None:
                 result["suspects"]["evidence"] = evidence.record()
             if evidence is not None and evidence.thin:
                 console.warn(evidence.sentence())
         console.say(f"run folder    {folder.path}")
         return result
+
+    def suspected(
+        self, run: Path, store: History, data: Data, values: dict[str, np.ndarray]
+    ) -> tuple[Suspects, list[Row]]:
+        """Return the suspects, and a row for each of the first."""
+        if self.by == "out_of_fold":
+            return out_of_fold.suspects(run, data, self.cutoff, self.rows)
+        suspects = store.suspects(self.by, self.cutoff)
+        ids = suspects.ids[: max(self.rows, suspects.flagged)]
+        return suspects, rows_of(store, data, values, ids)
 
     def table_of(self, rows: list[Row], title: str, *, hidden: str) -> Table:
         """Make a console table of the first rows, without `hidden` and the widest columns."""
@@ -159,6 +170,8 @@ def rows_of(
         columns["label"] = class_names(data, store.labels[ids])
         if store.true_labels is not None:
             columns["true_label"] = class_names(data, store.true_labels[ids])
+        if store.given_labels is not None:
+            columns["given_label"] = class_names(data, store.given_labels[ids])
         columns["prediction"] = class_names(data, store.latest("prediction")[places])
         right = store.latest("correct")[places]
         columns["lately"] = [LATELY.get(value, "") for value in right.tolist()]

@@ -13,6 +13,7 @@ from trainer import history
 from trainer.core.errors import CheckpointError
 from trainer.history.pictures import pictures
 from trainer.job.base import Job
+from trainer.job.shared import by_group, out_of_fold
 from trainer.report.console import number, table
 from trainer.storage import checkpoint
 from trainer.storage.trained_on import TrainedOn
@@ -82,6 +83,7 @@ class Train(Job):
         console.stop()
         best = ending.load_best()
         finals = ending.test(best)
+        ending.write_fold(dataset.fold, finals)
         fit.reporter.hparams(
             hyperparameters, {s: finals[s] for s in SPLITS if s in finals}, fit.progress.step
         )
@@ -168,6 +170,12 @@ class Ending:
             evaluation.require_finite(f"{name} with the weights of step {best}")
         return plain
 
+    def write_fold(self, fold: int | None, finals: dict[str, Evaluation]) -> None:
+        """Write the predictions of a run's own fold, if val is one, as they are without a fit."""
+        if fold is not None and "val" in finals:
+            own = finals.get("val_before", finals["val"])
+            out_of_fold.write(self.folder.path, fold, own, self.fit.data)
+
     def show_pictures(self) -> None:
         """Write the difficulty store's pictures to `examples/` and to TensorBoard."""
         images = pictures(history.open(self.folder.path), self.fit.data)
@@ -188,6 +196,9 @@ class Ending:
         for split in (name for name in SPLITS if name in finals):
             if left_out := finals[split].left_out(split, self.fit.data.classes):
                 say(left_out)
+        shown = {split: finals[split] for split in SPLITS if split in finals}
+        for groups in by_group.write(self.folder.path, shown, self.fit.data.groups):
+            say(groups)
         say(f"training took {progress.seconds:.1f} s")
         say(f"run folder    {self.folder.path}")
         say(f"dashboard     tensorboard --logdir {shlex.quote(str(self.folder.path))}")
@@ -215,6 +226,7 @@ def result(fit: Fit, finals: dict[str, Evaluation], best: int) -> dict[str, Any]
     progress, cost = fit.progress, fit.progress.cost
     return {
         **{split: evaluation.metrics for split, evaluation in finals.items()},
+        **by_group.result({s: finals[s] for s in SPLITS if s in finals}, fit.data.groups),
         "best_step": best,
         "steps": progress.step,
         "epochs": progress.epoch,

@@ -62,7 +62,12 @@ class Postprocess(ABC):
     def results(self, name: str, plain: Evaluation, evaluator: Evaluator) -> dict[str, Evaluation]:
         """The evaluations of a split: `<name>_before` the correction and `<name>` after it."""
         labels, device = plain.records["label"], evaluator.forward.device
-        after = evaluator.judge(plain.ids, self(plain.outputs).to(device), labels.to(device))
+        after = evaluator.judge(
+            plain.ids,
+            self(plain.outputs).to(device),
+            labels.to(device),
+            plain.records.get("group"),
+        )
         evaluations = {f"{name}_before": plain, name: after}
         return {
             key: replace(value, metrics=value.metrics | self.measure(value.outputs, labels))

@@ -8,6 +8,7 @@ import torch
 
 from trainer.core.errors import ConfigError
 from trainer.core.suggest import did_you_mean
+from trainer.training.evaluate import worst_group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +56,10 @@ def metric_names(task: Task, data: Data) -> list[str]:
         labels = labels[:, None]
     outputs = torch.zeros(len(labels), *task.shape(data))
     records = task.records(outputs, labels if labels.is_floating_point() else labels.long())
-    return [*found, *(f"val/{name}" for name in ("loss", *task.metrics(records)))]
+    if val.groups is not None:
+        records["group"] = val.groups[val.ids[:FEW]]
+    metrics = {**task.metrics(records), **worst_group(records)}
+    return [*found, *(f"val/{name}" for name in ("loss", *metrics))]
 
 
 def may_mean(name: str, monitor: str) -> bool:

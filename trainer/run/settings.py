@@ -66,8 +66,8 @@ def same_source(one: Config, other: Config) -> bool:
     return source_of(one["dataset"]) == source_of(other["dataset"])
 
 
-def source_of(node: Config) -> tuple[object, object]:
-    """The class of a data set and its folder, however that is spelled."""
-    root = node.get("root")
-    folder = Path(root).expanduser().resolve() if isinstance(root, str) else root
-    return node.get("_target_"), folder
+def source_of(node: Config) -> tuple[object, ...]:
+    """The class of a data set, and its folder and table, however they are spelled."""
+    paths = (node.get(name) for name in ("root", "file"))
+    places = (Path(p).expanduser().resolve() if isinstance(p, str) else p for p in paths)
+    return node.get("_target_"), *places

@@ -18,6 +18,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from trainer.core.ranges import within
+from trainer.sweep import folds
 from trainer.sweep.manifest import Job, Manifest
 from trainer.sweep.places import Places
 
@@ -81,6 +82,8 @@ class Subprocess(Launcher):
         pool = Pool(self.manifest, self.context, self.task_function)
         stopped = pool(jobs, n_jobs=self.n_jobs, retries=self.retries, warm=self.warm)
         self.manifest.finish(stopped)
+        if (about := folds.pool(self.manifest)) is not None and not self.config.quiet:
+            sys.stdout.write(f"{about}\n")
         if stopped is not None:
             sys.exit(128 + stopped)
         return [job_return(job) for job in jobs]

@@ -34,6 +34,7 @@ class Predictions:
     columns: dict[str, Evaluation]  # by split name; `<split>_before` is without postprocessing
     members: dict[str, Evaluation]  # of each run by folder, if there are several
     seen: Tensor  # bool [N], whether any run was trained on the example
+    groups: tuple[str, ...] = ()  # the names of the groups of examples, where they have some
 
     @property
     def evaluation(self) -> Evaluation:
@@ -70,7 +71,8 @@ def predict(
             by_folder[str(run.saved.folder)] = finished[name]
         columns = {name: evaluate_mean(runs, list(by_folder.values()))}
     checkpoints = [run.checkpoint for run in runs]
-    return Predictions(name, first.data.classes, checkpoints, columns, by_folder, seen)
+    data = first.data
+    return Predictions(name, data.classes, checkpoints, columns, by_folder, seen, data.groups)
 
 
 def saved_runs(run: str | None, runs: list[str]) -> list[SavedRun]:
@@ -109,7 +111,8 @@ def evaluate_mean(runs: list[TrainedRun], evaluations: list[Evaluation]) -> Eval
     pairs = zip(runs, evaluations, strict=True)
     outputs = log_mean([e.outputs[:, order(r, classes)].log_softmax(1) for r, e in pairs])
     labels = evaluation.records["label"]
-    return first.evaluator.judge(evaluation.ids, outputs.to(device), labels.to(device))
+    groups = evaluation.records.get("group")
+    return first.evaluator.judge(evaluation.ids, outputs.to(device), labels.to(device), groups)
 
 
 def order(run: TrainedRun, classes: tuple[str, ...]) -> Tensor:

@@ -20,6 +20,7 @@ from trainer.training.nonfinite import REMEDY
 Values = Callable[[Tensor, Batch], dict[str, Tensor]]
 
 NAMED = 10  # classes in a message
+WORST_GROUP = "worst_group_accuracy"
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ class Evaluator:
         outputs = records.pop("")
         if not outputs.numel():
             outputs = outputs.flatten()  # dense outputs were not kept
+        if split.groups is not None:
+            records["group"] = split.groups[split.ids]
         return self.evaluation(split.ids, outputs, records)
 
     def values(
@@ -112,9 +115,17 @@ class Evaluator:
         parts = [compute(outputs, batch) for batch, outputs in self.passes(feed, ids, poll)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-    def judge(self, ids: Tensor, outputs: Tensor, labels: Tensor) -> Evaluation:
-        """Evaluate given outputs [N, ...] of examples `ids` [N] against labels [N, ...]."""
-        return self.evaluation(ids, outputs, self.records(outputs, labels))
+    def judge(
+        self, ids: Tensor, outputs: Tensor, labels: Tensor, groups: Tensor | None = None
+    ) -> Evaluation:
+        """Evaluate given outputs [N, ...] of examples `ids` [N] against labels [N, ...].
+
+        `groups` [N] are the numbers of their groups, if they have any.
+        """
+        records = self.records(outputs, labels)
+        if groups is not None:
+            records["group"] = groups
+        return self.evaluation(ids, outputs, records)
 
     @torch.no_grad()
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -133,5 +144,25 @@ class Evaluator:
         """Reduce the records [N, ...] of a split to metrics."""
         records = {name: values.cpu() for name, values in records.items()}
         loss = (records.pop("total_loss").sum() / records.pop("count").sum()).item()
-        metrics = {"loss": loss, **self.task.metrics(records)}
+        metrics = {"loss": loss, **self.task.metrics(records), **worst_group(records)}
         return Evaluation(ids, outputs.cpu(), records, metrics)
+
+
+def worst_group(records: dict[str, Tensor]) -> dict[str, float]:
+    """The accuracy of the group that has the lowest, where examples [N] have groups.
+
+    Sagawa et al. 2020, https://arxiv.org/abs/1911.08731, sec. 2.
+    """
+    if not {"group", "correct"} <= records.keys() or records["correct"].ndim != 1:
+        return {}
+    _, accuracies, _ = accuracy_by_group(records)
+    return {WORST_GROUP: accuracies.min().item()}
+
+
+def accuracy_by_group(records: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """The groups [G] that have examples, the accuracy [G] of each and its number of examples."""
+    groups, place = records["group"].unique(return_inverse=True)
+    counts = place.bincount(minlength=len(groups))
+    hits = torch.zeros(len(groups), dtype=torch.float64)
+    hits.index_add_(0, place, records["correct"].double())
+    return groups, hits / counts, counts

@@ -184,6 +184,18 @@ def test_groups_tested_on_other_data_are_not_comparable(make, compared):
     assert contains(sentences.notes(compared(folder))[0], "not comparable", "differ in dataset,")
 
 
+def test_corrections_leave_the_test_set_comparable(make, compared):
+    """They have changed the labels of val."""
+    folder = make("a", 0, 0.9, result={"val": {"accuracy": 0.9}}).parent
+    changed = read_run(folder / "a").config["dataset"] | {"corrections": "corrections.csv"}
+    make("b", 0, 0.9, settings={"dataset": changed}, result={"val": {"accuracy": 0.9}})
+    notes = sentences.notes(compared(folder))
+    assert not any("not comparable" in note for note in notes)
+    assert any("differ in dataset.corrections, so their validation" in note for note in notes)
+    val = sentences.notes(compared(folder, metric="val/accuracy"))
+    assert contains(val[0], "not comparable", "differ in dataset.corrections, so val/accuracy")
+
+
 def test_label_noise_leaves_the_test_set_comparable(make, compared):
     folder = make("a", 0, 0.9).parent
     noisy = read_run(folder / "a").config["dataset"] | {"label_noise": 0.2}

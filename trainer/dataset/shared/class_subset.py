@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from trainer.core.errors import ConfigError, DataError
 from trainer.core.suggest import did_you_mean
@@ -16,7 +17,7 @@ def class_ids(selected: Sequence[int | str], names: tuple[str, ...], train: Spli
 
     Raises ConfigError for an unknown or repeated class, DataError for one with no training example.
     """
-    if not train.classed:
+    if train.target not in ("class", "multilabel"):
         raise ConfigError(
             f"dataset.classes needs a class label per image; these labels are of type "
             f"{train.target}; set dataset.classes=null"
@@ -24,8 +25,9 @@ def class_ids(selected: Sequence[int | str], names: tuple[str, ...], train: Spli
     ids = [class_id(item, names) for item in selected]
     if len(set(ids)) < len(ids):
         raise ConfigError(f"dataset.classes lists a class twice: {', '.join(map(str, selected))}")
+    labels = train.labels[train.ids]
     for i in ids:
-        if not (train.labels[train.ids] == i).any():
+        if not (labels == i if train.classed else labels[:, i]).any():
             raise DataError(f"dataset.classes: class {names[i]} has no training examples")
     return ids
 
@@ -50,11 +52,23 @@ def class_id(item: int | str, names: tuple[str, ...]) -> int:
 
 
 def keep_classes(split: Split, kept: Sequence[int]) -> Split:
-    """The examples of the classes `kept`, renumbered 0, 1, ...; other labels become −1."""
-    labels = torch.full_like(split.labels, -1)
+    """The examples of the classes `kept`, renumbered 0, 1, ...; other labels become −1.
+
+    Of labels bool [M, C] the columns of the classes are kept, and all examples.
+    """
+    if not split.classed:
+        return replace(split, labels=split.labels[:, list(kept)])
+    labels = renumbered(split.labels, kept)
+    truth = None if split.truth is None else renumbered(split.truth, kept)
+    return replace(split, labels=labels, ids=split.ids[labels[split.ids] >= 0], truth=truth)
+
+
+def renumbered(labels: Tensor, kept: Sequence[int]) -> Tensor:
+    """Labels [M] of the classes `kept` as 0, 1, ..., and others as −1."""
+    changed = torch.full_like(labels, -1)
     for new, old in enumerate(kept):
-        labels[split.labels == old] = new
-    return replace(split, labels=labels, ids=split.ids[labels[split.ids] >= 0])
+        changed[labels == old] = new
+    return changed
 
 
 def drop_others(splits: Sequence[Split]) -> list[Split]:
@@ -66,7 +80,7 @@ def drop_others(splits: Sequence[Split]) -> list[Split]:
     dropped = []
     for split in splits:
         select = getattr(split.images, "select", None)
-        if select is None:
+        if select is None or not split.classed:
             dropped.append(split)
             continue
         kept = split.labels >= 0
@@ -74,5 +88,6 @@ def drop_others(splits: Sequence[Split]) -> list[Split]:
         if key not in sources:
             sources[key] = select(kept.numpy())
         ids = (kept.cumsum(0) - 1)[split.ids]
-        dropped.append(Split(sources[key], split.labels[kept], ids))
+        groups, truth = (None if v is None else v[kept] for v in (split.groups, split.truth))
+        dropped.append(Split(sources[key], split.labels[kept], ids, groups, truth))
     return dropped

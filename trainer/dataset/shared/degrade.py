@@ -60,7 +60,9 @@ def subset(split: Split, size: float, seed: int) -> Split:
     if size > len(split):
         raise DataError(f"dataset.subset={size}: the training split has {len(split)} examples")
     fraction = size if size < 1 else size / len(split)
-    return divide(split, fraction, generator(seed, Purpose.DEGRADE, SUBSET))[0]
+    alone = replace(split, groups=None)  # parts of groups: all of it is training data
+    part, _ = divide(alone, fraction, generator(seed, Purpose.DEGRADE, SUBSET))
+    return replace(split, ids=part.ids)
 
 
 def label_noise(split: Split, classes: int, rate: float, noise: Noise, seed: int) -> Split:
@@ -94,5 +96,21 @@ def threshold_class(split: Split, classes: int, seed: int) -> Split:
 
 
 def relabelled(split: Split, ids: Tensor, labels: Tensor) -> Split:
-    """Replace the labels of the examples ids [r] by labels [r]."""
-    return replace(split, labels=split.labels.index_copy(0, ids, labels.to(split.labels.dtype)))
+    """Replace the labels of the examples ids [r] by labels [r]; `truth` keeps those before."""
+    changed = split.labels.index_copy(0, ids, labels.to(split.labels.dtype))
+    return replace(
+        split, labels=changed, truth=split.labels if split.truth is None else split.truth
+    )
+
+
+def check_not_emptied(split: Split, before: Split, classes: tuple[str, ...], setting: str) -> Split:
+    """Return the split. Raises DataError if it, or a class in the split `before`, is now empty."""
+    if not len(split):
+        raise DataError(f"dataset.{setting} leaves no training examples")
+    if split.classed:
+        now, then = (s.labels[s.ids].unique().tolist() for s in (split, before))
+        lost = sorted(set(then) - set(now))
+        if lost:
+            names = ", ".join(classes[c] for c in lost)
+            raise DataError(f"dataset.{setting} leaves no training examples of class {names}")
+    return split

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trainer.core.batch import Target
 from trainer.core.errors import DataError
+from trainer.dataset.shared.grouped import assign_groups
 
 
 class Images(Protocol):
@@ -48,6 +49,8 @@ class Split:
     images: Images
     labels: Tensor  # [M, ...] of the whole source
     ids: Tensor  # [n] the rows in this split
+    groups: Tensor | None = None  # [M] the group of each row; no group stands in two splits
+    truth: Tensor | None = None  # [M] the true labels, where `labels` are known to differ
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,8 +59,11 @@ class Split:
     def target(self) -> Target:
         """The type of the labels: class ids [M], masks [M, H, W], numbers [M] or [M, D], or images.
 
-        Raises DataError for labels [M, ...] of another type or shape.
+        Bool labels [M, C] say of each class whether the image shows it: `multilabel`. Raises
+        DataError for labels [M, ...] of another type or shape.
         """
+        if self.labels.dtype == torch.bool and self.labels.ndim == 2:
+            return "multilabel"
         targets: dict[int, Target] = {1: "class", 3: "mask"}
         if self.labels.is_floating_point():
             targets = {1: "vector", 2: "vector", 4: "image"}
@@ -74,21 +80,45 @@ class Split:
         return self.target == "class"
 
 
+def strata(split: Split) -> np.ndarray:
+    """The stratum [n] of each example: its class, or its set of classes; one for other labels."""
+    labels = split.labels[split.ids]
+    if split.classed:
+        return labels.numpy()
+    if split.target == "multilabel":
+        return labels.unique(dim=0, return_inverse=True)[1].numpy()
+    return np.zeros(len(split), np.int64)
+
+
 def divide(split: Split, fraction: float, rng: np.random.Generator) -> tuple[Split, Split]:
     """Cut off a stratified `fraction`: (the part, the rest), each with ids in ascending order.
 
     Each class contributes its share, rounded so that the part as a whole has the right size. With
-    the same generator state, fraction f cuts off exactly what 1 − f leaves.
+    the same generator state, fraction f cuts off exactly what 1 − f leaves. Groups stay whole, so
+    that with them sizes are as close as the groups allow.
     """
+    if split.groups is not None and fraction:
+        groups = split.groups[split.ids].numpy()
+        part = assign_groups(groups, strata(split), (fraction, 1 - fraction), rng)
+        return pick(split, part == 0), pick(split, part == 1)
     if fraction > 0.5:
         rest, part = divide(split, round(1 - fraction, 12), rng)
         return part, rest
-    strata = split.labels[split.ids].numpy() if split.classed else np.zeros(len(split))
-    order = rng.permutation(len(strata))
-    order = order[np.argsort(strata[order], kind="stable")]
+    order = by_stratum(split, rng)
     # Every 1/fraction-th row of the list sorted by class: proportions are exact to within one row.
     marks = np.floor(np.arange(len(order) + 1) * fraction + 0.5)
     taken = np.zeros(len(order), bool)
     taken[order] = np.diff(marks) > 0
-    mask = torch.from_numpy(taken)
-    return replace(split, ids=split.ids[mask]), replace(split, ids=split.ids[~mask])
+    return pick(split, taken), pick(split, ~taken)
+
+
+def by_stratum(split: Split, rng: np.random.Generator) -> np.ndarray:
+    """The places [n] of a split's examples, sorted by stratum, each stratum in random order."""
+    of = strata(split)
+    order = rng.permutation(len(of))
+    return order[np.argsort(of[order], kind="stable")]
+
+
+def pick(split: Split, mask: np.ndarray) -> Split:
+    """The examples of a split where a mask [n] is true."""
+    return replace(split, ids=split.ids[torch.from_numpy(mask)])

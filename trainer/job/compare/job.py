@@ -13,6 +13,7 @@ from trainer.job.compare import hparams, sentences
 from trainer.job.compare.comparison import Comparison, compare
 from trainer.job.compare.disagreements import Disagreement, disagree, records_of, thumbnails
 from trainer.job.compare.export import as_json, markdown, runs_csv, table_csv
+from trainer.job.compare.folds import pool_folds
 from trainer.job.compare.html.page import page
 from trainer.job.compare.runs import find_runs, read_run
 from trainer.job.compare.significance import Correction
@@ -79,7 +80,7 @@ class Compare(Job):
         if not several_saved:
             raise ConfigError("runs must be given: a sweep's folder, or a list of run folders")
         comparison = compare(
-            [read_run(folder) for folder in find_runs(several_saved)],
+            pool_folds([read_run(folder) for folder in find_runs(several_saved)]),
             interval=interval,
             metric=self.metric,
             baseline=self.baseline,

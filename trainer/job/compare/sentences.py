@@ -12,6 +12,7 @@ from trainer.job.compare.significance import MOST_SEEDS, Difference, Kind
 
 P_NAMES = {"holm": "Holm p", "bonferroni": "Bonferroni p", "none": "p"}
 TRAINING_ONLY = ("subset", "imbalance", "label_noise", "threshold_class", "download")
+VALIDATION_TOO = ("corrections", "fold", "folds", "val_fraction")  # test is the same
 
 
 def verdicts(comparison: Comparison, table: Table) -> list[str]:
@@ -146,19 +147,21 @@ def notes(comparison: Comparison) -> list[str]:
 def different_data(comparison: Comparison) -> Iterator[str]:
     """Yield caveats if the groups are tested on different images or by different measures."""
     keys = {key for group in comparison.groups for key in group.choices}
+    same = (*TRAINING_ONLY, *VALIDATION_TOO)
+    if not comparison.metric.startswith("test/"):
+        same = (*TRAINING_ONLY, "val_fraction")
     differing = sorted(
         key
         for key in keys
-        if key.partition(".")[0] in ("dataset", "task")
-        and key.partition(".")[2] not in (*TRAINING_ONLY, "val_fraction")
+        if key.partition(".")[0] in ("dataset", "task") and key.partition(".")[2] not in same
     )
     if differing:
         yield (
             f"not comparable: the groups differ in {', '.join(differing)}, so {comparison.metric} "
             "is measured on different images or labels"
         )
-    if "dataset.val_fraction" in keys:
-        yield "the groups differ in dataset.val_fraction, so their validation images differ"
+    for key in sorted(keys & {f"dataset.{name}" for name in VALIDATION_TOO} - {*differing}):
+        yield f"the groups differ in {key}, so their validation images or labels differ"
     if comparison.metric.endswith("/loss") and any(k.partition(".")[0] == "loss" for k in keys):
         yield (
             f"{comparison.metric} is a different function in each group: compare by "

@@ -1,0 +1,195 @@
+"""Images and labels in a table: a row an image."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.core.errors import DataError
+from trainer.dataset.base import Raw, Split
+from trainer.dataset.shared.class_subset import class_id
+from trainer.dataset.shared.decode import printable
+from trainer.dataset.shared.file_dataset import FileDataset
+from trainer.dataset.shared.groups import numbered
+from trainer.dataset.shared.split_folders import NAMES, SPLIT_OF
+from trainer.dataset.shared.table import Table, read_table
+from trainer.dataset.shared.table_labels import Labels, several_columns, single, with_separator
+
+SETTING = "dataset.file"
+GROUP = "group"  # the column that group=auto means
+LISTED = 10  # missing files
+
+
+@dataclass(kw_only=True)
+class Csv(FileDataset):
+    """The images that `file` lists, a row an image, with commas, semicolons or tabs between cells.
+
+    `path_column` has the image's file, below `root` (null: the folder of the table) or absolute.
+    `label_column` has its class. With a `label_separator`, such as `;`, it has any number of them;
+    a list of columns has a 0 or 1 for each class. Both make multi-label data, bool [M, C].
+
+    A column `split` with train, val and test, or usual names for them, divides the rows; without it
+    the splits are cut as for any data set. A column `true_label` has the class that is right where
+    `label_column` is known to be wrong at times; it is used in reports alone. `group` is the column
+    whose groups, such as patients, each stay in one split: `auto` is the column `group` if there is
+    one, null none.
+
+    All images are one source: the dataset id of an example is its row, counted from 0 without the
+    rows left out by `corrupt=skip` or `classes`. `size`, `channels`, `background`, `corrupt` and
+    `cache` are as for image_folder.
+    """
+
+    file: str = "labels.csv"
+    root: str | None = None
+    path_column: str = "path"
+    label_column: str | list[str] = "label"
+    label_separator: str | None = None
+    group: str | None = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.label_column == []:
+            raise ValueError("dataset.label_column must name a column, got []")
+        if self.label_separator == "":
+            raise ValueError("dataset.label_separator must have a character; null: one label")
+        if self.label_separator is not None and isinstance(self.label_column, list):
+            raise ValueError(
+                f"dataset.label_separator={self.label_separator} is for labels in one column, but "
+                f"dataset.label_column lists {len(self.label_column)}"
+            )
+
+    @property
+    def folder(self) -> str:
+        """The folder that the paths are relative to."""
+        return str(Path(self.file).parent) if self.root is None else self.root
+
+    @property
+    def label_columns(self) -> list[str]:
+        """The columns that have labels."""
+        return [self.label_column] if isinstance(self.label_column, str) else self.label_column
+
+    def load(self) -> Raw:
+        """Read the table and find the files. Raises DataError, by line, for what is wrong."""
+        table = read_table(self.file, SETTING, [self.path_column, *self.label_columns])
+        paths = self.paths(table)
+        splits = split_rows(table)
+        labels = self.labels(table, splits["train"])
+        names, groups = self.groups(table)
+        wanted = self.wanted(labels)
+        size = self.image_size([path for path, read in zip(paths, wanted, strict=True) if read])
+        images, kept = self.images_of(paths, wanted, size)
+        keep = torch.from_numpy(kept)
+        whole = Split(
+            images,
+            labels.labels[keep],
+            torch.arange(len(images)),
+            None if groups is None else groups[keep],
+            truth_of(table, labels)[keep] if "true_label" in table.header else None,
+        )
+        parts = {
+            name: replace(whole, ids=whole.ids[torch.from_numpy(rows)[keep]])
+            for name, rows in splits.items()
+            if rows.any()
+        }
+        train, val, test = (parts.get(name) for name in NAMES)
+        assert train is not None  # noqa: S101  (split_rows)
+        decided = self.decided(size)
+        return Raw(train, test, labels.classes, val=val, groups=names, decided=decided)
+
+    def paths(self, table: Table) -> list[str]:
+        """The files. Raises DataError listing those that are missing, or a row without or again."""
+        cells = table.column(self.path_column, "dataset.path_column")
+        paths = [find(self.folder, cell) for cell in cells]
+        missing = [row for row, path in enumerate(paths) if path is None]
+        first: dict[str | None, int] = {}
+        for row, cell in enumerate(cells):
+            if not cell:
+                raise table.fault(row, f"column {printable(self.path_column)} is empty")
+            if paths[row] is not None and first.setdefault(paths[row], row) != row:
+                line = table.lines[first[paths[row]]]
+                raise table.fault(
+                    row,
+                    f"{printable(cell)} is in line {line}, too; give each image one row, and for "
+                    "several labels see dataset.label_separator",
+                )
+        if missing:
+            raise missing_files(table, self.folder, cells, missing)
+        return [path for path in paths if path is not None]
+
+    def labels(self, table: Table, train: np.ndarray) -> Labels:
+        """The labels and classes; those of the training rows, bool [M]. Raises DataError."""
+        setting = "dataset.label_column"
+        if isinstance(self.label_column, list):
+            return several_columns(table, self.label_column, setting)
+        if self.label_separator is not None:
+            return with_separator(table, self.label_column, self.label_separator, train, setting)
+        return single(table, self.label_column, train, setting)
+
+    def wanted(self, labels: Labels) -> np.ndarray:
+        """Which files are read, bool [M]: those of `classes`, if some are chosen."""
+        if self.classes is None or labels.labels.ndim > 1:
+            return np.ones(len(labels.labels), bool)
+        return np.isin(labels.labels, [class_id(item, labels.classes) for item in self.classes])
+
+    def groups(self, table: Table) -> tuple[tuple[str, ...], Tensor | None]:
+        """The names of the groups, and the group [M] of each row. Raises DataError by line."""
+        column = self.group
+        if column == "auto":
+            column = GROUP if GROUP in table.header else None
+        if column is None:
+            return (), None
+        cells = table.column(column, "dataset.group")
+        if "" in cells:
+            raise table.fault(cells.index(""), f"column {printable(column)} is empty")
+        names, (groups,) = numbered(cells)
+        return names, groups
+
+
+def find(folder: str, cell: str) -> str | None:
+    r"""The file that a cell names; None if there is none. `a\b.png` of Windows is a/b.png, too."""
+    for name in (cell, cell.replace("\\", "/")):
+        path = os.path.join(folder, name)  # noqa: PTH118  (a Path for each of many would be slow)
+        if os.path.isfile(path):  # noqa: PTH113
+            return path
+    return None
+
+
+def missing_files(
+    table: Table, folder: str, cells: Sequence[str], missing: Sequence[int]
+) -> DataError:
+    """The error that lists the first missing files."""
+    first = ", ".join(f"{printable(cells[i])} (line {table.lines[i]})" for i in missing[:LISTED])
+    more = f" and {len(missing) - LISTED} more" if len(missing) > LISTED else ""
+    return DataError(
+        f"{len(missing)} of {len(cells)} files that {printable(table.path)} names are missing "
+        f"below {printable(folder)}: {first}{more}; set dataset.root to the folder that the paths "
+        "start from"
+    )
+
+
+def split_rows(table: Table) -> dict[str, np.ndarray]:
+    """Which rows are train, val and test, bool [M]; all are train without a column `split`.
+
+    Raises DataError for another name, by line, and where no row is train.
+    """
+    cells = ["train"] * len(table.rows)
+    if "split" in table.header:
+        cells = table.column("split", SETTING)
+    for row, cell in enumerate(cells):
+        if cell.lower() not in SPLIT_OF:
+            raise table.fault(row, f"split must be train, val or test, got {printable(cell)!r}")
+    of = np.array([SPLIT_OF[cell.lower()] for cell in cells])
+    if not (of == "train").any():
+        raise DataError(f"{printable(table.path)}: no row has train in the column split")
+    return {name: of == name for name in NAMES}
+
+
+def truth_of(table: Table, labels: Labels) -> Tensor:
+    """The true classes [M] by the column `true_label`. Raises DataError by line."""
+    if labels.labels.ndim > 1:
+        raise table.fault(None, "true_label needs one label for each image; rename that column")
+    return labels.numbers(table, table.column("true_label", SETTING), "true_label")
