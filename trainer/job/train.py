@@ -15,7 +15,6 @@ from trainer.history.pictures import pictures
 from trainer.job.base import Job
 from trainer.report.console import number, table
 from trainer.storage import checkpoint
-from trainer.storage.trained_on import TrainedOn
 from trainer.training.single_row import check_single_rows
 
 if TYPE_CHECKING:
@@ -67,7 +66,8 @@ class Train(Job):
             return ending.follow()
         if world.alone:
             check_rows(fit, device)
-        TrainedOn.of(fit.data, folder.path, class_counts).write(folder.path)
+        if fit.checkpointer.trained_on is not None:
+            fit.checkpointer.trained_on.write(folder.path)
         if resumed is None:
             fit.reporter.config(settings)
         threads = torch.get_num_threads()

@@ -68,8 +68,27 @@ class SavedRun:
         return config
 
     def trained_on(self) -> TrainedOn | None:
-        """What the run was trained on; None for a run of a version that did not record it."""
-        return TrainedOn.read(self.folder)
+        """What the run was trained on; None for a run of a version that did not record it.
+
+        A checkpoint's copy is read where the run folder's is missing or cannot be read.
+        """
+        try:
+            found = TrainedOn.read(self.folder)
+        except CheckpointError:
+            found = self.copied()
+            if found is None:
+                raise
+        return found or self.copied()
+
+    def copied(self) -> TrainedOn | None:
+        """The same, from the requested checkpoint or else the newest that has it."""
+        folder = self.folder / "checkpoints"
+        every = (checkpoint.step_folder(folder, step) for step in checkpoint.steps(folder))
+        for path in every if self.step is None else (self.step,):
+            if (path / checkpoint.DATA).is_file():
+                checkpoint.verify(path)
+                return TrainedOn.read(path, self.folder)
+        return None
 
     def checkpoint(self, warn: Callable[[str], None]) -> Checkpoint:
         """Load the requested checkpoint: by default the best, or the last if none is marked best.
