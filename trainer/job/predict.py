@@ -69,7 +69,8 @@ def columns_of(predictions: Predictions) -> list[tuple[str, Iterable[Any]]]:
         ]
         probabilities = [(f"p_{name}", exact(p[:, i])) for i, name in enumerate(classes)]
     common = [("loss", exact(losses)), ("seen", predictions.seen.int().tolist())]
-    return [("id", ids.tolist()), *by_label, *common, *probabilities]
+    paths = [] if predictions.paths is None else [("path", predictions.paths)]
+    return [("id", ids.tolist()), *paths, *by_label, *common, *probabilities]
 
 
 def exact(values: Tensor) -> Iterator[str]:

@@ -67,6 +67,17 @@ class SavedRun:
         node |= {name: value for name, value in HARMLESS.items() if name in node}
         return config
 
+    def nodes(self, known: set[str], *groups: str) -> dict[str, dict[str, Any]]:
+        """The run's settings of some groups. Raises CheckpointError for code not in `known`.
+
+        What the others name is not looked at: nothing of it is used.
+        """
+        path = self.folder / "config.yaml"
+        config = read_config(path)
+        nodes = {group: with_current_names(config.get(group, {})) for group in groups}
+        check_code(nodes, known, path)
+        return nodes
+
     def trained_on(self) -> TrainedOn | None:
         """What the run was trained on; None for a run of a version that did not record it.
 

@@ -19,6 +19,7 @@ from trainer.training.evaluate import Evaluation
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from trainer.dataset import Split
     from trainer.run.components import Components
 
 Named = tuple[str | None, list[str]]  # the settings `run` and `runs`
@@ -34,6 +35,7 @@ class Predictions:
     columns: dict[str, Evaluation]  # by split name; `<split>_before` is without postprocessing
     members: dict[str, Evaluation]  # of each run by folder, if there are several
     seen: Tensor  # bool [N], whether any run was trained on the example
+    paths: list[str] | None = None  # of the N files, where images are files
 
     @property
     def evaluation(self) -> Evaluation:
@@ -70,7 +72,14 @@ def predict(
             by_folder[str(run.saved.folder)] = finished[name]
         columns = {name: evaluate_mean(runs, list(by_folder.values()))}
     checkpoints = [run.checkpoint for run in runs]
-    return Predictions(name, first.data.classes, checkpoints, columns, by_folder, seen)
+    paths = paths_of(first.split(name))
+    return Predictions(name, first.data.classes, checkpoints, columns, by_folder, seen, paths)
+
+
+def paths_of(split: Split) -> list[str] | None:
+    """The files of a split's examples; None if its images are in memory."""
+    paths = getattr(split.images, "paths", None)
+    return None if paths is None else paths[split.ids.numpy()].tolist()
 
 
 def saved_runs(run: str | None, runs: list[str]) -> list[SavedRun]:

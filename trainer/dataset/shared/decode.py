@@ -113,9 +113,14 @@ def printable(text: str | Path) -> str:
 
 def decode(path: str | Path, shape: tuple[int, int, int]) -> np.ndarray:
     """The image as uint8 [C, H, W] of `shape`. Raises DataError naming the file."""
-    channels, height, width = shape
     with open_image(path) as image:
-        pixels = np.asarray(fit(convert(image, channels), height, width))
+        return pixels_of(image, shape)
+
+
+def pixels_of(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
+    """The pixels of an open image as uint8 [C, H, W] of `shape`."""
+    channels, height, width = shape
+    pixels = np.asarray(fit(convert(image, channels), height, width))
     return pixels.reshape(height, width, channels).transpose(2, 0, 1)
 
 
