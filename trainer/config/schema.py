@@ -143,6 +143,7 @@ class Config:
     run: str | None = None
     runs: Any = field(default_factory=list)  # a folder or a list of folders
     split: str = "test"
+    source: str | None = None
     quiet: bool = False
     debug: bool = False
 

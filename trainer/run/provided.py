@@ -152,3 +152,8 @@ class Provided(Components):
     def several_saved(self) -> list[str]:
         """The setting `runs`, as a list."""
         return as_list(self.config["runs"])
+
+    @property
+    def source(self) -> str | None:
+        """The setting `source`: image files without labels."""
+        return self.config["source"]

@@ -39,6 +39,7 @@ MAY_DIFFER = (
     "debug",
     "resume",
     "run",
+    "source",
     "strategy",
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from trainer.config.build import build
 from trainer.config.compose import CONF
-from trainer.core.errors import CheckpointError
+from trainer.core.errors import CheckpointError, ConfigError
 from trainer.core.option import option_name
 from trainer.postprocess import Postprocess
 from trainer.postprocess.base import FILE as FITTED
@@ -23,9 +23,9 @@ from trainer.storage.trained_on import FILE
 from trainer.trained.loaded import LoadedModel
 from trainer.trained.restore import load_weights
 from trainer.trained.trained_run import UNFIT
+from trainer.trained.tta import TestTimeAugmentation, View
 
 if TYPE_CHECKING:
-    from trainer.storage.checkpoint import Checkpoint
     from trainer.storage.trained_on import TrainedOn
 
 OLDER = {"segmentation": "mask", "regression": "vector"}  # task → kind of label, before it was kept
@@ -50,11 +50,13 @@ def restore_model(
     known: set[str],
     warn: Callable[[str], None],
     trained_on: TrainedOn | None = None,
+    tta: Sequence[View] = (),
 ) -> LoadedModel:
     """The model of a run with the weights asked for, in eval mode on the CPU.
 
     `known` are the import paths that its config may name. `trained_on` is for a run that has no
-    record of it. Raises CheckpointError where the record is missing or what is saved does not fit.
+    record of it. Probabilities are averaged over the `tta` views of an image. Raises
+    CheckpointError where the record is missing or what is saved does not fit.
     """
     nodes = saved.nodes(known, "model", "postprocess", "task")
     about = complete(trained_on or saved.trained_on(), nodes["task"], saved)
@@ -65,7 +67,12 @@ def restore_model(
         network = build(node, "model", nn.Module, shape=about.shape, outputs=about.outputs)
     checkpoint = saved.checkpoint(warn)
     load_weights(network, checkpoint)
-    postprocess = restore_postprocess(saved, nodes["postprocess"], about, checkpoint, warn)
+    of = " ".join([checkpoint.path.name.removesuffix(".old"), *tta])
+    postprocess = restore_postprocess(saved, nodes["postprocess"], about, of, warn)
+    if tta:
+        if about.target not in ("class", "mask"):
+            raise ConfigError(f"job.tta needs class probabilities, not {about.target} labels")
+        network = TestTimeAugmentation(network, list(tta))
     return LoadedModel(network, about, postprocess, checkpoint.path).eval()
 
 
@@ -85,22 +92,19 @@ def restore_postprocess(
     saved: SavedRun,
     node: dict[str, object],
     about: TrainedOn,
-    checkpoint: Checkpoint,
+    of: str,
     warn: Callable[[str], None],
 ) -> Postprocess:
-    """The run's postprocessing as it was fitted; none, said, where it was fitted to other weights.
+    """The run's postprocessing as it was fitted; none, said, where it was fitted to other outputs.
 
-    Raises CheckpointError where the fit does not fit the outputs.
+    `of` names the outputs: the checkpoint and its views. Raises CheckpointError where the fit does
+    not fit them.
     """
     postprocess = build(node, "postprocess", Postprocess)
     if about.target == "class":
         postprocess.prepare(torch.tensor(about.class_counts, dtype=torch.int64))
-    origin = checkpoint.path.name.removesuffix(".old")
-    if not postprocess.load(saved.folder, node, origin) and postprocess.needs_val:
-        warn(
-            f"{checkpoint.path} is used without postprocessing: that of the run was fitted to "
-            "other weights"
-        )
+    if not postprocess.load(saved.folder, node, of) and postprocess.needs_val:
+        warn(f"{saved.folder}: without postprocessing, whose fit is not for the outputs of {of}")
         return NoPostprocess()
     try:
         postprocess(torch.zeros(1, about.outputs))

@@ -1,0 +1,142 @@
+"""Tables that people have: CSV with commas, semicolons or tabs, with or without a BOM.
+
+Every error names the file, and the line where there is one.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.core.errors import DataError
+from trainer.core.suggest import did_you_mean
+from trainer.dataset.shared.decode import printable
+from trainer.dataset.shared.regular_file import open_regular
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
+FORMULA = tuple("=+-@")  # before these, report.csv_file writes an apostrophe
+SHOWN = 20  # columns in a message
+
+
+@dataclass(frozen=True)
+class Table:
+    """The cells of a CSV file as text, without blank lines, and the line each row begins on."""
+
+    path: Path
+    header: list[str]
+    rows: list[list[str]]
+    lines: list[int]
+
+    def column(self, name: str, setting: str) -> list[str]:
+        """The cells of a column, stripped of spaces. Raises DataError where there is none."""
+        if name not in self.header:
+            hint = did_you_mean(name, self.header)
+            columns = ", ".join(map(printable, self.header[:SHOWN]))
+            raise DataError(
+                f"{printable(self.path)} has no column {printable(name)} ({setting}).{hint} "
+                f"Columns: {columns}"
+            )
+        if self.header.count(name) > 1:
+            raise self.fault(None, f"two columns are called {printable(name)}")
+        place = self.header.index(name)
+        return [row[place].strip() for row in self.rows]
+
+    def fault(self, row: int | None, text: str) -> DataError:
+        """The error for a row, by its line; for the header, None."""
+        line = 1 if row is None else self.lines[row]
+        return DataError(f"{printable(self.path)}, line {line}: {text}")
+
+
+def read_table(path: str | Path, setting: str, known: Sequence[str]) -> Table:
+    """Read a CSV file; its delimiter is the one by which the header has most of the `known` names.
+
+    `setting` is the one that names the file. Raises DataError for a file that is no such table.
+    """
+    path = Path(path)
+    text = read_text(path, setting)
+    mark, header = find_header(path, text, known)
+    if not header:
+        raise DataError(f"{setting}={printable(path)} is empty; its first line names the columns")
+    table = Table(path, header, [], [])
+    for line, row in list(cells(path, text, mark))[1:]:
+        if len(row) != len(table.header):
+            raise DataError(
+                f"{printable(path)}, line {line}: {len(row)} cells, but the header has "
+                f"{len(table.header)} columns ({DELIMITERS[mark]} between them)"
+            )
+        table.rows.append(row)
+        table.lines.append(line)
+    if not table.rows:
+        raise DataError(f"{setting}={printable(path)} has a header and no rows")
+    return table
+
+
+def find_header(path: Path, text: str, known: Sequence[str]) -> tuple[str, list[str]]:
+    """The delimiter that finds most of the `known` names, and the columns of the first row.
+
+    Raises DataError for a first row that is no CSV by any delimiter.
+    """
+    found: dict[str, list[str]] = {}
+    faults: list[DataError] = []
+    for mark in DELIMITERS:
+        try:
+            first = next(cells(path, text, mark), (0, []))[1]
+        except DataError as error:
+            faults.append(error)
+        else:
+            found[mark] = [cell.strip() for cell in first]
+    if not found:
+        raise faults[0]
+    best = max(found, key=lambda m: (len(set(known) & set(found[m])), len(found[m]) > 1))
+    return best, found[best]
+
+
+def read_text(path: Path, setting: str) -> str:
+    """The text of a file in UTF-8, without a BOM. Raises DataError."""
+    try:
+        with open_regular(path) as file:
+            data = file.read()
+    except OSError as error:
+        raise DataError(
+            f"{setting}={printable(path)} cannot be read: {error.strerror or error}"
+        ) from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise DataError(f"{printable(path)} is UTF-16; save it as CSV in UTF-8") from error
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{printable(path)}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; save "
+            "the file as CSV in UTF-8"
+        ) from error
+
+
+def cells(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row that is not blank with the line it begins on.
+
+    Raises DataError for text that is no CSV.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    line = 1
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise DataError(f"{printable(path)}, line {line}: {error}") from error
+        if any(cell.strip() for cell in row) and not separator_line(row, line):
+            yield line, row
+        line = reader.line_num + 1
+
+
+def separator_line(row: list[str], line: int) -> bool:
+    """Whether a row is the first line `sep=;` by which Excel is told the delimiter."""
+    return line == 1 and row[0].startswith("sep=") and not any(row[1:])
+
+
+def plain_cell(cell: str) -> str:
+    """A cell without the apostrophe that our own tables write before what may be a formula."""
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA) else cell
