@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from PIL import Image
 
 from trainer.job.base import Job
 from trainer.report.console import number, table
 from trainer.report.csv_file import write_csv
-from trainer.report.images import confusion
+from trainer.report.images import confusion, confusion_matrix
+from trainer.task.shared.by_class import ByClass
 from trainer.trained.predictions import Predictions
 from trainer.trained.tta import View
 
@@ -63,7 +65,13 @@ def summary(predictions: Predictions) -> dict[str, Any]:
     if predictions.members:
         values["checkpoint"] = paths
         values["members"] = {name: e.metrics for name, e in predictions.members.items()}
-    return values
+    return values | reports({predictions.split: predictions.evaluation})
+
+
+def reports(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
+    """The details by class of each split, as the entry `report` of result.json; nothing if none."""
+    details = {name: record for name, e in evaluations.items() if (record := e.report.record())}
+    return {"report": details} if details else {}
 
 
 def comparison(predictions: Predictions) -> Table:
@@ -86,7 +94,8 @@ def write_classes(folder: Path, classes: tuple[str, ...], evaluation: Evaluation
     if "prediction" in records:
         pair = records["label"], records["prediction"]
         Image.fromarray(confusion(*pair, classes)).save(folder / "confusion.png")
-        header, rows = ["class", "examples", "precision", "recall"], by_class(*pair, classes)
+        header = ["class", "examples", "precision", "recall", "f1"]
+        rows = by_class(*pair, classes)
     elif "intersection" in records:
         header, rows = ["class", "union", "iou"], by_mask(records, classes)
     else:
@@ -98,18 +107,16 @@ def write_classes(folder: Path, classes: tuple[str, ...], evaluation: Evaluation
 
 
 def by_class(labels: Tensor, predictions: Tensor, classes: tuple[str, ...]) -> list[list[str]]:
-    """Return name, examples, precision and recall by class, from classes [N] and [N].
+    """Return name, examples, precision, recall and F1 by class, from classes [N] and [N].
 
-    A class without examples has no recall; one that is never predicted has no precision.
+    Undefined ones are a dash.
     """
-    hits, actual, predicted = (
-        ids.bincount(minlength=len(classes)).double()
-        for ids in (labels[labels == predictions], labels, predictions)
-    )
-    precision, recall = hits / predicted, hits / actual  # 0 / 0 is NaN
+    measures = ByClass.of(confusion_matrix(labels, predictions, len(classes)))
+    rows = torch.stack([measures.precision, measures.recall, measures.f1], 1).tolist()
+    examples = map(str, measures.support.tolist())
     return [
-        [name, str(int(actual[i])), number(float(precision[i])), number(float(recall[i]))]
-        for i, name in enumerate(classes)
+        [name, number_of, *map(number, row)]
+        for name, number_of, row in zip(classes, examples, rows, strict=True)
     ]
 
 

@@ -13,6 +13,7 @@ from trainer import history
 from trainer.core.errors import CheckpointError
 from trainer.history.pictures import pictures
 from trainer.job.base import Job
+from trainer.job.evaluate import reports
 from trainer.report.console import number, table
 from trainer.storage import checkpoint
 from trainer.training.single_row import check_single_rows
@@ -146,6 +147,8 @@ class Ending:
         finals: dict[str, Evaluation] = {}
         for name, evaluation in plain.items():
             finals |= self.postprocess.results(name, evaluation, self.fit.evaluator)
+        classes = self.fit.data.classes
+        finals = {k: self.fit.evaluator.reported(e, classes) for k, e in finals.items()}
         if "test" in finals:
             self.fit.reporter.test(self.fit.progress.epoch, self.fit.progress.step, finals["test"])
         return finals
@@ -214,6 +217,7 @@ def result(fit: Fit, finals: dict[str, Evaluation], best: int) -> dict[str, Any]
     progress, cost = fit.progress, fit.progress.cost
     return {
         **{split: evaluation.metrics for split, evaluation in finals.items()},
+        **reports({split: finals[split] for split in SPLITS if split in finals}),
         "best_step": best,
         "steps": progress.step,
         "epochs": progress.epoch,

@@ -71,9 +71,14 @@ def predict(
             finished = run.finish(name, run.evaluate(name), lambda run=run: run.unseen("val"))
             by_folder[str(run.saved.folder)] = finished[name]
         columns = {name: evaluate_mean(runs, list(by_folder.values()))}
+    classes = first.data.classes
+    columns = {k: first.evaluator.reported(e, classes) for k, e in columns.items()}
+    if by_folder:
+        pairs = zip(runs, by_folder.items(), strict=True)
+        by_folder = {k: run.evaluator.reported(e, run.data.classes) for run, (k, e) in pairs}
     checkpoints = [run.checkpoint for run in runs]
     paths = paths_of(first.split(name))
-    return Predictions(name, first.data.classes, checkpoints, columns, by_folder, seen, paths)
+    return Predictions(name, classes, checkpoints, columns, by_folder, seen, paths)
 
 
 def paths_of(split: Split) -> list[str] | None:
