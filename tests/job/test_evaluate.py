@@ -168,3 +168,27 @@ def test_examples_seen_in_training_are_counted(trained, tmp_path, capsys):
     assert "examples were seen in training" in capsys.readouterr().out
     assert evaluate(tmp_path / "f", f"run={trained}", "quiet=false") == 0
     assert "seen in training" not in capsys.readouterr().out
+
+
+def test_the_metrics_shown_are_chosen(trained, tmp_path, capsys):
+    shown = "metrics=[macro_f1,accuracy]"
+    assert evaluate(tmp_path / "e", f"run={trained}", "quiet=false", shown) == 0
+    said = capsys.readouterr().out
+    assert 0 < said.index("macro_f1") < said.index("accuracy")
+    assert "auroc" not in said
+    assert "auroc" in read_json(tmp_path / "e" / "result.json")["test"]
+    assert train(tmp_path / "t", "quiet=false", "epochs=1", shown) == 0
+    said = capsys.readouterr().out
+    assert 0 < said.index("macro_f1") < said.index("accuracy", said.index("macro_f1"))
+    assert "balanced_accuracy" not in said
+    assert "balanced_accuracy" in read_json(tmp_path / "t" / "result.json")["test"]
+
+
+def test_an_unknown_metric_is_refused_with_the_list(trained, tmp_path, capsys):
+    assert evaluate(tmp_path / "e", f"run={trained}", "metrics=[acuracy]") == ConfigError.exit_code
+    expected = "metrics: acuracy is not a metric of this run. Did you mean accuracy? Metrics: loss,"
+    assert expected in capsys.readouterr().err
+    with pytest.raises(ConfigError, match=r"metrics: top1 is not.*macro_f1"):
+        train(tmp_path / "t", "metrics=[top1]")
+    assert not (tmp_path / "t" / "status.json").exists(), "refused before it trains"
+    assert train(tmp_path / "u", "metrics=[f1]", "postprocess=threshold", "epochs=1") == 0

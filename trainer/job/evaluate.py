@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 
+from trainer.core.metric import check_known
 from trainer.job.base import Job
 from trainer.report.console import number, table
 from trainer.report.csv_file import write_csv
@@ -41,10 +42,12 @@ class Evaluate(Job):
     def __init__(self, *, tta: View | list[View] = "none") -> None:
         self.tta: View | list[View] = tta
 
-    def __call__(self, *, predict: Predict, folder: RunFolder, console: Console) -> dict[str, Any]:
+    def __call__(
+        self, *, predict: Predict, folder: RunFolder, console: Console, metrics: list[str] | None
+    ) -> dict[str, Any]:
         """Evaluate; write `classes.csv`, if there are classes, and for labels `confusion.png`."""
         predictions = predict(self.tta)
-        console.say(comparison(predictions))
+        console.say(comparison(predictions, metrics))
         evaluation, classes = predictions.evaluation, predictions.classes
         if left_out := evaluation.left_out(predictions.split, classes):
             console.say(left_out)
@@ -74,15 +77,20 @@ def reports(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
     return {"report": details} if details else {}
 
 
-def comparison(predictions: Predictions) -> Table:
-    """Make a table of metrics, with a column per run and per state of postprocessing."""
+def comparison(predictions: Predictions, metrics: list[str] | None) -> Table:
+    """Make a table of metrics, by default all, with a column per run and before postprocessing.
+
+    Raises ConfigError for metrics that there are not.
+    """
+    known = list(predictions.evaluation.metrics)
+    check_known(metrics or (), known)
     members = {Path(path).name: e for path, e in predictions.members.items()}
     if len(members) < len(predictions.members):  # two run folders share a name
         members = predictions.members
     columns = members | predictions.columns
     rows = [
         [metric, *(number(e.metrics.get(metric, math.nan)) for e in columns.values())]
-        for metric in predictions.evaluation.metrics
+        for metric in metrics or known
     ]
     checkpoints = " and ".join(str(path) for path in predictions.checkpoints)
     return table(f"{checkpoints} on {predictions.split}", ["metric", *columns], rows)

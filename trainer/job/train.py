@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -59,10 +60,11 @@ class Train(Job):
         folder: RunFolder,
         console: Console,
         world: World,
+        metrics: list[str] | None,
     ) -> dict[str, Any]:
         """Train, then test once. All but the main process return an empty result."""
         fitting = postprocess, postprocess_settings, class_counts
-        ending = Ending(fit, open_feed, *fitting, folder, console, world)
+        ending = Ending(fit, open_feed, *fitting, folder, console, world, metrics)
         if not world.is_main:
             return ending.follow()
         if world.alone:
@@ -102,6 +104,7 @@ class Ending:
     folder: RunFolder
     console: Console
     world: World
+    metrics: list[str] | None  # that the table shows; None for the usual ones
 
     def follow(self) -> dict[str, Any]:
         """Train and evaluate in step with the main process, which alone logs and writes."""
@@ -184,8 +187,11 @@ class Ending:
     def show_metrics(self, finals: dict[str, Evaluation], best: int) -> None:
         """Print the final metrics, the training time and the run folder."""
         progress, say = self.fit.progress, self.console.say
-        names = list(next(iter(finals.values())).metrics) if finals else []
-        rows = [[split, *(number(e.metrics[n]) for n in names)] for split, e in finals.items()]
+        names = self.metrics or usual(finals)
+        rows = [
+            [split, *(number(e.metrics.get(n, math.nan)) for n in names)]
+            for split, e in finals.items()
+        ]
         say(table(f"weights of step {best} of {progress.step}", ["split", *names], rows))
         for split in (name for name in SPLITS if name in finals):
             if left_out := finals[split].left_out(split, self.fit.data.classes):
@@ -193,6 +199,14 @@ class Ending:
         say(f"training took {progress.seconds:.1f} s")
         say(f"run folder    {self.folder.path}")
         say(f"dashboard     tensorboard --logdir {shlex.quote(str(self.folder.path))}")
+
+
+def usual(finals: dict[str, Evaluation]) -> list[str]:
+    """The metrics that are shown unless `metrics` chooses: all but those of the report."""
+    evaluation = next(iter(finals.values()), None)
+    if evaluation is None:
+        return []
+    return [name for name in evaluation.metrics if name not in evaluation.report.metrics]
 
 
 def check_rows(fit: Fit, device: torch.device) -> None:

@@ -157,3 +157,8 @@ class Provided(Components):
     def source(self) -> str | None:
         """The setting `source`: image files without labels."""
         return self.config["source"]
+
+    @property
+    def metrics(self) -> list[str] | None:
+        """The setting `metrics`: those that a table shows, None for its usual ones."""
+        return self.config["metrics"]
