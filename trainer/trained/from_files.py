@@ -102,6 +102,12 @@ def model_of(outer: Components, saved: SavedRun, tta: list[View]) -> LoadedModel
     return restore_model(saved, outer.known_code, warn, record, tta).to(outer.device)
 
 
+def read_first(model: LoadedModel, source: str, number: int) -> Tensor:
+    """The pixels uint8 [n, C, H, W] of the first files of a source, `number` at most."""
+    paths, _ = files_of(source)
+    return torch.stack([read_pixels(path, model.trained_on) for path in paths[:number]])
+
+
 def check_alike(models: list[LoadedModel]) -> None:
     """Raise ConfigError for models of masks, and for several of different classes or no classes."""
     first = models[0].trained_on
