@@ -6,11 +6,12 @@ Each writer returns what applies the written file to pixels, so that it can be c
 from __future__ import annotations
 
 import copy
+import io
 import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import TYPE_CHECKING
 
 import torch
@@ -112,11 +113,11 @@ def resized_to(model: LoadedModel) -> int | None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what torch warns and logs about its own code while it traces."""
+    """Silence what torch warns, logs and prints about its own code while it traces."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"), redirect_stderr(io.StringIO()):
             yield
     finally:
         logging.disable(before)
