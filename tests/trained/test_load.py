@@ -122,6 +122,20 @@ def test_nothing_but_the_run_is_read(run: Path, photos: Path, tmp_path: Path) ->
     assert trainer.load(copy / "checkpoints" / f"step-{best}").predict(path) == expected
 
 
+def test_a_checkpoint_alone_is_enough(run: Path, photos: Path, tmp_path: Path) -> None:
+    """Copied out of its run, whose fit of the postprocessing it lacks."""
+    best = read_json(run / "result.json")["best_step"]
+    alone = shutil.copytree(run / "checkpoints" / f"step-{best}", tmp_path / "mine")
+    with pytest.warns(UserWarning, match="without postprocessing"):
+        model = trainer.load(alone)
+    path = photos / "hund" / "1.png"
+    with torch.no_grad():
+        assert torch.equal(model(model.preprocess(path)), trainer.load(run)(model.preprocess(path)))
+    assert job(tmp_path / "e", "job=evaluate", f"run={alone}", "postprocess=none") == 0
+    found, own = (read_json(f / "result.json") for f in (tmp_path / "e", run))
+    assert found["test"] == pytest.approx(own["test_before"])
+
+
 def test_other_weights_are_used_without_the_runs_postprocessing(run: Path) -> None:
     best = read_json(run / "result.json")["best_step"]
     other = next(p for p in (run / "checkpoints").iterdir() if p.name != f"step-{best}")

@@ -29,6 +29,7 @@ from trainer.storage.tensors import OwnTensors
 from trainer.storage.untrusted import check_archive, check_file, read_json
 
 FILES = ("model.safetensors", "state.pt", "config.json")
+CONFIG = "config.json"  # the run's settings
 DATA = "data.json"  # what the model was trained on
 NAME = re.compile(r"step-(\d+)(\.old)?")
 SPARE = 2**20  # bytes: with less than this free, a failed write is blamed on a full disk

@@ -27,6 +27,7 @@ from trainer.storage.config_file import read_config
 from trainer.storage.trained_on import TrainedOn
 from trainer.storage.untrusted import check_tree
 
+CONFIG = "config.yaml"  # in the run folder
 HARMLESS = {"download": False, "cache": "auto"}  # replace a saved config's own, which could write
 NAMED = re.compile(rf"^[^#\n]*?\b(?:{'|'.join(CODE)}):\s*['\"]?([\w.]+)", re.MULTILINE)
 
@@ -42,6 +43,8 @@ class SavedRun:
     def at(cls, path: str | None, setting: str = "run") -> SavedRun:
         """Find the run at a path, the value of `setting`: a run folder or one of its checkpoints.
 
+        A checkpoint that was copied out of its run is one, too: it has the settings and data.json.
+
         Raises ConfigError if there is no run, CheckpointError if the folder contains a link.
         """
         if path is None:
@@ -51,16 +54,24 @@ class SavedRun:
         folder, step = Path(path), None
         if folder.parent.name == "checkpoints":
             folder, step = folder.parent.parent, folder
-        if not (folder / "config.yaml").is_file():
+        if not (folder / CONFIG).is_file() and (Path(path) / checkpoint.CONFIG).is_file():
+            folder = step = Path(path)
+        elif not (folder / CONFIG).is_file():
             raise ConfigError(
                 f"{setting}={path}: no run there; give the folder that contains config.yaml"
             )
         check_tree(folder)
         return cls(folder, step)
 
+    @property
+    def config_path(self) -> Path:
+        """The file with the run's settings."""
+        alone = self.folder == self.step
+        return self.folder / (checkpoint.CONFIG if alone else CONFIG)
+
     def config(self, known: set[str]) -> dict[str, Any]:
         """Read the run's settings. Raises CheckpointError if they name code not in `known`."""
-        path = self.folder / "config.yaml"
+        path = self.config_path
         config = with_current_names(read_config(path))
         check_code(config, known, path)
         node = config.get("dataset", {})
@@ -72,7 +83,7 @@ class SavedRun:
 
         What the others name is not looked at: nothing of it is used.
         """
-        path = self.folder / "config.yaml"
+        path = self.config_path
         config = read_config(path)
         nodes = {group: with_current_names(config.get(group, {})) for group in groups}
         check_code(nodes, known, path)
