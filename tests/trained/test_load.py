@@ -15,6 +15,9 @@ from support import CONF, config_of, read_json
 import trainer
 from trainer.cli.execute import execute
 from trainer.core.errors import CheckpointError, ConfigError, DataError
+from trainer.postprocess.none import NoPostprocess
+from trainer.storage.trained_on import TrainedOn
+from trainer.trained.loaded import LoadedModel
 
 SETTINGS = ("quiet=true", "device=cpu", "model=mlp", "model.hidden=[16]", "epochs=2")
 
@@ -205,6 +208,33 @@ def test_a_regression_has_outputs_only(tmp_path: Path) -> None:
     assert model(model.preprocess(images)).shape == (2, 4)
     with pytest.raises(TypeError, match="no probabilities"):
         model.probabilities(images)
+
+
+class Shift(NoPostprocess):
+    """The thresholds of several labels, as postprocess=threshold fits them."""
+
+    def __call__(self, outputs: torch.Tensor) -> torch.Tensor:
+        return outputs + torch.tensor([-1.0, 0, 1])
+
+
+def test_of_several_labels_those_present_are_listed() -> None:
+    """σ(2) is above its threshold σ(1), σ(−0.1) below 1/2, and σ(−0.5) above σ(−1)."""
+    about = TrainedOn(
+        "run", ("a", "b", "c"), (1, 1, 3), (0.0,), (1.0,), (1, 1, 1), target="multilabel"
+    )
+    outputs = torch.tensor([2, -0.1, -0.5])
+
+    class Network(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return outputs.expand(len(images), 3)
+
+    model = LoadedModel(Network(), about, Shift(), Path())
+    image = torch.zeros(1, 1, 3, dtype=torch.uint8)
+    torch.testing.assert_close(model.probabilities(image)[0], outputs.sigmoid())
+    first, second = model.predict(image)
+    assert (first.label, second.label) == ("a", "c")
+    assert first.probability == pytest.approx(torch.tensor(2.0).sigmoid().item())
+    assert [len(found) for found in model.predict([image, image])] == [2, 2]
 
 
 def test_the_package_is_imported_without_torch() -> None:

@@ -18,7 +18,6 @@ from trainer.report.console import table
 from trainer.report.csv_file import write_csv
 from trainer.report.images import thumbnails
 from trainer.trained.from_files import LISTED, Corrupt, FilePredictions
-from trainer.trained.loaded import PRESENT
 from trainer.trained.predictions import Predictions
 from trainer.trained.tta import View
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from trainer.report.console import Console
     from trainer.storage.run_folder import RunFolder
-    from trainer.storage.trained_on import TrainedOn
 
 TOP = 5  # classes of a row
 ROWS = 20  # files on the console
@@ -165,18 +163,12 @@ def columns_of_files(predicted: FilePredictions, *, probabilities: bool) -> dict
         suffix = f"_{rank + 1}" if rank else ""
         columns[f"prediction{suffix}"] = [classes[i] for i in best.indices[:, rank].tolist()]
         columns[f"probability{suffix}"] = list(exact(best.values[:, rank]))
-    if about.target == "multilabel":
-        columns["prediction"] = present(values, about)
+    if predicted.thresholds is not None:
+        rows = (values > predicted.thresholds).tolist()
+        columns["prediction"] = [";".join(compress(classes, row)) for row in rows]
     if probabilities:
         columns |= {f"p_{name}": list(exact(values[:, i])) for i, name in enumerate(classes)}
     return columns
-
-
-def present(values: Tensor, about: TrainedOn) -> list[str]:
-    """The classes whose probability in values [N, C] reaches their threshold, joined by `;`."""
-    thresholds = torch.tensor(about.thresholds or [PRESENT] * len(about.classes))
-    rows = (values >= thresholds).tolist()
-    return [";".join(compress(about.classes, row)) for row in rows]
 
 
 def picture(predicted: FilePredictions, columns: dict[str, list[Any]]) -> np.ndarray:

@@ -43,6 +43,7 @@ class FilePredictions:
     checkpoints: list[Path]
     paths: list[str] = field(default_factory=list)  # [N]
     values: Tensor = field(default_factory=lambda: torch.empty(0))  # [N, C]; see `LoadedModel`
+    thresholds: Tensor | None = None  # [C] above which each of several labels is present
     first: list[Tensor] = field(default_factory=list)  # pixels of the first few
     unreadable: dict[str, str] = field(default_factory=dict)  # path → why
 
@@ -80,6 +81,9 @@ def predict_files(
             parts.append(mean_of(models, forwards, images))
     report_unreadable(predictions, len(paths), corrupt)
     predictions.values = torch.cat(parts)
+    if about.target == "multilabel":
+        each = [model.thresholds[places_of(about.classes, model.classes)] for model in models]
+        predictions.thresholds = torch.stack(each).mean(0)
     return predictions
 
 

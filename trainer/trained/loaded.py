@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     Several = Sequence[One | Tensor] | Tensor
 
 AT_ONCE = 64  # images in a batch of `predict`
-PRESENT = 0.5  # probability from which a class is present, where the run has no thresholds
 
 
 class Prediction(NamedTuple):
@@ -100,11 +99,23 @@ class LoadedModel(nn.Module):
             )
 
     def from_outputs(self, outputs: Tensor) -> Tensor:
-        """Return the probabilities of outputs [B, classes, ...], after postprocessing."""
-        corrected = self.postprocess(outputs.float())
+        """Return the probabilities of outputs [B, classes, ...], after postprocessing.
+
+        With several labels per image it moves `thresholds`, not the probabilities.
+        """
         if self.trained_on.target == "multilabel":
-            return corrected.sigmoid()
-        return corrected.softmax(1)
+            return outputs.float().sigmoid()
+        return self.postprocess(outputs.float()).softmax(1)
+
+    @property
+    def thresholds(self) -> Tensor:
+        """With several labels per image: the probability [classes] above which each is present.
+
+        Those of data.json, or else of the run's postprocessing, which shifts the outputs.
+        """
+        if self.trained_on.thresholds is not None:
+            return torch.tensor(self.trained_on.thresholds)
+        return (-self.postprocess(torch.zeros(1, len(self.classes)))[0]).sigmoid()
 
     @overload
     def predict(self, images: One) -> Prediction: ...
@@ -112,18 +123,26 @@ class LoadedModel(nn.Module):
     @overload
     def predict(self, images: Several) -> list[Prediction]: ...
 
-    def predict(self, images: One | Several) -> Prediction | list[Prediction]:
+    def predict(self, images: One | Several) -> object:
         """Return the most probable class and its probability: a pair, or a list for several images.
 
-        A path, a PIL image and a tensor [C, H, W] are one image. Raises TypeError for a model that
-        does not give an image one class: see `probabilities`.
+        A path, a PIL image and a tensor [C, H, W] are one image. With several labels per image it
+        is a list of pairs for each, of the classes that are present, the most probable first.
+        Raises TypeError for a model of masks or numbers: see `probabilities`.
         """
-        if self.trained_on.target != "class":
+        if self.trained_on.target not in ("class", "multilabel"):
             raise TypeError(f"predict needs one class per image, not {self.trained_on.target}")
-        best = self.probabilities(images).max(1)
-        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        predictions = [Prediction(self.classes[i], p) for i, p in pairs]
-        return predictions[0] if is_one(images) else predictions
+        p = self.probabilities(images).cpu()
+        if self.trained_on.target == "multilabel":
+            found = [self.ranked(row, row > self.thresholds) for row in p]
+        else:
+            found = [Prediction(self.classes[int(row.argmax())], row.max().item()) for row in p]
+        return found[0] if is_one(images) else found
+
+    def ranked(self, p: Tensor, present: Tensor) -> list[Prediction]:
+        """The classes `present`, bool [classes], with their probabilities p, the highest first."""
+        order = p.argsort(descending=True).tolist()
+        return [Prediction(self.classes[i], p[i].item()) for i in order if present[i]]
 
 
 def is_one(images: object) -> bool:
