@@ -139,6 +139,15 @@ def test_a_checkpoint_alone_is_enough(run: Path, photos: Path, tmp_path: Path) -
     assert found["test"] == pytest.approx(own["test_before"])
 
 
+def test_the_latest_run_and_part_of_a_name(run: Path, tmp_path: Path, monkeypatch) -> None:
+    shutil.copytree(run, tmp_path / "outputs" / "2026-11-28" / "10-00-00-abcd")
+    monkeypatch.chdir(tmp_path)
+    for name in ("latest", "10-00"):
+        assert trainer.load(name).classes == ("hund", "käfer", "猫")
+    with pytest.raises(ConfigError, match="run=11-00: no run there"):
+        trainer.load("11-00")
+
+
 def test_other_weights_are_used_without_the_runs_postprocessing(run: Path) -> None:
     best = read_json(run / "result.json")["best_step"]
     other = next(p for p in (run / "checkpoints").iterdir() if p.name != f"step-{best}")

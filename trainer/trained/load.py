@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +13,7 @@ from torch import nn
 
 from trainer.config.build import build
 from trainer.config.compose import CONF
+from trainer.config.run_names import find
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.core.option import option_name
 from trainer.postprocess import Postprocess
@@ -32,15 +33,17 @@ OLDER = {"segmentation": "mask", "regression": "vector"}  # task → kind of lab
 
 
 def load(
-    run: str | os.PathLike[str], *, device: str | torch.device = "cpu", code: Collection[str] = ()
+    run: str | Path, *, device: str | torch.device = "cpu", code: Collection[str] = ()
 ) -> LoadedModel:
     """Load a finished run, a folder or one of its checkpoints, in eval mode.
 
+    As on the command line, `latest` and parts of a name stand for a run in ./outputs.
     `code` lists the import paths of your own classes that its model and its postprocessing may use.
     Nothing but the run is read. Raises ConfigError if there is no run, CheckpointError if it cannot
     be read or names other code.
     """
-    saved = SavedRun.at(os.fspath(run))
+    path = Path(run)
+    saved = SavedRun.at(str(path if path.exists() else find(str(run), "run") or path))
     known = known_code([str(CONF)], {}) | set(code)
     return restore_model(saved, known, lambda text: warnings.warn(text, stacklevel=3)).to(device)
 
