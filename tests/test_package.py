@@ -71,3 +71,37 @@ def test_every_extra_that_a_message_names_exists() -> None:
     named = set(re.findall(r"missing\(\"[^\"]*\", \"(\w+)\"\)", code))
     assert {"timm", "tune"} <= named <= project["optional-dependencies"].keys()
     assert str(missing("job=tune", "tune")).endswith("pip install -e '.[tune]'")
+
+
+LOAD = """
+import sys
+import trainer
+
+assert "torch" not in sys.modules, "importing the package must stay light"
+from PIL import Image
+
+model = trainer.load(sys.argv[1])
+label, probability = model.predict(Image.new("L", (30, 20), 200))
+assert label in model.classes and 0 < probability <= 1
+print(trainer.__file__)
+"""
+
+
+def test_the_wheel_loads_a_run_from_another_folder(unpacked: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(unpacked)}
+    (tmp_path / "elsewhere").mkdir()
+    overrides = ["epochs=1", "model=mlp", "dataset.subset=50", "quiet=true", "hydra.run.dir=run"]
+    for code, folder, arguments in (
+        (TRAIN, tmp_path, overrides),
+        (LOAD, tmp_path / "elsewhere", [str(tmp_path / "run")]),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            check=False,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(str(unpacked / "trainer"))

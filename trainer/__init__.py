@@ -21,7 +21,8 @@ from trainer.core.lazy import exports
 
 if TYPE_CHECKING:
     from trainer import history
+    from trainer.trained.load import load
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__ = exports(__name__, {"history": "history"})
+__getattr__, __dir__ = exports(__name__, {"history": "history", "load": "trained.load"})

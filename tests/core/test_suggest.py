@@ -55,3 +55,7 @@ def test_a_suggestion_is_a_sentence_with_a_prefix() -> None:
         " Did you mean until:layer3?"
     )
     assert did_you_mean("gamm", ["alpha", "gamma"], start=". ") == ". Did you mean gamma?"
+
+
+def test_what_a_word_abbreviates_comes_before_what_is_as_short() -> None:
+    assert suggest("test/acc", ["test/auroc", "test/accuracy"]) == ["test/accuracy"]

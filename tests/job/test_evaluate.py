@@ -3,6 +3,7 @@
 import csv
 
 import pytest
+import sklearn.metrics
 import torch
 import yaml
 from support import config_of, read_json, train
@@ -59,11 +60,11 @@ def test_what_has_no_examples_has_no_number(tmp_path):
     """Class c has no example, d is never predicted; balanced accuracy skips c."""
     labels, predictions = torch.tensor([0, 0, 1, 3]), torch.tensor([0, 2, 1, 1])
     assert by_class(labels, predictions, ("a", "b", "c", "d", "e")) == [
-        ["a", "2", "1.0000", "0.5000"],
-        ["b", "1", "0.5000", "1.0000"],
-        ["c", "0", "0.0000", "–"],
-        ["d", "1", "–", "0.0000"],
-        ["e", "0", "–", "–"],
+        ["a", "2", "1.0000", "0.5000", "0.6667"],
+        ["b", "1", "0.5000", "1.0000", "0.6667"],
+        ["c", "0", "0.0000", "–", "0.0000"],
+        ["d", "1", "–", "0.0000", "0.0000"],
+        ["e", "0", "–", "–", "–"],
     ]
     masks = {"intersection": torch.tensor([[2, 0, 0]]), "union": torch.tensor([[4, 3, 0]])}
     assert by_mask(masks, ("a", "b", "c")) == [
@@ -74,7 +75,26 @@ def test_what_has_no_examples_has_no_number(tmp_path):
     records = {"label": labels, "prediction": predictions}
     found = Evaluation(torch.arange(4), labels, records, {})
     assert write_classes(tmp_path, ("a", "b", "c", "d", "e"), found) is not None
-    assert (tmp_path / "classes.csv").read_text().splitlines()[-1] == "e,0,,"
+    assert (tmp_path / "classes.csv").read_text().splitlines()[-1] == "e,0,,,"
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_the_report_of_training_and_evaluation_is_one(trained, tmp_path, split):
+    """Measures by class and the confusion matrix, counted again from the predictions."""
+    assert evaluate(tmp_path / "e", f"run={trained}", f"split={split}") == 0
+    result, own = (read_json(f / "result.json") for f in (tmp_path / "e", trained))
+    assert result["report"][split] == own["report"][split]
+    assert {"macro_f1", "auroc", "top5_accuracy"} <= result[split].keys()
+    arguments = ["job=predict", "quiet=true", f"run={trained}", f"split={split}"]
+    assert execute(config_of(*arguments), tmp_path / "p", arguments, [str(CONF)]) == 0
+    with (tmp_path / "p" / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    labels, found = ([int(row[name]) for row in rows] for name in ("label", "prediction"))
+    expected = sklearn.metrics.confusion_matrix(labels, found, labels=range(10))
+    assert result["report"][split]["confusion"] == expected.tolist()
+    f1 = [measures["f1"] for measures in result["report"][split]["classes"].values()]
+    assert f1 == pytest.approx(sklearn.metrics.f1_score(labels, found, average=None))
+    assert '"confusion": [\n        [' in (tmp_path / "e" / "result.json").read_text()
 
 
 def test_metrics_agree_with_torchmetrics(trained, tmp_path):
@@ -148,3 +168,27 @@ def test_examples_seen_in_training_are_counted(trained, tmp_path, capsys):
     assert "examples were seen in training" in capsys.readouterr().out
     assert evaluate(tmp_path / "f", f"run={trained}", "quiet=false") == 0
     assert "seen in training" not in capsys.readouterr().out
+
+
+def test_the_metrics_shown_are_chosen(trained, tmp_path, capsys):
+    shown = "metrics=[macro_f1,accuracy]"
+    assert evaluate(tmp_path / "e", f"run={trained}", "quiet=false", shown) == 0
+    said = capsys.readouterr().out
+    assert 0 < said.index("macro_f1") < said.index("accuracy")
+    assert "auroc" not in said
+    assert "auroc" in read_json(tmp_path / "e" / "result.json")["test"]
+    assert train(tmp_path / "t", "quiet=false", "epochs=1", shown) == 0
+    said = capsys.readouterr().out
+    assert 0 < said.index("macro_f1") < said.index("accuracy", said.index("macro_f1"))
+    assert "balanced_accuracy" not in said
+    assert "balanced_accuracy" in read_json(tmp_path / "t" / "result.json")["test"]
+
+
+def test_an_unknown_metric_is_refused_with_the_list(trained, tmp_path, capsys):
+    assert evaluate(tmp_path / "e", f"run={trained}", "metrics=[acuracy]") == ConfigError.exit_code
+    expected = "metrics: acuracy is not a metric of this run. Did you mean accuracy? Metrics: loss,"
+    assert expected in capsys.readouterr().err
+    with pytest.raises(ConfigError, match=r"metrics: top1 is not.*macro_f1"):
+        train(tmp_path / "t", "metrics=[top1]")
+    assert not (tmp_path / "t" / "status.json").exists(), "refused before it trains"
+    assert train(tmp_path / "u", "metrics=[f1]", "postprocess=threshold", "epochs=1") == 0

@@ -34,6 +34,15 @@ def test_a_saved_checkpoint_is_loaded_unchanged(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["step-7"]
 
 
+def test_what_the_model_was_trained_on_is_part_of_the_manifest(tmp_path):
+    path = checkpoint.save(tmp_path, 7, MODEL, STATE, {}, {"classes": ["a"]})
+    assert json.loads((path / checkpoint.DATA).read_text()) == {"classes": ["a"]}
+    checkpoint.verify(path)
+    (path / checkpoint.DATA).write_text('{"classes": ["b"]}')
+    with pytest.raises(CheckpointError, match=r"data\.json is damaged"):
+        checkpoint.verify(path)
+
+
 def test_tied_and_strided_tensors_are_restored(tmp_path):
     shared = torch.arange(12.0).view(3, 4)
     model = {"a": shared, "b": shared, "t": shared.T, "row": shared[1]}

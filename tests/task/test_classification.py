@@ -1,8 +1,10 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn import metrics
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
     multiclass_calibration_error,
@@ -73,3 +75,59 @@ def test_nan_outputs_give_a_nan_calibration_error():
 @pytest.mark.parametrize(("accuracy", "learned"), [(1.0, True), (0.99, True), (0.98, False)])
 def test_learned_needs_an_accuracy_of_99_percent(accuracy, learned):
     assert TASK.learned({"accuracy": accuracy}) is learned
+
+
+def random_outputs(classes: int, examples: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits [N, C] that know something of the labels [N]; class 1 is never predicted."""
+    rng = torch.Generator().manual_seed(classes)
+    labels = torch.randint(0, classes, (examples,), generator=rng)
+    logits = torch.randn(examples, classes, generator=rng)
+    logits[torch.arange(examples), labels] += 1
+    if classes > 2:
+        logits[:, 1] -= 20
+    return logits, labels
+
+
+@pytest.mark.parametrize("classes", [2, 3, 12])
+def test_the_report_agrees_with_scikit_learn(classes):
+    logits, labels = random_outputs(classes)
+    task, names = Classification(), tuple(f"c{i}" for i in range(classes))
+    report = task.report(logits, task.records(logits, labels), names)
+    p, predictions = logits.double().softmax(1).numpy(), logits.argmax(1)
+    assert report.confusion == metrics.confusion_matrix(labels, predictions).tolist()
+    reference = metrics.precision_recall_fscore_support(labels, predictions, zero_division=np.nan)
+    for i, name in enumerate(names):
+        for measure, values in zip(
+            ("precision", "recall", "f1", "support"), reference, strict=True
+        ):
+            assert report.classes[name][measure] == pytest.approx(values[i], nan_ok=True)
+    expected = {"macro_f1": metrics.f1_score(labels, predictions, average="macro")}
+    if classes == 2:
+        expected["auroc"] = metrics.roc_auc_score(labels, p[:, 1])
+        expected["average_precision"] = metrics.average_precision_score(labels, p[:, 1])
+    else:
+        expected["auroc"] = metrics.roc_auc_score(labels, p, multi_class="ovr", average="macro")
+    if classes >= 10:
+        expected["top5_accuracy"] = metrics.top_k_accuracy_score(labels, p, k=5)
+    assert report.metrics == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_class_without_examples_is_left_out_of_the_report():
+    """Of a, b, c only a and b occur, and c is predicted once: macro F1 counts it, AUROC cannot."""
+    logits = torch.tensor([[3.0, 0, 0], [3, 0, 0], [0, 3, 0], [0, 1, 3]])
+    labels = torch.tensor([0, 0, 1, 1])
+    task = Classification()
+    report = task.report(logits, task.records(logits, labels), ("a", "b", "c"))
+    assert report.classes["c"] == pytest.approx(
+        {"precision": 0, "recall": math.nan, "f1": 0, "auroc": math.nan, "support": 0}, nan_ok=True
+    )
+    assert report.metrics["macro_f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
+    assert report.metrics["auroc"] == 1, "each by hand"
+
+
+def test_of_very_many_classes_there_is_no_confusion_matrix():
+    logits, labels = random_outputs(1001, examples=50)
+    task = Classification()
+    report = task.report(logits, task.records(logits, labels), tuple(map(str, range(1001))))
+    assert "confusion" not in report.record()
+    assert len(report.record()["classes"]) == 1001

@@ -16,6 +16,7 @@ from trainer.core.errors import CheckpointError, ConfigError, DataError
 from trainer.dataset import Data, Split
 from trainer.dataset.base import Pixels
 from trainer.storage import checkpoint
+from trainer.storage.saved_run import SavedRun
 from trainer.storage.trained_on import FILE, TrainedOn, renumbered
 
 SETTINGS = ("quiet=true", "device=cpu", "model=mlp", "model.hidden=[16]", "epochs=4")
@@ -58,6 +59,18 @@ def folder_of(root: Path, brightness: float = 1.0, side: int = 8, names: str = "
     return root
 
 
+def without_record(run: Path, copy: Path) -> Path:
+    """A copy of a run as a version that did not record its data has written it."""
+    shutil.copytree(run, copy)
+    for path in copy.rglob(FILE):
+        path.unlink()
+    for path in copy.rglob("manifest.json"):
+        manifest = read_json(path)
+        del manifest[FILE]
+        path.write_text(json.dumps(manifest))
+    return copy
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory) -> Path:
     """A run that tells 3 from 5."""
@@ -97,7 +110,44 @@ def test_a_run_records_what_it_was_trained_on(pair):
         "mean": list(data.mean),
         "std": list(data.std),
         "class_counts": data.class_counts().tolist(),
+        "task": "classification",
+        "target": "class",
+        "outputs": 2,
+        "fit": "cover",
+        "background": None,
+        "thresholds": None,
     }
+    for step in (pair / "checkpoints").iterdir():
+        assert read_json(step / FILE) == found
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{")])
+def test_a_checkpoint_stands_in_for_the_run_folders_record(reverse, tmp_path, damage):
+    """The data set is listed the other way round, so that without a record metrics would differ."""
+    run = shutil.copytree(reverse, tmp_path / "run")
+    expected = metrics(tmp_path / "a", f"run={run}")
+    damage(run / FILE)
+    found = metrics(tmp_path / "b", f"run={run}", "dataset.classes=[3,5]")
+    assert found == pytest.approx(expected)
+
+
+def test_a_damaged_copy_in_a_checkpoint_is_refused(pair, tmp_path):
+    run = shutil.copytree(pair, tmp_path / "run")
+    (run / FILE).unlink()
+    for step in (run / "checkpoints").iterdir():
+        (step / FILE).write_text((step / FILE).read_text().replace('"3"', '"8"'))
+    with pytest.raises(CheckpointError, match="SHA-256"):
+        SavedRun.at(str(run)).trained_on()
+
+
+def test_a_record_of_an_older_version_is_read(pair, tmp_path):
+    record = read_json(pair / FILE)
+    for name in ("task", "target", "outputs", "fit", "background", "thresholds"):
+        del record[name]
+    (tmp_path / FILE).write_text(json.dumps(record))
+    found = TrainedOn.read(tmp_path)
+    assert found is not None
+    assert (found.classes, found.task, found.outputs, found.fit) == (("3", "5"), "", 0, "cover")
 
 
 def test_outputs_are_matched_to_classes_by_name(pair, tmp_path):
@@ -210,8 +260,7 @@ def test_a_convolutional_network_is_not_given_another_size_unasked(tmp_path, cap
 
 
 def test_a_run_without_a_record_falls_back_to_its_data_set(run, images, tmp_path, capsys):
-    old = shutil.copytree(run, tmp_path / "old")
-    (old / FILE).unlink()
+    old = without_record(run, tmp_path / "old")
     dark = folder_of(tmp_path / "dark", brightness=0.25)
     expected = metrics(tmp_path / "a", f"run={run}", *on(dark))
     assert metrics(tmp_path / "b", f"run={old}", *on(dark)) == expected
@@ -246,6 +295,13 @@ def test_class_counts_are_those_of_the_run(pair, reverse, tmp_path):
         {"class_counts": [1]},
         {"class_counts": [-1, 2]},
         {"mean": [10**400]},
+        {"target": "classes"},
+        {"task": 1},
+        {"outputs": -1},
+        {"outputs": True},
+        {"fit": "stretch"},
+        {"background": 7},
+        {"thresholds": [0.5]},
     ],
 )
 def test_a_hostile_record_is_a_checkpoint_error(pair, tmp_path, change):

@@ -21,7 +21,9 @@ from trainer.run.resume import with_saved_settings
 from trainer.run.run import Run
 from trainer.storage import checkpoint
 from trainer.storage.run_folder import RunFolder
+from trainer.storage.saved_run import SavedRun
 from trainer.storage.untrusted import check_tree
+from trainer.trained.from_files import model_of, predict_files, read_first
 from trainer.trained.predictions import predict
 from trainer.trained.restore import restorer
 from trainer.trained.saved_data import saved_data
@@ -76,8 +78,10 @@ def make_run(
 ) -> Run:
     """A run with the services that a job may ask for: see `trainer.run.job`.
 
-    `predict(tta)` evaluates the finished runs that are named, `saved_data(reference, setting)`
-    opens the data that one was trained on, `trials` trains with additional settings.
+    `predict(tta)` evaluates the finished runs that are named, `predict_files(source, tta, corrupt)`
+    applies them to files without labels. `load_model()` is the model of one, `read_files(model,
+    source, number)` reads the first files as its pixels. `saved_data(reference, setting)` opens the
+    data that one was trained on, `trials` trains with additional settings.
     """
     services: dict[str, Any] = {}
     run = Run(
@@ -94,6 +98,9 @@ def make_run(
     )
     named = run.saved, run.several_saved
     services["predict"] = partial(predict, run, folder.path, named, run.split)
+    services["predict_files"] = partial(predict_files, run, named, precision=run.precision)
+    services["load_model"] = lambda: model_of(run, SavedRun.at(run.saved), [])
+    services["read_files"] = read_first
     services["saved_data"] = partial(saved_data, run)
     services["trials"] = TrialRunner(overrides, sources, run.opened, make_run)
     return run

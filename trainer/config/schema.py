@@ -78,6 +78,7 @@ class FinetuneSettings:
     """Initial weights, frozen modules and the learning rates of the layers."""
 
     source: str | None = None
+    metrics: list[str] | None = None
     freeze: str = "none"
     unfreeze: str | None = None
     head_lr_factor: float = 1.0
@@ -143,6 +144,8 @@ class Config:
     run: str | None = None
     runs: Any = field(default_factory=list)  # a folder or a list of folders
     split: str = "test"
+    source: str | None = None
+    metrics: list[str] | None = None
     quiet: bool = False
     debug: bool = False
 

@@ -1,7 +1,11 @@
-"""Comparing values of a metric: its name says whether low or high is better."""
+"""Metrics by name: which are better low or high, and which there are."""
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Literal
+
+from trainer.core.errors import ConfigError
+from trainer.core.suggest import did_you_mean
 
 Mode = Literal["min", "max"]
 LOW_IS_BETTER = ("loss", "error", "nll", "ece", "brier", "mse", "mae")
@@ -19,3 +23,13 @@ def better(value: float, best: float | None, mode: Mode, min_delta: float = 0.0)
     if best is None:
         return True
     return value < best - min_delta if mode == "min" else value > best + min_delta
+
+
+def check_known(asked: Iterable[str], known: Sequence[str]) -> None:
+    """Raise ConfigError for a name in the setting `metrics` that is not known."""
+    for name in asked:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise ConfigError(
+                f"metrics: {name} is not a metric of this run.{hint} Metrics: {', '.join(known)}"
+            )

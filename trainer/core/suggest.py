@@ -7,6 +7,7 @@ from difflib import SequenceMatcher
 CLOSE = 0.6  # similarity above which a name is suggested
 CHOICE = 0.5  # the same, among the few choices of one setting
 FARTHER = 0.1  # additional similarity required of a name under another parent
+ABBREVIATION = 3  # letters of a word that may abbreviate a name
 SAME = 0.85  # similarity above which a word counts as a misspelt alias
 
 # Names that other programs give to these settings, too different to be found by similarity.
@@ -53,14 +54,20 @@ def did_you_mean(word: str, known: Iterable[str], *, prefix: str = "", start: st
 
 
 def closest(word: str, names: list[str], least: float) -> list[str]:
-    """Return the names whose last part is most similar to the word's, aliases translated."""
+    """Return the names whose last part is most similar to the word's, aliases translated.
+
+    Those that the word abbreviates come before others.
+    """
     parts, part = {name: last_part(name) for name in names}, last_part(word)
     alias = max(OURS, key=lambda other: similarity(part, other))
     if similarity(part, alias) >= SAME and OURS[alias] in parts.values():
         part = OURS[alias]
     scores = {name: similarity(part, own) for name, own in parts.items()}
+    close = {name for name in names if scores[name] >= least}
+    longer = {name for name in close if len(part) >= ABBREVIATION and parts[name].startswith(part)}
+    scores = {name: score for name, score in scores.items() if not longer or name in longer}
     best = max(scores.values(), default=0.0)
-    return [name for name in names if scores[name] == best >= least][:3]
+    return [name for name, score in scores.items() if score == best >= least][:3]
 
 
 def similarity(word: str, other: str) -> float:

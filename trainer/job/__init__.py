@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from trainer.job.diagnose import Diagnose
     from trainer.job.evaluate import Evaluate
     from trainer.job.examples import Examples
+    from trainer.job.export import Export
     from trainer.job.find_batch_size import FindBatchSize
     from trainer.job.find_lr import FindLr
     from trainer.job.predict import Predict

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from PIL import Image
 
+from trainer.core.metric import check_known
 from trainer.job.base import Job
 from trainer.job.shared import by_group
 from trainer.report.console import number, table
 from trainer.report.csv_file import write_csv
-from trainer.report.images import confusion
+from trainer.report.images import confusion, confusion_matrix
+from trainer.task.shared.by_class import ByClass
 from trainer.trained.predictions import Predictions
 from trainer.trained.tta import View
 
@@ -40,10 +43,12 @@ class Evaluate(Job):
     def __init__(self, *, tta: View | list[View] = "none") -> None:
         self.tta: View | list[View] = tta
 
-    def __call__(self, *, predict: Predict, folder: RunFolder, console: Console) -> dict[str, Any]:
+    def __call__(
+        self, *, predict: Predict, folder: RunFolder, console: Console, metrics: list[str] | None
+    ) -> dict[str, Any]:
         """Evaluate; write `classes.csv`, if there are classes, and for labels `confusion.png`."""
         predictions = predict(self.tta)
-        console.say(comparison(predictions))
+        console.say(comparison(predictions, metrics))
         evaluation, classes = predictions.evaluation, predictions.classes
         if left_out := evaluation.left_out(predictions.split, classes):
             console.say(left_out)
@@ -67,18 +72,29 @@ def summary(predictions: Predictions) -> dict[str, Any]:
     if predictions.members:
         values["checkpoint"] = paths
         values["members"] = {name: e.metrics for name, e in predictions.members.items()}
-    return values
+    return values | reports({predictions.split: predictions.evaluation})
 
 
-def comparison(predictions: Predictions) -> Table:
-    """Make a table of metrics, with a column per run and per state of postprocessing."""
+def reports(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
+    """The details by class of each split, as the entry `report` of result.json; nothing if none."""
+    details = {name: record for name, e in evaluations.items() if (record := e.report.record())}
+    return {"report": details} if details else {}
+
+
+def comparison(predictions: Predictions, metrics: list[str] | None) -> Table:
+    """Make a table of metrics, by default all, with a column per run and before postprocessing.
+
+    Raises ConfigError for metrics that there are not.
+    """
+    known = list(predictions.evaluation.metrics)
+    check_known(metrics or (), known)
     members = {Path(path).name: e for path, e in predictions.members.items()}
     if len(members) < len(predictions.members):  # two run folders share a name
         members = predictions.members
     columns = members | predictions.columns
     rows = [
         [metric, *(number(e.metrics.get(metric, math.nan)) for e in columns.values())]
-        for metric in predictions.evaluation.metrics
+        for metric in metrics or known
     ]
     checkpoints = " and ".join(str(path) for path in predictions.checkpoints)
     return table(f"{checkpoints} on {predictions.split}", ["metric", *columns], rows)
@@ -90,7 +106,8 @@ def write_classes(folder: Path, classes: tuple[str, ...], evaluation: Evaluation
     if "prediction" in records:
         pair = records["label"], records["prediction"]
         Image.fromarray(confusion(*pair, classes)).save(folder / "confusion.png")
-        header, rows = ["class", "examples", "precision", "recall"], by_class(*pair, classes)
+        header = ["class", "examples", "precision", "recall", "f1"]
+        rows = by_class(*pair, classes)
     elif "intersection" in records:
         header, rows = ["class", "union", "iou"], by_mask(records, classes)
     else:
@@ -102,18 +119,16 @@ def write_classes(folder: Path, classes: tuple[str, ...], evaluation: Evaluation
 
 
 def by_class(labels: Tensor, predictions: Tensor, classes: tuple[str, ...]) -> list[list[str]]:
-    """Return name, examples, precision and recall by class, from classes [N] and [N].
+    """Return name, examples, precision, recall and F1 by class, from classes [N] and [N].
 
-    A class without examples has no recall; one that is never predicted has no precision.
+    Undefined ones are a dash.
     """
-    hits, actual, predicted = (
-        ids.bincount(minlength=len(classes)).double()
-        for ids in (labels[labels == predictions], labels, predictions)
-    )
-    precision, recall = hits / predicted, hits / actual  # 0 / 0 is NaN
+    measures = ByClass.of(confusion_matrix(labels, predictions, len(classes)))
+    rows = torch.stack([measures.precision, measures.recall, measures.f1], 1).tolist()
+    examples = map(str, measures.support.tolist())
     return [
-        [name, str(int(actual[i])), number(float(precision[i])), number(float(recall[i]))]
-        for i, name in enumerate(classes)
+        [name, number_of, *map(number, row)]
+        for name, number_of, row in zip(classes, examples, rows, strict=True)
     ]
 
 

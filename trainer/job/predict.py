@@ -1,48 +1,87 @@
-"""Table of a trained run's predictions, one row per example of a split."""
+"""Table of a trained run's predictions: a row per example of a split, or per image file."""
 
 from __future__ import annotations
 
-from itertools import chain
+from collections.abc import Callable
+from itertools import chain, compress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+from PIL import Image
+
+from trainer.dataset.shared.decode import printable
 from trainer.job.base import Job
 from trainer.job.evaluate import Predict as PredictRuns
 from trainer.job.evaluate import summary
+from trainer.report.console import table
 from trainer.report.csv_file import write_csv
+from trainer.report.images import thumbnails
+from trainer.trained.from_files import LISTED, Corrupt, FilePredictions
 from trainer.trained.predictions import Predictions
 from trainer.trained.tta import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import numpy as np
+    from rich.table import Table
     from torch import Tensor
 
     from trainer.report.console import Console
     from trainer.storage.run_folder import RunFolder
 
+TOP = 5  # classes of a row
+ROWS = 20  # files on the console
+
+PredictFiles = Callable[[str, View | list[View], Corrupt], FilePredictions]
+
 
 class Predict(Job):
-    """Writes `predictions.csv` for `run`, a run folder or a checkpoint, on `split`.
+    """Writes `predictions.csv` for `run`, a run folder or a checkpoint, on `split` or `source`.
 
-    One row per example, in dataset order. Columns: `id`; for class labels `label`, `prediction`,
-    `confidence` (probability of the prediction) and `p_y` (probability of the label); `loss` (the
-    run's own); `seen` (1 if the run was trained on the example); for class labels a probability
-    `p_<class>` for each class.
+    Of a split, one row per example, in dataset order. Columns: `id`; where images are files,
+    `path`; for class labels `label`, `prediction`, `confidence` (probability of the prediction) and
+    `p_y` (probability of the label); `loss` (the run's own); `seen` (1 if the run was trained on
+    the example); for class labels a probability `p_<class>` for each class.
+
+    Of image files without labels, one row per file: `path`, `prediction`, `probability`, the next
+    four classes as `prediction_2`, `probability_2` and so on, and, with `probabilities`,
+    `p_<class>`. `predictions.png` shows the first 64. See `rows_of_files` for other labels.
 
     The probabilities of several `runs` are averaged; `tta` averages them over views of each image.
+    Under `corrupt=raise` files that cannot be read end the job with exit code 3; under `skip` they
+    are listed in `unreadable.csv`.
     """
 
-    def __init__(self, *, tta: View | list[View] = "none") -> None:
+    def __init__(
+        self,
+        *,
+        tta: View | list[View] = "none",
+        probabilities: bool | None = None,
+        corrupt: Corrupt = "raise",
+    ) -> None:
         self.tta: View | list[View] = tta
+        self.probabilities = probabilities
+        self.corrupt: Corrupt = corrupt
 
     def __call__(
-        self, *, predict: PredictRuns, folder: RunFolder, console: Console
+        self,
+        *,
+        predict: PredictRuns,
+        predict_files: PredictFiles,
+        source: str | None,
+        folder: RunFolder,
+        console: Console,
     ) -> dict[str, Any]:
         """Predict, write the table and return metrics and its path."""
-        predictions = predict(self.tta)
         path = folder.path / "predictions.csv"
-        names, columns = zip(*columns_of(predictions), strict=True)
-        write_csv(path, chain([names], zip(*columns, strict=True)))
+        if source is not None:
+            predicted = predict_files(source, self.tta, self.corrupt)
+            return self.write_files(predicted, path, console)
+        predictions = predict(self.tta)
+        columns = columns_of(predictions, probabilities=self.probabilities is not False)
+        write_columns(path, columns)
         console.say(
             f"{' and '.join(map(str, predictions.checkpoints))} on {predictions.split}: "
             f"{len(predictions.evaluation.ids)} examples, {int(predictions.seen.sum())} of them "
@@ -51,14 +90,45 @@ class Predict(Job):
         console.say(f"predictions   {path}")
         return {**summary(predictions), "predictions": str(path)}
 
+    def write_files(
+        self, predicted: FilePredictions, path: Path, console: Console
+    ) -> dict[str, Any]:
+        """Write the table, the picture and the list of unreadable files; print the first rows."""
+        columns = columns_of_files(predicted, probabilities=self.probabilities is True)
+        write_columns(path, columns.items())
+        Image.fromarray(picture(predicted, columns)).save(path.with_suffix(".png"))
+        if bad := predicted.unreadable:
+            unreadable = path.with_name("unreadable.csv")
+            write_csv(unreadable, [("path", "reason"), *bad.items()])
+            names = ", ".join(map(printable, list(bad)[:LISTED]))
+            more = ", ..." if len(bad) > LISTED else ""
+            console.warn(f"{len(bad)} images cannot be read: {names}{more}; see {unreadable}")
+        console.say(first_rows(predicted, columns))
+        console.say(f"predictions   {path}")
+        checkpoints = [str(checkpoint) for checkpoint in predicted.checkpoints]
+        return {
+            "checkpoint": checkpoints if len(checkpoints) > 1 else checkpoints[0],
+            "images": len(predicted.paths),
+            "unreadable": len(bad),
+            "predictions": str(path),
+        }
 
-def columns_of(predictions: Predictions) -> list[tuple[str, Iterable[Any]]]:
-    """List the columns as pairs of a name and N values."""
+
+def write_columns(path: Path, columns: Iterable[tuple[str, Iterable[Any]]]) -> None:
+    """Write columns, pairs of a name and N values, as a CSV file."""
+    names, values = zip(*columns, strict=True)
+    write_csv(path, chain([names], zip(*values, strict=True)))
+
+
+def columns_of(
+    predictions: Predictions, *, probabilities: bool = True
+) -> list[tuple[str, Iterable[Any]]]:
+    """List the columns of a split as pairs of a name and N values."""
     evaluation, classes = predictions.evaluation, predictions.classes
     records, ids = evaluation.records, evaluation.ids
     losses = records["loss"].reshape(len(ids), -1).mean(1)  # of a mask: the mean over pixels
     by_label: list[tuple[str, Iterable[Any]]] = []
-    probabilities: list[tuple[str, Iterable[Any]]] = []
+    by_class: list[tuple[str, Iterable[Any]]] = []
     if "prediction" in records and records["prediction"].ndim == 1:
         p = evaluation.outputs.softmax(1)
         by_label = [
@@ -67,9 +137,64 @@ def columns_of(predictions: Predictions) -> list[tuple[str, Iterable[Any]]]:
             ("confidence", exact(p.amax(1))),
             ("p_y", exact(records["confidence"])),
         ]
-        probabilities = [(f"p_{name}", exact(p[:, i])) for i, name in enumerate(classes)]
+        if probabilities:
+            by_class = [(f"p_{name}", exact(p[:, i])) for i, name in enumerate(classes)]
     common = [("loss", exact(losses)), ("seen", predictions.seen.int().tolist())]
-    return [("id", ids.tolist()), *by_label, *common, *probabilities]
+    paths = [] if predictions.paths is None else [("path", predictions.paths)]
+    return [("id", ids.tolist()), *paths, *by_label, *common, *by_class]
+
+
+def columns_of_files(predicted: FilePredictions, *, probabilities: bool) -> dict[str, list[Any]]:
+    """The columns of files without labels by name, N values each.
+
+    With several labels per image, `prediction` joins the classes that are present by `;`, and
+    `probability` is that of the most probable class. Of a regression: `prediction` or, of several
+    numbers, `prediction_<n>`.
+    """
+    about, values = predicted.trained_on, predicted.values
+    if about.target == "vector":
+        numbers = [list(exact(column)) for column in values.T]
+        names = [f"prediction_{i}" for i in range(len(numbers))] if len(numbers) > 1 else []
+        return {"path": predicted.paths, **dict(zip(names or ["prediction"], numbers, strict=True))}
+    classes = about.classes
+    best = values.topk(min(TOP, len(classes)), 1)
+    columns: dict[str, list[Any]] = {"path": predicted.paths}
+    for rank in range(best.indices.shape[1]):
+        suffix = f"_{rank + 1}" if rank else ""
+        columns[f"prediction{suffix}"] = [classes[i] for i in best.indices[:, rank].tolist()]
+        columns[f"probability{suffix}"] = list(exact(best.values[:, rank]))
+    if predicted.thresholds is not None:
+        rows = (values > predicted.thresholds).tolist()
+        columns["prediction"] = [";".join(compress(classes, row)) for row in rows]
+    if probabilities:
+        columns |= {f"p_{name}": list(exact(values[:, i])) for i, name in enumerate(classes)}
+    return columns
+
+
+def picture(predicted: FilePredictions, columns: dict[str, list[Any]]) -> np.ndarray:
+    """Draw the first files, uint8 [H, W, 3], each above its prediction and its name."""
+    captions = []
+    for i in range(len(predicted.first)):
+        lines = [str(values[i]) for name, values in columns.items() if name == "prediction"]
+        if "probability" in columns:
+            lines.append(f"{float(columns['probability'][i]):.0%}")
+        captions.append([*lines, Path(predicted.paths[i]).name])
+    return thumbnails(torch.stack(predicted.first).numpy(), captions)
+
+
+def first_rows(predicted: FilePredictions, columns: dict[str, list[Any]]) -> Table:
+    """Make a console table of the first files."""
+    number = len(predicted.paths)
+    rows = [[printable(path)] for path in predicted.paths[:ROWS]]
+    shown = [name for name in columns if name in ("prediction", "probability")]
+    for name in shown:
+        text = name == "prediction" and predicted.trained_on.target != "vector"
+        for row, cell in zip(rows, columns[name], strict=False):
+            row.append(cell if text else f"{float(cell):.4f}")
+    checkpoints = " and ".join(map(str, predicted.checkpoints))
+    title = f"{checkpoints} on {number:,} image{'s' * (number != 1)}"
+    more = f", the first {ROWS}" if number > ROWS else ""
+    return table(title + more, ["path", *shown], rows)
 
 
 def exact(values: Tensor) -> Iterator[str]:

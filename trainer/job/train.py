@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,10 @@ from trainer import history
 from trainer.core.errors import CheckpointError
 from trainer.history.pictures import pictures
 from trainer.job.base import Job
+from trainer.job.evaluate import reports
 from trainer.job.shared import by_group, out_of_fold
 from trainer.report.console import number, table
 from trainer.storage import checkpoint
-from trainer.storage.trained_on import TrainedOn
 from trainer.training.single_row import check_single_rows
 
 if TYPE_CHECKING:
@@ -61,15 +62,17 @@ class Train(Job):
         folder: RunFolder,
         console: Console,
         world: World,
+        metrics: list[str] | None,
     ) -> dict[str, Any]:
         """Train, then test once. All but the main process return an empty result."""
         fitting = postprocess, postprocess_settings, class_counts
-        ending = Ending(fit, open_feed, *fitting, folder, console, world)
+        ending = Ending(fit, open_feed, *fitting, folder, console, world, metrics)
         if not world.is_main:
             return ending.follow()
         if world.alone:
             check_rows(fit, device)
-        TrainedOn.of(fit.data, folder.path, class_counts).write(folder.path)
+        if fit.checkpointer.trained_on is not None:
+            fit.checkpointer.trained_on.write(folder.path)
         if resumed is None:
             fit.reporter.config(settings)
         threads = torch.get_num_threads()
@@ -104,6 +107,7 @@ class Ending:
     folder: RunFolder
     console: Console
     world: World
+    metrics: list[str] | None  # that the table shows; None for the usual ones
 
     def follow(self) -> dict[str, Any]:
         """Train and evaluate in step with the main process, which alone logs and writes."""
@@ -149,6 +153,8 @@ class Ending:
         finals: dict[str, Evaluation] = {}
         for name, evaluation in plain.items():
             finals |= self.postprocess.results(name, evaluation, self.fit.evaluator)
+        classes = self.fit.data.classes
+        finals = {k: self.fit.evaluator.reported(e, classes) for k, e in finals.items()}
         if "test" in finals:
             self.fit.reporter.test(self.fit.progress.epoch, self.fit.progress.step, finals["test"])
         return finals
@@ -190,8 +196,11 @@ class Ending:
     def show_metrics(self, finals: dict[str, Evaluation], best: int) -> None:
         """Print the final metrics, the training time and the run folder."""
         progress, say = self.fit.progress, self.console.say
-        names = list(next(iter(finals.values())).metrics) if finals else []
-        rows = [[split, *(number(e.metrics[n]) for n in names)] for split, e in finals.items()]
+        names = self.metrics or usual(finals)
+        rows = [
+            [split, *(number(e.metrics.get(n, math.nan)) for n in names)]
+            for split, e in finals.items()
+        ]
         say(table(f"weights of step {best} of {progress.step}", ["split", *names], rows))
         for split in (name for name in SPLITS if name in finals):
             if left_out := finals[split].left_out(split, self.fit.data.classes):
@@ -202,6 +211,14 @@ class Ending:
         say(f"training took {progress.seconds:.1f} s")
         say(f"run folder    {self.folder.path}")
         say(f"dashboard     tensorboard --logdir {shlex.quote(str(self.folder.path))}")
+
+
+def usual(finals: dict[str, Evaluation]) -> list[str]:
+    """The metrics that are shown unless `metrics` chooses: all but those of the report."""
+    evaluation = next(iter(finals.values()), None)
+    if evaluation is None:
+        return []
+    return [name for name in evaluation.metrics if name not in evaluation.report.metrics]
 
 
 def check_rows(fit: Fit, device: torch.device) -> None:
@@ -227,6 +244,7 @@ def result(fit: Fit, finals: dict[str, Evaluation], best: int) -> dict[str, Any]
     return {
         **{split: evaluation.metrics for split, evaluation in finals.items()},
         **by_group.result({s: finals[s] for s in SPLITS if s in finals}, fit.data.groups),
+        **reports({split: finals[split] for split in SPLITS if split in finals}),
         "best_step": best,
         "steps": progress.step,
         "epochs": progress.epoch,

@@ -31,6 +31,7 @@ class Postprocess(ABC):
 
     targets: ClassVar[tuple[Target, ...]] = ("class",)  # the types of label it supports
     needs_val = True  # whether `fit` must be called
+    measures: ClassVar[tuple[str, ...]] = ()  # metrics that `measure` may return
 
     def __init__(self) -> None:
         self.fitted: dict[str, Any] = {}

@@ -32,6 +32,8 @@ class Threshold(Postprocess):
     softmax is no longer a probability.
     """
 
+    measures = ("f1", "precision", "recall", "cost")
+
     def __init__(
         self,
         *,

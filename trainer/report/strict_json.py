@@ -2,12 +2,21 @@
 
 import json
 import math
+import re
 from typing import Any
+
+NUMBERS = re.compile(r"\[\n\s+(-?\d[^\[\]{}\"]*)\n\s*\]")  # a list of numbers, one a line
 
 
 def dumps(value: object, **options: Any) -> str:
-    """Format a value as JSON; NaN and infinity become null. The options are json.dumps's."""
-    return json.dumps(finite(value), allow_nan=False, **options)
+    """Format a value as JSON; NaN and infinity become null. The options are json.dumps's.
+
+    With `indent`, a list of numbers still stands on one line.
+    """
+    text = json.dumps(finite(value), allow_nan=False, **options)
+    if "indent" not in options:
+        return text
+    return NUMBERS.sub(lambda match: f"[{' '.join(match[1].split())}]", text)
 
 
 def finite(value: object) -> Any:

@@ -9,11 +9,13 @@ import torch
 from torch.optim import Optimizer
 
 from trainer.core.duration import Clock, Every
+from trainer.core.option import option_of
 from trainer.distributed.variants import step_parts
 from trainer.history.store import DifficultyStore
 from trainer.mining.shared.ranker import Ranker
 from trainer.optimizer.shared.groups import base_lr
 from trainer.run.compatibility import check_pixels
+from trainer.storage.trained_on import TrainedOn
 from trainer.training.checkpointer import Checkpointer
 from trainer.training.finetune import Freeze
 from trainer.training.fit import Fit
@@ -191,6 +193,19 @@ def checkpointer(run: Components, folder: RunFolder, clock: Clock) -> Checkpoint
         writes=run.world.is_main,
         monitor=monitor,
         mode=mode,
+        trained_on=trained_on(run, folder),
+    )
+
+
+def trained_on(run: Components, folder: RunFolder) -> TrainedOn:
+    """What the run's model is trained on."""
+    return TrainedOn.of(
+        run.data,
+        folder.path,
+        run.class_counts,
+        task=option_of(run.task),
+        outputs=run.task.outputs(run.data),
+        background=getattr(run.dataset, "background", None),
     )
 
 

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 import torch
 
 from trainer.core.errors import ConfigError
+from trainer.core.metric import check_known
 from trainer.core.suggest import did_you_mean
 from trainer.training.evaluate import worst_group
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from trainer.dataset import Data
+    from torch import Tensor
+
+    from trainer.dataset import Data, Split
     from trainer.early_stopping import EarlyStopping
     from trainer.schedule import Schedule
     from trainer.task import Task
@@ -51,15 +54,34 @@ def metric_names(task: Task, data: Data) -> list[str]:
     found = [f"train/{name}" for name in ("loss", *task.tracked)]
     if not len(val):
         return found
-    labels = val.labels[val.ids[:FEW]]
+    _, records = of_zeros(task, data, val)
+    return [*found, *(f"val/{n}" for n in ("loss", *task.metrics(records), *worst_group(records)))]
+
+
+def of_zeros(task: Task, data: Data, split: Split) -> tuple[Tensor, dict[str, Tensor]]:
+    """Outputs that are 0 for the first few examples of a split, and their records."""
+    labels = split.labels[split.ids[:FEW]]
     if labels.is_floating_point() and labels.ndim == 1:
         labels = labels[:, None]
     outputs = torch.zeros(len(labels), *task.shape(data))
     records = task.records(outputs, labels if labels.is_floating_point() else labels.long())
-    if val.groups is not None:
-        records["group"] = val.groups[val.ids[:FEW]]
-    metrics = {**task.metrics(records), **worst_group(records)}
-    return [*found, *(f"val/{name}" for name in ("loss", *metrics))]
+    if split.groups is not None:
+        records["group"] = split.groups[split.ids[:FEW]]
+    return outputs, records
+
+
+def check_shown(asked: list[str] | None, task: Task, data: Data, measures: Sequence[str]) -> None:
+    """Raise ConfigError for a metric to be shown that no split of the run will have.
+
+    `measures` are those that postprocessing adds.
+    """
+    if asked is None:
+        return
+    split = next((s for s in (data.test, data.val) if len(s)), data.train)
+    outputs, records = of_zeros(task, data, split)
+    report = task.report(outputs, records, data.classes)
+    found = [*task.metrics(records), *worst_group(records), *report.metrics]
+    check_known(asked, ["loss", *found, *measures])
 
 
 def may_mean(name: str, monitor: str) -> bool:

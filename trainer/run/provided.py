@@ -162,3 +162,13 @@ class Provided(Components):
     def several_saved(self) -> list[str]:
         """The setting `runs`, as a list."""
         return as_list(self.config["runs"])
+
+    @property
+    def source(self) -> str | None:
+        """The setting `source`: image files without labels."""
+        return self.config["source"]
+
+    @property
+    def metrics(self) -> list[str] | None:
+        """The setting `metrics`: those that a table shows, None for its usual ones."""
+        return self.config["metrics"]

@@ -35,10 +35,12 @@ MAY_DIFFER = (
     "checkpoint.",
     "dataset.cache",
     "loader.",
+    "metrics",
     "quiet",
     "debug",
     "resume",
     "run",
+    "source",
     "strategy",
 )
 
@@ -49,6 +51,7 @@ NO_RESULT = (  # settings on which no result depends
     "checkpoint.keep",
     "dataset.cache",
     "loader.",
+    "metrics",
     "quiet",
     "debug",
     "resume",

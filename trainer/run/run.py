@@ -36,7 +36,7 @@ from trainer.report.console import Console
 from trainer.run import memory
 from trainer.run.components import Origin
 from trainer.run.job import values_for
-from trainer.run.monitors import check_monitors, monitored
+from trainer.run.monitors import check_monitors, check_shown, monitored
 from trainer.run.provided import Provided
 from trainer.run.resume import is_complete
 from trainer.storage.run_folder import RunFolder, write_json
@@ -101,6 +101,7 @@ class Run(Provided):
             chosen_by = self.config["checkpoint"]["monitor"]
             monitors = monitored(chosen_by, self.early_stopping, self.schedule, self.data)
             check_monitors(monitors, self.task, self.data)
+            check_shown(self.metrics, self.task, self.data, self.postprocess.measures)
 
     def check_optimizer(self) -> None:
         """Try one step: some of torch's optimizers need a closure, or sparse gradients."""

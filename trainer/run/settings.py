@@ -9,7 +9,7 @@ from trainer.config.flatten import flatten
 
 NOT_READ_BACK = ("experiment", "sweep")  # already expanded in the saved config
 OF_A_COMMAND = ("resume", "resume_allow", "quiet", "debug")
-OUR_OWN = ("device", "threads", "run", "split", "job")
+OUR_OWN = ("device", "threads", "run", "split", "source", "metrics", "job")
 
 Config = dict[str, Any]
 

@@ -1,8 +1,9 @@
 """Checkpoints: folders that are written atomically and verified before they are read.
 
-`step-<n>/` contains `model.safetensors`, `state.pt`, `config.json`, and `manifest.json` with the
-size and SHA-256 of the others. It is written as `.tmp-*`, synced, and renamed once. The latest
-checkpoint is that of the highest step that verifies: there is no pointer file to go stale.
+`step-<n>/` contains `model.safetensors`, `state.pt`, `config.json`, `data.json` (older ones lack
+it), and `manifest.json` with the size and SHA-256 of the others. It is written as `.tmp-*`, synced,
+and renamed once. The latest checkpoint is that of the highest step that verifies: there is no
+pointer file to go stale.
 """
 
 import errno
@@ -28,6 +29,8 @@ from trainer.storage.tensors import OwnTensors
 from trainer.storage.untrusted import check_archive, check_file, read_json
 
 FILES = ("model.safetensors", "state.pt", "config.json")
+CONFIG = "config.json"  # the run's settings
+DATA = "data.json"  # what the model was trained on
 NAME = re.compile(r"step-(\d+)(\.old)?")
 SPARE = 2**20  # bytes: with less than this free, a failed write is blamed on a full disk
 
@@ -67,11 +70,17 @@ class HashingFile:
 
 
 def save(
-    folder: Path, step: int, model: dict[str, Tensor], state: dict[str, Any], config: dict[str, Any]
+    folder: Path,
+    step: int,
+    model: dict[str, Tensor],
+    state: dict[str, Any],
+    config: dict[str, Any],
+    data: dict[str, Any] | None = None,
 ) -> Path:
     """Write the checkpoint `folder/step-<n>` and return its path; one of the same step is replaced.
 
-    Raises DiskError if the disk is full: the previous checkpoint is then intact.
+    `data` is what the model was trained on, for `data.json`. Raises DiskError if the disk is full:
+    the previous checkpoint is then intact.
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{step}"
@@ -81,8 +90,10 @@ def save(
         "state.pt": lambda file: torch.save(state, file),  # pyright: ignore
         "config.json": lambda file: file.write(dumps(config, indent=2).encode()),
     }
+    if data is not None:
+        writers[DATA] = lambda file: file.write(dumps(data, indent=2).encode())
     try:
-        manifest = {name: write_file(work / name, writers[name]) for name in FILES}
+        manifest = {name: write_file(work / name, write) for name, write in writers.items()}
         body = dumps(manifest, indent=2).encode()
         write_file(work / "manifest.json", lambda file: file.write(body))
         sync_folder(work)
@@ -201,7 +212,7 @@ def verify(path: Path) -> None:
         raise CheckpointError(f"{path} is a link; copy the checkpoint itself")
     try:
         manifest = read_json(path / "manifest.json")
-        for name in FILES:
+        for name in (*FILES, DATA) if DATA in manifest else FILES:
             file = path / name
             check_file(file)
             if file.stat().st_size != manifest[name]["size"]:

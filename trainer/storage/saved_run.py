@@ -27,6 +27,7 @@ from trainer.storage.config_file import read_config
 from trainer.storage.trained_on import TrainedOn
 from trainer.storage.untrusted import check_tree
 
+CONFIG = "config.yaml"  # in the run folder
 HARMLESS = {"download": False, "cache": "auto"}  # replace a saved config's own, which could write
 NAMED = re.compile(rf"^[^#\n]*?\b(?:{'|'.join(CODE)}):\s*['\"]?([\w.]+)", re.MULTILINE)
 
@@ -42,6 +43,8 @@ class SavedRun:
     def at(cls, path: str | None, setting: str = "run") -> SavedRun:
         """Find the run at a path, the value of `setting`: a run folder or one of its checkpoints.
 
+        A checkpoint that was copied out of its run is one, too: it has the settings and data.json.
+
         Raises ConfigError if there is no run, CheckpointError if the folder contains a link.
         """
         if path is None:
@@ -51,25 +54,63 @@ class SavedRun:
         folder, step = Path(path), None
         if folder.parent.name == "checkpoints":
             folder, step = folder.parent.parent, folder
-        if not (folder / "config.yaml").is_file():
+        if not (folder / CONFIG).is_file() and (Path(path) / checkpoint.CONFIG).is_file():
+            folder = step = Path(path)
+        elif not (folder / CONFIG).is_file():
             raise ConfigError(
                 f"{setting}={path}: no run there; give the folder that contains config.yaml"
             )
         check_tree(folder)
         return cls(folder, step)
 
+    @property
+    def config_path(self) -> Path:
+        """The file with the run's settings."""
+        alone = self.folder == self.step
+        return self.folder / (checkpoint.CONFIG if alone else CONFIG)
+
     def config(self, known: set[str]) -> dict[str, Any]:
         """Read the run's settings. Raises CheckpointError if they name code not in `known`."""
-        path = self.folder / "config.yaml"
+        path = self.config_path
         config = with_current_names(read_config(path))
         check_code(config, known, path)
         node = config.get("dataset", {})
         node |= {name: value for name, value in HARMLESS.items() if name in node}
         return config
 
+    def nodes(self, known: set[str], *groups: str) -> dict[str, dict[str, Any]]:
+        """The run's settings of some groups. Raises CheckpointError for code not in `known`.
+
+        What the others name is not looked at: nothing of it is used.
+        """
+        path = self.config_path
+        config = read_config(path)
+        nodes = {group: with_current_names(config.get(group, {})) for group in groups}
+        check_code(nodes, known, path)
+        return nodes
+
     def trained_on(self) -> TrainedOn | None:
-        """What the run was trained on; None for a run of a version that did not record it."""
-        return TrainedOn.read(self.folder)
+        """What the run was trained on; None for a run of a version that did not record it.
+
+        A checkpoint's copy is read where the run folder's is missing or cannot be read.
+        """
+        try:
+            found = TrainedOn.read(self.folder)
+        except CheckpointError:
+            found = self.copied()
+            if found is None:
+                raise
+        return found or self.copied()
+
+    def copied(self) -> TrainedOn | None:
+        """The same, from the requested checkpoint or else the newest that has it."""
+        folder = self.folder / "checkpoints"
+        every = (checkpoint.step_folder(folder, step) for step in checkpoint.steps(folder))
+        for path in every if self.step is None else (self.step,):
+            if (path / checkpoint.DATA).is_file():
+                checkpoint.verify(path)
+                return TrainedOn.read(path, self.folder)
+        return None
 
     def checkpoint(self, warn: Callable[[str], None]) -> Checkpoint:
         """Load the requested checkpoint: by default the best, or the last if none is marked best.

@@ -1,4 +1,7 @@
-"""What a model was trained on: the meaning of its inputs and outputs, in `data.json`."""
+"""What a model was trained on: the meaning of its inputs and outputs, in `data.json`.
+
+The file is in the run folder and in each checkpoint. Readers accept older ones with fewer entries.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,25 @@ import math
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
+from trainer.core.batch import Target
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.dataset import Data, Split
+from trainer.storage.checkpoint import DATA
 from trainer.storage.run_folder import write_json
 from trainer.storage.untrusted import read_json
 
-FILE = "data.json"  # in the run folder
+FILE = DATA
+COVER = "cover"  # images are scaled to cover the size, then centre-cropped: the only way so far
+TARGETS = get_args(Target)
 LARGEST = 2**25  # bytes of that file: it names every class
 SHOWN = 20  # class names in a message
+
+Background = str | tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
@@ -31,28 +40,59 @@ class TrainedOn:
     mean: tuple[float, ...]  # per channel, pixels in [0, 1]
     std: tuple[float, ...]
     class_counts: tuple[int, ...]  # training examples, or pixels, per class
+    task: str = ""  # option of the group; empty where an older run did not record it
+    target: str = ""  # kind of label: class, mask, ...; empty as above
+    outputs: int = 0  # of the model's head; 0 as above
+    fit: str = COVER  # how images are brought to the shape
+    background: Background = None  # what lies behind transparent pixels; null: black
+    thresholds: tuple[float, ...] | None = (
+        None  # probability of each class from which it is present
+    )
 
     @classmethod
-    def of(cls, data: Data, run: Path, class_counts: Tensor) -> TrainedOn:
+    def of(
+        cls,
+        data: Data,
+        run: Path,
+        class_counts: Tensor,
+        *,
+        task: str = "",
+        outputs: int = 0,
+        background: Background = None,
+    ) -> TrainedOn:
         """What a run in the folder `run` trains on."""
-        counts = tuple(class_counts.tolist())
-        return cls(str(run), data.classes, tuple(data.shape), data.mean, data.std, counts)
+        return cls(
+            str(run),
+            data.classes,
+            tuple(data.shape),
+            data.mean,
+            data.std,
+            tuple(class_counts.tolist()),
+            task=task,
+            target=data.target,
+            outputs=outputs,
+            background=background,
+        )
 
     @classmethod
-    def read(cls, run: Path) -> TrainedOn | None:
-        """Read a run folder's file; None where an older run has none. Raises CheckpointError."""
-        path = run / FILE
+    def read(cls, folder: Path, run: Path | None = None) -> TrainedOn | None:
+        """Read a folder's file; None where it has none. Raises CheckpointError.
+
+        The folder is a run's, or that of a checkpoint of `run`.
+        """
+        path = folder / FILE
         if not os.path.lexists(path):
             return None
         record = read_json(path, LARGEST)
         try:
             found = cls(
-                str(run),
+                str(run or folder),
                 tuple(listed(record, "classes", str)),
                 tuple(listed(record, "shape", int)),
                 tuple(map(float, listed(record, "mean", int, float))),
                 tuple(map(float, listed(record, "std", int, float))),
                 tuple(listed(record, "class_counts", int)),
+                **later(record),
             )
             found.check()
         except (ValueError, KeyError, OverflowError) as error:
@@ -68,12 +108,20 @@ class TrainedOn:
             raise ValueError("mean and std must be finite, std above 0")
         if len(self.class_counts) not in (0, len(self.classes)) or min((0, *self.class_counts)) < 0:
             raise ValueError("class_counts must be a number per class")
+        if self.target not in ("", *TARGETS) or self.outputs < 0:
+            raise ValueError(f"target must be one of {', '.join(TARGETS)}, and outputs at least 1")
+        if self.fit != COVER:
+            raise ValueError(f"fit={self.fit} is not known to this version")
+        if self.thresholds is not None and len(self.thresholds) != len(self.classes):
+            raise ValueError("thresholds must be a number per class")
+
+    def record(self) -> dict[str, Any]:
+        """The contents of the file."""
+        return {name: value for name, value in asdict(self).items() if name != "run"}
 
     def write(self, run: Path) -> None:
         """Write the file to a run folder."""
-        record = asdict(self)
-        del record["run"]
-        write_json(run / FILE, record)
+        write_json(run / FILE, self.record())
 
     def applied(self, data: Data, *, any_size: bool = False) -> Data:
         """Other data as the run's model reads it: its class numbers, mean and deviation.
@@ -94,6 +142,24 @@ class TrainedOn:
                 f"{times(data.shape)}; give a data set with the run's channels and size"
             )
         return replace(renumbered(data, self.classes), mean=self.mean, std=self.std)
+
+
+def later(record: dict[str, Any]) -> dict[str, Any]:
+    """The entries that older files lack. Raises ValueError for values of other types."""
+    found: dict[str, Any] = {}
+    for name, kind in {"task": str, "target": str, "outputs": int, "fit": str}.items():
+        if name in record:
+            found[name] = record[name]
+            if type(found[name]) is not kind:
+                raise ValueError(f"{name} must be of type {kind.__name__}")
+    background = record.get("background")
+    if isinstance(background, list):
+        background = tuple(listed(record, "background", int))
+    elif not isinstance(background, str | None):
+        raise ValueError("background must be a colour")
+    if record.get("thresholds") is not None:
+        found["thresholds"] = tuple(map(float, listed(record, "thresholds", int, float)))
+    return found | {"background": background}
 
 
 def listed(record: dict[str, Any], name: str, *kinds: type) -> list[Any]:

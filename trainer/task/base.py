@@ -1,12 +1,27 @@
 """The task contract: from model outputs to per-example records, and from records to metrics."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from trainer.core.batch import Target
 from trainer.dataset import Data
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is said of a split at the end of a run, beside its metrics."""
+
+    metrics: dict[str, float] = field(default_factory=dict)  # of the whole split
+    classes: dict[str, dict[str, float | int]] = field(default_factory=dict)  # name → measures
+    confusion: list[list[int]] | None = None  # examples by label (rows) and prediction
+
+    def record(self) -> dict[str, Any]:
+        """The details by class, for result.json; empty if there are none."""
+        parts = {"classes": self.classes, "confusion": self.confusion}
+        return {name: part for name, part in parts.items() if part}
 
 
 class Task(ABC):
@@ -41,6 +56,16 @@ class Task(ABC):
     @abstractmethod
     def metrics(self, records: dict[str, Tensor]) -> dict[str, float]:
         """Metrics of a split from the records [N, ...] of all its examples."""
+
+    def report(
+        self, outputs: Tensor, records: dict[str, Tensor], classes: tuple[str, ...]
+    ) -> Report:
+        """What more is said of a split's outputs [N, C] and records [N, ...] at the end of a run.
+
+        It costs more than `metrics`, which are computed after every epoch. Of dense outputs, which
+        are not kept, there are the records only.
+        """
+        return Report()
 
     @abstractmethod
     def learned(self, metrics: dict[str, float]) -> bool:

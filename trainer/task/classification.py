@@ -8,10 +8,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainer.dataset import Data
-from trainer.task.base import Task
+from trainer.report.images import confusion_matrix
+from trainer.task.base import Report, Task
+from trainer.task.shared.by_class import ByClass
 from trainer.task.shared.calibration import calibration_error
+from trainer.task.shared.ranking import auroc, average_precision
 
 LEARNED = 0.99  # accuracy of a model that has memorised its examples
+TOP = 5
+MANY = 10  # classes from which the label's being among the best five says something
+AT_ONCE = 4096  # rows of outputs in float64
+MATRIX = 1000  # classes up to which the confusion matrix is kept
 
 
 class Classification(Task):
@@ -71,6 +78,40 @@ class Classification(Task):
             "ece": calibration_error(top, correct),
             "brier": records["el2n"].double().square().mean().item(),
         }
+
+    def report(
+        self, outputs: Tensor, records: dict[str, Tensor], classes: tuple[str, ...]
+    ) -> Report:
+        """Macro F1, top-5 accuracy from 10 classes on, AUROC; measures by class; confusion.
+
+        AUROC is the mean over classes, each against all others; of two classes both have the same.
+        Average precision is for two classes: that of the second. All leave out classes for which
+        they are undefined. Of more than 1000 classes there is no confusion matrix.
+        """
+        labels, number = records["label"], len(classes)
+        counts = confusion_matrix(labels, records["prediction"], number)
+        measures = ByClass.of(counts)
+        total = torch.cat([part.double().logsumexp(1) for part in outputs.split(AT_ONCE)])
+        areas = [auroc(outputs[:, c] - total, labels == c) for c in range(number)]
+        metrics = {"macro_f1": measures.f1.nanmean().item()}
+        if number >= MANY:
+            best = outputs.topk(TOP, 1).indices
+            metrics["top5_accuracy"] = (best == labels[:, None]).any(1).double().mean().item()
+        metrics["auroc"] = torch.tensor(areas, dtype=torch.float64).nanmean().item()
+        if number == 2:
+            metrics["average_precision"] = average_precision(outputs[:, 1] - total, labels == 1)
+        by_class = {}
+        for c, name in enumerate(classes):
+            values = measures.precision[c], measures.recall[c], measures.f1[c]
+            precision, recall, f1 = (value.item() for value in values)
+            by_class[name] = {
+                "precision": precision,
+                "recall": recall,
+                "f1": f1,
+                "auroc": areas[c],
+                "support": int(measures.support[c]),
+            }
+        return Report(metrics, by_class, counts.tolist() if number <= MATRIX else None)
 
     def learned(self, metrics: dict[str, float]) -> bool:
         """Whether the accuracy is at least 0.99."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from trainer.core.ranges import within
 from trainer.dataset import Data
-from trainer.task.base import Task
+from trainer.task.base import Report, Task
 from trainer.task.classification import SCORES, Classification, true_probability
 
 LEARNED = 0.95  # mean IoU of a model that has memorised its examples
@@ -84,6 +84,14 @@ class Segmentation(Task):
         intersection, union = (records[name].double().sum(0) for name in ("intersection", "union"))
         hits = intersection.sum() / records["pixels"].sum()
         return {"accuracy": hits.item(), "mean_iou": mean_iou(intersection, union).item()}
+
+    def report(
+        self, outputs: Tensor, records: dict[str, Tensor], classes: tuple[str, ...]
+    ) -> Report:
+        """Intersection over union of each class, and the pixels of the union."""
+        intersection, union = (records[name].double().sum(0) for name in ("intersection", "union"))
+        rows = zip(classes, (intersection / union).tolist(), union.long().tolist(), strict=True)
+        return Report(classes={name: {"iou": iou, "union": pixels} for name, iou, pixels in rows})
 
     def learned(self, metrics: dict[str, float]) -> bool:
         """Whether the mean IoU is at least 0.95."""

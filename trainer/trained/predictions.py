@@ -19,6 +19,7 @@ from trainer.training.evaluate import Evaluation
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from trainer.dataset import Split
     from trainer.run.components import Components
 
 Named = tuple[str | None, list[str]]  # the settings `run` and `runs`
@@ -35,6 +36,7 @@ class Predictions:
     members: dict[str, Evaluation]  # of each run by folder, if there are several
     seen: Tensor  # bool [N], whether any run was trained on the example
     groups: tuple[str, ...] = ()  # the names of the groups of examples, where they have some
+    paths: list[str] | None = None  # of the N files, where images are files
 
     @property
     def evaluation(self) -> Evaluation:
@@ -70,9 +72,21 @@ def predict(
             finished = run.finish(name, run.evaluate(name), lambda run=run: run.unseen("val"))
             by_folder[str(run.saved.folder)] = finished[name]
         columns = {name: evaluate_mean(runs, list(by_folder.values()))}
+    classes = first.data.classes
+    columns = {k: first.evaluator.reported(e, classes) for k, e in columns.items()}
+    if by_folder:
+        pairs = zip(runs, by_folder.items(), strict=True)
+        by_folder = {k: run.evaluator.reported(e, run.data.classes) for run, (k, e) in pairs}
     checkpoints = [run.checkpoint for run in runs]
-    data = first.data
-    return Predictions(name, data.classes, checkpoints, columns, by_folder, seen, data.groups)
+    paths = paths_of(first.split(name))
+    groups = first.data.groups
+    return Predictions(name, classes, checkpoints, columns, by_folder, seen, groups, paths)
+
+
+def paths_of(split: Split) -> list[str] | None:
+    """The files of a split's examples; None if its images are in memory."""
+    paths = getattr(split.images, "paths", None)
+    return None if paths is None else paths[split.ids.numpy()].tolist()
 
 
 def saved_runs(run: str | None, runs: list[str]) -> list[SavedRun]:

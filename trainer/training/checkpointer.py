@@ -8,6 +8,7 @@ from trainer.core.metric import Mode, better, direction
 from trainer.core.state import optional
 from trainer.storage import checkpoint
 from trainer.storage.run_folder import RunFolder
+from trainer.storage.trained_on import TrainedOn
 
 MODEL = "model"  # the part of the state that has a file of its own
 
@@ -23,6 +24,7 @@ class Checkpointer:
     monitor: str
     writes: bool = True  # with several processes, only rank 0 does
     mode: Mode | None = None  # None: inferred from the metric's name
+    trained_on: TrainedOn | None = None  # what the model is trained on, written beside the weights
     best: float | None = None
     best_step: int | None = None
     saved: bool = False  # whether the state in memory is that of a checkpoint
@@ -49,7 +51,8 @@ class Checkpointer:
         """Write a checkpoint, then delete the oldest beyond `keep`; the best one always stays."""
         if self.writes:
             weights, rest = state[MODEL], {k: v for k, v in state.items() if k != MODEL}
-            checkpoint.save(self.folder.checkpoints, step, weights, rest, self.config)
+            data = None if self.trained_on is None else self.trained_on.record()
+            checkpoint.save(self.folder.checkpoints, step, weights, rest, self.config, data)
             protected = {step} if self.best_step is None else {step, self.best_step}
             checkpoint.prune(self.folder.checkpoints, self.keep, protected)
         self.saved = True

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from trainer.dataset import Split
 from trainer.loader import Feed
 from trainer.loss import Loss
 from trainer.task import Task
+from trainer.task.base import Report
 from trainer.training.nonfinite import REMEDY
 
 Values = Callable[[Tensor, Batch], dict[str, Tensor]]
@@ -31,6 +32,7 @@ class Evaluation:
     outputs: Tensor  # [N, C]; empty, [0], for dense outputs, which would not fit in memory
     records: dict[str, Tensor]  # [N, ...] by field, including the loss
     metrics: dict[str, float]
+    report: Report = field(default_factory=Report)  # of a run's end; its metrics are in `metrics`
 
     def left_out(self, split: str, classes: tuple[str, ...]) -> str | None:
         """Say which classes have no example in a split, and which metric leaves them out."""
@@ -126,6 +128,11 @@ class Evaluator:
         if groups is not None:
             records["group"] = groups
         return self.evaluation(ids, outputs, records)
+
+    def reported(self, evaluation: Evaluation, classes: tuple[str, ...]) -> Evaluation:
+        """Add what the task says of a split at the end of a run, by class name."""
+        report = self.task.report(evaluation.outputs, evaluation.records, classes)
+        return replace(evaluation, metrics=evaluation.metrics | report.metrics, report=report)
 
     @torch.no_grad()
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:

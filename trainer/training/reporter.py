@@ -21,8 +21,8 @@ from trainer.training.evaluate import Evaluation
 PICTURES = 32  # images in the grid of first inputs
 NOT_CHOSEN = (  # settings that do not define the experiment, so not hyperparameters
     *("checkpoint", "compare", "compile", "debug", "device", "eval_batch_size", "job", "loader"),
-    *("log", "max_skips", "nonfinite", "quiet", "resume", "resume_allow", "run", "runs", "split"),
-    *("strategy", "threads"),
+    *("log", "max_skips", "metrics", "nonfinite", "quiet", "resume", "resume_allow", "run", "runs"),
+    *("source", "split", "strategy", "threads"),
 )
 USUAL = ("loss", "accuracy", "mae")  # of val, after an epoch that trained on no example
 DETAILS = 10  # weight histograms and confusion matrices logged per run

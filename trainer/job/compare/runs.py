@@ -19,6 +19,7 @@ STATUS = "status.json"
 MAX_DEPTH = 4  # folders below the one given
 MAX_RUNS = 10_000
 MAX_BYTES = 2**28  # of metrics.jsonl
+LARGEST = 2**25  # bytes of result.json, which has a confusion matrix
 MAX_SETTINGS = 5000  # of a run
 MAX_METRICS = 1000  # of a split
 MAX_REASON = 300  # characters
@@ -116,7 +117,7 @@ def read_run(folder: Path) -> FinishedRun | SkippedRun:
             return SkippedRun(folder, "no seed in its config")
         if count_leaves(config) > MAX_SETTINGS:
             return SkippedRun(folder, f"its config has more than {MAX_SETTINGS:,} settings")
-        result = read_json(folder / "result.json")
+        result = read_json(folder / "result.json", LARGEST)
         if problem := wrong_type(result):
             return SkippedRun(folder, f"{folder / 'result.json'}: {problem}")
         return FinishedRun(folder, seed, config, result, validations(folder / "metrics.jsonl"))

@@ -1,0 +1,162 @@
+"""A trained model with all that its use needs: classes, preprocessing, probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, overload
+
+import torch
+from torch import Tensor, nn
+
+from trainer.core.forward import evaluating
+from trainer.trained.pixels import read_pixels
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from trainer.postprocess import Postprocess
+    from trainer.storage.trained_on import TrainedOn
+
+    One = str | Path | Image.Image
+    Several = Sequence[One | Tensor] | Tensor
+
+AT_ONCE = 64  # images in a batch of `predict`
+
+
+class Prediction(NamedTuple):
+    """A class and its probability."""
+
+    label: str
+    probability: float
+
+
+class LoadedModel(nn.Module):
+    """The model of a finished run: standardised images [B, C, H, W] → outputs [B, classes].
+
+    `network` is the model as it was trained, `classes` its class names in the order of the outputs,
+    `trained_on` the contents of the run's data.json. Outputs are those of the network; `predict`
+    and `probabilities` also apply the run's postprocessing.
+    """
+
+    zero: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, network: nn.Module, trained_on: TrainedOn, postprocess: Postprocess, checkpoint: Path
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.trained_on = trained_on
+        self.postprocess = postprocess
+        self.checkpoint = checkpoint  # the folder of its weights
+        mean, std = (torch.tensor(v)[:, None, None] for v in (trained_on.mean, trained_on.std))
+        self.register_buffer("zero", mean * 255, persistent=False)  # mean of stored pixels
+        self.register_buffer("scale", 1 / (std * 255), persistent=False)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the outputs."""
+        return self.trained_on.classes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an image: C, H, W."""
+        return self.trained_on.shape
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images as `preprocess` returns them, [B, C, H, W], to outputs [B, ...]."""
+        return self.network(images)
+
+    def standardise(self, pixels: Tensor) -> Tensor:
+        """Bring pixels uint8 [B, C, H, W] to mean 0 and deviation 1 per channel."""
+        return (pixels - self.zero) * self.scale
+
+    def preprocess(self, images: One | Several) -> Tensor:
+        """Bring images to the model's channels and size, and standardise them: [B, C, H, W].
+
+        Takes a path, a PIL image, a uint8 tensor [C, H, W] or [B, C, H, W], or a list of them.
+        Raises DataError for a file that cannot be read, TypeError or ValueError for another value.
+        """
+        pixels = torch.stack([read_pixels(image, self.trained_on) for image in as_list(images)])
+        return self.standardise(pixels.to(self.zero.device))
+
+    @torch.no_grad()
+    def probabilities(self, images: One | Several) -> Tensor:
+        """Return the probability of each class [B, classes], of a mask's pixels [B, classes, H, W].
+
+        Takes what `preprocess` takes, in any number. Raises TypeError for a regression.
+        """
+        if self.trained_on.target not in ("class", "mask", "multilabel"):
+            raise TypeError("the outputs are no probabilities; call model(model.preprocess(image))")
+        several = as_list(images)
+        with evaluating(self):
+            return torch.cat(
+                [
+                    self.from_outputs(self(self.preprocess(several[i : i + AT_ONCE])))
+                    for i in range(0, len(several), AT_ONCE)
+                ]
+            )
+
+    def from_outputs(self, outputs: Tensor) -> Tensor:
+        """Return the probabilities of outputs [B, classes, ...], after postprocessing.
+
+        With several labels per image it moves `thresholds`, not the probabilities.
+        """
+        if self.trained_on.target == "multilabel":
+            return outputs.float().sigmoid()
+        return self.postprocess(outputs.float()).softmax(1)
+
+    @property
+    def thresholds(self) -> Tensor:
+        """With several labels per image: the probability [classes] above which each is present.
+
+        Those of data.json, or else of the run's postprocessing, which shifts the outputs.
+        """
+        if self.trained_on.thresholds is not None:
+            return torch.tensor(self.trained_on.thresholds)
+        return (-self.postprocess(torch.zeros(1, len(self.classes)))[0]).sigmoid()
+
+    @overload
+    def predict(self, images: One) -> Prediction: ...
+
+    @overload
+    def predict(self, images: Several) -> list[Prediction]: ...
+
+    def predict(self, images: One | Several) -> object:
+        """Return the most probable class and its probability: a pair, or a list for several images.
+
+        A path, a PIL image and a tensor [C, H, W] are one image. With several labels per image it
+        is a list of pairs for each, of the classes that are present, the most probable first.
+        Raises TypeError for a model of masks or numbers: see `probabilities`.
+        """
+        if self.trained_on.target not in ("class", "multilabel"):
+            raise TypeError(f"predict needs one class per image, not {self.trained_on.target}")
+        p = self.probabilities(images).cpu()
+        if self.trained_on.target == "multilabel":
+            found = [self.ranked(row, row > self.thresholds) for row in p]
+        else:
+            found = [Prediction(self.classes[int(row.argmax())], row.max().item()) for row in p]
+        return found[0] if is_one(images) else found
+
+    def ranked(self, p: Tensor, present: Tensor) -> list[Prediction]:
+        """The classes `present`, bool [classes], with their probabilities p, the highest first."""
+        order = p.argsort(descending=True).tolist()
+        return [Prediction(self.classes[i], p[i].item()) for i in order if present[i]]
+
+
+def is_one(images: object) -> bool:
+    """Whether a value is one image, not several."""
+    if isinstance(images, Tensor):
+        return images.ndim == 3
+    return not isinstance(images, (list, tuple))
+
+
+def as_list(images: One | Several) -> list[One | Tensor]:
+    """One image or several as a sequence of images. Raises ValueError if there are none."""
+    if is_one(images):
+        return [images]  # pyright: ignore
+    several = list(images)  # pyright: ignore
+    if not several:
+        raise ValueError("give an image or a list of images, got an empty list")
+    return several

@@ -1,0 +1,59 @@
+"""Images of any source as the pixels that a finished run was trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from trainer.core.errors import DataError
+from trainer.dataset.shared.decode import UnreadableError, colour, decode, pixels_of
+from trainer.storage.trained_on import times
+
+if TYPE_CHECKING:
+    from trainer.storage.trained_on import TrainedOn
+
+
+class UnreadableFileError(DataError):
+    """An image file that cannot be read, and why, without advice about a data set."""
+
+
+def read_pixels(image: object, trained_on: TrainedOn) -> Tensor:
+    """Return the pixels uint8 [C, H, W] of a path, a PIL image or a uint8 tensor [C, H, W].
+
+    The channels and the size are those of the run's images, the way to reach them is the same.
+    Raises UnreadableFileError, TypeError or ValueError.
+    """
+    channels, height, width = trained_on.shape
+    shape, behind = (channels, height, width), colour(trained_on.background)
+    if isinstance(image, Tensor):
+        if image.dtype != torch.uint8:
+            raise TypeError(f"a tensor must be of dtype uint8, got {image.dtype}")
+        if image.shape == shape:
+            return image.cpu()
+        image = as_picture(image, shape)
+    if isinstance(image, Image.Image):
+        return torch.from_numpy(pixels_of(image, shape, behind).copy())
+    if not isinstance(image, (str, Path)):
+        raise TypeError(
+            f"an image must be a path, a PIL image or a uint8 tensor, got {image!r:.80}"
+        )
+    try:
+        return torch.from_numpy(decode(image, shape, behind).copy())
+    except UnreadableError as error:
+        raise UnreadableFileError(str(error).partition("; with dataset=")[0]) from error
+
+
+def as_picture(pixels: Tensor, shape: tuple[int, int, int]) -> Image.Image:
+    """Return pixels uint8 [1 or 3, H, W] as a picture. Raises ValueError for another shape."""
+    if pixels.ndim != 3 or len(pixels) not in (1, 3) or shape[0] not in (1, 3):
+        raise ValueError(
+            f"the run was trained on images of {times(shape)} (C×H×W), the tensor has "
+            f"{times(tuple(pixels.shape))}"
+        )
+    array = pixels.cpu().numpy()
+    return Image.fromarray(np.ascontiguousarray(array.transpose(1, 2, 0).squeeze()))
