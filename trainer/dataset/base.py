@@ -59,7 +59,7 @@ class Data:
 
     @property
     def target(self) -> Target:
-        """The type of the labels: `class`, `mask`, `vector` or `image`."""
+        """The type of the labels: `class`, `multilabel`, `mask`, `vector` or `image`."""
         return self.train.target
 
     def class_counts(self) -> Tensor:
@@ -67,6 +67,8 @@ class Data:
 
         Values that are no class, such as 255 for ignored pixels, are not counted.
         """
+        if self.target == "multilabel":
+            return self.train.labels[self.train.ids].sum(0)
         counts = torch.zeros(len(self.classes), dtype=torch.int64)
         if self.train.labels.is_floating_point():
             return counts[:0]
@@ -78,7 +80,8 @@ class Data:
     def described(self) -> dict[str, Tensor]:
         """The training ids, labels (no masks) and changed labels, for the difficulty store."""
         ids, labels = self.train.ids, self.train.labels
-        arrays = {"ids": ids, "labels": labels} if labels.ndim == 1 else {"ids": ids}
+        stored = labels.ndim == 1 or self.target == "multilabel"
+        arrays = {"ids": ids, "labels": labels} if stored else {"ids": ids}
         if self.true_labels is not None:
             arrays["true_labels"] = self.true_labels
         if self.threshold is not None:

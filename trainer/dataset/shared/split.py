@@ -56,8 +56,11 @@ class Split:
     def target(self) -> Target:
         """The type of the labels: class ids [M], masks [M, H, W], numbers [M] or [M, D], or images.
 
-        Raises DataError for labels [M, ...] of another type or shape.
+        Bool labels [M, C] say of each class whether the image shows it: `multilabel`. Raises
+        DataError for labels [M, ...] of another type or shape.
         """
+        if self.labels.dtype == torch.bool and self.labels.ndim == 2:
+            return "multilabel"
         targets: dict[int, Target] = {1: "class", 3: "mask"}
         if self.labels.is_floating_point():
             targets = {1: "vector", 2: "vector", 4: "image"}
