@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from trainer.core.text import listed
 from trainer.job.base import Job
 from trainer.job.evaluate import Predict as PredictRuns
 from trainer.job.evaluate import summary
@@ -21,13 +22,17 @@ if TYPE_CHECKING:
     from trainer.storage.run_folder import RunFolder
 
 
+Column = tuple[str, "Iterable[Any]"]  # a name and N values
+
+
 class Predict(Job):
     """Writes `predictions.csv` for `run`, a run folder or a checkpoint, on `split`.
 
     One row per example, in dataset order. Columns: `id`; for class labels `label`, `prediction`,
     `confidence` (probability of the prediction) and `p_y` (probability of the label); `loss` (the
     run's own); `seen` (1 if the run was trained on the example); for class labels a probability
-    `p_<class>` for each class.
+    `p_<class>` for each class. With several labels, `label` and `prediction` are names joined by
+    `;`, and each class has its probability and the decision `is_<class>`, 1 or 0.
 
     The probabilities of several `runs` are averaged; `tta` averages them over views of each image.
     """
@@ -68,8 +73,29 @@ def columns_of(predictions: Predictions) -> list[tuple[str, Iterable[Any]]]:
             ("p_y", exact(records["confidence"])),
         ]
         probabilities = [(f"p_{name}", exact(p[:, i])) for i, name in enumerate(classes)]
+    elif "logit" in records:
+        by_label, probabilities = columns_of_several(predictions)
     common = [("loss", exact(losses)), ("seen", predictions.seen.int().tolist())]
     return [("id", ids.tolist()), *by_label, *common, *probabilities]
+
+
+def columns_of_several(predictions: Predictions) -> tuple[list[Column], list[Column]]:
+    """List the columns of multi-label predictions: sets of names; then two for each class.
+
+    Probabilities are σ of the outputs before any thresholds, which move decisions only.
+    """
+    records, classes = predictions.evaluation.records, predictions.classes
+    decisions = records["logit"] > 0
+    p = next(iter(predictions.columns.values())).outputs.sigmoid()
+    by_label: list[Column] = [
+        ("label", listed(classes, records["label"].tolist())),
+        ("prediction", listed(classes, decisions.tolist())),
+    ]
+    each = [
+        ((f"p_{name}", exact(p[:, i])), (f"is_{name}", decisions[:, i].int().tolist()))
+        for i, name in enumerate(classes)
+    ]
+    return by_label, [column for pair in each for column in pair]
 
 
 def exact(values: Tensor) -> Iterator[str]:

@@ -23,6 +23,7 @@ NOT_CHOSEN = (  # settings that do not define the experiment, so not hyperparame
     *("log", "max_skips", "nonfinite", "quiet", "resume", "resume_allow", "run", "runs", "split"),
     *("strategy", "threads"),
 )
+HEADLINES = ("mAP",)  # metrics of val that no training metric corresponds to
 USUAL = ("loss", "accuracy", "mae")  # of val, after an epoch that trained on no example
 DETAILS = 10  # weight histograms and confusion matrices logged per run
 
@@ -44,7 +45,7 @@ class Reporter:
     def classes(self, plan: Plan) -> None:
         """Log, per class, its examples and its rows in the first epoch's plan."""
         names, labels = self.data.classes, self.data.train.labels
-        if not self.data.train.classed:
+        if self.data.target not in ("class", "multilabel"):
             return
         drawn = class_counts(plan, labels, len(names)).tolist()
         counts = zip(names, self.data.class_counts().tolist(), drawn, strict=True)
@@ -76,7 +77,7 @@ class Reporter:
         metrics = {f"train {name}": value for name, value in train.items()}
         if val is not None:
             self.log.metrics("val", epoch=epoch, step=step, values=val.metrics, extra=spent)
-            names = train or USUAL
+            names = *(train or USUAL), *HEADLINES
             metrics |= {f"val {n}": val.metrics[n] for n in names if n in val.metrics}
         numbers = "  ".join(f"{name} {number(value)}" for name, value in metrics.items())
         speed = spent["examples_seen"] / max(spent["train_seconds"], 1e-9)
