@@ -203,6 +203,8 @@ def test_losses_in_float64_have_correct_gradients(name: str) -> None:
     shape = (3, 4, 5, 5) if loss.targets[-1] in ("mask", "image") else (3, 4)
     outputs = torch.randn(shape, generator=RNG, dtype=torch.float64, requires_grad=True)
     labels = torch.randint(0, 4, (shape[0], *shape[2:]), generator=RNG)
+    if loss.targets == ("multilabel",):
+        labels = torch.rand(shape, generator=RNG) < 0.5
     if ("vector" in loss.targets and option != "function") or loss.targets == ("image",):
         labels = torch.randn(shape, generator=RNG, dtype=torch.float64)
     batch = Batch.of(outputs.detach(), labels)

@@ -209,3 +209,17 @@ def test_masks_allow_a_subset_but_no_other_degradation() -> None:
 def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DigitsCanvas(**settings)
+
+
+def test_several_labels_are_the_digits_on_a_canvas() -> None:
+    """The mask of the same canvas shows the digits: class c + 1 is the digit c."""
+    masks, several = opened(digits=3), opened(digits=3, target="labels")
+    assert several.target == "multilabel"
+    assert several.classes == tuple("0123456789")
+    for name in ("train", "test"):
+        ours, theirs = getattr(several, name), getattr(masks, name)
+        assert torch.equal(ours.images.pixels, theirs.images.pixels)
+        shown = [(mask.unique()[1:] - 1).tolist() for mask in theirs.labels]
+        assert [row.nonzero()[:, 0].tolist() for row in ours.labels] == shown
+    assert set(several.train.labels.sum(1).tolist()) == {1, 2, 3}
+    assert torch.equal(several.class_counts(), several.train.labels[several.train.ids].sum(0))

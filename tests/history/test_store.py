@@ -219,3 +219,55 @@ def test_smote_records_the_originals(tmp_path):
     """SMOTE's rows are pairs; those with shares 1 and 0 are original examples."""
     assert train(tmp_path / "run", "sampler=smote", "dataset.imbalance=4", *TINY) == 0
     assert np.isfinite(history.open(tmp_path / "run")["loss"]).all()
+
+
+SEVERAL = ("confidence", "logit_margin", "correct", "doubt")
+
+
+def several(folder, fields=SEVERAL, **arrays):
+    """A store of five examples with three classes each, without an epoch."""
+    store = DifficultyStore(folder / "examples", 5, fields, CPU, classes=3)
+    store.describe(ids=torch.arange(4), **arrays)
+    for name in store.dtypes:
+        (folder / "examples" / f"{name}.bin").touch()
+    return folder
+
+
+def test_several_labels_are_stored_by_row(tmp_path):
+    labels = torch.arange(15).reshape(5, 3) % 2 == 0
+    store = history.open(several(tmp_path, labels=labels))
+    assert store.labels is not None
+    assert np.array_equal(store.labels, labels.numpy())
+    store.check_split(np.arange(4), labels.numpy())
+    with pytest.raises(DataError, match="other examples or labels"):
+        store.check_split(np.arange(4), ~labels.numpy())
+
+
+@pytest.mark.parametrize(
+    ("fields", "labels", "said"),
+    [
+        (SEVERAL, torch.zeros(5, dtype=torch.long), r"shape \[5\] have no doubt"),
+        (FIELDS, torch.zeros(5, 3, dtype=torch.bool), r"shape \[5, 3\] have no prediction"),
+        (SEVERAL, torch.zeros(5, 3), r"labels.npy holds float32s of shape \[5, 3\]"),
+        (SEVERAL, torch.zeros(4, 3, dtype=torch.bool), "labels.npy has 4 numbers for 5 examples"),
+    ],
+)
+def test_labels_must_fit_the_fields(tmp_path, fields, labels, said):
+    with pytest.raises(DataError, match=said):
+        history.open(several(tmp_path, fields, labels=labels))
+
+
+def test_changed_labels_are_known_by_row(tmp_path):
+    """The suspects know an example whose labels differ from the true ones in any class."""
+    labels = torch.zeros(5, 3, dtype=torch.bool)
+    true = labels.clone()
+    true[1, 2] = True
+    folder = several(tmp_path, labels=labels, true_labels=true)
+    store = DifficultyStore(folder / "examples", 5, SEVERAL, CPU, classes=3)
+    margins = {"logit_margin": torch.tensor([2.0, -1.0, 3.0, 1.0])}
+    ones = dict.fromkeys(("loss", "confidence", "correct", "doubt"), torch.ones(4))
+    store.add(torch.arange(4), ones | margins)
+    store.flush(0)
+    suspects = history.open(folder).suspects()
+    assert suspects.ids.tolist() == [1, 3, 0, 2]
+    assert (suspects.flagged, suspects.precision_recall(1)) == (1, (1.0, 1.0))

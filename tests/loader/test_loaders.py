@@ -316,3 +316,13 @@ def test_auto_picks_by_size(noise: Callable[..., Split], height: int, feed_class
 def test_bad_settings_are_named(make: Callable[[], Loader], setting: str) -> None:
     with pytest.raises(ValueError, match=rf"loader\.{setting} must be in"):
         make()
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_several_labels_stay_bool(noise: Callable[..., Split], name: str) -> None:
+    """Their type tells them from class ids; integer labels become int64."""
+    labels = torch.arange(60).reshape(20, 3) % 2 == 0
+    split = replace(noise(20), labels=labels)
+    for batch in LOADERS[name]().open(split, CPU).batches(plain_plan()):
+        assert batch.labels.dtype == torch.bool
+        assert torch.equal(batch.labels, labels[batch.index])

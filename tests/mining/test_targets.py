@@ -1,4 +1,4 @@
-"""Mining with labels that are masks, vectors or images: each option trains or is refused."""
+"""Mining where a label is a set of classes, a mask, a vector or an image: trained or refused."""
 
 from functools import cache
 from pathlib import Path
@@ -31,10 +31,16 @@ QUICK = ("device=cpu", "epochs=3", "batch_size=16", "dataset.val_fraction=0.2", 
 UNET = ("model=unet", "model.width=4", "model.depth=1")
 KINDS = {
     "mask": (*UNET, "loss=cross_entropy"),
+    "multilabel": ("model=mlp", "task=multilabel", "dataset.target=labels", "loss=bce"),
     "vector": ("model=mlp", "task=regression", "dataset.target=box", "loss=mse"),
     "image": (*UNET, "task=regression", "dataset.target=clean", "loss=mse"),
 }
-MEANINGLESS = {"hard_negative", "misclassified", "importance"}  # without classes
+MEANINGLESS = {  # by kind of label
+    "mask": set[str](),
+    "multilabel": {"hard_negative"},
+    "vector": {"hard_negative", "misclassified", "importance"},
+    "image": {"hard_negative", "misclassified", "importance"},
+}
 MOMENT = StepId(0, 0, 0)
 
 
@@ -72,7 +78,7 @@ def test_every_option_trains_or_is_refused(tmp_path, reference, kind, mining):
     """Three epochs, so that miners with a warmup epoch select something."""
     node = node_of("mining", mining) | ({"reference": reference} if mining == "rho" else {})
     run = run_of(tmp_path, kind, mining=node)
-    if kind != "mask" and mining in MEANINGLESS:
+    if mining in MEANINGLESS[kind]:
         with pytest.raises(ConfigError, match=rf"^mining={mining} .*{kind} labels.*; take mining"):
             _ = run.data
         return

@@ -184,3 +184,41 @@ def test_a_class_out_of_range_is_refused_before_training(tmp_path):
     with pytest.raises(ValueError, match=r"postprocess\.positive must be a class, 0 to 9, got 10"):
         train(tmp_path / "run", "postprocess=threshold", "postprocess.positive=10")
     assert not (tmp_path / "run").exists()
+
+
+SEVERAL_RNG = torch.Generator().manual_seed(3)
+SEVERAL = torch.rand(300, 4, generator=SEVERAL_RNG) < torch.tensor([0.5, 0.2, 0.1, 0.0])
+SCORES = torch.randn(300, 4, generator=SEVERAL_RNG) + 1.5 * SEVERAL - 1
+
+
+def test_several_labels_have_the_threshold_of_the_best_f1_each():
+    postprocess = fitted(SCORES, SEVERAL)
+    decided = postprocess(SCORES) > 0
+    thresholds = torch.tensor(postprocess.fitted["threshold"])
+    assert torch.equal(decided, SCORES.double().sigmoid() > thresholds)
+    assert thresholds[3] == 0.5, "val has no example of it"
+    for c in range(3):
+        precision, recall, _ = curve(SEVERAL[:, c], SCORES[:, c])
+        best = f1_of(precision, recall).max()
+        assert f1_score(SEVERAL[:, c], decided[:, c]) == pytest.approx(best)
+    assert postprocess.measure(postprocess(SCORES), SEVERAL) == {}, "the task has macro F1"
+
+
+def test_several_labels_at_a_precision():
+    settings = {"objective": "recall_at_precision", "precision": 0.6}
+    postprocess = fitted(SCORES[:, :3], SEVERAL[:, :3], **settings)
+    decided = postprocess(SCORES[:, :3]) > 0
+    for c in range(2):
+        precision, recall, _ = curve(SEVERAL[:, c], SCORES[:, c])
+        hits = (decided[:, c] & SEVERAL[:, c]).sum()
+        assert hits / decided[:, c].sum() >= 0.6
+        assert hits / SEVERAL[:, c].sum() == pytest.approx(recall[precision >= 0.6].max())
+    assert postprocess.measure(postprocess(SCORES[:, :3]), SEVERAL[:, :3]).keys() == {
+        "precision",
+        "recall",
+    }
+
+
+def test_costs_are_not_for_several_labels():
+    assert "multilabel" in Threshold().targets
+    assert "multilabel" not in Threshold(objective="cost", cost_matrix=[[0, 1], [1, 0]]).targets

@@ -18,6 +18,7 @@ MASKS = (*CANVAS, "model=unet", "model.width=4", "model.depth=1")
 KINDS = {
     "canvas": CANVAS,
     "masks": MASKS,
+    "several": (*CANVAS, "task=multilabel", "dataset.target=labels", "loss=bce", "model=mlp"),
     "boxes": (*CANVAS, "task=regression", "dataset.target=box", "loss=mse", "model=mlp"),
     "images": (*MASKS, "task=regression", "dataset.target=clean", "loss=mse"),
 }
@@ -58,8 +59,8 @@ OF_THE_LABELS = {  # refused when the data opens: no folder is left
     "boxes loss=cross_entropy": "loss=cross_entropy does not support vector labels; take loss=mse",
     "boxes loss=sobolev": "loss=sobolev does not support vector labels; take loss=mse",
     "images loss=focal": "loss=focal does not support image labels; take loss=mse",
-    "masks mixer=mixup": "mixer=mixup cannot mix a mask target, only: class, vector, ",
-    "boxes mixer=cutmix": "mixer=cutmix cannot mix a vector target, only: class, mask",
+    "masks mixer=mixup": "mixer=mixup cannot mix a mask target, only: class, multilab",
+    "boxes mixer=cutmix": "mixer=cutmix cannot mix a vector target, only: class, mult",
     "masks postprocess=platt": "postprocess=platt does not support mask labels; take postprocess=",
     "boxes postprocess=isotonic": "postprocess=isotonic does not support vector labels; take post",
     "boxes mining=hard_negative": "mining=hard_negative does not support vector labels; take mini",
@@ -70,6 +71,30 @@ OF_THE_LABELS = {  # refused when the data opens: no folder is left
     "boxes mining=ohem mining.threshold=0.5": "mining=ohem ranks by confidence, which vector "
     "labels do not have; take mining.threshold=null",
     "images mining=ohem mining.score=margin": "mining=ohem ranks by margin, which image labels",
+    "several task=segmentation": "task=segmentation does not support multilabel labels; take task="
+    "multilabel",
+    "task=multilabel": "task=multilabel does not support class labels; take task=classification",
+    "several loss=cross_entropy": "loss=cross_entropy does not support multilabel labels; take loss"
+    "=bce",
+    "several loss=focal": "loss=focal does not support multilabel labels; take loss.form=sigmoid",
+    "loss=asymmetric": "loss=asymmetric does not support class labels; take loss=cross_entropy",
+    "several mining=hard_negative": "mining=hard_negative does not support multilabel labels; take "
+    "mining=ohem",
+    "several postprocess=platt": "postprocess=platt does not support multilabel labels; take postp",
+    "several postprocess=prior_correction": "postprocess=prior_correction does not support multila",
+    "several postprocess=threshold postprocess.objective=cost postprocess.cost_matrix=[[0,1],[1,0]]"
+    "": "postprocess=threshold does not support multilabel labels; take postprocess.objective=f1",
+    "several dataset.label_noise=0.1": "dataset.label_noise needs a class label per image",
+    "several dataset.imbalance=10": "dataset.imbalance needs a class label per image",
+    "several dataset.threshold_class=true": "dataset.threshold_class needs a class label per image",
+    **{
+        f"several sampler={name}": f"sampler={name} does not support multilabel labels; take sampl"
+        "er=shuffle"
+        for name in ("class_balanced", "label_shuffle", "oversample", "smote", "undersample")
+    },
+    "several sampler=weighted": "sampler=weighted does not support multilabel labels; take sampler."
+    "weights=FILE or sampler=shuffle",
+    "boxes sampler=oversample": "sampler=oversample does not support vector labels; take sampler=s",
     "masks loss=dice loss.batch=true mining=random": "loss=dice with loss.batch=true needs mining="
     "none, got random",
     "masks loss=dice_cross_entropy loss.batch=true mixer=cutmix": "loss=dice_cross_entropy with lo"
@@ -92,6 +117,8 @@ OF_THE_REST = {
     "[11, 16, 16]; take model=unet",
     "canvas task=regression dataset.target=clean loss=mse model=mlp": "model=mlp returns [1] per "
     "image, task=regression needs [1, 16, 16]; take model=unet",
+    "several distill=soft_target distill.teacher=torchvision:resnet18": "distill=soft_target does n"
+    "ot support multilabel labels; take distill=none",
     "model=unet": "model=unet returns [10, 8, 8] per image, task=classification needs [10]",
     "boxes model=unet": "model=unet returns [4, 16, 16] per image, task=regression needs [4]",
     "masks augmentation=[rand_augment]": "augmentation=rand_augment",
@@ -113,6 +140,10 @@ GO_TOGETHER = [
     "masks loss=dice mining=hard_negative mining.mode=bootstrap",
     "boxes mining=importance mining.score=loss mixer=mixup",
     "images mining=ohem mining.score=error augmentation=[rotate]",
+    "several loss=focal loss.form=sigmoid mixer=ricap mining=ohem mining.rank_by=excess",
+    "several loss=asymmetric mixer=cutmix mining=importance augmentation=[standard]",
+    "several mining=misclassified postprocess=threshold dataset.subset=0.5",
+    "several loss=bce loss.pos_weight=[1,2,3,4,5,6,7,8,9,1] mining=selective_backprop accumulate=2",
 ]
 
 

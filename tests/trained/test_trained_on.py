@@ -324,3 +324,10 @@ def test_labels_are_renumbered_by_name():
         assert data.train.labels.dtype == labels.dtype
         assert data.train.labels is data.val.labels
         assert data.threshold == 0
+
+
+def test_the_columns_of_several_labels_move_with_their_classes():
+    labels = torch.tensor([[True, False, False], [False, True, True]])
+    split = Split(Pixels(torch.zeros(2, 1, 2, 2).byte()), labels, torch.arange(2))
+    data = renumbered(Data(split, split, split, ("a", "b", "c"), (0.0,), (1.0,)), ("c", "a", "b"))
+    assert data.train.labels.tolist() == [[False, True, False], [True, False, True]]

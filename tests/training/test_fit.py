@@ -15,6 +15,11 @@ VARIANTS = {
     "mixup-ohem": ("mixer=mixup", "mining=ohem", "accumulate=3"),
     "hard_example": ("mining=hard_example", "mining.warmup_epochs=0", "augmentation=light"),
     "resample": ("mining=hard_example", "mining.mode=resample", "schedule=cosine_decay"),
+    "multilabel": (
+        *("dataset=digits_canvas", "dataset.target=labels", "dataset.digits=2", "task=multilabel"),
+        *("dataset.examples=250", "loss=asymmetric", "mixer=mixup", "mining=hard_example"),
+        *("mining.warmup_epochs=0", "batch_size=16"),
+    ),
     "two_pass": ("mining=ohem_two_pass", "optimizer=sgd", "warmup=gradual", "model.dropout=0.5"),
 }
 

@@ -19,6 +19,7 @@ from trainer.training.step import Step
 ROWS = 16
 META = torch.device("meta")
 MASKS = ("dataset=digits_canvas", "task=segmentation", "model=unet", "model.width=4")
+LABELS = ("dataset=digits_canvas", "dataset.target=labels", "task=multilabel")
 READS_ONCE = ("hard_negative", "rho")  # before the first step: labels, a reference model
 CHOICES: dict[str, tuple[str, ...]] = {
     "in chunks": ("accumulate=2", "mining=ohem", "mixer=cutmix"),
@@ -28,6 +29,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "augmented": ("augmentation=standard", "mixer=chain"),
     "excess": ("mixer=mixup", "mining=ohem", "mining.rank_by=excess"),
     "masks": (*MASKS, "mining=ohem", "augmentation=[horizontal_flip,rotate]", "mixer=cutmix"),
+    "several labels": (*LABELS, "loss=focal", "loss.form=sigmoid", "mixer=ricap", "mining=ohem"),
+    "asymmetric": (*LABELS, "loss=asymmetric", "mixer=mixup", "mining.score=margin", "mining=ohem"),
     "dice": (*MASKS, "loss=dice_cross_entropy"),
 }
 
@@ -63,7 +66,8 @@ def on_meta(tmp_path, monkeypatch):
 
 def take(run: Run, step: Step) -> None:
     """Train two steps in the fourth epoch, when every miner's warmup is over."""
-    labels = run.data.train.labels[:ROWS, None].long().to(META)
+    labels = run.data.train.labels[:ROWS, None]
+    labels = (labels if run.data.target == "multilabel" else labels.long()).to(META)
     images = torch.empty(ROWS, *run.data.shape, dtype=torch.uint8, device=META)
     ids, one = torch.arange(ROWS, device=META), torch.ones(ROWS, device=META)
     for number in range(2):

@@ -59,6 +59,7 @@ NEED_RUNS = {  # jobs on finished runs, and the settings that name those
     "evaluate": ("run", "runs"),
     "predict": ("run", "runs"),
     "examples": ("run",),
+    "export": ("run",),
     "compare": ("runs",),
 }
 DEVICES = ("cpu", "cuda", "cuda:0", "mps")

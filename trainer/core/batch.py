@@ -19,7 +19,7 @@ class Batch:
     """
 
     images: Tensor  # [B, C, H, W]
-    labels: Tensor  # [B, K, ...]; K is 1 before mixing
+    labels: Tensor  # [B, K, ...]; K is 1 before mixing; multi-hot labels are bool [B, K, C]
     shares: Tensor  # [B, K] part of image b that is label k; rows sum to 1 except as above
     index: Tensor  # [B, K] dataset id of the example behind each label
     weight: Tensor  # [B] or [B, H, W] factor on the loss
@@ -141,14 +141,18 @@ Target = Literal["class", "multilabel", "mask", "vector", "image"]  # the label 
 def target_kind(labels: Tensor) -> Target:
     """Tell the kind of target from the dtype and shape of labels [B, ...].
 
+    Class ids [B], multi-hot labels bool [B, C], masks [B, H, W], numbers [B] or [B, D], or images.
     Raises ValueError if no kind has them.
     """
     kinds: dict[int, Target] = {1: "class", 3: "mask"}
-    if labels.is_floating_point():
+    if labels.dtype == torch.bool:
+        kinds[2] = "multilabel"
+    elif labels.is_floating_point():
         kinds = {1: "vector", 2: "vector", 4: "image"}
     if labels.ndim not in kinds:
         shape = list(labels.shape)
         raise ValueError(
-            f"labels must be classes, masks, vectors or images, got {labels.dtype} {shape}"
+            f"labels must be classes, masks, vectors or images, or bool [N, C], got {labels.dtype} "
+            f"{shape}"
         )
     return kinds[labels.ndim]

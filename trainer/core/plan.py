@@ -119,8 +119,13 @@ def batch_bounds(rows: int, batch_size: int) -> Tensor:
 def class_counts(plan: Plan, labels: Tensor, classes: int) -> Tensor:
     """Count the rows of each class [C] in an epoch, given labels [M] by dataset id.
 
-    A blend counts for each of its classes by its share.
+    A blend counts for each of its classes by its share, an example with labels bool [M, C] for each
+    of them.
     """
     counts = torch.zeros(classes, dtype=torch.float64)
     shares = plan.shares.expand(plan.ids.shape).double()
+    if labels.ndim == 2:
+        by_example = torch.zeros(len(labels), dtype=torch.float64)
+        by_example.index_add_(0, plan.ids.flatten(), shares.flatten())
+        return by_example @ labels.double()
     return counts.index_add_(0, labels[plan.ids].flatten(), shares.flatten())

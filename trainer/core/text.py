@@ -4,6 +4,8 @@ import html
 import io
 import re
 import sys
+from collections.abc import Iterable, Sequence
+from itertools import compress
 
 # Control characters of ASCII and Latin-1, marks that reorder or hide text, line separators, and
 # the surrogates that stand for bytes of a file name which is not UTF-8.
@@ -44,3 +46,8 @@ def replace_unencodable() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors != "replace":
             stream.reconfigure(errors="replace")
+
+
+def listed(names: Sequence[str], rows: Iterable[Sequence[bool]]) -> list[str]:
+    """Join the names where each row of multi-hot labels [k, C] is true by `;`."""
+    return [";".join(compress(names, row)) for row in rows]

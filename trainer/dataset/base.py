@@ -89,7 +89,8 @@ class Data:
     def described(self) -> dict[str, Tensor]:
         """The training ids, labels (no masks) and changed labels, for the difficulty store."""
         ids, labels = self.train.ids, self.train.labels
-        arrays = {"ids": ids, "labels": labels} if labels.ndim == 1 else {"ids": ids}
+        stored = labels.ndim == 1 or self.target == "multilabel"
+        arrays = {"ids": ids, "labels": labels} if stored else {"ids": ids}
         if self.true_labels is not None:
             arrays["true_labels"] = self.true_labels
         if self.given_labels is not None and labels.ndim == 1:

@@ -1,4 +1,4 @@
-"""Digits pasted on larger canvases: a built-in set for segmentation and regression.
+"""Digits pasted on larger canvases: a built-in set for dense, multi-label and regression tasks.
 
 The digits are those of `dataset=digits` (E. Alpaydin, C. Kaynak 1998, CC BY 4.0).
 """
@@ -27,9 +27,9 @@ class DigitsCanvas(Dataset):
     """`digits` non-overlapping digits on each of `examples` canvases of `size` x `size`.
 
     The canvases are the same for every seed. `test_fraction` of them are for testing; their digits
-    occur on no other canvas. Targets: `mask`, 0 for the background and c + 1 for the
-    digit c; `box`, the edges x0, y0, x1, y1 of a single digit as fractions of the side; `clean`,
-    the canvas without noise.
+    occur on no other canvas. Targets: `mask`, 0 for the background and c + 1 for the digit c;
+    `labels`, which of the ten digits are on the canvas; `box`, the edges x0, y0, x1, y1 of a single
+    digit as fractions of the side; `clean`, the canvas without noise.
     """
 
     size: int = 32
@@ -37,7 +37,7 @@ class DigitsCanvas(Dataset):
     scale: int = 1
     examples: int = 1000
     noise: float = 0.05
-    target: Literal["mask", "box", "clean"] = "mask"
+    target: Literal["mask", "labels", "box", "clean"] = "mask"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,9 +58,9 @@ class DigitsCanvas(Dataset):
             source, self.test_fraction, generator(0, Purpose.SPLIT, 0)
         )
         number = int(self.examples * self.test_fraction + 0.5)
-        classes = ("background", *"0123456789") if self.target == "mask" else ()
+        named = {"mask": ("background", *"0123456789"), "labels": tuple("0123456789")}
         train = self.canvases(train_digits, self.examples - number, TRAIN)
-        return Raw(train, self.canvases(test_digits, number, TEST), classes)
+        return Raw(train, self.canvases(test_digits, number, TEST), named.get(self.target, ()))
 
     def canvases(self, source: Split, number: int, stream: int) -> Split:
         """Paste a split's digits on `number` canvases, each equally often to within one."""
@@ -79,6 +79,9 @@ class DigitsCanvas(Dataset):
         if self.target == "mask":
             values = source.labels[ids].numpy().reshape(number, self.digits, 1, 1) + 1
             labels = torch.from_numpy(paste((ink * values).astype(np.uint8), corners, self.size))
+        elif self.target == "labels":
+            digits = source.labels[ids].reshape(number, self.digits)
+            labels = torch.zeros(number, 10, dtype=torch.bool).scatter_(1, digits, value=True)
         elif self.target == "box":
             labels = bounding_boxes(ink[:, 0], corners[:, 0]) / self.size
         else:

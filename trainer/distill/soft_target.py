@@ -49,9 +49,9 @@ class SoftTarget(Distiller):
 
     def prepare(self, student: Forward, data: Data) -> None:
         """Load the teachers. Raises ValueError if one does not fit the student's data."""
-        if not data.classes:
+        if data.target not in ("class", "mask"):
             raise ValueError(
-                "distill=soft_target needs class labels, which this task does not have"
+                f"distill=soft_target does not support {data.target} labels; take distill=none"
             )
         self.teachers = [load(student, data) for load in self.loaders]
         for teacher in self.teachers:

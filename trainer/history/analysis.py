@@ -78,7 +78,8 @@ class History:
 
     M is the size of the data source, and a dataset id an index into it; the training split has n
     examples. Fields: `loss`, and of a classifier `confidence` (p_y), `correct`, `prediction`,
-    `logit_margin` and `el2n` (Paul et al. 2021, https://arxiv.org/abs/2107.07075).
+    `logit_margin` and `el2n` (Paul et al. 2021, https://arxiv.org/abs/2107.07075); with several
+    labels an example, bool [M, C], `doubt` instead of `prediction` (see trainer.history.store).
     """
 
     ids: np.ndarray  # [n] dataset ids of the training split
@@ -178,17 +179,18 @@ class History:
         """Rank the examples by AUM or mean loss, and flag those at the cut-off or beyond.
 
         The default cut-off has 99 % of the threshold class beyond it. Without a threshold class it
-        is an AUM of 0 (another class was ahead) or a mean loss of log C (worse than guessing).
-        Raises DataError unless each example has a class as its label.
+        is an AUM of 0 (another class was ahead; with several labels, the model contradicts at least
+        one) or a mean loss of log C, with several labels log 2 (worse than guessing). Raises
+        DataError unless each example has a class, or several, as its label.
         """
-        if self.labels is None or self.labels.dtype.kind not in "iu":
+        if self.labels is None or self.labels.dtype.kind not in "iub":
             raise DataError("suspected label errors need a class for each image")
         sign = -1.0 if by == "aum" else 1.0  # of the score, higher for more suspect
         scores = sign * (self.aum() if by == "aum" else self.mean("loss"))
         limit = self.default_cutoff(scores, by) if cutoff is None else sign * cutoff
         order = self.ranked(scores)
         ids = self.ids[order]
-        wrong = None if self.true_labels is None else self.labels[ids] != self.true_labels[ids]
+        wrong = None if self.true_labels is None else differ(self.labels, self.true_labels)[ids]
         flagged = int((scores[order] >= limit).sum())
         return Suspects(ids, sign * scores[order], sign * limit + 0.0, flagged, wrong)  # no −0
 
@@ -197,7 +199,9 @@ class History:
         marked = scores[~self.ordinary() & ~np.isnan(scores)]
         if len(marked):
             return float(np.percentile(marked, 100 - PERCENTILE))
-        return 0.0 if by == "aum" or self.labels is None else math.log(self.labels.max() + 1)
+        if by == "aum" or self.labels is None:
+            return 0.0
+        return math.log(2 if self.labels.ndim == 2 else self.labels.max() + 1)
 
     def ordinary(self) -> np.ndarray:
         """Return a mask [n] of the examples that are not of the threshold class."""
@@ -227,6 +231,11 @@ class History:
                 "the difficulty store has other examples or labels than the training split; use "
                 "the seed and the dataset settings of the run"
             )
+
+
+def differ(labels: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return a mask [M] of the examples whose labels [M] or [M, C] are not the same."""
+    return (labels != others).reshape(len(labels), -1).any(1)
 
 
 def fraction(part: int, whole: int) -> float:

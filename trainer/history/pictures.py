@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trainer.core.text import listed
 from trainer.dataset.shared.decode import printable
 from trainer.report.images import thumbnails, titled
 from trainer.report.plots import new_axes, render
@@ -82,7 +83,12 @@ def sheet_of(history: History, data: Data, ids: np.ndarray, last: int) -> np.nda
 
 
 def captions(history: History, data: Data, ids: np.ndarray, last: int) -> list[list[str]]:
-    """Return the caption of each of the ids [k]: loss, id, and a classifier's two classes first."""
+    """Return the caption of each of the ids [k]: loss, id, and a classifier's two classes first.
+
+    With several labels: all of them, and the class whose answer is the least likely.
+    """
+    if history.labels is not None and "doubt" in history.fields:
+        return several_captions(history, data, ids, last)
     positions = history.positions_of(ids)
     losses = history.mean("loss", last)[positions]
     lines = [[f"loss {loss:.2f}, id {i}"] for loss, i in zip(losses, ids, strict=True)]
@@ -93,6 +99,18 @@ def captions(history: History, data: Data, ids: np.ndarray, last: int) -> list[l
     return [
         [f"label {class_name(names, y)}", f"lately {class_name(names, p)}", *rest]
         for y, p, rest in zip(labels, predictions, lines, strict=True)
+    ]
+
+
+def several_captions(history: History, data: Data, ids: np.ndarray, last: int) -> list[list[str]]:
+    """Return the caption of each of the ids [k]: labels, the class in doubt, loss and id."""
+    positions = history.positions_of(ids)
+    losses = history.mean("loss", last)[positions]
+    doubts = [class_name(data.classes, c) for c in history.latest("doubt")[positions]]
+    labels = [] if history.labels is None else listed(data.classes, history.labels[ids].tolist())
+    return [
+        [f"labels {names}", f"in doubt {doubt}", f"loss {loss:.2f}, id {i}"]
+        for names, doubt, loss, i in zip(labels, doubts, losses, ids, strict=True)
     ]
 
 

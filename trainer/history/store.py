@@ -8,8 +8,14 @@ The fields of a classifier, p_y being the probability of the label y: `confidenc
 is 1 if the prediction is y; `logit_margin` is z_y − max z_other, whose mean over the epochs is the
 AUM (area under the margin, Pleiss et al. 2020, https://arxiv.org/abs/2001.10528); `el2n` is the
 length of p − onehot(y) (Paul et al. 2021, https://arxiv.org/abs/2107.07075).
+
+Where an example has several labels, each class is a question whose right answer has a probability
+and a logit: `confidence` is the mean probability; `correct` is 1 if every answer is right;
+`logit_margin` is the lowest logit and `doubt` the class it belongs to; `el2n` is the length of p −
+y.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +33,7 @@ FLOATS = ("loss", "confidence", "logit_margin", "el2n", "iou", "absolute_error")
 DTYPES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(FLOATS, ("float16",)),
     "correct": ("uint8",),
-    "prediction": ("int16", "int32"),  # the second for more classes than the first can number
+    **dict.fromkeys(("prediction", "doubt"), ("int16", "int32")),  # by the number of classes
 }
 MOST = 2**15  # classes that int16 numbers
 UNREADABLE = (  # what a damaged or hostile folder raises
@@ -168,6 +174,8 @@ def open(run: str | Path) -> History:  # noqa: A001  (read as history.open)
         labels = load_labels(folder / "labels.npy", size)
         true_labels = load_labels(folder / "true_labels.npy", size)
         given_labels = load_labels(folder / "given_labels.npy", size)
+        for array in (labels, true_labels, given_labels):
+            check_answers(array, dtypes)
     except UNREADABLE as error:
         raise DataError(f"{folder} has no readable difficulty store: {error}") from error
     return History(ids, fields, labels, true_labels, threshold, given_labels)
@@ -189,19 +197,27 @@ def load_ids(path: Path, size: int) -> np.ndarray | None:
 
 
 def load_labels(path: Path, size: int) -> np.ndarray | None:
-    """Load numbers [M], one for each of `size` examples; None if there is no file.
+    """Load numbers [M] or multi-hot labels bool [M, C] of `size` examples; None without a file.
 
     Raises ValueError for any other array.
     """
-    labels = load_numbers(path, "iuf")
+    labels = load_numbers(path, "iuf", multi_hot=True)
     if labels is not None and len(labels) != size:
         raise ValueError(f"{path.name} has {len(labels)} numbers for {size} examples")
     return labels
 
 
-def load_numbers(path: Path, kinds: str) -> np.ndarray | None:
+def check_answers(labels: np.ndarray | None, fields: Iterable[str]) -> None:
+    """Raise ValueError for labels [M] with the fields of labels [M, C], or the other way round."""
+    wrong = "doubt" if labels is not None and labels.ndim == 1 else "prediction"
+    if labels is not None and wrong in fields:
+        raise ValueError(f"labels of shape {list(labels.shape)} have no {wrong}")
+
+
+def load_numbers(path: Path, kinds: str, *, multi_hot: bool = False) -> np.ndarray | None:
     """Load a vector whose dtype is of one of NumPy's `kinds`; None if there is no file.
 
+    With `multi_hot`, a bool array [M, C] will do too.
     The file is mapped first: a header that claims more than the file holds is refused before any
     memory is allocated. Raises ValueError for any other array, CheckpointError for a link.
     """
@@ -210,7 +226,8 @@ def load_numbers(path: Path, kinds: str) -> np.ndarray | None:
     check_file(path)
     with np.errstate(over="ignore"):  # a header may claim a size that overflows
         numbers = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
-    if numbers.ndim != 1 or numbers.dtype.kind not in kinds:
+    fits = numbers.ndim == 1 and numbers.dtype.kind in kinds
+    if not fits and not (multi_hot and numbers.ndim == 2 and numbers.dtype == np.bool_):
         raise ValueError(f"{path.name} holds {numbers.dtype}s of shape {list(numbers.shape)}")
     return numbers
 

@@ -17,6 +17,8 @@ from trainer.report.console import number, table
 from trainer.report.csv_file import write_csv
 from trainer.report.images import confusion, confusion_matrix
 from trainer.task.shared.by_class import ByClass
+from trainer.task.shared.by_label import counts, f1
+from trainer.task.shared.ranking import average_precision
 from trainer.trained.predictions import Predictions
 from trainer.trained.tta import View
 
@@ -46,7 +48,7 @@ class Evaluate(Job):
     def __call__(
         self, *, predict: Predict, folder: RunFolder, console: Console, metrics: list[str] | None
     ) -> dict[str, Any]:
-        """Evaluate; write `classes.csv`, if there are classes, and for labels `confusion.png`."""
+        """Evaluate; write `classes.csv`, if there are classes; for class ids `confusion.png`."""
         predictions = predict(self.tta)
         console.say(comparison(predictions, metrics))
         evaluation, classes = predictions.evaluation, predictions.classes
@@ -101,7 +103,7 @@ def comparison(predictions: Predictions, metrics: list[str] | None) -> Table:
 
 
 def write_classes(folder: Path, classes: tuple[str, ...], evaluation: Evaluation) -> Table | None:
-    """Write `classes.csv` and, for labels, `confusion.png`; returns None without classes."""
+    """Write `classes.csv` and, for class ids, `confusion.png`; returns None without classes."""
     records = evaluation.records
     if "prediction" in records:
         pair = records["label"], records["prediction"]
@@ -110,6 +112,9 @@ def write_classes(folder: Path, classes: tuple[str, ...], evaluation: Evaluation
         rows = by_class(*pair, classes)
     elif "intersection" in records:
         header, rows = ["class", "union", "iou"], by_mask(records, classes)
+    elif "label" in records:  # multi-hot
+        header = ["class", "examples", "average precision", "precision", "recall", "f1"]
+        rows = by_label(records, classes)
     else:
         return None
     known = [["" if cell == "–" else cell for cell in row] for row in rows]
@@ -129,6 +134,28 @@ def by_class(labels: Tensor, predictions: Tensor, classes: tuple[str, ...]) -> l
     return [
         [name, number_of, *map(number, row)]
         for name, number_of, row in zip(classes, examples, rows, strict=True)
+    ]
+
+
+def by_label(records: dict[str, Tensor], classes: tuple[str, ...]) -> list[list[str]]:
+    """Return name, examples and measures by class, from logits and labels [N, C] per image.
+
+    A class without examples has no average precision and no recall; one that is never predicted has
+    no precision.
+    """
+    logits, labels = records["logit"], records["label"]
+    hits, predicted, actual = counts(logits, labels)
+    measures = torch.stack(
+        [
+            average_precision(logits, labels),
+            hits / predicted,
+            hits / actual,
+            f1(hits, predicted, actual),
+        ]
+    )
+    return [
+        [name, str(int(actual[i])), *map(number, measures[:, i].tolist())]
+        for i, name in enumerate(classes)
     ]
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from trainer import history
 from trainer.core.errors import DataError
 from trainer.core.ranges import within
+from trainer.core.text import listed
 from trainer.dataset.shared.decode import printable
 from trainer.history.analysis import By, History, Suspects
 from trainer.history.evidence import evidence_of
@@ -179,6 +180,9 @@ def rows_of(
             str(forgetting.events[place]) if forgetting.learned[place] else "unlearned"
             for place in places
         ]
+    if store.labels is not None and "doubt" in store.fields:  # several labels
+        columns["label"] = listed(data.classes, store.labels[ids].tolist())
+        columns["doubt"] = class_names(data, store.latest("doubt")[places])
     for name, numbers in values.items():
         columns[name] = [f"{number:.3f}" for number in numbers[places]]
     paths = getattr(data.train.images, "paths", None)

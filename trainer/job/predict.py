@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 
+from trainer.core.text import listed
 from trainer.dataset.shared.decode import printable
 from trainer.job.base import Job
 from trainer.job.evaluate import Predict as PredictRuns
@@ -37,17 +38,22 @@ ROWS = 20  # files on the console
 PredictFiles = Callable[[str, View | list[View], Corrupt], FilePredictions]
 
 
+Column = tuple[str, "Iterable[Any]"]  # a name and N values
+
+
 class Predict(Job):
     """Writes `predictions.csv` for `run`, a run folder or a checkpoint, on `split` or `source`.
 
     Of a split, one row per example, in dataset order. Columns: `id`; where images are files,
     `path`; for class labels `label`, `prediction`, `confidence` (probability of the prediction) and
     `p_y` (probability of the label); `loss` (the run's own); `seen` (1 if the run was trained on
-    the example); for class labels a probability `p_<class>` for each class.
+    the example); for class labels a probability `p_<class>` for each class. With several labels,
+    `label` and `prediction` are names joined by `;`, and each class has its probability and the
+    decision `is_<class>`, 1 or 0.
 
     Of image files without labels, one row per file: `path`, `prediction`, `probability`, the next
     four classes as `prediction_2`, `probability_2` and so on, and, with `probabilities`,
-    `p_<class>`. `predictions.png` shows the first 64. See `rows_of_files` for other labels.
+    `p_<class>`. `predictions.png` shows the first 64. See `columns_of_files` for other labels.
 
     The probabilities of several `runs` are averaged; `tta` averages them over views of each image.
     Under `corrupt=raise` files that cannot be read end the job with exit code 3; under `skip` they
@@ -139,6 +145,8 @@ def columns_of(
         ]
         if probabilities:
             by_class = [(f"p_{name}", exact(p[:, i])) for i, name in enumerate(classes)]
+    elif "logit" in records:
+        by_label, by_class = columns_of_several(predictions)
     common = [("loss", exact(losses)), ("seen", predictions.seen.int().tolist())]
     paths = [] if predictions.paths is None else [("path", predictions.paths)]
     return [("id", ids.tolist()), *paths, *by_label, *common, *by_class]
@@ -195,6 +203,25 @@ def first_rows(predicted: FilePredictions, columns: dict[str, list[Any]]) -> Tab
     title = f"{checkpoints} on {number:,} image{'s' * (number != 1)}"
     more = f", the first {ROWS}" if number > ROWS else ""
     return table(title + more, ["path", *shown], rows)
+
+
+def columns_of_several(predictions: Predictions) -> tuple[list[Column], list[Column]]:
+    """List the columns of multi-label predictions: sets of names; then two for each class.
+
+    Probabilities are σ of the outputs before any thresholds, which move decisions only.
+    """
+    records, classes = predictions.evaluation.records, predictions.classes
+    decisions = records["logit"] > 0
+    p = next(iter(predictions.columns.values())).outputs.sigmoid()
+    by_label: list[Column] = [
+        ("label", listed(classes, records["label"].tolist())),
+        ("prediction", listed(classes, decisions.tolist())),
+    ]
+    each = [
+        ((f"p_{name}", exact(p[:, i])), (f"is_{name}", decisions[:, i].int().tolist()))
+        for i, name in enumerate(classes)
+    ]
+    return by_label, [column for pair in each for column in pair]
 
 
 def exact(values: Tensor) -> Iterator[str]:

@@ -30,12 +30,12 @@ class Loader(ABC):
 def batch_of(images: Tensor, labels: Tensor, rows: StepRows) -> Batch:
     """A batch from the plan's rows, images [B, C, H, W] and labels [B, K, ...].
 
-    Integer labels become int64, masks too, which are stored as uint8; numbers [B, K] become
-    [B, K, 1], as losses expect.
+    Integer labels become int64, masks too, which are stored as uint8; multi-hot labels [B, K, C]
+    stay bool; numbers [B, K] become [B, K, 1], as losses expect.
     """
     if labels.is_floating_point() and labels.ndim == 2:
         labels = labels[..., None]
-    if not labels.is_floating_point():
+    if not (labels.is_floating_point() or (labels.dtype == torch.bool and labels.ndim == 3)):
         labels = labels.long()
     return Batch(images, labels, rows.shares, rows.ids, rows.weight, rows.count)
 

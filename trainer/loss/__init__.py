@@ -7,6 +7,7 @@ from trainer.core.lazy import exports
 from trainer.loss.base import Loss
 
 if TYPE_CHECKING:
+    from trainer.loss.asymmetric import Asymmetric
     from trainer.loss.bce import BinaryCrossEntropy
     from trainer.loss.cross_entropy import CrossEntropy
     from trainer.loss.dice import Dice

@@ -22,13 +22,18 @@ class Loss(nn.Module, ABC):
         """Leave pixels with this label out of the loss, as the task's `ignore_index` asks."""
         self.ignore_index = label
 
+    def instead(self, target: str) -> str | None:
+        """The setting with which it supports a kind of target that it does not, if any."""
+        return None
+
     @abstractmethod
     def score(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Unreduced losses [B] or [B, H, W] of outputs [B, C, ...] for hard labels [B, ...]."""
 
     def count(self, labels: Tensor) -> Tensor:
         """Contribution of each label [B, ...] to the denominator: 1, or its class weight."""
-        return torch.ones(labels.shape, device=labels.device)
+        shape = labels.shape[:1] if labels.ndim == 2 else labels.shape  # multi-hot [B, C]: 1 each
+        return torch.ones(shape, device=labels.device)
 
     def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """`score` [B] or [B, H, W] of outputs [B, C, ...], with 0 for ignored pixels."""

@@ -21,8 +21,8 @@ class Focal(Loss):
 
     `softmax`: p_t is the probability of the label and α a list, one number per class. `sigmoid`:
     one binary problem per class, with α for the positives and 1 − α for the negatives; the loss is
-    the mean over the classes. α `auto` is none for softmax and 0.25 for sigmoid. Unlike class
-    weights, α does not enter the denominator.
+    the mean over the classes. Multi-hot labels need `sigmoid`. α `auto` is none for softmax and
+    0.25 for sigmoid. Unlike class weights, α does not enter the denominator.
     """
 
     alphas: Tensor | None  # [C] for softmax
@@ -44,6 +44,9 @@ class Focal(Loss):
             raise ValueError(f"loss.alpha must be {shape} with loss.form={form}, got {alpha}")
         if alpha is not None:
             within("loss.alpha", alpha, "[0, inf)" if per_class else "[0, 1]")
+        if form == "sigmoid":
+            several = ("class", "multilabel", "mask")
+            self.targets = several  # pyright: ignore[reportAttributeAccessIssue]  # this object
         self.form = form
         self.gamma = gamma
         self.alpha = None if per_class else alpha
@@ -56,8 +59,12 @@ class Focal(Loss):
         if self.alphas is not None and len(self.alphas) != classes:
             raise ValueError(f"loss.alpha has {len(self.alphas)} values for {classes} classes")
 
+    def instead(self, target: str) -> str | None:
+        """The sigmoid form for multi-hot labels."""
+        return "loss.form=sigmoid" if target == "multilabel" else None
+
     def score(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """[B, C], [B] → [B]."""
+        """[B, C], [B] → [B]; the sigmoid form also [B, C], bool [B, C] → [B]."""
         return (self.softmax if self.form == "softmax" else self.sigmoid)(outputs, labels)
 
     def softmax(self, outputs: Tensor, labels: Tensor) -> Tensor:
@@ -68,12 +75,16 @@ class Focal(Loss):
         return losses if self.alphas is None else self.alphas[labels] * losses
 
     def sigmoid(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Mean focal loss of C binary problems: [B, C], [B] → [B]."""
+        """Mean focal loss of C binary problems: [B, C], [B] or bool [B, C] → [B]."""
         wrong = wrong_logits(outputs, labels)
         losses = -self.factor(F.logsigmoid(wrong)) * F.logsigmoid(-wrong)
         if self.alpha is not None:
             alpha = torch.full_like(outputs, 1 - self.alpha)
-            losses = losses * alpha.scatter_(1, labels[:, None], self.alpha)
+            if labels.dtype == torch.bool:
+                alpha.masked_fill_(labels, self.alpha)
+            else:
+                alpha.scatter_(1, labels[:, None], self.alpha)
+            losses = losses * alpha
         return losses.mean(1)
 
     def factor(self, log_other: Tensor) -> Tensor:

@@ -25,11 +25,13 @@ class Function(Loss):
     or, where that fails, in a loop. One that returns [B], or [B, H, W] for masks, is called on the
     batch. The first call distinguishes them by the results for two and three copies of an example.
 
+    Multi-hot labels are passed as float [B, C], as torch's functions want them.
+
     A function with one value per mask receives ignored pixels with their label (255) and must
     leave them out itself: `arguments: {ignore_index: 255}` for torch's functions.
     """
 
-    targets: ClassVar[tuple[str, ...]] = ("class", "mask", "vector", "image")
+    targets: ClassVar[tuple[str, ...]] = ("class", "multilabel", "mask", "vector", "image")
     pixelwise = False  # unless the function turns out to return [B, H, W]
 
     def __init__(
@@ -53,6 +55,8 @@ class Function(Loss):
 
     def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """`score` of [B, ...], [B, ...], with 0 for ignored pixels if it is one value per pixel."""
+        if labels.dtype == torch.bool:
+            labels = labels.float()
         self.on_batch(outputs, labels)
         return super().forward(outputs, labels)
 

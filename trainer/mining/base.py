@@ -39,7 +39,9 @@ class Miner:
 
     Ranks are higher for harder examples. `score` defines them: `loss`, `error` (1 where the
     prediction is wrong), `confidence` (1 − p_y), `margin` (largest other p − p_y), `entropy` of the
-    prediction, `el2n` ‖p − onehot‖ (Paul et al. 2021, https://arxiv.org/abs/2107.07075). Ranks of
+    prediction, `el2n` ‖p − onehot‖ (Paul et al. 2021, https://arxiv.org/abs/2107.07075). Of several
+    labels, `error` is the fraction of wrong answers, `confidence` 1 − the mean probability of the
+    right ones, `margin` that of the worst answer, `entropy` the mean over the classes. Ranks of
     mixed images are share-weighted; `rank_by: excess` subtracts the entropy of the shares, since
     otherwise the loss of a mixed image mostly reflects λ. For the first `warmup_epochs` epochs the
     miner only observes.
@@ -53,7 +55,13 @@ class Miner:
     warmup_epochs: int = 0
     examples: int | None = field(init=False, default=None, repr=False)  # M, once prepared
 
-    targets: ClassVar[tuple[Target, ...]] = ("class", "mask", "vector", "image")  # accepted
+    targets: ClassVar[tuple[Target, ...]] = (
+        "class",
+        "multilabel",
+        "mask",
+        "vector",
+        "image",
+    )  # accepted
     pooled = False  # True if weigh() needs the ranks of the whole effective batch
     per_pixel = False  # True if it selects single pixels of masks
 

@@ -19,11 +19,12 @@ class Misclassified(Miner):
 
     The training set is scanned every `every` epochs, in dataset order and eval mode, without
     gradient, augmentation or mixing. Ranks are errors, or 1 − p_y with a threshold; `score` does
-    not apply. A mask is selected if any of its pixels is. If no prediction is wrong the plan is
-    empty and the planner trains on everything.
+    not apply. With several labels an example is predicted wrong if any answer is, and p_y is the
+    mean probability of the right answers. A mask is selected if any of its pixels is. If no
+    prediction is wrong the plan is empty and the planner trains on everything.
     """
 
-    targets = ("class", "mask")
+    targets = ("class", "multilabel", "mask")
 
     threshold: float | None = None
     every: int = 1

@@ -45,9 +45,10 @@ class Drawing:
 class Mixer(ABC):
     """Blends each image with others of its batch.
 
-    Class labels are stored side by side with their shares. Targets that are masks, vectors or
-    images are themselves pasted or blended: K stays 1, and `shares` [B, 1] is the part of a row
-    that comes from its own example.
+    Class ids and multi-hot labels are stored side by side with their shares: the losses are linear
+    in the label, so their share-weighted sum is the loss of the blended multi-hot label. Targets
+    that are masks, vectors or images are themselves pasted or blended: K stays 1, and `shares` [B,
+    1] is the part of a row that comes from its own example.
 
     A batch is mixed with a `probability`, and never after the duration `until`. Unmixed batches
     keep their K.
@@ -76,6 +77,11 @@ class Mixer(ABC):
                 f"mixer={name} cannot mix a {target} target, only: {known}; use mixer=none"
             )
         self.target = target
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether the labels are kept with their shares, not blended."""
+        return self.target in ("class", "multilabel")
 
     def bind_clock(self, clock: Clock) -> None:
         """Convert `until` to epochs or steps."""

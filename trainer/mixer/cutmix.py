@@ -21,7 +21,7 @@ class Cutmix(Pair):
     the pasted pixels, not λ. Targets that are masks or images are pasted likewise.
     """
 
-    targets = ("class", "mask", "image")
+    targets = ("class", "multilabel", "mask", "image")
 
     def draw(
         self, size: int, image: tuple[int, int], rng: np.random.Generator, step_id: StepId
@@ -43,7 +43,7 @@ class Cutmix(Pair):
         top, left, height, width = drawing.values["box"].unbind(1)
         inside = rectangle(top, left, height, width, (size[-2], size[-1]))
         images = paste(parts[0].images, parts[1].images, inside)
-        if self.target == "class":
+        if self.side_by_side:
             return blend(images, parts, [share, 1 - share])
         labels = paste(parts[0].labels, parts[1].labels, inside)
         return fuse(images, labels, parts, [share, 1 - share])

@@ -19,7 +19,7 @@ class Mixup(Pair):
     Targets that are vectors or images are blended with the same λ.
     """
 
-    targets = ("class", "vector", "image")
+    targets = ("class", "multilabel", "vector", "image")
     uniform = True
 
     def draw(
@@ -33,7 +33,7 @@ class Mixup(Pair):
         """Blend images [B, C, H, W] and labels with the same λ."""
         share = drawing.values["share"]
         images = lerp(parts[1].images, parts[0].images, share)
-        if self.target == "class":
+        if self.side_by_side:
             return blend(images, parts, [share, 1 - share])
         labels = lerp(parts[1].labels, parts[0].labels, share)
         return fuse(images, labels, parts, [share, 1 - share])

@@ -23,7 +23,7 @@ class Ricap(Mixer):
     Targets that are masks or images are patched likewise.
     """
 
-    targets = ("class", "mask", "image")
+    targets = ("class", "multilabel", "mask", "image")
 
     beta: float = 0.3
     per_image: bool = False
@@ -57,7 +57,7 @@ class Ricap(Mixer):
         height, width = parts[0].images.shape[-2:]
         source = sources(drawing.values["corner"], drawing.values["shift"], height, width)
         images = patch([part.images for part in parts], source)
-        if self.target == "class":
+        if self.side_by_side:
             return blend(images, parts, shares)
         return fuse(images, patch([part.labels for part in parts], source), parts, shares)
 

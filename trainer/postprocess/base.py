@@ -36,6 +36,10 @@ class Postprocess(ABC):
     def __init__(self) -> None:
         self.fitted: dict[str, Any] = {}
 
+    def instead(self, target: Target) -> str | None:
+        """The setting with which it supports a kind of target that it does not, if any."""
+        return None
+
     def prepare(self, class_counts: Tensor) -> None:
         """Set up from the number of training examples of each class [C].
 
@@ -44,7 +48,7 @@ class Postprocess(ABC):
 
     @abstractmethod
     def fit(self, outputs: Tensor, labels: Tensor) -> None:
-        """Fit on outputs [N, C] and labels [N] of the validation split, on the CPU."""
+        """Fit on outputs [N, C] and labels [N] or bool [N, C] of the val split, on the CPU."""
 
     @abstractmethod
     def __call__(self, outputs: Tensor) -> Tensor:
@@ -52,7 +56,8 @@ class Postprocess(ABC):
 
     def learn(self, class_counts: Tensor, val: Evaluation | None) -> None:
         """Prepare from examples per class [C], then fit to the evaluation on val, if any."""
-        self.prepare(class_counts)
+        if val is None or val.records["label"].ndim == 1:  # else a class is no single index
+            self.prepare(class_counts)
         if val is not None:
             self.fit(val.outputs, val.records["label"])
 

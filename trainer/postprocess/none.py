@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class NoPostprocess(Postprocess):
     """Leaves the outputs unchanged."""
 
-    targets = ("class", "mask", "vector", "image")
+    targets = ("class", "multilabel", "mask", "vector", "image")
     needs_val = False
 
     def fit(self, outputs: Tensor, labels: Tensor) -> None:

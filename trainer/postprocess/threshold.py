@@ -1,7 +1,8 @@
 """Decision thresholds tuned on val (for F1: Lipton et al. 2014, https://arxiv.org/abs/1402.1892).
 
 The prediction becomes argmax p_c / t_c: outputs are shifted by −log t_c. With two classes that is
-p_1 > t for a threshold t on p_1, the other class having 1 − t.
+p_1 > t for a threshold t on p_1, the other class having 1 − t. Of several labels, each is predicted
+where σ(z_c) > t_c: its logit is shifted by −log(t_c / (1 − t_c)).
 """
 
 import math
@@ -11,9 +12,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from trainer.core.batch import Target
 from trainer.core.ranges import within
 from trainer.postprocess.base import Postprocess
 from trainer.report.images import confusion_matrix
+from trainer.task.shared.by_label import counts, f1
 
 LOG_2 = math.log(2)
 TOLERANCE = 1e-9  # of a total cost: a smaller saving is rounding error
@@ -28,8 +31,13 @@ class Threshold(Postprocess):
     Σ cost_matrix[label][prediction]). A single threshold applies to σ(z_positive − max z_other),
     which for two classes is the probability of `positive`. Per class, t_c applies to p_c; for the
     cost, classes are tuned in turn, each exactly, until none lowers it. A threshold is midway, in
-    logs, between the scores that it separates. Use the shifted outputs for predictions only: their
-    softmax is no longer a probability.
+    logs, between the scores that it separates.
+
+    With multi-hot labels every class has a threshold, its logits being the scores; `per_class` and
+    `positive` do not apply, and `cost` is refused. A class without an example in val keeps 1/2.
+
+    Use the shifted outputs for predictions only: their
+    softmax or sigmoid is no longer a probability.
     """
 
     measures = ("f1", "precision", "recall", "cost")
@@ -51,11 +59,17 @@ class Threshold(Postprocess):
                 f"postprocess.cost_matrix is for postprocess.objective=cost, and required by it; "
                 f"got objective {objective} and cost_matrix {cost_matrix}"
             )
+        if objective != "cost":
+            self.targets = ("class", "multilabel")  # pyright: ignore[reportAttributeAccessIssue]  # this object
         self.objective: Objective = objective
         self.per_class = per_class
         self.positive = positive
         self.precision = precision
         self.cost_matrix = cost_matrix
+
+    def instead(self, target: Target) -> str | None:
+        """An objective that suits multi-hot labels."""
+        return "postprocess.objective=f1" if target == "multilabel" else None
 
     def prepare(self, class_counts: Tensor) -> None:
         """Raise ValueError unless the settings fit the number of classes in class_counts [C]."""
@@ -71,10 +85,15 @@ class Threshold(Postprocess):
             )
 
     def fit(self, outputs: Tensor, labels: Tensor) -> None:
-        """Tune the thresholds on outputs [N, C] and labels [N], in float64.
+        """Tune the thresholds on outputs [N, C] and labels [N] or bool [N, C], in float64.
 
         A class that is absent from val is not shifted; per class, its threshold is 1/2.
         """
+        if labels.dtype == torch.bool:
+            pairs = zip(outputs.double().unbind(1), labels.unbind(1), strict=True)
+            cuts = torch.tensor([self.cut(z, y, 0.0) for z, y in pairs], dtype=torch.float64)
+            self.fitted = {"shift": (0 - cuts).tolist(), "threshold": cuts.sigmoid().tolist()}
+            return
         log_p = outputs.double().log_softmax(1)
         classes = list(range(log_p.shape[1])) if self.per_class else [self.positive]
         if self.cost_matrix is not None:
@@ -95,7 +114,7 @@ class Threshold(Postprocess):
         return outputs + outputs.new_tensor(self.fitted["shift"])
 
     def cut(self, scores: Tensor, positive: Tensor, absent: float) -> float:
-        """The best threshold on log scores [N] for the bool labels `positive` [N].
+        """The best threshold on log scores or logits [N] for the bool labels `positive` [N].
 
         It is `absent` if there are no positives.
         """
@@ -122,6 +141,9 @@ class Threshold(Postprocess):
 
         Recall and F1 leave out classes without examples, precision those that are never predicted.
         """
+        if labels.dtype == torch.bool:
+            several = self.measured(*counts(outputs, labels), slice(None))
+            return {} if self.objective == "f1" else several  # F1 is a metric of the task
         predictions, number = outputs.argmax(1), outputs.shape[1]
         if self.cost_matrix is not None:
             matrix = confusion_matrix(labels, predictions, number).double()
@@ -130,10 +152,16 @@ class Threshold(Postprocess):
             ids.bincount(minlength=number).double()
             for ids in (labels[labels == predictions], labels, predictions)
         )
-        metrics = {"f1": (2 * hits / (actual + predicted)).masked_fill(actual == 0, math.nan)}
+        classes = slice(None) if self.per_class else slice(self.positive, self.positive + 1)
+        return self.measured(hits, predicted, actual, classes)
+
+    def measured(
+        self, hits: Tensor, predicted: Tensor, actual: Tensor, classes: slice
+    ) -> dict[str, float]:
+        """Return the mean objective over `classes`, from hits, predictions and examples [C]."""
+        metrics = {"f1": f1(hits, predicted, actual).masked_fill(actual == 0, math.nan)}
         if self.objective != "f1":
             metrics = {"precision": hits / predicted, "recall": hits / actual}
-        classes = slice(None) if self.per_class else slice(self.positive, self.positive + 1)
         return {name: values[classes].nanmean().item() for name, values in metrics.items()}
 
 

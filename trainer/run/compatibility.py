@@ -21,26 +21,36 @@ if TYPE_CHECKING:
     from trainer.mining import Miner
     from trainer.mixer import Mixer
     from trainer.postprocess import Postprocess
+    from trainer.sampler import Sampler
     from trainer.task import Task
 
-TASKS = {"class": "classification", "mask": "segmentation"}
+TASKS = {"class": "classification", "multilabel": "multilabel", "mask": "segmentation"}
+LOSSES = {"class": "cross_entropy", "multilabel": "bce", "mask": "cross_entropy"}
 
 
 def check_target(
-    data: Data, *, task: Task, loss: Loss, miner: Miner, mixer: Mixer, postprocess: Postprocess
+    data: Data,
+    *,
+    task: Task,
+    loss: Loss,
+    sampler: Sampler,
+    miner: Miner,
+    mixer: Mixer,
+    postprocess: Postprocess,
 ) -> None:
     """Raise ConfigError for a component that does not support the data's kind of label."""
     target = data.target
     fitting = {
-        "task": (task, TASKS.get(target, "regression")),
-        "loss": (loss, "cross_entropy" if target in TASKS else "mse"),
-        "mining": (miner, "ohem"),
-        "postprocess": (postprocess, "none"),
+        "task": (task, f"task={TASKS.get(target, 'regression')}"),
+        "loss": (loss, loss.instead(target) or f"loss={LOSSES.get(target, 'mse')}"),
+        "sampler": (sampler, sampler.instead(target) or "sampler=shuffle"),
+        "mining": (miner, "mining=ohem"),
+        "postprocess": (postprocess, postprocess.instead(target) or "postprocess=none"),
     }
     for group, (component, todo) in fitting.items():
         if target not in component.targets:
             wrong = f"{group}={option_of(component)} does not support {target} labels"
-            raise ConfigError(f"{wrong}; take {group}={todo}")
+            raise ConfigError(f"{wrong}; take {todo}")
     mixer.bind(target)
     if target == "mask":
         splits = {"training": data.train, "validation": data.val, "test": data.test}
@@ -54,7 +64,7 @@ def check_score(target: Target, task: Task, miner: Miner, *, score_given: bool) 
     `score_given`: the miner's score is `mining.score`, not implied by another setting.
     """
     known = ("loss", *task.scores)
-    if target != "class" and miner.rank_by == "excess":
+    if target not in ("class", "multilabel") and miner.rank_by == "excess":
         raise ConfigError(f"mining.rank_by=excess needs class labels, not {target} labels")
     if miner.score not in known:
         todo = f"mining.score={' or '.join(known)}" if score_given else "mining.threshold=null"

@@ -125,6 +125,7 @@ class Components(Groups):
             data,
             task=self.task,
             loss=self.loss,
+            sampler=self.sampler,
             miner=self.miner,
             mixer=self.mixer,
             postprocess=self.postprocess,

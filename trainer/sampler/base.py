@@ -1,18 +1,25 @@
 """The sampler contract: an epoch's rows, a pure function of split and generator."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from trainer.core.batch import Target
 from trainer.dataset import Split
 from trainer.dataset.shared.split import Pixels
 
 
 class Sampler(ABC):
     """Chooses and orders the rows of an epoch."""
+
+    targets: ClassVar[tuple[Target, ...]] = ("class", "multilabel", "mask", "vector", "image")
+
+    def instead(self, target: Target) -> str | None:
+        """The setting with which it supports a kind of target that it does not, if any."""
+        return None
 
     @abstractmethod
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:

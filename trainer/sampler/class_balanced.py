@@ -14,6 +14,8 @@ class ClassBalanced(Sampler):
     An epoch has as many rows as the split has examples.
     """
 
+    targets = ("class",)
+
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
         """Ids [n], drawn independently with replacement."""
         classes = list(by_class(split).values())

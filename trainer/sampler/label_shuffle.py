@@ -15,6 +15,8 @@ class LabelShuffle(Sampler):
     occur once more than the rest.
     """
 
+    targets = ("class",)
+
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
         """Ids [C · n_max], shuffled."""
         classes = by_class(split).values()

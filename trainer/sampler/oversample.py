@@ -14,6 +14,8 @@ class Oversample(Sampler):
     The examples of a class occur equally often, except for a remainder drawn each epoch.
     """
 
+    targets = ("class",)
+
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
         """Ids [C · n_max], shuffled."""
         classes = by_class(split).values()

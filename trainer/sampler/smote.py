@@ -46,6 +46,8 @@ class Smote(PreparedSampler):
     features are the inputs of its model's last layer.
     """
 
+    targets = ("class",)
+
     def __init__(
         self,
         restore: Restore | None = None,

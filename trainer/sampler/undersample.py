@@ -20,6 +20,8 @@ class Undersample(Sampler):
     large classes.
     """
 
+    targets = ("class",)
+
     def __init__(self, *, strategy: Literal["not_minority", "majority"] = "not_minority") -> None:
         self.strategy = strategy
 

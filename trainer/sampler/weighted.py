@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainer.core.batch import Target
 from trainer.core.errors import DataError
 from trainer.core.ranges import within
 from trainer.dataset import Split
@@ -32,7 +33,13 @@ class Weighted(PreparedSampler):
                 "sampler.weights must be balanced, a list with a weight for each class, or a .npy "
                 f"or .csv file, got {weights}"
             )
+        if weights == "balanced" or not isinstance(weights, str):
+            self.targets = ("class",)  # pyright: ignore[reportAttributeAccessIssue]  # this object
         self.weights = weights
+
+    def instead(self, target: Target) -> str | None:
+        """A file has a weight for each example, whatever its label."""
+        return "sampler.weights=FILE or sampler=shuffle"
 
     def rows(self, split: Split, rng: np.random.Generator) -> tuple[Tensor, None]:
         """Ids [n], drawn independently with replacement."""

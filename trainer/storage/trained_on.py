@@ -216,7 +216,12 @@ def renumbered(data: Data, order: tuple[str, ...]) -> Data:
 
 
 def moved(labels: Tensor, places: Tensor) -> Tensor:
-    """Class ids of any shape, each replaced by its place; what is no class is kept."""
+    """Class ids of any shape, each replaced by its place; what is no class is kept.
+
+    Of multi-hot labels [M, C], the columns move.
+    """
+    if labels.dtype == torch.bool:
+        return labels[:, places.argsort()]
     if labels.dtype == torch.uint8:  # masks: looked up without a wider copy
         table = torch.arange(256, dtype=torch.uint8)
         table[: len(places)] = places.to(torch.uint8)

@@ -99,7 +99,8 @@ class Classification(Task):
             metrics["top5_accuracy"] = (best == labels[:, None]).any(1).double().mean().item()
         metrics["auroc"] = torch.tensor(areas, dtype=torch.float64).nanmean().item()
         if number == 2:
-            metrics["average_precision"] = average_precision(outputs[:, 1] - total, labels == 1)
+            found = average_precision(outputs[:, 1] - total, labels == 1)
+            metrics["average_precision"] = found.item()
         by_class = {}
         for c, name in enumerate(classes):
             values = measures.precision[c], measures.recall[c], measures.f1[c]

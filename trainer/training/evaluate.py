@@ -39,6 +39,8 @@ class Evaluation:
         if "label" in self.records and "prediction" in self.records:
             present = self.records["label"].bincount(minlength=len(classes)) > 0
             metric = "balanced_accuracy"
+        elif "label" in self.records:  # multi-hot
+            present, metric = self.records["label"].any(0), "mAP"
         elif "union" in self.records:
             present, metric = self.records["union"].sum(0) > 0, "mean_iou"
         else:

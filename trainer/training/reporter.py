@@ -24,6 +24,7 @@ NOT_CHOSEN = (  # settings that do not define the experiment, so not hyperparame
     *("log", "max_skips", "metrics", "nonfinite", "quiet", "resume", "resume_allow", "run", "runs"),
     *("source", "split", "strategy", "threads"),
 )
+HEADLINES = ("mAP",)  # metrics of val that no training metric corresponds to
 USUAL = ("loss", "accuracy", "mae")  # of val, after an epoch that trained on no example
 DETAILS = 10  # weight histograms and confusion matrices logged per run
 
@@ -46,7 +47,7 @@ class Reporter:
     def classes(self, plan: Plan) -> None:
         """Log, per class, its examples and its rows in the first epoch's plan."""
         names, labels = self.data.classes, self.data.train.labels
-        if not self.data.train.classed:
+        if self.data.target not in ("class", "multilabel"):
             return
         drawn = class_counts(plan, labels, len(names)).tolist()
         counts = zip(names, self.data.class_counts().tolist(), drawn, strict=True)
@@ -80,7 +81,8 @@ class Reporter:
         metrics = {f"train {name}": train.get(name, math.nan) for name in names}
         if val is not None:
             self.log.metrics("val", epoch=epoch, step=step, values=val.metrics, extra=spent)
-            metrics |= {f"val {name}": known[name] for name in names if name in known}
+            shown = (*names, *HEADLINES)
+            metrics |= {f"val {name}": known[name] for name in shown if name in known}
         speed = spent["examples_seen"] / max(spent["train_seconds"], 1e-9)
         cells = {"epoch": f"{epoch + 1}/{self.epochs}", "step": str(step)}
         cells |= {name: number(value) for name, value in metrics.items()}

@@ -158,7 +158,7 @@ class Step:
 
     def count(self, batch: Batch) -> Tensor:
         """Return Σ count of an effective batch, the reduction's denominator, a scalar."""
-        if self.loss.uniform and batch.labels.ndim == 2:
+        if self.loss.uniform and batch.labels.ndim < 4:  # no masks
             return batch.count.sum()
         counts = self.loss.batch_counts(batch)
         return (spread(batch.count, counts) * counts).sum()

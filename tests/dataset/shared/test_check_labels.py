@@ -151,3 +151,10 @@ def test_a_class_that_occurs_only_in_val_is_evaluated(tmp_path: Path) -> None:
     val = read_json(tmp_path / "run" / "result.json")["val"]
     assert all(math.isfinite(value) for value in val.values())
     assert val["accuracy"] <= 2 / 3 + 1e-9
+
+
+def test_several_labels_of_another_number_of_classes(noise: Callable[..., Split]) -> None:
+    split = replace(noise(20), labels=torch.zeros(20, 4, dtype=torch.bool))
+    check_labels(split, 4)
+    with pytest.raises(DataError, match="the labels are of 4 classes, the data set has 3"):
+        check_labels(split, 3)

@@ -18,14 +18,14 @@ def test_agrees_with_scikit_learn(levels: int, seed: int) -> None:
     expected = roc_auc_score(positive, scores)
     assert auroc(scores, positive) == pytest.approx(expected, abs=1e-12)
     expected = average_precision_score(positive, scores)
-    assert average_precision(scores, positive) == pytest.approx(expected, abs=1e-12)
+    assert average_precision(scores, positive).item() == pytest.approx(expected, abs=1e-12)
 
 
 def test_by_hand() -> None:
     """Positives score 3 and 1, negatives 2 and 1: 3 is above both, 1 below one and ties one."""
     scores, positive = torch.tensor([3.0, 2, 1, 1]), torch.tensor([True, False, True, False])
     assert auroc(scores, positive) == pytest.approx((1 + 1 + 0 + 0.5) / 4)
-    assert average_precision(scores, positive) == pytest.approx(1 / 2 * 1 + 1 / 2 * 2 / 4)
+    assert average_precision(scores, positive).item() == pytest.approx(1 / 2 * 1 + 1 / 2 * 2 / 4)
 
 
 @pytest.mark.parametrize("kind", [True, False])

@@ -16,11 +16,19 @@ AT_ONCE = 200  # masks in memory at once
 
 
 def check_labels(split: Split, classes: int) -> None:
-    """Raise DataError for class ids outside 0 to classes − 1, and for NaN or infinite targets."""
+    """Raise DataError for class ids outside 0 to classes − 1, and for NaN or infinite targets.
+
+    And for multi-hot labels [M, C] of another number of classes.
+    """
     if split.classed:
         labels = split.labels[split.ids]
         wrong = (labels < 0) | (labels >= classes)
         reject(split, wrong, f"is not a class from 0 to {classes - 1}")
+    elif split.target == "multilabel":
+        if split.labels.shape[1] != classes:
+            raise DataError(
+                f"the labels are of {split.labels.shape[1]} classes, the data set has {classes}"
+            )
     elif split.labels.is_floating_point():
         finite = [by_example(split.labels[ids]).isfinite().all(1) for ids in chunks(split.ids)]
         reject(split, ~torch.cat(finite), "is not finite")

@@ -22,7 +22,7 @@ from trainer.job.compare.significance import (
     summarise,
 )
 
-NAMES = ("mean_iou", "accuracy", "rmse", "loss")  # the metric where job.metric is null
+NAMES = ("mean_iou", "mAP", "accuracy", "rmse", "loss")  # the metric where job.metric is null
 SPLITS = ("test", "val")
 FEWEST_SEEDS = 3  # for a verdict on a replication
 

@@ -4,7 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import overload
 
-SHARES = ("accuracy", "mean_iou", "precision", "recall", "f1", "auroc", "ece", "coverage")
+SHARES = (
+    *("accuracy", "mean_iou", "precision", "recall", "f1", "mAP", "exact_match", "auroc"),
+    *("ece", "coverage"),
+)
 PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 DASH = "–"
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from trainer.core.forward import Forward
 from trainer.core.plan import Plan, class_counts
 from trainer.core.seed import ExampleRandom, StepId
+from trainer.core.text import listed
 from trainer.report.csv_file import write_csv
 from trainer.report.images import COLUMNS, EDGE, SIDE, thumbnails
 from trainer.report.lettering import LINE, draw_text, shortened
@@ -86,11 +87,18 @@ def bytes_of(images: Tensor) -> np.ndarray:
 
 
 def captions_of(batch: Batch, names: tuple[str, ...]) -> list[list[str]]:
-    """Return the lines below each image: classes and shares, or target values and own share."""
+    """Return the lines below each image: classes and shares, or target values and own share.
+
+    The share of a class is that of all examples that have it among their labels.
+    """
     captions = []
     for labels, shares in zip(batch.labels, batch.shares.tolist(), strict=True):
         own_share = [] if shares[0] == 1 else [f"own share: {shares[0]:.0%}"]
-        if labels.ndim == 1 and not labels.is_floating_point():
+        if labels.dtype == torch.bool and labels.ndim == 2:
+            blended = torch.tensor(shares) @ labels.float().cpu()
+            parts = zip(names, blended.tolist(), strict=True)
+            captions.append([f"{name}: {share:.0%}" for name, share in parts if share > 0])
+        elif labels.ndim == 1 and not labels.is_floating_point():
             parts = zip(labels.tolist(), shares, strict=True)
             captions.append([f"{names[y]}: {share:.0%}" for y, share in parts if share > 0])
         elif labels.ndim <= 2:
@@ -155,7 +163,12 @@ def write_table(path: Path, batch: Batch, names: tuple[str, ...]) -> None:
 
 
 def described(label: Tensor, names: tuple[str, ...]) -> str:
-    """Format a label: class names, or the values of a vector; empty for a target image."""
+    """Format a label: class names, or the values of a vector; empty for a target image.
+
+    Several labels are joined by `;`.
+    """
+    if label.dtype == torch.bool and label.ndim == 1:
+        return listed(names, [label.tolist()])[0]
     if label.ndim == 3:
         return ""
     if label.is_floating_point():

@@ -96,9 +96,14 @@ def check_start(subject: Subject) -> Check:
     if not subject.data.classes:
         detail = "mse {mse:.3g}, r2 {r2:.3g}; predicting the mean has r2 0"
         return Check("loss at start", True, detail.format(**evaluation.metrics))
-    nll = F.cross_entropy(outputs, labels, ignore_index=ignored(subject.task)).item()
-    expected = math.log(len(subject.data.classes))
-    detail = f"the negative log likelihood at the start is {nll:.4g}, ln C is {expected:.4g}"
+    if labels.dtype == torch.bool:
+        nll = F.binary_cross_entropy_with_logits(outputs, labels.float()).item()
+        choices, name = 2, "2"
+    else:
+        nll = F.cross_entropy(outputs, labels, ignore_index=ignored(subject.task)).item()
+        choices, name = len(subject.data.classes), "C"
+    expected = math.log(choices)
+    detail = f"the negative log likelihood at the start is {nll:.4g}, ln {name} is {expected:.4g}"
     passed = START[0] * expected < nll < START[1] * expected
     return Check(
         "loss at start", passed, detail if passed else f"{detail}; job=diagnose shows more"
@@ -121,11 +126,13 @@ def check_labels(subject: Subject) -> Check:
     if labels.is_floating_point():
         labels = labels.reshape(shape)
         others = labels + 1
+    elif labels.dtype == torch.bool:
+        others = ~labels
     else:
         others = (labels + 1) % len(subject.data.classes)
         others = torch.where(labels == ignored(subject.task), labels, others)
     same = torch.equal(subject.loss.forward(outputs, labels), subject.loss.forward(outputs, others))
-    if same and len(subject.data.classes) != 1:
+    if same and (labels.dtype == torch.bool or len(subject.data.classes) != 1):
         return Check("loss of labels", False, "the loss does not depend on the labels")
     return Check("loss of labels", True, "the loss depends on the labels")
 

@@ -26,7 +26,13 @@ SHUFFLES = 30
 DEVIATIONS = 3.0  # standard deviations above chance that count as better than chance
 ROUNDING = 1e-6
 LEAST_GAIN = 0.2  # fraction of the gain on training examples that must be detectable
-METRICS = {"class": "accuracy", "mask": "mean_iou", "vector": "r2", "image": "r2"}
+METRICS = {
+    "class": "accuracy",
+    "multilabel": "mAP",
+    "mask": "mean_iou",
+    "vector": "r2",
+    "image": "r2",
+}
 
 
 class Memorisation:

@@ -30,8 +30,13 @@ class Ranker:
 def entropy(batch: Batch) -> Tensor:
     """−Σ share·log share over the classes, [B]: the least possible cross entropy of a mixed target.
 
-    Shares of the same class are summed first.
+    Shares of the same class are summed first. Of multi-hot labels, the least possible binary cross
+    entropy of the blend, the mean over the classes.
     """
+    if batch.labels.dtype == torch.bool:
+        blended = torch.einsum("bkc,bk->bc", batch.labels.float(), batch.shares)
+        both = torch.stack([blended, 1 - blended]).clamp(min=0)  # shares may sum to 1 + 1e-7
+        return torch.special.entr(both).sum(0).mean(1)
     same = (batch.labels[:, :, None] == batch.labels[:, None, :]).float()  # [B, K, K]
     merged = torch.einsum("bkj,bj->bk", same, batch.shares)
     return -torch.xlogy(batch.shares, merged).sum(1)

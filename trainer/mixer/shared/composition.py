@@ -15,7 +15,7 @@ from trainer.mixer.base import Drawing, Mixer, own_share
 class Composition(Mixer):
     """Base of `chain` and `random_choice`. A subclass implements `draw` with `take_turns`."""
 
-    targets = ("class", "mask", "vector", "image")
+    targets = ("class", "multilabel", "mask", "vector", "image")
 
     mixers: Mapping[str, Mixer]
 
@@ -48,7 +48,7 @@ class Composition(Mixer):
         mixed = run(tracked, drawing)
         images, origin = mixed.images.split([parts[0].images.shape[1], len(parts)], 1)
         pixels = list(origin.mean((2, 3)).unbind(1))
-        if self.target == "class":
+        if self.side_by_side:
             shares = torch.cat(
                 [p.shares * n[:, None] for p, n in zip(parts, pixels, strict=True)], 1
             )

@@ -20,15 +20,20 @@ def auroc(scores: Tensor, positive: Tensor) -> float:
     return 1 - (below.sum().item() + not_above.sum().item()) / (2 * pairs)
 
 
-def average_precision(scores: Tensor, positive: Tensor) -> float:
-    """Average precision Σ (R_n − R_{n−1}) P_n over the thresholds n, without interpolation.
+def average_precision(scores: Tensor, positive: Tensor) -> Tensor:
+    """Average precision Σ (R_n − R_{n−1}) P_n over the thresholds n, a number for each column.
 
-    Equal scores share a threshold. `scores` are [N], `positive` is bool [N]; NaN without positives.
+    P_n and R_n are precision and recall at the n-th threshold, without interpolation; equal scores
+    share a threshold, as in scikit-learn. `scores` are [N] or [N, C], `positive` is bool of the
+    same shape. NaN for a column without positives.
     """
-    ranked, order = scores.sort(descending=True)
-    hits = positive[order].cumsum(0).double()
-    last = torch.ones_like(positive)
-    last[:-1] = ranked[1:] != ranked[:-1]  # of those with equal scores
-    hits, number = hits[last], torch.arange(1, len(scores) + 1)[last]
-    gained = hits.diff(prepend=hits.new_zeros(1))
-    return ((gained * hits / number).sum() / positive.sum()).item()
+    if not len(scores):
+        return scores.new_full(scores.shape[1:], torch.nan, dtype=torch.float64)
+    order = scores.argsort(0, descending=True)
+    ranked, hit = scores.gather(0, order), positive.gather(0, order)
+    rank = torch.arange(len(scores), device=scores.device).view(-1, *[1] * (scores.ndim - 1))
+    precision = hit.cumsum(0).double() / (rank + 1)
+    last = torch.ones_like(hit)
+    last[:-1] = ranked[1:] != ranked[:-1]  # of the equal scores
+    end = torch.where(last, rank, len(scores)).flip(0).cummin(0).values.flip(0)
+    return (precision.gather(0, end) * hit).sum(0) / hit.sum(0)  # 0 / 0 is NaN
