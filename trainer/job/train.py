@@ -75,11 +75,8 @@ class Train(Job):
             fit.checkpointer.trained_on.write(folder.path)
         if resumed is None:
             fit.reporter.config(settings)
-        threads = torch.get_num_threads()
         console.say(
-            f"{type(dataset).__name__}: {len(fit.data.train)} train, {len(fit.data.val)} val, "
-            f"{len(fit.data.test)} test; {type(fit.model).__name__}: {parameters(fit):,} "
-            f"parameters; {device}, {threads} thread{'s' * (threads != 1)}; {folder.path}"
+            f"{type(dataset).__name__}: {summary(fit)}; {device}, {threads()}; {folder.path}"
         )
         console.start(round(fit.clock.total), fit.progress.step)
         fit()
@@ -93,6 +90,19 @@ class Train(Job):
         ending.show_pictures()
         ending.show_metrics(finals, best)
         return result(fit, finals, best)
+
+
+def summary(fit: Fit) -> str:
+    """The sizes of the splits and of the model."""
+    data, name = fit.data, type(fit.model).__name__
+    splits = f"{len(data.train)} train, {len(data.val)} val, {len(data.test)} test"
+    return f"{splits}; {name}: {parameters(fit):,} parameters"
+
+
+def threads() -> str:
+    """The number of CPU threads."""
+    number = torch.get_num_threads()
+    return f"{number} thread{'s' * (number != 1)}"
 
 
 @dataclass(frozen=True)
