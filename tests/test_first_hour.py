@@ -1,0 +1,142 @@
+"""A newcomer's first hour: the lines of README, "Your own images", run on photographs."""
+
+import csv
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import warm
+from photos import CLASSES, PER_CLASS, make_photos, photograph
+from support import read_json
+
+ROOT = Path(__file__).parents[1]
+SECTION = (ROOT / "README.md").read_text().split("## Your own images\n")[1].split("```")[1]
+LINES = re.sub(r" +#.*", "", SECTION).strip().splitlines()
+SMALL = ["epochs=2", "device=cpu", "threads=1", "dataset.cache=null"]  # in place of 20 epochs
+
+
+def run(line: str, folder: Path) -> tuple[int, str, str]:
+    """Run a line of the README in a fork; return its exit code, stdout and stderr."""
+    words = shlex.split(line)
+    assert words[:3] == ["python", "-m", "trainer"]
+    arguments = [word.replace("epochs=40", "epochs=3") for word in words[3:]]
+    arguments += SMALL if "dataset.root=photos" in arguments else []
+    files = folder / "output"
+    files.mkdir(exist_ok=True)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            for path in files.iterdir():
+                path.unlink()
+            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")  # not pytest's
+            order = {"cwd": str(folder), "files": str(files), "environment": {}}
+            code = warm.run(order | {"arguments": arguments})
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return code, (files / "out").read_text(), (files / "err").read_text()
+
+
+@pytest.fixture(scope="module")
+def hour(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """The folder in which all lines were run, and what each printed, by its job."""
+    folder = tmp_path_factory.mktemp("hour")
+    make_photos(folder / "photos")
+    (folder / "new" / "trip").mkdir(parents=True)
+    rng = np.random.default_rng(1)
+    for i in range(5):
+        photograph(i % 3, rng).save(folder / "new" / ("trip" if i % 2 else ".") / f"{i}.jpg")
+    said = {}
+    for line in LINES[:6]:
+        code, out, error = run(line, folder)
+        assert code == 0, error
+        job = re.search(r"job=(\w+)", line)
+        said.setdefault(job[1] if job else "train", out + error)
+    return folder, said
+
+
+def results(folder: Path) -> list[Path]:
+    """The run folders in the order of their start."""
+    return sorted((folder / "outputs").glob("*/*"))
+
+
+def test_the_lines_are_eight() -> None:
+    assert len(LINES) == 8
+    assert LINES[7] == "tensorboard --logdir outputs"
+
+
+def test_photos_of_all_kinds_are_trained_on(hour: tuple[Path, dict[str, str]]) -> None:
+    """Hidden files and a text are left out and said; the size is that of most photographs."""
+    folder, said = hour
+    text = said["train"]
+    assert "7 files (6 hidden, 1 .txt)" in text
+    (size,) = re.findall(r"dataset\.size=(\d+) \(auto", text)
+    assert 48 <= int(size) <= 96
+    first = results(folder)[0]
+    data = read_json(first / "data.json")
+    assert tuple(data["classes"]) == CLASSES
+    assert data["shape"] == [3, int(size), int(size)]
+    assert (
+        sum(
+            read_json(first / "result.json")["report"]["test"]["classes"][c]["support"]
+            for c in CLASSES
+        )
+        > 0
+    )
+
+
+def test_its_errors_are_seen_and_training_goes_on(hour: tuple[Path, dict[str, str]]) -> None:
+    folder, said = hour
+    train, evaluated, examples, *_ = results(folder)
+    assert (evaluated / "confusion.png").is_file()
+    assert all(name in said["evaluate"] for name in CLASSES)
+    assert "suspect" in said["examples"]
+    assert (examples / "suspects.csv").is_file()
+    result = read_json(train / "result.json")
+    assert result["epochs"] == 3
+    assert result["steps"] == 3 * -(-(sum(data_counts(train))) // 32)
+
+
+def data_counts(run: Path) -> list[int]:
+    return read_json(run / "data.json")["class_counts"]
+
+
+def test_new_files_are_predicted_and_the_model_leaves_the_house(
+    hour: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """The table, `trainer.load` and the exported model agree on the same photograph."""
+    folder, _ = hour
+    *_, predicted, exported = results(folder)
+    with (predicted / "predictions.csv").open(encoding="utf-8") as file:
+        rows = {Path(row["path"]).name: row for row in csv.DictReader(file)}
+    assert sorted(rows) == [f"{i}.jpg" for i in range(5)]
+    assert {row["prediction"] for row in rows.values()} <= set(CLASSES)
+    monkeypatch.chdir(folder)
+    _, _, code = shlex.split(LINES[6].replace("new/1.jpg", "new/2.jpg"))
+    exec(code)  # noqa: S102  (the README's line)
+    printed = capsys.readouterr().out
+    assert f"'{rows['2.jpg']['prediction']}'" in printed
+    side = read_json(exported / "data.json")["shape"][-1]
+    pixels = np.zeros((2, 3, side, side), np.uint8)
+    session = onnxruntime.InferenceSession(str(exported / "model.onnx"))
+    assert session.run(None, {"images": pixels})[0].shape == (2, len(CLASSES))
+
+
+def test_a_damaged_photo_is_named_and_can_be_left_out(tmp_path: Path) -> None:
+    make_photos(tmp_path / "photos")
+    (tmp_path / "photos" / "dog" / "8.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut off")
+    line = "python -m trainer dataset=image_folder dataset.root=photos model=mlp dataset.size=16"
+    code, _, error = run(line, tmp_path)
+    assert code == 3
+    assert error.count("\n") == 1
+    assert "8.jpg" in error
+    assert "dataset.corrupt=skip" in error
+    assert len(list((tmp_path / "photos" / "dog").rglob("*.*"))) >= PER_CLASS
