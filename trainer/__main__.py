@@ -120,12 +120,13 @@ def start_hydra(arguments: list[str]) -> None:
 
     from trainer.cli import launch
     from trainer.config.compose import CONF, typed_at_home
+    from trainer.config.overrides import with_common_settings
     from trainer.config.run_names import with_paths
     from trainer.distributed import torchrun
 
     check_flags(arguments)
     torchrun.check_sweep(arguments)
-    own = map(typed_at_home, torchrun.own_arguments(arguments))
+    own = map(typed_at_home, with_common_settings(torchrun.own_arguments(arguments), CONF))
     sys.argv[1:] = map(with_paths, own)
     register()
     from trainer.sweep import launcher, sweeper

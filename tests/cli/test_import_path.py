@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+MODULE = [sys.executable, "-m", "trainer"]
 LOSS = """
 from trainer.loss.cross_entropy import CrossEntropy
 
@@ -17,12 +19,14 @@ TRAP = "open(__file__ + '.imported', 'w').close()\n"
 PREVIEW = ("job=preview", "job.steps=2", "quiet=true", "hydra.run.dir=run")
 
 
-def program(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def program(
+    folder: Path, *arguments: str, command: Sequence[str] = MODULE
+) -> subprocess.CompletedProcess[str]:
     """`python -m trainer` in a folder that has its own yaml, torch, hydra and antlr4."""
     for name in ("yaml", "torch", "hydra", "omegaconf", "numpy", "rich", "optuna"):
         (folder / f"{name}.py").write_text(TRAP)
     return subprocess.run(
-        [sys.executable, "-m", "trainer", *arguments],
+        [*command, *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -47,13 +51,14 @@ def test_nor_by_the_processes_of_a_sweep(tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", ["line", "config folder"])
 def test_what_a_setting_names_is_found_here_after_all_else(tmp_path: Path, where: str) -> None:
     (tmp_path / "my_loss.py").write_text(LOSS)
-    arguments = ["loss._target_=my_loss.Mine"]
+    arguments, command = ["loss._target_=my_loss.Mine"], MODULE
     if where == "config folder":
         (tmp_path / "my_conf" / "loss").mkdir(parents=True)
         (tmp_path / "my_conf" / "loss" / "mine.yaml").write_text("_target_: my_loss.Mine\n")
         arguments = ["--config-dir", "my_conf", "loss=mine"]
+        command = [str(Path(sys.executable).with_name("trainer"))]  # the console script
     small = ("job=preview", "dataset.subset=100", "epochs=1", "quiet=true", "hydra.run.dir=run")
-    done = program(tmp_path, *arguments, *small)
+    done = program(tmp_path, *arguments, *small, command=command)
     assert (done.returncode, done.stderr) == (0, "")
     assert not {path.stem for path in tmp_path.glob("*.imported")} - {"optuna.py"}
 

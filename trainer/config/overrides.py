@@ -75,6 +75,46 @@ class CommandLine:
         return owners
 
 
+def with_common_settings(arguments: Sequence[str], conf: Path) -> list[str]:
+    """Let an option in `--config-dir` have the settings that all options of its group have.
+
+    Such a setting on the command line, as `dataset.subset=100`, is added to an option whose file
+    leaves it out: its class refuses what it does not take.
+    """
+    flags, _ = get_args_parser().parse_known_args(arguments)
+    if not flags.config_dir:
+        return list(arguments)
+    typed = CommandLine(arguments, conf).typed
+
+    def added(argument: str) -> str:
+        group, _, key = argument.partition("=")[0].partition(".")
+        if group not in GROUPS or not key:
+            return argument
+        options = (
+            Path(flags.config_dir, group, f"{o}.yaml") for o in typed.get(group, "").split(",")
+        )
+        lacking = any(path.is_file() and key not in keys_of(path) for path in options)
+        return f"++{argument}" if lacking and key in common_settings(conf / group) else argument
+
+    return [added(argument) for argument in arguments]
+
+
+def common_settings(folder: Path) -> set[str]:
+    """The settings of a group that all of its options have, except options without any."""
+    found = [
+        keys - {"_target_"}
+        for path in folder.glob("*.yaml")
+        if "_target_" in (keys := keys_of(path))
+    ]
+    return set.intersection(*filter(None, found))
+
+
+def keys_of(path: Path) -> set[str]:
+    """The settings in the file of an option."""
+    node = yaml.load(path.read_text(encoding="utf-8"), LOADER)  # noqa: S506  (a safe loader)
+    return set(node) if isinstance(node, Mapping) else set()
+
+
 def dotted_names(node: Mapping[str, Any], prefix: str) -> Iterator[str]:
     """Yield the dotted names of all settings, without component nodes and `_target_`."""
     for key, value in node.items():
