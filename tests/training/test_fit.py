@@ -182,3 +182,21 @@ def test_an_epoch_that_trains_on_no_example_is_no_improvement(tmp_path, monkeypa
     assert head[2:6] == ["train loss", "train accuracy", "val loss", "val accuracy"]
     assert second[2:4] == ["–", "–"]
     assert all(float(value) > 0 for value in second[4:6])
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("epochs=100", "steps=2"),
+        ("dataset=digits_canvas", "dataset.target=labels", "task=multilabel", "loss=bce"),
+        ("dataset=digits_canvas", "task=segmentation", "model=unet", "model.width=4"),
+    ],
+)
+def test_the_lines_of_epochs_are_columns_that_fit_80(tmp_path, capsys, overrides):
+    small = ("dataset.subset=40", "epochs=2", "quiet=false", "model=mlp")
+    assert train(tmp_path, *small, *overrides) == 0
+    lines = capsys.readouterr().out.splitlines()
+    first = next(i for i, line in enumerate(lines) if "train loss" in line)
+    head, row = lines[first : first + 2]
+    assert len(head) == len(row) <= 80
+    assert len(re.split("  +", head.strip())) == len(re.split("  +", row.strip()))

@@ -24,7 +24,7 @@ NOT_CHOSEN = (  # settings that do not define the experiment, so not hyperparame
     *("log", "max_skips", "metrics", "nonfinite", "quiet", "resume", "resume_allow", "run", "runs"),
     *("source", "split", "strategy", "threads"),
 )
-HEADLINES = ("mAP",)  # metrics of val that no training metric corresponds to
+HEADLINES = ("mAP",)  # metrics of val that tell more than those of training
 USUAL = ("loss", "accuracy", "mae")  # of val, after an epoch that trained on no example
 DETAILS = 10  # weight histograms and confusion matrices logged per run
 
@@ -81,7 +81,8 @@ class Reporter:
         metrics = {f"train {name}": train.get(name, math.nan) for name in names}
         if val is not None:
             self.log.metrics("val", epoch=epoch, step=step, values=val.metrics, extra=spent)
-            shown = (*names, *HEADLINES)
+            headlines = [name for name in HEADLINES if name in known]
+            shown = ["loss", *headlines] if headlines else names  # 80 columns
             metrics |= {f"val {name}": known[name] for name in shown if name in known}
         speed = spent["examples_seen"] / max(spent["train_seconds"], 1e-9)
         cells = {"epoch": f"{epoch + 1}/{self.epochs}", "step": str(step)}
