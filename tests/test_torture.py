@@ -9,9 +9,11 @@ from torture_parts.suite import MODULES, TESTS
 
 SHORT = "kill stop signals damage disk --kills 4 --stride 31 --terms 1 --flips 100"
 SHORT += " --truncations 20 --no-pictures"
-UNSAFE = "kill --kills 4 --unsafe --no-pictures"
+UNSAFE = "kill --kills 6 --unsafe --no-pictures"
 RUN_EACH = """
-import sys, torture
+import sys
+sys.path.insert(0, ".")
+import torture
 for arguments in sys.argv[1:]:
     print("exit", torture.main(arguments.split()))
 """

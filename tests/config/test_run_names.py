@@ -64,5 +64,6 @@ def test_the_command_is_quoted_for_the_shell_and_for_hydra() -> None:
     )
     line = command(Path("my runs/ö"), processes=2, config_folders=["my conf"])
     assert line == (
-        "torchrun --nproc-per-node 2 -m trainer --config-dir 'my conf' 'resume=\"my runs/ö\"'"
+        "torchrun --standalone --nproc-per-node 2 -m trainer "
+        "--config-dir 'my conf' 'resume=\"my runs/ö\"'"
     )

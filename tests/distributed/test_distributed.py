@@ -399,4 +399,4 @@ def test_a_signal_to_torchrun_stops_all_processes(tmp_path):
     (step,) = checkpoint.steps(checkpoints)
     assert events(tmp_path / "run")[-1]["step"] in (step - 1, step)
     (text,) = errors_of(tmp_path)
-    assert text.count("resume=auto") == 1
+    assert text.count("; continue with torchrun --standalone --nproc-per-node 2 -m trainer ") == 1

@@ -167,7 +167,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("loader", LOADERS)
 def test_files_are_decoded(folder: Path, loader: str) -> None:
-    split = ImageFolder(root=str(folder), channels=1).load().train
+    split = ImageFolder(root=str(folder), channels=1, size=[3, 4]).load().train
     plan = Plan.of(torch.tensor([70, 3, 99, 12, 3]), 2)
     feed = LOADERS[loader]().open(split, CPU)
     assert check_same(feed.batches(plan), slow(split, plan, 0)) == 2
@@ -232,7 +232,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_memory_reads_the_same_pixels_with_any_number_of_processes(
     folder: Path, small_chunks: None, workers: int
 ) -> None:
-    images = ImageFolder(root=str(folder), channels=1).load().train.images
+    images = ImageFolder(root=str(folder), channels=1, size=[3, 4]).load().train.images
     pixels = memory.pixels_of(images, workers)
     assert pixels.shape == (100, 1, 3, 4)
     assert pixels.flatten(1).unique(dim=1).flatten().tolist() == list(range(100))
@@ -266,7 +266,9 @@ def test_memory_limits_images_and_bytes_per_chunk(
     folder: Path, monkeypatch: pytest.MonkeyPatch, size: int, chunk: int
 ) -> None:
     monkeypatch.setattr(memory, "AT_ONCE", (16, size))
-    images = ImageFolder(root=str(folder), channels=1).load().train.images  # of 12 bytes
+    images = (
+        ImageFolder(root=str(folder), channels=1, size=[3, 4]).load().train.images
+    )  # of 12 bytes
     sizes, read = [], images.read
     monkeypatch.setattr(images, "read", lambda ids: sizes.append(len(ids)) or read(ids))
     memory.pixels_of(images, 0)

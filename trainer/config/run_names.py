@@ -19,6 +19,7 @@ SETTINGS = (  # that name a run
 )
 ITEM = re.compile(r"\"[^\"]*\"|'[^']*'|[^\[\],\"']+")
 PLAIN = re.compile(r"[\w./-]+")  # needs no quotes on the command line
+TORCHRUN = ("torchrun", "--standalone", "--nproc-per-node")
 SHOWN = 4  # runs in a message
 
 
@@ -76,6 +77,6 @@ def quoted(path: str) -> str:
 
 def command(path: Path, *, processes: int, config_folders: list[str]) -> str:
     """The line that continues the run in a folder, as it is pasted into a shell."""
-    start = ["python"] if processes == 1 else ["torchrun", "--nproc-per-node", str(processes)]
+    start = ["python"] if processes == 1 else [*TORCHRUN, str(processes)]
     folders = [word for folder in config_folders for word in ("--config-dir", folder)]
     return shlex.join([*start, "-m", "trainer", *folders, f"resume={quoted(str(path))}"])

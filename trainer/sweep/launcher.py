@@ -18,7 +18,6 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from trainer.core.ranges import within
-from trainer.sweep import folds
 from trainer.sweep.manifest import Job, Manifest
 from trainer.sweep.places import Places
 
@@ -82,6 +81,8 @@ class Subprocess(Launcher):
         pool = Pool(self.manifest, self.context, self.task_function)
         stopped = pool(jobs, n_jobs=self.n_jobs, retries=self.retries, warm=self.warm)
         self.manifest.finish(stopped)
+        from trainer.sweep import folds  # it needs numpy, which --help does not
+
         if (about := folds.pool(self.manifest)) is not None and not self.config.quiet:
             sys.stdout.write(f"{about}\n")
         if stopped is not None:
