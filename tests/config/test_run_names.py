@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from trainer.config import run_names
-from trainer.config.run_names import command, find, with_paths
+from trainer.config.run_names import command, find, quoted, with_paths
 from trainer.core.errors import ConfigError
 
 RUNS = ("2026-11-01/10-15-00-3f2a", "2026-11-02/09-00-00-aa00", "sweep-12ab/0-mining=ohem,seed=1")
@@ -67,3 +68,10 @@ def test_the_command_is_quoted_for_the_shell_and_for_hydra() -> None:
         "torchrun --standalone --nproc-per-node 2 -m trainer "
         "--config-dir 'my conf' 'resume=\"my runs/ö\"'"
     )
+
+
+@pytest.mark.parametrize("name", ["ö", "猫", "a b", "a=b,c", "it's", 'a"b', "x\\", "[1]", "a{b}"])
+def test_hydra_reads_any_path_back(name: str) -> None:
+    typed = f"resume={quoted(f'outputs/{name}')}"
+    value = OverridesParser.create().parse_override(typed).value()
+    assert str(getattr(value, "text", value)) == f"outputs/{name}"

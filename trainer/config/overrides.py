@@ -111,7 +111,8 @@ def common_settings(folder: Path) -> set[str]:
 
 def keys_of(path: Path) -> set[str]:
     """The settings in the file of an option."""
-    node = yaml.load(path.read_text(encoding="utf-8"), LOADER)  # noqa: S506  (a safe loader)
+    with path.open(encoding="utf-8") as file:  # an error names it
+        node = yaml.load(file, LOADER)  # noqa: S506  (a safe loader)
     return set(node) if isinstance(node, Mapping) else set()
 
 

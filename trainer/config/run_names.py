@@ -18,7 +18,7 @@ SETTINGS = (  # that name a run
     "sampler.reference",
 )
 ITEM = re.compile(r"\"[^\"]*\"|'[^']*'|[^\[\],\"']+")
-PLAIN = re.compile(r"[\w./-]+")  # needs no quotes on the command line
+PLAIN = re.compile(r"[\w./-]+", re.ASCII)  # needs no quotes on the command line
 TORCHRUN = ("torchrun", "--standalone", "--nproc-per-node")
 SHOWN = 4  # runs in a message
 
@@ -72,7 +72,10 @@ def started(run: Path) -> float:
 
 def quoted(path: str) -> str:
     """A path as the value of a setting; Hydra reads some characters only in quotes."""
-    return path if PLAIN.fullmatch(path) else '"' + path.replace('"', '\\"') + '"'
+    if PLAIN.fullmatch(path):
+        return path
+    last = len(path) - len(path.rstrip("\\"))  # backslashes before the closing quote
+    return '"' + path.replace('"', '\\"') + "\\" * last + '"'
 
 
 def command(path: Path, *, processes: int, config_folders: list[str]) -> str:

@@ -41,6 +41,7 @@ class ReadLog:
 
     def __init__(self, images: Images | None, workers: int) -> None:
         self.images = images
+        self.reader = os.getpid()  # the process that starts the workers
         try:
             self.rows = [RawArray("q", 2 + NAMED) for _ in range(workers)]
             self.fault = RawArray("c", LONGEST_FAULT)
@@ -65,8 +66,11 @@ class ReadLog:
     def start_worker(self, _: int) -> None:
         """In a worker: end it, and record why, if it cannot send what it read.
 
-        Python prints a traceback then, and the main process waits for ever.
+        Python prints a traceback then, and the main process waits for ever. End it at once if the
+        main process has ended since it was forked: torch would wait for that for ever.
         """
+        if os.getppid() != self.reader:
+            os._exit(UNSENT)
 
         def end(error: Exception, _: object) -> None:
             self.fault.value = str(error).encode()[:LONGEST_FAULT]
@@ -108,9 +112,10 @@ def read_error(error: Exception, images: Images | None, ids: Sequence[int]) -> s
 class WatchedIterator(_MultiProcessingDataLoaderIter):
     """torch's iterator, checking its workers every CHECK_EVERY seconds of waiting for a result."""
 
-    def __init__(self, loader: DataLoader[Any]) -> None:
+    def __init__(self, loader: "WatchedLoader[Any]") -> None:
         handler = signal.getsignal(signal.SIGCHLD)
         self.started = False
+        loader.log.reader = os.getpid()
         try:
             super().__init__(loader)
             self.started = True
