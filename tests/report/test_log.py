@@ -38,6 +38,10 @@ def test_scalars_match_the_metrics_file(stream, run_folder):
         assert {f"{split}/loss", f"{split}/accuracy"} <= tags
     last = sorted(f"work/{name}" for name in (*RATES, *COSTS))
     assert sorted(tags)[-len(last) :] == last
+    every = sorted(
+        tag for kind in ("scalars", "images", "histograms") for tag in stream.Tags()[kind]
+    )
+    assert every[0].startswith("test/")
     lines = [line for line in events(run_folder) if line["split"] == "val"]
     shown = [(event.step, event.value) for event in stream.Scalars("val/loss")]
     assert shown == [(line["step"], pytest.approx(line["loss"])) for line in lines]
@@ -45,8 +49,8 @@ def test_scalars_match_the_metrics_file(stream, run_folder):
 
 def test_inputs_confusion_and_weights_are_shown(stream):
     tags = stream.Tags()
-    assert {"inputs", "confusion/val", "confusion/test"} <= set(tags["images"])
-    (inputs,) = stream.Images("inputs")
+    assert {"view/inputs", "view/confusion/val", "view/confusion/test"} <= set(tags["images"])
+    (inputs,) = stream.Images("view/inputs")
     assert inputs.encoded_image_string[:4] == b"\x89PNG"
     assert (inputs.width, inputs.height) == (8 * 98, 4 * 98)
     assert {"weights/layers.1.weight", "weights/layers.3.bias"} <= set(tags["histograms"])

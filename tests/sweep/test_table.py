@@ -120,3 +120,9 @@ def test_gpus_are_those_that_are_visible(tmp_path: Path, monkeypatch: pytest.Mon
     tool.write_text("#!/bin/sh\necho 'GPU 0: A (UUID: x)'\necho '  MIG 1g'\necho 'GPU 1: A'\n")
     tool.chmod(0o755)
     assert gpus() == ["0", "1"]
+
+
+def test_the_settings_that_vary_are_named(manifest: Manifest, tmp_path: Path) -> None:
+    jobs = [["epochs=9", f"mining={m}", f"+optimizer.lr={lr}"] for m in "ab" for lr in (1, 2)]
+    manifest.add([Job(n, job, tmp_path / str(n)) for n, job in enumerate(jobs)])
+    assert manifest.varied_settings() == ["mining", "optimizer.lr"]

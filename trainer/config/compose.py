@@ -27,6 +27,7 @@ PACKAGE = Path(__file__).parents[1]
 CONF = next(p for p in (PACKAGE / "conf", PACKAGE.parent / "conf") if (p / "config.yaml").is_file())
 LONGEST_NAME = 120  # characters of a folder name before its hash
 NOT_HASHED = ("hydra.", "hydra/", "resume", "quiet=", "debug=")
+VARIED = "TRAINER_VARIED"  # in the environment of a sweep's jobs: the settings that differ
 NOT_GIVEN = object()
 HOME = re.compile(r"~(/|$)")
 NOT_UTF8 = re.compile("[\ud800-\udfff]")  # surrogates: PEP 383

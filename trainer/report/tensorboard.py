@@ -51,7 +51,7 @@ class EventStream:
         )
 
     def image(self, tag: str, pixels: np.ndarray, step: int) -> None:
-        """Add an image, uint8 [H, W] or [H, W, 3]."""
+        """Add an image `view/<tag>`, uint8 [H, W] or [H, W, 3]; TensorBoard sorts it after val."""
         buffer = BytesIO()
         Image.fromarray(pixels).save(buffer, "PNG")
         image = Summary.Image(
@@ -60,7 +60,7 @@ class EventStream:
             colorspace=3 if pixels.ndim == 3 else 1,
             encoded_image_string=buffer.getvalue(),
         )
-        self.add(Summary(value=[Summary.Value(tag=plain(tag), image=image)]), step)
+        self.add(Summary(value=[Summary.Value(tag=plain(f"view/{tag}"), image=image)]), step)
 
     def histogram(self, tag: str, values: np.ndarray, step: int) -> None:
         """Add a histogram of an array's finite values, of any shape; nothing if there are none."""

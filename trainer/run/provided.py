@@ -1,9 +1,10 @@
 """What a job may ask for by name, beside the components of its run."""
 
+import os
 from functools import cached_property
 from typing import Any, Unpack
 
-from trainer.config.compose import in_sweep
+from trainer.config.compose import VARIED, in_sweep
 from trainer.core.duration import Clock
 from trainer.core.signals import Signals
 from trainer.distributed.parts import NoLog, SharedSignals
@@ -122,11 +123,14 @@ class Provided(Components):
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """The settings in TensorBoard's HParams tab: in a sweep those of its command line.
+        """The settings in TensorBoard's HParams tab: in a sweep those that vary.
 
         The tab takes its columns from one run, so that all runs of a sweep must have the same.
+        Under a launcher that does not say what varies, they are those of the command line.
         """
-        return on_the_line(self.config, self.overrides) if in_sweep() else self.config
+        if not in_sweep():
+            return self.config
+        return on_the_line(self.config, self.overrides, os.environ.get(VARIED, "").split())
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -44,12 +44,13 @@ def overridden(config: Config, own: Config, overrides: Sequence[str]) -> Config:
     return config
 
 
-def on_the_line(config: Config, overrides: Sequence[str]) -> Config:
-    """The options and settings that a command line names, as they are in the config."""
+def on_the_line(config: Config, overrides: Sequence[str], varied: Sequence[str]) -> Config:
+    """The options and settings that a command line names; if some are `varied`, those alone."""
     values, found = dict(flatten(config)), {}
     for override in overrides:
         key, _, typed = override.lstrip("+~").partition("=")
-        found[key] = values.get(key, typed)
+        if not varied or key in varied:
+            found[key] = typed if isinstance(config.get(key), dict) else values.get(key, typed)
     return found
 
 

@@ -4,6 +4,7 @@
 and resumes the others from their latest checkpoints.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from trainer.config.compose import VARIED
 from trainer.core.ranges import within
 from trainer.sweep.manifest import Job, Manifest
 from trainer.sweep.places import Places
@@ -78,6 +80,7 @@ class Subprocess(Launcher):
         ]
         self.places.assign(jobs)
         self.manifest.add(jobs)
+        os.environ[VARIED] = " ".join(self.manifest.varied_settings())
         pool = Pool(self.manifest, self.context, self.task_function)
         stopped = pool(jobs, n_jobs=self.n_jobs, retries=self.retries, warm=self.warm)
         self.manifest.finish(stopped)

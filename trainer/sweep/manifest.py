@@ -109,6 +109,12 @@ class Manifest(RunFolder):
         shared = set.intersection(*(set(one.overrides) for one in self.jobs))
         return " ".join([o for o in job.overrides if o not in shared] or job.overrides)
 
+    def varied_settings(self) -> list[str]:
+        """The names of the settings that not all jobs have alike."""
+        every = Counter(override for job in self.jobs for override in job.overrides)
+        varied = [override for override, number in every.items() if number < len(self.jobs)]
+        return list(dict.fromkeys(one.lstrip("+~").partition("=")[0] for one in varied))
+
     def counts(self) -> dict[str, int]:
         """The number of jobs in each state."""
         return dict(Counter(job.state for job in self.jobs))
