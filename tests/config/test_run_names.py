@@ -7,7 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from trainer.config import run_names
-from trainer.config.run_names import command, find, quoted, with_paths
+from trainer.config.run_names import command, find, not_found, quoted, with_paths
 from trainer.core.errors import ConfigError
 
 RUNS = ("2026-11-01/10-15-00-3f2a", "2026-11-02/09-00-00-aa00", "sweep-12ab/0-mining=ohem,seed=1")
@@ -52,6 +52,27 @@ def test_a_name_becomes_a_path(argument: str, expected: str) -> None:
 def test_a_name_of_several_runs_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"run=2026-11.*2 runs: outputs/2026-11-02/.*-01/"):
         find("2026-11", "run")
+
+
+def test_a_run_directly_in_outputs_has_its_name(outputs: Path) -> None:
+    """hydra.run.dir=outputs/ohem: its whole name, which is a part of another's path."""
+    run = outputs / "ohem"
+    (run / "checkpoints").mkdir(parents=True)
+    for file in ("config.yaml", "status.json"):
+        (run / file).touch()
+    assert with_paths("run=ohem") == "run=outputs/ohem"
+    assert with_paths("run=latest") == "run=outputs/ohem"
+
+
+def test_what_is_there_instead_of_a_run_is_said() -> None:
+    assert not_found("run", "latest", "give a folder") == (
+        "run=latest: no run there; none has trained below outputs in the current folder"
+    )
+    assert not_found("run", "outputs/sweep-12ab", "give a folder") == (
+        f"run=outputs/sweep-12ab: no run there; the folder holds 1, such as {SWEPT}; give one of "
+        "them"
+    )
+    assert not_found("run", "x", "give a folder") == "run=x: no run there; give a folder"
 
 
 def test_without_runs_latest_is_no_path(tmp_path: Path, monkeypatch) -> None:

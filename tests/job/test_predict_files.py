@@ -129,6 +129,19 @@ def test_a_table_lists_paths_relative_to_itself(
     assert [row["path"] for row in rows] == [str(inbox / name) for name in names]
 
 
+def test_paths_are_those_of_a_table_in_the_current_folder(
+    run: Path, inbox: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(inbox)
+    Path("list.csv").write_text("path\na.png\ntief/b b.jpg\n")
+    rows = predict(run, tmp_path / "p", "list.csv")
+    assert [row["path"] for row in rows] == ["a.png", "tief/b b.jpg"]
+    assert (
+        f"pictures      {tmp_path / 'p' / 'predictions.png'}"
+        in (tmp_path / "p" / "train.log").read_text()
+    )
+
+
 def test_our_own_table_is_a_source(run: Path, inbox: Path, tmp_path: Path, monkeypatch) -> None:
     """Its paths are relative to the current folder, and a formula has an apostrophe before it."""
     monkeypatch.chdir(inbox)

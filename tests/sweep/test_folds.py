@@ -134,6 +134,18 @@ def test_settings_and_folds_that_lack_are_shown(tmp_path: Path) -> None:
     ]
 
 
+def test_whole_sets_of_labels_are_counted_as_exact_matches(tmp_path: Path) -> None:
+    rows = [[1, 0, 0.5, "a;b", "a;b"], [2, 0, 0.5, "a;b", "a"]]
+    one = job(tmp_path / "s", 0, "seed=0", 0, rows)
+    assert one.config is not None
+    one.config.task = {"_target_": "trainer.task.multilabel.Multilabel"}
+    manifest = Manifest(tmp_path / "s", [one])
+    about = pool(manifest)
+    manifest.release()
+    assert about is not None
+    assert about.endswith("  2 examples, exact_match 0.5000, only folds 0 of 3")
+
+
 def test_nothing_is_written_without_folds(tmp_path: Path) -> None:
     manifest = Manifest(tmp_path / "s", [job(tmp_path / "s", 0, "seed=0", 0, [])])
     assert pool(manifest) is None

@@ -9,6 +9,7 @@ import torch
 from trainer.cli.folders import remove_if_empty
 from trainer.cli.trials import TrialRunner
 from trainer.config.import_path import find_here, retarget
+from trainer.config.run_names import not_found
 from trainer.core.errors import ConfigError
 from trainer.core.signals import Deadline
 from trainer.dataset import Data
@@ -114,7 +115,7 @@ def resume_folder(resume: str | None) -> Path | None:
     if path.parent.name == "checkpoints":
         path = path.parent.parent
     if not (path / "status.json").is_file():
-        raise ConfigError(f"resume={resume}: no run there; give auto or the path of a run folder")
+        raise ConfigError(not_found("resume", resume, "give auto or the path of a run folder"))
     if path != Path(resume) and not Path(resume).is_dir():
         known = ", ".join(f"step-{step}" for step in checkpoint.steps(path / "checkpoints"))
         raise ConfigError(f"resume={resume}: no such checkpoint; there are {known or 'none'}")

@@ -58,11 +58,21 @@ def find(name: str, setting: str) -> Path | None:
     return next(iter(exact or found), None)
 
 
+def not_found(setting: str, name: str, advice: str) -> str:
+    """A sentence about a name that no run has: what is there instead, or else what to give."""
+    if name == "latest":
+        advice = f"none has trained below {OUTPUTS} in the current folder"
+    elif Path(name).is_dir() and (inside := sorted(Path(name).glob("*/config.yaml"))):
+        advice = f"the folder holds {len(inside)}, such as {inside[0].parent}; give one of them"
+    return f"{setting}={name}: no run there; {advice}"
+
+
 def runs() -> Iterator[Path]:
-    """The run folders below `outputs`: those of single runs, and of sweeps."""
-    for config in OUTPUTS.glob("*/*/config.yaml"):
-        if (config.parent / "status.json").is_file():
-            yield config.parent
+    """The run folders below `outputs`: of a day, of a sweep, or directly in it."""
+    for pattern in ("*/*/config.yaml", "*/config.yaml"):
+        for config in OUTPUTS.glob(pattern):
+            if (config.parent / "status.json").is_file():
+                yield config.parent
 
 
 def started(run: Path) -> float:

@@ -111,6 +111,7 @@ class Predict(Job):
             console.warn(f"{len(bad)} images cannot be read: {names}{more}; see {unreadable}")
         console.say(first_rows(predicted, columns))
         console.say(f"predictions   {path}")
+        console.say(f"pictures      {path.with_suffix('.png')}")
         checkpoints = [str(checkpoint) for checkpoint in predicted.checkpoints]
         return {
             "checkpoint": checkpoints if len(checkpoints) > 1 else checkpoints[0],

@@ -20,6 +20,7 @@ from trainer.config.build import CODE
 from trainer.config.compose import CONF
 from trainer.config.import_path import named_code
 from trainer.config.renamed import with_current_names
+from trainer.config.run_names import not_found
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.storage import checkpoint
 from trainer.storage.checkpoint import Checkpoint
@@ -57,9 +58,7 @@ class SavedRun:
         if not (folder / CONFIG).is_file() and (Path(path) / checkpoint.CONFIG).is_file():
             folder = step = Path(path)
         elif not (folder / CONFIG).is_file():
-            raise ConfigError(
-                f"{setting}={path}: no run there; give the folder that contains config.yaml"
-            )
+            raise ConfigError(not_found(setting, path, "give the folder that contains config.yaml"))
         check_tree(folder)
         return cls(folder, step)
 

@@ -10,6 +10,7 @@ from trainer.storage.out_of_fold import FILE, RUN, SETTINGS, Row, read_rows, wri
 from trainer.sweep.manifest import Job, Manifest
 
 FOLD = "dataset.fold="  # the override that a sweep varies
+MULTILABEL = "trainer.task.multilabel.Multilabel"
 
 
 def pool(manifest: Manifest) -> str | None:
@@ -59,6 +60,7 @@ class Tally:
     """The out-of-fold predictions of runs with the same settings."""
 
     wanted: int  # folds
+    measure: str = "accuracy"  # what the fraction of right predictions is called
     folds: set[str] = field(default_factory=set)
     examples: int = 0
     right: int = 0
@@ -72,7 +74,7 @@ class Tally:
     def __str__(self) -> str:
         parts = [f"{self.examples} examples"]
         if self.right:
-            parts.append(f"accuracy {self.right / self.examples:.4f}")
+            parts.append(f"{self.measure} {self.right / self.examples:.4f}")
         if len(self.folds) < self.wanted:
             parts.append(f"only folds {', '.join(sorted(self.folds))} of {self.wanted}")
         return ", ".join(parts)
@@ -83,7 +85,7 @@ def summary(jobs: list[Job]) -> list[str]:
     found: dict[str, Tally] = {}
     for job in jobs:
         assert job.folder is not None  # noqa: S101
-        tally = found.setdefault(settings_of(job), Tally(folds_of(job)))
+        tally = found.setdefault(settings_of(job), Tally(folds_of(job), measure_of(job)))
         for row in read_rows(job.folder):
             tally.add(row)
     shared = set.intersection(*(set(settings.split(" ")) for settings in found))
@@ -98,3 +100,9 @@ def folds_of(job: Job) -> int:
     """The number of folds by a job's settings."""
     assert job.config is not None  # noqa: S101
     return int(job.config.dataset.folds or 0)
+
+
+def measure_of(job: Job) -> str:
+    """The metric that is the fraction of examples whose whole prediction is right."""
+    assert job.config is not None  # noqa: S101
+    return "exact_match" if job.config.task.get("_target_") == MULTILABEL else "accuracy"

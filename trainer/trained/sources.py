@@ -59,6 +59,6 @@ def listed(table: Path) -> list[str]:
         if not cell:
             raise rows.fault(i, f"{COLUMN} is empty")
         name = plain_cell(cell)
-        beside = os.path.join(table.parent, name)  # noqa: PTH118  (keeps an absolute name as it is)
+        beside = str(table.parent / name)  # an absolute name stays as it is
         files.append(name if os.path.exists(name) and not os.path.exists(beside) else beside)  # noqa: PTH110
     return files

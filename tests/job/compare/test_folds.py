@@ -1,5 +1,6 @@
 """The runs of all folds count as one run."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,16 @@ def test_two_folds_by_hand(folded: Callable[..., Path], tmp_path: Path) -> None:
     assert [line["accuracy"] for line in run.validations] == pytest.approx([2.5 / 6, 5 / 6])
     assert [line["backward_passes"] for line in run.validations] == [200, 400]
     assert [line["epochs"] for line in run.validations] == [1, 2]
+
+
+def test_several_labels_have_no_accuracy(folded: Callable[..., Path], tmp_path: Path) -> None:
+    for fold in (0, 1):
+        result = folded(f"x-{fold}", 0, fold, [True, False]) / "result.json"
+        values = json.loads(result.read_text()) | {"val": {"exact_match": 0.5, "loss": 9.0}}
+        result.write_text(json.dumps(values))
+    (run,) = pooled(tmp_path / "runs")
+    assert isinstance(run, FinishedRun)
+    assert run.result["val"] == {"exact_match": 0.5, "loss": pytest.approx(0.25)}
 
 
 def test_the_file_of_the_sweep_comes_first(folded: Callable[..., Path], tmp_path: Path) -> None:

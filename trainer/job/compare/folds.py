@@ -113,7 +113,9 @@ def result(results: Sequence[dict[str, Any]], parts: Sequence[OutOfFold]) -> dic
             merged[split] = merge(metrics, sizes)
     plain = "val_before" if "val_before" in merged else "val"  # the file is before postprocessing
     if plain in merged:
-        merged[plain] |= measures(parts)
+        found = measures(parts)
+        single = "accuracy" in merged[plain]  # it is no metric of several labels an image
+        merged[plain] |= found if single else {"loss": found["loss"]}
     return merged
 
 
