@@ -172,6 +172,8 @@ class Changes:
         if word.isdecimal() and int(word) < len(self.classes):
             return self.classes[int(word)]
         hint = did_you_mean(word, list(self.classes))
+        if word == "drop":
+            hint = " A column named drop, with 1 in it, leaves an image out."
         raise self.table.fault(
             row, f"no class {printable(word)} among the {len(self.classes)}.{hint}"
         )
