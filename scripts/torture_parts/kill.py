@@ -124,7 +124,7 @@ def unreadable(folder: Path) -> str:
 def write_in_place() -> None:
     """Make saving unsafe: write file by file into the final folder."""
 
-    def save(folder, step, model, state, config):
+    def save(folder, step, *rest):
         """Write without a temporary folder."""
         mkdtemp, rename = checkpoint.tempfile.mkdtemp, Path.rename
         target = folder / f"step-{step}"
@@ -132,7 +132,7 @@ def write_in_place() -> None:
         checkpoint.tempfile.mkdtemp = lambda **_: str(target)
         Path.rename = lambda self, _: self  # pyright: ignore
         try:
-            return safe(folder, step, model, state, config)
+            return safe(folder, step, *rest)
         finally:
             checkpoint.tempfile.mkdtemp, Path.rename = mkdtemp, rename
 

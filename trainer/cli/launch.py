@@ -24,7 +24,7 @@ from trainer.config.compose import (
 )
 from trainer.config.processes import check_processes
 from trainer.core.errors import Interrupted, TrainerError, disk_error
-from trainer.core.signals import cause_of, settle
+from trainer.core.signals import cause_of, deferred, settle
 from trainer.core.text import plain
 from trainer.distributed import torchrun
 
@@ -99,7 +99,8 @@ def import_torch() -> None:
         return  # objects of earlier jobs may be garbage: do not freeze them
     gc.disable()
     try:
-        importlib.import_module("trainer.cli.execute")
+        with deferred():  # raised in its C++ code, an interruption would abort the process
+            importlib.import_module("trainer.cli.execute")
         gc.freeze()
         atexit.register(gc.unfreeze)  # or libraries report leaks at exit
     finally:

@@ -170,17 +170,6 @@ WHEN = Path("absent")
 
 
 @pytest.mark.parametrize("moment", ["in the loader", "in a step"])
-def test_a_worker_whose_reader_ended_before_it_began_ends_too() -> None:
-    """torch's own check compares the parent with the one at its start, by then another."""
-    log = ReadLog(None, 1)
-    log.reader = -1
-    pid = os.fork()
-    if pid == 0:
-        log.start_worker(0)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == UNSENT
-
-
 def test_a_run_ends_with_exit_code_3_and_an_intact_checkpoint(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -217,3 +206,14 @@ def test_a_run_ends_with_exit_code_3_and_an_intact_checkpoint(
     saved = checkpoint.latest(tmp_path / "run" / "checkpoints", pytest.fail)
     assert saved is not None
     assert saved.state["progress"]["epoch"] == 1
+
+
+def test_a_worker_whose_reader_ended_before_it_began_ends_too() -> None:
+    """torch's own check compares the parent with the one at its start, by then another."""
+    log = ReadLog(None, 1)
+    log.reader = -1
+    pid = os.fork()
+    if pid == 0:
+        log.start_worker(0)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == UNSENT
