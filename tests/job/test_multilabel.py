@@ -47,7 +47,7 @@ def lights() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def test_split(lights: None) -> Split:
+def tested(lights: None) -> Split:
     """The test split of all runs here."""
     return DigitsCanvas(digits=2, size=20, examples=500, target="labels").open(0).test
 
@@ -80,30 +80,28 @@ def test_a_run_learns_and_has_its_metrics(trained):
     assert result["val"]["macro_f1"] > result["val_before"]["macro_f1"]
 
 
-def test_thresholds_are_stored_and_decide(trained, test_split, tmp_path):
+def test_thresholds_are_stored_and_decide(trained, tested, tmp_path):
     """A class is predicted where p_c > t_c; probabilities are not moved."""
     assert job("predict", tmp_path / "p", f"run={trained}") == 0
     thresholds = read_json(trained / "postprocess.json")["fitted"]["threshold"]
     rows = rows_of(tmp_path / "p" / "predictions.csv")
     assert len(thresholds) == 10
-    assert [int(row["id"]) for row in rows] == test_split.ids.tolist()
+    assert [int(row["id"]) for row in rows] == tested.ids.tolist()
     p = np.array([[float(row[f"p_{c}"]) for c in range(10)] for row in rows])
     decided = np.array([[int(row[f"is_{c}"]) for c in range(10)] for row in rows])
     assert ((p > thresholds) == decided).all()
     assert (decided != (p > 0.5)).any()
-    for row, mine, label in zip(
-        rows, decided, test_split.labels[test_split.ids].numpy(), strict=True
-    ):
+    for row, mine, label in zip(rows, decided, tested.labels[tested.ids].numpy(), strict=True):
         assert row["prediction"] == ";".join(map(str, np.flatnonzero(mine)))
         assert row["label"] == ";".join(map(str, np.flatnonzero(label)))
 
 
-def test_evaluation_is_that_of_scikit_learn(trained, test_split, tmp_path):
+def test_evaluation_is_that_of_scikit_learn(trained, tested, tmp_path):
     """From the table of job=predict; by class too."""
     assert job("predict", tmp_path / "p", f"run={trained}") == 0
     assert job("evaluate", tmp_path / "e", f"run={trained}") == 0
     rows = rows_of(tmp_path / "p" / "predictions.csv")
-    labels = test_split.labels[test_split.ids].numpy()
+    labels = tested.labels[tested.ids].numpy()
     p = np.array([[float(row[f"p_{c}"]) for c in range(10)] for row in rows])
     decided = np.array([[int(row[f"is_{c}"]) for c in range(10)] for row in rows])
     metrics = read_json(tmp_path / "e" / "result.json")["test"]

@@ -111,6 +111,7 @@ def test_neither_a_pipe_nor_an_empty_file_is_waited_for(uneven, tmp_path: Path, 
 
 
 def test_a_file_of_excel_has_a_byte_order_mark(uneven, tmp_path: Path):
-    text = "\ufeffid,weight\r\n" + "".join(f"{i},1\r\n" for i in range(98))
+    text = "\ufeffid,weight\r\n" + "".join(f"{i},{i}\r\n" for i in range(98))
     (tmp_path / "w.csv").write_text(text, encoding="utf-8")
-    Weighted(weights=str(tmp_path / "w.csv")).prepare(uneven)
+    found = Weighted(weights=str(tmp_path / "w.csv")).prepare(uneven)
+    assert found == pytest.approx(uneven.ids.numpy() / uneven.ids.sum().item())
