@@ -112,12 +112,7 @@ def fitted(folder: Path, *overrides: str, stop_after: int | None = None) -> Fit:
     run = make_run(folder, *SMALL, *overrides)
     run.signals = Stop(stop_after)
     saved = checkpoint.latest(run.folder.checkpoints, pytest.fail)
-    log = Log(
-        folder,
-        pytest.fail,
-        resumed_at=saved and saved.state["progress"]["step"],
-        offset=saved.state["log"] if saved else 0,
-    )
+    log = Log(folder, pytest.fail, resumed_at=saved and saved.state["progress"]["step"])
     fit = assemble(run, run.folder, Reporter(log, run.console, run.data, 2), run.signals)
     if saved is not None:
         fit.load({MODEL: saved.model, **saved.state})

@@ -110,7 +110,10 @@ def test_a_resumed_log_drops_the_steps_that_are_repeated(tmp_path):
     offset = log.state_dict()
     log.metrics("train", epoch=0, step=2, values={"loss": 2.0})
     log.close()
-    log = Log(tmp_path, pytest.fail, resumed_at=1, offset=offset)
+    log = Log(tmp_path, pytest.fail, resumed_at=1)
+    assert len(events(tmp_path)) == 2  # until the state is known to fit
+    log.load_state_dict(offset)
+    assert log.state_dict() == offset
     log.metrics("train", epoch=0, step=2, values={"loss": 3.0})
     log.close()
     assert [(e["step"], e["loss"]) for e in events(tmp_path)] == [(1, 1.0), (2, 3.0)]

@@ -65,6 +65,21 @@ def test_what_is_refused_leaves_the_run_as_it_was(state, kind, tmp_path, capsys)
     assert contents(run) == before
 
 
+def test_a_checkpoint_that_does_not_fit_leaves_the_run_as_it_was(tmp_path, capsys):
+    run = tmp_path / "run"
+    settings = (*SMALL, "epochs=2")
+    assert train(run, *settings) == 0
+    stopped(run)
+    first = run / "checkpoints" / "step-3"
+    state = torch.load(first / "state.pt", weights_only=True)
+    state["progress"] |= {"stopped": "yes"}
+    forge(first, "state.pt", saved(state))
+    before = contents(run)
+    assert in_process(run, *settings, f"resume={first}") == 5
+    assert "progress" in capsys.readouterr().err
+    assert contents(run) == before
+
+
 def test_the_same_settings_are_finished_and_nothing_is_written(run, capsys):
     before = (run / "result.json").stat().st_mtime_ns
     assert train(run, *SMALL, "epochs=1", "resume=auto", "quiet=false", "log.every=7st") == 0

@@ -195,6 +195,9 @@ class NoLog(Log):
         """Return 0, the length of a log without events."""
         return 0
 
+    def load_state_dict(self, offset: int) -> None:
+        """Do nothing: there is no file to cut."""
+
     def metrics(self, split: str, **event: Any) -> None:
         """Discard the event, which rank 0 writes."""
 

@@ -1,5 +1,6 @@
 """The metrics of a run, in metrics.jsonl and TensorBoard. A failed write never stops the run."""
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,8 +13,8 @@ from trainer.report.tensorboard import EventStream
 class Log:
     """Writes metrics by split and step to metrics.jsonl and to the event stream.
 
-    A resumed run passes the step `resumed_at` and the `offset` at which its checkpoint was saved:
-    lines beyond that many bytes are of steps that will be repeated, and are cut off. When a file
+    A resumed run passes the step `resumed_at` of its checkpoint. Nothing is cut off or written
+    until its state is loaded, so that a checkpoint that does not fit costs no line. When a file
     cannot be written, `warn` is called once and the run goes on without it.
     """
 
@@ -23,28 +24,42 @@ class Log:
         warn: Callable[[str], None],
         *,
         resumed_at: int | None = None,
-        offset: int = 0,
     ) -> None:
         self.warn = warn
+        self.resumed_at = resumed_at
+        self.begun = False
         self.broken: set[str] = set()
-        path = folder / "metrics.jsonl"
-        self.file = path.open("a", encoding="utf-8")
-        self.file.truncate(min(offset, path.stat().st_size))
-        if resumed_at is None:  # a run killed before its first checkpoint may have left some
-            shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+        self.events = folder / "tensorboard"
+        self.file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
         self.stream: EventStream | None = None
-        self.attempt("tensorboard", self.open_stream, folder / "tensorboard", resumed_at)
+        if resumed_at is None:  # a run killed before its first checkpoint may have left some
+            shutil.rmtree(self.events, ignore_errors=True)
+            self.begin(0)
 
-    def open_stream(self, folder: Path, resumed_at: int | None) -> None:
+    def begin(self, offset: int) -> None:
+        """Cut metrics.jsonl to its first `offset` bytes, and begin an event file."""
+        self.begun = True
+        self.file.truncate(min(offset, self.file.tell()))
+        self.file.seek(0, os.SEEK_END)
+        self.attempt("tensorboard", self.open_stream)
+
+    def open_stream(self) -> None:
         """Begin an event file."""
-        self.stream = EventStream(folder, resumed_at=resumed_at)
+        self.stream = EventStream(self.events, resumed_at=self.resumed_at)
 
     def state_dict(self) -> int:
         """Return the bytes of metrics.jsonl so far, to which a resumed run truncates it."""
         return self.file.tell()
 
     def load_state_dict(self, offset: int) -> None:
-        """Do nothing: the file was truncated to `offset` when it was opened."""
+        """Cut off the lines beyond `offset` bytes, of steps that a resumed run repeats.
+
+        A run that goes back to an earlier step later on keeps its lines.
+        """
+        if offset < 0:
+            raise ValueError(f"{offset} bytes of metrics.jsonl")
+        if not self.begun:
+            self.begin(offset)
 
     def metrics(
         self,

@@ -70,12 +70,8 @@ class Provided(Components):
         if not self.world.is_main:
             return NoLog()
         state = None if self.resumed is None else self.resumed.state
-        return Log(
-            self.folder.path,
-            self.console.warn,
-            resumed_at=None if state is None else state["progress"]["step"],
-            offset=0 if state is None else state["log"],
-        )
+        step = None if state is None else state["progress"]["step"]
+        return Log(self.folder.path, self.console.warn, resumed_at=step)
 
     @cached_property
     def reporter(self) -> Reporter:

@@ -6,7 +6,7 @@ import platform
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
@@ -125,15 +125,27 @@ class Run(Provided):
             try:
                 if self.world.is_main:
                     self.console.open(self.folder.path / "train.log")
-                _ = self.resumed  # refused before anything is written
+                with self.interruptible():
+                    self.resume()
                 self.begin()
-                # A process of several may stop only with the others.
-                with immediate() if self.world.alone else nullcontext():
+                with self.interruptible():
                     result = self.do()
                 self.end(result | self.about(time.perf_counter() - began))
             except (Exception, Interrupted) as error:
                 return self.fail(cause_of(error))
+            finally:
+                if "log" in vars(self):
+                    self.log.close()
         return 0
+
+    def interruptible(self) -> AbstractContextManager[None]:
+        """Stop at a signal, wherever it comes; a process of several stops only with the others."""
+        return immediate() if self.world.alone else nullcontext()
+
+    def resume(self) -> None:
+        """Load the checkpoint: one that does not fit is refused before anything is written."""
+        if self.resumed is not None:
+            _ = self.fit
 
     def begin(self) -> None:
         """Write the status and the settings."""
@@ -189,12 +201,8 @@ class Run(Provided):
         self.signals.raise_if_stopped()
 
     def do(self) -> dict[str, Any]:
-        """Run the job and return its result; close the log, if it opened one."""
-        try:
-            result: Any = self.job(**values_for(self.job, self, self.services))
-        finally:
-            if "log" in vars(self):
-                self.log.close()
+        """Run the job and return its result."""
+        result: Any = self.job(**values_for(self.job, self, self.services))
         if not isinstance(result, dict):
             target, got = self.config["job"]["_target_"], type(result).__name__
             raise ConfigError(f"job._target_={target} must return a dict of results, got {got}")

@@ -288,8 +288,8 @@ class Fit:
             "early_stopping": self.early_stopping,
             "saver": self.checkpointer,
             "progress": self.progress,
-            "log": self.reporter.log,
             "data": self.data_check,
+            "log": self.reporter.log,  # last: it cuts off lines of a run whose state fits
         }
 
     def state(self) -> dict[str, Any]:
