@@ -47,3 +47,22 @@ def test_what_a_terminal_cannot_show_is_replaced(monkeypatch: pytest.MonkeyPatch
         stream.write("é 甲 −")
         stream.flush()
     assert [stream.getvalue() for stream in streams] == ["é ? ?".encode("cp1252")] * 2
+
+
+def test_an_error_on_a_terminal_wraps_between_words_and_its_command_stays_whole(
+    monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "30")
+    complain(
+        "stopped by signal 2, and all that was to be saved is saved; continue with " + "x " * 20
+    )
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "stopped by signal 2, and all",
+        "that was to be saved is saved;",
+        "continue with",
+        "x " * 19 + "x",
+    ]
+    complain("stopped; continue with x")
+    assert capsys.readouterr().err == "stopped; continue with x\n"

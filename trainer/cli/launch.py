@@ -23,9 +23,8 @@ from trainer.config.compose import (
     resolve,
 )
 from trainer.config.processes import check_processes
-from trainer.core.errors import Interrupted, TrainerError, disk_error
+from trainer.core.errors import Interrupted, TrainerError, complain, disk_error
 from trainer.core.signals import cause_of, deferred, settle
-from trainer.core.text import plain
 from trainer.distributed import torchrun
 
 DISK = (  # errors of a disk
@@ -115,10 +114,10 @@ def report_error(error: BaseException, overrides: Sequence[str], *, debug: bool)
     code, text = exit_code_of(error), line_for(error, overrides)
     if world := joined_world():
         code, text, speaks = world.current().verdict(error, code, text)
-        sys.stderr.write(f"{text}\n" * speaks)
+        if speaks:
+            complain(text)
     else:
-        prefix = "" if isinstance(error, Interrupted) else torchrun.error_prefix()
-        sys.stderr.write(f"{prefix}{text}\n")
+        complain(("" if isinstance(error, Interrupted) else torchrun.error_prefix()) + text)
     return code
 
 
@@ -128,7 +127,7 @@ def line_for(error: BaseException, overrides: Sequence[str]) -> str:
         return f"stopped by signal {error.signal_number} before the run began"
     from trainer.config.explain import explain
 
-    return plain(explain(error, overrides, CONF))
+    return explain(error, overrides, CONF)
 
 
 def exit_code_of(error: BaseException) -> int:

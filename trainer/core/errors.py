@@ -1,9 +1,10 @@
 """Errors that a user can act on: one line each, and an exit code for each kind."""
 
+import shutil
 import sys
 from pathlib import Path
 
-from trainer.core.text import plain
+from trainer.core.text import plain, wrapped
 
 
 class TrainerError(Exception):
@@ -90,5 +91,8 @@ def disk_error(error: OSError, path: Path) -> DiskError:
 
 
 def complain(text: str) -> None:
-    """Write a text to stderr as one line."""
-    sys.stderr.write(plain(" ".join(text.split())) + "\n")
+    """Write a text to stderr as one line; a terminal has it wrapped between words."""
+    line = plain(" ".join(text.split()))
+    if sys.stderr.isatty():
+        line = wrapped(line, shutil.get_terminal_size().columns)
+    sys.stderr.write(line + "\n")

@@ -4,6 +4,7 @@ import html
 import io
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from itertools import compress
 
@@ -13,12 +14,27 @@ UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
+TO_PASTE = "; continue with"  # before a command
 SPACES = "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u2028\u2029"
 
 
 def plain(text: str) -> str:
     r"""Return a text as one line of visible characters: ESC as `\x1b`, a line break as a space."""
     return UNSAFE.sub(lambda match: visible(match[0]), text)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Return a text wrapped between words; what may be pasted stays whole.
+
+    That is a line in columns, and a command at the end, which gets a line of its own.
+    """
+    if "  " in text:
+        return text
+    words, to_paste, command = text.partition(TO_PASTE)
+    lines = textwrap.wrap(words + to_paste, width, break_long_words=False, break_on_hyphens=False)
+    if command and len(lines[-1]) + len(command) <= width:
+        return "\n".join(lines) + command
+    return "\n".join([*lines, command.strip()] if command else lines)
 
 
 def visible(character: str) -> str:

@@ -1,7 +1,6 @@
 """Output for people: a progress bar on a terminal, plain lines elsewhere, all in train.log."""
 
 import math
-import textwrap
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from trainer.core.text import plain, replace_unencodable
+from trainer.core.text import plain, replace_unencodable, wrapped
 from trainer.report.fitting import fitted, natural_width
 from trainer.report.streams import take_losses
 
@@ -128,7 +127,9 @@ def show(screen: RichConsole, content: str | Table) -> None:
     A line loses its control characters; the cells of a `table` have none.
     """
     if isinstance(content, str):
-        screen.print(sentences(plain(content), screen.width if screen.is_terminal else None))
+        screen.print(
+            wrapped(plain(content), screen.width) if screen.is_terminal else plain(content)
+        )
         return
     width = natural_width(content)
     if screen.is_terminal and width > screen.width:
@@ -137,13 +138,6 @@ def show(screen: RichConsole, content: str | Table) -> None:
         return
     screen.width = max(screen.width, width)
     screen.print(content)
-
-
-def sentences(text: str, width: int | None) -> str:
-    """A text wrapped between words; a line in columns stays whole, as one that may be pasted."""
-    if width is None or "  " in text:
-        return text
-    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:

@@ -31,6 +31,7 @@ from trainer.core.errors import (
 )
 from trainer.core.option import option_of
 from trainer.core.signals import cause_of, immediate, settle
+from trainer.core.text import TO_PASTE
 from trainer.distributed.world import leave
 from trainer.report.console import Console
 from trainer.run import memory
@@ -176,7 +177,7 @@ class Run(Provided):
             processes=self.world.size,
             config_folders=[source for source in self.sources if source != str(CONF)],
         )
-        return f"{error}; continue with {how}"
+        return f"{error}{TO_PASTE} {how}"
 
     def write_failure(self, state: str, code: int, text: str) -> None:
         """Write a status, unless what failed is the attempt to go on with an earlier run."""

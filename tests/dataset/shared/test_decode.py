@@ -203,9 +203,9 @@ def test_whatever_is_raised_is_one_line_that_names_the_file_once(
 
 @pytest.mark.parametrize(
     "error",
-    [MemoryError(), OSError(errno.EMFILE, "Too many open files"), OSError(errno.ENOMEM, "")],
+    [MemoryError(), OSError(errno.EMFILE, "Too many open files"), OSError(errno.EIO, "")],
 )
-def test_what_the_machine_lacks_is_not_a_damaged_file(tmp_path: Path, error: Exception) -> None:
+def test_a_fault_of_the_machine_is_not_a_damaged_file(tmp_path: Path, error: Exception) -> None:
     """dataset.corrupt=skip would leave out a sound image, and the cache would remember it."""
     path = tmp_path / "x.png"
     Image.new("L", (8, 8)).save(path)

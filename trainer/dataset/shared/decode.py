@@ -55,7 +55,11 @@ TURNS = {  # how to turn an image upright, by the orientation in its EXIF record
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}  # what the machine lacks, not the file
+OF_THE_MACHINE = {  # errors that say nothing of the file, which may be intact
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EBUSY),
+    *(errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ETIMEDOUT),
+    *(errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOTCONN),
+}
 
 # Pillow warns of details that it ignores, such as a damaged comment, with a line of its source, and
 # logs some errors that it raises, too.
@@ -79,7 +83,8 @@ class UnreadableError(DataError):
 def open_image(path: str | Path) -> Iterator[ImageFile.ImageFile]:
     """Open an image, not decoded yet; what the block raises is about the file, too.
 
-    Raises UnreadableError, or another DataError where memory or open files run out; both name it.
+    Raises UnreadableError, or another DataError where the machine is at fault: memory or open
+    files run out, or the disk fails. Both name the file.
     """
     try:
         with open_regular(path) as file, Image.open(file, formats=FORMATS) as image:
@@ -101,7 +106,7 @@ def check_size(image: Image.Image) -> None:
 def fault(path: str | Path, error: Exception) -> DataError:
     """The error for a file that cannot be read: its name once, the reason in one line."""
     text = f"cannot read the image {printable(path)}: {reason(error)}"
-    if isinstance(error, MemoryError) or getattr(error, "errno", None) in SCARCE:
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) in OF_THE_MACHINE:
         return DataError(text)
     return UnreadableError(
         f"{text}; with dataset=image_folder, dataset.corrupt=skip leaves out such files"
