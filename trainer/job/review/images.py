@@ -1,0 +1,68 @@
+"""The images of the page as data URIs, from their files where there are any."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from trainer.dataset.shared.decode import convert, open_image, upright
+from trainer.dataset.shared.image_files import ImageFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from trainer.dataset.shared.split import Images
+
+LARGEST = 24_000_000  # bytes of all images together
+SIDES = (320, 224, 160, 112, 64)  # pixels of the longer side, the first that fits
+PNG_SIDE = 64  # up to which an image is kept exactly
+
+
+def data_uris(images: Images, ids: Iterable[int]) -> dict[int, str]:
+    """Data URIs of the images by dataset id, as large as fits into 24 MB.
+
+    Raises DataError for a file that cannot be read.
+    """
+    wanted = list(dict.fromkeys(ids))
+    found: dict[int, str] = {}
+    for side in SIDES:
+        found = fitting(wanted, lambda i, side=side: data_uri(image_of(images, i, side)))
+        if found or not wanted:
+            break
+    return found
+
+
+def fitting(ids: list[int], uri: Callable[[int], str]) -> dict[int, str]:
+    """The URIs by id; none at all where together they are too large."""
+    found, size = {}, 0
+    for i in ids:
+        found[i] = uri(i)
+        size += len(found[i])
+        if size > LARGEST:
+            return {}
+    return found
+
+
+def image_of(images: Images, i: int, side: int) -> Image.Image:
+    """The image of a dataset id, grey or RGB, no side longer than `side`; a file as it is."""
+    if isinstance(images, ImageFiles):
+        with open_image(images.paths[i]) as file:
+            file.load()
+            turned = upright(file) if images.turn else file
+            image = convert(turned, 1 if file.mode == "L" else 3, images.background)
+    else:
+        pixels = images.read([i])[0].permute(1, 2, 0).numpy()
+        image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    image.thumbnail((side, side))
+    return image
+
+
+def data_uri(image: Image.Image) -> str:
+    """A small image as PNG, a larger one as JPEG, as a data URI."""
+    kind = "png" if max(image.size) <= PNG_SIDE else "jpeg"
+    buffer = BytesIO()
+    image.save(buffer, kind, quality=85)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
