@@ -200,6 +200,7 @@ def test_losses_in_float64_have_correct_gradients(name: str) -> None:
     option = name.partition("/")[2]
     loss = target(NODES[name])(**SETTINGS.get(option, {}))
     loss.prepare(torch.tensor([4, 3, 2, 1]))
+    loss.allocate(3, 4)
     shape = (3, 4, 5, 5) if loss.targets[-1] in ("mask", "image") else (3, 4)
     outputs = torch.randn(shape, generator=RNG, dtype=torch.float64, requires_grad=True)
     labels = torch.randint(0, 4, (shape[0], *shape[2:]), generator=RNG)

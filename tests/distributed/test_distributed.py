@@ -62,6 +62,7 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
     "importance": ("mining=importance", "mining.threshold=0.5", "batch_size=64"),
     "selective": ("mining=selective_backprop", "batch_size=128"),
     "ghm": (*LONG, "loss=ghm", "loss.momentum=0.5"),
+    "elr": (*LONG, "loss=elr", "mixer=mixup", "mixer.probability=0.5", "accumulate=2"),
     "superloss": (*LONG, "loss=superloss", "loss.tau=mean", "accumulate=2"),
     "few_rows": ("batch_size=3", "mining=ohem", "dataset.subset=200"),
     "sam": ("sam=0.05", "accumulate=2"),

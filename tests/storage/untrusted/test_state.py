@@ -30,6 +30,7 @@ SETTINGS = {
     "importance": ["mining=importance"],
     "ghm": ["loss=ghm"],
     "superloss": ["loss=superloss"],
+    "elr": ["loss=elr"],
 }
 
 
