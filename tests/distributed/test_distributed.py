@@ -60,6 +60,8 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
     "hard_example": (*LONG, "mining=hard_example", "mining.warmup_epochs=0", "mining.keep=0.1"),
     "infobatch": ("mining=infobatch", "mining.delta=0", "batch_size=128"),
     "importance": ("mining=importance", "mining.threshold=0.5", "batch_size=64"),
+    "rs2": ("mining=rs2", "mining.keep=0.4", "batch_size=128"),
+    "small_loss": (*LONG, "mining=small_loss", "mining.tau=0.5", "mining.fall_epochs=1"),
     "selective": ("mining=selective_backprop", "batch_size=128"),
     "ghm": (*LONG, "loss=ghm", "loss.momentum=0.5"),
     "elr": (*LONG, "loss=elr", "mixer=mixup", "mixer.probability=0.5", "accumulate=2"),

@@ -6,6 +6,8 @@ from support import digest, fitted
 from trainer.core.errors import Interrupted
 
 VARIANTS = {
+    "rs2": ("mining=rs2", "mining.keep=0.4"),
+    "small_loss": ("mining=small_loss", "mining.tau=0.5", "mining.fall_epochs=2"),
     "selective_backprop": ("mining=selective_backprop", "accumulate=3"),
     "importance": ("mining=importance", "mining.threshold=0", "accumulate=3", "mixer=mixup"),
     "misclassified": ("mining=misclassified", "mining.threshold=0.2", "mining.every=2"),
