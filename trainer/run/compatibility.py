@@ -101,6 +101,15 @@ def check_single(loss: Loss, mixer: Mixer) -> None:
         )
 
 
+def check_delay(miner: Miner, *, processes: int) -> None:
+    """Raise ConfigError where rows would wait in several processes."""
+    if miner.delays and processes > 1:
+        raise ConfigError(
+            f"mining={option_of(miner)} with mining.mode=two_pass needs one process, got "
+            f"{processes}; start it without torchrun, or take mining.mode=one_pass"
+        )
+
+
 def check_pixels(target: Target, loss: Loss, miner: Miner) -> None:
     """Raise ConfigError where a miner selects pixels of a loss with one value per image."""
     if target == "mask" and miner.per_pixel and not loss.pixelwise:

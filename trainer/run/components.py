@@ -26,6 +26,7 @@ from trainer.optimizer.shared.layer_rates import scale_parts
 from trainer.report.console import Console
 from trainer.run import settings
 from trainer.run.compatibility import (
+    check_delay,
     check_outputs,
     check_score,
     check_single,
@@ -141,6 +142,7 @@ class Components(Groups):
             processes=self.world.size,
         )
         check_single(self.loss, self.mixer)
+        check_delay(self.miner, processes=self.world.size)
         if data.target == "class":
             self.postprocess.prepare(self.counts_of(data))
         return data
