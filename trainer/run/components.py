@@ -26,8 +26,10 @@ from trainer.optimizer.shared.layer_rates import scale_parts
 from trainer.report.console import Console
 from trainer.run import settings
 from trainer.run.compatibility import (
+    check_delay,
     check_outputs,
     check_score,
+    check_single,
     check_target,
     check_whole_batch,
     why_no_val,
@@ -139,6 +141,8 @@ class Components(Groups):
             accumulate=self.config["accumulate"],
             processes=self.world.size,
         )
+        check_single(self.loss, self.mixer)
+        check_delay(self.miner, processes=self.world.size)
         if data.target == "class":
             self.postprocess.prepare(self.counts_of(data))
         return data
@@ -260,6 +264,7 @@ class Components(Groups):
         """The loss on the device, prepared with the data."""
         self.loss.ignore(self.task.ignore_index)
         self.loss.prepare(self.class_counts)
+        self.loss.allocate(len(self.data.train.labels), len(self.data.classes))
         return self.loss.to(self.device)
 
     @cached_property

@@ -125,7 +125,12 @@ class Groups(ABC):
     @cached_property
     def miner(self) -> Miner:
         """Selects and weighs the examples that are trained on."""
-        return self.make("mining", Miner)
+        return self.make(
+            "mining",
+            Miner,
+            noise_rate=self.config["dataset"].get("label_noise", 0.0),
+            warn=self.console.warn,
+        )
 
     @cached_property
     def distiller(self) -> Distiller:

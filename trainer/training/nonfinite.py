@@ -6,6 +6,7 @@ way weights, optimizer state and buffers stay as they were before the first bad 
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -31,11 +32,13 @@ class NonFiniteGuard:
         max_skips: int = 3,
         deferred: bool = False,
         scaler: torch.amp.GradScaler | None = None,
+        undo: Callable[[Tensor], None] = lambda _: None,
     ) -> None:
         self.optimizer = optimizer
         self.scaler = scaler or torch.amp.GradScaler(enabled=False)
         self.buffers = buffers
         self.before = [buffer.clone() for buffer in buffers]  # values at the last start
+        self.undo = undo  # takes back a skipped step's changes of what has no snapshot
         self.policy = policy
         self.max_skips = max_skips
         self.deferred = deferred
@@ -53,9 +56,10 @@ class NonFiniteGuard:
             torch._foreach_copy_(self.before, self.buffers)
 
     def restore(self) -> None:
-        """Restore the buffers from the snapshot."""
+        """Restore what the step has changed, the buffers from the snapshot."""
         if self.buffers:
             torch._foreach_copy_(self.buffers, self.before)
+        self.undo(torch.ones_like(self.flag, dtype=torch.bool))
 
     def update(self, loss: Tensor, norm: Tensor, denominator: Tensor, step: int) -> bool:
         """Take the optimizer's step if loss and gradient are finite and denominator is not 0.
@@ -100,6 +104,7 @@ class NonFiniteGuard:
         self.flag = torch.where(masked, self.flag + 1, 0.0)  # masked steps in a row
         for buffer, before in zip(self.buffers, self.before, strict=True):
             buffer.copy_(torch.where(masked, before, buffer))
+        self.undo(masked)
         self.optimizer.found_inf = (masked | (denominator == 0)).float()  # pyright: ignore
         self.optimizer.step()
         return True

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from trainer.core.errors import DataError
 from trainer.core.seed import Purpose, generator
+from trainer.dataset.shared.instance_noise import doubts
 from trainer.dataset.shared.split import Split, divide
 
 Tail = Literal["exponential", "step"]
-Noise = Literal["symmetric", "pairwise"]
+Noise = Literal["symmetric", "pairwise", "instance"]
 IMBALANCE, SUBSET, NOISE, THRESHOLD = range(4)  # random streams, one per degradation
 TINY = 1e-9  # 5000 · 100^(−1) is 49.999... in floating point
 
@@ -69,13 +70,30 @@ def label_noise(split: Split, classes: int, rate: float, noise: Noise, seed: int
     """Replace a fraction `rate` of the labels, rounded to whole examples, by wrong ones.
 
     `symmetric`: one of the other C − 1 classes, uniformly. `pairwise`: c becomes c + 1, and the
-    last class becomes the first.
+    last class becomes the first. `instance`: the class that a weak model takes the image for, with
+    a probability that grows with its doubt; see trainer.dataset.shared.instance_noise.
     """
     rng = generator(seed, Purpose.DEGRADE, NOISE)
     number = int(rate * len(split) + 0.5)
+    if noise == "instance":
+        return mistaken(split, classes, number, rng)
     wrong = split.ids[torch.from_numpy(rng.permutation(len(split))[:number])]
     step = rng.integers(1, classes, number) if noise == "symmetric" else np.ones(number, np.int64)
     return relabelled(split, wrong, (split.labels[wrong] + torch.from_numpy(step)) % classes)
+
+
+def mistaken(split: Split, classes: int, number: int, rng: np.random.Generator) -> Split:
+    """Give `number` examples the class that a weak model takes them for, the doubtful rather.
+
+    They are drawn without replacement with weights √odds (Efraimidis and Spirakis 2006,
+    https://doi.org/10.1016/j.ipl.2005.11.003): of two images, the one with four times the odds
+    against its label is drawn twice as often, at a low rate.
+    """
+    if not number:
+        return relabelled(split, split.ids[:0], split.labels[:0])
+    other, odds = doubts(split, classes, rng)
+    drawn = np.argsort(rng.exponential(size=len(odds)) / np.sqrt(odds), kind="stable")[:number]
+    return relabelled(split, split.ids[drawn], torch.from_numpy(other[drawn]))
 
 
 def threshold_class(split: Split, classes: int, seed: int) -> Split:

@@ -150,6 +150,7 @@ class FirstSteps:
         self.batches = batches
         self.lr_setting = f"optimizer.lr={base_lr(fit.optimizer):g}"
         self.idle_at_first: list[str] = []
+        self.idle_at_last: list[str] = []
 
     def checks(self) -> list[Check]:
         """Train; check the miner's hooks and state, the losses and the gradients."""
@@ -183,11 +184,15 @@ class FirstSteps:
             fit.step(batch, StepId(fit.seed, 0, i), bounds[i])
             fit.guard.read_flag()
             fit.meter.flush()
-            self.idle_at_first = self.idle_at_first if i else self.idle()
-            losses.append(fit.meter.take_interval().get("loss", math.nan))
             rows += len(batch)
             self.subject.poll()
-        return losses, rows
+            loss = fit.meter.take_interval().get("loss", math.nan)
+            if self.miner.delays and math.isnan(loss):
+                continue  # there was no full batch yet
+            self.idle_at_last = self.idle()
+            self.idle_at_first = self.idle_at_first if losses else self.idle_at_last
+            losses.append(loss)
+        return losses or [math.nan], rows
 
     def check_losses(self, plan: Plan, losses: list[float]) -> Check:
         """Check that the loss does not explode; if it turns non-finite, retry at a lower rate."""
@@ -216,7 +221,7 @@ class FirstSteps:
 
         At the first batch it may be: a head of zeros passes no gradient back.
         """
-        idle = self.idle()
+        idle = self.idle_at_last
         names = ", ".join(idle[:3])
         if lost := [name for name in idle if name not in self.idle_at_first]:
             text = f"{self.lr_setting} is too high: after a few steps {lost[0]} gets no gradient"
