@@ -8,6 +8,7 @@ from trainer.job.compare.budgets import COSTS, Reached
 from trainer.job.compare.comparison import FEWEST_SEEDS, Comparison, Replica, Row, Table
 from trainer.job.compare.groups import Group
 from trainer.job.compare.numbers import format_amount, format_p
+from trainer.job.compare.pooled import MEANS
 from trainer.job.compare.significance import MOST_SEEDS, Difference, Kind
 
 P_NAMES = {"holm": "Holm p", "bonferroni": "Bonferroni p", "none": "p"}
@@ -140,6 +141,7 @@ def notes(comparison: Comparison) -> list[str]:
         *different_data(comparison),
         *different_machines(comparison.groups),
         *few_seeds(comparison),
+        *not_pooled(comparison),
         *([] if len(comparison.equal) == len(COSTS) else [unrecorded_costs(comparison)]),
     ]
 
@@ -197,10 +199,27 @@ def few_seeds(comparison: Comparison) -> Iterator[str]:
             yield f"{group.label} has seeds {ours}; the baseline has {theirs}"
 
 
+def not_pooled(comparison: Comparison) -> Iterator[str]:
+    """Yield a caveat that names the metrics left out of runs that are pooled over folds."""
+    runs = [run for group in comparison.groups for run in group.runs]
+    if names := list(dict.fromkeys(name for run in runs for name in run.not_pooled)):
+        yield (
+            f"left out, not known of all folds together: {', '.join(names)}: no mean over "
+            "examples, and out_of_fold.csv has not what it is computed from"
+        )
+
+
 def unrecorded_costs(comparison: Comparison) -> str:
     """Return the caveat that names the costs without a table."""
     recorded = {table.cost for table in comparison.equal}
     names = ", ".join(cost.name for cost in COSTS if cost not in recorded)
+    name = comparison.curve_metric.partition("/")[2]
+    folded = any(run.folds for group in comparison.groups for run in group.runs)
+    if folded and name not in MEANS:
+        return (
+            f"no table at equal {names}: {comparison.curve_metric} of all folds together is not "
+            "known during training"
+        )
     return f"no table at equal {names}: not every run recorded {comparison.curve_metric} with them"
 
 
