@@ -113,7 +113,7 @@ def test_after_postprocessing_set_metrics_are_left_out_and_named(
     run = pooled(tmp_path)
     assert run.result["val_before"]["mAP"] == pytest.approx(expected["mAP"])
     assert set(run.result["val"]) == {"exact_match", "label_accuracy"}
-    lost = ["val/mAP", "val/macro_f1", "val/micro_f1", "val/worst_group_accuracy"]
+    lost = ["val/mAP", "val/macro_f1", "val/micro_f1", "val/worst_group_exact_match"]
     assert list(run.not_pooled) == lost
     found = compare([run], interval=StudentT(), metric="val/exact_match")
     assert any(f"not known of all folds together: {', '.join(lost)}: " in n for n in notes(found))
