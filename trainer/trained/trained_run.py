@@ -13,7 +13,7 @@ from trainer.postprocess.base import FILE
 from trainer.storage.trained_on import FILE as DATA_FILE
 from trainer.storage.trained_on import TrainedOn
 from trainer.trained.restore import load_weights
-from trainer.trained.tta import TestTimeAugmentation, View
+from trainer.trained.tta import AVERAGED, TestTimeAugmentation, View
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,11 +47,13 @@ class TrainedRun:
         checkpoint = saved.checkpoint(outer.console.warn)
         load_weights(self.components.model, checkpoint)
         self.checkpoint = checkpoint.path
-        if tta and self.data.target not in ("class", "mask"):
+        if tta and self.data.target not in AVERAGED:
             raise ConfigError(f"job.tta needs class probabilities, not {self.data.target} labels")
         self.evaluator = self.components.evaluator
         if tta:
-            augmented = TestTimeAugmentation(self.components.forward.model, tta)
+            several = self.data.target == "multilabel"
+            network = self.components.forward.model
+            augmented = TestTimeAugmentation(network, tta, several=several)
             self.evaluator = self.components.evaluator_of(self.components.forward_of(augmented))
 
     def guessed(self) -> TrainedOn | None:
