@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trainer.core.errors import CheckpointError, ConfigError, DataError
+from trainer.core.text import count
 from trainer.postprocess.base import FILE
 from trainer.storage.trained_on import FILE as DATA_FILE
 from trainer.storage.trained_on import TrainedOn
@@ -122,7 +123,9 @@ class TrainedRun:
             fitted_on = val() if postprocess.needs_val else None
             if fitted_on is not None:
                 number = len(fitted_on.ids)
-                self.outer.console.say(f"postprocess is fitted on val, {number} examples, to {of}")
+                self.outer.console.say(
+                    f"postprocess is fitted on val, {count(number, 'example')}, to {of}"
+                )
             postprocess.learn(self.components.class_counts, fitted_on)
             postprocess.save(self.folder, settings, of)
         return postprocess.results(name, plain, self.evaluator)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from trainer.core.text import plain
+from trainer.core.text import count, plain
 from trainer.job.compare.budgets import COSTS, Reached
 from trainer.job.compare.comparison import FEWEST_SEEDS, Comparison, Replica, Row, Table
 from trainer.job.compare.groups import Group
@@ -108,11 +108,8 @@ def seed_advice(difference: Difference) -> str:
         return "run at least two seeds of each group, better five (-m seed=0,1,2,3,4)"
     if difference.needed is None:
         return f"more than {MOST_SEEDS:,} seeds would be needed to detect so small a difference"
-    seeds = "seed" if difference.extra_seeds == 1 else "seeds"
-    return (
-        f"about {difference.extra_seeds:,} more {seeds} would be needed to detect a difference of "
-        "this size with 80% power"
-    )
+    seeds = count(difference.extra_seeds or 0, "more seed", form=",")
+    return f"about {seeds} would be needed to detect a difference of this size with 80% power"
 
 
 def costs(comparison: Comparison) -> list[str]:
@@ -131,7 +128,7 @@ def cost_sentence(comparison: Comparison, reached: Reached) -> str:
         for cost in COSTS
         if (amounts := reached.spent[cost.key])
     ]
-    seeds = f"{reached.reached} of {reached.runs} seeds"
+    seeds = f"{reached.reached} of {count(reached.runs, 'seed')}"
     return f"{reached.label} reaches {goal} after {', '.join(spent)} ({seeds})."
 
 
@@ -185,7 +182,7 @@ def different_machines(groups: Sequence[Group]) -> Iterator[str]:
 def machine(result: dict[str, Any]) -> str:
     """Name the device and the threads of a run."""
     device, threads = (plain(f"{result.get(key)!s:.80}") for key in ("device", "threads"))
-    return f"{device}, {threads} threads"
+    return f"{device}, {threads} thread{'s' * (threads != '1')}"
 
 
 def few_seeds(comparison: Comparison) -> Iterator[str]:
