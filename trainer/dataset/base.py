@@ -10,6 +10,7 @@ from trainer.core.batch import Target
 from trainer.core.errors import ConfigError, DataError
 from trainer.core.ranges import within
 from trainer.core.seed import Purpose, generator
+from trainer.core.text import count
 from trainer.dataset.shared import degrade
 from trainer.dataset.shared.check_labels import check_labels
 from trainer.dataset.shared.class_subset import (
@@ -231,9 +232,8 @@ class Dataset:
         if len(train) == 0:
             cut = [f"dataset.test_fraction={self.test_fraction:g}"] if raw.test is None else []
             cut += [f"dataset.val_fraction={self.val_fraction:g}"] if raw.val is None else []
-            why = (
-                f": {' and '.join(cut)} leave none of {len(raw.train)} examples; lower one of them"
-            )
+            of = count(len(raw.train), "example")
+            why = f": {' and '.join(cut)} leave none of {of}; lower one of them"
             raise DataError("the training split is empty" + (why if cut and len(raw.train) else ""))
         check_classes_left(train, whole, raw.classes)
         return train, val, test

@@ -14,6 +14,7 @@ from trainer.core.errors import ConfigError
 from trainer.core.forward import Forward
 from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, seed_torch
+from trainer.core.text import count
 from trainer.dataset import Data, Split
 from trainer.dataset.shared.decode import printable
 from trainer.distributed.parts import SharedEvaluator
@@ -167,7 +168,7 @@ class Components(Groups):
             skipped = [path for i in images.values() for path in getattr(i, "skipped", ())]
             if skipped:
                 names = ", ".join(map(printable, skipped))
-                self.console.warn(f"{len(skipped)} images cannot be read: {names}")
+                self.console.warn(f"{count(len(skipped), 'image')} cannot be read: {names}")
             for note in data.notes:
                 self.console.warn(note)
         data = self.opened[key]

@@ -21,7 +21,7 @@ from trainer.training.nonfinite import REMEDY
 Values = Callable[[Tensor, Batch], dict[str, Tensor]]
 
 NAMED = 10  # classes in a message
-WORST_GROUP = "worst_group_accuracy"
+WORST_GROUP = "worst_group_{measure}"
 
 
 @dataclass(frozen=True)
@@ -158,14 +158,20 @@ class Evaluator:
 
 
 def worst_group(records: dict[str, Tensor]) -> dict[str, float]:
-    """The accuracy of the group that has the lowest, where examples [N] have groups.
+    """The accuracy, or exact match, of the group with the lowest, where examples [N] have groups.
 
     Sagawa et al. 2020, https://arxiv.org/abs/1911.08731, sec. 2.
     """
     if not {"group", "correct"} <= records.keys() or records["correct"].ndim != 1:
         return {}
     _, accuracies, _ = accuracy_by_group(records)
-    return {WORST_GROUP: accuracies.min().item()}
+    name = WORST_GROUP.format(measure=group_measure(records))
+    return {name: accuracies.min().item()}
+
+
+def group_measure(records: dict[str, Tensor]) -> str:
+    """What the fraction of right examples is called: of several labels, all of them are right."""
+    return "exact_match" if "label_accuracy" in records else "accuracy"
 
 
 def accuracy_by_group(records: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:

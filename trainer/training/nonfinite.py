@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from trainer.core.errors import DivergedError, NonFiniteError
 from trainer.core.plan import Plan
+from trainer.core.text import count
 
 Policy = Literal["raise", "skip"]
 REMEDY = "lower optimizer.lr, or set clip"
@@ -91,7 +92,7 @@ class NonFiniteGuard:
             raise NonFiniteError(f"the {what} is not finite at step {step}")
         if self.in_a_row > self.max_skips:
             raise NonFiniteError(
-                f"the {what} is not finite in {self.in_a_row} steps in a row "
+                f"the {what} is not finite in {count(self.in_a_row, 'step')} in a row "
                 f"(max_skips={self.max_skips}), last at step {step}"
             )
 
@@ -128,7 +129,7 @@ class NonFiniteGuard:
             raise NonFiniteError(f"the loss or the gradient is not finite at step {step}", step)
         if in_a_row > self.max_skips:
             raise NonFiniteError(
-                f"the loss or the gradient is not finite in {in_a_row} steps in a row "
+                f"the loss or the gradient is not finite in {count(in_a_row, 'step')} in a row "
                 f"(max_skips={self.max_skips}), first at step {step}",
                 step,
             )

@@ -73,8 +73,8 @@ def test_images_in_memory_are_named_by_id(file: File) -> None:
     assert data.true_labels is None  # a correction is somebody's opinion
     assert "given_labels" in data.described()
     (note,) = data.notes
-    assert note.startswith("dataset.corrections: 2 labels changed, 1 examples dropped by ")
-    assert note.endswith("; 1 rows name test examples, which stay as they are")
+    assert note.startswith("dataset.corrections: 2 labels changed, 1 example dropped by ")
+    assert note.endswith("; 1 row names test examples, which stay as they are")
 
 
 def test_files_are_named_by_path(tree: Path, file: File, monkeypatch: pytest.MonkeyPatch) -> None:

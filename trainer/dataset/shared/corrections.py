@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from trainer.core.suggest import did_you_mean
-from trainer.core.text import plain
+from trainer.core.text import count, plain
 from trainer.dataset.shared.decode import printable
 from trainer.dataset.shared.split import Split
 from trainer.dataset.shared.table import Table, plain_cell, read_table
@@ -80,11 +80,12 @@ class Corrections:
         same = val.images is train.images
         fixed_val, *more = self.corrected(val, classes, by_id=same)
         about = (
-            f"{SETTING}: {relabelled + more[0]} labels changed, {dropped + more[1]} examples "
-            f"dropped by {printable(self.table.path)}"
+            f"{SETTING}: {count(relabelled + more[0], 'label')} changed, "
+            f"{count(dropped + more[1], 'example')} dropped by {printable(self.table.path)}"
         )
         if tested := len(self.within(test, by_id=test.images is train.images)):
-            about += f"; {tested} rows name test examples, which stay as they are"
+            rows = f"{count(tested, 'row')} name{'s' * (tested == 1)}"
+            about += f"; {rows} test examples, which stay as they are"
         return fixed, fixed_val, about
 
     def within(self, split: Split, *, by_id: bool) -> list[tuple[int, Correction]]:

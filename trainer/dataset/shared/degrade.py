@@ -13,6 +13,7 @@ from torch import Tensor
 
 from trainer.core.errors import DataError
 from trainer.core.seed import Purpose, generator
+from trainer.core.text import count
 from trainer.dataset.shared.instance_noise import doubts
 from trainer.dataset.shared.split import Split, divide
 
@@ -59,7 +60,9 @@ def subset(split: Split, size: float, seed: int) -> Split:
     Raises DataError for more examples than the split has.
     """
     if size > len(split):
-        raise DataError(f"dataset.subset={size}: the training split has {len(split)} examples")
+        raise DataError(
+            f"dataset.subset={size}: the training split has {count(len(split), 'example')}"
+        )
     fraction = size if size < 1 else size / len(split)
     alone = replace(split, groups=None)  # parts of groups: all of it is training data
     part, _ = divide(alone, fraction, generator(seed, Purpose.DEGRADE, SUBSET))

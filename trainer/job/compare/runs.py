@@ -37,6 +37,8 @@ class FinishedRun:
     config: dict[str, Any]
     result: dict[str, Any]
     validations: list[dict[str, Any]]  # lines of metrics.jsonl, in order of epochs
+    folds: int | None = None  # of which it is all together, one run
+    not_pooled: tuple[str, ...] = ()  # metrics, `val/mAP`, that are not known of all folds together
 
     def final(self, metric: str) -> float | None:
         """Return a final metric such as `test/accuracy`; None if it is missing or not finite."""

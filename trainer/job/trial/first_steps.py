@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from trainer.core.option import option_of
 from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, StepId, seed_torch
+from trainer.core.text import count
 from trainer.dataset import Split
 from trainer.optimizer.shared.groups import base_lr
 
@@ -213,7 +214,7 @@ class FirstSteps:
             return Check("first steps", False, text)
         if grown and last > first:
             return Check("first steps", False, text)
-        detail = f"the loss went from {first:.3g} to {last:.3g} in {len(losses)} steps"
+        detail = f"the loss went from {first:.3g} to {last:.3g} in {count(len(losses), 'step')}"
         return Check("first steps", True, detail)
 
     def check_gradients(self) -> Check:
