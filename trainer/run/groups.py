@@ -115,7 +115,7 @@ class Groups(ABC):
     @cached_property
     def sampler(self) -> Sampler:
         """The rows of an epoch."""
-        return self.make("sampler", Sampler, restore=self.restore)
+        return self.make("sampler", Sampler, restore=self.restore, seed=self.seed)
 
     @cached_property
     def loss(self) -> Loss:
