@@ -16,6 +16,7 @@ from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, seed_torch
 from trainer.core.text import count
 from trainer.dataset import Data, Split
+from trainer.dataset.base import HASH
 from trainer.dataset.shared.decode import printable
 from trainer.distributed.parts import SharedEvaluator
 from trainer.distributed.variants import sharder
@@ -185,7 +186,7 @@ class Components(Groups):
         """Put settings that the files have decided, such as `size`, into the config, and say so."""
         node = self.config["dataset"]
         for name, value in data.decided.items():
-            if node[name] != value:
+            if node.get(name) != value and name != HASH:
                 self.console.say(f"dataset.{name}={value} ({node[name]}, decided by the images)")
         self.config = self.config | {"dataset": node | data.decided}
 
