@@ -11,6 +11,7 @@ from trainer.core.batch import TINY, Batch
 from trainer.core.errors import DivergedError
 from trainer.core.forward import Forward, evaluating
 from trainer.core.plan import Plan
+from trainer.core.text import enumerated
 from trainer.dataset import Split
 from trainer.loader import Feed
 from trainer.loss import Loss
@@ -48,7 +49,7 @@ class Evaluation:
         absent = [name for name, there in zip(classes, present.tolist(), strict=False) if not there]
         if not absent:
             return None
-        names = ", ".join(absent[:NAMED]) + (", ..." if len(absent) > NAMED else "")
+        names = enumerated(absent[:NAMED]) + (", ..." if len(absent) > NAMED else "")
         return (
             f"{split} has no examples of {len(absent)} of {len(classes)} classes ({names}), which "
             f"{metric} leaves out"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainer.core.errors import DataError
 from trainer.core.seed import Purpose, generator
-from trainer.core.text import count
+from trainer.core.text import count, enumerated
 from trainer.dataset.shared.instance_noise import doubts
 from trainer.dataset.shared.split import Split, divide
 
@@ -132,6 +132,6 @@ def check_not_emptied(split: Split, before: Split, classes: tuple[str, ...], set
         now, then = (s.labels[s.ids].unique().tolist() for s in (split, before))
         lost = sorted(set(then) - set(now))
         if lost:
-            names = ", ".join(classes[c] for c in lost)
+            names = enumerated(classes[c] for c in lost)
             raise DataError(f"dataset.{setting} leaves no training examples of class {names}")
     return split
