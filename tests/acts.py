@@ -35,6 +35,11 @@ class Act(Job):
     def do_raise(self) -> None:
         raise RuntimeError("oops")
 
+    def do_odd(self) -> None:
+        """Fail if the seed is odd."""
+        if self.seed % 2:
+            self.do_raise()
+
     def do_exit(self) -> None:
         print("now I go")  # noqa: T201
         sys.exit(3)

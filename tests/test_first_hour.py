@@ -1,16 +1,14 @@
 """A newcomer's first hour: the lines of README, "Your own images", run on photographs."""
 
 import csv
-import os
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
-import warm
+from forks import Fork
 from photos import CLASSES, PER_CLASS, make_photos, photograph
 from support import read_json
 
@@ -26,23 +24,8 @@ def run(line: str, folder: Path) -> tuple[int, str, str]:
     assert words[:3] == ["python", "-m", "trainer"]
     arguments = [word.replace("epochs=40", "epochs=3") for word in words[3:]]
     arguments += SMALL if "dataset.root=photos" in arguments else []
-    files = folder / "output"
-    files.mkdir(exist_ok=True)
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            for path in files.iterdir():
-                path.unlink()
-            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")  # not pytest's
-            order = {"cwd": str(folder), "files": str(files), "environment": {}}
-            code = warm.run(order | {"arguments": arguments})
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return code, (files / "out").read_text(), (files / "err").read_text()
+    code, out, err = Fork(folder, *arguments).done()
+    return code, out.decode(), err.decode()
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,10 @@ from trainer.mining import (
     Random,
     Reweight,
     Rho,
+    Rs2,
     SelectiveBackprop,
     SelfPaced,
+    SmallLoss,
 )
 from trainer.mixer import Cutmix, Mixup
 from trainer.optimizer import AdaBound, Adagrad, Adam, AdamW, Lion, RMSprop, Sgd
@@ -200,6 +202,7 @@ def test_losses_in_float64_have_correct_gradients(name: str) -> None:
     option = name.partition("/")[2]
     loss = target(NODES[name])(**SETTINGS.get(option, {}))
     loss.prepare(torch.tensor([4, 3, 2, 1]))
+    loss.allocate(3, 4)
     shape = (3, 4, 5, 5) if loss.targets[-1] in ("mask", "image") else (3, 4)
     outputs = torch.randn(shape, generator=RNG, dtype=torch.float64, requires_grad=True)
     labels = torch.randint(0, 4, (shape[0], *shape[2:]), generator=RNG)
@@ -233,6 +236,8 @@ def test_masks_of_a_batch() -> None:
     assert (pixels.shape, pixels.sum().item()) == ((2, 4, 4), 16)
     uncertain = Ohem(threshold=0.3).mask(1 - (-LOSSES).exp())
     assert torch.equal(uncertain, (-LOSSES).exp() < 0.3)
+    easy = SmallLoss(tau=0.5, fall_epochs=2)
+    assert [easy.mask(LOSSES, epoch).sum().item() for epoch in (0, 1, 2, 9)] == [32, 24, 16, 16]
     negatives = HardNegative(ratio=1, negative_classes=[0, 1]).mask(LOSSES, LABELS)
     assert negatives[LABELS > 1].all()
     assert negatives[LABELS < 2].sum() == 16
@@ -261,6 +266,8 @@ def test_selections_from_a_training_set() -> None:
     easy = SelfPaced(pool=0.5, until=0.5)
     assert [len(easy.rows(LOSSES, epoch, 10)) for epoch in (0, 1, 5)] == [32, 16, 32]
     assert set(easy.rows(LOSSES, 1, 10).tolist()) == set(LOSSES.argsort()[:16].tolist())
+    parts = [Rs2(keep=0.25).rows(32, epoch, seed=1) for epoch in range(4)]
+    assert torch.cat(parts).sort().values.tolist() == list(range(32))
     weights = Reweight().weights(LOSSES)
     assert weights.mean().item() == pytest.approx(1)
     assert weights.argmax() == LOSSES.argmax()

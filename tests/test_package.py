@@ -15,6 +15,18 @@ from trainer.core.extra import missing
 
 ROOT = Path(__file__).parents[1]
 TRAIN = "import trainer.__main__ as command; print(command.CONF); command.main()"
+LOAD = """
+import sys
+import trainer
+
+assert "torch" not in sys.modules, "importing the package must stay light"
+from PIL import Image
+
+model = trainer.load(sys.argv[1])
+label, probability = model.predict(Image.new("L", (30, 20), 200))
+assert label in model.classes and 0 < probability <= 1
+print(trainer.__file__)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -47,22 +59,31 @@ def test_the_wheel_has_the_console_script_and_the_licence(unpacked: Path) -> Non
     assert (about / "licenses" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
 
-def test_the_wheel_trains_in_an_empty_folder_with_its_own_configs(
-    unpacked: Path, tmp_path: Path
-) -> None:
-    overrides = ["epochs=1", "model=mlp", "dataset.subset=200", "quiet=true"]
+def program(code: str, unpacked: Path, folder: Path, *arguments: str) -> str:
+    """Run a program with the wheel's package in a folder; return what it prints."""
     done = subprocess.run(
-        [sys.executable, "-c", TRAIN, *overrides],
+        [sys.executable, "-c", code, *arguments],
         check=False,
-        cwd=tmp_path,
+        cwd=folder,
         env=os.environ | {"PYTHONPATH": str(unpacked)},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(unpacked / "trainer" / "conf")
+    return done.stdout.strip()
+
+
+def test_the_wheel_trains_with_its_own_configs_and_loads_the_run_elsewhere(
+    unpacked: Path, tmp_path: Path
+) -> None:
+    """In an empty folder; and the run from another one."""
+    overrides = ["epochs=1", "model=mlp", "dataset.subset=100", "quiet=true"]
+    assert program(TRAIN, unpacked, tmp_path, *overrides) == str(unpacked / "trainer" / "conf")
     (result,) = (tmp_path / "outputs").rglob("result.json")
     assert 0 < json.loads(result.read_text())["test"]["accuracy"] <= 1
+    (tmp_path / "elsewhere").mkdir()
+    printed = program(LOAD, unpacked, tmp_path / "elsewhere", str(result.parent))
+    assert printed.startswith(str(unpacked / "trainer"))
 
 
 def test_every_extra_that_a_message_names_exists() -> None:
@@ -71,37 +92,3 @@ def test_every_extra_that_a_message_names_exists() -> None:
     named = set(re.findall(r"missing\(\"[^\"]*\", \"(\w+)\"\)", code))
     assert {"timm", "tune"} <= named <= project["optional-dependencies"].keys()
     assert str(missing("job=tune", "tune")).endswith("pip install -e '.[tune]'")
-
-
-LOAD = """
-import sys
-import trainer
-
-assert "torch" not in sys.modules, "importing the package must stay light"
-from PIL import Image
-
-model = trainer.load(sys.argv[1])
-label, probability = model.predict(Image.new("L", (30, 20), 200))
-assert label in model.classes and 0 < probability <= 1
-print(trainer.__file__)
-"""
-
-
-def test_the_wheel_loads_a_run_from_another_folder(unpacked: Path, tmp_path: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": str(unpacked)}
-    (tmp_path / "elsewhere").mkdir()
-    overrides = ["epochs=1", "model=mlp", "dataset.subset=50", "quiet=true", "hydra.run.dir=run"]
-    for code, folder, arguments in (
-        (TRAIN, tmp_path, overrides),
-        (LOAD, tmp_path / "elsewhere", [str(tmp_path / "run")]),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            check=False,
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith(str(unpacked / "trainer"))

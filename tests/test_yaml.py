@@ -29,6 +29,7 @@ COLLABORATORS: dict[str, Any] = {
     "params": list(MODEL.parameters()),
     "seed": 0,
     "restore": lambda *_: None,  # of a teacher
+    "noise_rate": 0.2,
     "warn": print,  # of a cache that cannot be written
 }
 REQUIRED = {"rho": {"reference": "outputs/irreducible"}}  # settings without a sensible default

@@ -13,10 +13,10 @@ LOSS = """
 from trainer.loss.cross_entropy import CrossEntropy
 
 class Mine(CrossEntropy):
-    pass
+    open(__file__ + ".imported", "w").close()
 """
 TRAP = "open(__file__ + '.imported', 'w').close()\n"
-PREVIEW = ("job=preview", "job.steps=2", "quiet=true", "hydra.run.dir=run")
+NOWHERE = ("dataset=mnist", "dataset.root=/nowhere", "quiet=true")  # ends after all imports
 
 
 def program(
@@ -35,16 +35,24 @@ def program(
     )
 
 
+def assert_no_data(error: str) -> None:
+    """What the line names was found, and then the data were not."""
+    assert error.count("\n") == 1
+    assert error.startswith("MNIST is missing or damaged under dataset.root=/nowhere"), error
+
+
 def test_nothing_is_imported_from_the_current_folder(tmp_path: Path) -> None:
-    done = program(tmp_path, *PREVIEW)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = program(tmp_path, *NOWHERE)
+    assert done.returncode == 3
+    assert_no_data(done.stderr)
     assert not list(tmp_path.glob("*.imported"))
 
 
 def test_nor_by_the_processes_of_a_sweep(tmp_path: Path) -> None:
-    sweep = ("-m", *PREVIEW[:3], "hydra.launcher.warm=false", "hydra.sweep.dir=sweep", "seed=1")
+    sweep = ("-m", *NOWHERE, "hydra.launcher.warm=false", "hydra.sweep.dir=sweep", "seed=1")
     done = program(tmp_path, *sweep)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1
+    assert "failed: MNIST is missing or damaged" in done.stderr
     assert not list(tmp_path.glob("*.imported"))
 
 
@@ -57,13 +65,14 @@ def test_what_a_setting_names_is_found_here_after_all_else(tmp_path: Path, where
         (tmp_path / "my_conf" / "loss" / "mine.yaml").write_text("_target_: my_loss.Mine\n")
         arguments = ["--config-dir", "my_conf", "loss=mine"]
         command = [str(Path(sys.executable).with_name("trainer"))]  # the console script
-    small = ("job=preview", "dataset.subset=100", "epochs=1", "quiet=true", "hydra.run.dir=run")
-    done = program(tmp_path, *arguments, *small, command=command)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert not {path.stem for path in tmp_path.glob("*.imported")} - {"optuna.py"}
+    done = program(tmp_path, *arguments, *NOWHERE, command=command)
+    assert done.returncode == 3
+    assert_no_data(done.stderr)
+    assert (tmp_path / "my_loss.py.imported").exists()
+    assert not {path.stem for path in tmp_path.glob("*.imported")} - {"optuna.py", "my_loss.py"}
 
 
 def test_a_module_that_does_not_exist_is_still_named(tmp_path: Path) -> None:
-    done = program(tmp_path, *PREVIEW, "loss._target_=not_there.Mine")
+    done = program(tmp_path, "loss._target_=not_there.Mine")
     assert done.returncode == 2
     assert done.stderr.startswith("loss._target_=not_there.Mine cannot be imported")

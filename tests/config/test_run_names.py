@@ -8,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from trainer.config import run_names
 from trainer.config.run_names import command, find, not_found, quoted, with_paths
-from trainer.core.errors import ConfigError
+from trainer.core.errors import ConfigError, DiskError
 
 RUNS = ("2026-11-01/10-15-00-3f2a", "2026-11-02/09-00-00-aa00", "sweep-12ab/0-mining=ohem,seed=1")
 SWEPT = "outputs/sweep-12ab/0-mining=ohem,seed=1"
@@ -96,3 +96,26 @@ def test_hydra_reads_any_path_back(name: str) -> None:
     typed = f"resume={quoted(f'outputs/{name}')}"
     value = OverridesParser.create().parse_override(typed).value()
     assert str(getattr(value, "text", value)) == f"outputs/{name}"
+
+
+@pytest.mark.parametrize("label", ["", "-lr=0.1"])
+def test_a_whole_name_wins_over_a_part_of_one(outputs: Path, label: str) -> None:
+    """Of twelve jobs 1 is named by `sweep/1`, not by 10 and 11."""
+    for number in range(12):
+        folder = outputs / "sweep" / f"{number}{label}"
+        folder.mkdir(parents=True)
+        for file in ("config.yaml", "status.json"):
+            (folder / file).touch()
+    assert find("sweep/1", "run") == Path("outputs/sweep") / f"1{label}"
+    assert find("outputs/sweep/11", "run") == Path("outputs/sweep") / f"11{label}"
+    with pytest.raises(ConfigError, match="may be any of 12 runs"):
+        find("sweep/", "run")
+
+
+def test_outputs_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.listdir", refuse)
+    with pytest.raises(DiskError, match="outputs cannot be read or written: Permission denied"):
+        find("latest", "run")

@@ -1,4 +1,4 @@
-"""Signals to a real process: state saved, the right exit code, no step lost or repeated."""
+"""Signals to a process: state saved, the right exit code, no step lost or repeated."""
 
 import contextlib
 import hashlib
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from forks import Fork
 from hostile import in_process
 from support import events, read_json
 
@@ -19,48 +20,41 @@ from trainer.core.errors import BusyError, Interrupted
 from trainer.core.signals import STOPPING, Deadline, Signals, cause_of, deferred, immediate
 from trainer.storage import checkpoint
 
-COMMAND = [sys.executable, "-m", "trainer", "quiet=true", "threads=1", "epochs=4000"]
-COMMAND += ["model=mlp", "dataset.val_fraction=0", "log.every=1st", "resume=auto"]
+COMMAND = ["quiet=true", "threads=1", "epochs=4000", "device=cpu", "model=mlp"]
+COMMAND += ["dataset.val_fraction=0", "log.every=1st", "resume=auto"]
 
 
-def training(command: list[str], folder: Path, steps: int) -> subprocess.Popen[str]:
+def training(arguments: list[str], folder: Path, steps: int) -> Fork:
     """Start a run and wait until it has logged more than `steps` lines in all."""
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    wait_for_steps(process, folder, steps)
-    return process
-
-
-def wait_for_steps(process: subprocess.Popen[str], folder: Path, steps: int) -> None:
-    """Wait until a run has logged more than so many steps in all."""
+    fork = Fork(folder.parent, *arguments)
     log = folder / "metrics.jsonl"
     while not (log.exists() and log.read_text().count("\n") > steps):
-        assert process.poll() is None, process.communicate()[1]
+        assert fork.running(), fork.done()
         time.sleep(0.02)
+    return fork
 
 
-def stop(
-    process: subprocess.Popen[str], number: signal.Signals, folder: Path
-) -> tuple[int, list[str]]:
-    """Signal the process; return the step of its last checkpoint and the command it ends with."""
-    os.kill(process.pid, number)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
-    assert error.count("\n") == 1
+def stop(fork: Fork, number: signal.Signals, folder: Path) -> tuple[int, list[str]]:
+    """Signal the process; return the step of its last checkpoint and the arguments that go on."""
+    os.kill(fork.pid, number)
+    code, _, error = fork.done()
+    assert code == 128 + number
+    assert error.count(b"\n") == 1
     status = read_json(folder / "status.json")
     assert (status["state"], status["exit_code"]) == ("preempted", 128 + number)
-    python, *command = shlex.split(error.partition("; continue with ")[2])
-    assert python == "python"
-    return checkpoint.steps(folder / "checkpoints")[0], [sys.executable, *command]
+    python, m, program, *arguments = shlex.split(error.decode().partition("; continue with ")[2])
+    assert (python, m, program) == ("python", "-m", "trainer")
+    return checkpoint.steps(folder / "checkpoints")[0], arguments
 
 
 def test_a_stopped_run_resumes_without_losing_or_repeating_a_step(tmp_path, capsys):
     """SIGTERM, then SIGINT to the resumed run; a second process in the folder is refused."""
     folder = tmp_path / "a run"
     command = [*COMMAND, f"hydra.run.dir='{folder}'"]
-    process = training(command, folder, 20)
+    fork = training(command, folder, 20)
     assert in_process(folder, "resume=auto") == BusyError.exit_code == 7
-    assert str(process.pid) in capsys.readouterr().err
-    first, pasted = stop(process, signal.SIGTERM, folder)
+    assert str(fork.pid) in capsys.readouterr().err
+    first, pasted = stop(fork, signal.SIGTERM, folder)
     second, _ = stop(training(pasted, folder, first + 20), signal.SIGINT, folder)
     steps = [line["step"] for line in events(folder) if line["split"] == "train"]
     assert second > first
@@ -72,12 +66,10 @@ def test_a_signal_to_the_loaders_workers_too_is_no_error(tmp_path: Path) -> None
     """SLURM signals every process of a job, and the workers die of SIGTERM."""
     loader = ["loader=stream", "loader.workers=2", "dataset.subset=200"]
     folder = tmp_path / "run"
-    command = [*COMMAND, *loader, f"hydra.run.dir={folder}"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    wait_for_steps(process, folder, 5)
-    os.killpg(process.pid, signal.SIGTERM)
-    _, error = process.communicate(timeout=60)
-    assert (process.returncode, error.count("\n")) == (143, 1), error
+    fork = training([*COMMAND, *loader, f"hydra.run.dir={folder}"], folder, 5)
+    os.killpg(fork.pid, signal.SIGTERM)
+    code, _, error = fork.done()
+    assert (code, error.count(b"\n")) == (143, 1), error
     assert read_json(folder / "status.json")["state"] == "preempted"
     assert checkpoint.steps(folder / "checkpoints")
 

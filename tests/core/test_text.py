@@ -6,7 +6,15 @@ import sys
 import pytest
 
 from trainer.core.errors import complain
-from trainer.core.text import escape_html, escape_markdown, plain, replace_unencodable
+from trainer.core.text import (
+    count,
+    enumerated,
+    escape_html,
+    escape_markdown,
+    plain,
+    replace_unencodable,
+)
+from trainer.storage.trained_on import shown
 
 
 @pytest.mark.parametrize(
@@ -66,3 +74,14 @@ def test_an_error_on_a_terminal_wraps_between_words_and_its_command_stays_whole(
     ]
     complain("stopped; continue with x")
     assert capsys.readouterr().err == "stopped; continue with x\n"
+
+
+def test_a_number_has_its_noun() -> None:
+    assert [count(number, "file") for number in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
+    assert count(2000, "class", plural="classes", form=",") == "2,000 classes"
+    assert count(1.0, "step", form=".10g") == "1 step"
+
+
+def test_a_name_with_a_comma_is_quoted() -> None:
+    assert enumerated(["cat", "dog, big"]) == "cat, 'dog, big'"
+    assert shown(("cat", "dog, big"), ()) == "[cat, 'dog, big']"

@@ -186,7 +186,7 @@ def test_labels_in_several_columns(write: Write) -> None:
 @pytest.mark.parametrize(
     ("text", "settings", "expected"),
     [
-        ("path,label\n0.png,a\n1.png\n", {}, "line 3: 1 cells, but the header has 2 columns"),
+        ("path,label\n0.png,a\n1.png\n", {}, "line 3: 1 cell, but the header has 2 columns"),
         ("path,label\n0.png,a\n,b\n", {}, "line 3: column path is empty"),
         ("path,label\n0.png,a\n\n1.png,\n", {}, "line 4: column label is empty"),
         ('path,label\n"0.png",a\n"1.png,b\n', {}, "line 3: unexpected end of data"),

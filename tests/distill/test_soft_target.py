@@ -184,7 +184,7 @@ def test_a_colour_teacher_takes_grey_images(noise):
     [
         (with_norm(4), None, (1, 6, 5), "distill.teacher=t.* 4 classes.* 3"),
         (with_norm(), None, (1, 9, 9), r"distill.teacher=t.*\(1, 9, 9\)"),
-        (with_norm(), None, (3, 6, 5), "distill.teacher=t.* 1 channels.* 3"),
+        (with_norm(), None, (3, 6, 5), "distill.teacher=t.* 1 channel,.* 3"),
         (with_norm(), ("a", "c", "d"), (1, 6, 5), r"t has the classes \[a, c, d\].* \[a, b, c\]"),
     ],
 )

@@ -1,6 +1,7 @@
 """Accuracy by group: the worst first."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,17 @@ def test_all_groups_are_written_and_ten_are_shown(tmp_path: Path) -> None:
     assert rows[0] == ["split", "group", "examples", "accuracy"]
     assert len(rows) == 121
     assert len(by_group.result({"test": made}, names)["groups"]["test"]) == 100
+
+
+def test_several_labels_are_an_exact_match(tmp_path: Path) -> None:
+    """Group a has 1 of 2 examples with every label right; no column is called accuracy."""
+    made = evaluation([1, 0, 1], [0, 0, 1])
+    records = made.records | {"label_accuracy": torch.tensor([1, 0.9, 1])}
+    assert worst_group(records) == {"worst_group_exact_match": 0.5}
+    evaluations = {"val": replace(made, records=records)}
+    found = by_group.result(evaluations, ("a", "b"))["groups"]["val"]
+    assert found["a"] == {"examples": 2, "exact_match": 0.5}
+    (shown,) = by_group.write(tmp_path, evaluations, ("a", "b"))
+    assert [column.header for column in shown.columns] == ["group", "examples", "exact_match"]
+    header = (tmp_path / "groups.csv").read_text().splitlines()[0]
+    assert header == "split,group,examples,exact_match"

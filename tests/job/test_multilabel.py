@@ -116,6 +116,67 @@ def test_evaluation_is_that_of_scikit_learn(trained, tested, tmp_path):
     assert not (tmp_path / "e" / "confusion.png").exists()
 
 
+@pytest.fixture(scope="module")
+def others(lights: None, trained: Path) -> list[Path]:
+    """The run, and one of another loss without thresholds on the same examples."""
+    folder = trained.with_name("other")
+    assert train(folder, *SEVERAL, "epochs=4", "loss=asymmetric") == 0
+    return [trained, folder]
+
+
+def probabilities(folder: Path) -> np.ndarray:
+    rows = rows_of(folder / "predictions.csv")
+    return np.array([[float(row[f"p_{c}"]) for c in range(10)] for row in rows])
+
+
+def decisions(folder: Path) -> np.ndarray:
+    rows = rows_of(folder / "predictions.csv")
+    return np.array([[int(row[f"is_{c}"]) for c in range(10)] for row in rows])
+
+
+def test_an_ensemble_has_the_mean_probabilities_and_thresholds(others, tested, tmp_path):
+    """A run without thresholds has 1/2 for each class."""
+    members = []
+    for i, run in enumerate(others):
+        assert job("predict", tmp_path / str(i), f"run={run}") == 0
+        members.append(probabilities(tmp_path / str(i)))
+    runs = f"runs=[{','.join(map(str, others))}]"
+    assert job("predict", tmp_path / "p", runs) == 0
+    p = probabilities(tmp_path / "p")
+    assert p == pytest.approx(np.mean(members, 0), abs=1e-6)
+    tuned = read_json(others[0] / "postprocess.json")["fitted"]["threshold"]
+    thresholds = (np.array(tuned) + 0.5) / 2
+    clear = np.abs(p - thresholds) > 1e-5
+    assert ((p > thresholds) == decisions(tmp_path / "p"))[clear].all()
+    assert job("evaluate", tmp_path / "e", runs) == 0
+    result = read_json(tmp_path / "e" / "result.json")
+    expected = average_precision_score(tested.labels[tested.ids].numpy(), p, average="macro")
+    assert result["test"]["mAP"] == pytest.approx(expected, abs=1e-5)
+    assert result["test_before"]["mAP"] == pytest.approx(expected, abs=1e-5)
+    assert len(result["members"]) == 2
+
+
+def test_files_have_the_same_ensemble_and_views(others, tested, tmp_path):
+    """From image files: the mean of two runs over an image and its mirror image."""
+    (tmp_path / "in").mkdir()
+    pixels = tested.images.read(tested.ids.tolist()[:5]).numpy()
+    for i, image in enumerate(pixels):
+        Image.fromarray(image[0]).save(tmp_path / "in" / f"{i}.png")
+    runs = f"runs=[{','.join(map(str, others))}]"
+    assert job("predict", tmp_path / "p", runs, "job.tta=flip", "postprocess=none") == 0
+    given = f"source={tmp_path / 'in'}", "job.probabilities=true", "job.tta=flip"
+    assert job("predict", tmp_path / "f", runs, *given) == 0
+    expected = probabilities(tmp_path / "p")[:5]
+    assert probabilities(tmp_path / "f") == pytest.approx(expected, abs=1e-5)
+
+
+def test_views_change_the_mean_and_thresholds_are_fitted_to_it(trained, tmp_path):
+    assert job("predict", tmp_path / "p", f"run={trained}") == 0
+    assert job("predict", tmp_path / "t", f"run={trained}", "job.tta=[flip,shift]") == 0
+    assert np.abs(probabilities(tmp_path / "p") - probabilities(tmp_path / "t")).max() > 1e-3
+    assert (tmp_path / "t" / "postprocess.json").is_file()
+
+
 def test_the_gallery_names_the_labels_and_the_class_in_doubt(trained, tmp_path):
     assert job("examples", tmp_path / "e", f"run={trained}") == 0
     store = history.open(trained)

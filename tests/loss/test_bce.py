@@ -90,5 +90,5 @@ def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"loss\.pos_weight must be in \(0, inf\), got 0"):
         BinaryCrossEntropy(pos_weight=0.0)
     loss = BinaryCrossEntropy(pos_weight=[1.0])
-    with pytest.raises(ValueError, match=r"loss\.pos_weight has 1 values for 5 classes"):
+    with pytest.raises(ValueError, match=r"loss\.pos_weight has 1 value for 5 classes"):
         loss.prepare(torch.ones(5))

@@ -20,7 +20,7 @@ IGNORED = torch.rand(2, 3, 4, generator=RNG) < 0.3
 COUNTS = torch.tensor([50, 20, 10, 5, 1])
 ROWS = LOGITS.movedim(1, -1).reshape(-1, 5)  # [B·H·W, C]
 PIXELWISE = ["cross_entropy", "label_smoothing", "bce", "focal", "ghm"]
-PIXELWISE += ["poly1", "logit_adjusted", "superloss"]
+PIXELWISE += ["gce", "sce", "poly1", "logit_adjusted", "superloss"]
 SETTINGS = {
     "cross_entropy": {"class_weights": "balanced", "label_smoothing": 0.1},
     "bce": {"pos_weight": [1.0, 2.0, 3.0, 0.5, 4.0], "label_smoothing": 0.1},

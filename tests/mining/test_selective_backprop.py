@@ -1,12 +1,21 @@
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from support import make_run
 
 from trainer.core.batch import Batch, only
+from trainer.core.duration import Clock
+from trainer.core.errors import ConfigError
+from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, StepId
 from trainer.mining.selective_backprop import SelectiveBackprop
+from trainer.run.compatibility import check_delay
+from trainer.run.run import Run
+from trainer.training.step import Learned, Step
 
 
 def batch_of(size: int) -> Batch:
@@ -102,3 +111,111 @@ def test_the_state_is_restored():
 def test_bad_settings_are_named(option, value):
     with pytest.raises(ValueError, match=rf"mining\.{option} must be in .*, got {value}"):
         SelectiveBackprop(**{option: value})
+
+
+# In two passes
+
+TWO = ("mining=selective_backprop", "mining.mode=two_pass", "mining.warmup_epochs=0")
+SMALL = ("model=mlp", "device=cpu", "batch_size=8", "optimizer=sgd", "optimizer.lr=0.1")
+
+
+def stepped(folder, *overrides: str) -> tuple[Run, Step, list[tuple[Batch, bool]]]:
+    """A run with a step, and a list that is filled with the batches that `learn` trains on."""
+    run = make_run(folder, *SMALL, *overrides)
+    step, seen = run.assemble_step(Clock(10, 100)).step, []
+    learn = step.learn
+
+    def watched(batch: Batch, step_id: StepId, part: None = None, *, mining: bool) -> Learned:
+        seen.append((batch, mining))
+        return learn(batch, step_id, part, mining=mining)
+
+    step.learn = watched
+    return run, step, seen
+
+
+def test_a_step_trains_on_a_full_batch_or_not_at_all(tmp_path):
+    """The rows kept are trained on once each, in order, in batches of 8; only they cost passes."""
+    run, step, seen = stepped(tmp_path, *TWO)
+    feed = run.loader.open(run.data.train, run.device)
+    ids = run.data.train.ids[:160]
+    before = [p.detach().clone() for p in run.model.parameters()]
+    updates = []
+    for i, batch in enumerate(feed.batches(Plan.of(ids, 8))):
+        step(batch, StepId(0, 0, i), 8 * i)
+        now = [p.detach().clone() for p in run.model.parameters()]
+        updates.append(not all(map(torch.equal, now, before)))
+        before = now
+    assert updates[0] is False
+    assert 0 < sum(updates) == len(seen) < 20
+    assert all(len(batch) == 8 for batch, _ in seen)
+    trained = torch.cat([batch.index[:, 0] for batch, _ in seen])
+    places = [ids.tolist().index(i) for i in trained.tolist()]
+    assert places == sorted(set(places))
+    assert step.cost.backward == 8 * len(seen)
+    assert step.cost.forward == 160 + 8 * len(seen), "a read-only pass of every pool"
+    assert torch.equal(seen[-1][0].labels[:, 0], run.data.train.labels[trained[-8:]])
+
+
+def test_the_choice_is_that_of_the_losses_at_the_time(tmp_path):
+    """Scores are of the current weights, in eval mode, and draw by CDF(loss)^β."""
+    run, step, _ = stepped(tmp_path, *TWO, "mining.beta=2")
+    feed = run.loader.open(run.data.train, run.device)
+    miner, recent = run.miner, []
+    for i, batch in enumerate(feed.batches(Plan.of(run.data.train.ids[:64], 8))):
+        prepared = step.prepare(batch, StepId(0, 0, i), 8 * i)
+        with torch.no_grad():
+            losses = F.cross_entropy(
+                run.model(prepared.images), prepared.labels[:, 0], reduction="none"
+            ).tolist()
+        waited = int(miner.queue.count) if miner.queue else 0
+        step(batch, StepId(0, 0, i), 8 * i)
+        draws = StepId(0, 0, i).generator(Purpose.SELECT).random(8, dtype=np.float32)
+        first, recent = not recent, recent + losses
+        chance = [(sum(x <= loss for x in recent) / len(recent)) ** 2 for loss in losses]
+        kept = 8 if first else sum(d < c for d, c in zip(draws, chance, strict=True))
+        assert int(miner.queue.count) == waited + kept - 8 * (waited >= 8)
+
+
+def test_stale_scores_cost_no_pass(tmp_path):
+    """Epochs 0 and 2 score; epoch 1 uses the scores of 0, by dataset id."""
+    run, step, _ = stepped(tmp_path, *TWO, "mining.stale=2")
+    feed = run.loader.open(run.data.train, run.device)
+    plan = Plan.of(run.data.train.ids[:32], 8)
+    scoring = []
+    for epoch in range(3):
+        before = step.cost.forward - step.cost.backward
+        for i, batch in enumerate(feed.batches(plan)):
+            step(batch, StepId(0, epoch, 4 * epoch + i), 8 * i)
+        scoring.append(step.cost.forward - step.cost.backward - before)
+    assert scoring == [32, 0, 32]
+    assert (
+        run.miner.scores.isfinite().nonzero()[:, 0].tolist()
+        == plan.ids[:, 0].sort().values.tolist()
+    )
+
+
+def test_an_example_without_a_score_is_the_hardest():
+    miner = SelectiveBackprop(mode="two_pass", stale=2, warmup_epochs=0)
+    miner.prepare(torch.zeros(8, dtype=torch.long))
+    miner.scores[:4] = torch.tensor([0.0, 1.0, 2.0, 3.0])
+    stale = miner.scored(batch_of(8), pytest.fail, 1)
+    assert stale.tolist() == [0.0, 1.0, 2.0, 3.0] + [float("inf")] * 4
+    mixed = replace(
+        batch_of(2),
+        index=torch.tensor([[0, 3], [1, 7]]),
+        shares=torch.tensor([[0.5, 0.5], [1.0, 0.0]]),
+    )
+    assert miner.scored(mixed, pytest.fail, 1).tolist() == [1.5, 1.0]
+    miner.window = torch.arange(4.0)
+    assert miner.chance(stale)[4:].tolist() == [1.0] * 4
+
+
+def test_two_passes_are_refused_where_rows_cannot_wait():
+    miner = SelectiveBackprop(mode="two_pass")
+    with pytest.raises(ConfigError, match=r"mining\.mode=two_pass needs one process, got 2"):
+        check_delay(miner, processes=2)
+    check_delay(SelectiveBackprop(), processes=2)
+    assert "mask" not in miner.targets
+    assert "mask" in SelectiveBackprop().targets
+    with pytest.raises(ValueError, match=r"mining\.stale=2 needs mining\.mode=two_pass"):
+        SelectiveBackprop(stale=2)

@@ -4,12 +4,12 @@ import errno
 import json
 import os
 import resource
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forks import Fork
 from PIL import Image
 from support import read_json, train
 
@@ -109,15 +109,10 @@ def test_what_dead_processes_left_is_removed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [10, 1000, 30000])
 def test_a_limit_on_the_size_of_files(size: int, tmp_path: Path) -> None:
     """RLIMIT_FSIZE: the lock, config.yaml and a checkpoint are the first that fail."""
-    command = [sys.executable, "-m", "trainer", *TINY, "model=mlp", "threads=1", "quiet=true"]
-    done = subprocess.run(
-        [*command, f"hydra.run.dir={tmp_path}/run"],
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
-    )
-    *warnings, last = done.stderr.splitlines()
-    assert (done.returncode, all(line.startswith("warning: ") for line in warnings)) == (6, True)
+    small = [*TINY, "model=mlp", "threads=1", "quiet=true", f"hydra.run.dir={tmp_path}/run"]
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
+    code, _, error = Fork(tmp_path, *small, before=limit).done()
+    *warnings, last = error.decode().splitlines()
+    assert (code, all(line.startswith("warning: ") for line in warnings)) == (6, True)
     assert last.startswith(f"{tmp_path}/run"), last
     assert "File too large" in last

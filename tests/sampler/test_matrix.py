@@ -24,7 +24,10 @@ def settings(tmp_path_factory):
     store.describe(ids=data.ids, labels=data.labels)
     store.add(data.ids, {"loss": torch.rand(len(data), generator=torch.Generator().manual_seed(0))})
     store.flush(0)
-    return {"trim_hardest": (f"sampler.reference={folder}", "sampler.trim=0.2")}
+    return {
+        "trim_hardest": (f"sampler.reference={folder}", "sampler.trim=0.2"),
+        "prune": ("sampler.by=random",),
+    }
 
 
 @pytest.mark.parametrize("mining", MINERS)

@@ -126,7 +126,7 @@ def test_settings_and_folds_that_lack_are_shown(tmp_path: Path) -> None:
     assert about is not None
     assert about.splitlines()[1:] == [
         "  seed=0: 3 examples, accuracy 0.6667, only folds 0, 1 of 3",
-        "  seed=1: 1 examples, accuracy 1.0000, only folds 2 of 3",
+        "  seed=1: 1 example, accuracy 1.0000, only folds 2 of 3",
     ]
     assert [row["settings"] for row in rows(sweep / "out_of_fold.csv")] == [
         *["seed=0 epochs=1"] * 3,

@@ -30,7 +30,7 @@ def test_one_failure_leaves_the_others_and_the_exit_code_is_1(
         "device=cpu",
     )
     done = subprocess.run(
-        [sys.executable, "-m", "trainer", "-m", *own, "+job.act=raise,finish", "seed=0,-1"],
+        [sys.executable, "-m", "trainer", "-m", *own, "+job.act=odd", "seed=1,-1,2"],
         check=False,
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"},
@@ -38,7 +38,7 @@ def test_one_failure_leaves_the_others_and_the_exit_code_is_1(
         text=True,
     )
     assert done.returncode == 1
-    assert done.stderr.splitlines()[:2] == ["seed must be in [0, 9.2e18], got -1"] * 2
+    assert done.stderr.splitlines()[0] == "seed must be in [0, 9.2e18], got -1"
     statuses = [read_json(path) for path in sorted((tmp_path / "outputs").glob("*/*/status.json"))]
     assert [(status["state"], status["exit_code"]) for status in statuses] == [
         ("failed", 1),

@@ -1,9 +1,12 @@
 """Test-time augmentation: its views and the mean of their probabilities."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
+from trainer.core.probability import mean_outputs
 from trainer.trained.tta import TestTimeAugmentation as Augmented
 from trainer.trained.tta import shifted
 
@@ -61,3 +64,13 @@ def test_masks_are_shifted_back():
     log_p = Augmented(Pixels(mask=True), ["flip", "shift"])(images)
     torch.testing.assert_close(log_p[..., 1:-1, 1:-1], plain[..., 1:-1, 1:-1])
     assert not torch.allclose(log_p[..., 0, :], plain[..., 0, :])
+
+
+def test_several_labels_have_the_mean_of_their_sigmoids():
+    """Logits 0, ln 3 and 50 in one view and in the other mirrored; far out, nothing is lost."""
+    images = torch.tensor([0.0, math.log(3), 50]).expand(1, 1, 3, 3)
+    logits = Augmented(Pixels(), ["flip"], several=True)(images)
+    half, three = (0.5 + 1) / 2, 0.75
+    torch.testing.assert_close(logits.sigmoid(), torch.tensor([[half, three, half]]))
+    far = mean_outputs([torch.tensor([[-60.0]]), torch.tensor([[-60.0]])], several=True)
+    torch.testing.assert_close(far, torch.tensor([[-60.0]]))

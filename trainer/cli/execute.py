@@ -23,7 +23,7 @@ from trainer.run.run import Run
 from trainer.storage import checkpoint
 from trainer.storage.run_folder import RunFolder
 from trainer.storage.saved_run import SavedRun
-from trainer.storage.untrusted import check_tree
+from trainer.storage.untrusted import check_tree, has_file
 from trainer.trained.from_files import model_of, predict_files, read_first
 from trainer.trained.predictions import predict
 from trainer.trained.restore import restorer
@@ -108,15 +108,15 @@ def make_run(
 
 
 def resume_folder(resume: str | None) -> Path | None:
-    """The run folder that `resume` names by its own path or by a checkpoint's."""
+    """The run folder, absolute as Hydra's, that `resume` names by its path or a checkpoint's."""
     if resume in (None, "auto"):
         return None
     path = Path(resume)
     if path.parent.name == "checkpoints":
         path = path.parent.parent
-    if not (path / "status.json").is_file():
+    if not has_file(path, "status.json"):
         raise ConfigError(not_found("resume", resume, "give auto or the path of a run folder"))
     if path != Path(resume) and not Path(resume).is_dir():
         known = ", ".join(f"step-{step}" for step in checkpoint.steps(path / "checkpoints"))
         raise ConfigError(f"resume={resume}: no such checkpoint; there are {known or 'none'}")
-    return path
+    return path.absolute()

@@ -1,11 +1,12 @@
 """Runs named on the command line: `run=latest`, or part of a run's path, such as `run=10-15`."""
 
+import os
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainer.core.errors import ConfigError
+from trainer.core.errors import ConfigError, disk_error
 
 OUTPUTS = Path("outputs")  # where hydra.run.dir and hydra.sweep.dir put runs
 SETTINGS = (  # that name a run
@@ -34,7 +35,7 @@ def with_paths(argument: str) -> str:
 def with_path(item: str, setting: str) -> str:
     """One value, quoted or not, with the name of a run replaced by its path."""
     name = item.strip(" \"'")
-    if name in ("", "null", "auto") or ":" in name or Path(name).exists():
+    if name in ("", "null", "auto") or ":" in name or os.path.exists(name):  # noqa: PTH110  (no error for an unreadable folder)
         return item
     reference, checkpoints, step = name.partition("/checkpoints/")
     path = find(reference, setting)
@@ -44,18 +45,33 @@ def with_path(item: str, setting: str) -> str:
 def find(name: str, setting: str) -> Path | None:
     """The newest run that has trained if the name is `latest`, else the run with it in its path.
 
-    None if there is no such run. Raises ConfigError for a name that several have.
+    A whole name wins over a part of one: of the jobs of a sweep, `sweep/1` is 1, or 1-lr=0.1, not
+    10. None if there is no such run. Raises ConfigError for a name that several have.
     """
     if name == "latest":
         trained = [run for run in runs() if (run / "checkpoints").is_dir()]
         return max(trained, key=started, default=None)
     found = [run for run in runs() if name in run.as_posix()]
-    exact = [run for run in found if name in (run.name, run.as_posix())]
-    if len(exact or found) > 1:
-        newest = sorted(exact or found, key=started, reverse=True)
+    found = whole(name, found) or found
+    if len(found) > 1:
+        newest = sorted(found, key=started, reverse=True)
         names = ", ".join(map(str, newest[:SHOWN])) + (", ..." if len(newest) > SHOWN else "")
         raise ConfigError(f"{setting}={name} may be any of {len(newest)} runs: {names}")
-    return next(iter(exact or found), None)
+    return next(iter(found), None)
+
+
+def whole(name: str, found: list[Path]) -> list[Path]:
+    """Those of the runs found whose path ends in the name, or else has it up to a word's end.
+
+    The latter counts for names with a slash, which are of a run inside a folder.
+    """
+    parts = Path(name).parts
+    if exact := [run for run in found if run.parts[-len(parts) :] == parts]:
+        return exact
+    if "/" not in name:
+        return []
+    word = re.compile(rf"{re.escape(name)}(?!\w)")
+    return [run for run in found if word.search(run.as_posix())]
 
 
 def not_found(setting: str, name: str, advice: str) -> str:
@@ -68,7 +84,16 @@ def not_found(setting: str, name: str, advice: str) -> str:
 
 
 def runs() -> Iterator[Path]:
-    """The run folders below `outputs`: of a day, of a sweep, or directly in it."""
+    """The run folders below `outputs`: of a day, of a sweep, or directly in it.
+
+    Raises DiskError where it is there and cannot be read.
+    """
+    try:
+        os.listdir(OUTPUTS)  # noqa: PTH208  (a pattern finds nothing in it, silently)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise disk_error(error, OUTPUTS) from error
     for pattern in ("*/*/config.yaml", "*/config.yaml"):
         for config in OUTPUTS.glob(pattern):
             if (config.parent / "status.json").is_file():

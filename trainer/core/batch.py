@@ -26,11 +26,14 @@ class Batch:
     count: Tensor  # [B] or [B, H, W] term in the denominator of the mean
 
     @classmethod
-    def of(cls, images: Tensor, labels: Tensor) -> "Batch":
-        """A batch of unmixed images [B, C, H, W] with labels [B, ...], each counting 1."""
+    def of(cls, images: Tensor, labels: Tensor, ids: Tensor | None = None) -> "Batch":
+        """A batch of unmixed images [B, C, H, W] with labels [B, ...], each counting 1.
+
+        `ids` [B] are their dataset ids, by default 0, 1, ...
+        """
         ones = torch.ones(len(images), device=images.device)
-        index = torch.arange(len(images), device=images.device)[:, None]
-        return cls(images, labels[:, None], ones[:, None], index, ones, ones)
+        index = torch.arange(len(images), device=images.device) if ids is None else ids
+        return cls(images, labels[:, None], ones[:, None], index[:, None], ones, ones)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from trainer.core.text import count
+
 PATTERN = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e-?[0-9]+)?)\s*(ep|st|run)\s*")
 BIND = "bind(Clock(steps_per_epoch, total))"
 ROUNDING = 1e-9  # relative: 0.07run of 100 steps comes out as 7.000000000000001
@@ -43,8 +45,8 @@ class Clock:
             run = self.before + self.total
             left = f", {self.total:.10g} of them after the warmup" if self.before else ""
             raise ValueError(
-                f"{setting} is {steps:.10g} steps, but the run has {run:.10g} "
-                f"steps{left}; shorten it, or train longer"
+                f"{setting} is {count(steps, 'step', form='.10g')}, but the run has "
+                f"{count(run, 'step', form='.10g')}{left}; shorten it, or train longer"
             )
 
 

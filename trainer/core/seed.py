@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     MINE = 8
     SCHEDULE = 9
     DEGRADE = 10
+    PRUNE = 11
 
 
 def derive(*parts: int) -> int:

@@ -64,6 +64,19 @@ def replace_unencodable() -> None:
             stream.reconfigure(errors="replace")
 
 
+def count(number: float, noun: str, *, plural: str = "", form: str = "") -> str:
+    """Return a number, in the format `form`, with its noun: `1 file`, `2 files`.
+
+    `plural` is for a noun whose plural is not with -s.
+    """
+    return f"{number:{form}} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def enumerated(names: Iterable[str]) -> str:
+    """Join names by commas; one that has a comma itself is quoted."""
+    return ", ".join(f"'{name}'" if "," in name else name for name in names)
+
+
 def listed(names: Sequence[str], rows: Iterable[Sequence[bool]]) -> list[str]:
     """Join the names where each row of multi-hot labels [k, C] is true by `;`."""
     return [";".join(compress(names, row)) for row in rows]

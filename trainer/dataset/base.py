@@ -10,6 +10,7 @@ from trainer.core.batch import Target
 from trainer.core.errors import ConfigError, DataError
 from trainer.core.ranges import within
 from trainer.core.seed import Purpose, generator
+from trainer.core.text import count
 from trainer.dataset.shared import degrade
 from trainer.dataset.shared.check_labels import check_labels
 from trainer.dataset.shared.class_subset import (
@@ -26,6 +27,7 @@ from trainer.dataset.shared.statistics import channel_statistics
 
 __all__ = ["Data", "Dataset", "Images", "Pixels", "Raw", "Split", "channel_statistics", "divide"]
 
+HASH = "corrections_sha256"  # the setting that records which content a file had
 COUNTED_AT_ONCE = 1000  # masks in memory at once
 
 
@@ -57,7 +59,7 @@ class Data:
     true_labels: Tensor | None = None  # [M] of the source, if training labels were changed
     threshold: int | None = None  # id of the extra class of threshold_class
     notes: tuple[str, ...] = ()  # what the person should know, a line each
-    decided: Mapping[str, int] = field(default_factory=dict)  # settings that the files decide
+    decided: Mapping[str, int | str | None] = field(default_factory=dict)  # by the files
     groups: tuple[str, ...] = ()  # the names of the groups that `Split.groups` numbers
     given_labels: Tensor | None = None  # [M] of the source, before dataset.corrections
 
@@ -125,7 +127,8 @@ class Dataset:
 
     `corrections` is a CSV file that has the last word on the labels of the training and validation
     examples it names, after label noise; see trainer.dataset.shared.corrections. The splits are
-    those without it, but for the examples that it drops, and test labels stay as they are.
+    those without it, but for the examples that it drops, and test labels stay as they are. A run
+    records the file's hash as `corrections_sha256`: resuming with another content is refused.
     """
 
     classes: list[int | str] | None = None
@@ -140,6 +143,7 @@ class Dataset:
     noise_type: degrade.Noise = "symmetric"
     threshold_class: bool = False
     corrections: str | None = None
+    corrections_sha256: str | None = None
 
     def __post_init__(self) -> None:
         within("dataset.val_fraction", self.val_fraction, "[0, 1)")
@@ -202,7 +206,7 @@ class Dataset:
             std,
             true_labels=train.truth,
             threshold=len(classes) if self.threshold_class else None,
-            decided=raw.decided,
+            decided={**raw.decided, HASH: None if corrections is None else corrections.sha256},
             notes=notes,
             groups=raw.groups,
             given_labels=None if corrections is None else given,
@@ -231,9 +235,8 @@ class Dataset:
         if len(train) == 0:
             cut = [f"dataset.test_fraction={self.test_fraction:g}"] if raw.test is None else []
             cut += [f"dataset.val_fraction={self.val_fraction:g}"] if raw.val is None else []
-            why = (
-                f": {' and '.join(cut)} leave none of {len(raw.train)} examples; lower one of them"
-            )
+            of = count(len(raw.train), "example")
+            why = f": {' and '.join(cut)} leave none of {of}; lower one of them"
             raise DataError("the training split is empty" + (why if cut and len(raw.train) else ""))
         check_classes_left(train, whole, raw.classes)
         return train, val, test

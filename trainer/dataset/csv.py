@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from trainer.core.errors import DataError
+from trainer.core.text import count
 from trainer.dataset.base import Raw, Split
 from trainer.dataset.shared.class_subset import class_id
 from trainer.dataset.shared.decode import printable
@@ -164,10 +165,11 @@ def missing_files(
     """The error that lists the first missing files."""
     first = ", ".join(f"{printable(cells[i])} (line {table.lines[i]})" for i in missing[:LISTED])
     more = f" and {len(missing) - LISTED} more" if len(missing) > LISTED else ""
+    verb = "is" if len(missing) == 1 else "are"
     return DataError(
-        f"{len(missing)} of {len(cells)} files that {printable(table.path)} names are missing "
-        f"below {printable(folder)}: {first}{more}; set dataset.root to the folder that the paths "
-        "start from"
+        f"{len(missing)} of {count(len(cells), 'file')} that {printable(table.path)} names "
+        f"{verb} missing below {printable(folder)}: {first}{more}; "
+        "set dataset.root to the folder that the paths start from"
     )
 
 

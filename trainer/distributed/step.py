@@ -20,7 +20,6 @@ from trainer.core.forward import evaluating
 from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, StepId, seed_torch
 from trainer.distributed.world import World
-from trainer.mining import Miner
 from trainer.mining.base import example_ranks
 from trainer.training.part import Part, require_part, require_spare
 from trainer.training.step import Learned, Step
@@ -91,7 +90,7 @@ class ParallelStep(Step):
     def select(self, batch: Batch, step_id: StepId, part: Part | None) -> tuple[Batch, Part | None]:
         """Return the rows that the miner selects from the whole batch and this process owns."""
         part = require_part(part)
-        if type(self.miner).select is Miner.select:
+        if not self.miner.selects:
             return batch, part
         whole, _ = self.whole(batch, part)
 

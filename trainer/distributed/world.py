@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from trainer.core.errors import ConfigError, Interrupted, NonFiniteError
+from trainer.core.text import count
 from trainer.distributed import torchrun
 
 T = TypeVar("T")
@@ -90,9 +91,10 @@ class Group(World):
         cuda = device in ("auto", "cuda") and torch.cuda.is_available()
         if cuda:
             if place.local_size > torch.cuda.device_count():
+                gpus = count(torch.cuda.device_count(), "GPU")
                 raise ConfigError(
-                    f"{place.local_size} processes but {torch.cuda.device_count()} GPUs on this "
-                    "machine; lower torchrun --nproc-per-node, or set device=cpu"
+                    f"{place.local_size} processes but {gpus} on "
+                    "this machine; lower torchrun --nproc-per-node, or set device=cpu"
                 )
             torch.cuda.set_device(place.local_rank)
         self.device = torch.device("cuda" if cuda else "cpu")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.core.text import listed
+from trainer.core.text import count, listed
 from trainer.dataset.shared.decode import printable
 from trainer.report.images import thumbnails, titled
 from trainer.report.plots import new_axes, render
@@ -60,12 +60,13 @@ def apart(history: History, hardest: np.ndarray, last: int) -> list[tuple[str, n
     places = history.positions_of(hardest)
     wrong = history.latest("correct")[places] == 0
     losses = history.mean("loss", last)[places]
+    every = count(len(hardest), "example", form=",")
     parts = [
         ("Lately wrong: the latest prediction is not the label", hardest[wrong]),
         ("Hard on average, but lately right", hardest[~wrong & (losses > losses.mean())]),
     ]
     return [
-        (f"{title} ({len(ids):,} of {len(hardest):,} examples); highest {about} first", ids)
+        (f"{title} ({len(ids):,} of {every}); highest {about} first", ids)
         for title, ids in parts
         if len(ids)
     ]

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from trainer.core.errors import CheckpointError, DataError, disk_error
 from trainer.core.state import match
+from trainer.core.text import count
 from trainer.history.analysis import UNSEEN, History
 from trainer.report.strict_json import dumps
 from trainer.storage.untrusted import check_file, read_json
@@ -142,8 +143,8 @@ class DifficultyStore:
         sizes = {row.numel() for row in state.values()}
         if len(sizes) == 1 and sizes != {self.size}:
             raise DataError(
-                f"the checkpoint has records of {max(sizes)} examples, the data set has {self.size}"
-                "; use the dataset settings of the run"
+                f"the checkpoint has records of {count(max(sizes), 'example')}, the data set "
+                f"has {self.size}; use the dataset settings of the run"
             )
         own = {name: self.blank(name) for name in self.dtypes}
         self.rows = {name: row.to(self.device) for name, row in match(own, state).items()}
@@ -203,7 +204,9 @@ def load_labels(path: Path, size: int) -> np.ndarray | None:
     """
     labels = load_numbers(path, "iuf", multi_hot=True)
     if labels is not None and len(labels) != size:
-        raise ValueError(f"{path.name} has {len(labels)} numbers for {size} examples")
+        raise ValueError(
+            f"{path.name} has {count(len(labels), 'number')} for {count(size, 'example')}"
+        )
     return labels
 
 

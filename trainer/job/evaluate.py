@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from trainer.core.metric import check_known
+from trainer.core.text import count
 from trainer.job.base import Job
 from trainer.job.shared import by_group
 from trainer.report.console import number, table
@@ -55,7 +56,8 @@ class Evaluate(Job):
         if left_out := evaluation.left_out(predictions.split, classes):
             console.say(left_out)
         if seen := int(predictions.seen.sum()):
-            console.say(f"{seen} of the {len(predictions.seen)} examples were seen in training")
+            every, were = count(len(predictions.seen), "example"), "was" if seen == 1 else "were"
+            console.say(f"{seen} of the {every} {were} seen in training")
         by_class = write_classes(folder.path, classes, evaluation)
         if by_class is not None:
             console.say(by_class)

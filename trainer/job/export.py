@@ -13,6 +13,7 @@ from torch import Tensor
 from trainer.core.errors import DataError, TrainerError
 from trainer.core.extra import missing
 from trainer.core.ranges import within
+from trainer.core.text import count
 from trainer.job.base import Job
 from trainer.trained.exported import (
     Deployed,
@@ -96,9 +97,9 @@ class Export(Job):
     ) -> None:
         """Print what was compared and how the file is used."""
         line = (
-            "largest difference {largest_difference:.3g} on {images} images of {of}, outputs up to "
+            "largest difference {largest_difference:.3g} on {images} of {of}, outputs up to "
             "{largest_output:.3g}"
-        ).format(**compared, of=of)
+        ).format(**compared | {"images": count(compared["images"], "image")}, of=of)
         if model.trained_on.target in ("class", "mask"):
             line += f"; the same class for {compared['same_class']}"
         console.say(line)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 
-from trainer.core.text import listed
+from trainer.core.text import count, listed
 from trainer.dataset.shared.decode import printable
 from trainer.job.base import Job
 from trainer.job.evaluate import Predict as PredictRuns
@@ -90,8 +90,8 @@ class Predict(Job):
         write_columns(path, columns)
         console.say(
             f"{' and '.join(map(str, predictions.checkpoints))} on {predictions.split}: "
-            f"{len(predictions.evaluation.ids)} examples, {int(predictions.seen.sum())} of them "
-            "seen in training"
+            f"{count(len(predictions.evaluation.ids), 'example')}, "
+            f"{int(predictions.seen.sum())} of them seen in training"
         )
         console.say(f"predictions   {path}")
         return {**summary(predictions), "predictions": str(path)}
@@ -108,7 +108,9 @@ class Predict(Job):
             write_csv(unreadable, [("path", "reason"), *bad.items()])
             names = ", ".join(map(printable, list(bad)[:LISTED]))
             more = ", ..." if len(bad) > LISTED else ""
-            console.warn(f"{len(bad)} images cannot be read: {names}{more}; see {unreadable}")
+            console.warn(
+                f"{count(len(bad), 'image')} cannot be read: {names}{more}; see {unreadable}"
+            )
         console.say(first_rows(predicted, columns))
         console.say(f"predictions   {path}")
         console.say(f"pictures      {path.with_suffix('.png')}")
@@ -201,7 +203,7 @@ def first_rows(predicted: FilePredictions, columns: dict[str, list[Any]]) -> Tab
         for row, cell in zip(rows, columns[name], strict=False):
             row.append(cell if text else f"{float(cell):.4f}")
     checkpoints = " and ".join(map(str, predicted.checkpoints))
-    title = f"{checkpoints} on {number:,} image{'s' * (number != 1)}"
+    title = f"{checkpoints} on {count(number, 'image', form=',')}"
     more = f", the first {ROWS}" if number > ROWS else ""
     return table(title + more, ["path", *shown], rows)
 

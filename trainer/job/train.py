@@ -12,6 +12,7 @@ from PIL import Image
 
 from trainer import history
 from trainer.core.errors import CheckpointError
+from trainer.core.text import count
 from trainer.history.pictures import pictures
 from trainer.job.base import Job
 from trainer.job.evaluate import reports
@@ -101,8 +102,7 @@ def summary(fit: Fit) -> str:
 
 def threads() -> str:
     """The number of CPU threads."""
-    number = torch.get_num_threads()
-    return f"{number} thread{'s' * (number != 1)}"
+    return count(torch.get_num_threads(), "thread")
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from trainer.loss.cross_entropy import CrossEntropy
     from trainer.loss.dice import Dice
     from trainer.loss.dice_cross_entropy import DiceCrossEntropy
+    from trainer.loss.elr import Elr
     from trainer.loss.focal import Focal
     from trainer.loss.function import Function
+    from trainer.loss.gce import Gce
     from trainer.loss.ghm import Ghm
     from trainer.loss.huber import Huber
     from trainer.loss.l1 import L1
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from trainer.loss.logit_adjusted import LogitAdjusted
     from trainer.loss.mse import MeanSquaredError
     from trainer.loss.poly1 import Poly1
+    from trainer.loss.sce import Sce
     from trainer.loss.smooth_l1 import SmoothL1
     from trainer.loss.sobolev import Sobolev
     from trainer.loss.superloss import SuperLoss

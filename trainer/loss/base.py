@@ -15,6 +15,7 @@ class Loss(nn.Module, ABC):
     targets: ClassVar[tuple[str, ...]] = ("class", "mask")  # kinds of target it accepts
     batchwise = False  # whether reweigh() needs survey() of the whole effective batch first
     whole_batch = False  # whether a value depends on the whole batch: no miner, no mixer
+    needs_single = False  # whether it learns from images of a single example alone
     pixelwise = True  # whether a mask has one value per pixel rather than one per image
     ignore_index: int | None = None  # label of the pixels to ignore: see `ignore`
 
@@ -64,6 +65,19 @@ class Loss(nn.Module, ABC):
 
     def prepare(self, class_counts: Tensor) -> None:
         """Receive the number of training examples (or pixels) of each class [C]."""
+
+    def allocate(self, examples: int, classes: int) -> None:
+        """Receive the sizes of a state by example: dataset ids are below `examples`."""
+
+    def guarded(self) -> list[Tensor]:
+        """The buffers that a step copies, to restore them should it be skipped; see `undo`."""
+        return list(self.buffers())
+
+    def undo(self, skipped: Tensor) -> None:
+        """Take back what the last survey changed in other buffers if `skipped`, a bool [], is true.
+
+        The value stays on its device.
+        """
 
     def survey(self, losses: Tensor, outputs: Tensor, batch: Batch) -> None:
         """Collect statistics of the whole effective batch, once per step, without gradient."""

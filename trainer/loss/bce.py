@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainer.core.ranges import within
+from trainer.core.text import count
 from trainer.loss.base import Loss
 
 
@@ -40,7 +41,7 @@ class BinaryCrossEntropy(Loss):
         """Raise ValueError if a list of weights does not have one for each class of [C]."""
         weights, classes = len(self.pos_weight), len(class_counts)
         if self.per_class and weights != classes:
-            raise ValueError(f"loss.pos_weight has {weights} values for {classes} classes")
+            raise ValueError(f"loss.pos_weight has {count(weights, 'value')} for {classes} classes")
 
     def score(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """[B, C], [B] or bool [B, C] → [B]."""

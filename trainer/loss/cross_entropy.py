@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainer.core.ranges import within
+from trainer.core.text import count
 from trainer.loss.base import Loss
 
 COMPUTED = ("balanced", "effective_number")  # class weights that `prepare` computes
@@ -60,7 +61,7 @@ class CrossEntropy(Loss):
             weights = torch.tensor(self.class_weights)
         if len(weights) != len(counts):
             raise ValueError(
-                f"loss.class_weights has {len(weights)} values for {len(counts)} classes"
+                f"loss.class_weights has {count(len(weights), 'value')} for {len(counts)} classes"
             )
         self.weights = weights.float()
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainer.core.ranges import within
+from trainer.core.text import count
 from trainer.loss.base import Loss
 from trainer.loss.bce import wrong_logits
 
@@ -57,7 +58,9 @@ class Focal(Loss):
         """Raise ValueError if a list does not have one α for each class of [C]."""
         classes = len(class_counts)
         if self.alphas is not None and len(self.alphas) != classes:
-            raise ValueError(f"loss.alpha has {len(self.alphas)} values for {classes} classes")
+            raise ValueError(
+                f"loss.alpha has {count(len(self.alphas), 'value')} for {classes} classes"
+            )
 
     def instead(self, target: str) -> str | None:
         """The sigmoid form for multi-hot labels."""

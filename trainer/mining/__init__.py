@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from trainer.mining.random import Random
     from trainer.mining.reweight import Reweight
     from trainer.mining.rho import Rho
+    from trainer.mining.rs2 import Rs2
     from trainer.mining.selective_backprop import SelectiveBackprop
     from trainer.mining.self_paced import SelfPaced
+    from trainer.mining.small_loss import SmallLoss
 
 __getattr__, __dir__ = exports(__name__)

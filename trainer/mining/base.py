@@ -64,6 +64,7 @@ class Miner:
     )  # accepted
     pooled = False  # True if weigh() needs the ranks of the whole effective batch
     per_pixel = False  # True if it selects single pixels of masks
+    delays = False  # True if a step may train on rows of earlier steps, or on none
 
     def __post_init__(self) -> None:
         within("mining.warmup_epochs", self.warmup_epochs, "[0, inf)")
@@ -74,6 +75,11 @@ class Miner:
     def observes(self) -> bool:
         """True if the class implements `observe`, so that ranks must be computed."""
         return type(self).observe is not Miner.observe
+
+    @property
+    def selects(self) -> bool:
+        """True if the class implements `select`, which needs the whole batch."""
+        return type(self).select is not Miner.select
 
     def prepare(self, labels: Tensor) -> None:
         """Receive the labels [M, ...] by dataset id, on the run's device, once before any hook."""

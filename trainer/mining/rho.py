@@ -16,6 +16,7 @@ from trainer.core.batch import Batch, spread
 from trainer.core.errors import DataError
 from trainer.core.lazy import set_by
 from trainer.core.seed import StepId
+from trainer.core.text import count
 from trainer.mining.base import Epoch
 from trainer.mining.ohem_two_pass import OhemTwoPass
 from trainer.report.csv_file import escape_formula
@@ -107,7 +108,8 @@ def check_labels(names: list[str], classes: list[str], labels: Tensor, setting: 
     recorded = torch.tensor([number.get(name, -1) for name in names], dtype=torch.long)
     if wrong := int((recorded != labels).sum()):
         raise DataError(
-            f"{setting}: {wrong} of its {len(names)} labels differ from this run's; run "
+            f"{setting}: {wrong} of its {count(len(names), 'label')} "
+            f"differ{'s' * (wrong == 1)} from this run's; run "
             "job=predict with the dataset settings and the seed of this run"
         )
 

@@ -162,11 +162,12 @@ def guard_of(
     half = config["precision"] == "fp16"
     return make(
         optimizer,
-        [*run.model.buffers(), *run.ready_loss.buffers()],
+        [*run.model.buffers(), *run.ready_loss.guarded()],
         policy="skip" if tolerant else config["nonfinite"],
         max_skips=NO_LIMIT if tolerant else config["max_skips"],
         deferred=not reads_each_step(run, optimizer, half=half),
         scaler=torch.amp.GradScaler(run.device.type, enabled=half),
+        undo=run.ready_loss.undo,
     )
 
 

@@ -89,6 +89,27 @@ def check_whole_batch(
         raise ConfigError(f"{needs} one process, got {processes}; start it without torchrun")
 
 
+def check_single(loss: Loss, mixer: Mixer) -> None:
+    """Raise ConfigError where a loss learns from unmixed images and a mixer leaves none."""
+    if not loss.needs_single or isinstance(mixer, NoMixer):
+        return
+    if mixer.probability == 1 and mixer.until is None:
+        raise ConfigError(
+            f"loss={option_of(loss)} learns from images that are not mixed, but mixer="
+            f"{option_of(mixer)} with mixer.probability=1 leaves none; take mixer.probability=0.5 "
+            "or mixer=none"
+        )
+
+
+def check_delay(miner: Miner, *, processes: int) -> None:
+    """Raise ConfigError where rows would wait in several processes."""
+    if miner.delays and processes > 1:
+        raise ConfigError(
+            f"mining={option_of(miner)} with mining.mode=two_pass needs one process, got "
+            f"{processes}; start it without torchrun, or take mining.mode=one_pass"
+        )
+
+
 def check_pixels(target: Target, loss: Loss, miner: Miner) -> None:
     """Raise ConfigError where a miner selects pixels of a loss with one value per image."""
     if target == "mask" and miner.per_pixel and not loss.pixelwise:

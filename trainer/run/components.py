@@ -14,7 +14,9 @@ from trainer.core.errors import ConfigError
 from trainer.core.forward import Forward
 from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, seed_torch
+from trainer.core.text import count
 from trainer.dataset import Data, Split
+from trainer.dataset.base import HASH
 from trainer.dataset.shared.decode import printable
 from trainer.distributed.parts import SharedEvaluator
 from trainer.distributed.variants import sharder
@@ -26,8 +28,10 @@ from trainer.optimizer.shared.layer_rates import scale_parts
 from trainer.report.console import Console
 from trainer.run import settings
 from trainer.run.compatibility import (
+    check_delay,
     check_outputs,
     check_score,
+    check_single,
     check_target,
     check_whole_batch,
     why_no_val,
@@ -139,6 +143,8 @@ class Components(Groups):
             accumulate=self.config["accumulate"],
             processes=self.world.size,
         )
+        check_single(self.loss, self.mixer)
+        check_delay(self.miner, processes=self.world.size)
         if data.target == "class":
             self.postprocess.prepare(self.counts_of(data))
         return data
@@ -163,7 +169,7 @@ class Components(Groups):
             skipped = [path for i in images.values() for path in getattr(i, "skipped", ())]
             if skipped:
                 names = ", ".join(map(printable, skipped))
-                self.console.warn(f"{len(skipped)} images cannot be read: {names}")
+                self.console.warn(f"{count(len(skipped), 'image')} cannot be read: {names}")
             for note in data.notes:
                 self.console.warn(note)
         data = self.opened[key]
@@ -180,7 +186,7 @@ class Components(Groups):
         """Put settings that the files have decided, such as `size`, into the config, and say so."""
         node = self.config["dataset"]
         for name, value in data.decided.items():
-            if node[name] != value:
+            if node.get(name) != value and name != HASH:
                 self.console.say(f"dataset.{name}={value} ({node[name]}, decided by the images)")
         self.config = self.config | {"dataset": node | data.decided}
 
@@ -260,6 +266,7 @@ class Components(Groups):
         """The loss on the device, prepared with the data."""
         self.loss.ignore(self.task.ignore_index)
         self.loss.prepare(self.class_counts)
+        self.loss.allocate(len(self.data.train.labels), len(self.data.classes))
         return self.loss.to(self.device)
 
     @cached_property

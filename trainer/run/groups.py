@@ -115,7 +115,7 @@ class Groups(ABC):
     @cached_property
     def sampler(self) -> Sampler:
         """The rows of an epoch."""
-        return self.make("sampler", Sampler, restore=self.restore)
+        return self.make("sampler", Sampler, restore=self.restore, seed=self.seed)
 
     @cached_property
     def loss(self) -> Loss:
@@ -125,7 +125,12 @@ class Groups(ABC):
     @cached_property
     def miner(self) -> Miner:
         """Selects and weighs the examples that are trained on."""
-        return self.make("mining", Miner)
+        return self.make(
+            "mining",
+            Miner,
+            noise_rate=self.config["dataset"].get("label_noise", 0.0),
+            warn=self.console.warn,
+        )
 
     @cached_property
     def distiller(self) -> Distiller:

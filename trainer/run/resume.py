@@ -10,6 +10,7 @@ from trainer.config.flatten import flatten
 from trainer.config.renamed import with_current_names
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.core.option import option_name
+from trainer.core.text import count
 from trainer.report.strict_json import finite
 from trainer.run.settings import OF_A_COMMAND, as_resumed
 from trainer.storage import checkpoint
@@ -157,8 +158,9 @@ def check_end(found: Checkpoint, epochs: int, steps: int | None) -> None:
     if epoch > epochs or (steps is not None and step > steps):
         asked = f"epochs={epochs}" if steps is None else f"steps={steps}"
         raise ConfigError(
-            f"{asked} is less than {found.path} has trained: {epoch} epochs, {step} steps; "
-            "ask for more, or start again in another folder with hydra.run.dir=..."
+            f"{asked} is less than {found.path} has trained: {count(epoch, 'epoch')}, "
+            f"{count(step, 'step')}; ask for more, or start again in another folder with "
+            "hydra.run.dir=..."
         )
 
 

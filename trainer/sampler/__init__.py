@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from trainer.sampler.class_balanced import ClassBalanced
     from trainer.sampler.label_shuffle import LabelShuffle
     from trainer.sampler.oversample import Oversample
+    from trainer.sampler.prune import Prune
     from trainer.sampler.repeated_augmentation import RepeatedAugmentation
     from trainer.sampler.sequential import Sequential
     from trainer.sampler.shuffle import Shuffle

@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer import history
 from trainer.core.errors import DataError
 from trainer.core.ranges import within
 from trainer.dataset import Split
-from trainer.history.analysis import History
 from trainer.sampler.base import PreparedSampler, shuffled
+from trainer.sampler.shared.recorded import record_of
 
 
 class TrimHardest(PreparedSampler):
@@ -38,22 +37,10 @@ class TrimHardest(PreparedSampler):
 
     def prepare(self, split: Split) -> Tensor:
         """The remaining ids [m], in their order. Raises DataError if the run had other data."""
-        record = history.open(self.reference)
-        ids, labels = split.ids.numpy(), split.labels.numpy()
-        if record.size != len(labels) or not same_labels(record, ids, labels):
-            raise DataError(
-                f"sampler.reference={self.reference} was trained on other examples or labels; use "
-                "the dataset settings of that run"
-            )
-        losses = np.full(len(labels), np.nan)
+        record, ids = record_of(self.reference, split), split.ids.numpy()
+        losses = np.full(record.size, np.nan)
         losses[record.ids] = record.mean("loss")
         if np.isnan(losses[ids]).all():
             raise DataError(f"sampler.reference={self.reference} has no losses for these examples")
         order = np.argsort(-np.nan_to_num(losses[ids], nan=-np.inf, posinf=np.inf), kind="stable")
         return torch.from_numpy(ids[np.sort(order[int(self.trim * len(ids) + 0.5) :])])
-
-
-def same_labels(record: History, ids: np.ndarray, labels: np.ndarray) -> bool:
-    """Whether the record agrees with labels [M] on the examples that both runs train on."""
-    both = np.intersect1d(ids, record.ids)
-    return record.labels is None or np.array_equal(record.labels[both], labels[both])

@@ -12,6 +12,7 @@ from torch import Tensor
 from trainer.core.batch import Target
 from trainer.core.errors import DataError
 from trainer.core.ranges import within
+from trainer.core.text import count
 from trainer.dataset import Split
 from trainer.dataset.shared.regular_file import open_regular
 from trainer.sampler.base import PreparedSampler, by_class
@@ -76,7 +77,9 @@ class Weighted(PreparedSampler):
         else:
             table = np.array(self.weights)
         if len(table) != num_classes:
-            raise ValueError(f"sampler.weights has {len(table)} values for {num_classes} classes")
+            raise ValueError(
+                f"sampler.weights has {count(len(table), 'value')} for {num_classes} classes"
+            )
         return table[split.labels[split.ids].numpy()]
 
 

@@ -7,8 +7,9 @@ the overrides that its runs have in common but for the fold.
 
 import csv
 import math
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,36 @@ from trainer.storage.untrusted import check_file
 FILE = "out_of_fold.csv"
 LARGEST = 2**32  # bytes
 RUN, SETTINGS = "run", "settings"  # the columns that a sweep adds
-COLUMNS = (RUN, SETTINGS, "id", "fold", "loss", "label", "prediction", "p_y")
+COLUMNS = (RUN, SETTINGS, "id", "fold", "group", "loss", "label", "prediction", "p_y")
+LOGIT, INTERSECTION, UNION = "logit_", "intersection_", "union_"  # followed by a class
+ERRORS = ("absolute_error", "squared_error", "target", "target_variance")  # of a regression
 UNFINISHED = ".unfinished"
 
 Row = dict[str, str]
+
+
+@dataclass
+class Part:
+    """The n rows of a run, without the probabilities of the classes."""
+
+    rows: list[Row] = field(default_factory=list)
+    numbers: dict[str, array] = field(default_factory=dict)  # [n] by column: see `of_class`, ERRORS
+
+    def add(self, row: Row) -> None:
+        """Take a row. Raises ValueError for a cell of `numbers` that is none."""
+        self.rows.append({name: row[name] for name in COLUMNS if name in row})
+        for name, cell in row.items():
+            if name in ERRORS or name.startswith((LOGIT, INTERSECTION, UNION)):
+                self.numbers.setdefault(name, array("f")).append(float(cell or math.nan))
+
+    def of_class(self, prefix: str) -> dict[str, np.ndarray]:
+        """The columns [n] of a prefix by class, in order; empty cells of another run's are none."""
+        found = {
+            name.removeprefix(prefix): np.array(values, np.float32)
+            for name, values in self.numbers.items()
+            if name.startswith(prefix)
+        }
+        return {name: values for name, values in found.items() if not np.isnan(values).all()}
 
 
 @dataclass(frozen=True)
@@ -76,6 +103,20 @@ def read_rows(folder: Path, columns: Sequence[str] | None = None) -> Iterator[Ro
                 yield row if columns is None else {k: row[k] for k in columns if k in row}
     except (OSError, ValueError, csv.Error) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def read_parts(folder: Path) -> dict[str, Part]:
+    """The rows of a folder's file by run, in one run's own file by "".
+
+    Raises CheckpointError where it is damaged.
+    """
+    parts: dict[str, Part] = {}
+    for row in read_rows(folder):
+        try:
+            parts.setdefault(row.get(RUN, ""), Part()).add(row)
+        except ValueError as error:
+            raise CheckpointError(f"{folder / FILE} cannot be read: {error}") from error
+    return parts
 
 
 def read(folder: Path) -> list[Row]:

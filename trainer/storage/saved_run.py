@@ -26,7 +26,7 @@ from trainer.storage import checkpoint
 from trainer.storage.checkpoint import Checkpoint
 from trainer.storage.config_file import read_config
 from trainer.storage.trained_on import TrainedOn
-from trainer.storage.untrusted import check_tree
+from trainer.storage.untrusted import check_tree, has_file
 
 CONFIG = "config.yaml"  # in the run folder
 HARMLESS = {"download": False, "cache": "auto"}  # replace a saved config's own, which could write
@@ -46,7 +46,8 @@ class SavedRun:
 
         A checkpoint that was copied out of its run is one, too: it has the settings and data.json.
 
-        Raises ConfigError if there is no run, CheckpointError if the folder contains a link.
+        Raises ConfigError if there is no run, CheckpointError if the folder contains a link,
+        DiskError where it cannot be read.
         """
         if path is None:
             raise ConfigError(
@@ -55,9 +56,9 @@ class SavedRun:
         folder, step = Path(path), None
         if folder.parent.name == "checkpoints":
             folder, step = folder.parent.parent, folder
-        if not (folder / CONFIG).is_file() and (Path(path) / checkpoint.CONFIG).is_file():
+        if not has_file(folder, CONFIG) and has_file(Path(path), checkpoint.CONFIG):
             folder = step = Path(path)
-        elif not (folder / CONFIG).is_file():
+        elif not has_file(folder, CONFIG):
             raise ConfigError(not_found(setting, path, "give the folder that contains config.yaml"))
         check_tree(folder)
         return cls(folder, step)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trainer.core.batch import Target
 from trainer.core.errors import CheckpointError, ConfigError
+from trainer.core.text import enumerated
 from trainer.dataset import Data, Split
 from trainer.storage.checkpoint import DATA
 from trainer.storage.run_folder import write_json
@@ -173,9 +174,9 @@ def listed(record: dict[str, Any], name: str, *kinds: type) -> list[Any]:
 def shown(classes: tuple[str, ...], others: tuple[str, ...]) -> str:
     """Class names for a message. Of many, the first few, beginning with those not in `others`."""
     if len(classes) <= SHOWN:
-        return f"[{', '.join(classes)}]"
+        return f"[{enumerated(classes)}]"
     differing = sorted(classes, key=set(others).__contains__)
-    return f"[{', '.join(differing[:SHOWN])}, ... ({len(classes)} in all)]"
+    return f"[{enumerated(differing[:SHOWN])}, ... ({len(classes)} in all)]"
 
 
 def times(shape: tuple[int, ...]) -> str:

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from trainer.core.errors import CheckpointError
+from trainer.core.errors import CheckpointError, disk_error
 
 LARGEST = 2**20  # bytes of a config, a status or a manifest
 MAGIC = b"PK\x03\x04"  # the first bytes of a zip; torch's older formats begin otherwise
@@ -32,6 +32,14 @@ def check_file(path: Path, largest: int | None = None) -> None:
         raise CheckpointError(f"{path} is a hard link ({names}); copy the folder and give the copy")
     if largest is not None and about.st_size > largest:
         raise CheckpointError(f"{path} is larger than {largest:,} bytes: {about.st_size:,}")
+
+
+def has_file(folder: Path, name: str) -> bool:
+    """Whether a folder holds a file. Raises DiskError where it cannot be looked into."""
+    try:
+        return (folder / name).is_file()
+    except OSError as error:
+        raise disk_error(error, folder) from error
 
 
 def check_tree(folder: Path) -> None:

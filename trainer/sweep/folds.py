@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainer.core.errors import TrainerError, complain
-from trainer.core.text import plain
+from trainer.core.text import count, plain
 from trainer.storage.out_of_fold import FILE, RUN, SETTINGS, Row, read_rows, write_rows
 from trainer.sweep.manifest import Job, Manifest
 
@@ -72,7 +72,7 @@ class Tally:
         self.right += row.get("label", "") == row.get("prediction", "-")
 
     def __str__(self) -> str:
-        parts = [f"{self.examples} examples"]
+        parts = [count(self.examples, "example")]
         if self.right:
             parts.append(f"{self.measure} {self.right / self.examples:.4f}")
         if len(self.folds) < self.wanted:

@@ -24,7 +24,7 @@ from trainer.storage.trained_on import FILE
 from trainer.trained.loaded import LoadedModel
 from trainer.trained.restore import load_weights
 from trainer.trained.trained_run import UNFIT
-from trainer.trained.tta import TestTimeAugmentation, View
+from trainer.trained.tta import AVERAGED, TestTimeAugmentation, View
 
 if TYPE_CHECKING:
     from trainer.storage.trained_on import TrainedOn
@@ -73,9 +73,10 @@ def restore_model(
     of = " ".join([checkpoint.path.name.removesuffix(".old"), *tta])
     postprocess = restore_postprocess(saved, nodes["postprocess"], about, of, warn)
     if tta:
-        if about.target not in ("class", "mask"):
+        if about.target not in AVERAGED:
             raise ConfigError(f"job.tta needs class probabilities, not {about.target} labels")
-        network = TestTimeAugmentation(network, list(tta))
+        several = about.target == "multilabel"
+        network = TestTimeAugmentation(network, list(tta), several=several)
     return LoadedModel(network, about, postprocess, checkpoint.path).eval()
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trainer.core.errors import ConfigError
-from trainer.core.probability import log_mean
+from trainer.core.probability import mean_outputs
 from trainer.storage.saved_run import SavedRun
 from trainer.storage.trained_on import places_of, shown
 from trainer.trained.trained_run import TrainedRun
@@ -68,10 +68,12 @@ def predict(
         plain = evaluate_mean(runs, list(by_folder.values()))
         columns = first.finish(name, plain, lambda: evaluate_val(runs), of=" and ".join(by_folder))
     else:
+        plain, by_folder = [], {}
         for run in runs:
             finished = run.finish(name, run.evaluate(name), lambda run=run: run.unseen("val"))
+            plain.append(next(iter(finished.values())))
             by_folder[str(run.saved.folder)] = finished[name]
-        columns = {name: evaluate_mean(runs, list(by_folder.values()))}
+        columns = evaluate_members(runs, name, plain, list(by_folder.values()))
     classes = first.data.classes
     columns = {k: first.evaluator.reported(e, classes) for k, e in columns.items()}
     if by_folder:
@@ -100,7 +102,7 @@ def check_same_examples(runs: list[TrainedRun], name: str) -> None:
     """Raise ConfigError unless all runs have the same classes and examples in a split."""
     first = runs[0]
     target = first.data.target
-    if target != "class":
+    if target not in ("class", "multilabel"):
         raise ConfigError(f"runs: an ensemble needs class labels, not {target} labels")
     for other in runs[1:]:
         about = f"runs: {first.saved.folder} and {other.saved.folder}"
@@ -109,13 +111,44 @@ def check_same_examples(runs: list[TrainedRun], name: str) -> None:
             lists = f"{shown(*names)} and {shown(*names[::-1])}"
             raise ConfigError(f"{about} have different classes: {lists}")
         ours, theirs = first.split(name), other.split(name)
-        places = places_of(other.data.classes, first.data.classes)
         same = torch.equal(ours.ids, theirs.ids)
-        if not (same and torch.equal(ours.labels[ours.ids], places[theirs.labels[theirs.ids]])):
+        if not (same and torch.equal(ours.labels[ours.ids], labels_of(other, name, first))):
             raise ConfigError(
                 f"{about} have different examples in {name}; give all runs the same dataset "
                 "settings and seed, such as seed=0"
             )
+
+
+def labels_of(run: TrainedRun, name: str, first: TrainedRun) -> Tensor:
+    """The labels [N] or [N, C] of a run's split, by the class order of the first run."""
+    split = run.split(name)
+    labels = split.labels[split.ids]
+    if labels.ndim == 2:
+        return labels[:, order(run, first.data.classes)]
+    return places_of(run.data.classes, first.data.classes)[labels]
+
+
+def evaluate_members(
+    runs: list[TrainedRun], name: str, plain: list[Evaluation], finished: list[Evaluation]
+) -> dict[str, Evaluation]:
+    """Evaluate the mean of runs, of each before and after its own postprocessing, by split name.
+
+    With several labels postprocessing moves thresholds, not probabilities: the ensemble's are the
+    mean of the runs' thresholds, and `<split>_before` is without.
+    """
+    first = runs[0]
+    if first.data.target != "multilabel":
+        return {name: evaluate_mean(runs, finished)}
+    mean = evaluate_mean(runs, plain)
+    if all(one is other for one, other in zip(plain, finished, strict=True)):
+        return {name: mean}
+    zeros = torch.zeros(1, len(first.data.classes))
+    shifts = [run.components.postprocess(zeros)[:, order(run, first.data.classes)] for run in runs]
+    shift = torch.stack([(-one).sigmoid() for one in shifts]).mean(0).logit()
+    device = first.components.device
+    records = [mean.records["label"].to(device), mean.records.get("group")]
+    moved = first.evaluator.judge(mean.ids, (mean.outputs - shift).to(device), *records)
+    return {f"{name}_before": mean, name: moved}
 
 
 def evaluate_mean(runs: list[TrainedRun], evaluations: list[Evaluation]) -> Evaluation:
@@ -123,7 +156,8 @@ def evaluate_mean(runs: list[TrainedRun], evaluations: list[Evaluation]) -> Eval
     first, evaluation = runs[0], evaluations[0]
     device, classes = first.components.device, first.data.classes
     pairs = zip(runs, evaluations, strict=True)
-    outputs = log_mean([e.outputs[:, order(r, classes)].log_softmax(1) for r, e in pairs])
+    several = first.data.target == "multilabel"
+    outputs = mean_outputs([e.outputs[:, order(r, classes)] for r, e in pairs], several=several)
     labels = evaluation.records["label"]
     groups = evaluation.records.get("group")
     return first.evaluator.judge(evaluation.ids, outputs.to(device), labels.to(device), groups)

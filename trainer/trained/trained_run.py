@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from trainer.core.errors import CheckpointError, ConfigError, DataError
+from trainer.core.text import count
 from trainer.postprocess.base import FILE
 from trainer.storage.trained_on import FILE as DATA_FILE
 from trainer.storage.trained_on import TrainedOn
 from trainer.trained.restore import load_weights
-from trainer.trained.tta import TestTimeAugmentation, View
+from trainer.trained.tta import AVERAGED, TestTimeAugmentation, View
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,11 +48,13 @@ class TrainedRun:
         checkpoint = saved.checkpoint(outer.console.warn)
         load_weights(self.components.model, checkpoint)
         self.checkpoint = checkpoint.path
-        if tta and self.data.target not in ("class", "mask"):
+        if tta and self.data.target not in AVERAGED:
             raise ConfigError(f"job.tta needs class probabilities, not {self.data.target} labels")
         self.evaluator = self.components.evaluator
         if tta:
-            augmented = TestTimeAugmentation(self.components.forward.model, tta)
+            several = self.data.target == "multilabel"
+            network = self.components.forward.model
+            augmented = TestTimeAugmentation(network, tta, several=several)
             self.evaluator = self.components.evaluator_of(self.components.forward_of(augmented))
 
     def guessed(self) -> TrainedOn | None:
@@ -120,7 +123,9 @@ class TrainedRun:
             fitted_on = val() if postprocess.needs_val else None
             if fitted_on is not None:
                 number = len(fitted_on.ids)
-                self.outer.console.say(f"postprocess is fitted on val, {number} examples, to {of}")
+                self.outer.console.say(
+                    f"postprocess is fitted on val, {count(number, 'example')}, to {of}"
+                )
             postprocess.learn(self.components.class_counts, fitted_on)
             postprocess.save(self.folder, settings, of)
         return postprocess.results(name, plain, self.evaluator)

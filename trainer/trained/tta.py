@@ -6,36 +6,38 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer.core.probability import log_mean
+from trainer.core.probability import mean_outputs
 
 View = Literal["none", "flip", "shift"]
+AVERAGED = ("class", "multilabel", "mask")  # the labels whose outputs are probabilities
 FRACTION = 32  # a shift is 1/32 of the side, and at least one pixel
 
 
 class TestTimeAugmentation(nn.Module):
-    """Wraps a model to return log mean probabilities over views, including the plain image.
+    """Wraps a model to return outputs of the mean probabilities over views, the plain image too.
 
     `flip` adds the mirror image, `shift` four copies shifted by 1/32 of the side, at least one
     pixel, repeating the edge; with both, all five are mirrored too. Dense outputs are shifted and
-    mirrored back before averaging.
+    mirrored back before averaging. With `several` labels an image, each class has its own.
     """
 
-    def __init__(self, model: nn.Module, names: list[View]) -> None:
+    def __init__(self, model: nn.Module, names: list[View], *, several: bool = False) -> None:
         super().__init__()
         self.model = model
+        self.several = several
         moves = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)] if "shift" in names else [(0, 0)]
         self.views = list(product(moves, [False, True] if "flip" in names else [False]))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images [B, C, H, W] to log probabilities [B, classes, ...]."""
-        log_p = []
+        """Map images [B, C, H, W] to log probabilities, or logits of several, [B, classes, ...]."""
+        views = []
         for (down, right), flipped in self.views:
             view = shifted(images, down, right)
             outputs = self.model(view.flip(-1) if flipped else view).float()
             if outputs.ndim == 4:
                 outputs = shifted(outputs.flip(-1) if flipped else outputs, -down, -right)
-            log_p.append(outputs.log_softmax(1))
-        return log_mean(log_p)
+            views.append(outputs)
+        return mean_outputs(views, several=self.several)
 
 
 def shifted(images: Tensor, down: int, right: int) -> Tensor:

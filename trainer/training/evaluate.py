@@ -11,6 +11,7 @@ from trainer.core.batch import TINY, Batch
 from trainer.core.errors import DivergedError
 from trainer.core.forward import Forward, evaluating
 from trainer.core.plan import Plan
+from trainer.core.text import enumerated
 from trainer.dataset import Split
 from trainer.loader import Feed
 from trainer.loss import Loss
@@ -21,7 +22,7 @@ from trainer.training.nonfinite import REMEDY
 Values = Callable[[Tensor, Batch], dict[str, Tensor]]
 
 NAMED = 10  # classes in a message
-WORST_GROUP = "worst_group_accuracy"
+WORST_GROUP = "worst_group_{measure}"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Evaluation:
         absent = [name for name, there in zip(classes, present.tolist(), strict=False) if not there]
         if not absent:
             return None
-        names = ", ".join(absent[:NAMED]) + (", ..." if len(absent) > NAMED else "")
+        names = enumerated(absent[:NAMED]) + (", ..." if len(absent) > NAMED else "")
         return (
             f"{split} has no examples of {len(absent)} of {len(classes)} classes ({names}), which "
             f"{metric} leaves out"
@@ -158,14 +159,20 @@ class Evaluator:
 
 
 def worst_group(records: dict[str, Tensor]) -> dict[str, float]:
-    """The accuracy of the group that has the lowest, where examples [N] have groups.
+    """The accuracy, or exact match, of the group with the lowest, where examples [N] have groups.
 
     Sagawa et al. 2020, https://arxiv.org/abs/1911.08731, sec. 2.
     """
     if not {"group", "correct"} <= records.keys() or records["correct"].ndim != 1:
         return {}
     _, accuracies, _ = accuracy_by_group(records)
-    return {WORST_GROUP: accuracies.min().item()}
+    name = WORST_GROUP.format(measure=group_measure(records))
+    return {name: accuracies.min().item()}
+
+
+def group_measure(records: dict[str, Tensor]) -> str:
+    """What the fraction of right examples is called: of several labels, all of them are right."""
+    return "exact_match" if "label_accuracy" in records else "accuracy"
 
 
 def accuracy_by_group(records: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:

@@ -94,6 +94,8 @@ class Fit:
         except NonFiniteError as error:
             if not isinstance(error, DivergedError):
                 self.save()  # weights and buffers are those before the bad step
+            if self.miner.delays:  # the rows of a step are not those of the plan
+                raise
             p = self.progress
             plan, begin = self.planner.plan(p.epoch), p.step - p.position
             raise located(error, plan, begin, p.epoch) from error

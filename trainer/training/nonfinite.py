@@ -6,6 +6,7 @@ way weights, optimizer state and buffers stay as they were before the first bad 
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -14,6 +15,7 @@ from torch.optim import Optimizer
 
 from trainer.core.errors import DivergedError, NonFiniteError
 from trainer.core.plan import Plan
+from trainer.core.text import count
 
 Policy = Literal["raise", "skip"]
 REMEDY = "lower optimizer.lr, or set clip"
@@ -31,11 +33,13 @@ class NonFiniteGuard:
         max_skips: int = 3,
         deferred: bool = False,
         scaler: torch.amp.GradScaler | None = None,
+        undo: Callable[[Tensor], None] = lambda _: None,
     ) -> None:
         self.optimizer = optimizer
         self.scaler = scaler or torch.amp.GradScaler(enabled=False)
         self.buffers = buffers
         self.before = [buffer.clone() for buffer in buffers]  # values at the last start
+        self.undo = undo  # takes back a skipped step's changes of what has no snapshot
         self.policy = policy
         self.max_skips = max_skips
         self.deferred = deferred
@@ -53,9 +57,10 @@ class NonFiniteGuard:
             torch._foreach_copy_(self.before, self.buffers)
 
     def restore(self) -> None:
-        """Restore the buffers from the snapshot."""
+        """Restore what the step has changed, the buffers from the snapshot."""
         if self.buffers:
             torch._foreach_copy_(self.buffers, self.before)
+        self.undo(torch.ones_like(self.flag, dtype=torch.bool))
 
     def update(self, loss: Tensor, norm: Tensor, denominator: Tensor, step: int) -> bool:
         """Take the optimizer's step if loss and gradient are finite and denominator is not 0.
@@ -87,7 +92,7 @@ class NonFiniteGuard:
             raise NonFiniteError(f"the {what} is not finite at step {step}")
         if self.in_a_row > self.max_skips:
             raise NonFiniteError(
-                f"the {what} is not finite in {self.in_a_row} steps in a row "
+                f"the {what} is not finite in {count(self.in_a_row, 'step')} in a row "
                 f"(max_skips={self.max_skips}), last at step {step}"
             )
 
@@ -100,6 +105,7 @@ class NonFiniteGuard:
         self.flag = torch.where(masked, self.flag + 1, 0.0)  # masked steps in a row
         for buffer, before in zip(self.buffers, self.before, strict=True):
             buffer.copy_(torch.where(masked, before, buffer))
+        self.undo(masked)
         self.optimizer.found_inf = (masked | (denominator == 0)).float()  # pyright: ignore
         self.optimizer.step()
         return True
@@ -123,7 +129,7 @@ class NonFiniteGuard:
             raise NonFiniteError(f"the loss or the gradient is not finite at step {step}", step)
         if in_a_row > self.max_skips:
             raise NonFiniteError(
-                f"the loss or the gradient is not finite in {in_a_row} steps in a row "
+                f"the loss or the gradient is not finite in {count(in_a_row, 'step')} in a row "
                 f"(max_skips={self.max_skips}), first at step {step}",
                 step,
             )

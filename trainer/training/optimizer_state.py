@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from trainer.core.state import match, match_tensor, match_type
+from trainer.core.text import count
 
 KERNELS = ("fused", "foreach", "capturable")  # settings that do not change the state's layout
 
@@ -43,7 +44,7 @@ class CheckedOptimizer:
         """Return the state in the layout of the optimizer's own. Raises ValueError."""
         own, given = self.optimizer.state_dict()["param_groups"], state["param_groups"]
         if len(own) != len(given):
-            raise ValueError(f"param_groups has {len(given)} groups, not {len(own)}")
+            raise ValueError(f"param_groups has {count(len(given), 'group')}, not {len(own)}")
         groups = [group_of(*pair, i) for i, pair in enumerate(zip(own, given, strict=True))]
         parameters = dict(enumerate(self.parameters))
         after, entries = self.after_a_step(), state["state"]

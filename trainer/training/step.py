@@ -94,6 +94,8 @@ class Step:
         mining = step_id.epoch >= self.miner.warmup_epochs
         if mining:
             batch, part = self.select(batch, step_id, part)
+            if self.miner.delays and not len(batch):
+                return  # rows wait until they fill a batch
         try:
             learned = self.learn(batch, step_id, part, mining=mining)
         except ValueError as error:

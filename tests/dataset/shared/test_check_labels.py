@@ -52,7 +52,7 @@ def test_targets_that_are_not_finite_are_reported(
     labels = torch.zeros(shape)
     check_labels(replace(noise(20), labels=labels), 0)
     labels[4].view(-1)[-1] = wrong
-    with pytest.raises(DataError, match=r"the label of 1 examples is not finite: 4"):
+    with pytest.raises(DataError, match=r"the label of 1 example is not finite: 4"):
         check_labels(replace(noise(20), labels=labels), 0)
 
 

@@ -163,7 +163,7 @@ def test_a_linked_folder_is_followed_once(tmp_path: Path) -> None:
     data = opened(root)
     assert len(data.train.labels) == 23
     assert data.train.images.paths[10] == str(root / "a" / "link" / "0.png")  # pyright: ignore
-    assert data.notes == (f"dataset.root: 1 files (1 linked twice) of {root} left out",)
+    assert data.notes == (f"dataset.root: 1 file (1 linked twice) of {root} left out",)
 
 
 def test_a_link_to_a_folder_of_the_class_adds_nothing(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_a_class_without_images_says_what_it_has(tmp_path: Path) -> None:
     root = classes(tmp_path, "a", "b")
     (root / "c").mkdir()
     (root / "c" / "x.jp2").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"c has no images .*, but 1 files \(1 \.jp2\); remove"):
+    with pytest.raises(DataError, match=r"c has no images .*, but 1 file \(1 \.jp2\); remove"):
         opened(root)
 
 

@@ -1,12 +1,15 @@
 """Corrected labels: by id or path, to a class or out; found, corrected, trained on again."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from PIL import Image
+from support import train
 
 from trainer.core.errors import ConfigError, DataError
 from trainer.dataset import Data
@@ -73,8 +76,8 @@ def test_images_in_memory_are_named_by_id(file: File) -> None:
     assert data.true_labels is None  # a correction is somebody's opinion
     assert "given_labels" in data.described()
     (note,) = data.notes
-    assert note.startswith("dataset.corrections: 2 labels changed, 1 examples dropped by ")
-    assert note.endswith("; 1 rows name test examples, which stay as they are")
+    assert note.startswith("dataset.corrections: 2 labels changed, 1 example dropped by ")
+    assert note.endswith("; 1 row names test examples, which stay as they are")
 
 
 def test_files_are_named_by_path(tree: Path, file: File, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,3 +245,16 @@ def test_resume_refuses_other_corrections(file: File) -> None:
         after.load_state_dict(before.state_dict())
     with pytest.raises(ConfigError, match="changed since the checkpoint: labels, splits;"):
         dropped.load_state_dict(before.state_dict())
+
+
+def test_the_run_records_which_content_the_file_had(tmp_path: Path, file: File) -> None:
+    path = file("id,label\n1,9\n")
+    run = tmp_path / "run"
+    settings = ("dataset.subset=60", "epochs=1", "model=mlp", f"dataset.corrections={path}")
+    assert train(run, *settings) == 0
+    recorded = yaml.safe_load((run / "config.yaml").read_text())["dataset"]
+    content = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    assert (recorded["corrections"], recorded["corrections_sha256"]) == (path, content)
+    Path(path).write_text("id,label\n1,8\n")
+    with pytest.raises(ConfigError, match="corrections_sha256"):
+        train(run, *settings, "epochs=2", "resume=auto")

@@ -42,6 +42,24 @@ def test_settings_that_do_not_affect_results_do_not_separate_groups(make):
     assert [(one.label, one.seeds) for one in groups] == [("all runs", [0, 1, 2])]
 
 
+def test_a_hash_names_a_group_only_where_the_file_does_not(make, node):
+    """Two contents of one file are two groups; two files are named without their hashes."""
+
+    def corrected(name, file, digest):
+        data = node("dataset", "digits") | {"corrections": file, "corrections_sha256": digest}
+        return make(name, 0, 0.9, settings={"dataset": data})
+
+    runs = corrected("a", None, None), corrected("b", "x.csv", "12"), corrected("c", "x.csv", "34")
+    assert [one.label for one in groups_of(*runs[:2])[0]] == [
+        "dataset.corrections=null",
+        "dataset.corrections=x.csv",
+    ]
+    assert [one.label for one in groups_of(*runs[1:])[0]] == [
+        "dataset.corrections_sha256=12",
+        "dataset.corrections_sha256=34",
+    ]
+
+
 def fine_tuned(make, names):
     """Write runs with the given seeds, trained from scratch or fine-tuned from the named run."""
     return [

@@ -1,12 +1,15 @@
 """Run folders are found by their status file and read as data; a skipped one has its reason."""
 
+import errno
 import json
 import os
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from trainer.core.errors import ConfigError
+from trainer.core.errors import ConfigError, DiskError
 from trainer.core.number import finite
 from trainer.job.compare.runs import FinishedRun, SkippedRun, find_runs, read_run
 
@@ -161,3 +164,20 @@ def test_a_run_whose_seed_is_not_a_number_is_skipped(make):
     skipped = read_run(make("a", 0, 0.9, settings={"seed": "<b>"}))
     assert isinstance(skipped, SkippedRun)
     assert "no seed" in skipped.reason
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+def test_a_folder_that_cannot_be_read_is_named(
+    make: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    make("a", 0, 0.9)
+    scan = os.scandir
+
+    def refuse(path: Path) -> object:
+        if Path(path).name == "runs":
+            raise OSError(code, os.strerror(code), str(path))
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(DiskError, match=rf"runs cannot be read or written: {os.strerror(code)}"):
+        find_runs([str(tmp_path / "runs")])

@@ -209,7 +209,7 @@ def test_other_losses_machines_and_missing_costs_are_noted(make, compared):
     make("b", 0, 0.9, [], groups={"loss": "focal"}, result=other)
     notes = " ".join(sentences.notes(compared(make("c", 1, 0.9).parent, metric="test/loss")))
     assert contains(notes, "test/loss is a different function", "job.metric=test/nll")
-    assert contains(notes, "different machines", "(cpu, 1 threads; cuda:0, 4 threads)")
+    assert contains(notes, "different machines", "(cpu, 1 thread; cuda:0, 4 threads)")
     assert contains(notes, "2 different versions", "no table at equal epochs, examples seen")
 
 

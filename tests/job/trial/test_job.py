@@ -52,9 +52,13 @@ def loss_settings(monkeypatch: pytest.MonkeyPatch):
     return settings_of
 
 
-@pytest.mark.parametrize("mining", sorted(set(options("mining")) - {"rho"}))
+@pytest.mark.parametrize("mining", [*sorted(set(options("mining")) - {"rho"}), "two_pass"])
 def test_a_sound_set_up_is_ready(tmp_path, mining):
-    assert train(tmp_path / "t", *FAST, f"mining={mining}") == 0
+    """In two passes the rows kept wait: the first step and others have no loss or gradient."""
+    chosen = [f"mining={mining}"]
+    if mining == "two_pass":
+        chosen = ["mining=selective_backprop", "mining.mode=two_pass"]
+    assert train(tmp_path / "t", *FAST, *chosen) == 0
     verdict, checks = outcome(tmp_path / "t")
     assert verdict == "ready to train", checks
     assert len(checks) == 8

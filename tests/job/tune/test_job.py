@@ -241,7 +241,7 @@ def test_a_pruned_trial_is_never_the_best(tmp_path, monkeypatch):
     monkeypatch.setattr(optuna.pruners.NopPruner, "prune", lambda *_: True)
     space = 'job.space={optimizer.lr:"log(1e-3,1e-2)"}'
     assert tune(tmp_path / "a", space, "job.pruner=none", "epochs=2", "job.trials=1") == 1
-    assert "none of the 1 trials finished" in read_error(tmp_path / "a")
+    assert "none of 1 trial finished" in read_error(tmp_path / "a")
     assert read_json(tmp_path / "a" / "trial-000" / "result.json")["epochs"] == 1
 
 

@@ -26,10 +26,17 @@ SETTINGS = {
     "hard_negative": ["mining=hard_negative", "mining.mode=bootstrap"],
     "misclassified": ["mining=misclassified", "mining.warmup_epochs=0"],
     "selective_backprop": ["mining=selective_backprop"],
+    "selective_backprop, two passes": [
+        "mining=selective_backprop",
+        "mining.mode=two_pass",
+        "mining.stale=2",
+        "mining.warmup_epochs=0",
+    ],
     "infobatch": ["mining=infobatch"],
     "importance": ["mining=importance"],
     "ghm": ["loss=ghm"],
     "superloss": ["loss=superloss"],
+    "elr": ["loss=elr"],
 }
 
 

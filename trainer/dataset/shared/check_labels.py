@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trainer.core.errors import DataError
+from trainer.core.text import count
 from trainer.dataset.shared.split import Split
 
 NAMED = 5  # examples listed in an error message
@@ -73,7 +74,7 @@ def reject(split: Split, wrong: Tensor, fault: str) -> None:
         return
     first = ", ".join(show_label(split, i) for i in ids[:NAMED])
     more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
-    raise DataError(f"the label of {len(ids)} examples {fault}: {first}{more}")
+    raise DataError(f"the label of {count(len(ids), 'example')} {fault}: {first}{more}")
 
 
 def show_label(split: Split, i: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trainer.core.errors import DataError
+from trainer.core.text import count
 from trainer.dataset.shared.decode import SUFFIXES, printable
 
 SYSTEMS = {"__MACOSX", "@eaDir"}  # folders of archivers and file servers: hidden in all but name
@@ -85,8 +86,8 @@ def describe_left_out(left_out: Counter[str]) -> str:
     kinds = left_out.most_common()
     parts = [f"{number} {kind}" for kind, number in kinds[:KINDS]]
     if others := sum(number for _, number in kinds[KINDS:]):
-        parts.append(f"{others} others")
-    return f"{left_out.total()} files ({', '.join(parts)})"
+        parts.append(count(others, "other"))
+    return f"{count(left_out.total(), 'file')} ({', '.join(parts)})"
 
 
 def class_folders(folder: Path) -> dict[str, Path]:
@@ -156,8 +157,8 @@ def contents(folder: Path) -> str:
     images = sum(not is_hidden(n) and Path(n).suffix.lower() in SUFFIXES for n in names)
     shown = ", ".join(printable(path.name) for path in folders[:KINDS])
     more = ", ..." if len(folders) > KINDS else ""
-    listed = f"{len(folders)} folders ({shown}{more})" if folders else "no folders"
-    return f"{listed} and {images} images"
+    listed = f"{count(len(folders), 'folder')} ({shown}{more})" if folders else "no folders"
+    return f"{listed} and {count(images, 'image')}"
 
 
 def is_hidden(name: str) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from trainer.core.errors import ConfigError, DataError
 from trainer.core.suggest import did_you_mean
+from trainer.core.text import enumerated
 from trainer.dataset.shared.split import Images, Split
 
 
@@ -24,7 +25,7 @@ def class_ids(selected: Sequence[int | str], names: tuple[str, ...], train: Spli
         )
     ids = [class_id(item, names) for item in selected]
     if len(set(ids)) < len(ids):
-        raise ConfigError(f"dataset.classes lists a class twice: {', '.join(map(str, selected))}")
+        raise ConfigError(f"dataset.classes lists a class twice: {enumerated(map(str, selected))}")
     labels = train.labels[train.ids]
     for i in ids:
         if not (labels == i if train.classed else labels[:, i]).any():

@@ -7,6 +7,7 @@ empty where it stays; and `drop`, 1 for an image to be left out. A column `actio
 unsure, relabel or drop may say so instead. Other columns are ignored.
 """
 
+import hashlib
 import os
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -16,8 +17,9 @@ import torch
 from torch import Tensor
 
 from trainer.core.suggest import did_you_mean
-from trainer.core.text import plain
+from trainer.core.text import count, plain
 from trainer.dataset.shared.decode import printable
+from trainer.dataset.shared.regular_file import open_regular
 from trainer.dataset.shared.split import Split
 from trainer.dataset.shared.table import Table, plain_cell, read_table
 
@@ -52,6 +54,8 @@ class Corrections:
         Raises DataError, by line, for an image or a class that the data set does not have.
         """
         self.table = read_table(file, SETTING, COLUMNS)
+        with open_regular(file) as content:
+            self.sha256 = hashlib.sha256(content.read()).hexdigest()
         images = named_images(self.table, folder, {p for split in splits for p in rows_of(split)})
         first: dict[str | int, int] = {}
         for row, image in enumerate(images):
@@ -80,11 +84,12 @@ class Corrections:
         same = val.images is train.images
         fixed_val, *more = self.corrected(val, classes, by_id=same)
         about = (
-            f"{SETTING}: {relabelled + more[0]} labels changed, {dropped + more[1]} examples "
-            f"dropped by {printable(self.table.path)}"
+            f"{SETTING}: {count(relabelled + more[0], 'label')} changed, "
+            f"{count(dropped + more[1], 'example')} dropped by {printable(self.table.path)}"
         )
         if tested := len(self.within(test, by_id=test.images is train.images)):
-            about += f"; {tested} rows name test examples, which stay as they are"
+            rows = f"{count(tested, 'row')} name{'s' * (tested == 1)}"
+            about += f"; {rows} test examples, which stay as they are"
         return fixed, fixed_val, about
 
     def within(self, split: Split, *, by_id: bool) -> list[tuple[int, Correction]]:

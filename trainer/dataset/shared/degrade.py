@@ -13,10 +13,12 @@ from torch import Tensor
 
 from trainer.core.errors import DataError
 from trainer.core.seed import Purpose, generator
+from trainer.core.text import count, enumerated
+from trainer.dataset.shared.instance_noise import doubts
 from trainer.dataset.shared.split import Split, divide
 
 Tail = Literal["exponential", "step"]
-Noise = Literal["symmetric", "pairwise"]
+Noise = Literal["symmetric", "pairwise", "instance"]
 IMBALANCE, SUBSET, NOISE, THRESHOLD = range(4)  # random streams, one per degradation
 TINY = 1e-9  # 5000 · 100^(−1) is 49.999... in floating point
 
@@ -58,7 +60,9 @@ def subset(split: Split, size: float, seed: int) -> Split:
     Raises DataError for more examples than the split has.
     """
     if size > len(split):
-        raise DataError(f"dataset.subset={size}: the training split has {len(split)} examples")
+        raise DataError(
+            f"dataset.subset={size}: the training split has {count(len(split), 'example')}"
+        )
     fraction = size if size < 1 else size / len(split)
     alone = replace(split, groups=None)  # parts of groups: all of it is training data
     part, _ = divide(alone, fraction, generator(seed, Purpose.DEGRADE, SUBSET))
@@ -69,13 +73,30 @@ def label_noise(split: Split, classes: int, rate: float, noise: Noise, seed: int
     """Replace a fraction `rate` of the labels, rounded to whole examples, by wrong ones.
 
     `symmetric`: one of the other C − 1 classes, uniformly. `pairwise`: c becomes c + 1, and the
-    last class becomes the first.
+    last class becomes the first. `instance`: the class that a weak model takes the image for, with
+    a probability that grows with its doubt; see trainer.dataset.shared.instance_noise.
     """
     rng = generator(seed, Purpose.DEGRADE, NOISE)
     number = int(rate * len(split) + 0.5)
+    if noise == "instance":
+        return mistaken(split, classes, number, rng)
     wrong = split.ids[torch.from_numpy(rng.permutation(len(split))[:number])]
     step = rng.integers(1, classes, number) if noise == "symmetric" else np.ones(number, np.int64)
     return relabelled(split, wrong, (split.labels[wrong] + torch.from_numpy(step)) % classes)
+
+
+def mistaken(split: Split, classes: int, number: int, rng: np.random.Generator) -> Split:
+    """Give `number` examples the class that a weak model takes them for, the doubtful rather.
+
+    They are drawn without replacement with weights √odds (Efraimidis and Spirakis 2006,
+    https://doi.org/10.1016/j.ipl.2005.11.003): of two images, the one with four times the odds
+    against its label is drawn twice as often, at a low rate.
+    """
+    if not number:
+        return relabelled(split, split.ids[:0], split.labels[:0])
+    other, odds = doubts(split, classes, rng)
+    drawn = np.argsort(rng.exponential(size=len(odds)) / np.sqrt(odds), kind="stable")[:number]
+    return relabelled(split, split.ids[drawn], torch.from_numpy(other[drawn]))
 
 
 def threshold_class(split: Split, classes: int, seed: int) -> Split:
@@ -111,6 +132,6 @@ def check_not_emptied(split: Split, before: Split, classes: tuple[str, ...], set
         now, then = (s.labels[s.ids].unique().tolist() for s in (split, before))
         lost = sorted(set(then) - set(now))
         if lost:
-            names = ", ".join(classes[c] for c in lost)
+            names = enumerated(classes[c] for c in lost)
             raise DataError(f"dataset.{setting} leaves no training examples of class {names}")
     return split

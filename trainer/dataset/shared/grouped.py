@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trainer.core.errors import DataError
+from trainer.core.text import count
 
 
 def assign_groups(
@@ -20,8 +21,7 @@ def assign_groups(
     number = int(group.max()) + 1 if len(group) else 0
     if number < len(shares):
         raise DataError(
-            f"dataset.group: {number} group{'s' * (number != 1)} cannot be divided into "
-            f"{len(shares)} parts"
+            f"dataset.group: {count(number, 'group')} cannot be divided into {len(shares)} parts"
         )
     parts = Parts(shares, strata, group)
     sizes = np.bincount(group)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trainer.core.errors import DataError
+from trainer.core.text import enumerated
 from trainer.dataset.shared.decode import printable
 from trainer.dataset.shared.split import Split
 
@@ -70,6 +71,6 @@ def check_classes_left(train: Split, before: Split, classes: tuple[str, ...]) ->
     lost = [classes[c] for c in sorted(had - kept)]
     if lost:
         raise DataError(
-            f"dataset.group: all groups with images of class {', '.join(map(printable, lost))} "
+            f"dataset.group: all groups with images of class {enumerated(map(printable, lost))} "
             "have been held out for val or test; a class needs a group in each split"
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from trainer.core.errors import DataError
+from trainer.core.text import count
 from trainer.dataset.shared.cache import NO_CACHE, Cache, Files
 from trainer.dataset.shared.decode import BLACK, Colour, UnreadableError, decode, printable
 from trainer.dataset.shared.parallel import available_cores, in_chunks
@@ -92,8 +93,8 @@ class ImageFiles(Images):
         bad = self.paths[~readable]
         if len(bad) > MAX_SKIPPED * len(self):
             raise DataError(
-                f"{len(bad)} of {len(self)} images cannot be read, such as {printable(bad[0])}; "
-                f"dataset.corrupt=skip leaves out at most {MAX_SKIPPED:.0%}"
+                f"{len(bad)} of {count(len(self), 'image')} cannot be read, such as "
+                f"{printable(bad[0])}; dataset.corrupt=skip leaves out at most {MAX_SKIPPED:.0%}"
             )
         return readable
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from trainer.core.errors import DataError
 from trainer.core.suggest import did_you_mean
+from trainer.core.text import count
 from trainer.dataset.shared.decode import printable
 from trainer.dataset.shared.regular_file import open_regular
 
@@ -62,8 +63,8 @@ def read_table(path: str | Path, setting: str, known: Sequence[str]) -> Table:
     for line, row in list(cells(path, text, mark))[1:]:
         if len(row) != len(table.header):
             raise DataError(
-                f"{printable(path)}, line {line}: {len(row)} cells, but the header has "
-                f"{len(table.header)} columns ({DELIMITERS[mark]} between them)"
+                f"{printable(path)}, line {line}: {count(len(row), 'cell')}, but the header has "
+                f"{count(len(table.header), 'column')} ({DELIMITERS[mark]} between them)"
             )
         table.rows.append(row)
         table.lines.append(line)

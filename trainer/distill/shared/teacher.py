@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from trainer.core.forward import Forward
+from trainer.core.text import count
 from trainer.distill.shared import library
 from trainer.storage.trained_on import places_of, shown, times
 
@@ -51,7 +52,7 @@ class Teacher:
         own, channels = self.forward, data.shape[0]
         if channels not in (1, len(own.mean)):  # a grey image is expanded to the model's channels
             raise ValueError(
-                f"{self.about} expects {len(own.mean)} channels, the data has {channels}"
+                f"{self.about} expects {count(len(own.mean), 'channel')}, the data has {channels}"
             )
         if self.size is not None and self.size != data.shape[1:]:
             raise ValueError(
@@ -65,9 +66,10 @@ class Teacher:
             outputs = self(torch.zeros(1, *data.shape, device=own.device))
         except REFUSALS as error:
             raise ValueError(f"{self.about} cannot process images of shape {data.shape}") from error
-        count = outputs.shape[1]
-        if count != len(data.classes):
-            raise ValueError(f"{self.about} has {count} classes, the data has {len(data.classes)}")
+        number = outputs.shape[1]
+        if number != len(data.classes):
+            has = count(number, "class", plural="classes")
+            raise ValueError(f"{self.about} has {has}, the data has {len(data.classes)}")
         ours, theirs = data.classes, self.classes or data.classes
         if set(theirs) != set(ours):
             raise ValueError(

@@ -24,6 +24,7 @@ from trainer.job.compare.significance import (
 
 NAMES = ("mean_iou", "mAP", "accuracy", "rmse", "loss")  # the metric where job.metric is null
 SPLITS = ("test", "val")
+NOT_POOLED = "it is no mean over examples, and out_of_fold.csv has not what it is computed from"
 FEWEST_SEEDS = 3  # for a verdict on a replication
 
 Values = Mapping[int, float]  # by seed
@@ -164,6 +165,11 @@ def choose_metric(runs: Sequence[FinishedRun], metric: str | None) -> str:
             return name
     if metric is None:
         raise DataError("runs: no run has test or validation metrics; give job.metric")
+    if any(metric in run.not_pooled for run in runs):
+        raise ConfigError(
+            f"job.metric={metric} is not known of all folds together: {NOT_POOLED}. "
+            f"Available: {', '.join(known)}"
+        )
     hint = did_you_mean(metric, list(known)) or f" Available: {', '.join(known)}"
     raise ConfigError(f"job.metric={metric}: no run has this metric.{hint}")
 

@@ -2,12 +2,14 @@
 
 Folds share most of their training examples and are no repetitions of each other: they are pooled,
 and seeds are what a comparison counts. Test metrics are means over the folds' models, and costs are
-sums. Val metrics are means weighted by the sizes of the folds; accuracy, balanced accuracy and loss
-are those of all out-of-fold predictions together, as the sweep has pooled them.
+sums. Val metrics are those of all out-of-fold predictions together, as the sweep has pooled them.
+Where the predictions do not suffice, as after postprocessing and in the validations during
+training, means over examples are weighted by the sizes of the folds, and other metrics left out.
 """
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,13 @@ import numpy as np
 from trainer.core.errors import CheckpointError
 from trainer.core.number import finite
 from trainer.job.compare.groups import dotted
+from trainer.job.compare.pooled import means, metrics_of
 from trainer.job.compare.runs import NUMBERS, FinishedRun, SkippedRun
-from trainer.storage.out_of_fold import RUN, OutOfFold, Row, parsed, read
+from trainer.storage.out_of_fold import OutOfFold, Part, parsed, read_parts
 
 FOLD = "dataset.fold"
 COSTS = {*NUMBERS, "forward_passes", "step", "epoch"}  # also in the lines of metrics.jsonl
+VAL, SPLIT = ("val", "val_before"), {"split": "val"}
 PER_FOLD = {"epochs", "epoch"}  # the same in every fold: not added up
 
 Run = FinishedRun | SkippedRun
@@ -68,21 +72,20 @@ class Files:
     """The pooled files of sweeps, each read once."""
 
     def __init__(self) -> None:
-        self.rows: dict[Path, dict[str, list[Row]]] = {}
+        self.parts: dict[Path, dict[str, Part]] = {}
 
-    def predictions(self, run: FinishedRun) -> OutOfFold:
+    def predictions(self, run: FinishedRun) -> Part:
         """What a run has predicted for its fold: from the file of its sweep, or from its own.
 
         Raises CheckpointError where neither can be read.
         """
         sweep = run.folder.parent
-        if sweep not in self.rows:
-            by_run: dict[str, list[Row]] = {}
+        if sweep not in self.parts:
+            self.parts[sweep] = {}
             with suppress(CheckpointError):  # a run that is in no sweep has a file of its own
-                for row in read(sweep):
-                    by_run.setdefault(row.get(RUN, ""), []).append(row)
-            self.rows[sweep] = by_run
-        return parsed(run.folder, self.rows[sweep].get(run.folder.name) or read(run.folder))
+                self.parts[sweep] = read_parts(sweep)
+        own = self.parts[sweep].get(run.folder.name)
+        return own or read_parts(run.folder).get("", Part())
 
 
 def of_folds(runs: dict[int, FinishedRun], files: Files) -> Sequence[Run]:
@@ -95,27 +98,50 @@ def of_folds(runs: dict[int, FinishedRun], files: Files) -> Sequence[Run]:
         return [SkippedRun(run.folder, reason) for run in ordered]
     try:
         parts = [files.predictions(run) for run in ordered]
+        rows = [parsed(r.folder, part.rows) for r, part in zip(ordered, parts, strict=True)]
     except CheckpointError as error:
         return [SkippedRun(run.folder, str(error)) for run in ordered]
-    first, sizes = ordered[0], [len(part.ids) for part in parts]
+    first, sizes = ordered[0], [len(part.ids) for part in rows]
     config = first.config | {"dataset": data_of(first) | {"fold": None}}
-    merged = result([run.result for run in ordered], parts)
-    return [FinishedRun(first.folder, first.seed, config, merged, validations(ordered, sizes))]
+    merged = result([run.result for run in ordered], sizes)
+    plain = "val_before" if "val_before" in merged else "val"  # the file is before postprocessing
+    exact = metrics_of(task_of(first), parts) | measures(rows)
+    for split in (s for s in VAL if s in merged):
+        found = exact if split == plain else {}
+        merged[split] = means(merged[split]) | known(found, ordered, split)
+    pooled = replace(first, config=config, result=merged, validations=validations(ordered, sizes))
+    lost = [name for s in VAL for name in measured(ordered, s) if pooled.final(name) is None]
+    return [replace(pooled, not_pooled=tuple(lost), folds=folds)]
 
 
-def result(results: Sequence[dict[str, Any]], parts: Sequence[OutOfFold]) -> dict[str, Any]:
-    """The results of all folds together."""
+def measured(runs: Sequence[FinishedRun], split: str) -> list[str]:
+    """The metrics `<split>/<name>` that any of the runs has."""
+    splits = (run.result.get(split) for run in runs)
+    names = dict.fromkeys(f"{split}/{k}" for s in splits if isinstance(s, dict) for k in s)
+    return [name for name in names if any(run.final(name) is not None for run in runs)]
+
+
+def known(found: dict[str, float], runs: Sequence[FinishedRun], split: str) -> dict[str, float]:
+    """Those of the metrics found that any of the runs has on a split, and that are numbers."""
+    asked = {name.partition("/")[2] for name in measured(runs, split)}
+    if "accuracy" in asked:
+        asked.add("balanced_accuracy")  # older runs have none
+    return {k: value for k, value in found.items() if k in asked and finite(value) is not None}
+
+
+def task_of(run: FinishedRun) -> object:
+    """The import path of a run's task."""
+    node = run.config.get("task")
+    return node.get("_target_") if isinstance(node, dict) else None
+
+
+def result(results: Sequence[dict[str, Any]], sizes: Sequence[int]) -> dict[str, Any]:
+    """The sums and means of the results of all folds."""
     merged = merge(results, [1] * len(results))
-    for split in ("val", "val_before", "test", "test_before"):
+    for split in (*VAL, "test", "test_before"):
         metrics = [one[split] for one in results if isinstance(one.get(split), dict)]
         if len(metrics) == len(results):
-            sizes = [len(part.ids) if split.startswith("val") else 1 for part in parts]
-            merged[split] = merge(metrics, sizes)
-    plain = "val_before" if "val_before" in merged else "val"  # the file is before postprocessing
-    if plain in merged:
-        found = measures(parts)
-        single = "accuracy" in merged[plain]  # it is no metric of several labels an image
-        merged[plain] |= found if single else {"loss": found["loss"]}
+            merged[split] = merge(metrics, sizes if split in VAL else [1] * len(sizes))
     return merged
 
 
@@ -133,9 +159,16 @@ def merge(lines: Sequence[dict[str, Any]], weights: Sequence[float]) -> dict[str
 
 
 def validations(runs: Sequence[FinishedRun], sizes: Sequence[int]) -> list[dict[str, Any]]:
-    """The validations of all folds together, as far as each run has them."""
+    """The validations of all folds together, as far as each run has them.
+
+    Of the metrics only those that are means over examples are known: no predictions were kept.
+    """
     together = zip(*(run.validations for run in runs), strict=False)
-    return [merge(lines, sizes) | {"split": "val"} for lines in together]
+    merged = [merge(lines, sizes) for lines in together]
+    return [
+        {name: value for name, value in line.items() if name in COSTS} | means(line) | SPLIT
+        for line in merged
+    ]
 
 
 def measures(parts: Sequence[OutOfFold]) -> dict[str, float]:

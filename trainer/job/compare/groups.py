@@ -49,7 +49,7 @@ def group_runs(
     """
     ignored = {"seed", *NOT_CHOSEN, *ignore}
     settings = generalise_seed([dict(dotted(run.config, ignored)) for run in runs], runs)
-    varied = varied_settings(settings)
+    varied = without_hashes(varied_settings(settings), settings)
     by_identity: dict[tuple[str | None, ...], dict[int, FinishedRun]] = {}
     first: dict[tuple[str | None, ...], Settings] = {}
     repeated = []
@@ -110,6 +110,17 @@ def varied_settings(settings: Sequence[Settings]) -> Varied:
         if among:
             varied[key] = component, among
     return varied
+
+
+def without_hashes(varied: Varied, settings: Sequence[Settings]) -> Varied:
+    """Leave out the hash of a file where the settings that name files tell the contents apart."""
+    kept = dict(varied)
+    for key in varied:
+        name = key.removesuffix("_sha256")
+        pairs = {(own.get(name), own.get(key)) for own in settings}
+        if name != key and len(pairs) == len({own.get(name) for own in settings}):
+            del kept[key]
+    return kept
 
 
 def component_of(key: str, keys: Mapping[str, None]) -> str | None:

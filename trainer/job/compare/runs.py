@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from trainer.core.errors import CheckpointError, ConfigError
+from trainer.core.errors import CheckpointError, ConfigError, disk_error
 from trainer.core.number import finite
 from trainer.core.option import option_name
 from trainer.core.text import plain
@@ -37,6 +37,8 @@ class FinishedRun:
     config: dict[str, Any]
     result: dict[str, Any]
     validations: list[dict[str, Any]]  # lines of metrics.jsonl, in order of epochs
+    folds: int | None = None  # of which it is all together, one run
+    not_pooled: tuple[str, ...] = ()  # metrics, `val/mAP`, that are not known of all folds together
 
     def final(self, metric: str) -> float | None:
         """Return a final metric such as `test/accuracy`; None if it is missing or not finite."""
@@ -63,7 +65,8 @@ class SkippedRun:
 def find_runs(paths: list[str]) -> list[Path]:
     """Return the run folders under `paths`, each a run, a folder of runs or a pattern.
 
-    Raises ConfigError if a path holds no run, or all together hold more than MAX_RUNS.
+    Raises ConfigError if a path holds no run, or all together hold more than MAX_RUNS, DiskError
+    for a folder that cannot be read.
     """
     folders: dict[Path, None] = {}
     for path in paths:
@@ -80,16 +83,24 @@ def find_runs(paths: list[str]) -> list[Path]:
 
 def matching_folders(path: str) -> list[Path]:
     """Return the folder of a path, or those that match its pattern, in natural order."""
-    if Path(path).exists() or not re.search(r"[*?\[]", path):
+    if os.path.lexists(path) or not re.search(r"[*?\[]", path):
         return [Path(path)]
     anchor = Path(path).anchor
     return sorted(Path(anchor).glob(path.removeprefix(anchor)), key=natural_key)
 
 
 def runs_below(folder: Path) -> list[Path]:
-    """Return the folder itself if it is a run, otherwise the runs below it, none inside another."""
+    """Return the folder itself if it is a run, otherwise the runs below it, none inside another.
+
+    Raises DiskError for a folder that cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            raise disk_error(error, folder) from error
+
     runs = []
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, onerror=refuse):
         if STATUS in files:
             runs.append(Path(parent))
         if STATUS in files or len(Path(parent).relative_to(folder).parts) >= MAX_DEPTH:

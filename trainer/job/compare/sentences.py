@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from trainer.core.text import plain
+from trainer.core.text import count, plain
 from trainer.job.compare.budgets import COSTS, Reached
 from trainer.job.compare.comparison import FEWEST_SEEDS, Comparison, Replica, Row, Table
 from trainer.job.compare.groups import Group
 from trainer.job.compare.numbers import format_amount, format_p
+from trainer.job.compare.pooled import MEANS
 from trainer.job.compare.significance import MOST_SEEDS, Difference, Kind
 
 P_NAMES = {"holm": "Holm p", "bonferroni": "Bonferroni p", "none": "p"}
@@ -107,11 +108,8 @@ def seed_advice(difference: Difference) -> str:
         return "run at least two seeds of each group, better five (-m seed=0,1,2,3,4)"
     if difference.needed is None:
         return f"more than {MOST_SEEDS:,} seeds would be needed to detect so small a difference"
-    seeds = "seed" if difference.extra_seeds == 1 else "seeds"
-    return (
-        f"about {difference.extra_seeds:,} more {seeds} would be needed to detect a difference of "
-        "this size with 80% power"
-    )
+    seeds = count(difference.extra_seeds or 0, "more seed", form=",")
+    return f"about {seeds} would be needed to detect a difference of this size with 80% power"
 
 
 def costs(comparison: Comparison) -> list[str]:
@@ -130,7 +128,7 @@ def cost_sentence(comparison: Comparison, reached: Reached) -> str:
         for cost in COSTS
         if (amounts := reached.spent[cost.key])
     ]
-    seeds = f"{reached.reached} of {reached.runs} seeds"
+    seeds = f"{reached.reached} of {count(reached.runs, 'seed')}"
     return f"{reached.label} reaches {goal} after {', '.join(spent)} ({seeds})."
 
 
@@ -140,6 +138,7 @@ def notes(comparison: Comparison) -> list[str]:
         *different_data(comparison),
         *different_machines(comparison.groups),
         *few_seeds(comparison),
+        *not_pooled(comparison),
         *([] if len(comparison.equal) == len(COSTS) else [unrecorded_costs(comparison)]),
     ]
 
@@ -183,7 +182,7 @@ def different_machines(groups: Sequence[Group]) -> Iterator[str]:
 def machine(result: dict[str, Any]) -> str:
     """Name the device and the threads of a run."""
     device, threads = (plain(f"{result.get(key)!s:.80}") for key in ("device", "threads"))
-    return f"{device}, {threads} threads"
+    return f"{device}, {threads} thread{'s' * (threads != '1')}"
 
 
 def few_seeds(comparison: Comparison) -> Iterator[str]:
@@ -197,10 +196,27 @@ def few_seeds(comparison: Comparison) -> Iterator[str]:
             yield f"{group.label} has seeds {ours}; the baseline has {theirs}"
 
 
+def not_pooled(comparison: Comparison) -> Iterator[str]:
+    """Yield a caveat that names the metrics left out of runs that are pooled over folds."""
+    runs = [run for group in comparison.groups for run in group.runs]
+    if names := list(dict.fromkeys(name for run in runs for name in run.not_pooled)):
+        yield (
+            f"left out, not known of all folds together: {', '.join(names)}: no mean over "
+            "examples, and out_of_fold.csv has not what it is computed from"
+        )
+
+
 def unrecorded_costs(comparison: Comparison) -> str:
     """Return the caveat that names the costs without a table."""
     recorded = {table.cost for table in comparison.equal}
     names = ", ".join(cost.name for cost in COSTS if cost not in recorded)
+    name = comparison.curve_metric.partition("/")[2]
+    folded = any(run.folds for group in comparison.groups for run in group.runs)
+    if folded and name not in MEANS:
+        return (
+            f"no table at equal {names}: {comparison.curve_metric} of all folds together is not "
+            "known during training"
+        )
     return f"no table at equal {names}: not every run recorded {comparison.curve_metric} with them"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from trainer.core.text import count
 from trainer.job.compare import sentences
 from trainer.job.compare.budgets import COSTS, Reached
 from trainer.job.compare.comparison import Comparison, Row, Table
@@ -110,9 +111,9 @@ def short_verdict(comparison: Comparison, difference: Difference) -> str:
     if difference.beyond_noise:
         return "better" if (difference.mean > 0) == (comparison.mode == "max") else "worse"
     extra = difference.extra_seeds
-    more = f"> {MOST_SEEDS:,}" if extra is None else f"+{extra:,}"
+    more = f"> {MOST_SEEDS:,} seeds" if extra is None else f"+{count(extra, 'seed', form=',')}"
     verdict = "undecided" if difference.undecided else "within noise"
-    return f"{verdict} ({more} {'seed' if extra == 1 else 'seeds'})"
+    return f"{verdict} ({more})"
 
 
 def cost_table(comparison: Comparison) -> TextTable:

@@ -1,4 +1,4 @@
-"""Accuracy by group, such as by patient or by camera: the worst first."""
+"""Accuracy, or exact match, by group, such as by patient or by camera: the worst first."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from trainer.report.console import number, table
 from trainer.report.csv_file import write_csv
-from trainer.training.evaluate import accuracy_by_group, worst_group
+from trainer.training.evaluate import accuracy_by_group, group_measure, worst_group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LISTED = 100  # groups of a split in result.json
 SHOWN = 10  # on the console
-HEADER = ["split", "group", "examples", "accuracy"]
+HEADER = ["split", "group", "examples"]
 
 Row = tuple[str, int, float]  # a group, its examples, their accuracy
 
@@ -38,7 +38,10 @@ def result(
     """The worst groups of each split for result.json, at most 100; empty without groups."""
     found = {split: rows_of(evaluation, names) for split, evaluation in evaluations.items()}
     groups = {
-        split: {name: {"examples": n, "accuracy": value} for name, n, value in rows[:LISTED]}
+        split: {
+            name: {"examples": n, group_measure(evaluations[split].records): value}
+            for name, n, value in rows[:LISTED]
+        }
         for split, rows in found.items()
         if rows
     }
@@ -54,10 +57,11 @@ def write(
     if not found:
         return []
     lines = [[split, *row] for split, rows in found.items() for row in rows]
-    write_csv(folder / "groups.csv", [HEADER, *lines])
+    header = [*HEADER, group_measure(evaluations[next(iter(found))].records)]
+    write_csv(folder / "groups.csv", [header, *lines])
     tables = []
     for split, rows in found.items():
         few = f", the worst {SHOWN} of {len(rows):,}" if len(rows) > SHOWN else ""
         cells = [[name, str(n), number(value)] for name, n, value in rows[:SHOWN]]
-        tables.append(table(f"{split} by group{few}", HEADER[1:], cells))
+        tables.append(table(f"{split} by group{few}", header[1:], cells))
     return tables

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from torch import Tensor
+
     from trainer.dataset import Data
     from trainer.storage.out_of_fold import OutOfFold
     from trainer.training.evaluate import Evaluation
 
-MOST = 20_000_000  # probabilities in the file: of more, p_y and the prediction's alone are there
+MOST = 20_000_000  # logits in the file: of more, p_y and the prediction alone are there
 
 Column = tuple[str, "Iterable[Any]"]
 
@@ -43,6 +45,8 @@ def columns_of(fold: int, evaluation: Evaluation, data: Data) -> list[Column]:
         columns.append(("path", [paths[i] for i in ids]))
     losses = records["loss"].reshape(len(ids), -1).mean(1)
     columns += [("fold", [fold] * len(ids)), ("loss", exact(losses.tolist()))]
+    if "group" in records:
+        columns.append(("group", [data.groups[i] for i in records["group"].tolist()]))
     if data.target == "multilabel":
         labels, predicted = records["label"].bool(), evaluation.outputs > 0
         p = evaluation.outputs.sigmoid()
@@ -50,15 +54,31 @@ def columns_of(fold: int, evaluation: Evaluation, data: Data) -> list[Column]:
         labels, predicted = records["label"], records["prediction"]
         p = evaluation.outputs.softmax(1)
     else:
-        return columns
+        return columns + measured(records, data.classes)
     columns += [
         ("label", names_of(labels.numpy(), data.classes)),
         ("prediction", names_of(predicted.numpy(), data.classes)),
         ("p_y", exact(records["confidence"].tolist())),
     ]
     if p.numel() <= MOST:
-        columns += [(f"p_{name}", exact(p[:, i].tolist())) for i, name in enumerate(data.classes)]
+        for prefix, values in (("p_", p), (out_of_fold.LOGIT, evaluation.outputs)):
+            columns += by_class(prefix, values, data.classes)
     return columns
+
+
+def by_class(prefix: str, values: Tensor, classes: tuple[str, ...]) -> list[Column]:
+    """List the columns of values [n, C], whose names are a prefix and a class."""
+    return [(f"{prefix}{name}", exact(values[:, i].tolist())) for i, name in enumerate(classes)]
+
+
+def measured(records: dict[str, Tensor], classes: tuple[str, ...]) -> list[Column]:
+    """List what the metrics of masks or of numbers are computed from, as far as it is recorded."""
+    columns: list[Column] = []
+    for name in ("intersection", "union"):
+        if name in records and records[name].numel() <= MOST:
+            columns += by_class(f"{name}_", records[name], classes)
+    errors = (name for name in out_of_fold.ERRORS if name in records)
+    return columns + [(name, exact(records[name].tolist())) for name in errors]
 
 
 def names_of(labels: np.ndarray, classes: tuple[str, ...]) -> list[str]:

@@ -29,6 +29,7 @@ class CountedMiner(Miner):
         self.wrapped = copy(wrapped)
         self.wrapped.warmup_epochs = 0
         self.pooled, self.per_pixel = wrapped.pooled, wrapped.per_pixel
+        self.delays = wrapped.delays
         self.calls: Counter[str] = Counter()
 
     @property

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from trainer.core.option import option_of
 from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, StepId, seed_torch
+from trainer.core.text import count
 from trainer.dataset import Split
 from trainer.optimizer.shared.groups import base_lr
 
@@ -150,6 +151,7 @@ class FirstSteps:
         self.batches = batches
         self.lr_setting = f"optimizer.lr={base_lr(fit.optimizer):g}"
         self.idle_at_first: list[str] = []
+        self.idle_at_last: list[str] = []
 
     def checks(self) -> list[Check]:
         """Train; check the miner's hooks and state, the losses and the gradients."""
@@ -183,11 +185,15 @@ class FirstSteps:
             fit.step(batch, StepId(fit.seed, 0, i), bounds[i])
             fit.guard.read_flag()
             fit.meter.flush()
-            self.idle_at_first = self.idle_at_first if i else self.idle()
-            losses.append(fit.meter.take_interval().get("loss", math.nan))
             rows += len(batch)
             self.subject.poll()
-        return losses, rows
+            loss = fit.meter.take_interval().get("loss", math.nan)
+            if self.miner.delays and math.isnan(loss):
+                continue  # there was no full batch yet
+            self.idle_at_last = self.idle()
+            self.idle_at_first = self.idle_at_first if losses else self.idle_at_last
+            losses.append(loss)
+        return losses or [math.nan], rows
 
     def check_losses(self, plan: Plan, losses: list[float]) -> Check:
         """Check that the loss does not explode; if it turns non-finite, retry at a lower rate."""
@@ -208,7 +214,7 @@ class FirstSteps:
             return Check("first steps", False, text)
         if grown and last > first:
             return Check("first steps", False, text)
-        detail = f"the loss went from {first:.3g} to {last:.3g} in {len(losses)} steps"
+        detail = f"the loss went from {first:.3g} to {last:.3g} in {count(len(losses), 'step')}"
         return Check("first steps", True, detail)
 
     def check_gradients(self) -> Check:
@@ -216,7 +222,7 @@ class FirstSteps:
 
         At the first batch it may be: a head of zeros passes no gradient back.
         """
-        idle = self.idle()
+        idle = self.idle_at_last
         names = ", ".join(idle[:3])
         if lost := [name for name in idle if name not in self.idle_at_first]:
             text = f"{self.lr_setting} is too high: after a few steps {lost[0]} gets no gradient"

@@ -11,6 +11,7 @@ from torch import Tensor
 from trainer.core.duration import Clock
 from trainer.core.plan import Plan
 from trainer.core.seed import StepId
+from trainer.core.text import count
 from trainer.dataset import Split
 from trainer.job.trial.first_steps import GROWTH, MOST_OUTPUTS, Check, Subject, evenly
 from trainer.mining.none import NoMiner
@@ -101,8 +102,8 @@ def check_overfit(subject: Subject, few: Split, max_steps: int) -> Check:
     first = Memorisation(subject, few, max_steps)
     before, after = first.learn()
     name = METRICS[subject.data.target]
-    examples = f"{len(few)} training examples"
-    text = f"{name} {after[name]:.3f} on {examples} after {first.taken} steps"
+    examples = f"{count(len(few), 'training example')}"
+    text = f"{name} {after[name]:.3f} on {examples} after {count(first.taken, 'step')}"
     if subject.task.learned(after):
         return Check("overfits", True, text)
     begin, end = before["loss"], after["loss"]
@@ -113,13 +114,13 @@ def check_overfit(subject: Subject, few: Split, max_steps: int) -> Check:
     if falls:
         text = f"{text}; the loss falls from {begin:.3g} to {end:.3g}"
     else:
-        change = f"{begin:.3g} at first, {end:.3g} after {first.taken} steps"
+        change = f"{begin:.3g} at first, {end:.3g} after {count(first.taken, 'step')}"
         text = f"the loss does not fall on {examples}: {change}"
     subject.reset()
     other = Memorisation(subject, few, max_steps, RAISED if falls else LOWERED)
     learned = subject.task.learned(other.learn()[1])
     if learned:
-        text = f"{text}; {other.lr_setting} learns them in {other.taken} steps"
+        text = f"{text}; {other.lr_setting} learns them in {count(other.taken, 'step')}"
     else:
         text = f"{text}; {other.lr_setting} does not learn them either"
     return Check("overfits", learned and falls, text)

@@ -13,6 +13,7 @@ from trainer.core.errors import CheckpointError, ConfigError, TrainerError
 from trainer.core.extra import missing
 from trainer.core.metric import direction
 from trainer.core.ranges import within
+from trainer.core.text import count
 from trainer.job.base import Job
 from trainer.job.tune.space import Choice, Space, list_leaves, owner_of, space_of
 from trainer.job.tune.study import JOURNAL, UNREADABLE, Direction, check_trials, open_study
@@ -214,12 +215,14 @@ class Tune(Job):
         if not counts["finished"]:
             errors = (t.user_attrs["error"] for t in trials if "error" in t.user_attrs)
             first = next(errors, "")
-            raise TrainerError(f"none of the {len(trials)} trials finished; first error: {first}")
+            raise TrainerError(
+                f"none of {count(len(trials), 'trial')} finished; first error: {first}"
+            )
         best = study.best_trial
         settings = best.user_attrs["settings"]
         command = shlex.join(["python", "-m", "trainer", *line, *settings])
-        states = ", ".join(f"{count} {state}" for state, count in counts.items())
-        console.say(f"{len(trials)} trials: {states}; {folder / 'trials.csv'}")
+        states = ", ".join(f"{number} {state}" for state, number in counts.items())
+        console.say(f"{count(len(trials), 'trial')}: {states}; {folder / 'trials.csv'}")
         number = best.user_attrs.get("repeats", best.number)
         where = folder_of(folder, number)
         console.say(f"best: trial {number}, {self.metric} {best.value:.4f}; {where}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.core.number import finite
+from trainer.core.text import count
 from trainer.job.tune.space import Space
 from trainer.storage.untrusted import check_file
 
@@ -94,7 +95,7 @@ def problem_of(trial: FrozenTrial, space: Space) -> str:
     values = trial.values or []
     numbers = [*values, *trial.intermediate_values.values(), about.get("repeats", 0)]
     if len(values) != (state == "COMPLETE") and state in ("COMPLETE", "FAIL", "RUNNING"):
-        return f"is {state} with {len(values)} values"
+        return f"is {state} with {count(len(values), 'value')}"
     if any(finite(value) is None for value in numbers):
         return "has a value that is no number"
     return "" if isinstance(about.get("error", ""), str) else "has an error that is no text"

@@ -10,6 +10,7 @@ from torch import Tensor
 from trainer.core.batch import Batch
 from trainer.core.lazy import set_by
 from trainer.core.plan import Plan
+from trainer.core.repeats import last_of_each
 from trainer.core.state import match
 from trainer.mining.base import Epoch, Miner, example_ranks
 
@@ -45,8 +46,7 @@ class RunningScoreMiner(Miner):
         matter. Ranks that are not finite, from a skipped step, are ignored.
         """
         _, ids = batch.dominant()
-        grouped, order = ids.sort(stable=True)
-        last = order[torch.searchsorted(grouped, ids, right=True) - 1]
+        last = last_of_each(ids)
         ranks, old = example_ranks(ranks)[last], self.live[ids]
         new = torch.where(old.isnan(), ranks, old.lerp(ranks, 1 - self.smoothing))
         self.live[ids] = torch.where(ranks.isfinite(), new, old)

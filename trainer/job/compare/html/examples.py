@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from trainer.core.text import escape_html
+from trainer.core.text import count, escape_html
 from trainer.job.compare.disagreements import Disagreement, Example
 from trainer.job.compare.numbers import format_amount
 
@@ -50,7 +50,7 @@ def entry(example: Example, ours: bool, classes: Sequence[str], images: Mapping[
     picture = "" if uri is None else f'<img src="{uri}" alt="{about}">'
     return (
         f"<li>{picture}<span>{about}</span>"
-        f"<span>right with {right} of {example.seeds} seeds, the other with {other}</span>"
+        f"<span>right with {right} of {count(example.seeds, 'seed')}, the other with {other}</span>"
         f"<span>loss {example.loss:.2f}, id {example.id}</span></li>"
     )
 

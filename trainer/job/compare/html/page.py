@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 
-from trainer.core.text import escape_html
+from trainer.core.text import count, escape_html
 from trainer.job.compare import sentences, tables
 from trainer.job.compare.comparison import Comparison
 from trainer.job.compare.disagreements import Disagreement
@@ -45,7 +45,7 @@ def page(
         for title, content in sections.items()
         if content
     )
-    title = f"{comparison.metric} of {len(comparison.groups)} groups"
+    title = f"{comparison.metric} of {count(len(comparison.groups), 'group')}"
     template = Template(TEMPLATE.read_text(encoding="utf-8"))
     return template.substitute(title=escape_html(title), body=body)
 
@@ -54,7 +54,8 @@ def header(comparison: Comparison) -> str:
     """Return the heading: the groups compared, the verdicts and the caveats."""
     labels = [group.label for group in comparison.groups]
     runs = sum(len(group.runs) for group in comparison.groups)
-    about = f"{runs} runs in {len(labels)} groups, compared with {comparison.baseline.label}"
+    about = f"{count(runs, 'run')} in {count(len(labels), 'group')}"
+    about += f", compared with {comparison.baseline.label}"
     skipped = len(comparison.skipped)
     about += f"; {skipped} skipped" if skipped else ""
     results = sentences.verdicts(comparison, comparison.final) + sentences.replications(comparison)
