@@ -24,6 +24,7 @@ from trainer.storage import checkpoint
 from trainer.storage.run_folder import RunFolder
 from trainer.storage.saved_run import SavedRun
 from trainer.storage.untrusted import check_tree, has_file
+from trainer.trained.examined import examine
 from trainer.trained.from_files import model_of, predict_files, read_first
 from trainer.trained.predictions import predict
 from trainer.trained.restore import restorer
@@ -82,7 +83,8 @@ def make_run(
     `predict(tta)` evaluates the finished runs that are named, `predict_files(source, tta, corrupt)`
     applies them to files without labels. `load_model()` is the model of one, `read_files(model,
     source, number)` reads the first files as its pixels. `saved_data(reference, setting)` opens the
-    data that one was trained on, `trials` trains with additional settings.
+    data that one was trained on, `examine(reference, setting, splits)`
+    looks at splits with its model, `trials` trains with additional settings.
     """
     services: dict[str, Any] = {}
     run = Run(
@@ -103,6 +105,7 @@ def make_run(
     services["load_model"] = lambda: model_of(run, SavedRun.at(run.saved), [])
     services["read_files"] = read_first
     services["saved_data"] = partial(saved_data, run)
+    services["examine"] = partial(examine, run)
     services["trials"] = TrialRunner(overrides, sources, run.opened, make_run)
     return run
 

@@ -58,7 +58,7 @@ RANGES = {
 NEED_RUNS = {  # jobs on finished runs, and the settings that name those
     "evaluate": ("run", "runs"),
     "predict": ("run", "runs"),
-    "examples": ("run",),
+    "examples": ("run", "runs"),
     "export": ("run",),
     "compare": ("runs",),
 }

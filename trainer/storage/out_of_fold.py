@@ -141,6 +141,19 @@ def pooled(run: Path) -> OutOfFold | None:
     return parsed(run.parent, [row for row in rows if row.get(SETTINGS) == settings])
 
 
+def probabilities(run: Path, classes: Sequence[str]) -> np.ndarray | None:
+    """The probabilities [n, C] of the classes, in the order of `pooled`; None if some have none."""
+    names = [f"p_{name}" for name in classes]
+    rows = list(read_rows(run.parent, [RUN, SETTINGS, *names]))
+    settings = next((row.get(SETTINGS) for row in rows if row.get(RUN) == run.name), None)
+    kept = [row for row in rows if row.get(SETTINGS) == settings]
+    try:
+        p = np.array([[float(row[name]) for name in names] for row in kept])
+    except (ValueError, KeyError):
+        return None
+    return p if len(p) and np.isfinite(p).all() else None
+
+
 def parsed(folder: Path, rows: Sequence[Row]) -> OutOfFold:
     """The predictions in rows of a folder's file. Raises CheckpointError where they are damaged."""
     try:

@@ -8,8 +8,10 @@ import numpy as np
 
 from trainer.core.errors import ConfigError, DataError
 from trainer.dataset.shared.decode import printable
-from trainer.history.analysis import Suspects
+from trainer.history.confident_joint import estimate
 from trainer.history.pictures import class_name
+from trainer.job.shared.cutoff import Scored, select
+from trainer.job.shared.suggested import suggested
 from trainer.report.csv_file import escape_formula
 from trainer.storage import out_of_fold
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from trainer.dataset import Data
+    from trainer.history.analysis import Suspects
+    from trainer.history.confident_joint import LabelErrors
+    from trainer.job.shared.cutoff import Cutoff
     from trainer.storage.out_of_fold import OutOfFold
     from trainer.training.evaluate import Evaluation
 
@@ -119,38 +124,41 @@ def read(run: Path, data: Data) -> tuple[OutOfFold, np.ndarray]:
 
 
 def suspects(
-    run: Path, data: Data, cutoff: float | None, most: int
-) -> tuple[Suspects, list[dict[str, str]]]:
+    run: Path, data: Data, cutoff: Cutoff, most: int
+) -> tuple[Suspects, list[dict[str, str]], LabelErrors | None]:
     """The examples of all folds by the probability of their label out of fold, the lowest first.
 
-    Labels at most `cutoff` are flagged, by default 1 / C (with several labels for an image, whose
-    probability is the mean of the answers', 1/2): below it the label is worse than a guess.
-    Northcutt et al. 2021, https://arxiv.org/abs/1911.00068, call this self-confidence. Also
-    returns a row for each of the first `most` examples, or for all that are flagged.
+    Northcutt et al. 2021, https://arxiv.org/abs/1911.00068, call this self-confidence. Without an
+    estimate of the errors, labels at most 1 / C are flagged (with several labels for an image,
+    whose probability is the mean of the answers', 1/2): below it the label is worse than a guess.
+    Also returns a row for each of the first `most` examples, or for all that are flagged, and the
+    label errors expected, None where the file lacks the probabilities of the classes.
     """
     pooled, labels = read(run, data)
+    truth = None if data.true_labels is None else data.true_labels.numpy()[pooled.ids]
     guess = 1 / 2 if data.target == "multilabel" else 1 / len(data.classes)
-    limit = guess if cutoff is None else cutoff
-    order = np.argsort(pooled.p_y, kind="stable")
-    ids, values = pooled.ids[order], pooled.p_y[order]
-    truth = None if data.true_labels is None else data.true_labels.numpy()[ids]
-    flagged = int((values <= limit).sum())
-    found = Suspects(ids, values, limit, flagged, None if truth is None else labels[order] != truth)
-    order = order[: max(most, flagged)]
+    p = None if data.target == "multilabel" else out_of_fold.probabilities(run, data.classes)
+    expected = None if p is None else estimate(p, labels)
+    wrong = None if truth is None else labels != truth
+    scored = Scored(pooled.ids, pooled.p_y, -1.0, wrong, np.empty(0), guess)
+    found = select(scored, cutoff, expected)
+    order = np.argsort(pooled.p_y, kind="stable")[: max(most, found.flagged)]
     columns: dict[str, list[str]] = {
         "rank": [str(rank + 1) for rank in range(len(order))],
         "id": [str(i) for i in pooled.ids[order]],
         "label": names_of(labels[order], data.classes),
     }
     if truth is not None:
-        columns["true_label"] = names_of(truth[: len(order)], data.classes)
+        columns["true_label"] = names_of(truth[order], data.classes)
     columns |= {
         "prediction": [pooled.predictions[i] for i in order],
         "fold": [str(fold) for fold in pooled.folds[order]],
         "p_y": [f"{p:.3f}" for p in pooled.p_y[order]],
         "loss": [f"{loss:.3f}" for loss in pooled.loss[order]],
     }
+    if p is not None:
+        columns |= suggested(data, p[order], labels[order])
     if (paths := getattr(data.train.images, "paths", None)) is not None:
         columns["path"] = [printable(paths[i]) for i in pooled.ids[order]]
     rows = zip(*columns.values(), strict=True)
-    return found, [dict(zip(columns, row, strict=True)) for row in rows]
+    return found, [dict(zip(columns, row, strict=True)) for row in rows], expected
