@@ -14,7 +14,9 @@ from typing import Any, BinaryIO
 
 import pytest
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")
 OPTIONS = (
     "--headless=new --no-sandbox --disable-gpu --no-proxy-server --disable-background-networking "
@@ -95,8 +97,8 @@ def chromium(profile: Path) -> Iterator[Page]:
     """Start Chromium with its profile in a folder."""
     (theirs_in, ours_out), (ours_in, theirs_out) = os.pipe(), os.pipe()
     command = f'exec "$0" {OPTIONS} --user-data-dir="$1" 3<&{theirs_in} 4>&{theirs_out}'
-    process = subprocess.Popen(  # noqa: S603
-        ["bash", "-c", command, CHROMIUM, str(profile)],  # noqa: S607
+    process = subprocess.Popen(
+        ["bash", "-c", command, CHROMIUM, str(profile)],
         pass_fds=(theirs_in, theirs_out),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

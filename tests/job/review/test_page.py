@@ -33,7 +33,7 @@ CARDS = (
 @pytest.fixture(scope="module")
 def review(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("review") / "review.html"
-    images = {number: PIXEL for number in (1, 3, 4, 5, 7, 8, 9)}
+    images = dict.fromkeys((1, 3, 4, 5, 7, 8, 9), PIXEL)
     path.write_text(page("runs/<a> & b", CLASSES, CARDS, images), encoding="utf-8")
     return path
 

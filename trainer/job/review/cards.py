@@ -37,7 +37,9 @@ def reasons(row: Row, by: str, neighbours: Sequence[Neighbour]) -> list[str]:
     name = by if by in row else "mean_rank" if "mean_rank" in row else "p_y"
     found = [f"rank {row['rank']} by {name.replace('_', ' ')}: {row[name]}"]
     if "p_y" in row:
-        found.append(f"the model gave the label a probability of {float(row['p_y']):.0%} on average")
+        found.append(
+            f"the model gave the label a probability of {float(row['p_y']):.0%} on average"
+        )
     if row.get("forgotten") == "unlearned":
         found.append("it never predicted the label")
     elif row.get("forgotten", "0") != "0":
