@@ -20,6 +20,7 @@ import torch
 
 from trainer import history
 from trainer.compare.t import StudentT
+from trainer.history.analysis import History
 from trainer.report.csv_file import write_csv
 
 KINDS = ("before", "suspects", "random")
@@ -86,7 +87,7 @@ def chosen(
     return {"suspects": suspects, "random": drawn}
 
 
-def oracle(store: history.History, ids: np.ndarray) -> list[tuple[int, int, str]]:
+def oracle(store: History, ids: np.ndarray) -> list[tuple[int, int, str]]:
     """The answers of a reviewer who knows the true labels: id, label, action."""
     given, true = (np.asarray(y)[ids].tolist() for y in (store.labels, store.true_labels))
     return [
