@@ -5,7 +5,7 @@
 
 Parts: `speed` (examples per second of ohem_two_pass), `infobatch` (backward passes saved, and the
 accuracy), `noise` (finding label errors), `tail` (remedies for a long tail), `strategies` (every
-miner).
+miner), `selection` (accuracy against passes and seconds at keep 0.25, 0.5, 0.75).
 Each run is a process of its own with one thread; strategies take turns within each seed. Figures
 are the mean ± standard deviation over the seeds.
 """
@@ -192,7 +192,52 @@ def strategies(common: list[str], seeds: int) -> None:
     show("Every strategy at its defaults, mlp, 10 epochs", results, columns)
 
 
-PARTS = {f.__name__: f for f in (speed, infobatch, noise, tail, strategies)}
+def selection(common: list[str], seeds: int) -> None:
+    """Compare what trains on a part of 3,000 images: by epoch, by batch, and chosen beforehand.
+
+    `prune` reads the whole run of the same seed, whose cost its figures leave out.
+    """
+    common = [*common, "model=simple_cnn", "batch_size=64", "epochs=8", "dataset.subset=3000"]
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(seeds):
+            run(Path(folder) / str(seed), [*common, f"seed={seed}"])
+        rivals = {"none": ["mining=none"]}
+        for keep in (0.25, 0.5, 0.75):
+            rivals |= selections(keep, f"sampler.reference={folder}/${{seed}}")
+        results = compare(rivals, common, seeds)
+    columns = {"test accuracy": ACCURACY, "forward (thousand)": FORWARD}
+    columns |= {"backward (thousand)": BACKWARD, "seconds": SECONDS}
+    show("A part of 3,000 images of MNIST, simple_cnn, 8 epochs", results, columns)
+
+
+def selections(keep: float, reference: str) -> dict[str, list[str]]:
+    """Return the rivals that keep a part, by name."""
+    part = f"mining.keep={keep}"
+    beta = 1 / keep - 1  # selective_backprop keeps 1 / (beta + 1)
+    rivals = {
+        "random": ["mining=random", part],
+        "rs2": ["mining=rs2", part],
+        "ohem": ["mining=ohem", part],
+        "ohem_two_pass": ["mining=ohem_two_pass", part],
+        "selective_backprop": ["mining=selective_backprop", f"mining.beta={beta}"],
+    }
+    rivals["selective_backprop, two passes"] = [
+        *rivals["selective_backprop"],
+        "mining.mode=two_pass",
+    ]
+    rivals["two passes, stale=2"] = [
+        *rivals["selective_backprop, two passes"],
+        "mining.stale=2",
+    ]
+    chosen = {"random": [], "el2n": ["sampler.epochs=2"], "dual": ["sampler.window=4"]}
+    chosen["dual, strata"] = [*chosen["dual"], "sampler.strata=50"]
+    for by, own in chosen.items():
+        score = f"sampler.by={by.partition(',')[0]}"
+        rivals[f"prune {by}"] = [*("sampler=prune", score, f"sampler.keep={keep}", reference, *own)]
+    return {f"{name}, {keep}": own for name, own in rivals.items()}
+
+
+PARTS = {f.__name__: f for f in (speed, infobatch, noise, tail, strategies, selection)}
 
 
 def main() -> None:

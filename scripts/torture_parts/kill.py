@@ -24,7 +24,8 @@ from trainer.storage import checkpoint
 
 MINERS = ["none", "random", "hard_example", "misclassified", "ohem", "ohem_two_pass"]
 MINERS += ["hard_negative", "selective_backprop", "importance", "infobatch", "self_paced"]
-MINERS += ["reweight"]
+MINERS += ["reweight", "rs2", "small_loss mining.tau=0.5"]
+MINERS += ["selective_backprop mining.mode=two_pass"]
 MIXERS = ["none", "mixup"]
 VARIANTS = {"plain": [], "ema": ["ema=0.9"], "accumulate": ["accumulate=3"]}
 KILLS_A_RUN = 4
@@ -59,7 +60,7 @@ class Killing:
         while self.outcome.tried < self.wanted and not self.caught:
             miner, mixer, variant, workers = self.cases[self.runs % len(self.cases)]
             loader = ["loader=stream", f"loader.workers={workers}"]
-            case = [f"mining={miner}", f"mixer={mixer}", *VARIANTS[variant], *loader]
+            case = [*f"mining={miner}".split(), f"mixer={mixer}", *VARIANTS[variant], *loader]
             self.run(self.folder / f"{self.runs}", case)
             self.runs += 1
         share = self.inside / self.outcome.tried

@@ -12,6 +12,7 @@ from trainer.core.duration import Clock
 from trainer.core.errors import ConfigError
 from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, StepId
+from trainer.mining.base import Epoch
 from trainer.mining.selective_backprop import SelectiveBackprop
 from trainer.run.compatibility import check_delay
 from trainer.run.run import Run
@@ -192,6 +193,20 @@ def test_stale_scores_cost_no_pass(tmp_path):
         run.miner.scores.isfinite().nonzero()[:, 0].tolist()
         == plan.ids[:, 0].sort().values.tolist()
     )
+
+
+def test_the_queue_has_the_runs_batch_size(tmp_path):
+    """Also where the last batch of an epoch is the first that is seen, and for another size."""
+    miner = make_run(tmp_path, *SMALL, *TWO).miner
+    miner.prepare(torch.zeros(20, dtype=torch.long))
+    for size, expected in ((8, 8), (8, 8), (4, 4), (50, 20)):
+        before = miner.queue
+        epoch = Epoch(
+            number=0, total=1, batch_size=size, seed=0, ids=torch.arange(20), labels=miner.labels
+        )
+        miner.refresh(epoch, pytest.fail)
+        assert miner.queue.size == expected
+        assert (miner.queue is before) == (before is not None and before.size == expected)
 
 
 def test_an_example_without_a_score_is_the_hardest():

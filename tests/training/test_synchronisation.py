@@ -13,6 +13,7 @@ from trainer.core.batch import Batch
 from trainer.core.duration import Clock
 from trainer.core.seed import StepId
 from trainer.loss import Loss
+from trainer.mining.shared.row_queue import LateNumber
 from trainer.run.run import Run
 from trainer.training.step import Step
 
@@ -88,6 +89,18 @@ def test_of_settings_together(on_meta, choice):
     run, step = on_meta(*CHOICES[choice])
     take(run, step)
     assert step.cost.backward > 0
+
+
+@pytest.mark.parametrize("stale", [1, 2, 3])  # 3: the scores of an earlier epoch are used
+def test_of_two_passes_apart_from_the_number_that_is_read_late(on_meta, monkeypatch, stale):
+    """A copy of how many rows wait is begun in one step and read in the next."""
+    monkeypatch.setattr(LateNumber, "send", lambda *_: None)
+    monkeypatch.setattr(LateNumber, "read", lambda _: ROWS)
+    two = ("mining=selective_backprop", "mining.mode=two_pass", f"mining.stale={stale}")
+    run, step = on_meta(*two, "mixer=mixup", "augmentation=standard")
+    take(run, step)
+    assert step.cost.backward == 2 * ROWS
+    assert step.cost.forward == (2 if stale == 3 else 4) * ROWS
 
 
 def test_what_reads_a_value_is_found(on_meta):

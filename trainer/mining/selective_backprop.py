@@ -18,7 +18,7 @@ from trainer.core.ranges import within
 from trainer.core.repeats import last_of_each
 from trainer.core.seed import Purpose, StepId
 from trainer.core.state import match_tensor, match_type, optional
-from trainer.mining.base import Miner, example_ranks
+from trainer.mining.base import Epoch, Miner, example_ranks
 from trainer.mining.shared.row_queue import RowQueue
 
 
@@ -75,6 +75,12 @@ class SelectiveBackprop(Miner):
         super().prepare(labels)
         self.labels: Tensor = labels
         self.scores: Tensor = torch.full((len(labels),), torch.inf, device=labels.device)
+
+    def refresh(self, epoch: Epoch, scan: Callable[[Tensor], Tensor]) -> None:
+        """In two passes, begin the queue, or begin anew where the batch size is another."""
+        size = min(epoch.batch_size, len(epoch.ids))
+        if self.delays and (self.queue is None or self.queue.size != size):
+            self.queue = RowQueue(size, self.labels)
 
     def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
         """In two passes, the next full batch of the queue, or no rows; otherwise all rows."""
