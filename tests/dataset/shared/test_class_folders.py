@@ -233,7 +233,7 @@ def test_what_is_left_out_is_counted_in_a_line(tmp_path: Path) -> None:
     (note,) = data.notes
     assert note.isprintable()
     assert note.startswith("dataset.root: 8 files (3 .jp2, 1 ")
-    assert note.endswith(f"1 others) of {root} left out")
+    assert note.endswith(f"1 other) of {root} left out")
     assert opened(classes(tmp_path / "tidy", "a", "b")).notes == ()
 
 
