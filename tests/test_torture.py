@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from torture_parts.suite import MODULES, TESTS
 
-SHORT = "kill stop signals damage disk --kills 4 --stride 31 --terms 1 --flips 100"
+SHORT = "kill stop signals damage disk --kills 3 --stride 31 --terms 1 --flips 40"
 SHORT += " --truncations 20 --no-pictures"
 UNSAFE = "kill --kills 6 --unsafe --no-pictures"
 RUN_EACH = """

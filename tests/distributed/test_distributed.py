@@ -34,6 +34,7 @@ from trainer.loader.memory import MemoryFeed
 from trainer.report.console import Console
 from trainer.storage import checkpoint
 from trainer.storage.run_folder import RunFolder, write_json
+from trainer.sweep.pool import warm_up
 
 COMMON = ("model=mlp", "device=cpu", "steps=12", "log.every=3st", "optimizer=sgd")
 LONG = ("steps=24", "log.every=4st")
@@ -111,6 +112,7 @@ def start(work: Callable[..., Any], *arguments: Any, size: int = 2) -> list[Any]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    warm_up(gpus=False)  # imported once for all processes
     context, started = multiprocessing.get_context("fork"), []
     for rank in range(size):
         values = (rank, size, rank, size, "127.0.0.1", port)
@@ -153,6 +155,8 @@ def train_all(folder: Path, scenarios: dict[str, tuple[str, ...]], strategy: str
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the runs of every scenario by two processes."""
     folder = tmp_path_factory.mktemp("two")
+    for overrides in (SCENARIOS | RESUMES | SHARDED | SHARDED_RESUMES).values():
+        config_of(*COMMON, *overrides)  # composed once for all processes
     run_in(ALONE, folder / "one", *BEGUN)
     for strategy in ("ddp", "fsdp"):
         shutil.copytree(folder / "one", folder / f"{strategy}_after_one")

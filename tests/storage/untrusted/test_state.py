@@ -18,25 +18,18 @@ from trainer.storage import checkpoint
 
 TWO = (*SMALL, "dataset.subset=60", "batch_size=16", "model.hidden=[8]", "epochs=2")
 SETTINGS = {
-    "adam": ["optimizer=adam"],
-    "adagrad": ["optimizer=adagrad"],
-    "lion, ema": ["optimizer=lion", "ema=0.9"],
-    "adabound, swa": ["optimizer=adabound", "swa=1ep"],
-    "sgd, hard_example": ["optimizer=sgd", "mining=hard_example", "mining.warmup_epochs=0"],
-    "hard_negative": ["mining=hard_negative", "mining.mode=bootstrap"],
-    "misclassified": ["mining=misclassified", "mining.warmup_epochs=0"],
-    "selective_backprop": ["mining=selective_backprop"],
-    "selective_backprop, two passes": [
-        "mining=selective_backprop",
-        "mining.mode=two_pass",
-        "mining.stale=2",
-        "mining.warmup_epochs=0",
+    "adam, hard_negative, ghm": ["mining=hard_negative", "mining.mode=bootstrap", "loss=ghm"],
+    "adagrad, misclassified": [
+        *("optimizer=adagrad", "mining=misclassified", "mining.warmup_epochs=0"),
     ],
-    "infobatch": ["mining=infobatch"],
-    "importance": ["mining=importance"],
-    "ghm": ["loss=ghm"],
-    "superloss": ["loss=superloss"],
-    "elr": ["loss=elr"],
+    "lion, ema, selective_backprop": ["optimizer=lion", "ema=0.9", "mining=selective_backprop"],
+    "adabound, swa, infobatch": ["optimizer=adabound", "swa=1ep", "mining=infobatch"],
+    "sgd, hard_example": ["optimizer=sgd", "mining=hard_example", "mining.warmup_epochs=0"],
+    "sgd, importance, superloss": ["optimizer=sgd", "mining=importance", "loss=superloss"],
+    "sgd, selective_backprop in two passes, elr": [
+        *("optimizer=sgd", "mining=selective_backprop", "mining.mode=two_pass"),
+        *("mining.stale=2", "mining.warmup_epochs=0", "loss=elr"),
+    ],
 }
 
 
