@@ -136,7 +136,7 @@ class Examples(Job):
         """Write and show the suspected label errors; return their summary."""
         by = self.by
         if by == "auto":
-            by = "aum" if data.target == "multilabel" else "margin"
+            by = "aum" if data.target == "multilabel" else "combined"
         if by == "out_of_fold":
             if len(sources) > 1:
                 raise ConfigError("job.by=out_of_fold needs one run of a sweep over dataset.fold")
