@@ -1,7 +1,9 @@
 """The hardest examples and the suspected labels of real, short runs."""
 
 import csv
+import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +36,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("by", ["aum", "loss"])
+@pytest.mark.parametrize("by", ["aum", "loss", "combined"])
 def test_wrong_labels_are_suspected(noisy: Path, tmp_path: Path, by: str) -> None:
     """259 of 1,294 labels are wrong: chance finds 20 % of them. Measured: 97 and 96 %."""
     assert examples(tmp_path / "e", f"run={noisy}", f"job.by={by}") == 0
@@ -76,7 +78,7 @@ def test_the_console_has_both_tables(noisy: Path, tmp_path: Path) -> None:
     assert examples(tmp_path / "e", f"run={noisy}", "job.number=3") == 0
     text = (tmp_path / "e" / "train.log").read_text()
     assert "hardest of" in text
-    assert "suspected label errors, by aum" in text
+    assert "suspected label errors, by combined" in text
     assert "259 are wrong" in text
 
 
@@ -124,7 +126,8 @@ def test_clean_labels_have_no_precision(tmp_path: Path) -> None:
 def test_the_threshold_class_sets_the_cutoff(tmp_path: Path) -> None:
     overrides = ["dataset.label_noise=0.2", "dataset.threshold_class=true", "epochs=6"]
     assert train(tmp_path / "run", *overrides) == 0
-    assert examples(tmp_path / "e", f"run={tmp_path / 'run'}") == 0
+    settings = f"run={tmp_path / 'run'}", "job.by=aum", "job.cutoff=threshold_class"
+    assert examples(tmp_path / "e", *settings) == 0
     suspects = read_json(tmp_path / "e" / "result.json")["suspects"]
     assert suspects["cutoff"] != 0
     assert suspects["precision"] > 0.6
@@ -177,3 +180,99 @@ def test_a_run_that_mixed_everything_is_reported_in_one_line(
     assert train(tmp_path / "run", "mixer=mixup", "epochs=1") == 0
     assert examples(tmp_path / "e", f"run={tmp_path / 'run'}") == DataError.exit_code
     assert "no record of an unmixed example" in capsys.readouterr().err
+
+
+def test_the_expected_errors_are_said_by_class_pair(noisy: Path, tmp_path: Path) -> None:
+    """259 are wrong."""
+    assert examples(tmp_path / "e", f"run={noisy}") == 0
+    summary = read_json(tmp_path / "e" / "result.json")["suspects"]
+    assert summary["flagged"] == summary["expected_errors"] == pytest.approx(259, rel=0.3)
+    assert summary["by"] == "combined"
+    numbers = [pair["number"] for pair in summary["expected_pairs"]]
+    assert numbers == sorted(numbers, reverse=True)
+    assert sum(numbers) == pytest.approx(summary["expected_errors"], rel=0.2)
+    first = summary["expected_pairs"][0]
+    text = (tmp_path / "e" / "train.log").read_text()
+    assert f"wrong labels are expected: {first['class']} taken for {first['taken_for']}: " in text
+    suspected = rows(tmp_path / "e" / "suspects.csv")[:259]
+    right = [row["suggested"] == row["true_label"] for row in suspected]
+    assert sum(right) > 0.8 * len(right)
+    assert all(row["suggested"] != row["label"] for row in suspected)
+    assert {"id", "label", "suggested", "suggested_p"} <= suspected[0].keys()
+
+
+def test_the_window_is_up_to_the_best_epoch(noisy: Path, tmp_path: Path) -> None:
+    lines = (noisy / "metrics.jsonl").read_text().splitlines()
+    step = read_json(noisy / "result.json")["best_step"]
+    (best,) = {
+        json.loads(line)["epoch"] + 1
+        for line in lines
+        if f'"step": {step},' in line and '"split": "val"' in line
+    }
+    for part, first in ((None, best // 2 + 1), ("[0,1]", 1)):
+        setting = [] if part is None else [f"job.window={part}"]
+        folder = tmp_path / str(part)
+        assert examples(folder, f"run={noisy}", "job.by=aum", "job.duplicates=false", *setting) == 0
+        assert read_json(folder / "result.json")["suspects"]["window"] == [first, best]
+
+
+def test_neighbors_and_rates(noisy: Path, tmp_path: Path) -> None:
+    settings = "job.by=neighbors", "job.cutoff=10%"
+    assert examples(tmp_path / "e", f"run={noisy}", *settings) == 0
+    summary = read_json(tmp_path / "e" / "result.json")["suspects"]
+    assert summary["flagged"] == 129  # 10 % of 1,294
+    assert summary["precision"] > 0.8
+    assert "neighbors" in rows(tmp_path / "e" / "suspects.csv")[0]
+
+
+def test_several_runs_rank_together(noisy: Path, tmp_path: Path) -> None:
+    """A run with itself has its own ranks, but for ties."""
+    plain = "job.duplicates=false", "job.by=aum"
+    assert examples(tmp_path / "one", f"run={noisy}", *plain) == 0
+    assert examples(tmp_path / "two", f"runs=[{noisy},{noisy}]", *plain) == 0
+    one, two = (rows(tmp_path / name / "suspects.csv") for name in ("one", "two"))
+    assert [row["aum"] for row in one] == [row["aum"] for row in two]
+    assert {row["id"] for row in one[:50]} == {row["id"] for row in two[:50]}
+    assert "mean_rank" in two[0]
+    both = f"run={noisy}", f"runs=[{noisy},{noisy}]"
+    assert examples(tmp_path / "three", *both, *plain) == ConfigError.exit_code
+
+
+def test_copies_are_listed_leaks_first(tmp_path: Path) -> None:
+    """A test image that is a training image, and a pair in train with two labels."""
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (12, 12, 3)).astype(np.uint8) for _ in range(30)]
+    for part, places in (("train", range(24)), ("test", range(24, 30))):
+        for i in places:
+            pixels = images[{25: 3, 7: 2}.get(i, i)]
+            path = tmp_path / "data" / part / "ab"[i % 2] / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    data = ["dataset=image_folder", f"dataset.root={tmp_path / 'data'}", "loader.workers=0"]
+    assert train(tmp_path / "run", *data, "epochs=1", "dataset.val_fraction=0") == 0
+    assert examples(tmp_path / "e", f"run={tmp_path / 'run'}") == 0
+    first, second = rows(tmp_path / "e" / "duplicates.csv")
+    assert (first["splits"], first["copy"]) == ("test-train", "exact")
+    assert (Path(first["path"]).name, Path(first["other_path"]).name) == ("25.png", "3.png")
+    assert (second["splits"], second["label"] != second["other_label"]) == ("train-train", True)
+    found = read_json(tmp_path / "e" / "result.json")["duplicates"]
+    assert found["test-train"] == {"exact": 1, "near": 0}
+
+
+def test_without_a_model_there_are_suspects_and_no_copies(
+    noisy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(noisy, bare, ignore=shutil.ignore_patterns("checkpoints"))
+    assert examples(tmp_path / "e", f"run={bare}") == 0
+    assert "copies are not looked for" in capsys.readouterr().err
+    assert read_json(tmp_path / "e" / "result.json")["duplicates"] is None
+    assert not (tmp_path / "e" / "duplicates.csv").exists()
+
+
+@pytest.mark.parametrize("setting", ["job.window=[0.5,0.5]", "job.window=[1]", "job.cutoff=guess"])
+def test_bad_settings_are_named(
+    noisy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str
+) -> None:
+    assert examples(tmp_path / "e", f"run={noisy}", setting) == ConfigError.exit_code
+    assert setting.partition("=")[0] in capsys.readouterr().err

@@ -89,14 +89,15 @@ def test_suspects_of_all_folds(tmp_path: Path) -> None:
     """1/3 is a guess: three labels are below it, and two of them are wrong."""
     ids = torch.tensor([0, 1, 2, 0, 1, 2])
     data = data_of(ids, truth=torch.tensor([0, 0, 1, 0, 1, 2]))
-    found, listed = out_of_fold.suspects(pooled(tmp_path, LABELS, P_Y), data, None, 2)
+    found, listed, expected = out_of_fold.suspects(pooled(tmp_path, LABELS, P_Y), data, None, 2)
+    assert expected is None  # the file has no probabilities of the classes
     assert found.ids.tolist() == [2, 1, 5, 3, 4, 0]
     assert (found.flagged, found.errors, found.cutoff) == (3, 2, pytest.approx(1 / 3))
     assert found.precision_recall(3) == (pytest.approx(2 / 3), 1.0)
     assert [row["label"] for row in listed] == ["owl", "dog", "owl"]
     assert [row["true_label"] for row in listed] == ["dog", "=cat", "owl"]
     assert [row["fold"] for row in listed] == ["0", "1", "1"]
-    few, listed = out_of_fold.suspects(tmp_path / "0", data, 0.15, 4)
+    few, listed, _ = out_of_fold.suspects(tmp_path / "0", data, 0.15, 4)
     assert (few.flagged, len(listed)) == (1, 4)
 
 
@@ -106,7 +107,7 @@ def test_labels_of_val_are_those_of_val(tmp_path: Path) -> None:
     data = data_of(labels)
     changed = replace(data.val, labels=torch.tensor([1, 9, 2, 9, 1, 9]))
     run = pooled(tmp_path, ["dog", *LABELS[1:]], P_Y)
-    found, _ = out_of_fold.suspects(run, replace(data, val=changed), None, 6)
+    found, *_ = out_of_fold.suspects(run, replace(data, val=changed), None, 6)
     assert len(found.ids) == 6
 
 

@@ -27,6 +27,7 @@ By = Literal[
     "auto", "aum", "loss", "self_confidence", "margin", "neighbors", "combined", "out_of_fold"
 ]
 SIGN = {"loss": 1.0}  # of a score, for the most suspect to be the highest; −1 for the others
+COMBINED = ["aum", "margin"]  # one fails where wrong classes are few, the other where any is wrong
 RULES = {"aum": 0.0, "margin": 0.0, "neighbors": 0.0}
 LARGEST = 2**28  # bytes of metrics.jsonl
 
@@ -116,7 +117,7 @@ def scored(sources: Sequence[Source], by: str) -> Scored:
     that it was trained on.
     """
     first = sources[0].store
-    kinds = ["margin", "neighbors"] if by == "combined" else [by]
+    kinds = COMBINED if by == "combined" else [by]
     each = [(kind, source.score(kind)) for source in sources for kind in kinds]
     if len(each) == 1:
         values, sign = each[0][1], SIGN.get(by, -1.0)

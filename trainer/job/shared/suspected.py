@@ -69,7 +69,7 @@ class Suspected:
         self.sources[0].whole.check_split(train.ids.numpy(), train.labels.numpy())
         check_alike(self.sources)
         self.several = self.data.target == "multilabel"
-        self.by = by if by != "auto" else "aum" if self.several else "margin"
+        self.by = by if by != "auto" else "aum" if self.several else "combined"
 
     def ranked(
         self, rows: int, last: int = 1, cutoff: Cutoff = ESTIMATED
