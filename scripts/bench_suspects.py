@@ -27,13 +27,13 @@ import numpy as np
 from PIL import Image
 from race import deviation, machine, parser, table
 from rivals import make_run
-from trainer.job.examples.ranking import Source, scored, source_of
 
 from trainer.compare.shared.student_t import quantile
 from trainer.dataset.csv import Csv
 from trainer.dataset.mnist import Mnist
 from trainer.history.dynamics import expected_errors
 from trainer.job.shared.cutoff import select
+from trainer.job.shared.ranking import Source, scored, source_of
 from trainer.trained.examined import Examined, examine
 
 TRAIN, VAL, TEST = 400, 20, 20  # images per class

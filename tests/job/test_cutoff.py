@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from trainer.job.examples.ranking import Source, check_alike, mean_of, rank
 
 from trainer.core.errors import ConfigError, DataError
 from trainer.history.analysis import History
 from trainer.history.confident_joint import LabelErrors
 from trainer.job.shared.cutoff import Scored, checked, select
+from trainer.job.shared.ranking import Source, check_alike, mean_of, rank
 
 EXPECTED = LabelErrors(np.array([[3.0, 1.0], [1.0, 0.0]]))
 
