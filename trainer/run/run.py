@@ -134,9 +134,6 @@ class Run(Provided):
                 self.end(result | self.about(time.perf_counter() - began))
             except (Exception, Interrupted) as error:
                 return self.fail(cause_of(error))
-            finally:
-                if "log" in vars(self):
-                    self.log.close()
         return 0
 
     def interruptible(self) -> AbstractContextManager[None]:
@@ -145,8 +142,18 @@ class Run(Provided):
 
     def resume(self) -> None:
         """Load the checkpoint: one that does not fit is refused before anything is written."""
-        if self.resumed is not None:
+        if self.resumed is None:
+            return
+        try:
             _ = self.fit
+        except BaseException:
+            self.close_log()
+            raise
+
+    def close_log(self) -> None:
+        """Close the log, if one is open."""
+        if "log" in vars(self):
+            self.log.close()
 
     def begin(self) -> None:
         """Write the status and the settings."""
@@ -202,8 +209,11 @@ class Run(Provided):
         self.signals.raise_if_stopped()
 
     def do(self) -> dict[str, Any]:
-        """Run the job and return its result."""
-        result: Any = self.job(**values_for(self.job, self, self.services))
+        """Run the job and return its result; close the log, if it opened one."""
+        try:
+            result: Any = self.job(**values_for(self.job, self, self.services))
+        finally:
+            self.close_log()
         if not isinstance(result, dict):
             target, got = self.config["job"]["_target_"], type(result).__name__
             raise ConfigError(f"job._target_={target} must return a dict of results, got {got}")
