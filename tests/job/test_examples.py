@@ -271,8 +271,6 @@ def test_without_a_model_there_are_suspects_and_no_copies(
 
 
 @pytest.mark.parametrize("setting", ["job.window=[0.5,0.5]", "job.window=[1]", "job.cutoff=guess"])
-def test_bad_settings_are_named(
-    noisy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str
-) -> None:
-    assert examples(tmp_path / "e", f"run={noisy}", setting) == ConfigError.exit_code
-    assert setting.partition("=")[0] in capsys.readouterr().err
+def test_bad_settings_are_named(tmp_path: Path, setting: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{setting.partition('=')[0]} must be"):
+        examples(tmp_path / "e", "run=nowhere", setting)
