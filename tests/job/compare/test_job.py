@@ -51,6 +51,14 @@ def test_a_sweep_is_compared_and_all_files_are_written(sweep: Path, tmp_path: Pa
     log = (tmp_path / "c" / "train.log").read_text()
     assert content["verdicts"][0] in log
     assert len(list((tmp_path / "c" / "tensorboard").iterdir())) == 4
+    recalls = [
+        read_json(sweep / f"ohem-{s}" / "result.json")["report"]["test"]["classes"] for s in (0, 1)
+    ]
+    lowest = min(sum(one[name]["recall"] for one in recalls) / 2 for name in recalls[0])
+    (worst,) = (r for r in content["by_class"] if r["worst"] and r["group"] == "mining=ohem")
+    assert worst["mean"] == pytest.approx(lowest)
+    assert "│ mining=ohem │" in log.partition("and worst class with")[2]
+    assert len((tmp_path / "c" / "by_class.csv").read_text().splitlines()) == 1 + 2 * 10
 
 
 def test_validations_log_the_cost_so_far(sweep: Path) -> None:

@@ -21,6 +21,7 @@ from trainer.job.compare.significance import (
     judge,
     summarise,
 )
+from trainer.job.compare.worst import Breakdown, breakdowns
 
 NAMES = ("mean_iou", "mAP", "accuracy", "rmse", "loss")  # the metric where job.metric is null
 SPLITS = ("test", "val")
@@ -77,6 +78,7 @@ class Comparison:
     reached: list[Reached]
     skipped: list[SkippedRun]
     published: tuple[float, float] | None = None  # the differences that count as replicated
+    breakdowns: list[Breakdown] = field(default_factory=list)  # by class and by group of images
 
     @property
     def replicas(self) -> list[Replica]:
@@ -138,11 +140,10 @@ def compare(
         final=Table(metric, compare_rows(finals, base.label, interval, correction)),
         equal=[table for table in tables if table is not None],
         target=goal,
-        reached=[]
-        if goal is None
-        else [budgets.cost_to_reach(group, name, goal, mode) for group in groups],
+        reached=[budgets.cost_to_reach(g, name, goal, mode) for g in groups if goal is not None],
         skipped=skipped + repeated,
         published=published,
+        breakdowns=breakdowns(groups, base, metric, interval, correction),
     )
 
 

@@ -4,12 +4,13 @@ from dataclasses import asdict
 from typing import Any
 
 from trainer.core.text import escape_markdown, plain
-from trainer.job.compare import sentences
+from trainer.job.compare import sentences, worst_text
 from trainer.job.compare.budgets import COSTS
 from trainer.job.compare.comparison import Comparison, Row, Table
 from trainer.job.compare.numbers import format_amount
-from trainer.job.compare.significance import Difference
-from trainer.job.compare.tables import text_tables
+from trainer.job.compare.significance import Difference, Summary
+from trainer.job.compare.tables import TextTable, text_tables
+from trainer.job.compare.worst import Breakdown, Part
 from trainer.report.csv_file import csv_text
 
 DIFFERENCE_COLUMNS = {  # a column of the CSV: an attribute of Difference
@@ -31,8 +32,11 @@ def markdown(comparison: Comparison) -> str:
     lines = [f"# {comparison.metric}: compared with `{baseline}`", "", *bullets(results), ""]
     lines += [f"> **Note:** {escape_markdown(note)}\n" for note in sentences.notes(comparison)]
     for table in text_tables(comparison):
-        lines += [f"## {escape_markdown(table.title)}", "", markdown_row(table.columns)]
-        lines += [markdown_row(["---"] * len(table.columns)), *map(markdown_row, table.rows), ""]
+        lines += markdown_table(table)
+    if hurt := worst_text.verdicts(comparison):
+        lines += ["## Whom it helps and hurts", "", *bullets(hurt), ""]
+    for table in worst_text.text_tables(comparison):
+        lines += markdown_table(table)
     if comparison.equal:
         lines += ["## Verdicts at equal cost", ""]
     for table in comparison.equal:
@@ -41,8 +45,15 @@ def markdown(comparison: Comparison) -> str:
         lines += [*bullets(sentences.verdicts(comparison, table)), ""]
     if comparison.reached:
         lines += ["## Cost to reach a value", "", *bullets(sentences.costs(comparison)), ""]
-    lines += ["## Method", "", *bullets(sentences.method(comparison))]
+    method = sentences.method(comparison) + worst_text.method(comparison)
+    lines += ["## Method", "", *bullets(method)]
     return "\n".join(lines) + "\n"
+
+
+def markdown_table(table: TextTable) -> list[str]:
+    """Format a table under its title."""
+    lines = [f"## {escape_markdown(table.title)}", "", markdown_row(table.columns)]
+    return [*lines, markdown_row(["---"] * len(table.columns)), *map(markdown_row, table.rows), ""]
 
 
 def bullets(lines: list[str]) -> list[str]:
@@ -68,7 +79,6 @@ def table_records(comparison: Comparison) -> list[dict[str, Any]]:
 
 def table_record(comparison: Comparison, table: Table, row: Row) -> dict[str, Any]:
     """Return a group's row of a table as a record, by column of the CSV."""
-    difference, summary = row.difference, row.summary
     return {
         "metric": table.metric,
         "at_equal": None if table.cost is None else table.cost.key,
@@ -76,6 +86,15 @@ def table_record(comparison: Comparison, table: Table, row: Row) -> dict[str, An
         "taken_at": row.cost,
         "group": row.label,
         "baseline": row.label == comparison.baseline.label,
+        **numbers(comparison, row.summary, row.difference),
+    }
+
+
+def numbers(
+    comparison: Comparison, summary: Summary, difference: Difference | None
+) -> dict[str, Any]:
+    """Return a summary and a difference, whose test may be None, by column of the CSV."""
+    return {
         "seeds": summary.n,
         "mean": summary.mean,
         "deviation": summary.deviation,
@@ -87,6 +106,42 @@ def table_record(comparison: Comparison, table: Table, row: Row) -> dict[str, An
             for column, attribute in DIFFERENCE_COLUMNS.items()
         },
     }
+
+
+def part_records(comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
+    """Return `by_class` and `by_group`: a record per group of runs and class or group of images."""
+    return {
+        f"by_{found.kind}": [
+            part_record(comparison, found, part, part is worst)
+            for label, own in found.parts.items()
+            for worst in [found.worst(label)]
+            for part in own
+        ]
+        for found in comparison.breakdowns
+    }
+
+
+def part_record(
+    comparison: Comparison, found: Breakdown, part: Part, worst: bool
+) -> dict[str, Any]:
+    """Return a class or a group of images of a group of runs as a record."""
+    record = {
+        "metric": f"{found.split}/{found.measure}",
+        "group": part.label,
+        "baseline": part.label == comparison.baseline.label,
+        "kind": found.kind,
+        "name": part.name,
+        "images": part.examples,
+        "worst": worst,
+        **numbers(comparison, part.summary, part.difference),
+    }
+    record.pop("more_seeds")  # not computed for each
+    return record
+
+
+def part_csvs(comparison: Comparison) -> dict[str, str]:
+    """Return the records as CSV by file: `by_class.csv` and `by_group.csv`."""
+    return {f"{name}.csv": to_csv(records) for name, records in part_records(comparison).items()}
 
 
 def kind_of(comparison: Comparison, difference: Difference) -> str:
@@ -146,6 +201,8 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "left_out": [
             {"folder": str(run.folder), "reason": run.reason} for run in comparison.skipped
         ],
+        **part_records(comparison),
         "notes": sentences.notes(comparison),
         "verdicts": sentences.verdicts(comparison, comparison.final),
+        **({"hurt": worst_text.verdicts(comparison)} if comparison.breakdowns else {}),
     }

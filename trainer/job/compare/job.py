@@ -9,10 +9,10 @@ from trainer import history
 from trainer.core.errors import ConfigError, TrainerError
 from trainer.core.ranges import within
 from trainer.job.base import Job
-from trainer.job.compare import hparams, sentences
+from trainer.job.compare import hparams, sentences, worst_text
 from trainer.job.compare.comparison import Comparison, compare
 from trainer.job.compare.disagreements import Disagreement, disagree, records_of, thumbnails
-from trainer.job.compare.export import as_json, markdown, runs_csv, table_csv
+from trainer.job.compare.export import as_json, markdown, part_csvs, runs_csv, table_csv
 from trainer.job.compare.folds import pool_folds
 from trainer.job.compare.html.page import page
 from trainer.job.compare.runs import find_runs, read_run
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 class Compare(Job):
     """Reads `runs`; writes `compare.md`, `.csv`, `.json` and `.html`, `runs.csv`, `tensorboard/`.
+
+    Where runs have records of them, also `by_class.csv` and, with `dataset.group`, `by_group.csv`.
 
     `metric`, `<split>/<name>`, is compared at the end of training, and on the validation split at
     equal cost. `baseline` selects a group by its settings, `mining=none`, or by an option, `none`;
@@ -105,12 +107,13 @@ class Compare(Job):
 
     def say(self, console: Console, comparison: Comparison) -> None:
         """Print the tables, caveats and verdicts."""
-        for text_table in console_tables(comparison):
+        for text_table in console_tables(comparison) + worst_text.worst_table(comparison):
             console.say(table(text_table.title, text_table.columns, text_table.rows))
         for note in sentences.notes(comparison):
             console.warn(note)
         verdicts = sentences.verdicts(comparison, comparison.final)
-        for line in verdicts + sentences.replications(comparison):
+        hurt = worst_text.verdicts(comparison, worst_text.CONSOLE)
+        for line in verdicts + sentences.replications(comparison) + hurt:
             console.say(line)
 
     def write(self, folder: Path, comparison: Comparison, saved_data: SavedData) -> None:
@@ -124,6 +127,7 @@ class Compare(Job):
             "compare.md": markdown(comparison),
             "compare.csv": table_csv(comparison),
             "runs.csv": runs_csv(comparison),
+            **part_csvs(comparison),
             "compare.json": dumps(as_json(comparison), indent=2, ensure_ascii=False),
             "compare.html": page(comparison, disagreements, names, images, missing),
         }

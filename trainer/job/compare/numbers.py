@@ -17,6 +17,7 @@ class MetricFormat:
     """Formats the values of a metric."""
 
     share: bool  # in [0, 1], shown in percent
+    decimals: int = 2  # of a percentage
 
     @classmethod
     def of(cls, metric: str) -> "MetricFormat":
@@ -48,7 +49,8 @@ class MetricFormat:
         if value is None:
             return DASH
         plus = "+" if sign else ""
-        return true_minus(f"{100 * value:{plus}.2f}" if self.share else f"{value:{plus}.4g}")
+        percent = f"{100 * value:{plus}.{self.decimals}f}"
+        return true_minus(percent if self.share else f"{value:{plus}.4g}")
 
     def mean(self, mean: float, deviation: float | None) -> str:
         """Format mean ± standard deviation, or the mean alone."""

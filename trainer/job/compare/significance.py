@@ -109,19 +109,29 @@ def judge(
     differences: Sequence[Difference], correction: Correction, interval: Interval
 ) -> list[Difference]:
     """Return the differences with corrected p values, verdicts and the seeds needed."""
+    alpha, tested = 1 - interval.level, sum(test.p is not None for test in differences)
+    strict = alpha if correction == "none" else alpha / max(1, tested)
+    return [
+        replace(test, needed=seeds_needed(test, strict, interval.fewest))
+        for test in decide(differences, correction, interval)
+    ]
+
+
+def decide(
+    differences: Sequence[Difference], correction: Correction, interval: Interval
+) -> list[Difference]:
+    """Return the differences with corrected p values and verdicts."""
     tested = [test.p for test in differences if test.p is not None]
     adjusted = iter(adjust_p(tested, correction))
     alpha = 1 - interval.level
-    strict = alpha if correction == "none" else alpha / max(1, len(tested))
+    several = correction != "none" and len(tested) > 1
     judged = []
     for test in differences:
         p = None if test.p is None else next(adjusted)
         beyond = p is not None and p < alpha
         few = p is not None and not beyond and too_few(test, interval)
-        seeds = seeds_needed(test, strict, interval.fewest)
-        several = correction != "none" and len(tested) > 1
         verdict = {"beyond_noise": beyond, "corrected": several, "undecided": few}
-        judged.append(replace(test, adjusted_p=p, needed=seeds, **verdict))
+        judged.append(replace(test, adjusted_p=p, **verdict))
     return judged
 
 

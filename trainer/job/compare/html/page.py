@@ -6,7 +6,7 @@ from pathlib import Path
 from string import Template
 
 from trainer.core.text import count, escape_html
-from trainer.job.compare import sentences, tables
+from trainer.job.compare import sentences, tables, worst_text
 from trainer.job.compare.comparison import Comparison
 from trainer.job.compare.disagreements import Disagreement
 from trainer.job.compare.html import charts
@@ -31,6 +31,8 @@ def page(
         "Final results": charts.final_charts(comparison)
         + html_table(tables.final_table(comparison))
         + html_table(tables.cost_table(comparison)),
+        "Whom it helps and hurts": bullets(worst_text.verdicts(comparison))
+        + "".join(map(html_table, worst_text.text_tables(comparison))),
         "During training": charts.progress_charts(comparison),
         "At equal cost": equal_cost(comparison),
         "Cost and result": charts.cost_charts(comparison),
@@ -38,7 +40,7 @@ def page(
         + "".join(map(html_table, tables.target_table(comparison))),
         "Examples on which the groups disagree": examples,
         "Skipped runs": "".join(map(html_table, tables.skipped_table(comparison))),
-        "Method": bullets(sentences.method(comparison)),
+        "Method": bullets(sentences.method(comparison) + worst_text.method(comparison)),
     }
     body = header(comparison) + "".join(
         f"<section><h2>{title}</h2>{content}</section>"
