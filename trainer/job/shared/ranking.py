@@ -27,7 +27,7 @@ By = Literal[
     "auto", "aum", "loss", "self_confidence", "margin", "neighbors", "combined", "out_of_fold"
 ]
 SIGN = {"loss": 1.0}  # of a score, for the most suspect to be the highest; −1 for the others
-COMBINED = ["aum", "margin"]  # one fails where wrong classes are few, the other where any is wrong
+COMBINED = ["aum", "margin", "neighbors"]  # each is poor under another kind of noise
 RULES = {"aum": 0.0, "margin": 0.0, "neighbors": 0.0}
 LARGEST = 2**28  # bytes of metrics.jsonl
 
@@ -41,6 +41,13 @@ class Source:
     store: History  # of those in the window
     epochs: tuple[int, int]  # the first and last in the window, from 1
     look: Callable[[], Examined]  # at its training split
+
+    def has_features(self) -> bool:
+        """Whether there is a model to look with, and it has features."""
+        try:
+            return self.look().features.shape[1] > 0
+        except CheckpointError:
+            return False
 
     def score(self, by: str) -> np.ndarray:
         """The score [M] by dataset id; NaN for examples it has none of."""
@@ -117,7 +124,7 @@ def scored(sources: Sequence[Source], by: str) -> Scored:
     that it was trained on.
     """
     first = sources[0].store
-    kinds = COMBINED if by == "combined" else [by]
+    kinds = kinds_of(sources, by)
     each = [(kind, source.score(kind)) for source in sources for kind in kinds]
     if len(each) == 1:
         values, sign = each[0][1], SIGN.get(by, -1.0)
@@ -130,7 +137,15 @@ def scored(sources: Sequence[Source], by: str) -> Scored:
     if first.true_labels is not None and first.labels is not None:
         wrong = differ(first.labels, first.true_labels)[kept]
     marked = first.ids[~first.ordinary()]
-    return Scored(kept, values[kept], sign, wrong, values[marked], rule)
+    return Scored(kept, values[kept], sign, wrong, values[marked], rule, tuple(kinds))
+
+
+def kinds_of(sources: Sequence[Source], by: str) -> list[str]:
+    """The scores that count, of `combined` those that all runs have."""
+    if by != "combined":
+        return [by]
+    seen = all(source.has_features() for source in sources)
+    return [kind for kind in COMBINED if seen or kind != "neighbors"]
 
 
 def rule_of(store: History, by: str) -> float:
