@@ -31,7 +31,6 @@ class Scored:
     wrong: np.ndarray | None  # [n] whether the label is wrong; None if that is not known
     marked: np.ndarray  # [t] the values of the threshold class
     rule: float | None  # from which value on labels are suspect, such as an AUM of 0; None: no rule
-    kinds: tuple[str, ...] = ()  # the scores whose mean rank the values are
 
 
 def checked(cutoff: Cutoff) -> Cutoff:

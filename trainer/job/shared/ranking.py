@@ -137,7 +137,7 @@ def scored(sources: Sequence[Source], by: str) -> Scored:
     if first.true_labels is not None and first.labels is not None:
         wrong = differ(first.labels, first.true_labels)[kept]
     marked = first.ids[~first.ordinary()]
-    return Scored(kept, values[kept], sign, wrong, values[marked], rule, tuple(kinds))
+    return Scored(kept, values[kept], sign, wrong, values[marked], rule)
 
 
 def kinds_of(sources: Sequence[Source], by: str) -> list[str]:
