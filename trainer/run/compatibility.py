@@ -28,6 +28,12 @@ TASKS = {"class": "classification", "multilabel": "multilabel", "mask": "segment
 LOSSES = {"class": "cross_entropy", "multilabel": "bce", "mask": "cross_entropy"}
 
 
+SEVERAL = (  # where a table has them
+    ", or say where images have several labels: dataset.label_separator=';' or "
+    "dataset.label_column=[a,b]"
+)
+
+
 def check_target(
     data: Data,
     *,
@@ -40,8 +46,9 @@ def check_target(
 ) -> None:
     """Raise ConfigError for a component that does not support the data's kind of label."""
     target = data.target
+    several = SEVERAL if target == "class" and "multilabel" in task.targets else ""
     fitting = {
-        "task": (task, f"task={TASKS.get(target, 'regression')}"),
+        "task": (task, f"task={TASKS.get(target, 'regression')}{several}"),
         "loss": (loss, loss.instead(target) or f"loss={LOSSES.get(target, 'mse')}"),
         "sampler": (sampler, sampler.instead(target) or "sampler=shuffle"),
         "mining": (miner, "mining=ohem"),
