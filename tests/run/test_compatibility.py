@@ -73,8 +73,8 @@ OF_THE_LABELS = {  # refused when the data opens: no folder is left
     "images mining=ohem mining.score=margin": "mining=ohem ranks by margin, which image labels",
     "several task=segmentation": "task=segmentation does not support multilabel labels; take task="
     "multilabel",
-    "task=multilabel": "task=multilabel does not support class labels; take task=classification, or "
-    "say where images have several labels: dataset.label_separator=",
+    "task=multilabel": "task=multilabel does not support class labels; take task=classification, or"
+    " say where images have several labels: dataset.label_separator=",
     "several loss=cross_entropy": "loss=cross_entropy does not support multilabel labels; take loss"
     "=bce",
     "several loss=focal": "loss=focal does not support multilabel labels; take loss.form=sigmoid",
