@@ -79,6 +79,15 @@ def test_one_source_run_per_seed_counts_as_one_setting(make):
     assert repeated == []
 
 
+def test_pruned_runs_whose_references_have_their_seeds_are_one_group(make, node):
+    def pruned(seed):
+        own = node("sampler", "prune") | {"reference": f"a/{seed}"}
+        return make(f"r{seed}", seed, 0.9, settings={"sampler": own})
+
+    groups, _ = groups_of(pruned(1), pruned(2))
+    assert [(one.label, one.seeds) for one in groups] == [("all runs", [1, 2])]
+
+
 def test_a_number_in_a_path_that_equals_the_seed_by_chance_is_kept(make):
     names = [(1, "outputs/1/a"), (2, "outputs/1/a"), (1, "outputs/2/a"), (2, "outputs/2/a")]
     groups, _ = groups_of(*fine_tuned(make, names))

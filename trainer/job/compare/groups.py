@@ -18,7 +18,12 @@ from trainer.job.compare.runs import FinishedRun, SkippedRun
 from trainer.training.reporter import NOT_CHOSEN
 
 PLAIN = ("none", "[none]", "null", "default", "false", "constant")  # values typical of a baseline
-OTHER_RUNS = ("distill.teacher", "finetune.source", "mining.reference")  # settings that name runs
+OTHER_RUNS = (  # settings that name runs
+    "distill.teacher",
+    "finetune.source",
+    "mining.reference",
+    "sampler.reference",
+)
 LONGEST = 200  # characters of a value in a name; a longer one is cut and given a hash
 
 Settings = dict[str, str]
