@@ -76,6 +76,7 @@ def make_run(
     *,
     world: World = ALONE,
     stopper: Stopper = lambda own: own,
+    of_search: bool = False,
     opened: dict[str, Data] | None = None,
 ) -> Run:
     """A run with the services that a job may ask for: see `trainer.run.job`.
@@ -96,6 +97,7 @@ def make_run(
         restorer=restorer,
         world=world,
         stopper=stopper,
+        of_search=of_search,
         opened={} if opened is None else opened,
         services=services,
     )

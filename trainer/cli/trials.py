@@ -90,6 +90,7 @@ class TrialRunner:
             overrides,
             self.sources,
             opened=self.opened,
+            of_search=True,
             **stop,
         )
         run.validate()
@@ -114,7 +115,7 @@ class TrialRunner:
             run.console.close()
             run.folder.release()
         if code > 128:
-            raise Interrupted(code - 128, told=True)
+            raise Interrupted(code - 128)
         if code == 0 and finished:  # it ended before, but the search was not told
             found = checkpoint.latest(run.folder.checkpoints, complain)
             if found is not None:

@@ -73,14 +73,12 @@ class OutOfMemoryError(TrainerError):
 class Interrupted(KeyboardInterrupt):
     """A signal stopped the run; what had to be saved is saved.
 
-    It is no Exception: code that goes on after any error must not go on after this one. `told` if
-    the user has been told of it.
+    It is no Exception: code that goes on after any error must not go on after this one.
     """
 
-    def __init__(self, signal_number: int, *, told: bool = False) -> None:
+    def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by signal {signal_number}")
         self.signal_number = signal_number
-        self.told = told
         self.exit_code = 128 + signal_number
 
 

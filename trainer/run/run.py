@@ -66,7 +66,8 @@ NEED_NO_DATA = [
 class Run(Provided):
     """One run: does its job, and keeps the folder's status, result and errors.
 
-    `services` are functions that a job may ask for by name beside the run's own values.
+    `services` are functions that a job may ask for by name beside the run's own values. What a
+    signal did to a run `of_search`, one of its trials, the search says itself.
     """
 
     def __init__(
@@ -76,11 +77,13 @@ class Run(Provided):
         console: Console,
         *,
         services: Mapping[str, Callable[..., object]] | None = None,
+        of_search: bool = False,
         **origin: Unpack[Origin],
     ) -> None:
         super().__init__(config, folder, console, **origin)
         self.begun = False  # whether the folder's status is this run's
         self.services = {} if services is None else services
+        self.of_search = of_search
         if not self.world.alone:
             self.world.on_failure(partial(folder.write_status, "failed"))
         self.signals.last_words = self.write_preempted
@@ -241,7 +244,7 @@ class Run(Provided):
         if isinstance(error, Interrupted):
             text = self.stopped_by(error)
         code, text, speaks = self.world.verdict(error, code, text)
-        if speaks and not getattr(error, "told", False):
+        if speaks and not (self.of_search and isinstance(error, Interrupted)):
             complain(text if known else f"{text}; debug=true shows where")
         self.console.record(text)
         state = "preempted" if isinstance(error, Interrupted) else "failed"
