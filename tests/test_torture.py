@@ -9,7 +9,7 @@ from torture_parts.suite import MODULES, TESTS
 
 SHORT = "kill stop signals damage disk --kills 3 --stride 31 --terms 1 --flips 40"
 SHORT += " --truncations 20 --no-pictures"
-UNSAFE = "kill --kills 20 --unsafe --no-pictures"
+UNSAFE = "kill --kills 60 --unsafe --no-pictures"
 RUN_EACH = """
 import sys
 sys.path.insert(0, ".")

@@ -30,6 +30,7 @@ MIXERS = ["none", "mixup"]
 VARIANTS = {"plain": [], "ema": ["ema=0.9"], "accumulate": ["accumulate=3"]}
 KILLS_A_RUN = 4
 IN_SAVE = 0.45  # share of kills that wait for a save
+INSIDE = 0.3  # share that must have hit one
 SAVE_SECONDS = 0.008
 FROM_COMMAND_LINE = 20  # every 20th run starts there
 IMPORT_SECONDS = 8.0
@@ -57,19 +58,25 @@ class Killing:
 
     def all(self) -> Outcome:
         """Kill runs until there were enough kills, or an unsafe writer is caught."""
-        while self.outcome.tried < self.wanted and not self.caught:
+        while not (self.caught or self.enough()):
             miner, mixer, variant, workers = self.cases[self.runs % len(self.cases)]
             loader = ["loader=stream", f"loader.workers={workers}"]
             case = [*f"mining={miner}".split(), f"mixer={mixer}", *VARIANTS[variant], *loader]
             self.run(self.folder / f"{self.runs}", case)
             self.runs += 1
         share = self.inside / self.outcome.tried
-        self.outcome.expect(share >= 0.3, f"only {share:.0%} of the kills were inside a save")
+        enough = self.caught or share >= INSIDE
+        self.outcome.expect(enough, f"only {share:.0%} of the kills were inside a save")
         self.outcome.found = (
             f"{self.inside} inside a save, {self.runs} runs, "
             f"{self.commands} from the command line; {len(self.outcome.failures)} failures"
         )
         return self.outcome
+
+    def enough(self) -> bool:
+        """Whether there were enough kills, inside saves too; it gives up at ten times as many."""
+        tried = self.outcome.tried
+        return tried >= self.wanted and (self.inside >= INSIDE * tried or tried >= 10 * self.wanted)
 
     def run(self, folder: Path, case: list[str]) -> None:
         """Kill one run several times and compare its end with that of an undisturbed run."""

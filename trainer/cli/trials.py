@@ -14,11 +14,12 @@ from omegaconf import OmegaConf
 from trainer.config.compose import CONF, WRONG_CONFIG, resolve
 from trainer.config.explain import explain
 from trainer.config.import_path import find_here, retarget
-from trainer.core.errors import ConfigError, Interrupted, TrainerError, complain
+from trainer.core.errors import CheckpointError, ConfigError, Interrupted, TrainerError, complain
 from trainer.report.console import Console
 from trainer.run.monitors import metric_names
 from trainer.storage import checkpoint
 from trainer.storage.run_folder import RunFolder
+from trainer.storage.saved_run import check_code, known_code
 
 if TYPE_CHECKING:
     from trainer.dataset import Data
@@ -53,6 +54,23 @@ class TrialRunner:
         self.opened = opened
         self.make_run = make_run
         self.line = [o for o in overrides if first_part(o) not in NOT_OF_A_TRIAL]
+        named = {o.partition("=")[2] for o in overrides if first_part(o) == "resume"}
+        self.continues = not self.line and not named <= {"auto", "null"}
+
+    def take_over(self, line: list[str], path: Path) -> None:
+        """Train with the overrides that the search in the file `path` was started with.
+
+        Raises CheckpointError if they do not compose or name unknown code.
+        """
+        if any(first_part(override) in ("hydra", *NOT_OF_A_TRIAL) for override in line):
+            raise CheckpointError(f"{path} names settings that are not a trial's: {line!s:.200}")
+        try:
+            with hydra(self.sources):
+                config = resolve(compose("config", line))
+        except WRONG_CONFIG as error:
+            raise CheckpointError(f"{path}: {explain(error, line, CONF)}") from error
+        check_code(config, known_code(self.sources, {}), path)
+        self.line = line
 
     def metrics(self, settings: Sequence[str], folder: Path) -> list[str]:
         """The metrics of such a run. Raises ConfigError, in one line, for wrong settings."""

@@ -9,8 +9,9 @@ import signal
 import pytest
 from support import CONF, config_of, read_json, train
 
-from trainer.cli.execute import execute
-from trainer.core.errors import ConfigError
+from trainer.cli.execute import execute, make_run
+from trainer.cli.trials import TrialRunner
+from trainer.core.errors import CheckpointError, ConfigError
 from trainer.early_stopping.none import NoEarlyStopping
 from trainer.job.tune.space import Choice, Numbers, space_of
 from trainer.job.tune.trial import PruningStopper
@@ -89,6 +90,22 @@ def test_a_search_reports_the_best_trial_and_a_command_that_repeats_it(tmp_path,
     assert read_json(tmp_path / "b" / "result.json")["val"]["accuracy"] == result["value"]
 
 
+def pasted(folder) -> int:
+    """Run the line that an interrupted search prints."""
+    line = [f"resume={folder}", "quiet=true"]
+    return execute(config_of(*line), folder, line, [str(CONF)])
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    ["loss._target_=subprocess.Popen", "hydra.searchpath=[file:///]", "job=tune", "nosuch=1"],
+)
+def test_a_saved_line_that_is_not_a_searchs_is_refused(tmp_path, foreign):
+    trials = TrialRunner([f"resume={tmp_path}"], [str(CONF)], {}, make_run)
+    with pytest.raises(CheckpointError, match=re.escape(foreign.partition("=")[0])):
+        trials.take_over(["epochs=1", foreign], tmp_path / "study.journal")
+
+
 def test_an_interrupted_search_resumes_to_the_same_result(tmp_path, monkeypatch):
     """The interrupted trial is resumed and the others are the same."""
     assert tune(tmp_path / "whole", SPACE, "epochs=2", "job.trials=2") == 0
@@ -108,7 +125,7 @@ def test_an_interrupted_search_resumes_to_the_same_result(tmp_path, monkeypatch)
     monkeypatch.undo()
     with (folder / "study.journal").open("a") as journal:
         journal.write('{"half": ')  # as a process killed while writing leaves it
-    assert tune(folder, SPACE, "epochs=2", "job.trials=2", "resume=auto") == 0
+    assert pasted(folder) == 0
     columns = ("trial", "state", "value", "validations", "optimizer.lr", "mining")
     whole, parts = (
         [[row[column] for column in columns] for row in table(tmp_path / name)]

@@ -16,7 +16,14 @@ from trainer.core.ranges import within
 from trainer.core.text import count
 from trainer.job.base import Job
 from trainer.job.tune.space import Choice, Space, list_leaves, owner_of, space_of
-from trainer.job.tune.study import JOURNAL, UNREADABLE, Direction, check_trials, open_study
+from trainer.job.tune.study import (
+    JOURNAL,
+    UNREADABLE,
+    Direction,
+    check_trials,
+    open_study,
+    saved_line,
+)
 from trainer.job.tune.trial import PruningStopper
 from trainer.report.csv_file import write_csv
 
@@ -36,6 +43,11 @@ class TrialRunner(Protocol):
     """Trains with the command line of the search and the settings of a trial."""
 
     line: list[str]  # overrides of the search's command line
+    continues: bool  # whether `resume=FOLDER` alone names the search
+
+    def take_over(self, line: list[str], path: Path) -> None:
+        """Train with the overrides that the file `path` has saved. Raises CheckpointError."""
+        ...
 
     def having(self, settings: Sequence[str], names: Sequence[str]) -> list[str]:
         """List those of the names that are settings of a run with these settings."""
@@ -93,6 +105,8 @@ class Tune(Job):
         epochs: int,
     ) -> dict[str, Any]:
         """Run the remaining trials, then report the best."""
+        if trials.continues:
+            trials.take_over(saved_line(folder.path), folder.path / JOURNAL)
         self.check_settings(trials, folder.path)
         study = self.open(folder.path, seed, epochs, trials.line)
         while (trial := self.next(study, seed)) is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +15,7 @@ from trainer.storage.untrusted import check_file
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
+    from optuna.storages import JournalStorage
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
@@ -38,15 +41,11 @@ def open_study(folder: Path, about: dict[str, Any], pruner: BasePruner, mode: Di
     Raises ConfigError if it is of another search, CheckpointError if it cannot be read.
     """
     import optuna
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = folder / JOURNAL
-    repair_journal(path)
-    lock = JournalFileOpenLock(str(path))  # the default leaves a link where a process is killed
-    try:
+    with journal(path) as storage:
         study = optuna.create_study(
-            storage=optuna.storages.JournalStorage(JournalFileBackend(str(path), lock)),
+            storage=storage,
             study_name=NAME,
             direction=mode,
             pruner=pruner,
@@ -55,8 +54,6 @@ def open_study(folder: Path, about: dict[str, Any], pruner: BasePruner, mode: Di
         trials = study.get_trials(deepcopy=False)
         before = study.user_attrs.get("about", None if trials else about)
         modes = [one.name.lower() for one in study.directions]
-    except (*UNREADABLE, optuna.exceptions.OptunaError) as error:
-        raise CheckpointError(f"{path} cannot be read: {type(error).__name__}") from error
     if not isinstance(before, dict):
         raise CheckpointError(f"{path} cannot be read: it does not describe its search")
     check_same_search(before, about)
@@ -64,6 +61,39 @@ def open_study(folder: Path, about: dict[str, Any], pruner: BasePruner, mode: Di
         raise CheckpointError(f"{path}: the study is to {' and '.join(modes)}, not to {mode}")
     study.set_user_attr("about", about)
     return study
+
+
+def saved_line(folder: Path) -> list[str]:
+    """The overrides that a folder's search was started with; none where it holds no study.
+
+    Raises CheckpointError if they cannot be read. They are untrusted.
+    """
+    import optuna
+
+    path = folder / JOURNAL
+    if not path.exists():
+        return []
+    with journal(path) as storage:
+        about = optuna.load_study(study_name=NAME, storage=storage).user_attrs.get("about")
+    line = about.get("line", []) if isinstance(about, dict) else []
+    if not (isinstance(line, list) and all(isinstance(one, str) for one in line)):
+        raise CheckpointError(f"{path} cannot be read: it does not say its command line")
+    return line
+
+
+@contextmanager
+def journal(path: Path) -> Iterator[JournalStorage]:
+    """Open a journal for reading and writing. Raises CheckpointError if it cannot be read."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    repair_journal(path)
+    lock = JournalFileOpenLock(str(path))  # the default leaves a link where a process is killed
+    try:
+        yield optuna.storages.JournalStorage(JournalFileBackend(str(path), lock))
+    except (*UNREADABLE, optuna.exceptions.OptunaError) as error:
+        raise CheckpointError(f"{path} cannot be read: {type(error).__name__}") from error
 
 
 def check_same_search(before: dict[str, Any], about: dict[str, Any]) -> None:
