@@ -1,9 +1,9 @@
 """How many labels are wrong, by class pair: the confident joint of given and true labels.
 
-Northcutt et al. 2021, https://arxiv.org/abs/1911.00068, eq. 1 to 3. An example with label i counts
-as one of class j if p_j is at least t_j, the mean p_j of the examples with label j; of several such
-j, the most probable. Over-confident classes have high thresholds, so that the counts bear a model
-that is not calibrated.
+Northcutt et al. 2021, https://arxiv.org/abs/1911.00068. An example with label i counts as one of
+class j if p_j is at least t_j, the mean p_j of the examples with label j; of several such j, the
+most probable. Over-confident classes have high thresholds, so that the counts bear a model that is
+not calibrated.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class LabelErrors:
 
     @classmethod
     def of(cls, counts: np.ndarray, labels: np.ndarray) -> "LabelErrors":
-        """Scale the counts [C, C] of confident examples to all labels [n] (eq. 3).
+        """Scale the counts [C, C] of confident examples to all labels [n].
 
         A class has at least one example that is rightly labelled, so that no row is empty.
         """
@@ -58,7 +58,7 @@ def thresholds(p_y: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def confident_joint(p: np.ndarray, labels: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Count the examples [C, C] with label i that are confidently of class j (eq. 1)."""
+    """Count the examples [C, C] with label i that are confidently of class j."""
     classes = p.shape[1]
     above = np.where(p >= limits, p, -np.inf)
     confident = np.isfinite(above.max(1))

@@ -1,4 +1,4 @@
-"""Early-learning regularization (Liu et al. 2020, https://arxiv.org/abs/2007.00151), eq. 6 and 9.
+"""Early-learning regularization (Liu et al. 2020, https://arxiv.org/abs/2007.00151).
 
 Cross entropy + λ·log(1 − ⟨p, t⟩). The target t of an example is a running mean of its own
 predictions, t ← β·t + (1 − β)·p, from 0 on. A network fits right labels before it memorises wrong

@@ -1,4 +1,4 @@
-"""Generalized cross entropy (Zhang and Sabuncu 2018, https://arxiv.org/abs/1805.07836), eq. 6.
+"""Generalized cross entropy (Zhang and Sabuncu 2018, sec. 3.2, https://arxiv.org/abs/1805.07836).
 
 L_q = (1 − p_y^q) / q: cross entropy in the limit q → 0, and at q = 1 the mean absolute error,
 1 − p_y, without the factor of 2 that ‖p − onehot(y)‖₁ has. Its gradient is p_y^q times that of

@@ -1,4 +1,4 @@
-"""Symmetric cross entropy (Wang et al. 2019, https://arxiv.org/abs/1908.06112), eq. 5 to 7.
+"""Symmetric cross entropy (Wang et al. 2019, https://arxiv.org/abs/1908.06112).
 
 α·CE + β·RCE. The reverse cross entropy −Σ_k p_k log q_k swaps prediction p and label q, and log 0
 is taken to be a constant A < 0; with a one-hot label that is −A (1 − p_y). The paper uses A = −4.

@@ -1,8 +1,8 @@
 """Small-loss selection, the rule of co-teaching (Han et al. 2018, https://arxiv.org/abs/1804.06872).
 
-Algorithm 1, steps 4 and 11, with one network in place of two: of each batch only the smallest
-losses count, a share R(T) = 1 − min(T/T_k, 1)·τ of them. A network fits right labels first, so
-large losses are taken for wrong labels.
+Algorithm 1 with one network in place of two: of each batch only the smallest losses count, a share
+R(T) = 1 − min(T/T_k, 1)·τ of them. A network fits right labels first, so large losses are taken for
+wrong labels.
 """
 
 from collections.abc import Callable
