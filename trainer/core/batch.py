@@ -138,20 +138,20 @@ def mean_loss(
     return (weight * losses).sum() / denominator.clamp(min=TINY)
 
 
-Target = Literal["class", "multilabel", "mask", "vector", "image"]  # the label of an example
+Target = Literal["class", "multilabel", "mask", "vector", "image", "boxes"]  # label of an example
 
 
 def target_kind(labels: Tensor) -> Target:
     """Tell the kind of target from the dtype and shape of labels [B, ...].
 
-    Class ids [B], multi-hot labels bool [B, C], masks [B, H, W], numbers [B] or [B, D], or images.
-    Raises ValueError if no kind has them.
+    Class ids [B], multi-hot labels bool [B, C], masks [B, H, W], numbers [B] or [B, D], boxes
+    float [B, N, 5], or images. Raises ValueError if no kind has them.
     """
     kinds: dict[int, Target] = {1: "class", 3: "mask"}
     if labels.dtype == torch.bool:
         kinds[2] = "multilabel"
     elif labels.is_floating_point():
-        kinds = {1: "vector", 2: "vector", 4: "image"}
+        kinds = {1: "vector", 2: "vector", 3: "boxes", 4: "image"}
     if labels.ndim not in kinds:
         shape = list(labels.shape)
         raise ValueError(

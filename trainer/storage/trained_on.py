@@ -18,6 +18,7 @@ from trainer.core.batch import Target
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.core.text import enumerated
 from trainer.dataset import Data, Split
+from trainer.dataset.shared.boxes import renamed
 from trainer.storage.checkpoint import DATA
 from trainer.storage.run_folder import write_json
 from trainer.storage.untrusted import read_json
@@ -219,10 +220,12 @@ def renumbered(data: Data, order: tuple[str, ...]) -> Data:
 def moved(labels: Tensor, places: Tensor) -> Tensor:
     """Class ids of any shape, each replaced by its place; what is no class is kept.
 
-    Of multi-hot labels [M, C], the columns move.
+    Of multi-hot labels [M, C], the columns move; of boxes [M, N, 5], the classes from 1.
     """
     if labels.dtype == torch.bool:
         return labels[:, places.argsort()]
+    if labels.is_floating_point() and labels.ndim == 3:
+        return renamed(labels, places)
     if labels.dtype == torch.uint8:  # masks: looked up without a wider copy
         table = torch.arange(256, dtype=torch.uint8)
         table[: len(places)] = places.to(torch.uint8)

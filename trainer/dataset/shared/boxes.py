@@ -1,0 +1,47 @@
+"""Boxes as labels: float32 [M, N, 5], rows of class, x0, y0, x1, y1 in pixels of the stored image.
+
+Class c from 1 is `classes[c - 1]`. Class 0 is padding. Class −c is a region with a crowd of class
+c, which counts nothing in training and as COCO's crowd (`iscrowd`) in evaluation.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def padded(rows: Sequence[Tensor]) -> Tensor:
+    """Boxes [M, N, 5] from those of each image [n, 5]; N is the largest n, and at least 1."""
+    out = torch.zeros(len(rows), max((len(row) for row in rows), default=0) or 1, 5)
+    for place, row in enumerate(rows):
+        out[place, : len(row)] = row
+    return out
+
+
+def faults(boxes: Tensor, classes: int, size: tuple[int, int]) -> Tensor:
+    """Which images have a box that none can be, bool [n], of boxes [n, N, 5].
+
+    One that is not finite, of no class, without an area, or beyond the border of images of height
+    and width `size`.
+    """
+    kind, edges = boxes[..., 0], boxes[..., 1:]
+    height, width = size
+    known = (kind == kind.round()) & (kind.abs() <= classes)
+    most = torch.tensor([width, height, width, height])
+    inside = ((edges >= 0) & (edges <= most)).all(-1)
+    area = (edges[..., 2:] > edges[..., :2]).all(-1)
+    good = known & (inside & area | (kind == 0)) & boxes.isfinite().all(-1)
+    return ~good.all(1)
+
+
+def per_class(boxes: Tensor, classes: int) -> Tensor:
+    """The number of boxes of each class [classes] in boxes [n, N, 5]; crowds do not count."""
+    kind = boxes[..., 0].flatten().long()
+    return kind[kind > 0].bincount(minlength=classes + 1)[1:]
+
+
+def renamed(boxes: Tensor, places: Tensor) -> Tensor:
+    """Boxes [M, N, 5] whose class c has become places[c - 1] + 1; those of crowds too."""
+    kind = boxes[..., :1]
+    at = (kind.abs().long() - 1).clamp(min=0)
+    return torch.cat([kind.sign() * (places[at] + 1), boxes[..., 1:]], -1)
