@@ -15,6 +15,9 @@ from trainer.mining.none import NoMiner
 from trainer.mixer.none import NoMixer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trainer.augmentation import Augmentation
     from trainer.core.batch import Target
     from trainer.dataset import Data, Dataset
     from trainer.loss import Loss
@@ -63,6 +66,16 @@ def check_target(
         splits = {"training": data.train, "validation": data.val, "test": data.test}
         for name, split in splits.items():
             check_masks(split, len(data.classes), task.ignore_index, name)
+
+
+def check_augmentation(target: Target, augmentations: Sequence[Augmentation]) -> None:
+    """Raise ConfigError for an augmentation that does not move the data's kind of label."""
+    for augmentation in augmentations:
+        if target not in augmentation.targets:
+            raise ConfigError(
+                f"augmentation={option_of(augmentation)} does not support {target} labels, which "
+                "would have to move with the pixels; take rotate, affine, shift or color_jitter"
+            )
 
 
 def check_score(target: Target, task: Task, miner: Miner, *, score_given: bool) -> None:

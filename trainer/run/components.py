@@ -28,6 +28,7 @@ from trainer.optimizer.shared.layer_rates import scale_parts
 from trainer.report.console import Console
 from trainer.run import settings
 from trainer.run.compatibility import (
+    check_augmentation,
     check_delay,
     check_outputs,
     check_score,
@@ -134,6 +135,7 @@ class Components(Groups):
             mixer=self.mixer,
             postprocess=self.postprocess,
         )
+        check_augmentation(data.target, self.augmentation)
         score = self.config["mining"].get("score")
         check_score(data.target, self.task, self.miner, score_given=score == self.miner.score)
         check_whole_batch(

@@ -208,12 +208,10 @@ class Step:
             draws = ExampleRandom(
                 step_id.seed, step_id.epoch, self.places(batch, first_row, part), images.device
             )
+            labels, fill = batch.labels, float(self.loss.ignore_index or 0)
             for augmentation in self.augmentation:
-                if batch.labels.ndim < 4:  # no mask or image
-                    images = augmentation(images, draws)
-                else:
-                    images, batch = self.move(augmentation, images, batch, draws)
-            images = self.forward.standardise(images)
+                images, labels = augmentation.with_labels(images, labels, draws, fill=fill)
+            images, batch = self.forward.standardise(images), replace(batch, labels=labels)
         else:
             images = self.forward.inputs(batch.images)
         batch = self.mix(batch.with_images(images), step_id, part)
@@ -228,18 +226,6 @@ class Step:
     def mix(self, batch: Batch, step_id: StepId, part: Part | None) -> Batch:
         """Mix the rows of a batch with one another."""
         return self.mixer(batch, step_id)
-
-    def move(
-        self, augmentation: Augmentation, images: Tensor, batch: Batch, draws: ExampleRandom
-    ) -> tuple[Tensor, Batch]:
-        """Augment images [B, C, H, W] together with their masks or target images.
-
-        Those are [B, 1, H, W] or [B, 1, C, H, W].
-        """
-        target = batch.labels.flatten(1, -3)  # [B, 1 or C, H, W]
-        fill = float(self.loss.ignore_index or 0)
-        images, target = augmentation.with_target(images, target, draws, fill=fill)
-        return images, replace(batch, labels=target.view_as(batch.labels))
 
     def contract(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Return the share-weighted losses [B] or [B, H, W] of outputs [B, C, ...]."""

@@ -71,12 +71,8 @@ def first_batch(inputs: Inputs, plan: Plan) -> Batch:
     fill = float(inputs.task.ignore_index or 0)
     for augmentation in inputs.augmentation:
         augmentation.prepare(inputs.data.train)
-        if batch.labels.ndim < 4:
-            images = augmentation(images, draws)
-        else:
-            moved = batch.labels.flatten(1, -3)  # masks [B, 1, H, W] or images [B, C, H, W]
-            images, moved = augmentation.with_target(images, moved, draws, fill=fill)
-            batch = replace(batch, labels=moved.view_as(batch.labels))
+        images, labels = augmentation.with_labels(images, batch.labels, draws, fill=fill)
+        batch = replace(batch, labels=labels)
     return inputs.mixer(batch.with_images(images), StepId(inputs.seed, 0, 0))
 
 

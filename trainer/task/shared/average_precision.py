@@ -61,11 +61,11 @@ def judged(found: Detections, labels: Tensor) -> Tensor:
 def box_records(found: Detections, labels: Tensor) -> dict[str, Tensor]:
     """What `PrecisionRecall.of_records` and reports need of each image, [B, ...] by name."""
     return {
-        "found_boxes": found.boxes,
-        "found_scores": found.scores,
-        "found_classes": found.classes,
+        "boxes": found.boxes,
+        "scores": found.scores,
+        "classes": found.classes,
         "verdict": judged(found, labels),
-        "true_boxes": labels,
+        "objects": labels,
     }
 
 
@@ -138,8 +138,9 @@ class PrecisionRecall:
     @classmethod
     def of_records(cls, records: dict[str, Tensor], number: int) -> "PrecisionRecall":
         """Of the `box_records` of a whole split, with `number` classes."""
-        names = ("found_scores", "found_classes", "verdict", "true_boxes")
-        return cls.of(*(records[name].cpu() for name in names), number)
+        names = ("scores", "classes", "verdict", "objects")
+        scores, classes, verdict, labels = (records[name].cpu() for name in names)
+        return cls.of(scores, classes, verdict, labels, number)
 
     def metrics(self) -> dict[str, float]:
         """COCO's twelve numbers, by torchmetrics' names."""
