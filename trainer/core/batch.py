@@ -62,6 +62,15 @@ class Batch:
         for start in range(0, len(self), size):
             yield self.select(slice(start, start + size))
 
+    @property
+    def eligible(self) -> Tensor:
+        """Mask [B] or [B, H, W] of what a miner may choose: no added rows, no ignored pixels."""
+        return self.count > 0
+
+    def each(self, totals: Tensor) -> Tensor:
+        """The denominator of each loss, from Σ count."""
+        return totals
+
     def dominant(self) -> tuple[Tensor, Tensor]:
         """Return the label [B, ...] and dataset id [B] with the largest share in each image."""
         if self.shares.shape[1] == 1:
@@ -69,6 +78,43 @@ class Batch:
         row = torch.arange(len(self.shares), device=self.shares.device)
         largest = self.shares.argmax(1)
         return self.labels[row, largest], self.index[row, largest]
+
+
+@dataclass(frozen=True)
+class Elements(Batch):
+    """The parts of B images that a detector is trained on, such as anchors: E of each image.
+
+    To a miner they are what the pixels of masks are. Here `labels` are [B, 1, E]: a class, 0 for
+    the background, −1 for what counts nothing; `weight` and `count` are [B, E]. A miner may choose
+    what has a weight: SSD's negatives have a loss, but its mean is over the positives alone.
+
+    A detector of several stages has a denominator for each, and `sizes` elements in each.
+    """
+
+    boxes: Tensor  # [B, N, 5] the images' labels
+    matched: Tensor  # [B, E] which of the N boxes an element is matched with, or −1
+    wanted: Tensor  # [B, E, 4] what its box is to be regressed to; 0 without one
+    regions: Tensor  # [B, E, 4] the box that it starts from
+    sizes: tuple[int, ...]  # E of each stage
+
+    @property
+    def eligible(self) -> Tensor:
+        """Mask [B, E] of the elements with a weight."""
+        return self.weight > 0
+
+    def select(self, at: Tensor | slice) -> "Elements":
+        """Return the images `at`, positions [b] or a slice, with their elements."""
+        tensors = {k: v[at] for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **tensors)
+
+    def totals(self) -> Tensor:
+        """Σ count of each stage, [G]."""
+        return torch.stack([part.sum() for part in self.count.split(self.sizes, 1)])
+
+    def each(self, totals: Tensor) -> Tensor:
+        """The denominator of each element, [E], from those of the stages, [G]."""
+        pairs = zip(totals, self.sizes, strict=True)
+        return torch.cat([total.expand(size) for total, size in pairs])
 
 
 def blend(images: Tensor, parts: list[Batch], shares: list[Tensor]) -> Batch:
