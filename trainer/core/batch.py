@@ -107,6 +107,48 @@ class Elements(Batch):
         tensors = {k: v[at] for k, v in vars(self).items() if isinstance(v, Tensor)}
         return replace(self, **tensors)
 
+    def narrowed(self, own: slice, sizes: tuple[int, ...]) -> "Elements":
+        """Return the elements in a slice of the E of each image, those of whole stages."""
+        return replace(
+            self,
+            labels=self.labels[:, :, own],
+            weight=self.weight[:, own],
+            count=self.count[:, own],
+            matched=self.matched[:, own],
+            wanted=self.wanted[:, own],
+            regions=self.regions[:, own],
+            sizes=sizes,
+        )
+
+    def first(self) -> "Elements":
+        """Return the elements of the first stage."""
+        return self.narrowed(slice(0, self.sizes[0]), self.sizes[:1])
+
+    def last(self) -> "Elements":
+        """Return the elements of the last stage, among which a run's miner chooses."""
+        if len(self.sizes) == 1:
+            return self
+        return self.narrowed(slice(sum(self.sizes[:-1]), None), self.sizes[-1:])
+
+    def then(self, further: "Elements") -> "Elements":
+        """Return these elements and those of a further stage, of the same images."""
+        return replace(
+            self,
+            labels=torch.cat([self.labels, further.labels], 2),
+            weight=torch.cat([self.weight, further.weight], 1),
+            count=torch.cat([self.count, further.count], 1),
+            matched=torch.cat([self.matched, further.matched], 1),
+            wanted=torch.cat([self.wanted, further.wanted], 1),
+            regions=torch.cat([self.regions, further.regions], 1),
+            sizes=(*self.sizes, *further.sizes),
+        )
+
+    def with_stage(self, stage: int, chosen: Batch) -> "Elements":
+        """Return the elements with the weights and counts [B, E] of one stage replaced."""
+        weights, counts = (list(v.split(self.sizes, 1)) for v in (self.weight, self.count))
+        weights[stage], counts[stage] = chosen.weight, chosen.count
+        return replace(self, weight=torch.cat(weights, 1), count=torch.cat(counts, 1))
+
     def totals(self) -> Tensor:
         """Σ count of each stage, [G]."""
         return torch.stack([part.sum() for part in self.count.split(self.sizes, 1)])

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainer.core.batch import Batch
+from trainer.core.batch import Batch, Elements
 from trainer.core.forward import evaluating
 from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, StepId, seed_torch
 from trainer.distributed.world import World
-from trainer.mining.base import example_ranks
+from trainer.mining.base import Miner, example_ranks
 from trainer.training.part import Part, require_part, require_spare
 from trainer.training.step import Learned, Step
 
@@ -118,21 +118,22 @@ class ParallelStep(Step):
         own = {"labels": labels, "shares": shares, "index": index, "weight": weight, "count": count}
         return replace(batch, images=places, **own), values[5:]
 
-    def select_elements(
+    def choose(
         self,
-        elements: Batch,
+        miner: Miner,
+        elements: Elements,
         rank: Callable[[Batch], Tensor],
         step_id: StepId,
         part: Part | None,
     ) -> Batch:
-        """Return this process's elements as the miner selects among those of all processes."""
+        """Return this process's elements as a miner chooses among those of all processes."""
         part = require_part(part)
         whole, _ = self.whole(elements, part)
 
         def ranks(_: Batch) -> Tensor:
             return self.world.gather_rows([rank(elements)], part.sizes)[0]
 
-        chosen, own = self.miner.select(whole, ranks, step_id), self.own_slice(part)
+        chosen, own = miner.select(whole, ranks, step_id), self.own_slice(part)
         return replace(elements, weight=chosen.weight[own], count=chosen.count[own])
 
     def own_slice(self, part: Part) -> slice:

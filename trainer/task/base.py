@@ -38,6 +38,14 @@ class Task(ABC):
     ignore_index: int | None = None  # label of pixels left out of loss and metrics
     elementwise = False  # whether `elements` divides an image into what a miner chooses among
 
+    @property
+    def first_stage(self) -> tuple[int, float]:
+        """Of a detector's first stage, how many elements of an image are trained on.
+
+        And at most what part of them positives. Those of the last stage are left to the miner.
+        """
+        return 0, 0.0
+
     def bind(self, model: nn.Module) -> None:
         """Receive the model, before anything is computed from its outputs.
 

@@ -65,6 +65,11 @@ class Detection(Task):
             raise RuntimeError("the task has no model yet: call bind(model)")
         return self.detector
 
+    @property
+    def first_stage(self) -> tuple[int, float]:
+        """What the detector says."""
+        return self.model.first_stage
+
     def outputs(self, data: Data) -> int:
         """A logit for each class and one for the background, and the four edges of a box."""
         return 1 + len(data.classes) + EDGES

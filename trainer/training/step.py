@@ -15,6 +15,7 @@ from trainer.core.seed import ExampleRandom, Purpose, StepId, seed_torch
 from trainer.distill import Distiller
 from trainer.loss import Loss, spread
 from trainer.mining import Miner
+from trainer.mining.balanced import Balanced
 from trainer.mining.shared.ranker import Ranker
 from trainer.mixer import Mixer
 from trainer.training.meter import Meter
@@ -174,25 +175,34 @@ class Step:
     ) -> Batch:
         """Return what the loss is computed of, without the elements that the miner drops."""
         elements = self.task.elements(outputs, batch)
-        if not (mining and self.task.elementwise and self.miner.selects):
+        if not isinstance(elements, Elements):
+            return elements
+        if len(elements.sizes) > 1:
+            number, positive = self.task.first_stage
+            miner = Balanced(number=number, positive_fraction=positive)
+            first = self.choose(miner, elements.first(), lambda _: NOTHING, step_id, part)
+            elements = elements.with_stage(0, first)
+        if not (mining and self.miner.selects):
             return elements
 
         def rank(_: Batch) -> Tensor:
             with torch.no_grad():
                 losses = self.contract(outputs, elements)
-            return self.ranker(outputs, losses, elements)
+            return self.ranker(outputs, losses, elements)[:, -elements.sizes[-1] :]
 
-        return self.select_elements(elements, rank, step_id, part)
+        chosen = self.choose(self.miner, elements.last(), rank, step_id, part)
+        return elements.with_stage(-1, chosen)
 
-    def select_elements(
+    def choose(
         self,
-        elements: Batch,
+        miner: Miner,
+        elements: Elements,
         rank: Callable[[Batch], Tensor],
         step_id: StepId,
         part: Part | None,
     ) -> Batch:
-        """Return the elements [B, E] with weight and count 0 where the miner drops them."""
-        return self.miner.select(elements, rank, step_id)
+        """Return the elements [B, E] with weight and count 0 where a miner drops them."""
+        return miner.select(elements, rank, step_id)
 
     def count(self, batch: Batch) -> Tensor:
         """Return Σ count of an effective batch, the reduction's denominator, a scalar.
@@ -302,7 +312,12 @@ class Step:
         if not (mining and self.miner.pooled):
             return batch
         losses = self.loss.reweigh(losses, outputs, batch)
-        return self.weigh_rows(self.ranker(outputs, losses, batch), batch, step_id, part)
+        ranks = self.ranker(outputs, losses, batch)
+        if not isinstance(batch, Elements):
+            return self.weigh_rows(ranks, batch, step_id, part)
+        last = batch.last()
+        ranks = ranks[:, -last.sizes[0] :]
+        return batch.with_stage(-1, self.weigh_rows(ranks, last, step_id, part))
 
     def survey(self, outputs: Tensor, losses: Tensor, batch: Batch, part: Part | None) -> None:
         """Pass outputs [B, ...] and losses [B] or [B, H, W] to the loss's survey."""

@@ -18,6 +18,7 @@ class Detector(nn.Module, ABC):
     """
 
     shape_of_outputs: tuple[int, ...]  # in eval mode, without the batch dimension
+    first_stage: tuple[int, float] = (0, 0.0)  # of two: see Task
 
     @abstractmethod
     def elements(self, outputs: Tensor, batch: Batch) -> Elements:
