@@ -10,8 +10,9 @@ from trainer.core.errors import ConfigError
 from trainer.core.option import option_of
 from trainer.core.ranges import within
 from trainer.dataset import Data
-from trainer.task.base import Score, Task, Values
+from trainer.task.base import Report, Score, Task, Values
 from trainer.task.shared import suppression
+from trainer.task.shared.average_precision import PrecisionRecall, box_records
 from trainer.task.shared.detector import Detector
 from trainer.task.shared.matching import by_object
 
@@ -141,9 +142,9 @@ class Detection(Task):
         return {"loss": outputs[:, 0], "confidence": outputs[:, 1]}
 
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """What was found, `boxes` [B, K, 4], `scores` and `classes` [B, K], and the true `objects`.
+        """What was found and whether it is right, of `max_detections` boxes: see `box_records`.
 
-        Those are [B, N, 5]; and the `confidence` [B] of each image. K is `max_detections`.
+        And the `confidence` [B] of each image.
         """
         if self.detector is None:
             found = suppression.empty(len(outputs), self.max_detections, outputs)
@@ -160,17 +161,19 @@ class Detection(Task):
             elements = self.elements(outputs, Batch.of(outputs, labels))
             nothing = torch.zeros_like(elements.weight)
             confidence = self.parts(outputs, nothing, elements, nothing[:, 0])[:, 1]
-        return {
-            "confidence": confidence,
-            "boxes": found.boxes,
-            "scores": found.scores,
-            "classes": found.classes,
-            "objects": labels,
-        }
+        return {"confidence": confidence, **box_records(found, labels)}
 
     def metrics(self, records: dict[str, Tensor]) -> dict[str, float]:
-        """Mean average precision, COCO's measures."""
-        return {}
+        """COCO's mean average precision and recall, over the classes that have a box."""
+        names = records["classes"].amax(), records["objects"][..., 0].amax()
+        number = max(1, *(int(name) for name in names))
+        return PrecisionRecall.of_records(records, number).metrics()
+
+    def report(
+        self, outputs: Tensor, records: dict[str, Tensor], classes: tuple[str, ...]
+    ) -> Report:
+        """Average precision, recall and boxes of each class."""
+        return Report(classes=PrecisionRecall.of_records(records, len(classes)).by_class(classes))
 
     def learned(self, metrics: dict[str, float]) -> bool:
         """Whether the average precision at an IoU of 0.5 is at least 0.95."""
