@@ -19,6 +19,7 @@ from torture_parts.hashing import sha256
 from trainer.__main__ import CONF, register
 from trainer.cli.execute import execute
 from trainer.cli.execute import make_run as new_run
+from trainer.config.build import locate
 from trainer.config.schema import GROUPS
 from trainer.core.errors import Interrupted
 from trainer.report.console import Console
@@ -75,6 +76,11 @@ def config_of(*overrides: str) -> dict[str, Any]:
 def options(group: str) -> list[str]:
     """List the names of a group's options."""
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def for_classes(group: str) -> list[str]:
+    """List the options of a group that support labels that are classes."""
+    return [n for n in options(group) if "class" in locate(node_of(group, n), n).targets]
 
 
 @cache

@@ -12,20 +12,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import make_run, node_of, options
+from support import for_classes, make_run, options
 
-from trainer.config.build import locate
 from trainer.report.log import Log
 from trainer.run.assemble import assemble
 from trainer.run.run import Run
 from trainer.training.reporter import Reporter
 
-LOSSES = [n for n in options("loss") if "class" in locate(node_of("loss", n), n).targets]
+LOSSES = for_classes("loss")
 THREE = ("cross_entropy", "ghm", "superloss")
 COMBINATIONS = [
     (loss, mining, mixer, "13"[(i + j + k) % 2])
     for i, loss in enumerate(LOSSES)
-    for j, mining in enumerate(options("mining"))
+    for j, mining in enumerate(for_classes("mining"))
     for k, mixer in enumerate(options("mixer"))
     if mixer in ("none", "mixup") or loss in THREE
 ]

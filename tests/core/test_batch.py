@@ -12,6 +12,7 @@ KINDS: list[tuple[Target, torch.dtype, tuple[int, ...]]] = [
     ("vector", torch.float32, (5,)),
     ("vector", torch.float32, (5, 3)),
     ("image", torch.float32, (5, 1, 4, 4)),
+    ("boxes", torch.float32, (5, 3, 5)),
 ]
 
 

@@ -19,6 +19,7 @@ from trainer.dataset.digits_canvas import (
     layout,
     paste,
 )
+from trainer.dataset.shared.scattered import resized
 
 
 def opened(seed: int = 0, **settings: Any) -> Data:
@@ -204,6 +205,10 @@ def test_masks_allow_a_subset_but_no_other_degradation() -> None:
         ({"examples": 0}, r"dataset\.examples"),
         ({"noise": -0.1}, r"dataset\.noise"),
         ({"target": "box", "digits": 2}, r"dataset\.target=box needs dataset\.digits=1, got 2"),
+        ({"clutter": 1}, r"dataset\.clutter=1 needs dataset\.target=boxes, got mask"),
+        ({"target": "boxes", "clutter": -1}, r"dataset\.clutter must be .*-1"),
+        ({"target": "boxes", "sides": (10, 40)}, r"dataset\.sides must be .*=32, got \[10,40\]"),
+        ({"target": "boxes", "scale": 2}, r"dataset\.scale=2 has no effect .*dataset\.sides"),
     ],
 )
 def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
@@ -223,3 +228,65 @@ def test_several_labels_are_the_digits_on_a_canvas() -> None:
         assert [row.nonzero()[:, 0].tolist() for row in ours.labels] == shown
     assert set(several.train.labels.sum(1).tolist()) == {1, 2, 3}
     assert torch.equal(several.class_counts(), several.train.labels[several.train.ids].sum(0))
+
+
+@pytest.fixture(scope="module")
+def boxes() -> Data:
+    return opened(target="boxes", size=64, noise=0.0, examples=200)
+
+
+def test_boxes_have_a_class_and_enclose_the_ink_of_a_digit(boxes: Data) -> None:
+    """Without clutter all bright pixels are in a box, and each edge touches one."""
+    assert boxes.target == "boxes"
+    assert boxes.classes == tuple("0123456789")
+    assert boxes.train.labels.shape == (160, 5, 5)
+    images = boxes.train.images.read(range(160))[:, 0] >= INK
+    assert set((boxes.train.labels[..., 0] > 0).sum(1).tolist()) == {1, 2, 3, 4, 5}
+    sides = set()
+    for image, rows in zip(images, boxes.train.labels.int().tolist(), strict=True):
+        left = image.clone()
+        for kind, x0, y0, x1, y1 in rows:
+            if kind:
+                inside = image[y0:y1, x0:x1]
+                for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]):
+                    assert edge.any()
+                left[y0:y1, x0:x1] = False
+                sides.add(max(x1 - x0, y1 - y0))
+        assert not left.any()
+    assert (min(sides), max(sides)) == (10, 18)
+
+
+def test_the_class_of_a_box_is_that_of_its_digit() -> None:
+    """A digit of 8 x 8 on a canvas of 16 x 16: the window that holds it is a known image."""
+    data = opened(target="boxes", size=16, digits=1, sides=(8, 8), noise=0.0, examples=100)
+    source = Digits().load().train
+    images = source.images.read(range(len(source)))
+    known = {x.numpy().tobytes(): int(y) for x, y in zip(images, source.labels, strict=True)}
+    canvases = data.train.images.read(range(80))[:, 0]
+    for canvas, box in zip(canvases, data.train.labels[:, 0], strict=True):
+        windows = canvas.unfold(0, 8, 1).unfold(1, 8, 1).flatten(0, 1)
+        whole = [w.numpy().tobytes() for w in windows if w.sum() == canvas.sum()]
+        assert {known[w] for w in whole if w in known} == {int(box[0]) - 1}
+
+
+def test_clutter_changes_canvases_and_adds_no_box(boxes: Data) -> None:
+    cluttered = opened(target="boxes", size=64, noise=0.0, examples=200, clutter=2)
+    outside = 0
+    images = cluttered.train.images.read(range(160))[:, 0] >= INK
+    for image, rows in zip(images, cluttered.train.labels.int().tolist(), strict=True):
+        for _, x0, y0, x1, y1 in rows:
+            image[y0:y1, x0:x1] = False
+        outside += int(image.any())
+    assert outside > 150
+    assert len(cluttered.class_counts()) == 10
+    assert 380 < cluttered.class_counts().sum() < 480  # 3 on each of 144 canvases
+    assert torch.equal(boxes.test.labels[0], cluttered.test.labels[0])  # drawn before the clutter
+
+
+@pytest.mark.parametrize("side", [8, 10, 13, 18])
+def test_tiles_are_scaled_as_torch_does(side: int) -> None:
+    tiles = np.random.default_rng(0).integers(0, 256, (5, 8, 8)).astype(np.uint8)
+    expected = torch.nn.functional.interpolate(
+        torch.from_numpy(tiles)[:, None].double(), (side, side), mode="bilinear"
+    )[:, 0]
+    assert (torch.from_numpy(resized(tiles, side)).double() - expected).abs().max() < 0.5 + 1e-9

@@ -182,3 +182,30 @@ def test_bad_settings_are_named(options, message):
 def test_negative_classes_that_leave_nothing_to_mine_are_refused(classes, message):
     with pytest.raises(ValueError, match=rf"mining\.negative_classes=.*{message}"):
         HardNegative(negative_classes=classes).prepare(LABELS)
+
+
+@pytest.mark.parametrize("positives", range(9))
+def test_three_to_one_in_each_image_of_eight_anchors(positives):
+    """8 in all where negatives run out. torchvision, which counts positives twice, has 11 to 16."""
+    labels = torch.zeros(2, 8, dtype=torch.long)
+    labels[0, :positives] = 5
+    losses = torch.arange(16.0).view(2, 8)
+    kept = HardNegative().mask(losses, labels)
+    negatives = min(8 - positives, max(1, 3 * positives))
+    assert kept[0].sum() == positives + negatives
+    assert kept[0, 8 - negatives :].all()  # the hardest, which are the last
+    assert kept[1].tolist() == [False] * 7 + [True]  # one of an image without positives
+    ranks = losses[0].masked_fill(labels[0] > 0, -torch.inf).argsort(descending=True).argsort()
+    theirs = int((labels[0] > 0).sum() + (ranks < 3 * positives).sum())
+    assert theirs == (positives + min(8, 3 * positives))
+    assert (theirs > 8) == (positives > 2)
+
+
+def test_the_ratio_may_be_of_the_batch():
+    """Two images share 3 negatives for a single positive, which the second has none of."""
+    labels = torch.tensor([[1, 0, 0, 0], [0, 0, 0, 0]])
+    losses = torch.tensor([[1.0, 2, 3, 4], [5, 6, 7, 8]])
+    batch = HardNegative(per="batch").mask(losses, labels)
+    assert batch.tolist() == [[True, False, False, False], [False, True, True, True]]
+    image = HardNegative().mask(losses, labels)
+    assert image.tolist() == [[True, True, True, True], [False, False, False, True]]

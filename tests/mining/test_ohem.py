@@ -60,3 +60,35 @@ def test_rows_that_do_not_count_are_never_chosen():
 )
 def test_the_number_kept(number, keep, least, expected):
     assert keep_count(number, keep, least) == expected
+
+
+def test_of_boxes_each_image_keeps_its_own_hardest():
+    """Losses [B, E]: the paper's rule; mining.per=batch lets one image have them all."""
+    losses = torch.tensor([[1.0, 2, 3, 4], [5, 6, 7, 8]])
+    assert Ohem(keep=0.5).mask(losses).tolist() == [[False, False, True, True]] * 2
+    assert Ohem(keep=0.5, per="batch").mask(losses).tolist() == [[False] * 4, [True] * 4]
+    known = torch.tensor([[True, True, False, False], [True] * 4])
+    kept = Ohem(keep=0.5).mask(losses, known)
+    assert kept.tolist() == [[False, True, False, False], [False, False, True, True]]
+
+
+def test_of_pixels_each_mask_may_keep_its_own_hardest():
+    losses = torch.arange(16.0).view(2, 2, 4)
+    assert Ohem(keep=0.25, per="image").mask(losses).flatten(1).sum(1).tolist() == [2, 2]
+    assert Ohem(keep=0.25).mask(losses).flatten(1).sum(1).tolist() == [0, 4]
+
+
+def test_of_regions_the_papers_rule_is_not_mmdets():
+    """Both choose 2 of 4. The paper's by class and box loss together, without a ratio.
+
+    mmdet's sampler ranks positives and negatives apart, by the loss of the class alone, and takes
+    at most ⌊2 · 0.5⌋ positives.
+    """
+    of_class = torch.tensor([[3.0, 1, 2, 0]])
+    of_box = torch.tensor([[0.0, 3, 0, 0]])
+    positive = torch.tensor([[True, True, False, False]])
+    paper = Ohem(keep=0.5).mask(of_class + of_box)
+    assert paper.tolist() == [[True, True, False, False]]
+    first = hardest(of_class, positive, 1, by_image=True)
+    mmdet = first | hardest(of_class, ~positive, 2 - first.sum(1), by_image=True)
+    assert mmdet.tolist() == [[True, False, True, False]]

@@ -34,12 +34,15 @@ KINDS = {
     "multilabel": ("model=mlp", "task=multilabel", "dataset.target=labels", "loss=bce"),
     "vector": ("model=mlp", "task=regression", "dataset.target=box", "loss=mse"),
     "image": (*UNET, "task=regression", "dataset.target=clean", "loss=mse"),
+    "boxes": ("task=detection", "model=ssd", "dataset.target=boxes", "dataset.sides=[8,12]"),
 }
 MEANINGLESS = {  # by kind of label
-    "mask": set[str](),
-    "multilabel": {"hard_negative"},
-    "vector": {"hard_negative", "misclassified", "importance"},
-    "image": {"hard_negative", "misclassified", "importance"},
+    "mask": {"balanced"},
+    "multilabel": {"balanced", "hard_negative"},
+    "vector": {"balanced", "hard_negative", "misclassified", "importance"},
+    "image": {"balanced", "hard_negative", "misclassified", "importance"},
+    "boxes": {*options("mining")}
+    - {"none", "random", "balanced", "hard_negative", "ohem", "ohem_two_pass"},
 }
 MOMENT = StepId(0, 0, 0)
 

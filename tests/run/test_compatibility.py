@@ -102,6 +102,9 @@ OF_THE_LABELS = {  # refused when the data opens: no folder is left
     "ss.batch=true needs mixer=none, got cutmix",
     "masks loss=dice loss.batch=true accumulate=2": "loss=dice with loss.batch=true needs accumula"
     "te=1, got 2",
+    "masks augmentation=[rand_augment]": "augmentation=rand_augment does not support mask labels",
+    "images augmentation=[trivial_augment]": "augmentation=trivial_augment does not support image",
+    "masks augmentation=[augmix]": "augmentation=augmix does not support mask labels, which would",
 }
 
 
@@ -122,9 +125,6 @@ OF_THE_REST = {
     "ot support multilabel labels; take distill=none",
     "model=unet": "model=unet returns [10, 8, 8] per image, task=classification needs [10]",
     "boxes model=unet": "model=unet returns [4, 16, 16] per image, task=regression needs [4]",
-    "masks augmentation=[rand_augment]": "augmentation=rand_augment",
-    "images augmentation=[trivial_augment]": "augmentation=trivial_augment",
-    "masks augmentation=[augmix]": "augmentation=augmix",
 }
 
 

@@ -6,13 +6,11 @@ CPU, or meet one that lies there, raises. The optimizer is left out: its fused f
 
 import pytest
 import torch
-from hydra.utils import get_class
-from support import make_run, node_of, options
+from support import for_classes, make_run, options
 
 from trainer.core.batch import Batch
 from trainer.core.duration import Clock
 from trainer.core.seed import StepId
-from trainer.loss import Loss
 from trainer.mining.shared.row_queue import LateNumber
 from trainer.run.run import Run
 from trainer.training.step import Step
@@ -21,6 +19,7 @@ ROWS = 16
 META = torch.device("meta")
 MASKS = ("dataset=digits_canvas", "task=segmentation", "model=unet", "model.width=4")
 LABELS = ("dataset=digits_canvas", "dataset.target=labels", "task=multilabel")
+BOXES = ("dataset=digits_canvas", "dataset.target=boxes", "task=detection", "model=ssd")
 READS_ONCE = ("hard_negative", "rho")  # before the first step: labels, a reference model
 CHOICES: dict[str, tuple[str, ...]] = {
     "in chunks": ("accumulate=2", "mining=ohem", "mixer=cutmix"),
@@ -33,18 +32,14 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "several labels": (*LABELS, "loss=focal", "loss.form=sigmoid", "mixer=ricap", "mining=ohem"),
     "asymmetric": (*LABELS, "loss=asymmetric", "mixer=mixup", "mining.score=margin", "mining=ohem"),
     "dice": (*MASKS, "loss=dice_cross_entropy"),
+    "anchors": (*BOXES, "mining=hard_negative"),
+    "anchors in two passes": (*BOXES, "mining=ohem_two_pass"),
 }
 
 
-def for_classes(name: str) -> bool:
-    loss = get_class(node_of("loss", name)["_target_"])
-    assert issubclass(loss, Loss)
-    return "class" in loss.targets
-
-
 COMPONENTS = [
-    *(("loss", name) for name in options("loss") if for_classes(name)),
-    *(("mining", name) for name in options("mining") if name not in READS_ONCE),
+    *(("loss", name) for name in for_classes("loss")),
+    *(("mining", name) for name in for_classes("mining") if name not in READS_ONCE),
     *(("mixer", name) for name in options("mixer")),
 ]
 
@@ -68,7 +63,8 @@ def on_meta(tmp_path, monkeypatch):
 def take(run: Run, step: Step) -> None:
     """Train two steps in the fourth epoch, when every miner's warmup is over."""
     labels = run.data.train.labels[:ROWS, None]
-    labels = (labels if run.data.target == "multilabel" else labels.long()).to(META)
+    kept = run.data.target in ("multilabel", "boxes")
+    labels = (labels if kept else labels.long()).to(META)
     images = torch.empty(ROWS, *run.data.shape, dtype=torch.uint8, device=META)
     ids, one = torch.arange(ROWS, device=META), torch.ones(ROWS, device=META)
     for number in range(2):

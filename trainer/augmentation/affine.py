@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from trainer.augmentation.base import Geometric
+from trainer.augmentation.shared.kernel.boxes import mapped
 from trainer.augmentation.shared.kernel.geometry import affine_matrix, warp
 from trainer.augmentation.shared.settings import Range, around, interval
 from trainer.core.ranges import within
@@ -50,3 +51,7 @@ class Affine(Geometric):
     def move(self, images: Tensor, parameters: Tensor, *, nearest: bool, fill: float) -> Tensor:
         """Moved images [B, C, H, W]."""
         return warp(images, parameters, nearest=nearest, fill=fill)
+
+    def move_boxes(self, edges: Tensor, parameters: Tensor, size: tuple[int, int]) -> Tensor:
+        """Moved edges [B, N, 4]."""
+        return mapped(edges, parameters, size)

@@ -1,16 +1,29 @@
 """Augmentations: random changes of the images of a batch, each image with its own parameters."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
+from trainer.augmentation.shared.kernel.boxes import kept
+from trainer.core.batch import Target, target_kind
+from trainer.core.option import option_of
 from trainer.core.seed import ExampleRandom
+from trainer.dataset.shared.boxes import MIN_VISIBLE
 from trainer.dataset.shared.split import Split
 
 
 class Augmentation(ABC):
     """Changes each image of a batch with random parameters of its own."""
+
+    targets: ClassVar[tuple[Target, ...]] = (  # the types of label it supports
+        "class",
+        "multilabel",
+        "mask",
+        "vector",
+        "image",
+        "boxes",
+    )
 
     def prepare(self, split: Split) -> None:
         """Compute statistics of the training split that the augmentation needs, before any call.
@@ -31,9 +44,46 @@ class Augmentation(ABC):
         """
         return self(images, draws), target
 
+    def with_boxes(
+        self,
+        images: Tensor,
+        boxes: Tensor,
+        draws: ExampleRandom,
+        *,
+        min_visible: float = MIN_VISIBLE,
+    ) -> tuple[Tensor, Tensor]:
+        """Augment images [B, C, H, W] together with their boxes [B, N, 5].
+
+        A box of which less than the fraction `min_visible` stays in the image counts nothing.
+        """
+        return self(images, draws), boxes
+
+    def with_labels(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        draws: ExampleRandom,
+        *,
+        fill: float = 0.0,
+        min_visible: float = MIN_VISIBLE,
+    ) -> tuple[Tensor, Tensor]:
+        """Augment images [B, C, H, W] together with labels [B, K, ...] of any kind.
+
+        Those that have places in the image move with its pixels, and K is 1.
+        """
+        kind = target_kind(labels[:, 0])
+        if kind == "boxes":
+            images, boxes = self.with_boxes(images, labels[:, 0], draws, min_visible=min_visible)
+            return images, boxes[:, None]
+        if kind in ("mask", "image"):
+            target = labels.flatten(1, -3)  # [B, 1 or C, H, W]
+            images, target = self.with_target(images, target, draws, fill=fill)
+            return images, target.view_as(labels)
+        return self(images, draws), labels
+
 
 class Geometric(Augmentation):
-    """An augmentation that moves pixels: masks and image targets move with them."""
+    """An augmentation that moves pixels: masks, image targets and boxes move with them."""
 
     @abstractmethod
     def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Any:
@@ -45,6 +95,14 @@ class Geometric(Augmentation):
 
         `nearest` takes the nearest pixel instead of interpolating.
         """
+
+    def move_boxes(self, edges: Tensor, parameters: Any, size: tuple[int, int]) -> Tensor:
+        """Move edges [B, N, 4] of boxes, x0, y0, x1, y1, as `move` moves the pixels.
+
+        They may end up outside the image, of height and width `size`. Raises ValueError where the
+        augmentation cannot.
+        """
+        raise ValueError(f"augmentation={option_of(self)} does not move boxes; take it out")
 
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
         """Move the pixels of images [B, C, H, W]; pixels from outside are black."""
@@ -59,3 +117,18 @@ class Geometric(Augmentation):
         mask = not target.is_floating_point()
         moved = self.move(target.float(), parameters, nearest=mask, fill=fill)
         return self.move(images, parameters, nearest=False, fill=0.0), moved.to(target.dtype)
+
+    def with_boxes(
+        self,
+        images: Tensor,
+        boxes: Tensor,
+        draws: ExampleRandom,
+        *,
+        min_visible: float = MIN_VISIBLE,
+    ) -> tuple[Tensor, Tensor]:
+        """Move images and boxes [B, N, 5] together."""
+        size = images.shape[-2], images.shape[-1]
+        parameters = self.draw(draws, size)
+        edges = self.move_boxes(boxes[..., 1:], parameters, size)
+        moved = self.move(images, parameters, nearest=False, fill=0.0)
+        return moved, kept(boxes, edges, size, min_visible)

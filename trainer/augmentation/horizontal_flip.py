@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation.base import Geometric
+from trainer.augmentation.shared.kernel.boxes import mirrored
 from trainer.core.ranges import within
 from trainer.core.seed import ExampleRandom
 
@@ -23,6 +24,10 @@ class HorizontalFlip(Geometric):
         """Moved images [B, C, H, W], in one gather of columns."""
         columns = mirrored_index(parameters, images.shape[3])
         return images.gather(3, columns[:, None, None].expand(images.shape))
+
+    def move_boxes(self, edges: Tensor, parameters: Tensor, size: tuple[int, int]) -> Tensor:
+        """Moved edges [B, N, 4]."""
+        return mirrored(edges, parameters, size[1], axis=0)
 
 
 def mirrored_index(which: Tensor, length: int) -> Tensor:

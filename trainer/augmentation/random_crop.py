@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from trainer.augmentation.base import Geometric
+from trainer.augmentation.shared.kernel.boxes import shifted
 from trainer.augmentation.shared.kernel.geometry import cut
 from trainer.augmentation.shared.settings import check_length, to_pixels
 from trainer.core.seed import ExampleRandom
@@ -34,3 +35,10 @@ class RandomCrop(Geometric):
         top, left = parameters
         margins = self.margins((images.shape[2], images.shape[3]))
         return cut(images, top, left, margins, fill)
+
+    def move_boxes(
+        self, edges: Tensor, parameters: tuple[Tensor, Tensor], size: tuple[int, int]
+    ) -> Tensor:
+        """Moved edges [B, N, 4]."""
+        (rows, columns), (top, left) = self.margins(size), parameters
+        return shifted(edges, columns - left, rows - top)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from trainer.augmentation.base import Geometric
 from trainer.augmentation.shared.box import central, first, random_offset, sides
+from trainer.augmentation.shared.kernel.boxes import shifted, stretched
 from trainer.augmentation.shared.kernel.geometry import sample
 from trainer.augmentation.shared.settings import interval
 from trainer.core.seed import ExampleRandom
@@ -50,6 +51,11 @@ class RandomResizedCrop(Geometric):
         rows = positions(top, height, images.shape[2], nearest=nearest)
         columns = positions(left, width, images.shape[3], nearest=nearest)
         return sample(images, rows, columns, nearest=nearest, fill=fill)
+
+    def move_boxes(self, edges: Tensor, parameters: Box, size: tuple[int, int]) -> Tensor:
+        """Moved edges [B, N, 4]."""
+        top, left, height, width = parameters
+        return stretched(shifted(edges, -left, -top), size[1] / width, size[0] / height)
 
 
 def positions(start: Tensor, length: Tensor, size: int, *, nearest: bool) -> Tensor:

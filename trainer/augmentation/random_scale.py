@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation.base import Geometric
+from trainer.augmentation.shared.kernel.boxes import mapped
 from trainer.augmentation.shared.kernel.geometry import affine_matrix, warp
 from trainer.augmentation.shared.settings import Range, interval
 from trainer.core.seed import ExampleRandom
@@ -23,3 +24,8 @@ class RandomScale(Geometric):
         """Moved images [B, C, H, W]."""
         matrices = affine_matrix(torch.zeros_like(parameters), scale=parameters)
         return warp(images, matrices, nearest=nearest, fill=fill)
+
+    def move_boxes(self, edges: Tensor, parameters: Tensor, size: tuple[int, int]) -> Tensor:
+        """Moved edges [B, N, 4]."""
+        matrices = affine_matrix(torch.zeros_like(parameters), scale=parameters)
+        return mapped(edges, matrices, size)

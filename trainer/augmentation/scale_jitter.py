@@ -8,6 +8,7 @@ from torch import Tensor
 
 from trainer.augmentation.base import Geometric
 from trainer.augmentation.shared.box import random_offset
+from trainer.augmentation.shared.kernel.boxes import shifted, stretched
 from trainer.augmentation.shared.kernel.geometry import resize_weights, sample
 from trainer.augmentation.shared.settings import Range, interval
 from trainer.core.seed import ExampleRandom
@@ -46,6 +47,11 @@ class ScaleJitter(Geometric):
         rows = resize_weights(images.shape[2], height, top)[:, None]
         columns = resize_weights(images.shape[3], width, left)[:, None]
         return rows @ (images - fill) @ columns.mT + fill
+
+    def move_boxes(self, edges: Tensor, parameters: Frame, size: tuple[int, int]) -> Tensor:
+        """Moved edges [B, N, 4]."""
+        top, left, height, width = parameters
+        return shifted(stretched(edges, width / size[1], height / size[0]), left, top)
 
 
 def positions(start: Tensor, resized: Tensor, size: int) -> Tensor:

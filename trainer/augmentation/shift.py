@@ -5,6 +5,7 @@ from math import ceil
 from torch import Tensor
 
 from trainer.augmentation.base import Geometric
+from trainer.augmentation.shared.kernel.boxes import shifted
 from trainer.augmentation.shared.kernel.geometry import cut
 from trainer.core.ranges import within
 from trainer.core.seed import ExampleRandom
@@ -32,3 +33,10 @@ class Shift(Geometric):
         rows, columns = (ceil(self.fraction * side) for side in images.shape[2:])
         down, right = parameters
         return cut(images, rows - down, columns - right, (rows, columns), fill)
+
+    def move_boxes(
+        self, edges: Tensor, parameters: tuple[Tensor, Tensor], size: tuple[int, int]
+    ) -> Tensor:
+        """Moved edges [B, N, 4]."""
+        down, right = parameters
+        return shifted(edges, right, down)

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from trainer.augmentation.base import Geometric
 from trainer.augmentation.horizontal_flip import mirrored_index
+from trainer.augmentation.shared.kernel.boxes import mirrored
 from trainer.core.ranges import within
 from trainer.core.seed import ExampleRandom
 
@@ -26,3 +27,7 @@ class VerticalFlip(Geometric):
         tops = torch.arange(size * channels, device=images.device).view(size, channels, 1) * height
         rows = tops + mirrored_index(parameters, height)[:, None]
         return images.reshape(-1, width).index_select(0, rows.flatten()).view(images.shape)
+
+    def move_boxes(self, edges: Tensor, parameters: Tensor, size: tuple[int, int]) -> Tensor:
+        """Moved edges [B, N, 4]."""
+        return mirrored(edges, parameters, size[0], axis=1)

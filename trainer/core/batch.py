@@ -62,6 +62,15 @@ class Batch:
         for start in range(0, len(self), size):
             yield self.select(slice(start, start + size))
 
+    @property
+    def eligible(self) -> Tensor:
+        """Mask [B] or [B, H, W] of what a miner may choose: no added rows, no ignored pixels."""
+        return self.count > 0
+
+    def each(self, totals: Tensor) -> Tensor:
+        """The denominator of each loss, from Σ count."""
+        return totals
+
     def dominant(self) -> tuple[Tensor, Tensor]:
         """Return the label [B, ...] and dataset id [B] with the largest share in each image."""
         if self.shares.shape[1] == 1:
@@ -69,6 +78,85 @@ class Batch:
         row = torch.arange(len(self.shares), device=self.shares.device)
         largest = self.shares.argmax(1)
         return self.labels[row, largest], self.index[row, largest]
+
+
+@dataclass(frozen=True)
+class Elements(Batch):
+    """The parts of B images that a detector is trained on, such as anchors: E of each image.
+
+    To a miner they are what the pixels of masks are. Here `labels` are [B, 1, E]: a class, 0 for
+    the background, −1 for what counts nothing; `weight` and `count` are [B, E]. A miner may choose
+    what has a weight: SSD's negatives have a loss, but its mean is over the positives alone.
+
+    A detector of several stages has a denominator for each, and `sizes` elements in each.
+    """
+
+    boxes: Tensor  # [B, N, 5] the images' labels
+    matched: Tensor  # [B, E] which of the N boxes an element is matched with, or −1
+    wanted: Tensor  # [B, E, 4] what its box is to be regressed to; 0 without one
+    regions: Tensor  # [B, E, 4] the box that it starts from
+    sizes: tuple[int, ...]  # E of each stage
+
+    @property
+    def eligible(self) -> Tensor:
+        """Mask [B, E] of the elements with a weight."""
+        return self.weight > 0
+
+    def select(self, at: Tensor | slice) -> "Elements":
+        """Return the images `at`, positions [b] or a slice, with their elements."""
+        tensors = {k: v[at] for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **tensors)
+
+    def narrowed(self, own: slice, sizes: tuple[int, ...]) -> "Elements":
+        """Return the elements in a slice of the E of each image, those of whole stages."""
+        return replace(
+            self,
+            labels=self.labels[:, :, own],
+            weight=self.weight[:, own],
+            count=self.count[:, own],
+            matched=self.matched[:, own],
+            wanted=self.wanted[:, own],
+            regions=self.regions[:, own],
+            sizes=sizes,
+        )
+
+    def first(self) -> "Elements":
+        """Return the elements of the first stage."""
+        return self.narrowed(slice(0, self.sizes[0]), self.sizes[:1])
+
+    def last(self) -> "Elements":
+        """Return the elements of the last stage, among which a run's miner chooses."""
+        if len(self.sizes) == 1:
+            return self
+        return self.narrowed(slice(sum(self.sizes[:-1]), None), self.sizes[-1:])
+
+    def then(self, further: "Elements") -> "Elements":
+        """Return these elements and those of a further stage, of the same images."""
+        return replace(
+            self,
+            labels=torch.cat([self.labels, further.labels], 2),
+            weight=torch.cat([self.weight, further.weight], 1),
+            count=torch.cat([self.count, further.count], 1),
+            matched=torch.cat([self.matched, further.matched], 1),
+            wanted=torch.cat([self.wanted, further.wanted], 1),
+            regions=torch.cat([self.regions, further.regions], 1),
+            sizes=(*self.sizes, *further.sizes),
+        )
+
+    def with_stage(self, stage: int, chosen: Batch) -> "Elements":
+        """Return the elements with the weights and counts [B, E] of one stage replaced."""
+        weights, counts = (list(v.split(self.sizes, 1)) for v in (self.weight, self.count))
+        weights[stage], counts[stage] = chosen.weight, chosen.count
+        return replace(self, weight=torch.cat(weights, 1), count=torch.cat(counts, 1))
+
+    def totals(self) -> Tensor:
+        """Σ count of each stage, [G]."""
+        return torch.stack([part.sum() for part in self.count.split(self.sizes, 1)])
+
+    def each(self, totals: Tensor) -> Tensor:
+        """The denominator of each element, [E], from those of the stages, [G]."""
+        pairs = zip(totals, self.sizes, strict=True)
+        return torch.cat([total.expand(size) for total, size in pairs])
 
 
 def blend(images: Tensor, parts: list[Batch], shares: list[Tensor]) -> Batch:
@@ -138,20 +226,20 @@ def mean_loss(
     return (weight * losses).sum() / denominator.clamp(min=TINY)
 
 
-Target = Literal["class", "multilabel", "mask", "vector", "image"]  # the label of an example
+Target = Literal["class", "multilabel", "mask", "vector", "image", "boxes"]  # label of an example
 
 
 def target_kind(labels: Tensor) -> Target:
     """Tell the kind of target from the dtype and shape of labels [B, ...].
 
-    Class ids [B], multi-hot labels bool [B, C], masks [B, H, W], numbers [B] or [B, D], or images.
-    Raises ValueError if no kind has them.
+    Class ids [B], multi-hot labels bool [B, C], masks [B, H, W], numbers [B] or [B, D], boxes
+    float [B, N, 5], or images. Raises ValueError if no kind has them.
     """
     kinds: dict[int, Target] = {1: "class", 3: "mask"}
     if labels.dtype == torch.bool:
         kinds[2] = "multilabel"
     elif labels.is_floating_point():
-        kinds = {1: "vector", 2: "vector", 4: "image"}
+        kinds = {1: "vector", 2: "vector", 3: "boxes", 4: "image"}
     if labels.ndim not in kinds:
         shape = list(labels.shape)
         raise ValueError(

@@ -12,6 +12,7 @@ from trainer.core.ranges import within
 from trainer.core.seed import Purpose, generator
 from trainer.core.text import count
 from trainer.dataset.shared import degrade
+from trainer.dataset.shared.boxes import per_class
 from trainer.dataset.shared.check_labels import check_labels
 from trainer.dataset.shared.class_subset import (
     check_several,
@@ -70,16 +71,18 @@ class Data:
 
     @property
     def target(self) -> Target:
-        """The type of the labels: `class`, `multilabel`, `mask`, `vector` or `image`."""
+        """The type of the labels: `class`, `multilabel`, `mask`, `vector`, `image` or `boxes`."""
         return self.train.target
 
     def class_counts(self) -> Tensor:
-        """Training examples, or pixels of masks, per class [C]; [0] if labels are not classes.
+        """Training examples, pixels of masks, or boxes, per class [C]; [0] if labels have none.
 
         Values that are no class, such as 255 for ignored pixels, are not counted.
         """
         if self.target == "multilabel":
             return self.train.labels[self.train.ids].sum(0)
+        if self.target == "boxes":
+            return per_class(self.train.labels[self.train.ids], len(self.classes))
         counts = torch.zeros(len(self.classes), dtype=torch.int64)
         if self.train.labels.is_floating_point():
             return counts[:0]

@@ -1,4 +1,4 @@
-"""Digits pasted on larger canvases: a built-in set for dense, multi-label and regression tasks.
+"""Digits pasted on larger canvases: for dense, multi-label, regression and detection tasks.
 
 The digits are those of `dataset=digits` (E. Alpaydin, C. Kaynak 1998, CC BY 4.0).
 """
@@ -15,6 +15,7 @@ from trainer.core.ranges import within
 from trainer.core.seed import Purpose, generator
 from trainer.dataset.base import Dataset, Pixels, Raw, Split, divide
 from trainer.dataset.digits import Digits
+from trainer.dataset.shared.scattered import Scattered
 
 TILE = 8  # height and width of a digit
 INK = 64  # a quarter of white: fainter pixels do not count as part of a digit
@@ -29,7 +30,11 @@ class DigitsCanvas(Dataset):
     The canvases are the same for every seed. `test_fraction` of them are for testing; their digits
     occur on no other canvas. Targets: `mask`, 0 for the background and c + 1 for the digit c;
     `labels`, which of the ten digits are on the canvas; `box`, the edges x0, y0, x1, y1 of a single
-    digit as fractions of the side; `clean`, the canvas without noise.
+    digit as fractions of the side; `clean`, the canvas without noise; `boxes`, class and edges of
+    each digit, in pixels.
+
+    With `boxes` a canvas has 1 to `digits` digits, as many as find room, whose `sides` are uniform
+    between two numbers of pixels, and `clutter` tiles that are no digits.
     """
 
     size: int = 32
@@ -37,7 +42,9 @@ class DigitsCanvas(Dataset):
     scale: int = 1
     examples: int = 1000
     noise: float = 0.05
-    target: Literal["mask", "labels", "box", "clean"] = "mask"
+    target: Literal["mask", "labels", "box", "clean", "boxes"] = "mask"
+    sides: tuple[int, int] = (10, 18)
+    clutter: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,6 +57,26 @@ class DigitsCanvas(Dataset):
             )
         if self.target == "box" and self.digits != 1:
             raise ValueError(f"dataset.target=box needs dataset.digits=1, got {self.digits}")
+        self.check_boxes()
+
+    def check_boxes(self) -> None:
+        """Raise ValueError for sides or clutter that no canvas can have."""
+        within("dataset.clutter", self.clutter, "[0, inf)")
+        if self.clutter and self.target != "boxes":
+            raise ValueError(
+                f"dataset.clutter={self.clutter} needs dataset.target=boxes, got {self.target}"
+            )
+        low, high = self.sides
+        if self.target == "boxes" and not TILE <= low <= high <= self.size:
+            raise ValueError(
+                f"dataset.sides must be [low,high] from {TILE} to dataset.size={self.size}, got "
+                f"[{low},{high}]"
+            )
+        if self.target == "boxes" and self.scale != 1:
+            raise ValueError(
+                f"dataset.scale={self.scale} has no effect with dataset.target=boxes; set "
+                "dataset.sides"
+            )
 
     def load(self) -> Raw:
         """Generate all canvases. Raises ConfigError if the digits do not fit on one."""
@@ -58,9 +85,23 @@ class DigitsCanvas(Dataset):
             source, self.test_fraction, generator(0, Purpose.SPLIT, 0)
         )
         number = int(self.examples * self.test_fraction + 0.5)
-        named = {"mask": ("background", *"0123456789"), "labels": tuple("0123456789")}
-        train = self.canvases(train_digits, self.examples - number, TRAIN)
-        return Raw(train, self.canvases(test_digits, number, TEST), named.get(self.target, ()))
+        digits = tuple("0123456789")
+        named = {"mask": ("background", *digits), "labels": digits, "boxes": digits}
+        make = self.scattered if self.target == "boxes" else self.canvases
+        train = make(train_digits, self.examples - number, TRAIN)
+        return Raw(train, make(test_digits, number, TEST), named.get(self.target, ()))
+
+    def scattered(self, source: Split, number: int, stream: int) -> Split:
+        """Scatter a split's digits on `number` canvases, with boxes."""
+        number = number if len(source) else 0
+        rng = generator(0, Purpose.SPLIT, stream)
+        tiles = source.images.read(source.ids.tolist())[:, 0].numpy()
+        scatter = Scattered(
+            size=self.size, digits=self.digits, clutter=self.clutter, sides=self.sides, ink=INK
+        )
+        clean, boxes = scatter(tiles, source.labels[source.ids].numpy(), number, rng)
+        images = add_noise(clean, self.noise, rng)
+        return Split(Pixels(torch.from_numpy(images)[:, None]), boxes, torch.arange(number))
 
     def canvases(self, source: Split, number: int, stream: int) -> Split:
         """Paste a split's digits on `number` canvases, each equally often to within one."""

@@ -6,7 +6,7 @@ the whole batch (miner, loss, denominator, finiteness) is computed from gathered
 identical in every process. Gradients and the denominator are summed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import Any
@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainer.core.batch import Batch
+from trainer.core.batch import Batch, Elements
 from trainer.core.forward import evaluating
 from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, StepId, seed_torch
 from trainer.distributed.world import World
-from trainer.mining.base import example_ranks
+from trainer.mining.base import Miner, example_ranks
 from trainer.training.part import Part, require_part, require_spare
 from trainer.training.step import Learned, Step
 
@@ -113,8 +113,28 @@ class ParallelStep(Step):
         """
         fields = [batch.labels, batch.shares, batch.index, batch.weight, batch.count]
         values = self.world.gather_rows([*fields, *further], part.sizes)
-        places = torch.arange(len(values[0]), device=values[0].device)
-        return Batch(places, *values[:5]), values[5:]
+        labels, shares, index, weight, count = values[:5]
+        places = torch.arange(len(labels), device=labels.device)
+        own = {"labels": labels, "shares": shares, "index": index, "weight": weight, "count": count}
+        return replace(batch, images=places, **own), values[5:]
+
+    def choose(
+        self,
+        miner: Miner,
+        elements: Elements,
+        rank: Callable[[Batch], Tensor],
+        step_id: StepId,
+        part: Part | None,
+    ) -> Batch:
+        """Return this process's elements as a miner chooses among those of all processes."""
+        part = require_part(part)
+        whole, _ = self.whole(elements, part)
+
+        def ranks(_: Batch) -> Tensor:
+            return self.world.gather_rows([rank(elements)], part.sizes)[0]
+
+        chosen, own = miner.select(whole, ranks, step_id), self.own_slice(part)
+        return replace(elements, weight=chosen.weight[own], count=chosen.count[own])
 
     def own_slice(self, part: Part) -> slice:
         """Return the slice of this process's rows in the gathered batch."""
@@ -156,13 +176,17 @@ class ParallelStep(Step):
 
     def learn_nothing(self, batch: Batch, step_id: StepId, part: Part, *, mining: bool) -> Learned:
         """Take part in the others' collectives without rows: every rank runs backward."""
-        pooled = self.loss.batchwise or (mining and self.miner.pooled)
+        pooled = self.pools(mining=mining)
         if pooled and self.accumulate > 1:
-            batch = self.weigh(*self.score(batch, part), batch, step_id, part, mining=mining)
+            outputs, losses = self.score(batch, part)
+            batch = self.elements(outputs, batch, step_id, part, mining=mining)
+            batch = self.weigh(outputs, losses, batch, step_id, part, mining=mining)
         outputs = self.forward_spare(part)
+        if self.accumulate == 1:
+            batch = self.elements(outputs[:0], batch, step_id, part, mining=mining)
         if pooled and self.accumulate == 1:
-            losses = self.contract(outputs, require_spare(part))
-            batch = self.weigh(outputs[:0], losses[:0], batch, step_id, part, mining=mining)
+            losses = self.spare_losses(outputs, part)
+            batch = self.weigh(outputs[:0], losses, batch, step_id, part, mining=mining)
         denominator = self.count(batch)
         self.backward_nothing(outputs)
         self.spend(0, part)
@@ -172,6 +196,10 @@ class ParallelStep(Step):
         """Return outputs of the spare row, leaving BatchNorm's statistics unchanged."""
         with evaluating(self.forward.model):
             return self.forward(require_spare(part).images)
+
+    def spare_losses(self, outputs: Tensor, part: Part) -> Tensor:
+        """Return no losses, [0, ...], of the shape that the spare row has."""
+        return self.contract(outputs, self.task.elements(outputs, require_spare(part)))[:0]
 
     def backward_nothing(self, outputs: Tensor) -> None:
         """Run a backward pass whose gradients are all 0."""
@@ -185,7 +213,7 @@ class ParallelStep(Step):
                 outputs, losses = super().score(batch, part)
             else:
                 whole = self.forward_spare(part)
-                outputs, losses = whole[:0], self.contract(whole, require_spare(part))[:0]
+                outputs, losses = whole[:0], self.spare_losses(whole, part)
                 self.spend(0, part, backward=False)
             for _ in range(self.passes_left(batch)):
                 self.forward_spare(part)

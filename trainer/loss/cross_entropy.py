@@ -5,7 +5,7 @@ scaled to a mean of 1 (Cui et al. 2019, https://arxiv.org/abs/1901.05555, eq. 2)
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ COMPUTED = ("balanced", "effective_number")  # class weights that `prepare` comp
 class CrossEntropy(Loss):
     """−log softmax, with optional class weights and label smoothing (1 − ε)·onehot + ε / C."""
 
+    targets: ClassVar[tuple[str, ...]] = ("class", "mask", "boxes")
     weights: Tensor | None
 
     def __init__(

@@ -5,7 +5,7 @@ that a confident mistake keeps its gradient, and (1 − p_t)^γ is differentiabl
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,7 @@ class Focal(Loss):
     0.25 for sigmoid. Unlike class weights, α does not enter the denominator.
     """
 
+    targets: ClassVar[tuple[str, ...]] = ("class", "mask", "boxes")
     alphas: Tensor | None  # [C] for softmax
 
     def __init__(

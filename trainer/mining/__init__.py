@@ -6,6 +6,7 @@ from trainer.core.lazy import exports
 from trainer.mining.base import Epoch, Miner
 
 if TYPE_CHECKING:
+    from trainer.mining.balanced import Balanced
     from trainer.mining.hard_example import HardExample
     from trainer.mining.hard_negative import HardNegative
     from trainer.mining.importance import Importance

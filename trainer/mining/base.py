@@ -15,6 +15,8 @@ from trainer.core.seed import Purpose, StepId, generator
 from trainer.core.state import row_ids
 
 Score = Literal["loss", "error", "confidence", "margin", "entropy", "el2n"]
+EVERY: tuple[Target, ...] = ("class", "multilabel", "mask", "vector", "image", "boxes")
+Per = Literal["auto", "batch", "image"]  # what a fraction or a ratio is of
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,11 @@ class Miner:
         """Restore what `state_dict` returned."""
 
 
+def in_each_image(per: Per, ranks: Tensor) -> bool:
+    """Whether to choose in each image by itself: by default among the elements [B, E] of boxes."""
+    return per == "image" or (per == "auto" and ranks.ndim == 2)
+
+
 def keep_count(number: int, keep: float, least: int = 1) -> int:
     """The size of a fraction `keep` of `number`, rounded, from `least` to `number`."""
     return min(number, max(least, int(keep * number + 0.5)))
@@ -125,12 +132,22 @@ def example_ranks(ranks: Tensor) -> Tensor:
     return ranks.reshape(len(ranks), -1).mean(1)
 
 
-def hardest(ranks: Tensor, eligible: Tensor, number: int | Tensor) -> Tensor:
-    """Mask [B] or [B, H, W] of the `number` highest ranks among the eligible elements.
+def hardest(
+    ranks: Tensor, eligible: Tensor, number: int | Tensor, *, by_image: bool = False
+) -> Tensor:
+    """Mask [B], [B, H, W] or [B, E] of the `number` highest ranks among the eligible elements.
 
     Ties go to the earlier element, so the choice is the same on every machine. A tensor `number`
-    stays on its device, without synchronization.
+    stays on its device, without synchronization. With `by_image` that many are chosen in each
+    image, and `number` may be [B].
     """
+    if by_image:
+        candidates = ranks.masked_fill(~eligible, -torch.inf).flatten(1)
+        order = candidates.argsort(dim=1, descending=True, stable=True)
+        places = torch.arange(order.shape[1], device=order.device).expand_as(order)
+        position = torch.empty_like(order).scatter_(1, order, places)
+        most = number[:, None] if isinstance(number, Tensor) else number
+        return (position < most).view_as(ranks) & eligible
     candidates = ranks.masked_fill(~eligible, -torch.inf).flatten()
     order = candidates.argsort(descending=True, stable=True)
     position = torch.empty_like(order)
@@ -139,5 +156,13 @@ def hardest(ranks: Tensor, eligible: Tensor, number: int | Tensor) -> Tensor:
 
 
 def counted(ranks: Tensor, batch: Batch) -> Tensor:
-    """Mask [B] or [B, H, W] of the ranks that count, without added rows and ignored pixels."""
-    return (spread(batch.count, ranks) > 0).expand_as(ranks)
+    """Mask [B] or [B, H, W] of the ranks that count, without added rows and ignored pixels.
+
+    Of elements [B, E], those that have a weight.
+    """
+    return spread(batch.eligible, ranks).expand_as(ranks)
+
+
+def sums(mask: Tensor, *, by_image: bool) -> Tensor:
+    """The number of true entries of a mask [B, ...], or of each image, [B]."""
+    return mask.flatten(1).sum(1) if by_image else mask.sum()

@@ -13,11 +13,19 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from trainer.core.batch import Batch, only
+from trainer.core.batch import Batch, only, target_kind
 from trainer.core.plan import Plan
 from trainer.core.ranges import within
 from trainer.core.seed import StepId
-from trainer.mining.base import Epoch, Miner, counted, hardest
+from trainer.mining.base import (
+    Epoch,
+    Miner,
+    Per,
+    counted,
+    hardest,
+    in_each_image,
+    sums,
+)
 from trainer.mining.misclassified import restrict, worst
 
 
@@ -27,7 +35,9 @@ class HardNegative(Miner):
 
     `online`: `ratio` negatives for each positive of the effective batch, or all if there are fewer,
     and at least `min_kept`, so that a batch without positives still trains. A mixed image counts
-    by its dominant label.
+    by its dominant label. Of boxes, all positives of an image and the hardest of its own negatives
+    (`per: image`, which `auto` is for boxes); an image without any keeps `min_kept`. Where
+    negatives run out, no positive counts twice, as one does in torchvision's SSD.
 
     `bootstrap`: the pool starts with all positives and as many random negatives. Every `every`
     epochs the other negatives are scanned, and those predicted as another class join, in order of
@@ -35,12 +45,13 @@ class HardNegative(Miner):
     is a positive.
     """
 
-    targets = ("class", "mask")
+    targets = ("class", "mask", "boxes")
 
     mode: Literal["online", "bootstrap"] = "online"
     ratio: float = 3.0
     negative_classes: list[int] = field(default_factory=lambda: [0])
     min_kept: int = 1
+    per: Per = "auto"
     every: int = 1
     pool: Tensor | None = field(init=False, default=None)  # [p] dataset ids
 
@@ -57,6 +68,13 @@ class HardNegative(Miner):
     def prepare(self, labels: Tensor) -> None:
         """Raise ValueError if none or all of the labels are of the negative classes."""
         super().prepare(labels)
+        if target_kind(labels) == "boxes":
+            if self.mode == "bootstrap":
+                raise ValueError(
+                    "mining.mode=bootstrap chooses whole images, and boxes have both positives and "
+                    "negatives in each; take mining.mode=online"
+                )
+            return
         negative = self.is_negative(labels)
         if bool(negative.all()) or not bool(negative.any()):
             part = "all" if bool(negative.all()) else "none"
@@ -75,13 +93,15 @@ class HardNegative(Miner):
         return only(batch, self.mask(ranks, batch.dominant()[0], counted(ranks, batch)))
 
     def mask(self, losses: Tensor, labels: Tensor, eligible: Tensor | None = None) -> Tensor:
-        """Mask of the eligible elements to keep; losses and labels are [B] or [B, H, W]."""
+        """Mask of the eligible elements to keep; losses and labels are [B], [B, H, W] or [B, E]."""
         negative = self.is_negative(labels)
         if eligible is None:
             eligible = torch.ones_like(negative)
         positive = ~negative & eligible
-        limit = (self.ratio * positive.sum() + 0.5).long().clamp(min=self.min_kept)
-        return positive | hardest(losses, negative & eligible, limit)
+        alone = in_each_image(self.per, losses)
+        of = sums(positive, by_image=alone)
+        limit = (self.ratio * of + 0.5).long().clamp(min=self.min_kept)
+        return positive | hardest(losses, negative & eligible, limit, by_image=alone)
 
     def refresh(self, epoch: Epoch, scan: Callable[[Tensor], Tensor]) -> None:
         """Start the pool, or add the negatives that the model gets most wrong."""

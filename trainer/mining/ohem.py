@@ -11,7 +11,7 @@ from torch import Tensor
 from trainer.core.batch import Batch, only
 from trainer.core.ranges import within
 from trainer.core.seed import StepId
-from trainer.mining.base import Miner, counted, hardest
+from trainer.mining.base import EVERY, Miner, Per, counted, hardest, in_each_image, sums
 
 
 @dataclass(kw_only=True)
@@ -19,12 +19,18 @@ class Ohem(Miner):
     """Keeps the hardest `keep` of the batch, or the examples with p_y below `threshold`.
 
     At least `min_kept` are kept. With a threshold the ranks are 1 − p_y and `score` does not apply.
-    In masks, pixels are selected one by one.
+    In masks, pixels are selected one by one, and in boxes the detector's anchors or regions: of the
+    whole batch, or of each image by itself, which `per: auto` is for boxes. As in the paper, their
+    rank is the sum of both losses, of the class and of the box, and positives have no ratio.
+    (mmdet's OHEM sampler ranks by the class loss alone, and of `number` elements takes at most
+    ⌊number · fraction⌋ positives, the hardest of each kind.)
     """
 
+    targets = EVERY
     keep: float = 0.5
     min_kept: int = 1
     threshold: float | None = None
+    per: Per = "auto"
 
     pooled = True
     per_pixel = True
@@ -42,13 +48,16 @@ class Ohem(Miner):
         return only(batch, self.mask(ranks, counted(ranks, batch)))
 
     def mask(self, losses: Tensor, eligible: Tensor | None = None) -> Tensor:
-        """Mask of the eligible losses to keep, [B] or [B, H, W] like `eligible`.
+        """Mask of the eligible losses to keep, [B], [B, H, W] or [B, E] like `eligible`.
 
         With a threshold, pass 1 − p_y in place of losses.
         """
         if eligible is None:
             eligible = torch.ones_like(losses, dtype=torch.bool)
+        alone = in_each_image(self.per, losses)
         if self.threshold is not None:
-            return (losses > 1 - self.threshold) | hardest(losses, eligible, self.min_kept)
-        number = (self.keep * eligible.sum().double() + 0.5).floor().clamp(min=self.min_kept)
-        return hardest(losses, eligible, number)
+            least = hardest(losses, eligible, self.min_kept, by_image=alone)
+            return (losses > 1 - self.threshold) | least
+        of = sums(eligible, by_image=alone).double()
+        number = (self.keep * of + 0.5).floor().clamp(min=self.min_kept)
+        return hardest(losses, eligible, number, by_image=alone)

@@ -2,6 +2,9 @@
 
 A read-only forward pass scores the batch (the pool); forward and backward passes then run on the
 hardest only. Cheaper than one pass if `keep` is small.
+
+Among boxes this is the paper's own: a detector's second stage scores all regions on the features
+that it shares with the first, and goes forward and backward on the hardest regions of each image.
 """
 
 from collections.abc import Callable
@@ -9,24 +12,46 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from trainer.core.batch import Batch
+from trainer.core.batch import Batch, Elements, only
 from trainer.core.ranges import within
 from trainer.core.seed import StepId
-from trainer.mining.base import Miner, example_ranks, keep_count
+from trainer.mining.base import (
+    EVERY,
+    Miner,
+    Per,
+    counted,
+    example_ranks,
+    hardest,
+    in_each_image,
+    keep_count,
+    sums,
+)
 
 
 @dataclass(kw_only=True)
 class OhemTwoPass(Miner):
-    """Trains on the hardest `keep` of each batch; `batch_size` is the pool that is scored."""
+    """Trains on the hardest `keep` of each batch; `batch_size` is the pool that is scored.
 
+    Of boxes it keeps the hardest elements, of each image or of the batch (`per`).
+    """
+
+    targets = EVERY
     keep: float = 0.25
+    per: Per = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         within("mining.keep", self.keep, "(0, 1]")
 
     def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
-        """The hardest rows, in the batch's order."""
+        """The hardest rows, in the batch's order; of elements, those dropped lose their weight."""
+        if isinstance(batch, Elements):
+            ranks = rank(batch)
+            eligible, alone = counted(ranks, batch), in_each_image(self.per, ranks)
+            number = (
+                (self.keep * sums(eligible, by_image=alone).double() + 0.5).floor().clamp(min=1)
+            )
+            return only(batch, hardest(ranks, eligible, number, by_image=alone))
         return batch.select(self.rows(rank(batch)))
 
     def rows(self, losses: Tensor) -> Tensor:

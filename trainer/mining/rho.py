@@ -17,7 +17,7 @@ from trainer.core.errors import DataError
 from trainer.core.lazy import set_by
 from trainer.core.seed import StepId
 from trainer.core.text import count
-from trainer.mining.base import Epoch
+from trainer.mining.base import Epoch, Miner
 from trainer.mining.ohem_two_pass import OhemTwoPass
 from trainer.report.csv_file import escape_formula
 
@@ -36,6 +36,7 @@ class Rho(OhemTwoPass):
     Outside the runner, call `rows` with loss minus irreducible loss.
     """
 
+    targets = Miner.targets  # one irreducible loss an example
     keep: float = 0.1
     reference: str | None = None
     irreducible = set_by("prepare(labels)")  # losses [M], NaN where there is none

@@ -10,7 +10,7 @@ from trainer.mixer.base import Drawing, Mixer
 class NoMixer(Mixer):
     """Leaves batches unchanged."""
 
-    targets = ("class", "multilabel", "mask", "vector", "image")
+    targets = ("class", "multilabel", "mask", "vector", "image", "boxes")
 
     def __init__(self) -> None:
         super().__init__(probability=0.0)

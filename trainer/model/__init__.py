@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 from trainer.core.lazy import exports
 
 if TYPE_CHECKING:
+    from trainer.model.faster_rcnn import FasterRcnn
     from trainer.model.mlp import Mlp
     from trainer.model.resnet_cifar import ResnetCifar
     from trainer.model.simple_cnn import SimpleCnn
+    from trainer.model.ssd import Ssd
     from trainer.model.timm import Timm
     from trainer.model.torchvision import Torchvision
     from trainer.model.unet import Unet

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class NoPostprocess(Postprocess):
     """Leaves the outputs unchanged."""
 
-    targets = ("class", "multilabel", "mask", "vector", "image")
+    targets = ("class", "multilabel", "mask", "vector", "image", "boxes")
     needs_val = False
 
     def fit(self, outputs: Tensor, labels: Tensor) -> None:

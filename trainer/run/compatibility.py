@@ -11,12 +11,17 @@ from trainer.core.errors import ConfigError
 from trainer.core.forward import evaluating
 from trainer.core.option import option_of
 from trainer.dataset.shared.check_labels import check_masks
+from trainer.distill.none import NoDistiller
 from trainer.mining.none import NoMiner
 from trainer.mixer.none import NoMixer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trainer.augmentation import Augmentation
     from trainer.core.batch import Target
     from trainer.dataset import Data, Dataset
+    from trainer.distill import Distiller
     from trainer.loss import Loss
     from trainer.mining import Miner
     from trainer.mixer import Mixer
@@ -24,8 +29,18 @@ if TYPE_CHECKING:
     from trainer.sampler import Sampler
     from trainer.task import Task
 
-TASKS = {"class": "classification", "multilabel": "multilabel", "mask": "segmentation"}
-LOSSES = {"class": "cross_entropy", "multilabel": "bce", "mask": "cross_entropy"}
+TASKS = {
+    "class": "classification",
+    "multilabel": "multilabel",
+    "mask": "segmentation",
+    "boxes": "detection",
+}
+LOSSES = {
+    "class": "cross_entropy",
+    "multilabel": "bce",
+    "mask": "cross_entropy",
+    "boxes": "cross_entropy",
+}
 
 
 SEVERAL = (  # where a table has them
@@ -65,6 +80,16 @@ def check_target(
             check_masks(split, len(data.classes), task.ignore_index, name)
 
 
+def check_augmentation(target: Target, augmentations: Sequence[Augmentation]) -> None:
+    """Raise ConfigError for an augmentation that does not move the data's kind of label."""
+    for augmentation in augmentations:
+        if target not in augmentation.targets:
+            raise ConfigError(
+                f"augmentation={option_of(augmentation)} does not support {target} labels, which "
+                "would have to move with the pixels; take rotate, affine, shift or color_jitter"
+            )
+
+
 def check_score(target: Target, task: Task, miner: Miner, *, score_given: bool) -> None:
     """Raise ConfigError where the labels lack what the miner ranks by.
 
@@ -77,6 +102,37 @@ def check_score(target: Target, task: Task, miner: Miner, *, score_given: bool) 
         todo = f"mining.score={' or '.join(known)}" if score_given else "mining.threshold=null"
         wrong = f"mining={option_of(miner)} ranks by {miner.score}"
         raise ConfigError(f"{wrong}, which {target} labels do not have; take {todo}")
+
+
+def check_per(target: Target, miner: Miner) -> None:
+    """Raise ConfigError where a miner is to choose in each image and an image is one example."""
+    if target not in ("mask", "boxes") and getattr(miner, "per", "auto") == "image":
+        raise ConfigError(
+            f"mining.per=image chooses among the pixels or boxes of an image, but {target} labels "
+            "have none; take mining.per=auto"
+        )
+
+
+def check_boxes(loss: Loss, distiller: Distiller, *, sam: float | None, sharded: bool) -> None:
+    """Raise ConfigError for what cannot be combined with boxes."""
+    if getattr(loss, "class_weights", None) is not None:
+        raise ConfigError(
+            "loss.class_weights counts examples by class, and boxes have a background too; take "
+            "loss.class_weights=null"
+        )
+    if getattr(loss, "alphas", None) is not None:
+        raise ConfigError(
+            "loss.alpha as a list has one number for each class, and boxes have a background too; "
+            "take loss.alpha=null"
+        )
+    if not isinstance(distiller, NoDistiller):
+        raise ConfigError(
+            f"distill={option_of(distiller)} does not support boxes labels; take distill=none"
+        )
+    if sam is not None:
+        raise ConfigError(f"sam={sam:g} does not support boxes labels; take sam=null")
+    if sharded:
+        raise ConfigError("strategy=fsdp does not support boxes labels; take strategy=ddp")
 
 
 def check_whole_batch(

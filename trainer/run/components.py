@@ -28,8 +28,11 @@ from trainer.optimizer.shared.layer_rates import scale_parts
 from trainer.report.console import Console
 from trainer.run import settings
 from trainer.run.compatibility import (
+    check_augmentation,
+    check_boxes,
     check_delay,
     check_outputs,
+    check_per,
     check_score,
     check_single,
     check_target,
@@ -134,8 +137,13 @@ class Components(Groups):
             mixer=self.mixer,
             postprocess=self.postprocess,
         )
+        check_augmentation(data.target, self.augmentation)
         score = self.config["mining"].get("score")
         check_score(data.target, self.task, self.miner, score_given=score == self.miner.score)
+        check_per(data.target, self.miner)
+        if data.target == "boxes":
+            config, sharded = self.config, self.world.sharded
+            check_boxes(self.loss, self.distiller, sam=config["sam"], sharded=sharded)
         check_whole_batch(
             self.loss,
             self.miner,
@@ -218,6 +226,7 @@ class Components(Groups):
             node["pretrained"] = False  # nothing is to be fetched
         outputs = self.task.outputs(self.data)
         model = build(node, "model", nn.Module, shape=self.data.shape, outputs=outputs)
+        self.task.bind(model)
         check_outputs(model, self.task, self.data)
         if not self.from_checkpoint:
             source, pretrained = self.config["finetune"]["source"], bool(node.get("pretrained"))

@@ -15,7 +15,14 @@ from trainer.dataset.shared.split import Pixels
 class Sampler(ABC):
     """Chooses and orders the rows of an epoch."""
 
-    targets: ClassVar[tuple[Target, ...]] = ("class", "multilabel", "mask", "vector", "image")
+    targets: ClassVar[tuple[Target, ...]] = (
+        "class",
+        "multilabel",
+        "mask",
+        "vector",
+        "image",
+        "boxes",
+    )
 
     def instead(self, target: Target) -> str | None:
         """The setting with which it supports a kind of target that it does not, if any."""

@@ -7,6 +7,7 @@ from trainer.task.base import Task
 
 if TYPE_CHECKING:
     from trainer.task.classification import Classification
+    from trainer.task.detection import Detection
     from trainer.task.multilabel import Multilabel
     from trainer.task.regression import Regression
     from trainer.task.segmentation import Segmentation

@@ -1,13 +1,17 @@
 """The task contract: from model outputs to per-example records, and from records to metrics."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from trainer.core.batch import Target
+from trainer.core.batch import Batch, Target, contract
 from trainer.dataset import Data
+
+Values = Callable[[Tensor], Tensor]
+Score = Callable[[Tensor, Tensor], Tensor]  # a loss: outputs and hard labels → unreduced values
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,21 @@ class Task(ABC):
     fields: ClassVar[tuple[str, ...]]  # records kept by the difficulty store, besides the loss
     tracked: ClassVar[dict[str, str]]  # training metric → the record it is the mean of
     ignore_index: int | None = None  # label of pixels left out of loss and metrics
+    elementwise = False  # whether `elements` divides an image into what a miner chooses among
+
+    @property
+    def first_stage(self) -> tuple[int, float]:
+        """Of a detector's first stage, how many elements of an image are trained on.
+
+        And at most what part of them positives. Those of the last stage are left to the miner.
+        """
+        return 0, 0.0
+
+    def bind(self, model: nn.Module) -> None:
+        """Receive the model, before anything is computed from its outputs.
+
+        Raises ConfigError for a model that the task cannot use.
+        """
 
     @abstractmethod
     def outputs(self, data: Data) -> int:
@@ -40,6 +59,39 @@ class Task(ABC):
     def shape(self, data: Data) -> tuple[int, ...]:
         """The shape of a model's outputs for one image, without the batch dimension."""
         return (self.outputs(data),)
+
+    def elements(self, outputs: Tensor, batch: Batch) -> Batch:
+        """What the loss is computed of, and miners choose among: the examples or pixels themselves.
+
+        Detection makes a batch of anchors or regions, with their own labels, weights and counts.
+        """
+        return batch
+
+    def losses(self, score: Score, outputs: Tensor, batch: Batch) -> Tensor:
+        """The share-weighted losses [B, ...] by `score` of outputs [B, ...] for a batch's labels.
+
+        The batch is one of `elements`.
+        """
+        return contract(lambda labels: score(outputs, labels), batch)
+
+    def counts(self, denominator: Values, batch: Batch) -> Tensor:
+        """What each label adds to the denominator of a mean, [B, ...], by that of the loss."""
+        return contract(denominator, batch)
+
+    def judged(
+        self, score: Score, denominator: Values, outputs: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Losses of outputs and labels in evaluation, and their denominators, each [B, ...]."""
+        return score(outputs, labels), denominator(labels)
+
+    def observed(
+        self, outputs: Tensor, losses: Tensor, batch: Batch
+    ) -> tuple[Batch, Tensor, Tensor]:
+        """What is kept of a training pass for metrics and records: batch, outputs and losses.
+
+        `training_records` is given these outputs.
+        """
+        return batch, outputs.detach(), losses.detach()
 
     @abstractmethod
     def score(self, name: str, outputs: Tensor, labels: Tensor) -> Tensor:

@@ -144,7 +144,8 @@ class Evaluator:
         `outputs` are [B, C, ...], `labels` [B, ...].
         """
         with evaluating(self.loss):  # without regularisers that act in training only
-            losses, counts = self.loss.forward(outputs, labels), self.loss.denominator(labels)
+            parts = self.loss.forward, self.loss.denominator
+            losses, counts = self.task.judged(*parts, outputs, labels)
         own = self.task.records(outputs, labels)
         total, count = (v.double().reshape(len(v), -1).sum(1) for v in (losses, counts))
         each = losses if losses.ndim == 1 else (total / count.clamp(min=TINY)).float()

@@ -76,7 +76,7 @@ class Meter:
                 metric: contract(lambda y, f=field: records_of(outputs, y)[f], batch)
                 for metric, field in self.task.tracked.items()
             }
-        counts = contract(self.loss.denominator, batch)
+        counts = self.task.counts(self.loss.denominator, batch)
         sums = {"loss": planned_sums(losses, counts, spread(planned, losses))}
         for metric, values in tracked.items():
             sums[metric] = planned_sums(values, torch.ones_like(elements), elements)

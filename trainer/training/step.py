@@ -1,20 +1,21 @@
 """The train step: one optimizer update from one effective batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from trainer.augmentation import Augmentation
-from trainer.core.batch import TINY, Batch, only
+from trainer.core.batch import TINY, Batch, Elements, only
 from trainer.core.errors import NonFiniteError
 from trainer.core.forward import Forward
 from trainer.core.plan import Plan
 from trainer.core.seed import ExampleRandom, Purpose, StepId, seed_torch
 from trainer.distill import Distiller
-from trainer.loss import Loss, contract, spread
+from trainer.loss import Loss, spread
 from trainer.mining import Miner
+from trainer.mining.balanced import Balanced
 from trainer.mining.shared.ranker import Ranker
 from trainer.mixer import Mixer
 from trainer.training.meter import Meter
@@ -69,6 +70,7 @@ class Step:
         self.loss = loss
         self.miner = miner
         self.ranker = ranker
+        self.task = ranker.task
         self.distiller = distiller
         self.guard = guard
         self.meter = meter
@@ -92,7 +94,7 @@ class Step:
         batch, part = self.own(batch, part)
         rows = len(batch)
         mining = step_id.epoch >= self.miner.warmup_epochs
-        if mining:
+        if mining and not self.task.elementwise:
             batch, part = self.select(batch, step_id, part)
             if self.miner.delays and not len(batch):
                 return  # rows wait until they fill a batch
@@ -137,19 +139,24 @@ class Step:
         self, batch: Batch, step_id: StepId, part: Part | None = None, *, mining: bool
     ) -> Learned:
         """Accumulate the gradient of Σ weight·ℓ / Σ count, chunk by chunk."""
-        pooled = self.loss.batchwise or (mining and self.miner.pooled)
+        pooled, whole = self.pools(mining=mining), self.accumulate == 1
         weighed, denominator = batch, None
         learned, totals = Learned(), []
-        if pooled and self.accumulate > 1:
-            weighed = self.weigh(*self.score(batch, part), batch, step_id, part, mining=mining)
+        if pooled and not whole:
+            outputs, losses = self.score(batch, part)
+            weighed = self.elements(outputs, batch, step_id, part, mining=mining)
+            weighed = self.weigh(outputs, losses, weighed, step_id, part, mining=mining)
         pairs = zip(batch.chunks(self.accumulate), weighed.chunks(self.accumulate), strict=True)
         for plain, scored in pairs:
             outputs = self.forward(plain.images)
-            losses = self.contract(outputs, plain)
-            learned.seen.append((plain, outputs.detach(), losses.detach()))
-            if pooled and self.accumulate == 1:
-                weighed = self.weigh(outputs, losses, plain, step_id, part, mining=mining)
-            chunk = weighed if self.accumulate == 1 else scored
+            elements = self.elements(outputs, plain, step_id, part, mining=mining and whole)
+            losses = self.contract(outputs, elements)
+            learned.seen.append(self.task.observed(outputs, losses, elements))
+            if whole:
+                weighed = elements
+                if pooled:
+                    weighed = self.weigh(outputs, losses, elements, step_id, part, mining=mining)
+            chunk = weighed if whole else scored
             if denominator is None:
                 denominator = learned.denominator = self.count(weighed)
             learned.chunks.append((plain, chunk))
@@ -158,8 +165,52 @@ class Step:
         self.spend(len(batch), part)
         return learned
 
+    def pools(self, *, mining: bool) -> bool:
+        """Return whether the weights depend on the whole batch, so that chunks are scored first."""
+        in_chunks = self.task.elementwise and self.accumulate > 1
+        return self.loss.batchwise or (mining and self.miner.pooled) or in_chunks
+
+    def elements(
+        self, outputs: Tensor, batch: Batch, step_id: StepId, part: Part | None, *, mining: bool
+    ) -> Batch:
+        """Return what the loss is computed of, without the elements that the miner drops."""
+        elements = self.task.elements(outputs, batch)
+        if not isinstance(elements, Elements):
+            return elements
+        if len(elements.sizes) > 1:
+            number, positive = self.task.first_stage
+            miner = Balanced(number=number, positive_fraction=positive)
+            first = self.choose(miner, elements.first(), lambda _: NOTHING, step_id, part)
+            elements = elements.with_stage(0, first)
+        if not (mining and self.miner.selects):
+            return elements
+
+        def rank(_: Batch) -> Tensor:
+            with torch.no_grad():
+                losses = self.contract(outputs, elements)
+            return self.ranker(outputs, losses, elements)[:, -elements.sizes[-1] :]
+
+        chosen = self.choose(self.miner, elements.last(), rank, step_id, part)
+        return elements.with_stage(-1, chosen)
+
+    def choose(
+        self,
+        miner: Miner,
+        elements: Elements,
+        rank: Callable[[Batch], Tensor],
+        step_id: StepId,
+        part: Part | None,
+    ) -> Batch:
+        """Return the elements [B, E] with weight and count 0 where a miner drops them."""
+        return miner.select(elements, rank, step_id)
+
     def count(self, batch: Batch) -> Tensor:
-        """Return Σ count of an effective batch, the reduction's denominator, a scalar."""
+        """Return Σ count of an effective batch, the reduction's denominator, a scalar.
+
+        A detector has one for each stage, [G].
+        """
+        if isinstance(batch, Elements):
+            return batch.totals()
         if self.loss.uniform and batch.labels.ndim < 4:  # no masks
             return batch.count.sum()
         counts = self.loss.batch_counts(batch)
@@ -191,7 +242,8 @@ class Step:
         """
         losses = self.loss.reweigh(losses, outputs, weighed)
         losses = self.distiller(plain.images, outputs, losses)
-        share = (spread(weighed.weight, losses) / denominator.clamp(min=TINY)).expand_as(losses)
+        denominator = weighed.each(denominator.clamp(min=TINY))
+        share = (spread(weighed.weight, losses) / denominator).expand_as(losses)
         losses.backward(self.guard.scaled(share))
         return torch.dot(share.flatten(), losses.detach().flatten())
 
@@ -208,16 +260,14 @@ class Step:
             draws = ExampleRandom(
                 step_id.seed, step_id.epoch, self.places(batch, first_row, part), images.device
             )
+            labels, fill = batch.labels, float(self.loss.ignore_index or 0)
             for augmentation in self.augmentation:
-                if batch.labels.ndim < 4:  # no mask or image
-                    images = augmentation(images, draws)
-                else:
-                    images, batch = self.move(augmentation, images, batch, draws)
-            images = self.forward.standardise(images)
+                images, labels = augmentation.with_labels(images, labels, draws, fill=fill)
+            images, batch = self.forward.standardise(images), replace(batch, labels=labels)
         else:
             images = self.forward.inputs(batch.images)
         batch = self.mix(batch.with_images(images), step_id, part)
-        if self.loss.ignores:
+        if self.loss.ignores and not self.task.elementwise:
             return only(batch, batch.labels[:, 0] != self.loss.ignore_index)
         return batch
 
@@ -229,21 +279,9 @@ class Step:
         """Mix the rows of a batch with one another."""
         return self.mixer(batch, step_id)
 
-    def move(
-        self, augmentation: Augmentation, images: Tensor, batch: Batch, draws: ExampleRandom
-    ) -> tuple[Tensor, Batch]:
-        """Augment images [B, C, H, W] together with their masks or target images.
-
-        Those are [B, 1, H, W] or [B, 1, C, H, W].
-        """
-        target = batch.labels.flatten(1, -3)  # [B, 1 or C, H, W]
-        fill = float(self.loss.ignore_index or 0)
-        images, target = augmentation.with_target(images, target, draws, fill=fill)
-        return images, replace(batch, labels=target.view_as(batch.labels))
-
     def contract(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Return the share-weighted losses [B] or [B, H, W] of outputs [B, C, ...]."""
-        return contract(lambda labels: self.loss.forward(outputs, labels), batch)
+        """Return the share-weighted losses [B], [B, H, W] or [B, E] of outputs [B, ...]."""
+        return self.task.losses(self.loss.forward, outputs, batch)
 
     def score(self, batch: Batch, part: Part | None = None) -> tuple[Tensor, Tensor]:
         """Return outputs and losses of prepared images, from a read-only pass in chunks."""
@@ -251,7 +289,7 @@ class Step:
             parts = [self.forward(chunk.images) for chunk in batch.chunks(self.accumulate)]
             self.spend(len(batch), part, backward=False)
             outputs = torch.cat(parts)
-            return outputs, self.contract(outputs, batch)
+            return outputs, self.contract(outputs, self.task.elements(outputs, batch))
 
     def rank(self, batch: Batch) -> Tensor:
         """Return the ranks [B] of prepared images, from a read-only pass."""
@@ -274,7 +312,12 @@ class Step:
         if not (mining and self.miner.pooled):
             return batch
         losses = self.loss.reweigh(losses, outputs, batch)
-        return self.weigh_rows(self.ranker(outputs, losses, batch), batch, step_id, part)
+        ranks = self.ranker(outputs, losses, batch)
+        if not isinstance(batch, Elements):
+            return self.weigh_rows(ranks, batch, step_id, part)
+        last = batch.last()
+        ranks = ranks[:, -last.sizes[0] :]
+        return batch.with_stage(-1, self.weigh_rows(ranks, last, step_id, part))
 
     def survey(self, outputs: Tensor, losses: Tensor, batch: Batch, part: Part | None) -> None:
         """Pass outputs [B, ...] and losses [B] or [B, H, W] to the loss's survey."""
@@ -290,7 +333,8 @@ class Step:
         if self.clip is not None:
             torch._foreach_mul_(gradients, (self.clip / (self.norm + 1e-6)).clamp(max=1.0))
         try:
-            return self.guard.update(learned.total, self.norm, learned.denominator, step_id.step)
+            counted = learned.denominator.sum()
+            return self.guard.update(learned.total, self.norm, counted, step_id.step)
         except NonFiniteError as error:
             ids = self.not_finite(learned) or "all of the batch"
             raise NonFiniteError(f"{error}, epoch {step_id.epoch}, examples {ids}") from None

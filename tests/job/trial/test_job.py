@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 import torch
 import torch.nn.functional as F
-from support import make_run, options, read_json, train
+from support import for_classes, make_run, read_json, train
 
 from trainer.core.errors import ConfigError, Interrupted
 from trainer.dataset.digits import Digits
@@ -52,7 +52,7 @@ def loss_settings(monkeypatch: pytest.MonkeyPatch):
     return settings_of
 
 
-@pytest.mark.parametrize("mining", [*sorted(set(options("mining")) - {"rho"}), "two_pass"])
+@pytest.mark.parametrize("mining", [*sorted(set(for_classes("mining")) - {"rho"}), "two_pass"])
 def test_a_sound_set_up_is_ready(tmp_path, mining):
     """In two passes the rows kept wait: the first step and others have no loss or gradient."""
     chosen = [f"mining={mining}"]

@@ -1,15 +1,17 @@
 """Base of the published policies: operations drawn per image."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from trainer.augmentation.base import Augmentation
 from trainer.augmentation.shared.operation import OPERATIONS, SIGNED, magnitudes, operate
+from trainer.core.batch import Target
 from trainer.core.option import option_of
 from trainer.core.ranges import within
 from trainer.core.seed import ExampleRandom
+from trainer.dataset.shared.boxes import MIN_VISIBLE
 
 Interpolation = Literal["nearest", "bilinear"]
 
@@ -22,9 +24,11 @@ IS_SIGNED = torch.tensor([name in SIGNED for name in OPERATIONS])
 class Policy(Augmentation):
     """Base of `auto_augment`, `rand_augment`, `trivial_augment` and `augmix`.
 
-    Some of the operations move pixels, and AugMix blends moved images, so targets that are masks or
-    images cannot be moved likewise and raise ValueError.
+    Some of the operations move pixels, and AugMix blends moved images, so targets that are masks,
+    images or boxes cannot be moved likewise and raise ValueError.
     """
+
+    targets: ClassVar[tuple[Target, ...]] = ("class", "multilabel", "vector")
 
     def __init__(self, *, interpolation: Interpolation, fill: float) -> None:
         self.name = option_of(self)
@@ -49,6 +53,20 @@ class Policy(Augmentation):
         raise ValueError(
             f"augmentation={self.name} moves pixels of images but not of masks or image targets; "
             "use rotate, affine, shift or color_jitter"
+        )
+
+    def with_boxes(
+        self,
+        images: Tensor,
+        boxes: Tensor,
+        draws: ExampleRandom,
+        *,
+        min_visible: float = MIN_VISIBLE,
+    ) -> tuple[Tensor, Tensor]:
+        """Raise ValueError: boxes cannot be moved with the images."""
+        raise ValueError(
+            f"augmentation={self.name} moves pixels of images but not boxes; use rotate, affine, "
+            "shift or color_jitter"
         )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trainer.core.errors import DataError
 from trainer.core.text import count
+from trainer.dataset.shared.boxes import faults
 from trainer.dataset.shared.split import Split
 
 NAMED = 5  # examples listed in an error message
@@ -19,7 +20,7 @@ AT_ONCE = 200  # masks in memory at once
 def check_labels(split: Split, classes: int) -> None:
     """Raise DataError for class ids outside 0 to classes − 1, and for NaN or infinite targets.
 
-    And for multi-hot labels [M, C] of another number of classes.
+    And for multi-hot labels [M, C] of another number of classes, and for impossible boxes.
     """
     if split.classed:
         labels = split.labels[split.ids]
@@ -30,6 +31,10 @@ def check_labels(split: Split, classes: int) -> None:
             raise DataError(
                 f"the labels are of {split.labels.shape[1]} classes, the data set has {classes}"
             )
+    elif split.target == "boxes":
+        size = split.images.shape[1:]
+        wrong = [faults(split.labels[ids], classes, size) for ids in chunks(split.ids)]
+        reject(split, torch.cat(wrong), "has a box that is empty, outside or of no class")
     elif split.labels.is_floating_point():
         finite = [by_example(split.labels[ids]).isfinite().all(1) for ids in chunks(split.ids)]
         reject(split, ~torch.cat(finite), "is not finite")

@@ -59,14 +59,15 @@ class Split:
     def target(self) -> Target:
         """The type of the labels: class ids [M], masks [M, H, W], numbers [M] or [M, D], or images.
 
-        Bool labels [M, C] say of each class whether the image shows it: `multilabel`. Raises
-        DataError for labels [M, ...] of another type or shape.
+        Bool labels [M, C] say of each class whether the image shows it: `multilabel`. Numbers
+        [M, N, 5] are `boxes`; see trainer.dataset.shared.boxes. Raises DataError for labels
+        [M, ...] of another type or shape.
         """
         if self.labels.dtype == torch.bool and self.labels.ndim == 2:
             return "multilabel"
         targets: dict[int, Target] = {1: "class", 3: "mask"}
         if self.labels.is_floating_point():
-            targets = {1: "vector", 2: "vector", 4: "image"}
+            targets = {1: "vector", 2: "vector", 3: "boxes", 4: "image"}
         if self.labels.ndim not in targets:
             dtype, shape = self.labels.dtype, list(self.labels.shape)
             raise DataError(
