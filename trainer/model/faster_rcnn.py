@@ -94,16 +94,16 @@ class FasterRcnn(Detector):
         rpn_number: int | Literal["auto"] = "auto",
     ) -> None:
         super().__init__()
-        settings: dict[str, Any] = dict(SMALL) if backbone == "small" else {}
+        keywords: dict[str, Any] = dict(SMALL) if backbone == "small" else {}
         for name, value, theirs in (
             ("proposals", proposals, "rpn_post_nms_top_n_train"),
             ("rpn_number", rpn_number, "rpn_batch_size_per_image"),
         ):
             if not isinstance(value, str):
                 within(f"model.{name}", value, "[1, inf)")
-                settings[theirs] = value
+                keywords[theirs] = value
         self.classes = max(2, outputs - EDGES)
-        self.network = network_of(backbone, shape, self.classes, settings)
+        self.network = network_of(backbone, shape, self.classes, keywords)
         self.image_size = shape[1], shape[2]
         rpn: Any = self.network.rpn
         self.proposed = dict(rpn._post_nms_top_n)
