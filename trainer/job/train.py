@@ -77,9 +77,8 @@ class Train(Job):
             fit.checkpointer.trained_on.write(folder.path)
         if resumed is None:
             fit.reporter.config(settings)
-        console.say(
-            f"{type(dataset).__name__}: {summary(fit)}; {device}, {threads()}; {folder.path}"
-        )
+        name = type(dataset).__name__
+        console.say(f"{name}: {summary(fit)}; {device}, {threads()}; {folder.path}")
         console.start(round(fit.clock.total), fit.progress.step)
         fit()
         console.stop()
