@@ -33,6 +33,7 @@ METRICS = {
     "mask": "mean_iou",
     "vector": "r2",
     "image": "r2",
+    "boxes": "map_50",
 }
 
 
