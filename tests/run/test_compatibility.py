@@ -15,12 +15,14 @@ from trainer.run.compatibility import check_outputs
 Refusal = Callable[..., str]
 CANVAS = ("dataset=digits_canvas", "dataset.examples=40", "dataset.size=16", "dataset.digits=1")
 MASKS = (*CANVAS, "model=unet", "model.width=4", "model.depth=1")
+SIDES = ("dataset.sides=[8,12]",)
 KINDS = {
     "canvas": CANVAS,
     "masks": MASKS,
     "several": (*CANVAS, "task=multilabel", "dataset.target=labels", "loss=bce", "model=mlp"),
     "boxes": (*CANVAS, "task=regression", "dataset.target=box", "loss=mse", "model=mlp"),
     "images": (*MASKS, "task=regression", "dataset.target=clean", "loss=mse"),
+    "found": (*CANVAS, "task=detection", "dataset.target=boxes", "model=ssd", *SIDES),
 }
 
 
@@ -96,6 +98,24 @@ OF_THE_LABELS = {  # refused when the data opens: no folder is left
     "several sampler=weighted": "sampler=weighted does not support multilabel labels; take sampler."
     "weights=FILE or sampler=shuffle",
     "boxes sampler=oversample": "sampler=oversample does not support vector labels; take sampler=s",
+    "found task=classification": "task=classification does not support boxes labels; take task=det",
+    "found loss=dice": "loss=dice does not support boxes labels; take loss=cross_entropy",
+    "found loss=focal loss.form=sigmoid": "loss=focal does not support boxes labels; take loss=cro",
+    "found loss=ghm": "loss=ghm does not support boxes labels; take loss=cross_entropy",
+    "found loss.class_weights=balanced": "loss.class_weights counts examples by class, and boxes h",
+    "found loss=focal loss.alpha=[1,1]": "loss.alpha as a list has one number for each class, and ",
+    "found mixer=mixup": "mixer=mixup cannot mix a boxes target, only: class, multilabel, vector, ",
+    "found sampler=smote": "sampler=smote does not support boxes labels; take sampler=shuffle",
+    "found postprocess=temperature": "postprocess=temperature does not support boxes labels; take ",
+    "found mining=hard_example": "mining=hard_example does not support boxes labels; take mining=o",
+    "found mining=ohem mining.score=margin": "mining=ohem ranks by margin, which boxes labels do n",
+    "found mining=hard_negative mining.rank_by=excess": "mining.rank_by=excess needs class labels,",
+    "found sam=0.05": "sam=0.05 does not support boxes labels; take sam=null",
+    "found distill=soft_target distill.teacher=torchvision:resnet18": "distill=soft_target does no"
+    "t support boxes labels; take distill=none",
+    "found mining=hard_negative mining.mode=bootstrap": "mining=hard_negative with mining.mode=boo",
+    "mining=ohem mining.per=image": "mining.per=image chooses among the pixels or boxes of an imag",
+    "mining=balanced": "mining=balanced does not support class labels; take mining=ohem",
     "masks loss=dice loss.batch=true mining=random": "loss=dice with loss.batch=true needs mining="
     "none, got random",
     "masks loss=dice_cross_entropy loss.batch=true mixer=cutmix": "loss=dice_cross_entropy with lo"
@@ -124,6 +144,9 @@ OF_THE_REST = {
     "several distill=soft_target distill.teacher=torchvision:resnet18": "distill=soft_target does n"
     "ot support multilabel labels; take distill=none",
     "model=unet": "model=unet returns [10, 8, 8] per image, task=classification needs [10]",
+    "found model=mlp": "model=mlp finds no boxes, which task=detection needs; take model=ssd",
+    "found model=faster_rcnn accumulate=2": "model=faster_rcnn has two stages and takes a batch at",
+    "found model=ssd model.backbone=mobilenet_v3 model.scales=[0.1]": "model.scales=[0.1] is for m",
     "boxes model=unet": "model=unet returns [4, 16, 16] per image, task=regression needs [4]",
 }
 
@@ -141,6 +164,8 @@ GO_TOGETHER = [
     "masks loss=dice mining=hard_negative mining.mode=bootstrap",
     "boxes mining=importance mining.score=loss mixer=mixup",
     "images mining=ohem mining.score=error augmentation=[rotate]",
+    "found mining=hard_negative accumulate=2 augmentation=[horizontal_flip] clip=1.0",
+    "found loss=focal mining=none model=faster_rcnn",
     "several loss=focal loss.form=sigmoid mixer=ricap mining=ohem mining.rank_by=excess",
     "several loss=asymmetric mixer=cutmix mining=importance augmentation=[standard]",
     "several mining=misclassified postprocess=threshold dataset.subset=0.5",

@@ -94,6 +94,8 @@ class Data:
     def described(self) -> dict[str, Tensor]:
         """The training ids, labels (no masks) and changed labels, for the difficulty store."""
         ids, labels = self.train.ids, self.train.labels
+        if self.target == "boxes":
+            return {"ids": ids, "boxes": labels}
         stored = labels.ndim == 1 or self.target == "multilabel"
         arrays = {"ids": ids, "labels": labels} if stored else {"ids": ids}
         if self.true_labels is not None:

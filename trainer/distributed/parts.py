@@ -99,8 +99,9 @@ class SharedStore(DifficultyStore):
         own = [self.seen, *self.rows.values()]
         seen, *rows = self.world.gather_rows([row[None] for row in own], sizes)
         ranks = torch.arange(len(seen), device=seen.device)[:, None]
-        last = (seen * len(seen) + ranks).argmax(0, keepdim=True)
-        self.rows = {n: row.gather(0, last)[0] for n, row in zip(names, rows, strict=True)}
+        last = (seen * len(seen) + ranks).argmax(0)
+        place = torch.arange(self.size, device=seen.device)
+        self.rows = {n: row[last, place] for n, row in zip(names, rows, strict=True)}
         self.seen = seen.amax(0)
 
     def describe(self, **arrays: Tensor) -> None:

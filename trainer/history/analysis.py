@@ -11,7 +11,7 @@ are read one epoch at a time, so that memory does not grow with the number of ep
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -88,6 +88,8 @@ class History:
     true_labels: np.ndarray | None = None  # [M] set if `labels` are known to differ
     threshold: np.ndarray | None = None  # [t] ids relabelled as the threshold class (Pleiss et al.)
     given_labels: np.ndarray | None = None  # [M] those before dataset.corrections, if there are any
+    objects: dict[str, np.ndarray] = field(default_factory=dict)  # [epochs, M, N], of boxes
+    boxes: np.ndarray | None = None  # [M, N, 5]: class, x0, y0, x1, y1; see trainer.dataset
 
     @property
     def epochs(self) -> int:

@@ -13,8 +13,13 @@ Where an example has several labels, each class is a question whose right answer
 and a logit: `confidence` is the mean probability; `correct` is 1 if every answer is right;
 `logit_margin` is the lowest logit and `doubt` the class it belongs to; `el2n` is the length of p −
 y.
+
+Where images have boxes, `confidence` is the mean probability of the classes at the anchors or
+regions that are matched with them, and `object_loss` and `object_confidence` are [epochs, M, N],
+of each of the N boxes in `boxes.npy` [M, N, 5]; NaN for one that nothing was matched with.
 """
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -31,8 +36,9 @@ from trainer.report.strict_json import dumps
 from trainer.storage.untrusted import check_file, read_json
 
 FLOATS = ("loss", "confidence", "logit_margin", "el2n", "iou", "absolute_error")
+OF_OBJECTS = ("object_loss", "object_confidence")
 DTYPES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(FLOATS, ("float16",)),
+    **dict.fromkeys((*FLOATS, *OF_OBJECTS), ("float16",)),
     "correct": ("uint8",),
     **dict.fromkeys(("prediction", "doubt"), ("int16", "int32")),  # by the number of classes
 }
@@ -65,12 +71,15 @@ class DifficultyStore:
         device: torch.device,
         *,
         classes: int = 0,
+        objects: int = 0,
     ) -> None:
         self.folder = folder
         self.size = size
         self.device = device
         place = -1 if classes > MOST else 0
-        self.dtypes = {name: DTYPES[name][place] for name in ("loss", *fields)}
+        self.objects = objects  # N, boxes that an image may have
+        of_objects = OF_OBJECTS if objects else ()
+        self.dtypes = {name: DTYPES[name][place] for name in ("loss", *fields, *of_objects)}
         self.rows: dict[str, Tensor] = {}
         self.clear()
 
@@ -79,14 +88,16 @@ class DifficultyStore:
         self.rows = {name: self.blank(name) for name in self.dtypes}
 
     def blank(self, name: str) -> Tensor:
-        """Return a row [M] of a field with nothing seen."""
+        """Return a row [M], or [M, N] of objects, of a field with nothing seen."""
         dtype = self.dtypes[name]
-        return torch.full(
-            (self.size,), UNSEEN[dtype], dtype=getattr(torch, dtype), device=self.device
-        )
+        shape = shape_of(name, self.size, self.objects)
+        return torch.full(shape, UNSEEN[dtype], dtype=getattr(torch, dtype), device=self.device)
 
     def add(self, ids: Tensor, records: dict[str, Tensor]) -> None:
-        """Record values [n] of each field for examples `ids` [n], in the order they were seen."""
+        """Record values of each field for examples `ids` [n], in the order they were seen.
+
+        They are [n], of objects [n, N].
+        """
         if self.device.type == "cpu":  # NumPy keeps the last of repeated ids, eight times as fast
             for name, row in self.rows.items():
                 row.numpy()[ids.numpy()] = records[name].to(row.dtype).numpy()
@@ -101,11 +112,13 @@ class DifficultyStore:
     def describe(self, **arrays: Tensor) -> None:
         """Write what does not change: `meta.json`, and each array to `<name>.npy`.
 
-        `ids` [n] of the training split is required; `labels`, `true_labels` and `given_labels` [M]
-        and the ids `threshold` [t] of the threshold class are optional. Raises DiskError if a file
-        cannot be written.
+        `ids` [n] of the training split is required; `labels`, `true_labels` and `given_labels` [M],
+        `boxes` [M, N, 5] and the ids `threshold` [t] of the threshold class are optional. Raises
+        DiskError if a file cannot be written.
         """
         meta = {"version": 1, "examples": self.size, "fields": self.dtypes}
+        if self.objects:
+            meta["objects"] = self.objects
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for name, values in arrays.items():
@@ -140,7 +153,7 @@ class DifficultyStore:
 
         Raises DataError if the data set had another size, ValueError if they are no such rows.
         """
-        sizes = {row.numel() for row in state.values()}
+        sizes = {row.numel() for name, row in state.items() if name not in OF_OBJECTS}
         if len(sizes) == 1 and sizes != {self.size}:
             raise DataError(
                 f"the checkpoint has records of {count(max(sizes), 'example')}, the data set "
@@ -166,8 +179,10 @@ def open(run: str | Path) -> History:  # noqa: A001  (read as history.open)
     try:
         meta = read_json(folder / "meta.json")
         dtypes = {name: dtype_of(name, dtype) for name, dtype in meta["fields"].items()}
-        size = int(meta["examples"])
-        fields = map_fields(folder, dtypes, size)
+        size, objects = int(meta["examples"]), int(meta.get("objects", 0))
+        fields = map_fields(folder, dtypes, size, objects)
+        of_objects = {name: fields.pop(name) for name in OF_OBJECTS if name in fields}
+        boxes = load_boxes(folder / "boxes.npy", size, objects) if of_objects else None
         ids = load_ids(folder / "ids.npy", size)
         if ids is None:
             raise ValueError("ids.npy is missing")
@@ -179,7 +194,14 @@ def open(run: str | Path) -> History:  # noqa: A001  (read as history.open)
             check_answers(array, dtypes)
     except UNREADABLE as error:
         raise DataError(f"{folder} has no readable difficulty store: {error}") from error
-    return History(ids, fields, labels, true_labels, threshold, given_labels)
+    return History(
+        ids, fields, labels, true_labels, threshold, given_labels, objects=of_objects, boxes=boxes
+    )
+
+
+def shape_of(field: str, size: int, objects: int) -> tuple[int, ...]:
+    """The shape of a field in one epoch: [M], or [M, N] of objects."""
+    return (size, objects) if field in OF_OBJECTS else (size,)
 
 
 def dtype_of(field: str, dtype: object) -> str:
@@ -210,6 +232,15 @@ def load_labels(path: Path, size: int) -> np.ndarray | None:
     return labels
 
 
+def load_boxes(path: Path, size: int, objects: int) -> np.ndarray:
+    """Load boxes [M, N, 5]. Raises ValueError for any other array, CheckpointError for a link."""
+    check_file(path)
+    boxes = np.load(path, mmap_mode="r", allow_pickle=False)
+    if boxes.shape != (size, objects, 5) or boxes.dtype != np.float32:
+        raise ValueError(f"{path.name} holds {boxes.dtype}s of shape {list(boxes.shape)}")
+    return np.array(boxes)
+
+
 def check_answers(labels: np.ndarray | None, fields: Iterable[str]) -> None:
     """Raise ValueError for labels [M] with the fields of labels [M, C], or the other way round."""
     wrong = "doubt" if labels is not None and labels.ndim == 1 else "prediction"
@@ -235,17 +266,21 @@ def load_numbers(path: Path, kinds: str, *, multi_hot: bool = False) -> np.ndarr
     return numbers
 
 
-def map_fields(folder: Path, dtypes: dict[str, str], size: int) -> dict[str, np.ndarray]:
-    """Map each field's file as an array [epochs, M], of the epochs that all files contain."""
+def map_fields(
+    folder: Path, dtypes: dict[str, str], size: int, objects: int
+) -> dict[str, np.ndarray]:
+    """Map each field's file as an array [epochs, M, ...], of the epochs that all files contain."""
     paths = {name: folder / f"{name}.bin" for name in dtypes}
     for path in paths.values():
         check_file(path)
-    lengths = [paths[name].stat().st_size for name in dtypes]
-    widths = [size * np.dtype(dtype).itemsize for dtype in dtypes.values()]
-    epochs = min(length // width for length, width in zip(lengths, widths, strict=True))
+    shapes = {name: shape_of(name, size, objects) for name in dtypes}
+    widths = {name: math.prod(shapes[name]) * np.dtype(dtypes[name]).itemsize for name in dtypes}
+    if min(widths.values()) <= 0:
+        raise ValueError(f"meta.json has {size} examples of {objects} objects")
+    epochs = min(paths[name].stat().st_size // widths[name] for name in dtypes)
     if not epochs:
-        return {name: np.empty((0, size), dtype) for name, dtype in dtypes.items()}
+        return {name: np.empty((0, *shapes[name]), dtype) for name, dtype in dtypes.items()}
     return {
-        name: np.memmap(paths[name], dtype, "r", shape=(epochs, size))
+        name: np.memmap(paths[name], dtype, "r", shape=(epochs, *shapes[name]))
         for name, dtype in dtypes.items()
     }

@@ -69,12 +69,7 @@ class HardNegative(Miner):
         """Raise ValueError if none or all of the labels are of the negative classes."""
         super().prepare(labels)
         if target_kind(labels) == "boxes":
-            if self.mode == "bootstrap":
-                raise ValueError(
-                    "mining.mode=bootstrap chooses whole images, and boxes have both positives and "
-                    "negatives in each; take mining.mode=online"
-                )
-            return
+            return  # a label is of a box, and everything else is a negative
         negative = self.is_negative(labels)
         if bool(negative.all()) or not bool(negative.any()):
             part = "all" if bool(negative.all()) else "none"

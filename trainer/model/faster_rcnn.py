@@ -94,16 +94,16 @@ class FasterRcnn(Detector):
         rpn_number: int | Literal["auto"] = "auto",
     ) -> None:
         super().__init__()
-        keywords: dict[str, Any] = dict(SMALL) if backbone == "small" else {}
+        numbers: dict[str, Any] = dict(SMALL) if backbone == "small" else {}
         for name, value, theirs in (
             ("proposals", proposals, "rpn_post_nms_top_n_train"),
             ("rpn_number", rpn_number, "rpn_batch_size_per_image"),
         ):
             if not isinstance(value, str):
                 within(f"model.{name}", value, "[1, inf)")
-                keywords[theirs] = value
+                numbers |= {theirs: value}
         self.classes = max(2, outputs - EDGES)
-        self.network = network_of(backbone, shape, self.classes, keywords)
+        self.network = network_of(backbone, shape, self.classes, numbers)
         self.image_size = shape[1], shape[2]
         rpn: Any = self.network.rpn
         self.proposed = dict(rpn._post_nms_top_n)
@@ -312,12 +312,12 @@ def autocast_of(device: str) -> Callable[[], Any]:
 
 
 def network_of(
-    backbone: str, shape: tuple[int, int, int], classes: int, settings: dict[str, Any]
+    backbone: str, shape: tuple[int, int, int], classes: int, numbers: dict[str, Any]
 ) -> FasterRCNN:
     """The network of torchvision, with random weights."""
     if backbone != "small":
         network = PUBLISHED[backbone](
-            weights=None, weights_backbone=None, num_classes=classes, **settings
+            weights=None, weights_backbone=None, num_classes=classes, **numbers
         )
         set_channels(network, shape[0])
         return network
@@ -329,5 +329,5 @@ def network_of(
         box_roi_pool=MultiScaleRoIAlign(["0"], 5, 2),
         box_head=TwoMLPHead(64 * 25, 128),
         box_predictor=FastRCNNPredictor(128, classes),
-        **settings,
+        **numbers,
     )

@@ -149,7 +149,15 @@ def store_of(
     """The difficulty store of a run, which has written what does not change."""
     data = run.data
     rows, classes = len(data.train.labels), len(data.classes)
-    store = make(folder.path / "examples", rows, run.task.fields, run.device, classes=classes)
+    objects = data.train.labels.shape[1] if data.target == "boxes" else 0
+    store = make(
+        folder.path / "examples",
+        rows,
+        run.task.fields,
+        run.device,
+        classes=classes,
+        objects=objects,
+    )
     store.describe(**data.described())
     return store
 

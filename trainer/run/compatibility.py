@@ -105,7 +105,15 @@ def check_score(target: Target, task: Task, miner: Miner, *, score_given: bool) 
 
 
 def check_per(target: Target, miner: Miner) -> None:
-    """Raise ConfigError where a miner is to choose in each image and an image is one example."""
+    """Raise ConfigError where a miner is to choose in each image and an image is one example.
+
+    Or among whole images that have positives and negatives in each.
+    """
+    if target == "boxes" and getattr(miner, "mode", None) == "bootstrap":
+        raise ConfigError(
+            f"mining={option_of(miner)} with mining.mode=bootstrap chooses whole images, and boxes "
+            "have positives and negatives in each; take mining.mode=online"
+        )
     if target not in ("mask", "boxes") and getattr(miner, "per", "auto") == "image":
         raise ConfigError(
             f"mining.per=image chooses among the pixels or boxes of an image, but {target} labels "
@@ -179,6 +187,15 @@ def check_pixels(target: Target, loss: Loss, miner: Miner) -> None:
         raise ConfigError(
             f"mining={option_of(miner)} selects pixels, but loss={option_of(loss)} has one value "
             "per image; take a loss per pixel, such as cross_entropy"
+        )
+
+
+def check_stages(model: nn.Module, task: Task, *, accumulate: int) -> None:
+    """Raise ConfigError where a detector's second stage would be chosen from a part of a batch."""
+    if accumulate > 1 and task.first_stage[0]:
+        raise ConfigError(
+            f"model={option_of(model)} has two stages and takes a batch at once, "
+            f"got accumulate={accumulate}; take accumulate=1 or model=ssd"
         )
 
 

@@ -35,6 +35,7 @@ from trainer.run.compatibility import (
     check_per,
     check_score,
     check_single,
+    check_stages,
     check_target,
     check_whole_batch,
     why_no_val,
@@ -138,9 +139,9 @@ class Components(Groups):
             postprocess=self.postprocess,
         )
         check_augmentation(data.target, self.augmentation)
+        check_per(data.target, self.miner)
         score = self.config["mining"].get("score")
         check_score(data.target, self.task, self.miner, score_given=score == self.miner.score)
-        check_per(data.target, self.miner)
         if data.target == "boxes":
             config, sharded = self.config, self.world.sharded
             check_boxes(self.loss, self.distiller, sam=config["sam"], sharded=sharded)
@@ -227,6 +228,7 @@ class Components(Groups):
         outputs = self.task.outputs(self.data)
         model = build(node, "model", nn.Module, shape=self.data.shape, outputs=outputs)
         self.task.bind(model)
+        check_stages(model, self.task, accumulate=self.config["accumulate"])
         check_outputs(model, self.task, self.data)
         if not self.from_checkpoint:
             source, pretrained = self.config["finetune"]["source"], bool(node.get("pretrained"))

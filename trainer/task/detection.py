@@ -138,8 +138,10 @@ class Detection(Task):
         raise ValueError(f"boxes have no score {name}")
 
     def training_records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """The loss and the confidence [B] of each image, from what `observed` keeps."""
-        return {"loss": outputs[:, 0], "confidence": outputs[:, 1]}
+        """Loss and confidence of each image, [B], and of its objects, [B, N]: see `observed`."""
+        confidence, losses = outputs[:, 2:].chunk(2, 1)
+        of_objects = {"object_loss": losses, "object_confidence": confidence}
+        return {"loss": outputs[:, 0], "confidence": outputs[:, 1], **of_objects}
 
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """What was found and whether it is right, of `max_detections` boxes: see `box_records`.

@@ -94,6 +94,9 @@ def check_start(subject: Subject) -> Check:
     bad = few.ids[~torch.isfinite(evaluation.records["loss"])].tolist()
     if bad:
         return Check("loss at start", False, f"the loss of examples {bad[:5]} is not finite")
+    if subject.data.target == "boxes":
+        detail = "the loss of an image at the start is {loss:.3g}, its map {map:.3g}"
+        return Check("loss at start", True, detail.format(**evaluation.metrics))
     if not subject.data.classes:
         detail = "mse {mse:.3g}, r2 {r2:.3g}; predicting the mean has r2 0"
         return Check("loss at start", True, detail.format(**evaluation.metrics))
@@ -124,7 +127,9 @@ def check_labels(subject: Subject) -> Check:
     rng = torch.Generator().manual_seed(subject.seed)
     shape = len(labels), *subject.task.shape(subject.data)
     outputs = torch.randn(shape, generator=rng).to(subject.device)
-    if labels.is_floating_point():
+    if subject.data.target == "boxes":
+        others = labels.roll(1, 0)
+    elif labels.is_floating_point():
         labels = labels.reshape(shape)
         others = labels + 1
     elif labels.dtype == torch.bool:
@@ -132,7 +137,12 @@ def check_labels(subject: Subject) -> Check:
     else:
         others = (labels + 1) % len(subject.data.classes)
         others = torch.where(labels == ignored(subject.task), labels, others)
-    same = torch.equal(subject.loss.forward(outputs, labels), subject.loss.forward(outputs, others))
+    loss = subject.loss
+    judged = [
+        subject.task.judged(loss.forward, loss.denominator, outputs, each)[0]
+        for each in (labels, others)
+    ]
+    same = torch.equal(*judged)
     if same and (labels.dtype == torch.bool or len(subject.data.classes) != 1):
         return Check("loss of labels", False, "the loss does not depend on the labels")
     return Check("loss of labels", True, "the loss depends on the labels")
