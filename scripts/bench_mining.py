@@ -29,7 +29,7 @@ Results = dict[str, list[Result]]  # name → a result for each seed
 
 # What may help where labels are wrong, or does harm there; plain training is among the miners.
 FOR_NOISE = (
-    "mining=none,random,ohem,hard_example,self_paced,reweight,small_loss",
+    "mining=none,ohem,hard_example,self_paced,reweight,small_loss",
     "loss=superloss,gce,sce,elr",
 )
 PHOTOS = ["model=simple_cnn", "epochs=10"]  # for an image folder
@@ -165,8 +165,8 @@ def sweep(strategies: str, common: list[str], seeds: int) -> Results:
         own = [f"{group}={names}", f"seed={numbers}", *common, f"hydra.sweep.dir={folder}"]
         trainer(["-m", *own, "hydra.launcher.n_jobs=1"])
         for job, (name, _) in enumerate(itertools.product(names.split(","), range(seeds))):
-            result = json.loads((Path(folder) / str(job) / "result.json").read_text())
-            results.setdefault(f"{group}={name}", []).append(result)
+            (path,) = Path(folder).glob(f"{job}-*/result.json")
+            results.setdefault(f"{group}={name}", []).append(json.loads(path.read_text()))
     return results
 
 
