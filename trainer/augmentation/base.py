@@ -9,9 +9,8 @@ from trainer.augmentation.shared.kernel.boxes import kept
 from trainer.core.batch import Target, target_kind
 from trainer.core.option import option_of
 from trainer.core.seed import ExampleRandom
+from trainer.dataset.shared.boxes import MIN_VISIBLE
 from trainer.dataset.shared.split import Split
-
-MIN_VISIBLE = 0.3  # part of a box that must be left in the image
 
 
 class Augmentation(ABC):

@@ -1,8 +1,9 @@
-"""Images and labels in a table: a row an image."""
+"""Images and labels in a table: a row an image, or a row a box."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,17 @@ import torch
 from torch import Tensor
 
 from trainer.core.errors import DataError
+from trainer.core.ranges import within
 from trainer.core.text import count
 from trainer.dataset.base import Raw, Split
+from trainer.dataset.shared.box_files import placed
 from trainer.dataset.shared.class_subset import class_id
 from trainer.dataset.shared.decode import printable
 from trainer.dataset.shared.file_dataset import FileDataset
 from trainer.dataset.shared.groups import numbered
 from trainer.dataset.shared.split_folders import NAMES, SPLIT_OF
 from trainer.dataset.shared.table import Table, read_table
+from trainer.dataset.shared.table_boxes import box_table
 from trainer.dataset.shared.table_labels import Labels, several_columns, single, with_separator
 
 SETTING = "dataset.file"
@@ -39,6 +43,10 @@ class Csv(FileDataset):
     whose groups, such as patients, each stay in one split: `auto` is the column `group` if there is
     one, null none.
 
+    With `box_columns`, the columns of x0, y0, x1, y1 in pixels of the stored image, a row is a box
+    with the class in `label_column`, and an image has any number of rows: a row without a label and
+    edges says that it has none. A column `crowd` with 1 marks regions with a crowd.
+
     All images are one source: the dataset id of an example is its row, counted from 0 without the
     rows left out by `corrupt=skip` or `classes`. `size`, `channels`, `background`, `corrupt` and
     `cache` are as for image_folder.
@@ -49,10 +57,15 @@ class Csv(FileDataset):
     path_column: str = "path"
     label_column: str | list[str] = "label"
     label_separator: str | None = None
+    box_columns: list[str] | None = None
+    max_boxes: int = 100
     group: str | None = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        within("dataset.max_boxes", self.max_boxes, "[1, inf)")
+        if self.box_columns is not None:
+            self.check_box_columns(self.box_columns)
         if self.label_column == []:
             raise ValueError("dataset.label_column must name a column, got []")
         if self.label_separator == "":
@@ -62,6 +75,23 @@ class Csv(FileDataset):
                 f"dataset.label_separator={self.label_separator} is for labels in one column, but "
                 f"dataset.label_column lists {len(self.label_column)}"
             )
+
+    def check_box_columns(self, columns: list[str]) -> None:
+        """Raise ValueError for other than four columns, and for several labels a row."""
+        if len(set(columns)) != 4 or len(columns) != 4:
+            raise ValueError(
+                f"dataset.box_columns must name four columns, [x0,y0,x1,y1], got {columns}"
+            )
+        if self.label_separator is not None or isinstance(self.label_column, list):
+            raise ValueError(
+                "dataset.box_columns needs the class of a box in one column: set "
+                "dataset.label_separator=null and dataset.label_column to its name"
+            )
+
+    @property
+    def boxed(self) -> bool:
+        """Whether the labels are boxes."""
+        return self.box_columns is not None
 
     @property
     def folder(self) -> str:
@@ -76,17 +106,24 @@ class Csv(FileDataset):
     def load(self) -> Raw:
         """Read the table and find the files. Raises DataError, by line, for what is wrong."""
         table = read_table(self.file, SETTING, [self.path_column, *self.label_columns])
+        boxes = None
+        if self.box_columns is not None:
+            boxes = box_table(table, self.path_column, self.label_columns[0], self.box_columns)
+            table = boxes.table
         paths = self.paths(table)
         splits = split_rows(table)
-        labels = self.labels(table, splits["train"])
+        labels = boxes.labels if boxes else self.labels(table, splits["train"])
         names, groups = self.groups(table)
         wanted = self.wanted(labels)
         size = self.image_size([path for path, read in zip(paths, wanted, strict=True) if read])
         images, kept = self.images_of(paths, wanted, size)
-        keep = torch.from_numpy(kept)
+        keep, notes = torch.from_numpy(kept), ()
+        kept_labels = labels.labels[keep]
+        if boxes is not None:
+            kept_labels, notes = placed(list(compress(boxes.boxes, kept)), images, self.max_boxes)
         whole = Split(
             images,
-            labels.labels[keep],
+            kept_labels,
             torch.arange(len(images)),
             None if groups is None else groups[keep],
             truth_of(table, labels)[keep] if "true_label" in table.header else None,
@@ -98,8 +135,8 @@ class Csv(FileDataset):
         }
         train, val, test = (parts.get(name) for name in NAMES)
         assert train is not None  # noqa: S101  (split_rows)
-        decided = self.decided(size)
-        return Raw(train, test, labels.classes, val=val, groups=names, decided=decided)
+        about = {"val": val, "groups": names, "notes": notes, "decided": self.decided(size)}
+        return Raw(train, test, labels.classes, **about)
 
     def paths(self, table: Table) -> list[str]:
         """The files. Raises DataError listing those that are missing, or a row without or again."""

@@ -7,9 +7,7 @@ import torchvision
 
 from trainer.dataset.base import Raw, Split
 from trainer.dataset.shared.masks import IMAGENET_MEAN, IMAGENET_STD, MaskDataset
-
-CLASSES = """background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog
-horse motorbike person pottedplant sheep sofa train tvmonitor"""
+from trainer.dataset.shared.voc import CLASSES
 
 
 @dataclass(kw_only=True)
@@ -25,7 +23,7 @@ class VocSegmentation(MaskDataset):
     def load(self) -> Raw:
         """List the images and decode the masks. Raises DataError if one is missing or damaged."""
         train, val = self.part("train"), self.part("val")
-        return Raw(train, val, tuple(CLASSES.split()), mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        return Raw(train, val, tuple(CLASSES), mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
     def part(self, name: str) -> Split:
         """The published split `train` or `val`."""

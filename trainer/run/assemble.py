@@ -15,7 +15,7 @@ from trainer.history.store import DifficultyStore
 from trainer.mining.shared.ranker import Ranker
 from trainer.optimizer.shared.groups import base_lr
 from trainer.run.compatibility import check_pixels
-from trainer.storage.trained_on import TrainedOn
+from trainer.storage.trained_on import COVER, TrainedOn
 from trainer.training.checkpointer import Checkpointer
 from trainer.training.finetune import Freeze
 from trainer.training.fit import Fit
@@ -215,6 +215,7 @@ def trained_on(run: Components, folder: RunFolder) -> TrainedOn:
         task=option_of(run.task),
         outputs=run.task.outputs(run.data),
         background=getattr(run.dataset, "background", None),
+        fit=getattr(run.dataset, "way", COVER),
     )
 
 

@@ -19,12 +19,14 @@ from trainer.core.errors import CheckpointError, ConfigError
 from trainer.core.text import enumerated
 from trainer.dataset import Data, Split
 from trainer.dataset.shared.boxes import renamed
+from trainer.dataset.shared.letterbox import Fit
 from trainer.storage.checkpoint import DATA
 from trainer.storage.run_folder import write_json
 from trainer.storage.untrusted import read_json
 
 FILE = DATA
-COVER = "cover"  # images are scaled to cover the size, then centre-cropped: the only way so far
+COVER = "cover"  # images are scaled to cover the size, then centre-cropped
+FITS = get_args(Fit)
 TARGETS = get_args(Target)
 LARGEST = 2**25  # bytes of that file: it names every class
 SHOWN = 20  # class names in a message
@@ -45,7 +47,7 @@ class TrainedOn:
     task: str = ""  # option of the group; empty where an older run did not record it
     target: str = ""  # kind of label: class, mask, ...; empty as above
     outputs: int = 0  # of the model's head; 0 as above
-    fit: str = COVER  # how images are brought to the shape
+    fit: Fit = COVER  # how images are brought to the shape
     background: Background = None  # what lies behind transparent pixels; null: black
     thresholds: tuple[float, ...] | None = (
         None  # probability of each class from which it is present
@@ -61,6 +63,7 @@ class TrainedOn:
         task: str = "",
         outputs: int = 0,
         background: Background = None,
+        fit: Fit = COVER,
     ) -> TrainedOn:
         """What a run in the folder `run` trains on."""
         return cls(
@@ -74,6 +77,7 @@ class TrainedOn:
             target=data.target,
             outputs=outputs,
             background=background,
+            fit=fit,
         )
 
     @classmethod
@@ -112,7 +116,7 @@ class TrainedOn:
             raise ValueError("class_counts must be a number per class")
         if self.target not in ("", *TARGETS) or self.outputs < 0:
             raise ValueError(f"target must be one of {', '.join(TARGETS)}, and outputs at least 1")
-        if self.fit != COVER:
+        if self.fit not in FITS:
             raise ValueError(f"fit={self.fit} is not known to this version")
         if self.thresholds is not None and len(self.thresholds) != len(self.classes):
             raise ValueError("thresholds must be a number per class")

@@ -37,13 +37,13 @@ def read_pixels(image: object, trained_on: TrainedOn) -> Tensor:
             return image.cpu()
         image = as_picture(image, shape)
     if isinstance(image, Image.Image):
-        return torch.from_numpy(pixels_of(image, shape, behind).copy())
+        return torch.from_numpy(pixels_of(image, shape, behind, way=trained_on.fit).copy())
     if not isinstance(image, (str, Path)):
         raise TypeError(
             f"an image must be a path, a PIL image or a uint8 tensor, got {image!r:.80}"
         )
     try:
-        return torch.from_numpy(decode(image, shape, behind).copy())
+        return torch.from_numpy(decode(image, shape, behind, way=trained_on.fit).copy())
     except UnreadableError as error:
         raise UnreadableFileError(str(error).partition("; with dataset=")[0]) from error
 

@@ -5,12 +5,13 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from trainer.augmentation.base import MIN_VISIBLE, Augmentation
+from trainer.augmentation.base import Augmentation
 from trainer.augmentation.shared.operation import OPERATIONS, SIGNED, magnitudes, operate
 from trainer.core.batch import Target
 from trainer.core.option import option_of
 from trainer.core.ranges import within
 from trainer.core.seed import ExampleRandom
+from trainer.dataset.shared.boxes import MIN_VISIBLE
 
 Interpolation = Literal["nearest", "bilinear"]
 

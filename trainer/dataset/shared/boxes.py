@@ -6,8 +6,11 @@ c, which counts nothing in training and as COCO's crowd (`iscrowd`) in evaluatio
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
+
+MIN_VISIBLE = 0.3  # part of a box that must be left in the image; with less it counts nothing
 
 
 def padded(rows: Sequence[Tensor]) -> Tensor:
@@ -16,6 +19,25 @@ def padded(rows: Sequence[Tensor]) -> Tensor:
     for place, row in enumerate(rows):
         out[place, : len(row)] = row
     return out
+
+
+def scattered(row: np.ndarray, boxes: np.ndarray, images: int) -> Tensor:
+    """Boxes [M, N, 5] of `images` from boxes [n, 5], in order of the image `row` [n] of each."""
+    counts = np.bincount(row, minlength=images)
+    place = np.arange(len(row)) - np.repeat(counts.cumsum() - counts, counts)
+    out = torch.zeros(images, max(counts.max(initial=0), 1), 5)
+    out[torch.from_numpy(row), torch.from_numpy(place)] = torch.from_numpy(boxes).float()
+    return out
+
+
+def cut(edges: np.ndarray, least: np.ndarray, most: np.ndarray) -> np.ndarray:
+    """Edges [n, 4] moved into rectangles from `least` to `most`, x and y, each [n, 2]."""
+    return np.clip(edges, np.tile(least, 2), np.tile(most, 2))
+
+
+def areas(edges: np.ndarray) -> np.ndarray:
+    """The areas [n] of edges [n, 4]; 0 where they are in the wrong order."""
+    return (edges[:, 2:] - edges[:, :2]).clip(0).prod(1)
 
 
 def faults(boxes: Tensor, classes: int, size: tuple[int, int]) -> Tensor:

@@ -26,6 +26,7 @@ from PIL import (
 )
 
 from trainer.core.errors import DataError, TrainerError
+from trainer.dataset.shared.letterbox import BLACK, MAX_PIXELS, Colour, Fit, letterbox, placement
 from trainer.dataset.shared.regular_file import open_regular
 
 SUFFIXES = {
@@ -42,9 +43,7 @@ SUFFIXES = {
     ".webp": "WEBP",
 }
 FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
-MAX_PIXELS = 2**27  # of an image, as its header has it and when scaled: 1.2 GB of memory at most
 STRIP = 2**22  # pixels whose mode is converted at once
-BLACK = (0, 0, 0)
 EXIF = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}  # where Pillow keeps it
 TURNS = {  # how to turn an image upright, by the orientation in its EXIF record
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -70,9 +69,6 @@ with suppress(AttributeError, OSError):  # a Pillow without libtiff
     libtiff = ctypes.CDLL(_imaging.__file__)  # finds the functions of the libraries that it loads
     for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
         getattr(libtiff, name)(None)  # which write to stderr; Pillow raises the error, too
-
-
-Colour = tuple[int, int, int]  # RGB
 
 
 class UnreadableError(DataError):
@@ -134,11 +130,16 @@ def printable(text: str | Path) -> str:
 
 
 def decode(
-    path: str | Path, shape: tuple[int, int, int], background: Colour = BLACK, *, turn: bool = True
+    path: str | Path,
+    shape: tuple[int, int, int],
+    background: Colour = BLACK,
+    *,
+    turn: bool = True,
+    way: Fit = "cover",
 ) -> np.ndarray:
     """The image as uint8 [C, H, W] of `shape`. Raises DataError naming the file."""
     with open_image(path) as image:
-        return pixels_of(image, shape, background, turn=turn)
+        return pixels_of(image, shape, background, turn=turn, way=way)
 
 
 def pixels_of(
@@ -147,16 +148,20 @@ def pixels_of(
     background: Colour = BLACK,
     *,
     turn: bool = True,
+    way: Fit = "cover",
 ) -> np.ndarray:
     """The pixels of an open image as uint8 [C, H, W] of `shape`.
 
     It is turned upright by its EXIF record, unless `turn` is off; transparent pixels lie on the
-    background.
+    background, and so does an image that is smaller by its `way` to the shape.
     """
     channels, height, width = shape
     image.load()
     image = convert(upright(image) if turn else image, channels, background)
-    pixels = np.asarray(fit(image, height, width))
+    if way == "pad":
+        pixels = np.asarray(letterbox(image, height, width, background))
+    else:
+        pixels = np.asarray(fit(image, height, width))
     return pixels.reshape(height, width, channels).transpose(2, 0, 1)
 
 
@@ -243,12 +248,6 @@ def fit(
     """
     if (image.height, image.width) == (height, width):
         return image
-    scale = max(height / image.height, width / image.width)
-    size = max(width, round(image.width * scale)), max(height, round(image.height * scale))
-    if size[0] * size[1] > MAX_PIXELS:
-        raise ValueError(
-            f"{image.width}x{image.height} pixels are too elongated to cover {width}x{height}"
-        )
-    image = image.resize(size, resample, reducing_gap=3.0)
-    left, top = (size[0] - width) // 2, (size[1] - height) // 2
-    return image.crop((left, top, left + width, top + height))
+    at = placement((image.height, image.width), (height, width), "cover")
+    image = image.resize((at.width, at.height), resample, reducing_gap=3.0)
+    return image.crop((-at.left, -at.top, width - at.left, height - at.top))

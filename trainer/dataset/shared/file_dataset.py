@@ -12,16 +12,20 @@ from trainer.dataset.shared.auto_size import auto_side, first_size
 from trainer.dataset.shared.cache import Cache, folder_within, standard_folder
 from trainer.dataset.shared.decode import colour
 from trainer.dataset.shared.image_files import ImageFiles
+from trainer.dataset.shared.letterbox import Fit
 
 
 @dataclass(kw_only=True)
 class FileDataset(Dataset):
-    """Every image is converted to `channels` channels and to `size`: scaled to cover, then cropped.
+    """Every image is converted to `channels` channels and to `size`.
 
-    See ImageFolder for the settings.
+    `fit=cover` scales it to cover the size, then crops; `pad` scales it to fit in, on the
+    background; `auto` is pad where images have boxes, otherwise cover. See ImageFolder for the
+    other settings.
     """
 
     size: int | list[int] | str | None = "auto"
+    fit: Literal["auto", "cover", "pad"] = "auto"
     channels: int = 3
     background: str | list[int] | None = None
     corrupt: Literal["raise", "skip"] = "raise"
@@ -45,6 +49,18 @@ class FileDataset(Dataset):
             folder = folder_within(self.cache)
         self.file_cache = Cache(folder, self.warn)
 
+    @property
+    def boxed(self) -> bool:
+        """Whether the labels are boxes."""
+        return False
+
+    @property
+    def way(self) -> Fit:
+        """How images are brought to the size."""
+        if self.fit == "auto":
+            return "pad" if self.boxed else "cover"
+        return self.fit
+
     def image_size(self, paths: Sequence[str]) -> tuple[int, int]:
         """Height and width of the decoded images: `size`, or by the files. Raises DataError."""
         if self.size is None:
@@ -66,7 +82,15 @@ class FileDataset(Dataset):
 
         Under `corrupt=skip` those `wanted`, bool [M], that cannot be read are left out.
         """
-        images = ImageFiles(paths, size, self.channels, self.file_cache, background=self.colour)
+        images = ImageFiles(
+            paths,
+            size,
+            self.channels,
+            self.file_cache,
+            background=self.colour,
+            turn=not self.boxed,  # boxes are places in the stored image
+            way=self.way,
+        )
         if self.corrupt == "raise":
             return images, np.ones(len(paths), bool)
         readable = ~wanted

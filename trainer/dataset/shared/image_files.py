@@ -12,7 +12,8 @@ from torch import Tensor
 from trainer.core.errors import DataError
 from trainer.core.text import count
 from trainer.dataset.shared.cache import NO_CACHE, Cache, Files
-from trainer.dataset.shared.decode import BLACK, Colour, UnreadableError, decode, printable
+from trainer.dataset.shared.decode import UnreadableError, decode, open_image, printable
+from trainer.dataset.shared.letterbox import BLACK, Colour, Fit
 from trainer.dataset.shared.parallel import available_cores, in_chunks
 from trainer.dataset.shared.split import Images
 
@@ -33,13 +34,15 @@ class ImageFiles(Images):
         *,
         background: Colour = BLACK,
         turn: bool = True,
+        way: Fit = "cover",
     ) -> None:
-        """With `turn`, images are turned upright by their EXIF record."""
+        """With `turn`, images are turned upright by their EXIF record; `way` leads to the size."""
         self.paths = np.array([str(path) for path in paths])  # one block: workers share its pages
         self.shape = (channels, *size)
         self.cache = cache
         self.background = background
         self.turn = turn
+        self.way: Fit = way
         self.skipped: list[str] = []  # unreadable files that were left out
 
     def __len__(self) -> int:
@@ -54,11 +57,12 @@ class ImageFiles(Images):
 
     def decode(self, i: int) -> np.ndarray:
         """Image i as uint8 [C, H, W]. Raises DataError naming a damaged file."""
-        return decode(str(self.paths[i]), self.shape, self.background, turn=self.turn)
+        return decode(str(self.paths[i]), self.shape, self.background, turn=self.turn, way=self.way)
 
     def get_or_make(self, what: str, shape: tuple[int, ...], make: Callable[[], Tensor]) -> Tensor:
         """`make()`, uint8 of a shape, or its result cached by an earlier run on the same files."""
         how = f"{self.background} {self.turn} {DECODER} Pillow {PIL.__version__}"
+        how += "" if self.way == "cover" else f" {self.way}"
         about = f"{what} {self.shape} {how}"
         return self.cache.get_or_make(about, self.files, shape, make)
 
@@ -77,6 +81,7 @@ class ImageFiles(Images):
             self.cache,
             background=self.background,
             turn=self.turn,
+            way=self.way,
         )
         images.skipped = self.skipped
         return images
@@ -86,6 +91,22 @@ class ImageFiles(Images):
         images = self.select(readable)
         images.skipped = self.paths[~readable].tolist()
         return images
+
+    def sizes(self) -> np.ndarray:
+        """Height and width of the files, int32 [M, 2], as they are stored. Raises DataError."""
+        found = self.get_or_make("sizes", (len(self), 8), self.read_sizes)
+        return found.numpy().view(np.int32)
+
+    def read_sizes(self) -> Tensor:
+        """The sizes by the headers as bytes, uint8 [M, 8]."""
+        sizes = np.empty((len(self), 2), np.int32)
+
+        def read(ids: range) -> list[tuple[int, int]]:
+            return [size_of(str(self.paths[i])) for i in ids]
+
+        for ids, found in in_chunks(read, len(self), CHECKED_AT_ONCE, available_cores()):
+            sizes[ids.start : ids.stop] = found
+        return torch.from_numpy(sizes.view(np.uint8).reshape(len(self), 8))
 
     def readable(self) -> np.ndarray:
         """Which files decode, bool [M]. Raises DataError if over 1 % do not."""
@@ -116,3 +137,9 @@ class ImageFiles(Images):
         except UnreadableError:
             return False
         return True
+
+
+def size_of(path: str) -> tuple[int, int]:
+    """Height and width of a file by its header. Raises DataError."""
+    with open_image(path) as image:
+        return image.height, image.width
