@@ -14,9 +14,11 @@ from trainer.core.metric import check_known
 from trainer.core.text import count
 from trainer.job.base import Job
 from trainer.job.shared import by_group
+from trainer.job.shared.box_pictures import box_pictures
 from trainer.report.console import number, table
 from trainer.report.csv_file import write_csv
 from trainer.report.images import confusion, confusion_matrix
+from trainer.task.shared.average_precision import PrecisionRecall
 from trainer.task.shared.by_class import ByClass
 from trainer.task.shared.by_label import counts, f1
 from trainer.task.shared.ranking import average_precision
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from trainer.training.evaluate import Evaluation
 
 ROWS = 100  # of the table by class
+AP = ("ap", "ap_50", "ap_75", "ar_100")
 
 Predict = Callable[[View | list[View]], Predictions]
 
@@ -49,7 +52,10 @@ class Evaluate(Job):
     def __call__(
         self, *, predict: Predict, folder: RunFolder, console: Console, metrics: list[str] | None
     ) -> dict[str, Any]:
-        """Evaluate; write `classes.csv`, if there are classes; for class ids `confusion.png`."""
+        """Evaluate; write `classes.csv`, if there are classes; for class ids `confusion.png`.
+
+        For boxes, `detections.png` and `precision_recall.png`.
+        """
         predictions = predict(self.tta)
         console.say(comparison(predictions, metrics))
         evaluation, classes = predictions.evaluation, predictions.classes
@@ -61,6 +67,9 @@ class Evaluate(Job):
         by_class = write_classes(folder.path, classes, evaluation)
         if by_class is not None:
             console.say(by_class)
+        if predictions.source is not None:
+            for name, pixels in box_pictures(predictions.source, evaluation, classes).items():
+                Image.fromarray(pixels).save(folder.path / f"{name}.png")
         finals = {predictions.split: evaluation}
         for groups in by_group.write(folder.path, finals, predictions.groups):
             console.say(groups)
@@ -114,6 +123,8 @@ def write_classes(folder: Path, classes: tuple[str, ...], evaluation: Evaluation
         rows = by_class(*pair, classes)
     elif "intersection" in records:
         header, rows = ["class", "union", "iou"], by_mask(records, classes)
+    elif "verdict" in records:
+        header, rows = ["class", "objects", *AP], by_box(records, classes)
     elif "label" in records:  # multi-hot
         header = ["class", "examples", "average precision", "precision", "recall", "f1"]
         rows = by_label(records, classes)
@@ -158,6 +169,15 @@ def by_label(records: dict[str, Tensor], classes: tuple[str, ...]) -> list[list[
     return [
         [name, str(int(actual[i])), *map(number, measures[:, i].tolist())]
         for i, name in enumerate(classes)
+    ]
+
+
+def by_box(records: dict[str, Tensor], classes: tuple[str, ...]) -> list[list[str]]:
+    """Return name, boxes, average precision and recall by class; of no box, dashes."""
+    measures = PrecisionRecall.of_records(records, len(classes)).by_class(classes)
+    return [
+        [name, str(own["objects"]), *(number(float(own[measure])) for measure in AP)]
+        for name, own in measures.items()
     ]
 
 

@@ -17,6 +17,7 @@ from trainer.history.pictures import pictures
 from trainer.job.base import Job
 from trainer.job.evaluate import reports
 from trainer.job.shared import by_group, out_of_fold
+from trainer.job.shared.box_pictures import box_pictures
 from trainer.report.console import number, table
 from trainer.storage import checkpoint
 from trainer.training.single_row import check_single_rows
@@ -89,6 +90,7 @@ class Train(Job):
             hyperparameters, {s: finals[s] for s in SPLITS if s in finals}, fit.progress.step
         )
         ending.show_pictures()
+        ending.show_boxes(finals)
         ending.show_metrics(finals, best)
         return result(fit, finals, best)
 
@@ -202,6 +204,17 @@ class Ending:
             path = self.folder.path / "examples" / f"{name}.png"
             log.attempt("examples/*.png", Image.fromarray(pixels).save, path)
             log.show("image", f"examples/{name}", pixels, self.fit.progress.step)
+
+    def show_boxes(self, finals: dict[str, Evaluation]) -> None:
+        """Write the boxes found in test, or else in val, to the run folder and to TensorBoard."""
+        name = next((name for name in ("test", "val") if name in finals), None)
+        if name is None:
+            return
+        split, log = getattr(self.fit.data, name), self.fit.reporter.log
+        for what, pixels in box_pictures(split, finals[name], self.fit.data.classes).items():
+            path = self.folder.path / f"{what}.png"
+            log.attempt(path.name, Image.fromarray(pixels).save, path)
+            log.show("image", what, pixels, self.fit.progress.step)
 
     def show_metrics(self, finals: dict[str, Evaluation], best: int) -> None:
         """Print the final metrics, the training time and the run folder."""

@@ -38,15 +38,21 @@ def grid(images: Tensor, columns: int = COLUMNS) -> np.ndarray:
     return canvas
 
 
-def thumbnails(images: np.ndarray, captions: Sequence[Sequence[str]]) -> np.ndarray:
-    """Lay out images uint8 [N, C, H, W] scaled to `SIDE` pixels, each above its lines of text.
+def thumbnails(
+    images: np.ndarray,
+    captions: Sequence[Sequence[str]],
+    *,
+    longest: int = SIDE,
+    columns: int = COLUMNS,
+) -> np.ndarray:
+    """Lay out images uint8 [N, C, H, W] scaled to `longest` pixels, each above its lines of text.
 
-    Lines are shortened to `SIDE` pixels; the end of a file name is kept.
+    Lines are shortened to `longest` pixels; the end of a file name is kept.
     """
-    scale = SIDE / max(images.shape[2:])
+    scale = longest / max(images.shape[2:])
     width, height = (max(1, round(side * scale)) for side in images.shape[:1:-1])
-    cell = SIDE + 2 * EDGE, height + 2 * EDGE + LINE * max(len(lines) for lines in captions)
-    columns = min(COLUMNS, len(images))
+    cell = longest + 2 * EDGE, height + 2 * EDGE + LINE * max(len(lines) for lines in captions)
+    columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     canvas = Image.new("RGB", (columns * cell[0], rows * cell[1]), "white")
     draw = ImageDraw.Draw(canvas)
@@ -57,7 +63,7 @@ def thumbnails(images: np.ndarray, captions: Sequence[Sequence[str]]) -> np.ndar
         image = Image.fromarray(np.ascontiguousarray(colours.transpose(1, 2, 0)))
         canvas.paste(image.resize((width, height), method), (left, top))
         for j, line in enumerate(lines):
-            text = shortened(line, SIDE, keep_end="." in line[-6:])
+            text = shortened(line, longest, keep_end="." in line[-6:])
             draw_text(draw, (left, top + height + 2 + j * LINE), text)
     return np.asarray(canvas)
 

@@ -37,6 +37,7 @@ class Predictions:
     seen: Tensor  # bool [N], whether any run was trained on the example
     groups: tuple[str, ...] = ()  # the names of the groups of examples, where they have some
     paths: list[str] | None = None  # of the N files, where images are files
+    source: Split | None = None  # of the examples
 
     @property
     def evaluation(self) -> Evaluation:
@@ -80,9 +81,10 @@ def predict(
         pairs = zip(runs, by_folder.items(), strict=True)
         by_folder = {k: run.evaluator.reported(e, run.data.classes) for run, (k, e) in pairs}
     checkpoints = [run.checkpoint for run in runs]
-    paths = paths_of(first.split(name))
+    source = first.split(name)
+    paths = paths_of(source)
     groups = first.data.groups
-    return Predictions(name, classes, checkpoints, columns, by_folder, seen, groups, paths)
+    return Predictions(name, classes, checkpoints, columns, by_folder, seen, groups, paths, source)
 
 
 def paths_of(split: Split) -> list[str] | None:

@@ -1,7 +1,8 @@
 """The first images that a run would train on, with their targets, and the class counts.
 
 `inputs.png` shows the images after augmentation and mixing, with labels and shares below. A mask is
-overlaid on its image, with a colour per class; a target image is shown next to its input.
+overlaid on its image, with a colour per class; a target image is shown next to its input; boxes are
+drawn.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from torch import Tensor
 from trainer.core.forward import Forward
 from trainer.core.plan import Plan, class_counts
 from trainer.core.seed import ExampleRandom, StepId
-from trainer.core.text import listed
+from trainer.core.text import count, listed
+from trainer.dataset.shared.boxes import per_class
+from trainer.job.shared.box_pictures import COLUMNS as BOX_COLUMNS
+from trainer.job.shared.box_pictures import true_outlines
+from trainer.report.boxes import SIDE as BOX_SIDE
+from trainer.report.boxes import outlined
 from trainer.report.csv_file import write_csv
 from trainer.report.images import COLUMNS, EDGE, SIDE, thumbnails
 from trainer.report.lettering import LINE, draw_text, shortened
@@ -43,7 +49,7 @@ def write_inputs(folder: Path, inputs: Inputs, plan: Plan) -> None:
     """Write the first batch as `inputs.png` and `inputs.csv`."""
     batch = first_batch(inputs, plan)
     target = inputs.data.target
-    batch = batch.select(slice(NUMBER // 2 if target in ("mask", "image") else NUMBER))
+    batch = batch.select(slice(NUMBER // 2 if target in ("mask", "image", "boxes") else NUMBER))
     names = inputs.data.classes
     images = bytes_of(batch.images)
     captions = captions_of(batch, names)
@@ -54,6 +60,8 @@ def write_inputs(folder: Path, inputs: Inputs, plan: Plan) -> None:
         picture = np.concatenate(
             [thumbnails(images, captions), legend(names, colours, len(images))]
         )
+    elif target == "boxes":
+        picture = with_boxes(images, batch.labels[:, 0], names)
     elif target == "image":
         images, captions = pairs(images, bytes_of(batch.labels[:, 0]), captions)
         picture = thumbnails(images, captions)
@@ -61,6 +69,15 @@ def write_inputs(folder: Path, inputs: Inputs, plan: Plan) -> None:
         picture = thumbnails(images, captions)
     Image.fromarray(picture).save(folder / "inputs.png")
     write_table(folder / "inputs.csv", batch, names)
+
+
+def with_boxes(images: np.ndarray, labels: Tensor, names: tuple[str, ...]) -> np.ndarray:
+    """Draw images uint8 [N, 3, H, W] with their boxes [N, M, 5]; grey ones count nothing."""
+    boxes = labels.cpu().tolist()
+    drawn = [outlined(x, true_outlines(y, names)) for x, y in zip(images, boxes, strict=True)]
+    numbers = [sum(row[0] > 0 for row in own) for own in boxes]
+    captions = [[count(number, "box", plural="boxes")] for number in numbers]
+    return thumbnails(np.stack(drawn), captions, longest=BOX_SIDE, columns=BOX_COLUMNS)
 
 
 def first_batch(inputs: Inputs, plan: Plan) -> Batch:
@@ -148,7 +165,8 @@ def legend(names: tuple[str, ...], colours: np.ndarray, cells: int) -> np.ndarra
 def write_table(path: Path, batch: Batch, names: tuple[str, ...]) -> None:
     """Write a row per image and mixed example: label, share, dataset id.
 
-    The label of a mask lists its classes, that of a vector its values; a target image has none.
+    The label of a mask or of boxes lists its classes, that of a vector its values; a target image
+    has none.
     """
     rows = [
         [i, described(label, names), f"{float(batch.shares[i, k]):.4f}", int(batch.index[i, k])]
@@ -167,19 +185,24 @@ def described(label: Tensor, names: tuple[str, ...]) -> str:
         return listed(names, [label.tolist()])[0]
     if label.ndim == 3:
         return ""
+    if label.is_floating_point() and label.ndim == 2:  # boxes
+        return ", ".join(names[int(kind) - 1] for kind in label[:, 0].tolist() if kind > 0)
     if label.is_floating_point():
         return " ".join(f"{value:g}" for value in label.flatten().tolist())
     return ", ".join(names[c] for c in label.unique().tolist() if c < len(names))
 
 
 def write_counts(folder: Path, data: Data, plan: Plan) -> None:
-    """Write `classes.csv`: examples, or pixels of masks, per class in the split and per epoch."""
+    """Write `classes.csv`: examples, pixels of masks, or boxes, per class, in split and epoch."""
     labels, names = data.train.labels, data.classes
     if not names:
         return
     if data.target == "mask":
         head = "pixels", "pixels in an epoch"
         drawn = pixel_counts(plan.ids[:, 0], labels, len(names))
+    elif data.target == "boxes":
+        head = "boxes", "boxes in an epoch"
+        drawn = per_class(labels[plan.ids[:, 0]], len(names))
     else:
         head = "examples", "rows in an epoch"
         drawn = class_counts(plan, labels, len(names))
