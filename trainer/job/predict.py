@@ -15,6 +15,7 @@ from trainer.dataset.shared.decode import printable
 from trainer.job.base import Job
 from trainer.job.evaluate import Predict as PredictRuns
 from trainer.job.evaluate import summary
+from trainer.job.shared.box_tables import Found
 from trainer.report.console import table
 from trainer.report.csv_file import write_csv
 from trainer.report.images import thumbnails
@@ -55,6 +56,9 @@ class Predict(Job):
     four classes as `prediction_2`, `probability_2` and so on, and, with `probabilities`,
     `p_<class>`. `predictions.png` shows the first 64. See `columns_of_files` for other labels.
 
+    Boxes have a row each, with `class`, `score` and the edges `x0`, `y0`, `x1`, `y1` in pixels of
+    the image as it is stored; `predictions.json` holds them in COCO's format.
+
     The probabilities of several `runs` are averaged; `tta` averages them over views of each image.
     Under `corrupt=raise` files that cannot be read end the job with exit code 3; under `skip` they
     are listed in `unreadable.csv`.
@@ -86,6 +90,8 @@ class Predict(Job):
             predicted = predict_files(source, self.tta, self.corrupt)
             return self.write_files(predicted, path, console)
         predictions = predict(self.tta)
+        if "verdict" in predictions.evaluation.records:
+            return self.write_boxes(predictions, path, console)
         columns = columns_of(predictions, probabilities=self.probabilities is not False)
         write_columns(path, columns)
         console.say(
@@ -94,6 +100,20 @@ class Predict(Job):
             f"{int(predictions.seen.sum())} of them seen in training"
         )
         console.say(f"predictions   {path}")
+        return {**summary(predictions), "predictions": str(path)}
+
+    def write_boxes(self, predictions: Predictions, path: Path, console: Console) -> dict[str, Any]:
+        """Write the boxes found in a split as a table and in COCO's format."""
+        assert predictions.source is not None  # noqa: S101  (of a split)
+        found = Found.of_split(predictions.source, predictions.evaluation.records)
+        found.write_table(path, predictions.classes)
+        found.write_coco(path.with_suffix(".json"), predictions.classes)
+        number = count(len(found.rows()), "box", plural="boxes", form=",")
+        console.say(
+            f"{' and '.join(map(str, predictions.checkpoints))} on {predictions.split}: {number} "
+            f"in {count(len(found.ids), 'image', form=',')}"
+        )
+        console.say(f"predictions   {path} and {path.with_suffix('.json').name}")
         return {**summary(predictions), "predictions": str(path)}
 
     def write_files(
