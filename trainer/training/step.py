@@ -276,7 +276,9 @@ class Step:
             )
             labels, fill = batch.labels, float(self.loss.ignore_index or 0)
             for augmentation in self.augmentation:
-                images, labels = augmentation.with_labels(images, labels, draws, fill=fill)
+                images, labels = augmentation.with_labels(
+                    images, labels, draws, fill=fill, min_visible=self.task.min_visible
+                )
             images, batch = self.forward.standardise(images), replace(batch, labels=labels)
         else:
             images = self.forward.inputs(batch.images)

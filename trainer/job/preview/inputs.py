@@ -88,7 +88,9 @@ def first_batch(inputs: Inputs, plan: Plan) -> Batch:
     fill = float(inputs.task.ignore_index or 0)
     for augmentation in inputs.augmentation:
         augmentation.prepare(inputs.data.train)
-        images, labels = augmentation.with_labels(images, batch.labels, draws, fill=fill)
+        images, labels = augmentation.with_labels(
+            images, batch.labels, draws, fill=fill, min_visible=inputs.task.min_visible
+        )
         batch = replace(batch, labels=labels)
     return inputs.mixer(batch.with_images(images), StepId(inputs.seed, 0, 0))
 
