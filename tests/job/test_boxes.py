@@ -1,6 +1,7 @@
 """Every job on a run whose labels are boxes in image files."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 from PIL import Image
 from support import CONF, config_of, read_json, train
 
+import trainer
 from trainer.cli.execute import execute
 from trainer.dataset.coco_folder import Labels
 from trainer.dataset.digits_canvas import DigitsCanvas
-from trainer.job.shared.box_tables import in_files
+from trainer.dataset.shared.letterbox import in_files
 from trainer.storage import checkpoint
 
 SIZES = ((48, 64), (64, 48), (32, 32))  # height and width of the files
@@ -143,3 +145,24 @@ def test_a_preview_draws_the_boxes(root: Path, tmp_path: Path) -> None:
     assert [row["class"] for row in table] == list("0123456789")
     boxes = sum(int(row["boxes"]) for row in table)
     assert boxes == sum(float(row["boxes in an epoch"]) for row in table) > 0
+
+
+def test_boxes_in_files_without_labels(root: Path, trained: Path, tmp_path: Path) -> None:
+    """They are those of the library, and those that the run finds in the same files as a split."""
+    source = tmp_path / "new"
+    source.mkdir()
+    for i in range(3):
+        shutil.copy(root / "images" / f"{i:02}.png", source)
+    folder = run("predict", tmp_path / "f", trained, f"source={source}")
+    table = rows(folder / "predictions.csv")
+    assert (folder / "predictions.png").is_file()
+    assert len(read_json(folder / "predictions.json")["annotations"]) == len(table)
+    model = trainer.load(str(trained))
+    for found in (model.predict(source / "00.png"), model.predict([source / "00.png"])[0]):
+        own = [row for row in table if row["path"].endswith("00.png")]
+        assert len(own) == len(found) > 0  # pyright: ignore
+        for row, box in zip(own, found, strict=True):
+            assert row["class"] == box.label  # pyright: ignore
+            assert float(row["score"]) == pytest.approx(box.probability, abs=1e-4)  # pyright: ignore
+            edges = [float(row[name]) for name in ("x0", "y0", "x1", "y1")]
+            assert edges == pytest.approx(list(box.edges), abs=1e-2)  # pyright: ignore

@@ -12,8 +12,8 @@ from PIL import Image
 
 from trainer.core.text import count
 from trainer.dataset.shared.decode import printable
+from trainer.dataset.shared.letterbox import in_files
 from trainer.job.examples.objects import KINDS, objects_of, suspects
-from trainer.job.shared.box_tables import in_files
 from trainer.job.shared.example_rows import write_rows
 from trainer.report.boxes import CUT, cut_out
 from trainer.report.images import thumbnails
