@@ -13,6 +13,7 @@ import numpy as np
 
 from trainer.core.text import count, listed
 from trainer.dataset.shared.decode import printable
+from trainer.report.boxes import COLUMNS, SIDE, outlined, true_outlines
 from trainer.report.images import thumbnails, titled
 from trainer.report.plots import new_axes, render
 
@@ -80,7 +81,13 @@ def sheet_of(history: History, data: Data, ids: np.ndarray, last: int) -> np.nda
     if paths is not None:
         names = [printable(Path(str(paths[i])).name) for i in ids]
         lines = [[name, *rest] for name, rest in zip(names, lines, strict=True)]
-    return thumbnails(images.read(ids.tolist()).numpy(), lines)
+    pixels = images.read(ids.tolist()).numpy()
+    if data.target != "boxes":
+        return thumbnails(pixels, lines)
+    boxes = data.train.labels[ids].tolist()
+    pairs = zip(pixels, boxes, strict=True)
+    drawn = [outlined(image, true_outlines(own, data.classes)) for image, own in pairs]
+    return thumbnails(np.stack(drawn), lines, longest=SIDE, columns=COLUMNS)
 
 
 def captions(history: History, data: Data, ids: np.ndarray, last: int) -> list[list[str]]:

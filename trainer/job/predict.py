@@ -7,26 +7,29 @@ from itertools import chain, compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from PIL import Image
 
 from trainer.core.text import count, listed
 from trainer.dataset.shared.decode import printable
+from trainer.dataset.shared.letterbox import in_files
 from trainer.job.base import Job
 from trainer.job.evaluate import Predict as PredictRuns
 from trainer.job.evaluate import summary
 from trainer.job.shared.box_tables import Found
+from trainer.report.boxes import COLUMNS, RIGHT, SIDE, Outline, outlined
 from trainer.report.console import table
 from trainer.report.csv_file import write_csv
 from trainer.report.images import thumbnails
 from trainer.trained.from_files import LISTED, Corrupt, FilePredictions
+from trainer.trained.pixels import size_of
 from trainer.trained.predictions import Predictions
 from trainer.trained.tta import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    import numpy as np
     from rich.table import Table
     from torch import Tensor
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from trainer.storage.run_folder import RunFolder
 
 TOP = 5  # classes of a row
+LIKELY = 0.5  # probability of a box that is counted and drawn
 ROWS = 20  # files on the console
 
 PredictFiles = Callable[[str, View | list[View], Corrupt], FilePredictions]
@@ -120,8 +124,11 @@ class Predict(Job):
         self, predicted: FilePredictions, path: Path, console: Console
     ) -> dict[str, Any]:
         """Write the table, the picture and the list of unreadable files; print the first rows."""
-        columns = columns_of_files(predicted, probabilities=self.probabilities is True)
-        write_columns(path, columns.items())
+        if predicted.trained_on.target == "boxes":
+            columns = write_boxes(predicted, path)
+        else:
+            columns = columns_of_files(predicted, probabilities=self.probabilities is True)
+            write_columns(path, columns.items())
         Image.fromarray(picture(predicted, columns)).save(path.with_suffix(".png"))
         if bad := predicted.unreadable:
             unreadable = path.with_name("unreadable.csv")
@@ -141,6 +148,26 @@ class Predict(Job):
             "unreadable": len(bad),
             "predictions": str(path),
         }
+
+
+def write_boxes(predicted: FilePredictions, path: Path) -> dict[str, list[Any]]:
+    """Write the boxes in files as a table and in COCO's format; return how many each has.
+
+    Those that are more likely than not.
+    """
+    about, values = predicted.trained_on, predicted.values.numpy()
+    sizes = np.array([size_of(file) for file in predicted.paths]).reshape(-1, 2)
+    edges = in_files(values[..., 2:], sizes, about.shape[1:], about.fit)
+    kinds = values[..., 0].astype(np.int64)
+    ids = list(range(len(kinds)))
+    found = Found(ids, predicted.paths, sizes, edges, values[..., 1], kinds)
+    found.write_table(path, about.classes)
+    found.write_coco(path.with_suffix(".json"), about.classes)
+    likely = ((kinds > 0) & (values[..., 1] >= LIKELY)).sum(1)
+    return {
+        "path": predicted.paths,
+        "prediction": [count(int(n), "box", plural="boxes") for n in likely],
+    }
 
 
 def write_columns(path: Path, columns: Iterable[tuple[str, Iterable[Any]]]) -> None:
@@ -205,12 +232,29 @@ def columns_of_files(predicted: FilePredictions, *, probabilities: bool) -> dict
 def picture(predicted: FilePredictions, columns: dict[str, list[Any]]) -> np.ndarray:
     """Draw the first files, uint8 [H, W, 3], each above its prediction and its name."""
     captions = []
+    if predicted.trained_on.target == "boxes":
+        return boxes_picture(predicted, columns)
     for i in range(len(predicted.first)):
         lines = [str(values[i]) for name, values in columns.items() if name == "prediction"]
         if "probability" in columns:
             lines.append(f"{float(columns['probability'][i]):.0%}")
         captions.append([*lines, Path(predicted.paths[i]).name])
     return thumbnails(torch.stack(predicted.first).numpy(), captions)
+
+
+def boxes_picture(predicted: FilePredictions, columns: dict[str, list[Any]]) -> np.ndarray:
+    """Draw the first files with the boxes that are more likely than not."""
+    classes, drawn = predicted.trained_on.classes, []
+    for pixels, rows in zip(predicted.first, predicted.values.tolist(), strict=False):
+        outlines = [
+            Outline(edges, RIGHT, f"{classes[int(kind) - 1]} {score:.0%}", below=True)
+            for kind, score, *edges in rows
+            if kind and score >= LIKELY
+        ]
+        drawn.append(outlined(pixels.numpy(), outlines))
+    names = (Path(path).name for path in predicted.paths)
+    captions = [[said, name] for said, name in zip(columns["prediction"], names, strict=True)]
+    return thumbnails(np.stack(drawn), captions[: len(drawn)], longest=SIDE, columns=COLUMNS)
 
 
 def first_rows(predicted: FilePredictions, columns: dict[str, list[Any]]) -> Table:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Colour = tuple[int, int, int]
 
 SIDE = 256  # pixels of the longer side of an image with boxes
+COLUMNS = 4  # of them in a row
 CUT = 96  # pixels of a side of an object that is cut out
 MARGIN = 0.25  # of an object's sides, that is shown around it
 TRUE, RIGHT, WRONG, CROWD = (60, 200, 60), (70, 150, 255), (255, 70, 60), (150, 150, 150)
@@ -29,6 +30,15 @@ class Outline:
     colour: Colour
     text: str = ""
     below: bool = False  # the word is below the box, not above it
+
+
+def true_outlines(boxes: list[list[float]], classes: Sequence[str]) -> list[Outline]:
+    """The boxes of a label [N, 5]; crowds are grey."""
+    return [
+        Outline(edges, TRUE if kind > 0 else CROWD, classes[int(abs(kind)) - 1])
+        for kind, *edges in boxes
+        if kind
+    ]
 
 
 def outlined(pixels: np.ndarray, outlines: Sequence[Outline], side: int = SIDE) -> np.ndarray:

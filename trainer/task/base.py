@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from trainer.core.batch import Batch, Target, contract
 from trainer.dataset import Data
+from trainer.dataset.shared.boxes import MIN_VISIBLE
 
 Values = Callable[[Tensor], Tensor]
 Score = Callable[[Tensor, Tensor], Tensor]  # a loss: outputs and hard labels → unreduced values
@@ -36,6 +37,7 @@ class Task(ABC):
     fields: ClassVar[tuple[str, ...]]  # records kept by the difficulty store, besides the loss
     tracked: ClassVar[dict[str, str]]  # training metric → the record it is the mean of
     ignore_index: int | None = None  # label of pixels left out of loss and metrics
+    min_visible: float = MIN_VISIBLE  # part of a box that an augmentation must leave in the image
     elementwise = False  # whether `elements` divides an image into what a miner chooses among
 
     @property

@@ -10,9 +10,11 @@ from trainer.core.errors import ConfigError
 from trainer.core.option import option_of
 from trainer.core.ranges import within
 from trainer.dataset import Data
+from trainer.dataset.shared.boxes import MIN_VISIBLE
 from trainer.task.base import Report, Score, Task, Values
 from trainer.task.shared import suppression
 from trainer.task.shared.average_precision import PrecisionRecall, box_records
+from trainer.task.shared.detections import Detections
 from trainer.task.shared.detector import Detector
 from trainer.task.shared.matching import by_object
 
@@ -30,6 +32,9 @@ class Detection(Task):
 
     At most `max_detections` are found in an image: those with a probability of `score_threshold` or
     more, and no more probable box of their class with an IoU above `nms_iou`.
+
+    A box of which an augmentation leaves less than `min_visible` in the image counts nothing. The
+    best weights are those with the highest `monitor`, unless `checkpoint.monitor` is set.
     """
 
     targets = ("boxes",)
@@ -40,14 +45,23 @@ class Detection(Task):
     elementwise = True
 
     def __init__(
-        self, *, max_detections: int = 100, score_threshold: float = 0.01, nms_iou: float = 0.5
+        self,
+        *,
+        max_detections: int = 100,
+        score_threshold: float = 0.01,
+        nms_iou: float = 0.5,
+        min_visible: float = MIN_VISIBLE,
+        monitor: str = "val/map",
     ) -> None:
         within("task.max_detections", max_detections, "[1, inf)")
         within("task.score_threshold", score_threshold, "[0, 1)")
         within("task.nms_iou", nms_iou, "(0, 1]")
+        within("task.min_visible", min_visible, "[0, 1]")
         self.max_detections = max_detections
         self.score_threshold = score_threshold
         self.nms_iou = nms_iou
+        self.min_visible = min_visible
+        self.monitor = monitor
         self.detector: Detector | None = None
 
     def bind(self, model: nn.Module) -> None:
@@ -143,6 +157,15 @@ class Detection(Task):
         of_objects = {"object_loss": losses, "object_confidence": confidence}
         return {"loss": outputs[:, 0], "confidence": outputs[:, 1], **of_objects}
 
+    def found(self, outputs: Tensor) -> Detections:
+        """The boxes that outputs [B, ...] of eval mode have, `max_detections` an image."""
+        return suppression.detections(
+            *self.model.decoded(outputs),
+            most=self.max_detections,
+            score_threshold=self.score_threshold,
+            nms_iou=self.nms_iou,
+        )
+
     def records(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """What was found and whether it is right, of `max_detections` boxes: see `box_records`.
 
@@ -152,21 +175,14 @@ class Detection(Task):
             found = suppression.empty(len(outputs), self.max_detections, outputs)
             confidence = outputs.new_zeros(len(outputs))
         else:
-            boxes, p = self.model.decoded(outputs)
-            found = suppression.detections(
-                boxes,
-                p,
-                most=self.max_detections,
-                score_threshold=self.score_threshold,
-                nms_iou=self.nms_iou,
-            )
+            found = self.found(outputs)
             elements = self.elements(outputs, Batch.of(outputs, labels))
             nothing = torch.zeros_like(elements.weight)
             confidence = self.parts(outputs, nothing, elements, nothing[:, 0])[:, 1]
         return {"confidence": confidence, **box_records(found, labels)}
 
     def metrics(self, records: dict[str, Tensor]) -> dict[str, float]:
-        """COCO's mean average precision and recall, over the classes that have a box."""
+        """COCO's mean average precision over the classes that have a box."""
         names = records["classes"].amax(), records["objects"][..., 0].amax()
         number = max(1, *(int(name) for name in names))
         return PrecisionRecall.of_records(records, number).metrics()
@@ -174,8 +190,9 @@ class Detection(Task):
     def report(
         self, outputs: Tensor, records: dict[str, Tensor], classes: tuple[str, ...]
     ) -> Report:
-        """Average precision, recall and boxes of each class."""
-        return Report(classes=PrecisionRecall.of_records(records, len(classes)).by_class(classes))
+        """Average precision by area, average recall, and both of each class."""
+        measured = PrecisionRecall.of_records(records, len(classes))
+        return Report(measured.details(), measured.by_class(classes))
 
     def learned(self, metrics: dict[str, float]) -> bool:
         """Whether the average precision at an IoU of 0.5 is at least 0.95."""

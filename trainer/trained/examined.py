@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ class Examined:
     features: np.ndarray  # [n, d] inputs of the last linear layer; [n, 0] without such a layer
     thumbnails: np.ndarray  # [n, t] uint8
     digests: list[bytes]  # of the pixels
+    records: dict[str, Tensor] = field(default_factory=dict)  # [n, ...], where labels are boxes
 
 
 def examine(
@@ -48,12 +49,14 @@ def examine(
 
 def examine_split(run: TrainedRun, name: str) -> Examined:
     """Examine a split in one pass."""
-    split, inputs, parts = run.split(name), [], []
+    split, inputs, parts, records = run.split(name), [], [], []
     feed = run.components.open_feed(split)
     with inputs_of_last_layer(run.components.model, inputs):
         for batch, outputs in run.evaluator.passes(feed, split.ids, run.outer.poll):
             kept = outputs if outputs.ndim == 2 else outputs.new_empty(len(outputs), 0)
             parts.append((kept.cpu(), *compared(batch.images)))
+            if run.data.target == "boxes":
+                records.append(run.evaluator.task.records(outputs, batch.labels[:, 0]))
     outputs, thumbnails, digests = zip(*parts, strict=True)
     features = torch.cat(inputs) if inputs else torch.empty(len(split), 0)
     return Examined(
@@ -62,6 +65,9 @@ def examine_split(run: TrainedRun, name: str) -> Examined:
         features.numpy(),
         torch.cat(thumbnails).numpy(),
         [digest for part in digests for digest in part],
+        {name: torch.cat([part[name] for part in records]).cpu() for name in records[0]}
+        if records
+        else {},
     )
 
 

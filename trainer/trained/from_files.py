@@ -42,7 +42,8 @@ class FilePredictions:
     trained_on: TrainedOn  # of the first run
     checkpoints: list[Path]
     paths: list[str] = field(default_factory=list)  # [N]
-    values: Tensor = field(default_factory=lambda: torch.empty(0))  # [N, C]; see `LoadedModel`
+    values: Tensor = field(default_factory=lambda: torch.empty(0))  # [N, C]; see `LoadedModel`;
+    # of boxes [N, K, 6]: class from 1, probability, edges
     thresholds: Tensor | None = None  # [C] above which each of several labels is present
     first: list[Tensor] = field(default_factory=list)  # pixels of the first few
     unreadable: dict[str, str] = field(default_factory=dict)  # path → why
@@ -118,7 +119,8 @@ def check_alike(models: list[LoadedModel]) -> None:
     for about in (model.trained_on for model in models):
         if about.target in ("mask", "image"):
             raise ConfigError(f"source needs a class or numbers per image, not {about.target}s")
-        if len(models) > 1 and (about.target != first.target or about.target == "vector"):
+        alone = about.target in ("vector", "boxes")
+        if len(models) > 1 and (about.target != first.target or alone):
             raise ConfigError(f"runs: an ensemble needs class labels, not {about.target} labels")
         if set(about.classes) != set(first.classes):
             names = first.classes, about.classes
@@ -142,6 +144,8 @@ def mean_of(models: list[LoadedModel], forwards: list[Forward], images: list[Ten
             outputs = forward(forward.inputs(pixels.to(forward.device)))
             if model.trained_on.target == "vector":
                 return outputs.cpu()
+            if model.trained_on.target == "boxes":
+                return model.found(outputs).cpu()
             order = places_of(first.classes, model.classes)
             values.append(model.from_outputs(outputs).cpu()[:, order])
     return torch.stack(values).mean(0)

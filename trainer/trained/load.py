@@ -28,6 +28,7 @@ from trainer.trained.tta import AVERAGED, TestTimeAugmentation, View
 
 if TYPE_CHECKING:
     from trainer.storage.trained_on import TrainedOn
+    from trainer.trained.loaded import Finder
 
 OLDER = {"segmentation": "mask", "regression": "vector"}  # task → kind of label, before it was kept
 
@@ -77,7 +78,17 @@ def restore_model(
             raise ConfigError(f"job.tta needs class probabilities, not {about.target} labels")
         several = about.target == "multilabel"
         network = TestTimeAugmentation(network, list(tta), several=several)
-    return LoadedModel(network, about, postprocess, checkpoint.path).eval()
+    finder = finder_of(nodes["task"], network) if about.target == "boxes" else None
+    return LoadedModel(network, about, postprocess, checkpoint.path, finder).eval()
+
+
+def finder_of(node: dict[str, object], network: nn.Module) -> Finder:
+    """What finds the boxes in the outputs of a model, with the run's settings."""
+    from trainer.task.detection import Detection
+
+    task = build(node, "task", Detection)
+    task.bind(network)
+    return task.found
 
 
 def complete(about: TrainedOn | None, task: dict[str, object], saved: SavedRun) -> TrainedOn:

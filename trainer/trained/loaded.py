@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, overload
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trainer.core.forward import evaluating
-from trainer.trained.pixels import read_pixels
+from trainer.dataset.shared.letterbox import in_files
+from trainer.trained.pixels import read_pixels, size_of
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from trainer.postprocess import Postprocess
     from trainer.storage.trained_on import TrainedOn
+    from trainer.task.shared.detections import Detections
 
     One = str | Path | Image.Image
     Several = Sequence[One | Tensor] | Tensor
+    Finder = Callable[[Tensor], Detections]
 
 AT_ONCE = 64  # images in a batch of `predict`
 
@@ -29,6 +33,14 @@ class Prediction(NamedTuple):
 
     label: str
     probability: float
+
+
+class Box(NamedTuple):
+    """A box that is found, with its class and probability."""
+
+    label: str
+    probability: float
+    edges: tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the image, upright
 
 
 class LoadedModel(nn.Module):
@@ -43,9 +55,16 @@ class LoadedModel(nn.Module):
     scale: Tensor
 
     def __init__(
-        self, network: nn.Module, trained_on: TrainedOn, postprocess: Postprocess, checkpoint: Path
+        self,
+        network: nn.Module,
+        trained_on: TrainedOn,
+        postprocess: Postprocess,
+        checkpoint: Path,
+        finder: Finder | None = None,
     ) -> None:
+        """`finder` finds boxes in the outputs of a model of boxes."""
         super().__init__()
+        self.finder = finder
         self.network = network
         self.trained_on = trained_on
         self.postprocess = postprocess
@@ -127,9 +146,13 @@ class LoadedModel(nn.Module):
         """Return the most probable class and its probability: a pair, or a list for several images.
 
         A path, a PIL image and a tensor [C, H, W] are one image. With several labels per image it
-        is a list of pairs for each, of the classes that are present, the most probable first.
-        Raises TypeError for a model of masks or numbers: see `probabilities`.
+        is a list of pairs for each, of the classes that are present, the most probable first; of
+        boxes a list of `Box` for each. Raises TypeError for a model of masks or numbers: see
+        `probabilities`.
         """
+        if self.trained_on.target == "boxes":
+            boxes = [self.boxes(image) for image in as_list(images)]
+            return boxes[0] if is_one(images) else boxes
         if self.trained_on.target not in ("class", "multilabel"):
             raise TypeError(f"predict needs one class per image, not {self.trained_on.target}")
         p = self.probabilities(images).cpu()
@@ -138,6 +161,28 @@ class LoadedModel(nn.Module):
         else:
             found = [Prediction(self.classes[int(row.argmax())], row.max().item()) for row in p]
         return found[0] if is_one(images) else found
+
+    def boxes(self, image: One | Tensor) -> list[Box]:
+        """The boxes in an image, the most probable first, in pixels of the image itself."""
+        with torch.no_grad(), evaluating(self):
+            rows = self.found(self(self.preprocess(image)))[0].cpu().numpy()
+        rows = rows[rows[:, 0] > 0]
+        size = np.array([size_of(image)])
+        edges = in_files(rows[None, :, 2:], size, self.shape[1:], self.trained_on.fit)[0]
+        return [
+            Box(self.classes[int(kind) - 1], float(p), tuple(map(float, own)))  # pyright: ignore
+            for kind, p, own in zip(rows[:, 0], rows[:, 1], edges, strict=True)
+        ]
+
+    def found(self, outputs: Tensor) -> Tensor:
+        """The boxes in outputs [B, ...]: class from 1 (0: none), probability, edges, [B, K, 6].
+
+        Edges are in pixels of the model's input.
+        """
+        if self.finder is None:
+            raise TypeError("the model finds no boxes")
+        boxes = self.finder(outputs.float())
+        return torch.cat([boxes.classes[..., None], boxes.scores[..., None], boxes.boxes], -1)
 
     def ranked(self, p: Tensor, present: Tensor) -> list[Prediction]:
         """The classes `present`, bool [classes], with their probabilities p, the highest first."""

@@ -11,7 +11,14 @@ from PIL import Image
 from torch import Tensor
 
 from trainer.core.errors import DataError
-from trainer.dataset.shared.decode import UnreadableError, colour, decode, pixels_of
+from trainer.dataset.shared.decode import (
+    UnreadableError,
+    colour,
+    decode,
+    open_image,
+    pixels_of,
+    upright,
+)
 from trainer.storage.trained_on import times
 
 if TYPE_CHECKING:
@@ -46,6 +53,19 @@ def read_pixels(image: object, trained_on: TrainedOn) -> Tensor:
         return torch.from_numpy(decode(image, shape, behind, way=trained_on.fit).copy())
     except UnreadableError as error:
         raise UnreadableFileError(str(error).partition("; with dataset=")[0]) from error
+
+
+def size_of(image: object) -> tuple[int, int]:
+    """Return height and width of an image as `read_pixels` takes it, upright."""
+    if isinstance(image, Tensor):
+        return image.shape[-2], image.shape[-1]
+    if isinstance(image, Image.Image):
+        turned = upright(image)
+        return turned.height, turned.width
+    with open_image(str(image)) as file:
+        file.load()
+        turned = upright(file)
+        return turned.height, turned.width
 
 
 def as_picture(pixels: Tensor, shape: tuple[int, int, int]) -> Image.Image:

@@ -177,6 +177,18 @@ class Step:
         elements = self.task.elements(outputs, batch)
         if not isinstance(elements, Elements):
             return elements
+        return self.chosen(outputs, elements, step_id, part, mining=mining)
+
+    def chosen(
+        self,
+        outputs: Tensor,
+        elements: Elements,
+        step_id: StepId,
+        part: Part | None,
+        *,
+        mining: bool,
+    ) -> Elements:
+        """Return the elements with weights and counts of 0 where they are not drawn or selected."""
         if len(elements.sizes) > 1:
             number, positive = self.task.first_stage
             miner = Balanced(number=number, positive_fraction=positive)
@@ -185,7 +197,9 @@ class Step:
         if not (mining and self.miner.selects):
             return elements
 
-        def rank(_: Batch) -> Tensor:
+        def rank(own: Batch) -> Tensor:
+            if not len(elements):
+                return own.weight
             with torch.no_grad():
                 losses = self.contract(outputs, elements)
             return self.ranker(outputs, losses, elements)[:, -elements.sizes[-1] :]
@@ -262,7 +276,9 @@ class Step:
             )
             labels, fill = batch.labels, float(self.loss.ignore_index or 0)
             for augmentation in self.augmentation:
-                images, labels = augmentation.with_labels(images, labels, draws, fill=fill)
+                images, labels = augmentation.with_labels(
+                    images, labels, draws, fill=fill, min_visible=self.task.min_visible
+                )
             images, batch = self.forward.standardise(images), replace(batch, labels=labels)
         else:
             images = self.forward.inputs(batch.images)

@@ -1,8 +1,10 @@
 """Where an image lies in one of another size: cut to cover it, or whole with bars beside it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from PIL import Image
 
 MAX_PIXELS = 2**27  # of an image, as its header has it and when scaled: 1.2 GB of memory at most
@@ -58,3 +60,16 @@ def letterbox(
     canvas = Image.new("RGB", (width, height), background).convert(image.mode)
     canvas.paste(scaled, (at.left, at.top))
     return canvas
+
+
+def in_files(boxes: np.ndarray, sizes: np.ndarray, target: Sequence[int], way: Fit) -> np.ndarray:
+    """Boxes [N, K, 4] in pixels of images of height and width `target` as those of the files.
+
+    `sizes` [N, 2] are the heights and widths of the files, brought to the target by a `way`.
+    """
+    out = np.empty(boxes.shape, np.float64)
+    for n, (height, width) in enumerate(sizes.tolist()):
+        at = placement((height, width), (target[0], target[1]), way)
+        start, unit = [at.left, at.top] * 2, [width / at.width, height / at.height] * 2
+        out[n] = ((boxes[n] - start) * unit).clip(0, [width, height] * 2)
+    return out

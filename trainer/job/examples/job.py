@@ -12,7 +12,7 @@ from trainer.core.ranges import within
 from trainer.history.evidence import evidence_of
 from trainer.history.pictures import pictures
 from trainer.job.base import Job
-from trainer.job.examples import copies
+from trainer.job.examples import boxes, copies
 from trainer.job.shared.cutoff import Cutoff, checked
 from trainer.job.shared.example_rows import measures, rows_of, write_rows
 from trainer.job.shared.ranking import By
@@ -46,8 +46,10 @@ class Examples(Job):
     share; `threshold_class`, and null, are rules (trainer.job.shared.cutoff). With
     `by=out_of_fold`, for a run of a sweep over dataset.fold, labels of all folds are judged by the
     model that has not seen them. A warning says where the model learned too little for suspects to
-    mean much (trainer.history.evidence). Tables show `number` examples; the files hold `rows`, or
-    all suspects if they are more. `duplicates` looks for copies in all splits.
+    mean much (trainer.history.evidence). Where labels are boxes, `objects.csv` has those that the
+    model finds worst, and `suspects.csv` boxes that are wrong, missing or loose by what it finds
+    (trainer.job.examples.objects); both have pictures. Tables show `number` examples; the files
+    hold `rows`, or all suspects if they are more. `duplicates` looks for copies in all splits.
     """
 
     def __init__(
@@ -87,6 +89,8 @@ class Examples(Job):
         result = self.hardest(found, folder, console)
         if "logit_margin" in found.sources[0].whole.fields:
             result["suspects"] = self.suspected(found, folder, console)
+        if found.data.target == "boxes":
+            result["boxes"] = self.objects(found, folder, console)
         if self.duplicates:
             result["duplicates"] = self.copied(found, folder, console)
         console.say(f"run folder    {folder.path}")
@@ -125,6 +129,21 @@ class Examples(Job):
                 console.warn(evidence.sentence())
         return summary
 
+    def objects(
+        self, found: Suspected, folder: RunFolder, console: Console
+    ) -> dict[str, int] | None:
+        """Write and show the hardest objects and the suspect boxes; null without a model."""
+        try:
+            seen = found.look()["train"]
+        except CheckpointError as error:
+            console.warn(f"objects are not looked at: {error}")
+            return None
+        rows, suspects = boxes.ObjectFiles(found.data, seen).write(folder.path, self.rows)
+        console.say(self.table_of(rows, "objects found worst", hidden=""))
+        console.say(self.table_of(suspects, "suspect boxes", hidden=""))
+        console.say(boxes.sentence(suspects))
+        return {"objects": len(rows), "suspects": len(suspects)}
+
     def copied(
         self, found: Suspected, folder: RunFolder, console: Console
     ) -> dict[str, Any] | None:
@@ -143,7 +162,7 @@ class Examples(Job):
 
     def table_of(self, rows: list[Row], title: str, *, hidden: str) -> Table:
         """Make a console table of the first rows, without `hidden` and the widest columns."""
-        wide = (hidden, "forgotten", "lately", "path", "other_path")
+        wide = (hidden, "forgotten", "lately", "path", "other_path", *boxes.WIDE)
         shown = [column for column in rows[0] if column not in wide] if rows else ["rank"]
         cells = [[row[column] for column in shown] for row in rows[: self.number]]
         return table(title, shown, cells)

@@ -21,10 +21,7 @@ from trainer.core.plan import Plan, class_counts
 from trainer.core.seed import ExampleRandom, StepId
 from trainer.core.text import count, listed
 from trainer.dataset.shared.boxes import per_class
-from trainer.job.shared.box_pictures import COLUMNS as BOX_COLUMNS
-from trainer.job.shared.box_pictures import true_outlines
-from trainer.report.boxes import SIDE as BOX_SIDE
-from trainer.report.boxes import outlined
+from trainer.report import boxes as drawing
 from trainer.report.csv_file import write_csv
 from trainer.report.images import COLUMNS, EDGE, SIDE, thumbnails
 from trainer.report.lettering import LINE, draw_text, shortened
@@ -74,10 +71,13 @@ def write_inputs(folder: Path, inputs: Inputs, plan: Plan) -> None:
 def with_boxes(images: np.ndarray, labels: Tensor, names: tuple[str, ...]) -> np.ndarray:
     """Draw images uint8 [N, 3, H, W] with their boxes [N, M, 5]; grey ones count nothing."""
     boxes = labels.cpu().tolist()
-    drawn = [outlined(x, true_outlines(y, names)) for x, y in zip(images, boxes, strict=True)]
+    drawn = [
+        drawing.outlined(x, drawing.true_outlines(y, names))
+        for x, y in zip(images, boxes, strict=True)
+    ]
     numbers = [sum(row[0] > 0 for row in own) for own in boxes]
     captions = [[count(number, "box", plural="boxes")] for number in numbers]
-    return thumbnails(np.stack(drawn), captions, longest=BOX_SIDE, columns=BOX_COLUMNS)
+    return thumbnails(np.stack(drawn), captions, longest=drawing.SIDE, columns=drawing.COLUMNS)
 
 
 def first_batch(inputs: Inputs, plan: Plan) -> Batch:
@@ -88,7 +88,9 @@ def first_batch(inputs: Inputs, plan: Plan) -> Batch:
     fill = float(inputs.task.ignore_index or 0)
     for augmentation in inputs.augmentation:
         augmentation.prepare(inputs.data.train)
-        images, labels = augmentation.with_labels(images, batch.labels, draws, fill=fill)
+        images, labels = augmentation.with_labels(
+            images, batch.labels, draws, fill=fill, min_visible=inputs.task.min_visible
+        )
         batch = replace(batch, labels=labels)
     return inputs.mixer(batch.with_images(images), StepId(inputs.seed, 0, 0))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.dataset.shared.decode import printable
-from trainer.report.boxes import CROWD, RIGHT, SIDE, TRUE, WRONG, Outline, outlined
+from trainer.report.boxes import COLUMNS, RIGHT, SIDE, WRONG, Outline, outlined, true_outlines
 from trainer.report.images import thumbnails
 from trainer.report.plots import new_axes, render
 from trainer.task.shared.average_precision import HALF, HIT, RECALLS, PrecisionRecall
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from trainer.dataset import Split
     from trainer.training.evaluate import Evaluation
 
-NUMBER, COLUMNS = 16, 4  # images with boxes
+NUMBER = 16  # images with boxes
 LEAST = 0.3  # score of a found box that is shown
 NAMED = 10  # classes with a curve of their own
 
@@ -61,15 +61,6 @@ def of_image(records: dict[str, Tensor], row: int, classes: Sequence[str]) -> li
             text = f"{classes[kind - 1]} {score:.0%}"
             outlines.append(Outline(edges, RIGHT if hit else WRONG, text, below=True))
     return outlines
-
-
-def true_outlines(boxes: list[list[float]], classes: Sequence[str]) -> list[Outline]:
-    """The boxes of a label [N, 5]; crowds are grey."""
-    return [
-        Outline(edges, TRUE if kind > 0 else CROWD, classes[int(abs(kind)) - 1])
-        for kind, *edges in boxes
-        if kind
-    ]
 
 
 def said(records: dict[str, Tensor], row: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.dataset.shared.letterbox import Fit, placement
+from trainer.dataset.shared.letterbox import in_files
 from trainer.report.csv_file import write_csv
 
 if TYPE_CHECKING:
@@ -89,16 +89,3 @@ class Found:
             "iscrowd": 0,
             "score": float(self.scores[n, k]),
         }
-
-
-def in_files(boxes: np.ndarray, sizes: np.ndarray, target: tuple[int, int], way: Fit) -> np.ndarray:
-    """Boxes [N, K, 4] in pixels of images of height and width `target` as those of the files.
-
-    `sizes` [N, 2] are the heights and widths of the files, brought to the target by a `way`.
-    """
-    out = np.empty(boxes.shape, np.float64)
-    for n, (height, width) in enumerate(sizes.tolist()):
-        at = placement((height, width), target, way)
-        start, unit = [at.left, at.top] * 2, [width / at.width, height / at.height] * 2
-        out[n] = ((boxes[n] - start) * unit).clip(0, [width, height] * 2)
-    return out

@@ -143,13 +143,15 @@ class PrecisionRecall:
         return cls.of(scores, classes, verdict, labels, number)
 
     def metrics(self) -> dict[str, float]:
-        """COCO's twelve numbers, by torchmetrics' names."""
+        """Mean average precision over the classes: of all thresholds, at 0.5 and at 0.75."""
+        halves = {"map_50": self.ap("all", HALF), "map_75": self.ap("all", THREE_QUARTERS)}
+        return means({"map": self.ap("all"), **halves})
+
+    def details(self) -> dict[str, float]:
+        """The others of COCO's twelve numbers: by area, and average recall; torchmetrics' names."""
         ap = {f"map_{area}": self.ap(area) for area in list(AREAS)[1:]}
         ar = {f"mar_{most}": self.ar("all", most) for most in MOST}
-        ar |= {f"mar_{area}": self.ar(area) for area in list(AREAS)[1:]}
-        halves = {"map_50": self.ap("all", HALF), "map_75": self.ap("all", THREE_QUARTERS)}
-        values = {"map": self.ap("all"), **halves, **ap, **ar}
-        return {name: value.nanmean().item() for name, value in values.items()}
+        return means(ap | ar | {f"mar_{area}": self.ar(area) for area in list(AREAS)[1:]})
 
     def ap(self, area: str, threshold: int | None = None) -> Tensor:
         """Average precision [C], at one place in THRESHOLDS or over all of them."""
@@ -174,6 +176,11 @@ class PrecisionRecall:
             name: {measure: column[c] for measure, column in columns.items()}
             for c, name in enumerate(names)
         }
+
+
+def means(values: dict[str, Tensor]) -> dict[str, float]:
+    """The mean over the classes that have one, of values [C] by name."""
+    return {name: value.nanmean().item() for name, value in values.items()}
 
 
 def objects_of(labels: Tensor, kind: int) -> Tensor:
