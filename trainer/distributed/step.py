@@ -182,8 +182,10 @@ class ParallelStep(Step):
             batch = self.elements(outputs, batch, step_id, part, mining=mining)
             batch = self.weigh(outputs, losses, batch, step_id, part, mining=mining)
         outputs = self.forward_spare(part)
-        if self.accumulate == 1:
-            batch = self.elements(outputs[:0], batch, step_id, part, mining=mining)
+        elements = self.task.elements(outputs, require_spare(part))
+        if self.accumulate == 1 and isinstance(elements, Elements):
+            none = elements.select(slice(0, 0))
+            batch = self.chosen(outputs[:0], none, step_id, part, mining=mining)
         if pooled and self.accumulate == 1:
             losses = self.spare_losses(outputs, part)
             batch = self.weigh(outputs[:0], losses, batch, step_id, part, mining=mining)
@@ -195,6 +197,8 @@ class ParallelStep(Step):
     def forward_spare(self, part: Part) -> Tensor:
         """Return outputs of the spare row, leaving BatchNorm's statistics unchanged."""
         with evaluating(self.forward.model):
+            if self.task.elementwise:
+                self.forward.model.training = True  # outputs are as in training, layers are not
             return self.forward(require_spare(part).images)
 
     def spare_losses(self, outputs: Tensor, part: Part) -> Tensor:
@@ -203,7 +207,8 @@ class ParallelStep(Step):
 
     def backward_nothing(self, outputs: Tensor) -> None:
         """Run a backward pass whose gradients are all 0."""
-        outputs.backward(torch.zeros_like(outputs))
+        if isinstance(outputs, Tensor):  # sharded weights, which need it, have no others
+            outputs.backward(torch.zeros_like(outputs))
 
     def score(self, batch: Batch, part: Part | None = None) -> tuple[Tensor, Tensor]:
         """Return outputs and losses of prepared images, from a read-only pass."""

@@ -62,6 +62,16 @@ class Proposed:
     autocast: Callable[[], Any]
     truth: Tensor | None = None  # [B, R] p of the labels of the regions that were judged last
 
+    def __getitem__(self, rows: slice) -> "Proposed":
+        """The same of some of the images."""
+        return replace(
+            self,
+            features={name: value[rows] for name, value in self.features.items()},
+            objectness=self.objectness[rows],
+            offsets=self.offsets[rows],
+            proposals=self.proposals[rows],
+        )
+
     def float(self) -> "Proposed":
         """The same with the first stage's outputs in float32."""
         return replace(self, objectness=self.objectness.float(), offsets=self.offsets.float())
@@ -111,9 +121,9 @@ class FasterRcnn(Detector):
         self.shape_of_outputs = self.proposed["testing"], EDGES + 5 * self.classes
 
     def forward(self, images: Tensor) -> Any:
-        """[B, C, H, W] → what was proposed, in training; else [B, R, 4 + 5C]."""
+        """[B, C, H, W] → what was proposed, in training with gradients; else [B, R, 4 + 5C]."""
         found = self.trunk(images)
-        if self.training:
+        if self.training and torch.is_grad_enabled():
             return found
         regions = found.proposals
         logits, offsets = self.judge(found, regions)

@@ -177,6 +177,18 @@ class Step:
         elements = self.task.elements(outputs, batch)
         if not isinstance(elements, Elements):
             return elements
+        return self.chosen(outputs, elements, step_id, part, mining=mining)
+
+    def chosen(
+        self,
+        outputs: Tensor,
+        elements: Elements,
+        step_id: StepId,
+        part: Part | None,
+        *,
+        mining: bool,
+    ) -> Elements:
+        """Return the elements with weights and counts of 0 where they are not drawn or selected."""
         if len(elements.sizes) > 1:
             number, positive = self.task.first_stage
             miner = Balanced(number=number, positive_fraction=positive)
@@ -185,7 +197,9 @@ class Step:
         if not (mining and self.miner.selects):
             return elements
 
-        def rank(_: Batch) -> Tensor:
+        def rank(own: Batch) -> Tensor:
+            if not len(elements):
+                return own.weight
             with torch.no_grad():
                 losses = self.contract(outputs, elements)
             return self.ranker(outputs, losses, elements)[:, -elements.sizes[-1] :]
