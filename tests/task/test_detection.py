@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from support import digest, fitted
+from support import digest, fitted, make_run
 from torch import Tensor
 
 from trainer import history
 from trainer.core.batch import Batch, Elements
+from trainer.core.duration import Clock
 from trainer.core.errors import ConfigError, Interrupted
+from trainer.core.seed import StepId
 from trainer.model.mlp import Mlp
 from trainer.task.detection import Detection
 from trainer.task.shared.detector import Detector
@@ -101,6 +103,21 @@ def test_of_overlapping_boxes_of_a_class_the_most_probable_is_found():
     most = detections(by_class, p, most=3, score_threshold=0.0, nms_iou=1.0)
     assert most.classes.tolist() == [[1, 1, 2]]
     assert most.boxes[0, 2].tolist() == [1, 1, 11, 10]
+
+
+@pytest.mark.parametrize("model", ["ssd", "faster_rcnn"])
+def test_a_batch_without_boxes_trains_as_background(tmp_path, model):
+    """Without positives SSD's loss is 0, as in the paper; regions count as background."""
+    run = make_run(tmp_path, *BOXES, f"model={model}", "mining=hard_negative", "device=cpu")
+    run.data.train.labels.zero_()
+    step = run.assemble_step(Clock(10, 100)).step
+    before = [p.detach().clone() for p in run.model.parameters()]
+    feed = run.open_feed(run.data.train)
+    step(next(iter(feed.batches(run.planner.plan(0)))), StepId(0, 0, 0), 0)
+    pairs = zip(before, run.model.parameters(), strict=True)
+    moved = any(not torch.equal(b, p) for b, p in pairs)
+    assert moved == (model == "faster_rcnn")
+    assert step.norm.isfinite()
 
 
 def test_a_model_without_boxes_is_refused():

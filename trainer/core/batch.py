@@ -68,8 +68,8 @@ class Batch:
         return self.count > 0
 
     def each(self, totals: Tensor) -> Tensor:
-        """The denominator of each loss, from Σ count."""
-        return totals
+        """The denominator of each loss, from Σ count; TINY where that is 0, as all weights are."""
+        return totals.clamp(min=TINY)
 
     def dominant(self) -> tuple[Tensor, Tensor]:
         """Return the label [B, ...] and dataset id [B] with the largest share in each image."""
@@ -154,7 +154,11 @@ class Elements(Batch):
         return torch.stack([part.sum() for part in self.count.split(self.sizes, 1)])
 
     def each(self, totals: Tensor) -> Tensor:
-        """The denominator of each element, [E], from those of the stages, [G]."""
+        """The denominator of each element, [E], from those of the stages, [G].
+
+        Infinite where nothing counts, so that the loss is 0: negatives have a weight without it.
+        """
+        totals = totals.masked_fill(totals == 0, torch.inf)
         pairs = zip(totals, self.sizes, strict=True)
         return torch.cat([total.expand(size) for total, size in pairs])
 

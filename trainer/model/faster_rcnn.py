@@ -7,26 +7,20 @@ features, and a second one over the hardest. torchvision's parts are called one 
 elements taken, the loss is torchvision's own.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torchvision.models import detection
-from torchvision.models.detection import FasterRCNN
-from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import concat_box_prediction_layers
-from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image
+from torchvision.ops import clip_boxes_to_image
 
 from trainer.core.batch import Batch, Elements
 from trainer.core.ranges import within
-from trainer.model.shared import feature_maps
-from trainer.model.shared.library import set_channels
+from trainer.model.shared import detectors
+from trainer.model.shared.proposed import Proposed, autocast_of
 from trainer.task.shared import matching
 from trainer.task.shared.detector import Detector, Score
 
@@ -34,51 +28,6 @@ Backbone = Literal["small", "resnet50_fpn", "mobilenet_v3_fpn"]
 
 EDGES = 4
 BETA = 1 / 9  # torchvision's smooth L1 changes to a line there
-PUBLISHED = {
-    "resnet50_fpn": detection.fasterrcnn_resnet50_fpn,
-    "mobilenet_v3_fpn": detection.fasterrcnn_mobilenet_v3_large_fpn,
-}
-SMALL: dict[str, Any] = {  # for images of about 64 pixels
-    "rpn_pre_nms_top_n_train": 300,
-    "rpn_post_nms_top_n_train": 128,
-    "rpn_pre_nms_top_n_test": 300,
-    "rpn_post_nms_top_n_test": 64,
-    "rpn_batch_size_per_image": 64,
-}
-
-
-@dataclass
-class Proposed:
-    """What the trunk returns in training: the first stage's outputs, and the regions it proposes.
-
-    `head` is run later, on some of the regions, in the precision of the trunk.
-    """
-
-    features: dict[str, Tensor]
-    anchors: Tensor  # [A, 4]
-    objectness: Tensor  # [B, A] logits
-    offsets: Tensor  # [B, A, 4]
-    proposals: list[Tensor]  # [p, 4] of each image
-    autocast: Callable[[], Any]
-    truth: Tensor | None = None  # [B, R] p of the labels of the regions that were judged last
-
-    def __getitem__(self, rows: slice) -> "Proposed":
-        """The same of some of the images."""
-        return replace(
-            self,
-            features={name: value[rows] for name, value in self.features.items()},
-            objectness=self.objectness[rows],
-            offsets=self.offsets[rows],
-            proposals=self.proposals[rows],
-        )
-
-    def float(self) -> "Proposed":
-        """The same with the first stage's outputs in float32."""
-        return replace(self, objectness=self.objectness.float(), offsets=self.offsets.float())
-
-    def detach(self) -> "Proposed":
-        """The same: what is kept of it has no gradient."""
-        return self
 
 
 class FasterRcnn(Detector):
@@ -104,7 +53,7 @@ class FasterRcnn(Detector):
         rpn_number: int | Literal["auto"] = "auto",
     ) -> None:
         super().__init__()
-        numbers: dict[str, Any] = dict(SMALL) if backbone == "small" else {}
+        numbers: dict[str, Any] = dict(detectors.SMALL) if backbone == "small" else {}
         for name, value, theirs in (
             ("proposals", proposals, "rpn_post_nms_top_n_train"),
             ("rpn_number", rpn_number, "rpn_batch_size_per_image"),
@@ -113,7 +62,7 @@ class FasterRcnn(Detector):
                 within(f"model.{name}", value, "[1, inf)")
                 numbers |= {theirs: value}
         self.classes = max(2, outputs - EDGES)
-        self.network = network_of(backbone, shape, self.classes, numbers)
+        self.network = detectors.two_stages(backbone, shape, self.classes, numbers)
         self.image_size = shape[1], shape[2]
         rpn: Any = self.network.rpn
         self.proposed = dict(rpn._post_nms_top_n)
@@ -312,32 +261,4 @@ def made(
         wanted=wanted.masked_fill((labels <= 0)[..., None], 0),  # without a box: log 0
         regions=regions,
         sizes=(labels.shape[1],),
-    )
-
-
-def autocast_of(device: str) -> Callable[[], Any]:
-    """A context in which a later pass has the precision of this one."""
-    enabled, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
-    return lambda: torch.autocast(device, dtype, enabled=enabled)
-
-
-def network_of(
-    backbone: str, shape: tuple[int, int, int], classes: int, numbers: dict[str, Any]
-) -> FasterRCNN:
-    """The network of torchvision, with random weights."""
-    if backbone != "small":
-        network = PUBLISHED[backbone](
-            weights=None, weights_backbone=None, num_classes=classes, **numbers
-        )
-        set_channels(network, shape[0])
-        return network
-    maps: nn.Module = feature_maps.small_stage(shape[0])
-    maps.out_channels = 64  # pyright: ignore[reportArgumentType]  # torchvision asks for it
-    return FasterRCNN(
-        maps,
-        rpn_anchor_generator=AnchorGenerator(((9, 15),), ((1.0, 2.0),)),
-        box_roi_pool=MultiScaleRoIAlign(["0"], 5, 2),
-        box_head=TwoMLPHead(64 * 25, 128),
-        box_predictor=FastRCNNPredictor(128, classes),
-        **numbers,
     )

@@ -4,37 +4,24 @@ torchvision's parts, called one by one: outputs are a tensor, and which of the a
 to `mining`. With all of them, and torchvision's hard negatives, the loss is torchvision's own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.models import detection
-from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.ssd import SSD
 from torchvision.ops import clip_boxes_to_image
 
 from trainer.core.batch import Batch, Elements
 from trainer.core.forward import evaluating
 from trainer.core.ranges import within
-from trainer.model.shared import feature_maps
-from trainer.model.shared.library import set_channels
+from trainer.model.shared import detectors
 from trainer.task.shared import matching
 from trainer.task.shared.detector import Detector, Score
 
 Backbone = Literal["small", "resnet18", "vgg16", "mobilenet_v3"]
 
-OURS: dict[str, Callable[[int], feature_maps.FeatureMaps]] = {
-    "small": feature_maps.small,
-    "resnet18": feature_maps.resnet18,
-}
-PUBLISHED = {  # torchvision's networks, and the side of the images that their steps are for
-    "vgg16": (detection.ssd300_vgg16, 300),
-    "mobilenet_v3": (detection.ssdlite320_mobilenet_v3_large, 320),
-}
-SCALES = {"small": (0.15, 0.22, 0.3)}  # parts of the side; two digits of 10 to 18 of 64 pixels
 EDGES = 4
 
 
@@ -67,9 +54,7 @@ class Ssd(Detector):
         within("model.match_iou", match_iou, "(0, 1]")
         self.classes = max(1, outputs - EDGES)
         self.match_iou = match_iou
-        own = backbone in OURS
-        make = our_network if own else published_network
-        self.network = make(backbone, shape, self.classes, scales, aspect_ratios)
+        self.network = detectors.ssd(backbone, shape, self.classes, scales, aspect_ratios)
         self.register_buffer("anchors", self.place(shape, backbone), persistent=False)
         self.image_size = shape[1], shape[2]
         self.shape_of_outputs = len(self.anchors), self.classes + EDGES
@@ -149,52 +134,3 @@ class Ssd(Detector):
         boxes = self.network.box_coder.decode_single(offsets.reshape(-1, 4), anchors)
         boxes = clip_boxes_to_image(boxes, self.image_size)
         return boxes.view_as(offsets), logits.softmax(2)[..., 1:]
-
-
-def our_network(
-    backbone: str,
-    shape: tuple[int, int, int],
-    classes: int,
-    scales: Sequence[float] | Literal["auto"],
-    aspect_ratios: Sequence[float] | Literal["auto"],
-) -> SSD:
-    """SSD on our own feature maps. Raises ValueError for scales that are not one for each map."""
-    maps = OURS[backbone](shape[0])
-    number = len(maps.out_channels)
-    chosen = SCALES.get(backbone) if scales == "auto" else scales
-    if chosen is not None:
-        within("model.scales", list(chosen), "(0, 1]")
-        if len(chosen) != number + 1:
-            raise ValueError(
-                f"model.scales must be {number + 1} numbers, one for each map of "
-                f"model.backbone={backbone} and one beyond, got {list(chosen)}"
-            )
-    ratios = [2.0] if aspect_ratios == "auto" else list(aspect_ratios)
-    within("model.aspect_ratios", ratios, "(1, inf)")
-    boxes = DefaultBoxGenerator(
-        [ratios] * number,  # pyright: ignore[reportArgumentType]  # any numbers
-        scales=None if chosen is None else list(chosen),
-    )
-    return SSD(maps, boxes, (shape[1], shape[2]), classes)
-
-
-def published_network(
-    backbone: str,
-    shape: tuple[int, int, int],
-    classes: int,
-    scales: Sequence[float] | Literal["auto"],
-    aspect_ratios: Sequence[float] | Literal["auto"],
-) -> SSD:
-    """Torchvision's SSD300 or SSDlite, with random weights. Raises ValueError for other anchors."""
-    for name, value in {"scales": scales, "aspect_ratios": aspect_ratios}.items():
-        if value != "auto":
-            raise ValueError(
-                f"model.{name}={value} is for model.backbone=small or resnet18; those of "
-                f"{backbone} are the published ones, model.{name}=auto"
-            )
-    make, side = PUBLISHED[backbone]
-    network = make(weights=None, weights_backbone=None, num_classes=classes)
-    set_channels(network, shape[0])
-    if shape[1:] != (side, side):
-        network.anchor_generator.steps = None  # they are for that size; else from the maps' sizes
-    return network

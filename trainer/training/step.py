@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation import Augmentation
-from trainer.core.batch import TINY, Batch, Elements, only
+from trainer.core.batch import Batch, Elements, only
 from trainer.core.errors import NonFiniteError
 from trainer.core.forward import Forward
 from trainer.core.plan import Plan
@@ -256,8 +256,8 @@ class Step:
         """
         losses = self.loss.reweigh(losses, outputs, weighed)
         losses = self.distiller(plain.images, outputs, losses)
-        denominator = weighed.each(denominator.clamp(min=TINY))
-        share = (spread(weighed.weight, losses) / denominator).expand_as(losses)
+        share = spread(weighed.weight, losses) / weighed.each(denominator)
+        share = share.expand_as(losses)
         losses.backward(self.guard.scaled(share))
         return torch.dot(share.flatten(), losses.detach().flatten())
 
