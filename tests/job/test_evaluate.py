@@ -2,6 +2,7 @@
 
 import csv
 
+import numpy as np
 import pytest
 import sklearn.metrics
 import torch
@@ -13,6 +14,7 @@ from trainer.__main__ import CONF
 from trainer.cli.execute import execute
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.job.evaluate import by_class, by_mask, write_classes
+from trainer.storage import predicted
 from trainer.training.evaluate import Evaluation
 
 
@@ -34,6 +36,14 @@ def test_evaluation_agrees_with_training(trained, tmp_path, split):
     assert evaluate(tmp_path / "e", f"run={trained}", f"split={split}") == 0
     result = read_json(tmp_path / "e" / "result.json")
     assert result[split] == pytest.approx(read_json(trained / "result.json")[split])
+
+
+def test_a_run_keeps_its_predictions_of_test(trained):
+    rows, result = predicted.read(trained), read_json(trained / "result.json")["test"]
+    assert rows is not None
+    assert len(rows) == 359
+    assert (rows["label"] == rows["prediction"]).mean() == pytest.approx(result["accuracy"])
+    assert -np.log(rows["p_y"]).mean() == pytest.approx(result["nll"], rel=1e-4)
 
 
 def test_an_experiment_on_the_command_line_changes_nothing(trained, tmp_path):

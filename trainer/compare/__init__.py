@@ -6,6 +6,7 @@ from trainer.compare.base import Interval
 from trainer.core.lazy import exports
 
 if TYPE_CHECKING:
+    from trainer.compare.anytime import Anytime
     from trainer.compare.bootstrap import Bootstrap
     from trainer.compare.t import StudentT
 

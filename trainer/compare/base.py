@@ -21,10 +21,15 @@ class Interval(ABC):
     test: ClassVar[str]
     unpaired: ClassVar[str]
     fewest = 2  # values with which p can be below 1 − level
+    sequential: ClassVar = False  # whether seeds may be added until the answer is clear
 
     def __init__(self, *, level: float = 0.95) -> None:
         within("compare.level", level, "(0, 1)")
         self.level = level
+
+    def needed(self, ratio: float, alpha: float) -> int | None:
+        """The values needed to detect a mean of `ratio` deviations, where the method says so."""
+        return None
 
     @abstractmethod
     def mean(self, values: Sequence[float]) -> Bounds:

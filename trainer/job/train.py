@@ -18,7 +18,7 @@ from trainer.job.base import Job
 from trainer.job.evaluate import reports
 from trainer.job.shared import by_group, out_of_fold
 from trainer.report.console import number, table
-from trainer.storage import checkpoint
+from trainer.storage import checkpoint, predicted
 from trainer.training.single_row import check_single_rows
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Train(Job):
         best = ending.load_best()
         finals = ending.test(best)
         ending.write_fold(dataset.fold, finals)
+        ending.write_predictions(finals)
         fit.reporter.hparams(
             hyperparameters, {s: finals[s] for s in SPLITS if s in finals}, fit.progress.step
         )
@@ -191,6 +192,12 @@ class Ending:
         if fold is not None and "val" in finals:
             own = finals.get("val_before", finals["val"])
             out_of_fold.write(self.folder.path, fold, own, self.fit.data)
+
+    def write_predictions(self, finals: dict[str, Evaluation]) -> None:
+        """Keep what is predicted for each example of test, with which `job=compare` goes on."""
+        if "test" in finals:
+            records = {name: values.numpy() for name, values in finals["test"].records.items()}
+            predicted.write(self.folder.path, finals["test"].ids.numpy(), records)
 
     def show_pictures(self) -> None:
         """Write the difficulty store's pictures to `examples/` and to TensorBoard."""

@@ -112,7 +112,7 @@ def judge(
     alpha, tested = 1 - interval.level, sum(test.p is not None for test in differences)
     strict = alpha if correction == "none" else alpha / max(1, tested)
     return [
-        replace(test, needed=seeds_needed(test, strict, interval.fewest))
+        replace(test, needed=needed(test, strict, interval))
         for test in decide(differences, correction, interval)
     ]
 
@@ -153,6 +153,13 @@ def adjust_p(p: Sequence[float], correction: Correction) -> list[float]:
         highest = max(highest, min(1.0, (m - rank) * p[i]))
         adjusted[i] = highest
     return adjusted
+
+
+def needed(observed: Difference, alpha: float, interval: Interval) -> int | None:
+    """Return the seeds in total for about 80% power by the method of the interval."""
+    if not interval.sequential or not observed.deviation:
+        return seeds_needed(observed, alpha, interval.fewest)
+    return interval.needed(observed.mean / observed.deviation, alpha)
 
 
 def seeds_needed(observed: Difference, alpha: float, fewest: int = 2) -> int | None:
