@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from trainer.core.signals import Signals, deferred
@@ -17,8 +18,8 @@ from trainer.storage.run_folder import RunFolder
 class Act(Job):
     """Ends in one of the ways a job can end."""
 
-    def __init__(self, *, act: str = "finish") -> None:
-        self.act = act
+    def __init__(self, *, act: str = "finish", score: float = 0.5, spread: float = 0.0) -> None:
+        self.act, self.score, self.spread = act, score, spread
         self.act_out = getattr(self, f"do_{act}", None)
         if self.act_out is None:
             raise ValueError(f"job.act must name one of its methods do_*, got {act}")
@@ -27,7 +28,9 @@ class Act(Job):
         assert self.act_out is not None
         self.folder, self.signals, self.seed = folder, signals, seed
         self.act_out()
-        return {"test": {"accuracy": 0.5, "threads": torch.get_num_threads()}}
+        noise = np.random.default_rng([seed, int(1000 * self.spread)]).normal()
+        accuracy = self.score * (1 + self.spread * noise)  # the same noise, and so pairs help
+        return {"test": {"accuracy": accuracy, "threads": torch.get_num_threads()}}
 
     def do_finish(self) -> None:
         """Finish."""

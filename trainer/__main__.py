@@ -39,9 +39,11 @@ def register() -> None:
 
     from trainer.config import schema
     from trainer.sweep import launcher
+    from trainer.sweep.answer import sweeper
 
     schema.register()
     launcher.register()
+    sweeper.register()
     folders = HydraConf(callbacks={"folders": {"_target_": "trainer.cli.folders.Folders"}})
     store = ConfigStore.instance()
     store.store(group="hydra", name="config", node=folders, provider="hydra")
@@ -130,8 +132,10 @@ def start_hydra(arguments: list[str]) -> None:
     sys.argv[1:] = map(with_paths, own)
     register()
     from trainer.sweep import launcher, sweeper
+    from trainer.sweep.answer import sweeper as answer
 
     sweeper.install()
+    answer.install()
     launcher.install()
     hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(launch.task)()
 

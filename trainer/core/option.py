@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable
 
+PLAIN = ("none", "[none]", "null", "default", "false", "constant")  # values typical of a baseline
+
 
 def option_of(component: object) -> str:
     """Return the option that made a component: `ohem` for an object of trainer.mining.ohem.

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
@@ -22,6 +23,9 @@ from trainer.config.compose import VARIED
 from trainer.core.ranges import within
 from trainer.sweep.manifest import Job, Manifest
 from trainer.sweep.places import Places
+
+if TYPE_CHECKING:
+    from trainer.sweep.feed import Feed
 
 TARGET = "hydra_plugins.trainer.Subprocess"  # Hydra instantiates no plugin outside hydra_plugins
 
@@ -66,31 +70,43 @@ class Subprocess(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run a batch of jobs; after a signal, exit once the running ones have saved."""
-        from trainer.sweep.pool import Pool
-
-        setup_globals()
-        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        if self.manifest is None:
-            self.manifest = Manifest(Path(str(self.config.hydra.sweep.dir)), self.refused)
-            self.places = Places(self.manifest.path)
+        manifest = self.open()
         numbers = self.numbers or range(initial_job_idx + len(job_overrides))
         jobs = [
             self.compose(number, list(overrides))
             for number, overrides in zip(numbers[initial_job_idx:], job_overrides, strict=False)
         ]
         self.places.assign(jobs)
-        self.manifest.add(jobs)
-        os.environ[VARIED] = " ".join(self.manifest.varied_settings())
-        pool = Pool(self.manifest, self.context, self.task_function)
-        stopped = pool(jobs, n_jobs=self.n_jobs, retries=self.retries, warm=self.warm)
-        self.manifest.finish(stopped)
+        manifest.add(jobs)
+        stopped = self.run(jobs)
         from trainer.sweep import folds  # it needs numpy, which --help does not
 
-        if (about := folds.pool(self.manifest)) is not None and not self.config.quiet:
+        if (about := folds.pool(manifest)) is not None and not self.config.quiet:
             sys.stdout.write(f"{about}\n")
         if stopped is not None:
             sys.exit(128 + stopped)
         return [job_return(job) for job in jobs]
+
+    def open(self) -> Manifest:
+        """Lock the sweep's folder, once."""
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        if self.manifest is None:
+            self.manifest = Manifest(Path(str(self.config.hydra.sweep.dir)), self.refused)
+            self.places = Places(self.manifest.path)
+        return self.manifest
+
+    def run(self, jobs: Sequence[Job], feed: "Feed | None" = None) -> int | None:
+        """Run jobs and those that a feed names. Returns the signal that stopped the sweep."""
+        from trainer.sweep.pool import Pool
+
+        manifest = self.open()
+        varied = manifest.varied_settings() if feed is None else feed.varied
+        os.environ[VARIED] = " ".join(varied)
+        pool = Pool(manifest, self.context, self.task_function, feed)
+        stopped = pool(jobs, n_jobs=self.n_jobs, retries=self.retries, warm=self.warm)
+        manifest.finish(stopped, complete=feed is None)
+        return stopped
 
     def close(self) -> None:
         """Release the lock on the sweep's folder."""
@@ -100,16 +116,23 @@ class Subprocess(Launcher):
     def compose(self, number: int, overrides: list[str]) -> Job:
         """A job with its config and its own folder."""
         assert self.manifest is not None  # noqa: S101
-        config = self.context.config_loader.load_sweep_config(self.config, overrides)
-        with open_dict(config):
-            config.hydra.job.id = config.hydra.job.num = number
-        before = HydraConfig.instance().cfg
-        try:
-            HydraConfig.instance().set_config(config)  # a folder's name may refer to it
-            folder = self.manifest.path / str(config.hydra.sweep.subdir)
-        finally:
-            HydraConfig.instance().cfg = before
-        return Job(number, overrides, folder, config)
+        return compose(self.context, self.config, self.manifest.path, number, overrides)
+
+
+def compose(
+    context: HydraContext, config: DictConfig, sweep: Path, number: int, overrides: list[str]
+) -> Job:
+    """A job of a sweep, whose config and folder is `sweep`, with a config and folder of its own."""
+    own = context.config_loader.load_sweep_config(config, overrides)
+    with open_dict(own):
+        own.hydra.job.id = own.hydra.job.num = number
+    before = HydraConfig.instance().cfg
+    try:
+        HydraConfig.instance().set_config(own)  # a folder's name may refer to it
+        folder = sweep / str(own.hydra.sweep.subdir)
+    finally:
+        HydraConfig.instance().cfg = before
+    return Job(number, overrides, folder, own)
 
 
 def job_return(job: Job) -> JobReturn:

@@ -119,9 +119,13 @@ class Manifest(RunFolder):
         """The number of jobs in each state."""
         return dict(Counter(job.state for job in self.jobs))
 
-    def finish(self, stopped: int | None) -> None:
-        """Write the final manifest and summary; `stopped` is the signal that ended the sweep."""
-        good = all(job.done for job in self.jobs)
+    def finish(self, stopped: int | None, *, complete: bool = True) -> None:
+        """Write the final manifest and summary; `stopped` is the signal that ended the sweep.
+
+        Not `complete` is a sweep that stops jobs itself once it can do without them.
+        """
+        fine = DONE if complete else (*DONE, "preempted", "pending")
+        good = all(job.state in fine for job in self.jobs)
         state = "preempted" if stopped else "finished" if good else "failed"
         self.write(state)
         failures = [job for job in self.jobs if job.state in ("failed", "killed", "refused")]

@@ -81,6 +81,19 @@ def move(job: Job, sweep: Path, folder: Path) -> None:
     job.folder = folder
 
 
+def keep_or_refuse(job: Job) -> None:
+    """Settle a job in its own folder: refused too where an unfinished run has other settings."""
+    settings = settings_of(job)
+    if job.error or job.folder is None:
+        return
+    if job.status and (other := changes(job.folder, settings)):
+        job.refuse(
+            f"{job.folder} holds a run with other settings ({other}); "
+            "remove it, or choose another folder with hydra.sweep.dir=..."
+        )
+    settle(job)
+
+
 def settle(job: Job) -> None:
     """Skip a job whose run is finished; refuse it if that run has other settings."""
     if job.error or job.folder is None or job.status.get("state") != "finished":

@@ -20,8 +20,8 @@ from hydra.types import HydraContext, TaskFunction
 from trainer.cli import launch
 from trainer.core.signals import STOPPING, Signals
 from trainer.storage.run_folder import now
+from trainer.sweep.feed import Feed
 from trainer.sweep.manifest import Job, Manifest
-from trainer.sweep.table import JobsTable
 from trainer.sweep.worker import Work, work
 
 POLL = 0.2  # seconds
@@ -57,9 +57,14 @@ class Pool:
     """Runs jobs in processes, and passes signals on to them."""
 
     def __init__(
-        self, manifest: Manifest, context: HydraContext, task_function: TaskFunction
+        self,
+        manifest: Manifest,
+        context: HydraContext,
+        task_function: TaskFunction,
+        feed: Feed | None = None,
     ) -> None:
         self.manifest = manifest
+        self.feed = Feed() if feed is None else feed
         self.context = context
         self.task_function = task_function
         self.gpus = gpus()
@@ -77,9 +82,10 @@ class Pool:
         self.processes: Any = multiprocessing.get_context("fork" if fork else "spawn")
         self.retries = retries
         quiet = all(job.config is not None and job.config.quiet for job in jobs)
-        with self.signals, JobsTable(self.manifest, quiet=quiet) as self.table:
-            if fork and self.waiting:
+        with self.signals, self.feed.table(self.manifest, quiet=quiet) as self.table:
+            if fork and (self.waiting or self.feed.wanted):
                 warm_up(gpus=bool(self.gpus))
+            self.refill()
             while self.running or (self.waiting and self.signals.agreed_signal() is None):
                 self.turn()
         return self.signals.agreed_signal()
@@ -97,8 +103,15 @@ class Pool:
             if one.process.exitcode is not None:
                 self.running.remove(one)
                 self.end(one)
+        self.refill()
         self.pass_signals_on()
         self.table.refresh()
+
+    def refill(self) -> None:
+        """Ask the feed for as many jobs as there is room for."""
+        room = self.n_jobs - len(self.running) - len(self.waiting)
+        if room > 0 and self.feed.wanted and self.signals.agreed_signal() is None:
+            self.waiting.extend(self.feed.more(room))
 
     def start(self, job: Job) -> None:
         """Start a job's process; a job whose folder already has a run resumes it."""
@@ -150,8 +163,11 @@ class Pool:
             kill(one)  # the loader's worker processes
         self.changed(job)
         again = job.attempts <= self.retries and job.exit_code not in FAIL_AGAIN
-        if again and not job.done and self.signals.agreed_signal() is None:
+        stopped = one.signalled or self.signals.agreed_signal() is not None
+        if again and not job.done and not stopped:
             self.waiting.append(job)
+        else:
+            self.feed.ended(job)
 
     def changed(self, job: Job) -> None:
         """Write and print a job's new state."""
@@ -159,11 +175,17 @@ class Pool:
         self.table.print_line(job)
 
     def pass_signals_on(self) -> None:
-        """Send each process the signal once; kill them all after a second SIGINT."""
+        """Send each process the signal once; kill them all after a second SIGINT.
+
+        Jobs that the feed no longer needs are stopped by SIGTERM.
+        """
+        number = self.signals.agreed_signal()
+        if number is None and self.feed.over:
+            number = signal.SIGTERM
         for one in self.running:
             if self.signals.killing:
                 kill(one)
-            elif (number := self.signals.agreed_signal()) is not None and not one.signalled:
+            elif number is not None and not one.signalled:
                 one.signalled = True
                 os.kill(one.process.pid or 0, number)
 

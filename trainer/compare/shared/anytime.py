@@ -15,6 +15,7 @@ standard deviations: large effects are found sooner with a small one.
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from statistics import NormalDist, fmean, stdev
 
 PRIOR = 0.5  # c²
@@ -45,6 +46,7 @@ def p_value(values: Iterable[float], prior: float = PRIOR) -> float:
     return math.exp(-max([0.0, *log_e_values(values, prior)]))
 
 
+@lru_cache(maxsize=10_000)  # each look asks for the same ones
 def reach(n: int, alpha: float, prior: float = PRIOR) -> float:
     """Half the interval of n values in units of their standard deviation; infinite for few."""
     q = -math.expm1(math.log(alpha * alpha * prior / (n + prior)) / n)

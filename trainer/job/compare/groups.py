@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.core.errors import ConfigError
-from trainer.core.option import option_name
+from trainer.core.option import PLAIN, option_name
 from trainer.core.suggest import did_you_mean
 from trainer.core.text import plain
 from trainer.job.compare.runs import FinishedRun, SkippedRun
 from trainer.training.reporter import NOT_CHOSEN
 
-PLAIN = ("none", "[none]", "null", "default", "false", "constant")  # values typical of a baseline
 OTHER_RUNS = (  # settings that name runs
     "distill.teacher",
     "finetune.source",
