@@ -1,5 +1,6 @@
 """A job that ends in the way its setting names, for tests of code that runs jobs."""
 
+import math
 import os
 import signal
 import sys
@@ -30,6 +31,7 @@ class Act(Job):
         self.act_out()
         noise = np.random.default_rng([seed, int(1000 * self.spread)]).normal()
         accuracy = self.score * (1 + self.spread * noise)  # the same noise, and so pairs help
+        accuracy = math.nan if self.score < 0 else accuracy
         return {"test": {"accuracy": accuracy, "threads": torch.get_num_threads()}}
 
     def do_finish(self) -> None:

@@ -11,7 +11,8 @@ from trainer.sweep.answer.inquiry import TUNING, Inquiry
 from trainer.sweep.answer.settings import Limits, Settings
 from trainer.sweep.answer.strategies import Strategy
 from trainer.sweep.answer.text import rows, sentences
-from trainer.sweep.manifest import Job
+from trainer.sweep.manifest import Job, Manifest
+from trainer.sweep.table import JobsTable
 
 LABELS = ("mining=none", "mining=ohem", "mining=random")
 NOT_LIMITS = ("_target_", "params", "max_batch_size")
@@ -54,11 +55,15 @@ def runs(tmp_path: Path) -> Runs:
     return Runs(tmp_path)
 
 
+def show(_: Inquiry, manifest: Manifest) -> JobsTable:
+    return JobsTable(manifest, quiet=True)
+
+
 def ask(runs: Runs, **settings: Any) -> Inquiry:
     """An inquiry about the strategies."""
     strategies = [Strategy(label, (label,)) for label in LABELS]
     return Inquiry(
-        strategies, strategies[0], 3, Limits.of(DEFAULTS | settings), runs.folder, runs.admit
+        strategies, strategies[0], 3, Limits.of(DEFAULTS | settings), runs.folder, runs.admit, show
     )
 
 

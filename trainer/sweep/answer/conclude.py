@@ -31,7 +31,7 @@ COMPARE = ["job=compare", "compare=anytime", "sweep=answer"]
 def conclude(inquiry: Inquiry, context: HydraContext, config: DictConfig) -> None:
     """Write `answer.json` and `compare.*`, and print the answer."""
     inquiry.save()
-    console = Console(quiet=inquiry.quiet)
+    console = Console(quiet=bool(config.quiet))
     images: dict[str, str] = {}
     try:
         comparison = compared(inquiry)

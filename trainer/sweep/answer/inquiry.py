@@ -14,10 +14,10 @@ from trainer.sweep.answer.decide import Rules
 from trainer.sweep.answer.evidence import Evidence, Place
 from trainer.sweep.answer.settings import Limits
 from trainer.sweep.answer.strategies import SEED, Strategy
-from trainer.sweep.answer.table import AnswerTable
 from trainer.sweep.feed import Feed
 from trainer.sweep.manifest import Job, Manifest
 from trainer.sweep.places import check_path, keep_or_refuse
+from trainer.sweep.table import JobsTable
 
 FILE = "answer.json"
 SAVE = 5.0  # seconds between records of the time spent
@@ -26,6 +26,7 @@ METRICS = ("mean_iou", "mAP", "accuracy", "rmse", "loss")  # compared by the fir
 SPLITS = ("test", "val")
 
 Admit = Callable[[int, list[str]], Job]
+Show = Callable[["Inquiry", Manifest], JobsTable]
 
 
 @dataclass
@@ -40,7 +41,8 @@ class Found:
 class Inquiry(Feed):
     """Names the runs that the answer still needs, and takes their results.
 
-    `admit` makes a job of its number and overrides; `folder` is the sweep's.
+    `admit` makes a job of its number and overrides, `show` what shows them; `folder` is the
+    sweep's.
     """
 
     def __init__(
@@ -51,9 +53,11 @@ class Inquiry(Feed):
         limits: Limits,
         folder: Path,
         admit: Admit,
+        show: Show,
     ) -> None:
         self.strategies = {one.label: one for one in strategies}
-        self.first_seed, self.limits, self.folder, self.admit = first_seed, limits, folder, admit
+        self.first_seed, self.limits = first_seed, limits
+        self.folder, self.admit, self.show = folder, admit, show
         self.metric = limits.metric
         others = [one.label for one in strategies if one is not baseline]
         self.evidence = Evidence(baseline.label, others, self.rules, limits.seeds)
@@ -64,7 +68,6 @@ class Inquiry(Feed):
         self.notes: list[str] = []  # runs without a result
         self.before = spent_before(folder)
         self.began = self.saved = time.monotonic()
-        self.quiet = False
 
     @property
     def rules(self) -> Rules:
@@ -166,7 +169,7 @@ class Inquiry(Feed):
             self.end_search(search, job)
         else:
             place = next(place for place, one in self.jobs.items() if one is job)
-            self.evidence.record(*place, self.value_of(job))
+            self.evidence.record(*place, self.value_of(place, job))
         self.save()
 
     def end_search(self, label: str, job: Job) -> None:
@@ -180,9 +183,9 @@ class Inquiry(Feed):
         found = self.searches[label]
         found.settings, found.value = [str(one) for one in settings], result.get("value")
 
-    def value_of(self, job: Job) -> float | None:
+    def value_of(self, place: Place, job: Job) -> float | None:
         """A run's metric; None, with a note, where it has none."""
-        name = " ".join(o for o in job.overrides if o.partition("=")[0].lstrip("+") in self.varied)
+        name = f"{place[0]} {SEED}={self.first_seed + place[1]}"
         if not job.done:
             self.notes.append(f"{name} {job.state}: {job.error}")
             return None
@@ -202,9 +205,9 @@ class Inquiry(Feed):
             self.notes.append(f"{name}: {self.metric} is not finite")
         return value
 
-    def table(self, manifest: Manifest, *, quiet: bool) -> AnswerTable:
+    def table(self, manifest: Manifest, *, quiet: bool) -> JobsTable:
         """A table with a row for each strategy."""
-        return AnswerTable(self, manifest, quiet=self.quiet)
+        return self.show(self, manifest)
 
     def keep_time(self) -> None:
         """Record the time spent every few seconds, so that a kill loses no more of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,11 +80,11 @@ class Answer(Sweeper):
         tried = [self.can_compose(i, [*one.overrides]) for i, one in enumerate(strategies)]
         if not all(tried):
             raise ConfigError("sweep=answer has not begun: the settings above are wrong")
-        from trainer.sweep.answer.inquiry import Inquiry  # it imports torch, which takes seconds
+        from trainer.sweep.answer.inquiry import Inquiry
+        from trainer.sweep.answer.table import AnswerTable  # it imports torch: seconds
 
-        inquiry = Inquiry(strategies, baseline, seed, self.limits, folder, self.admit)
-        inquiry.quiet = bool(self.config.quiet)
-        return inquiry
+        show = partial(AnswerTable, quiet=bool(self.config.quiet))
+        return Inquiry(strategies, baseline, seed, self.limits, folder, self.admit, show)
 
     def admit(self, number: int, overrides: list[str]) -> Job:
         """A run with its config, in the folder of its overrides."""
@@ -111,7 +112,8 @@ class Answer(Sweeper):
         from trainer.sweep.answer.text import columns, rows
 
         assert self.launcher is not None  # noqa: S101
-        screen, number = rich_console(quiet=inquiry.quiet), 0
+        assert self.config is not None  # noqa: S101
+        screen, number = rich_console(quiet=bool(self.config.quiet)), 0
         while inquiry.wanted and (jobs := inquiry.round()):
             lines = [[*job.overrides, *["resume=auto"] * bool(job.status)] for job in jobs]
             for job, done in zip(
