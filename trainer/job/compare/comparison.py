@@ -1,7 +1,7 @@
 """Groups of runs against a baseline: final metric, metric at equal cost, cost to reach a value."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trainer.compare.base import Interval
 from trainer.core.errors import ConfigError, DataError
@@ -11,6 +11,7 @@ from trainer.core.suggest import did_you_mean
 from trainer.job.compare import budgets
 from trainer.job.compare.budgets import COSTS, Cost, Reached
 from trainer.job.compare.groups import Group, find_baseline, group_runs
+from trainer.job.compare.images import Images, new_images
 from trainer.job.compare.numbers import MetricFormat
 from trainer.job.compare.runs import FinishedRun, SkippedRun
 from trainer.job.compare.significance import (
@@ -39,6 +40,7 @@ class Row:
     summary: Summary
     difference: Difference | None
     cost: float | None = None  # the mean cost at which its values were measured
+    images: Images | None = None  # the difference for new images too
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def compare(
     goal = budgets.baseline_target(base, name) if target is None else target
     tables = [at_equal_cost(groups, base, cost, name, interval, correction) for cost in COSTS]
     finals = {group.label: final_values(group, metric) for group in groups}
+    final = Table(metric, compare_rows(finals, base.label, interval, correction))
     return Comparison(
         metric=metric,
         mode=mode,
@@ -137,7 +140,7 @@ def compare(
         correction=correction,
         baseline=base,
         groups=groups,
-        final=Table(metric, compare_rows(finals, base.label, interval, correction)),
+        final=with_images(final, groups, base, interval),
         equal=[table for table in tables if table is not None],
         target=goal,
         reached=[budgets.cost_to_reach(g, name, goal, mode) for g in groups if goal is not None],
@@ -197,6 +200,20 @@ def compare_rows(
         Row(label, summarise(by_seed, interval), judged.get(label), spent.get(label))
         for label, by_seed in values.items()
     ]
+
+
+def with_images(
+    table: Table, groups: Sequence[Group], baseline: Group, interval: Interval
+) -> Table:
+    """Add the intervals for new images to the final table, where the metric is of test."""
+    by_label = {group.label: group for group in groups}
+    rows = [
+        row
+        if row.difference is None or row.difference.kind != "paired"
+        else replace(row, images=new_images(by_label[row.label], baseline, table.metric, interval))
+        for row in table.rows
+    ]
+    return replace(table, rows=rows)
 
 
 def at_equal_cost(

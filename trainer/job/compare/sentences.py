@@ -59,7 +59,10 @@ def verdict(comparison: Comparison, row: Row, difference: Difference) -> str:
     bounds = comparison.format.bounds(difference.low, difference.high, sign=True)
     level = f"{100 * comparison.interval.level:g}% CI"
     p, seeds = p_value(comparison, difference), seeds_used(difference)
-    text = f"{where} ({level} {bounds}, {p}, {seeds})"
+    new = row.images.bounds if row.images else None
+    if new is not None:
+        bounds = f"{bounds} over seeds; {comparison.format.bounds(*new, sign=True)} for new images"
+    text = f"{where} ({level} {bounds}{';' if new else ','} {p}, {seeds})"
     if difference.beyond_noise:
         return f"{text}: beyond noise."
     low, high = difference.low, difference.high
@@ -139,6 +142,7 @@ def notes(comparison: Comparison) -> list[str]:
         *different_machines(comparison.groups),
         *few_seeds(comparison),
         *not_pooled(comparison),
+        *without_images(comparison),
         *([] if len(comparison.equal) == len(COSTS) else [unrecorded_costs(comparison)]),
     ]
 
@@ -204,6 +208,14 @@ def not_pooled(comparison: Comparison) -> Iterator[str]:
             f"left out, not known of all folds together: {', '.join(names)}: no mean over "
             "examples, and out_of_fold.csv has not what it is computed from"
         )
+
+
+def without_images(comparison: Comparison) -> Iterator[str]:
+    """Yield a caveat that says why differences have no interval for new images."""
+    found = {row.images.missing: None for row in comparison.final.rows if row.images}
+    for reason in list(found)[:3]:
+        if reason and comparison.metric.startswith("test/"):
+            yield f"intervals over seeds alone, about this test set, not new images: {reason}"
 
 
 def unrecorded_costs(comparison: Comparison) -> str:

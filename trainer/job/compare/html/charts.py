@@ -1,5 +1,6 @@
 """The charts of a comparison as inline SVG, coloured by the page's CSS, with `<title>` tooltips."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -88,8 +89,8 @@ def final_marks(comparison: Comparison, cost: Cost | None = None) -> list[Mark]:
 
 
 def ends(*bounds: float | None) -> list[float]:
-    """Return the ends of an interval; empty if it has none."""
-    return [bound for bound in bounds if bound is not None]
+    """Return the ends of an interval; empty if it has none, or no end."""
+    return [bound for bound in bounds if bound is not None and math.isfinite(bound)]
 
 
 def figure(caption: str, picture: str) -> str:
