@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 
 from trainer.core.text import count
 from trainer.job.compare import sentences
-from trainer.job.compare.budgets import COSTS, Reached
+from trainer.job.compare.budgets import COSTS, Cost, Reached
 from trainer.job.compare.comparison import Comparison, Row, Table
 from trainer.job.compare.groups import Group
 from trainer.job.compare.numbers import DASH, format_amount, format_p
@@ -174,15 +174,15 @@ def target_table(comparison: Comparison) -> list[TextTable]:
     if not comparison.reached or comparison.target is None:
         return []
     goal = f"{comparison.format.value(comparison.target)}{comparison.format.unit}"
-    rows = [target_row(reached) for reached in comparison.reached]
-    title = f"cost to reach {comparison.curve_metric} {goal}"
-    return [TextTable(title, ["group", "reached by", *(cost.name for cost in COSTS)], rows)]
+    rows = [target_row(reached, comparison.costs) for reached in comparison.reached]
+    title, costs = f"cost to reach {comparison.curve_metric} {goal}", comparison.costs
+    return [TextTable(title, ["group", "reached by", *(cost.name for cost in costs)], rows)]
 
 
-def target_row(reached: Reached) -> list[str]:
+def target_row(reached: Reached, costs: Sequence[Cost]) -> list[str]:
     """Format a group's row of `target_table`."""
-    costs = [mean_cost(reached.spent[cost.key]) for cost in COSTS]
-    return [reached.label, f"{reached.reached} of {reached.runs}", *costs]
+    spent = [mean_cost(reached.spent[cost.key]) for cost in costs]
+    return [reached.label, f"{reached.reached} of {reached.runs}", *spent]
 
 
 def skipped_table(comparison: Comparison) -> list[TextTable]:
