@@ -2,13 +2,14 @@
 
     python scripts/simulate_answers.py                     # 2 minutes on one core
 
-A path is five strategies against a baseline, up to 30 seeds, whose paired differences are drawn
+A path is some strategies against a baseline, up to 30 seeds, whose paired differences are drawn
 independently: standard normal, or rounded to whole deviations (a test set so small that most
 differences are ties). The rule of `sweep=answer`, trainer.sweep.answer.decide, stands beside a t
 test after each seed and beside one t test after 5 or 30 seeds, both with Holm's correction.
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 from trainer.compare.shared.student_t import two_sided
 from trainer.sweep.answer.decide import Rules, holm, judge
 
-MOST, FIRST, STRATEGIES, ALPHA = 30, 5, 5, 0.05
+MOST, FIRST, ALPHA = 30, 5, 0.05
 EFFECTS = (0.5, 1.0, 2.0)  # in standard deviations
 
 Seeds = list[int | None]  # after which each strategy is decided
@@ -98,13 +99,13 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog=f"python scripts/{Path(__file__).name}")
     parser.add_argument("--paths", type=int, default=2000)
+    parser.add_argument("--strategies", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     rng = np.random.default_rng(given.seed)
-    paths = rng.normal(size=(given.paths, STRATEGIES, MOST))
-    print(f"{given.paths} paths of {STRATEGIES} strategies; found, seeds taken on average")
-    for line in table(paths):
-        print(line)
+    paths = rng.normal(size=(given.paths, given.strategies, MOST))
+    lines = [f"{given.paths} paths of {given.strategies} strategies: found, mean number of seeds"]
+    sys.stdout.write("\n".join([*lines, *table(paths)]) + "\n")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ BOXES = (
 )
 ROOT = Path(__file__).parents[2]
 SLOW = 240  # seconds before deadlocked processes give up, generous for a busy machine
-VARYING = ("split", "images_per_second", "train_seconds")
+VARYING = ("split", "images_per_second", "train_seconds", "startup_seconds")
 SCENARIOS: dict[str, tuple[str, ...]] = {
     "plain": (*LONG, "batch_size=33"),
     "adam": (*LONG, "optimizer=adam", "clip=0.5", "accumulate=2", *UNEQUAL),

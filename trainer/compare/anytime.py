@@ -5,11 +5,15 @@ numbers of seeds at once, and are wider for that: see `trainer.compare.shared.an
 without common seeds are paired in order: their differences are independent, too.
 """
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
+
 from trainer.compare.base import Bounds, Interval
-from trainer.compare.shared import anytime
+from trainer.compare.shared import anytime, two_way
+from trainer.compare.shared.student_t import quantile
 from trainer.core.ranges import within
 
 
@@ -42,6 +46,14 @@ class Anytime(Interval):
     def p_difference(self, values: Sequence[float], baseline: Sequence[float]) -> float:
         """The p value of the differences of the values in order, as many as both have."""
         return self.p_mean(in_order(values, baseline))
+
+    def crossed(self, table: np.ndarray) -> Bounds:
+        """The half interval over seeds, and that of the examples at this number: √(a² + b²)."""
+        found = two_way.MeanSquares.of(table)
+        low, high = self.mean(table.mean(1, dtype=np.float64).tolist())
+        t = quantile((1 + self.level) / 2, found.examples - 1)
+        half = math.hypot((high - low) / 2, t * math.sqrt(found.beyond_seeds))
+        return found.mean - half, found.mean + half
 
     def needed(self, ratio: float, alpha: float) -> int | None:
         """The fewest values with about 80 % power for a mean of `ratio` standard deviations."""

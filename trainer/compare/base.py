@@ -2,9 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from trainer.core.ranges import within
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Bounds = tuple[float, float]
 
@@ -26,6 +29,12 @@ class Interval(ABC):
     def __init__(self, *, level: float = 0.95) -> None:
         within("compare.level", level, "(0, 1)")
         self.level = level
+
+    def crossed(self, table: "np.ndarray") -> Bounds:
+        """The interval of the mean of a table [seeds, examples] for other seeds and examples."""
+        from trainer.compare.shared import two_way  # it needs NumPy
+
+        return two_way.bounds(table, self.level)
 
     def needed(self, ratio: float, alpha: float) -> int | None:
         """The values needed to detect a mean of `ratio` deviations, where the method says so."""

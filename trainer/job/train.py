@@ -278,6 +278,7 @@ def result(fit: Fit, finals: dict[str, Evaluation], best: int) -> dict[str, Any]
         "steps": progress.step,
         "epochs": progress.epoch,
         "train_seconds": progress.seconds,
+        "startup_seconds": progress.startup,
         "images_per_second": progress.examples / max(progress.seconds, 1e-9),
         "examples_seen": progress.examples,
         "forward_passes": cost.forward,

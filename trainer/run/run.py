@@ -37,6 +37,7 @@ from trainer.report.console import Console
 from trainer.run import memory
 from trainer.run.components import Origin
 from trainer.run.job import values_for
+from trainer.run.machine import machine
 from trainer.run.monitors import check_monitors, check_shown, monitored
 from trainer.run.provided import Provided
 from trainer.run.resume import is_complete
@@ -262,6 +263,7 @@ class Run(Provided):
             "peak_memory_bytes": memory.peak(self.device),
             "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
             "device": str(self.device),
+            "machine": machine(self.device),
             "threads": torch.get_num_threads(),
             "processes": self.world.size,
             "versions": {

@@ -16,6 +16,7 @@ from trainer.storage.untrusted import check_file
 
 FILE = Path("predictions", "test.npy")
 LARGEST = 2**32  # bytes
+MOST = 2**20  # classes
 KINDS: tuple[dict[str, str], ...] = (  # the fields of a task's rows: their dtypes
     {"label": "<i4", "prediction": "<i4", "p_y": "<f4"},
     {"correct": "<u1", "label_accuracy": "<f4", "p_y": "<f4"},
@@ -67,4 +68,7 @@ def read(folder: Path) -> np.ndarray | None:
     known = [np.dtype([("id", "<i8"), *dtypes.items()]) for dtypes in KINDS]
     if rows.ndim != 1 or rows.dtype not in known:
         raise CheckpointError(f"{path} holds {rows.dtype} of shape {list(rows.shape)}")
+    for name in ("label", "prediction"):
+        if name in (rows.dtype.names or ()) and not ((rows[name] >= 0) & (rows[name] < MOST)).all():
+            raise CheckpointError(f"{path} has a {name} outside [0, {MOST})")
     return rows

@@ -29,7 +29,7 @@ from trainer.training.nonfinite import NonFiniteGuard, located
 from trainer.training.optimizer_state import CheckedOptimizer
 from trainer.training.part import Part
 from trainer.training.planner import Planner
-from trainer.training.progress import Progress, Stopwatch
+from trainer.training.progress import FirstSteps, Progress, Stopwatch
 from trainer.training.reporter import Reporter
 from trainer.training.single_row import single_rows_explained
 from trainer.training.stateful import Checked, Stateful
@@ -73,6 +73,7 @@ class Fit:
     signals: Signals
     progress: Progress
     watch: Stopwatch = field(default_factory=Stopwatch)
+    first_steps: FirstSteps = field(default_factory=FirstSteps)
 
     def __call__(self) -> None:
         """Train to the end; the last step is always saved.
@@ -126,7 +127,8 @@ class Fit:
             p.lr = self.learning_rate.apply(self.optimizer, now)
             self.freeze(now)
             first_row = bounds[p.position]
-            self.step(batch, StepId(self.seed, p.epoch, p.step), first_row, parts[p.position])
+            with self.first_steps.timed(bounds[p.position + 1] - first_row, p, self.watch):
+                self.step(batch, StepId(self.seed, p.epoch, p.step), first_row, parts[p.position])
             p.position += 1
             p.step += 1
             p.examples += bounds[p.position] - first_row
@@ -249,6 +251,7 @@ class Fit:
             "forward_passes": cost.forward,
             "backward_passes": cost.backward,
             "train_seconds": p.seconds,
+            "startup_seconds": p.startup,
         }
 
     def validate(self) -> Evaluation | None:

@@ -1,6 +1,8 @@
 """Progress, cost and training time of a run."""
 
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -29,6 +31,7 @@ class Progress:
     step: int = 0
     examples: int = 0  # plan rows trained on
     seconds: float = 0.0  # of training, excluding validation and saving
+    startup: float = 0.0  # of these, the first steps of each process, in which torch compiles
     lr: float = 0.0  # at the last step
     stopped: bool = False  # by early stopping
     logged: tuple[int, float] = (0, 0.0)  # examples and seconds at the last train event
@@ -43,6 +46,8 @@ class Progress:
 
         Raises ValueError where the state does not fit.
         """
+        if isinstance(state, dict):
+            state = {"startup": 0.0} | state  # which the checkpoints of 0.1.0 lack
         state = match(self.state_dict(), state)
         for name, value in state["cost"].items():
             setattr(self.cost, name, value)
@@ -66,3 +71,32 @@ class Stopwatch:
         now = time.perf_counter()
         seconds, self.since = now - self.since, now
         return seconds
+
+
+@dataclass
+class FirstSteps:
+    """Times the first step of each number of rows in a process, in which torch compiles."""
+
+    sizes: set[int] = field(default_factory=set)
+
+    def timed(
+        self, rows: int, progress: Progress, watch: Stopwatch
+    ) -> AbstractContextManager[None]:
+        """Time a step apart where it is the first with so many rows."""
+        if rows in self.sizes:
+            return UNTIMED
+        self.sizes.add(rows)
+        return counted(progress, watch)
+
+
+UNTIMED = nullcontext()
+
+
+@contextmanager
+def counted(progress: Progress, watch: Stopwatch) -> Iterator[None]:
+    """Count the seconds of a step as training and as startup. Nothing waits for a GPU."""
+    progress.seconds += watch.lap()
+    yield
+    seconds = watch.lap()
+    progress.seconds += seconds
+    progress.startup += seconds

@@ -2,10 +2,12 @@
 
 import pytest
 
-from trainer.job.compare import budgets
+from trainer.job.compare import budgets, sentences
 from trainer.job.compare.budgets import COSTS
 from trainer.job.compare.groups import group_runs
+from trainer.job.compare.html.charts import cost_charts, progress_charts
 from trainer.job.compare.runs import read_run
+from trainer.job.compare.tables import target_table
 
 EPOCHS, EXAMPLES, BACKWARD, SECONDS = COSTS
 
@@ -54,3 +56,28 @@ def test_the_mean_curve_ends_with_the_shortest_run(make):
     (one,), _ = group_runs([read_run(run) for run in runs])
     curve = budgets.mean_curve(one, BACKWARD, "accuracy")
     assert curve == [(100, pytest.approx(0.45), 0.4, 0.5), (200, pytest.approx(0.65), 0.6, 0.7)]
+
+
+def test_runs_of_different_machines_are_not_compared_by_seconds(make, compared):
+    """Nor are the seconds of their curves drawn."""
+    make("a", 0, 0.9)
+    same = compared(make("b", 0, 0.9, groups={"mining": "ohem"}).parent)
+    assert same.costs[-1].key == "train_seconds"
+    assert "by training seconds" in progress_charts(same)
+    other = compared(make("c", 0, 0.9, groups={"mining": "rs2"}, result={"device": "cuda"}).parent)
+    names = [table.cost.key for table in other.equal if table.cost]
+    assert names == ["epochs", "examples_seen", "backward_passes"]
+    assert "by training seconds" not in progress_charts(other) + cost_charts(other)
+    assert "training seconds" not in target_table(other)[0].columns
+    assert not any("no table at equal" in note for note in sentences.notes(other))
+
+
+def test_seconds_leave_out_the_first_steps(make):
+    """Of 124.4 seconds 124 are compilation."""
+    folder = make("a", 0, 0.9, result={"train_seconds": 124.4, "startup_seconds": 124.0})
+    path = folder / "metrics.jsonl"
+    line = '"train_seconds": 3.0'
+    path.write_text(path.read_text().replace(line, f'{line}, "startup_seconds": 2.5'))
+    run = read_run(folder)
+    assert run.spent("train_seconds") == pytest.approx(0.4)
+    assert [line["train_seconds"] for line in run.validations] == [1.5, 0.5]

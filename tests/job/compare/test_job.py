@@ -133,5 +133,5 @@ def test_unfinished_runs_alone_are_a_data_error(
     assert "no finished training run among 1" in capsys.readouterr().err
 
 
-def test_the_intervals_are_bootstrap_and_t() -> None:
-    assert options("compare") == ["bootstrap", "t"]
+def test_the_intervals_are_anytime_bootstrap_and_t() -> None:
+    assert options("compare") == ["anytime", "bootstrap", "t"]

@@ -205,11 +205,12 @@ def test_label_noise_leaves_the_test_set_comparable(make, compared):
 
 def test_other_losses_machines_and_missing_costs_are_noted(make, compared):
     make("a", 0, 0.9)
-    other = {"device": "cuda:0", "threads": 4, "versions": {"torch": "3"}}
+    other = {"device": "cuda:0", "machine": "H200", "threads": 4, "versions": {"torch": "3"}}
     make("b", 0, 0.9, [], groups={"loss": "focal"}, result=other)
     notes = " ".join(sentences.notes(compared(make("c", 1, 0.9).parent, metric="test/loss")))
     assert contains(notes, "test/loss is a different function", "job.metric=test/nll")
-    assert contains(notes, "different machines", "(cpu, 1 thread; cuda:0, 4 threads)")
+    assert contains(notes, "different machines", "(cpu, 1 thread; cuda:0 (H200), 4 threads)")
+    assert contains(notes, "they are not compared by seconds")
     assert contains(notes, "2 different versions", "no table at equal epochs, examples seen")
 
 

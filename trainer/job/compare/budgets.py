@@ -27,11 +27,12 @@ class Cost:
     name: str
 
 
+SECONDS = "train_seconds"
 COSTS = (
     Cost("epochs", "epochs"),
     Cost("examples_seen", "examples seen"),
     Cost("backward_passes", "backward passes"),
-    Cost("train_seconds", "training seconds"),
+    Cost(SECONDS, "training seconds"),
 )
 
 

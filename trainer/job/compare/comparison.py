@@ -1,7 +1,7 @@
 """Groups of runs against a baseline: final metric, metric at equal cost, cost to reach a value."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trainer.compare.base import Interval
 from trainer.core.errors import ConfigError, DataError
@@ -9,8 +9,9 @@ from trainer.core.metric import Mode, direction
 from trainer.core.number import finite
 from trainer.core.suggest import did_you_mean
 from trainer.job.compare import budgets
-from trainer.job.compare.budgets import COSTS, Cost, Reached
+from trainer.job.compare.budgets import COSTS, SECONDS, Cost, Reached
 from trainer.job.compare.groups import Group, find_baseline, group_runs
+from trainer.job.compare.images import Images, new_images
 from trainer.job.compare.numbers import MetricFormat
 from trainer.job.compare.runs import FinishedRun, SkippedRun
 from trainer.job.compare.significance import (
@@ -39,6 +40,7 @@ class Row:
     summary: Summary
     difference: Difference | None
     cost: float | None = None  # the mean cost at which its values were measured
+    images: Images | None = None  # the difference for new images too
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,11 @@ class Comparison:
         ]
 
     @property
+    def costs(self) -> tuple[Cost, ...]:
+        """The costs by which the runs can be compared: by seconds on one kind of machine alone."""
+        return costs_of(self.groups)
+
+    @property
     def curve_metric(self) -> str:
         """The same metric on the validation split, which is measured during training."""
         return f"val/{self.metric.partition('/')[2]}"
@@ -127,8 +134,8 @@ def compare(
     groups, repeated = group_runs([r for r in finished if r.final(metric) is not None], ignore)
     base, name, mode = find_baseline(groups, baseline), metric.partition("/")[2], direction(metric)
     goal = budgets.baseline_target(base, name) if target is None else target
-    tables = [at_equal_cost(groups, base, cost, name, interval, correction) for cost in COSTS]
     finals = {group.label: final_values(group, metric) for group in groups}
+    final = Table(metric, compare_rows(finals, base.label, interval, correction))
     return Comparison(
         metric=metric,
         mode=mode,
@@ -137,14 +144,20 @@ def compare(
         correction=correction,
         baseline=base,
         groups=groups,
-        final=Table(metric, compare_rows(finals, base.label, interval, correction)),
-        equal=[table for table in tables if table is not None],
+        final=with_images(final, groups, base, interval),
+        equal=equal_tables(groups, base, name, interval, correction),
         target=goal,
         reached=[budgets.cost_to_reach(g, name, goal, mode) for g in groups if goal is not None],
         skipped=skipped + repeated,
         published=published,
         breakdowns=breakdowns(groups, base, metric, interval, correction),
     )
+
+
+def costs_of(groups: Sequence[Group]) -> tuple[Cost, ...]:
+    """The costs by which groups can be compared."""
+    machines = {run.machine for group in groups for run in group.runs}
+    return COSTS if len(machines) == 1 else tuple(c for c in COSTS if c.key != SECONDS)
 
 
 def choose_metric(runs: Sequence[FinishedRun], metric: str | None) -> str:
@@ -197,6 +210,33 @@ def compare_rows(
         Row(label, summarise(by_seed, interval), judged.get(label), spent.get(label))
         for label, by_seed in values.items()
     ]
+
+
+def with_images(
+    table: Table, groups: Sequence[Group], baseline: Group, interval: Interval
+) -> Table:
+    """Add the intervals for new images to the final table, where the metric is of test."""
+    by_label = {group.label: group for group in groups}
+    rows = [
+        row
+        if row.difference is None or row.difference.kind != "paired"
+        else replace(row, images=new_images(by_label[row.label], baseline, table.metric, interval))
+        for row in table.rows
+    ]
+    return replace(table, rows=rows)
+
+
+def equal_tables(
+    groups: Sequence[Group],
+    baseline: Group,
+    name: str,
+    interval: Interval,
+    correction: Correction,
+) -> list[Table]:
+    """Compare the validation metric at each cost that all runs have recorded."""
+    costs = costs_of(groups)
+    tables = [at_equal_cost(groups, baseline, c, name, interval, correction) for c in costs]
+    return [table for table in tables if table is not None]
 
 
 def at_equal_cost(

@@ -22,6 +22,8 @@ DIFFERENCE_COLUMNS = {  # a column of the CSV: an attribute of Difference
     "p_corrected": "adjusted_p",
     "beyond_noise": "beyond_noise",
     "more_seeds": "extra_seeds",
+    "correlation": "correlation",
+    "seeds_unpaired": "unpaired",
 }
 
 
@@ -87,7 +89,16 @@ def table_record(comparison: Comparison, table: Table, row: Row) -> dict[str, An
         "group": row.label,
         "baseline": row.label == comparison.baseline.label,
         **numbers(comparison, row.summary, row.difference),
+        **images_of(row),
     }
+
+
+def images_of(row: Row) -> dict[str, float | None]:
+    """Return the interval for new images by column of the CSV."""
+    low, high = (
+        (None, None) if row.images is None or row.images.bounds is None else row.images.bounds
+    )
+    return {"images_low": low, "images_high": high}
 
 
 def numbers(
@@ -135,7 +146,8 @@ def part_record(
         "worst": worst,
         **numbers(comparison, part.summary, part.difference),
     }
-    record.pop("more_seeds")  # not computed for each
+    for name in ("more_seeds", "seeds_unpaired"):
+        record.pop(name)  # not computed for each
     return record
 
 

@@ -24,7 +24,10 @@ MAX_SETTINGS = 5000  # of a run
 MAX_METRICS = 1000  # of a split
 MAX_REASON = 300  # characters
 SPLITS = ("train", "val", "test")
-NUMBERS = ("epochs", "steps", "train_seconds", "examples_seen", "backward_passes")  # of a result
+STARTUP = "startup_seconds"
+NUMBERS = (  # of a result
+    *("epochs", "steps", "train_seconds", STARTUP, "examples_seen", "backward_passes"),
+)
 TRAIN_JOB = "trainer.job.train.Train"
 
 
@@ -49,6 +52,14 @@ class FinishedRun:
     def spent(self, name: str) -> float | None:
         """Return a total cost such as `backward_passes`; None if it is missing."""
         return finite(self.result.get(name))
+
+    @property
+    def machine(self) -> str:
+        """The device, its name where the run has recorded it, and the number of threads."""
+        about = ("device", "machine", "threads")
+        device, name, threads = (plain(f"{self.result.get(key, '')!s:.80}") for key in about)
+        named = f"{device} ({name})" if name else device
+        return f"{named}, {threads} thread{'s' * (threads != '1')}"
 
 
 @dataclass(frozen=True)
@@ -131,9 +142,18 @@ def read_run(folder: Path) -> FinishedRun | SkippedRun:
         result = read_json(folder / "result.json", LARGEST)
         if problem := wrong_type(result):
             return SkippedRun(folder, f"{folder / 'result.json'}: {problem}")
-        return FinishedRun(folder, seed, config, result, validations(folder / "metrics.jsonl"))
+        lines = validations(folder / "metrics.jsonl")
+        return FinishedRun(folder, seed, config, steady(result), [*map(steady, lines)])
     except CheckpointError as error:
         return SkippedRun(folder, str(error))
+
+
+def steady(numbers: dict[str, Any]) -> dict[str, Any]:
+    """The same without the seconds of the first steps, which compile; older runs counted none."""
+    seconds, startup = (finite(numbers.get(name)) for name in ("train_seconds", STARTUP))
+    if seconds is None or startup is None:
+        return numbers
+    return numbers | {"train_seconds": max(0.0, seconds - startup)}
 
 
 def count_leaves(node: object) -> int:

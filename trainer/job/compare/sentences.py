@@ -1,10 +1,9 @@
 """The results in sentences: verdicts, costs, caveats and method."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from trainer.core.text import count, plain
-from trainer.job.compare.budgets import COSTS, Reached
+from trainer.core.text import count
+from trainer.job.compare.budgets import Reached
 from trainer.job.compare.comparison import FEWEST_SEEDS, Comparison, Replica, Row, Table
 from trainer.job.compare.groups import Group
 from trainer.job.compare.numbers import format_amount, format_p
@@ -59,7 +58,10 @@ def verdict(comparison: Comparison, row: Row, difference: Difference) -> str:
     bounds = comparison.format.bounds(difference.low, difference.high, sign=True)
     level = f"{100 * comparison.interval.level:g}% CI"
     p, seeds = p_value(comparison, difference), seeds_used(difference)
-    text = f"{where} ({level} {bounds}, {p}, {seeds})"
+    new = row.images.bounds if row.images else None
+    if new is not None:
+        bounds = f"{bounds} over seeds; {comparison.format.bounds(*new, sign=True)} for new images"
+    text = f"{where} ({level} {bounds}{';' if new else ','} {p}, {seeds})"
     if difference.beyond_noise:
         return f"{text}: beyond noise."
     low, high = difference.low, difference.high
@@ -125,7 +127,7 @@ def cost_sentence(comparison: Comparison, reached: Reached) -> str:
         return f"{reached.label} does not reach {goal}."
     spent = [
         f"{format_amount(sum(amounts) / len(amounts))} {cost.name}"
-        for cost in COSTS
+        for cost in comparison.costs
         if (amounts := reached.spent[cost.key])
     ]
     seeds = f"{reached.reached} of {count(reached.runs, 'seed')}"
@@ -139,7 +141,8 @@ def notes(comparison: Comparison) -> list[str]:
         *different_machines(comparison.groups),
         *few_seeds(comparison),
         *not_pooled(comparison),
-        *([] if len(comparison.equal) == len(COSTS) else [unrecorded_costs(comparison)]),
+        *without_images(comparison),
+        *([] if len(comparison.equal) == len(comparison.costs) else [unrecorded_costs(comparison)]),
     ]
 
 
@@ -170,19 +173,14 @@ def different_data(comparison: Comparison) -> Iterator[str]:
 
 def different_machines(groups: Sequence[Group]) -> Iterator[str]:
     """Yield caveats if the runs used different machines or versions."""
-    results = [run.result for group in groups for run in group.runs]
-    machines = sorted({machine(result) for result in results})
+    runs = [run for group in groups for run in group.runs]
+    machines = sorted({run.machine for run in runs})
     if len(machines) > 1:
-        yield f"the runs used different machines ({'; '.join(machines[:5])}): ignore the seconds"
-    versions = {str(result.get("versions")) for result in results}
+        shown = "; ".join(machines[:5])
+        yield f"the runs used different machines ({shown}): they are not compared by seconds"
+    versions = {str(run.result.get("versions")) for run in runs}
     if len(versions) > 1:
         yield f"the runs used {len(versions)} different versions of trainer, torch or Python"
-
-
-def machine(result: dict[str, Any]) -> str:
-    """Name the device and the threads of a run."""
-    device, threads = (plain(f"{result.get(key)!s:.80}") for key in ("device", "threads"))
-    return f"{device}, {threads} thread{'s' * (threads != '1')}"
 
 
 def few_seeds(comparison: Comparison) -> Iterator[str]:
@@ -206,10 +204,18 @@ def not_pooled(comparison: Comparison) -> Iterator[str]:
         )
 
 
+def without_images(comparison: Comparison) -> Iterator[str]:
+    """Yield a caveat that says why differences have no interval for new images."""
+    found = {row.images.missing: None for row in comparison.final.rows if row.images}
+    for reason in list(found)[:3]:
+        if reason and comparison.metric.startswith("test/"):
+            yield f"intervals over seeds alone, about this test set, not new images: {reason}"
+
+
 def unrecorded_costs(comparison: Comparison) -> str:
     """Return the caveat that names the costs without a table."""
     recorded = {table.cost for table in comparison.equal}
-    names = ", ".join(cost.name for cost in COSTS if cost not in recorded)
+    names = ", ".join(cost.name for cost in comparison.costs if cost not in recorded)
     name = comparison.curve_metric.partition("/")[2]
     folded = any(run.folds for group in comparison.groups for run in group.runs)
     if folded and name not in MEANS:
@@ -242,6 +248,8 @@ def method(comparison: Comparison) -> list[str]:
         "ones.",
         f"At equal cost, {comparison.curve_metric} is that of each run's last validation within "
         "the budget, which is the lowest final cost of any run. Nothing is interpolated.",
+        "Training seconds leave out the first step of each size in a process, in which torch "
+        "compiles.",
         "The cost to reach a value is that of a run's first validation at least as good, averaged "
         "over the seeds that reach it.",
     ]

@@ -10,7 +10,7 @@ false positive under arbitrary dependence.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist, fmean, stdev
+from statistics import NormalDist, covariance, fmean, stdev
 from typing import Literal
 
 from trainer.compare.base import Interval
@@ -58,6 +58,11 @@ class Difference:
     needed: int | None = None  # seeds in total for 80% power; None where over MOST_SEEDS
     beyond_noise: bool = False
     corrected: bool = False  # whether p was corrected for several comparisons
+    correlation: float | None = None  # of the paired values
+    spread: float | None = (
+        None  # √(s₁² + s₂²) of paired values: their deviation, were they unpaired
+    )
+    unpaired: int | None = None  # seeds that the test of independent samples would need
     undecided: bool = False  # not beyond noise, but there are too few seeds to say within
 
     @property
@@ -78,7 +83,9 @@ def difference(values: Values, baseline: Values, interval: Interval) -> Differen
     """Return the difference with its interval and its p value, not yet corrected."""
     common = [seed for seed in values if seed in baseline]
     if len(common) >= 2:
-        return paired([values[seed] - baseline[seed] for seed in common], interval, values)
+        found = paired([values[seed] - baseline[seed] for seed in common], interval, values)
+        pairs = [values[seed] for seed in common], [baseline[seed] for seed in common]
+        return replace(found, correlation=correlation_of(*pairs), spread=spread_of(*pairs))
     if min(len(values), len(baseline)) >= 2:
         return unpaired(list(values.values()), list(baseline.values()), interval)
     ours = {seed: values[seed] for seed in common} or values
@@ -112,7 +119,11 @@ def judge(
     alpha, tested = 1 - interval.level, sum(test.p is not None for test in differences)
     strict = alpha if correction == "none" else alpha / max(1, tested)
     return [
-        replace(test, needed=needed(test, strict, interval))
+        replace(
+            test,
+            needed=needed(test, strict, interval),
+            unpaired=unpaired_needed(test, strict, interval),
+        )
         for test in decide(differences, correction, interval)
     ]
 
@@ -153,6 +164,27 @@ def adjust_p(p: Sequence[float], correction: Correction) -> list[float]:
         highest = max(highest, min(1.0, (m - rank) * p[i]))
         adjusted[i] = highest
     return adjusted
+
+
+def correlation_of(values: Sequence[float], baseline: Sequence[float]) -> float | None:
+    """The correlation of paired values; None where either do not vary."""
+    a, b = (stdev(sample) for sample in (values, baseline))
+    if min(a, b) <= ROUNDING * max(map(abs, (*values, *baseline))):
+        return None
+    return covariance(values, baseline) / (a * b)
+
+
+def spread_of(values: Sequence[float], baseline: Sequence[float]) -> float:
+    """√(s₁² + s₂²), what the deviation of differences would be without the correlation."""
+    return math.hypot(stdev(values), stdev(baseline))
+
+
+def unpaired_needed(observed: Difference, alpha: float, interval: Interval) -> int | None:
+    """The seeds that a paired difference would need, had the groups no common seeds."""
+    if observed.kind != "paired" or not observed.spread:
+        return None
+    kind: Kind = "paired" if interval.sequential else "Welch"
+    return needed(replace(observed, kind=kind, deviation=observed.spread), alpha, interval)
 
 
 def needed(observed: Difference, alpha: float, interval: Interval) -> int | None:

@@ -6,11 +6,14 @@ from statistics import fmean, stdev
 
 from trainer.core.text import count
 from trainer.job.compare import sentences
-from trainer.job.compare.budgets import COSTS, Reached
+from trainer.job.compare.budgets import COSTS, Cost, Reached
 from trainer.job.compare.comparison import Comparison, Row, Table
 from trainer.job.compare.groups import Group
 from trainer.job.compare.numbers import DASH, format_amount, format_p
 from trainer.job.compare.significance import MOST_SEEDS, Difference
+
+NEW_IMAGES = "for new images"
+PAIRING = ("correlation", "seeds needed, paired / unpaired")
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,22 @@ def metric_table(comparison: Comparison, table: Table) -> TextTable:
     columns = ["group", "seeds", f"{table.metric}{comparison.format.heading}", interval]
     columns += ["difference", interval, sentences.P_NAMES[comparison.correction], "verdict"]
     title = f"{table.metric} at the end of training"
+    images = any(row.images and row.images.bounds for row in table.rows)
+    pairs = table.cost is None and any(
+        row.difference and row.difference.correlation is not None for row in table.rows
+    )
+    columns += [NEW_IMAGES] * images + [*PAIRING] * pairs
     if table.cost is not None:
         columns.insert(2, "measured at")
         title = f"{table.metric} at equal cost: {format_amount(table.budget)} {table.cost.name}"
-    rows = [metric_row(comparison, table, row) for row in table.rows]
+    rows = [
+        [
+            *metric_row(comparison, table, row),
+            *([images_cell(comparison, row)] if images else []),
+            *(pairing_cells(row.difference) if pairs else []),
+        ]
+        for row in table.rows
+    ]
     rows += [[label, "0"] + [DASH] * (len(columns) - 2) for label in table.missing]
     return TextTable(title, columns, rows)
 
@@ -102,6 +117,22 @@ def metric_row(comparison: Comparison, table: Table, row: Row) -> list[str]:
         format_p(difference.adjusted_p),
         short_verdict(comparison, difference),
     ]
+
+
+def images_cell(comparison: Comparison, row: Row) -> str:
+    """Format the interval of a difference for new images; a dash where there is none."""
+    if row.images is None or row.images.bounds is None:
+        return DASH
+    return comparison.format.bounds(*row.images.bounds, sign=True)
+
+
+def pairing_cells(difference: Difference | None) -> list[str]:
+    """Format the correlation of paired values, and the seeds needed with and without pairs."""
+    if difference is None or difference.correlation is None:
+        return [DASH, DASH]
+    most = f"> {MOST_SEEDS:,}"
+    seeds = [most if n is None else f"{n:,}" for n in (difference.needed, difference.unpaired)]
+    return [f"{difference.correlation:.2f}".replace("-", "−"), " / ".join(seeds)]
 
 
 def short_verdict(comparison: Comparison, difference: Difference) -> str:
@@ -143,15 +174,15 @@ def target_table(comparison: Comparison) -> list[TextTable]:
     if not comparison.reached or comparison.target is None:
         return []
     goal = f"{comparison.format.value(comparison.target)}{comparison.format.unit}"
-    rows = [target_row(reached) for reached in comparison.reached]
-    title = f"cost to reach {comparison.curve_metric} {goal}"
-    return [TextTable(title, ["group", "reached by", *(cost.name for cost in COSTS)], rows)]
+    rows = [target_row(reached, comparison.costs) for reached in comparison.reached]
+    title, costs = f"cost to reach {comparison.curve_metric} {goal}", comparison.costs
+    return [TextTable(title, ["group", "reached by", *(cost.name for cost in costs)], rows)]
 
 
-def target_row(reached: Reached) -> list[str]:
+def target_row(reached: Reached, costs: Sequence[Cost]) -> list[str]:
     """Format a group's row of `target_table`."""
-    costs = [mean_cost(reached.spent[cost.key]) for cost in COSTS]
-    return [reached.label, f"{reached.reached} of {reached.runs}", *costs]
+    spent = [mean_cost(reached.spent[cost.key]) for cost in costs]
+    return [reached.label, f"{reached.reached} of {reached.runs}", *spent]
 
 
 def skipped_table(comparison: Comparison) -> list[TextTable]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, cast
 
 from trainer.cli.execute import make_run
@@ -16,6 +18,7 @@ from trainer.job.compare.groups import group_runs
 from trainer.job.compare.runs import FinishedRun, read_run
 from trainer.report.console import Console
 from trainer.storage.run_folder import RunFolder
+from trainer.sweep.answer.table import drawing
 from trainer.sweep.answer.text import sentences
 
 if TYPE_CHECKING:
@@ -40,14 +43,36 @@ def conclude(inquiry: Inquiry, context: HydraContext, config: DictConfig) -> Non
         sources = [s.path for s in config.hydra.runtime.config_sources if s.schema == "file"]
         run = make_run(own, RunFolder(inquiry.folder), Console(quiet=True), line, sources)
         saved_data = cast("SavedData", run.services["saved_data"])
+        shutil.rmtree(inquiry.folder / "tensorboard", ignore_errors=True)  # it would be added to
         Compare().write(inquiry.folder, comparison, saved_data)
+        images = images_of(inquiry, comparison)
     except TrainerError as error:
         complain(f"no comparison: {error}")
     else:
         console.say(f"page          {inquiry.folder / 'compare.html'}")
+    counts = ", ".join(f"{n} {state}" for state, n in states(inquiry).items())
+    console.say(drawing(inquiry, counts, images))
     for sentence in sentences(inquiry, images):
         console.say(sentence)
     sys.stdout.flush()
+
+
+def states(inquiry: Inquiry) -> dict[str, int]:
+    """The number of runs and searches in each state."""
+    jobs = [*inquiry.jobs.values(), *(found.job for found in inquiry.searches.values())]
+    return dict(Counter(job.state for job in jobs))
+
+
+def images_of(inquiry: Inquiry, comparison: Comparison) -> dict[str, str]:
+    """The intervals for new images by strategy, as far as there are some."""
+    by_folder = {run.folder: group.label for group in comparison.groups for run in group.runs}
+    rows = {row.label: row.images for row in comparison.final.rows}
+    found = {}
+    for (label, _), job in inquiry.jobs.items():
+        images = rows.get(by_folder.get(job.folder, ""))  # pyright: ignore
+        if images is not None and images.bounds is not None:
+            found[label] = comparison.format.bounds(*images.bounds, sign=True)
+    return found
 
 
 def compared(inquiry: Inquiry) -> Comparison:

@@ -119,19 +119,19 @@ class Inquiry(Feed):
         place = self.evidence.next(self.ready())
         return None if place is None else self.job_at(place)
 
-    def round(self) -> list[Job]:
-        """All runs before the next look, for launchers that run a batch to its end."""
+    def round(self) -> list[Job] | None:
+        """The runs before the next look, for launchers that run a batch to its end.
+
+        The results of those that have ended before are taken. None if no more are wanted.
+        """
         if self.limits.tune and len(self.searches) < len(self.strategies):
             jobs = [job for _ in self.strategies if (job := self.next()) is not None]
-            return [job for job in jobs if not self.take_old(job)]
-        jobs = [self.job_at(place) for place in self.evidence.round(self.ready())]
-        return [job for job in jobs if not self.take_old(job)]
-
-    def take_old(self, job: Job) -> bool:
-        """Take the result of a run that ended before; False for one that is to run."""
-        if job.state != "pending":
-            self.ended(job)
-        return job.state != "pending"
+        else:
+            jobs = [self.job_at(place) for place in self.evidence.round(self.ready())]
+        for job in jobs:
+            if job.state != "pending":
+                self.ended(job)
+        return [job for job in jobs if job.state == "pending"] if jobs else None
 
     def ready(self) -> list[str]:
         """The strategies whose settings are known."""
@@ -187,7 +187,7 @@ class Inquiry(Feed):
         """A run's metric; None, with a note, where it has none."""
         name = f"{place[0]} {SEED}={self.first_seed + place[1]}"
         if not job.done:
-            self.notes.append(f"{name} {job.state}: {job.error}")
+            self.notes.append(f"{name} {job.state}" + (f": {job.error}" if job.error else ""))
             return None
         metrics = job.result()
         if self.metric is None and metrics:

@@ -65,6 +65,7 @@ class Answer(Sweeper):
                 self.launcher.close()
             self.tidy()
         if stopped is not None:
+            self.show(inquiry, "stopped; the same command goes on")
             sys.exit(128 + stopped)
         exit_codes[:] = [int(bool(inquiry.notes))]
 
@@ -102,29 +103,40 @@ class Answer(Sweeper):
         """Run all that is wanted. Returns the signal that stopped it, if any."""
         if isinstance(self.launcher, Subprocess):
             self.launcher.open()
-            return self.launcher.run([], inquiry)
+            stopped = self.launcher.run([], inquiry)
+            inquiry.save()
+            return stopped
         self.run_rounds(inquiry)
         return None
 
+    def show(self, inquiry: Inquiry, about: str) -> None:
+        """Print what is known so far."""
+        from trainer.report.console import rich_console, show
+        from trainer.sweep.answer.table import drawing
+
+        assert self.config is not None  # noqa: S101
+        show(rich_console(quiet=bool(self.config.quiet)), drawing(inquiry, about))
+
     def run_rounds(self, inquiry: Inquiry) -> None:
         """The same with a launcher that runs a batch of jobs to its end."""
-        from trainer.report.console import rich_console, show, table
-        from trainer.sweep.answer.text import columns, rows
+        number = 0
+        while inquiry.wanted and (jobs := inquiry.round()) is not None:
+            if jobs:
+                self.run_round(jobs, number, inquiry)
+                number += len(jobs)
+                self.show(inquiry, f"{number} runs")
 
+    def run_round(self, jobs: list[Job], number: int, inquiry: Inquiry) -> None:
+        """Run jobs to their ends, and take their results."""
         assert self.launcher is not None  # noqa: S101
-        assert self.config is not None  # noqa: S101
-        screen, number = rich_console(quiet=bool(self.config.quiet)), 0
-        while inquiry.wanted and (jobs := inquiry.round()):
-            lines = [[*job.overrides, *["resume=auto"] * bool(job.status)] for job in jobs]
-            for job, done in zip(
-                jobs, self.launcher.launch(lines, initial_job_idx=number), strict=True
-            ):
-                code = int(done.return_value)
-                job.state, job.exit_code = ("failed" if code else "finished"), code
-                job.error = str(job.status.get("error") or "") if code else None
-                inquiry.ended(job)
-            number += len(jobs)
-            show(screen, table("so far", columns(inquiry), rows(inquiry)))
+        lines = [[*job.overrides, *["resume=auto"] * bool(job.status)] for job in jobs]
+        returned = self.launcher.launch(lines, initial_job_idx=number)
+        for job, one in zip(jobs, returned, strict=True):
+            job.exit_code = int(one.return_value)  # pyright: ignore
+            stopped = "preempted" if job.exit_code > 128 else "failed"
+            job.state = stopped if job.exit_code else "finished"
+            job.error = job.status.get("error") if job.exit_code else None
+            inquiry.ended(job)
 
     def conclude(self, inquiry: Inquiry) -> None:
         """Compare the runs, write the files, and print the answer."""

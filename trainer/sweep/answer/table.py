@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainer.report.console import show, table
+from trainer.report.console import table
 from trainer.sweep.answer.settings import duration
 from trainer.sweep.answer.text import columns, rows
 from trainer.sweep.table import JobsTable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.table import Table
 
     from trainer.sweep.answer.inquiry import Inquiry
@@ -33,8 +35,6 @@ class AnswerTable(JobsTable):
             self.live.stop()
             self.live = None
         self.print_decisions()
-        if not self.screen.quiet:
-            show(self.screen, self.drawing())
 
     def print_line(self, job: Job) -> None:
         """Print a run's new state, and what it has decided."""
@@ -57,7 +57,12 @@ class AnswerTable(JobsTable):
     def drawing(self) -> Table:
         """The table."""
         counts = ", ".join(f"{n} {state}" for state, n in self.manifest.counts().items())
-        left = self.inquiry.left
-        time_left = "" if left is None else f"; {duration(left)} left"
-        title = f"{self.manifest.path.name}: {counts or 'no runs'}{time_left}"
-        return table(title, columns(self.inquiry), rows(self.inquiry))
+        return drawing(self.inquiry, counts)
+
+
+def drawing(inquiry: Inquiry, counts: str, images: Mapping[str, str] | None = None) -> Table:
+    """The table of an inquiry: `counts` of its runs, the time left, a row for each strategy."""
+    left = inquiry.left
+    time_left = "" if left is None else f"; {duration(left)} left"
+    title = f"{inquiry.folder.name}: {counts or 'no runs'}{time_left}"
+    return table(title, columns(inquiry, images), rows(inquiry, images))

@@ -19,33 +19,35 @@ if TYPE_CHECKING:
 NONE_BETTER = "No strategy is known to be better or worse than {baseline}."
 
 
-def columns(inquiry: Inquiry) -> list[str]:
-    """The heading of the table."""
+def columns(inquiry: Inquiry, images: Mapping[str, str] | None = None) -> list[str]:
+    """The heading of the table; `images` are the intervals for new images, where they are known."""
     shown = format_of(inquiry)
     level = f"{100 * inquiry.limits.level:g}% interval"
     metric = f"{inquiry.metric or 'metric'}{shown.heading}"
     tuned = ["tuned", "val"] if inquiry.limits.tune else []
-    return ["strategy", *tuned, "runs", metric, level, "difference", "Holm p", "state"]
+    new = ["for new images"] if images else []
+    return ["strategy", *tuned, "runs", metric, level, *new, "difference", "Holm p", "state"]
 
 
-def rows(inquiry: Inquiry) -> list[list[str]]:
+def rows(inquiry: Inquiry, images: Mapping[str, str] | None = None) -> list[list[str]]:
     """A row for each strategy, the baseline first."""
     evidence = inquiry.evidence
-    return [row(inquiry, label) for label in (evidence.baseline, *evidence.others)]
+    return [row(inquiry, label, images or {}) for label in (evidence.baseline, *evidence.others)]
 
 
-def row(inquiry: Inquiry, label: str) -> list[str]:
+def row(inquiry: Inquiry, label: str, images: Mapping[str, str]) -> list[str]:
     """What is known of a strategy: the interval stands before the difference."""
     evidence, shown = inquiry.evidence, format_of(inquiry)
     values = [v for v in evidence.values[label].values() if v is not None]
     cells = [label, *tuned(inquiry, label), str(len(values))]
     cells.append(shown.value(fmean(values)) if values else DASH)
     if label == evidence.baseline:
-        return [*cells, DASH, DASH, DASH, "baseline"]
+        return [*cells, *[DASH] * (4 if images else 3), "baseline"]
     one = evidence.findings[label]
     return [
         *cells,
         interval(one, shown),
+        *([images.get(label, DASH)] if images else []),
         shown.value(one.mean, sign=True) if one.values else DASH,
         format_p(one.adjusted_p) if one.values else DASH,
         state(inquiry, label),

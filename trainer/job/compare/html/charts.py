@@ -1,11 +1,12 @@
 """The charts of a comparison as inline SVG, coloured by the page's CSS, with `<title>` tooltips."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from trainer.core.text import escape_html
-from trainer.job.compare.budgets import COSTS, Cost, mean_curve
+from trainer.job.compare.budgets import Cost, mean_curve
 from trainer.job.compare.comparison import Comparison
 from trainer.job.compare.html.svg import (
     UNLIMITED,
@@ -88,8 +89,8 @@ def final_marks(comparison: Comparison, cost: Cost | None = None) -> list[Mark]:
 
 
 def ends(*bounds: float | None) -> list[float]:
-    """Return the ends of an interval; empty if it has none."""
-    return [bound for bound in bounds if bound is not None]
+    """Return the ends of an interval; empty if it has none, or no end."""
+    return [bound for bound in bounds if bound is not None and math.isfinite(bound)]
 
 
 def figure(caption: str, picture: str) -> str:
@@ -101,7 +102,7 @@ def progress_charts(comparison: Comparison) -> str:
     """Chart the validation metric over each cost that every run records."""
     name = comparison.curve_metric.partition("/")[2]
     pictures = []
-    for cost in COSTS:
+    for cost in comparison.costs:
         curves = [mean_curve(group, cost, name) for group in comparison.groups]
         if all(curves):
             pictures.append(figure(f"by {cost.name}", curve_chart(comparison, cost, curves)))
@@ -115,7 +116,7 @@ def cost_charts(comparison: Comparison) -> str:
     """Chart the final metric against backward passes and against seconds."""
     pictures = [
         figure(f"by total {cost.name}", scatter_chart(comparison, cost, marks))
-        for cost in COSTS[2:]
+        for cost in comparison.costs[2:]
         if (marks := final_marks(comparison, cost))
     ]
     return tag("div", *pictures, css="figures") if pictures else ""

@@ -11,6 +11,7 @@ from trainer.job.compare.comparison import Comparison
 from trainer.job.compare.disagreements import Disagreement
 from trainer.job.compare.html import charts
 from trainer.job.compare.html.examples import example_lists
+from trainer.job.compare.html.seeds import seeds_charts
 from trainer.job.compare.tables import TextTable
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -29,6 +30,7 @@ def page(
     examples = example_lists(baseline, disagreements, classes, images or {}, missing)
     sections = {
         "Final results": charts.final_charts(comparison)
+        + seeds_charts(comparison)
         + html_table(tables.final_table(comparison))
         + html_table(tables.cost_table(comparison)),
         "Whom it helps and hurts": bullets(worst_text.verdicts(comparison))
