@@ -67,7 +67,8 @@ def test_cards_show_the_name_of_the_file(monkeypatch: pytest.MonkeyPatch) -> Non
 
     seen: list[list[str]] = []
     monkeypatch.setattr(drawing, "thumbnails", lambda _, lines: seen.extend(lines))
-    data = SimpleNamespace(train=SimpleNamespace(images=Files()), classes=("Kätzchen", "dog"))
+    train = SimpleNamespace(images=Files())
+    data = SimpleNamespace(train=train, classes=("Kätzchen", "dog"), target="class")
     history = replace(
         store(loss=[[1.5, 2]], prediction=[[1, 0]], correct=[[0, 0]]), labels=np.array([0, 1])
     )

@@ -230,6 +230,7 @@ def mean_loss(
     return (weight * losses).sum() / denominator.clamp(min=TINY)
 
 
+BOX = 5  # numbers of a box: class, x0, y0, x1, y1
 Target = Literal["class", "multilabel", "mask", "vector", "image", "boxes"]  # label of an example
 
 
@@ -243,7 +244,9 @@ def target_kind(labels: Tensor) -> Target:
     if labels.dtype == torch.bool:
         kinds[2] = "multilabel"
     elif labels.is_floating_point():
-        kinds = {1: "vector", 2: "vector", 3: "boxes", 4: "image"}
+        kinds = {1: "vector", 2: "vector", 4: "image"}
+        if labels.shape[-1:] == (BOX,):
+            kinds[3] = "boxes"
     if labels.ndim not in kinds:
         shape = list(labels.shape)
         raise ValueError(

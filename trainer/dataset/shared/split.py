@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.core.batch import Target
+from trainer.core.batch import BOX, Target
 from trainer.core.errors import DataError
 from trainer.dataset.shared.grouped import assign_groups
 
@@ -67,7 +67,9 @@ class Split:
             return "multilabel"
         targets: dict[int, Target] = {1: "class", 3: "mask"}
         if self.labels.is_floating_point():
-            targets = {1: "vector", 2: "vector", 3: "boxes", 4: "image"}
+            targets = {1: "vector", 2: "vector", 4: "image"}
+            if self.labels.shape[-1:] == (BOX,):
+                targets[3] = "boxes"
         if self.labels.ndim not in targets:
             dtype, shape = self.labels.dtype, list(self.labels.shape)
             raise DataError(
