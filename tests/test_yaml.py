@@ -24,6 +24,7 @@ NO_COMPONENTS = ("experiment", "sweep", "hydra")  # folders of whole configs, no
 MODEL = nn.Linear(4, 2)
 COLLABORATORS: dict[str, Any] = {
     "shape": (1, 28, 28),
+    "words": 30,  # of texts
     "outputs": 10,
     "model": MODEL,
     "params": list(MODEL.parameters()),
@@ -69,6 +70,8 @@ def component_of(node: dict[str, Any], setting: str) -> Any:
         cause = error.__cause__
         if isinstance(cause, ModuleNotFoundError) and not str(cause.name).startswith("trainer"):
             pytest.skip(f"{cause.name} is not installed")
+        if re.search(r"needs the \w+ extra: pip install", str(error)):
+            pytest.skip(str(error))
         raise
 
 

@@ -1,12 +1,13 @@
-"""Augmentations: random changes of the images of a batch, each image with its own parameters."""
+"""Augmentations: random changes of the inputs of a batch, each with its own parameters."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from trainer.augmentation.shared.kernel.boxes import kept
-from trainer.core.batch import Target, target_kind
+from trainer.core.batch import Input, Target, target_kind
 from trainer.core.option import option_of
 from trainer.core.seed import ExampleRandom
 from trainer.dataset.shared.boxes import MIN_VISIBLE
@@ -14,7 +15,13 @@ from trainer.dataset.shared.split import Split
 
 
 class Augmentation(ABC):
-    """Changes each image of a batch with random parameters of its own."""
+    """Changes each image, or text, of a batch with random parameters of its own."""
+
+    inputs: ClassVar[tuple[Input, ...]] = ("image",)  # kinds of input it changes
+
+    def words(self, vocabulary: Sequence[str]) -> tuple[str, ...]:
+        """The words it writes that a vocabulary lacks; they are added to it, before `prepare`."""
+        return ()
 
     targets: ClassVar[tuple[Target, ...]] = (  # the types of label it supports
         "class",
@@ -33,7 +40,10 @@ class Augmentation(ABC):
 
     @abstractmethod
     def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
-        """Augment images [B, C, H, W], float32 in [0, 1], with parameters [B] from `draws`."""
+        """Augment images [B, C, H, W], float32 in [0, 1], with parameters [B] from `draws`.
+
+        Texts are word ids int32 [B, L].
+        """
 
     def with_target(
         self, images: Tensor, target: Tensor, draws: ExampleRandom, *, fill: float

@@ -1,6 +1,6 @@
 """Batches of images, each a blend of K labelled examples, and the mean of their losses."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,7 +18,7 @@ class Batch:
     the part of each row that its own example makes up.
     """
 
-    images: Tensor  # [B, C, H, W]
+    images: Tensor  # [B, C, H, W]; of texts the word ids int32 [B, L]
     labels: Tensor  # [B, K, ...]; K is 1 before mixing; multi-hot labels are bool [B, K, C]
     shares: Tensor  # [B, K] part of image b that is label k; rows sum to 1 except as above
     index: Tensor  # [B, K] dataset id of the example behind each label
@@ -231,6 +231,20 @@ def mean_loss(
 
 
 BOX = 5  # numbers of a box: class, x0, y0, x1, y1
+Input = Literal["image", "text"]  # of a model
+
+
+def input_kind(shape: Sequence[int]) -> Input:
+    """Tell the kind of input by the shape of one: an image is [C, H, W], a text's words [L]."""
+    return "image" if len(shape) == 3 else "text"
+
+
+def blank(shape: Sequence[int], device: torch.device | None = None) -> Tensor:
+    """Return one input of that shape for a trial: a standardised grey image, or no words."""
+    dtype = torch.float32 if input_kind(shape) == "image" else torch.int32
+    return torch.zeros(1, *shape, dtype=dtype, device=device)
+
+
 Target = Literal["class", "multilabel", "mask", "vector", "image", "boxes"]  # label of an example
 
 

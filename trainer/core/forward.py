@@ -27,7 +27,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 class Forward:
     """A model with its input standardisation, run in the precision of the run.
 
-    `mean` and `std` [C] are of pixels in [0, 1]. Stored pixels are 0 to 255.
+    `mean` and `std` [C] are of pixels in [0, 1]. Stored pixels are 0 to 255. Without channels, [0],
+    inputs are the word ids of texts [B, L] and stay as they are.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Forward:
         self.device = device
         self.mean = torch.tensor(mean, device=device)[:, None, None]
         self.std = torch.tensor(std, device=device)[:, None, None]
+        self.pixels = bool(mean)  # or else word ids
         self.zero = self.mean * 255  # mean of stored pixels
         self.scale = 1 / (self.std * 255)
         self.dtype = AUTOCAST.get(precision)
@@ -62,7 +64,7 @@ class Forward:
         )
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Apply the model to standardised images [B, C, H, W]; outputs [B, ...] in float32."""
+        """Apply the model to standardised images [B, C, H, W] or word ids; outputs in float32."""
         with self.autocast():
             return self.model(images.contiguous(memory_format=self.format)).float()
 
@@ -74,16 +76,16 @@ class Forward:
 
     def inputs(self, images: Tensor) -> Tensor:
         """Standardise stored pixels [B, C, H, W]: `unit` and `standardise` in one pass."""
-        return torch.sub(images, self.zero).mul_(self.scale)
+        return torch.sub(images, self.zero).mul_(self.scale) if self.pixels else images
 
     @staticmethod
     def unit(images: Tensor) -> Tensor:
-        """Scale stored pixels [B, C, H, W] to float32 in [0, 1]."""
-        return images.float().mul_(1 / 255)
+        """Scale stored pixels [B, C, H, W] to float32 in [0, 1]; word ids [B, L] stay."""
+        return images.float().mul_(1 / 255) if images.ndim == 4 else images
 
     def standardise(self, images: Tensor) -> Tensor:
         """Bring pixels [B, C, H, W] in [0, 1] to mean 0 and deviation 1 per channel, in place."""
-        return images.sub_(self.mean).div_(self.std)
+        return images.sub_(self.mean).div_(self.std) if self.pixels else images
 
     @contextmanager
     def read_only(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Data sets: which images, which labels, and how they are split."""
+"""Data sets: which images or texts, which labels, and how they are split."""
 
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from trainer.dataset.cifar100 import Cifar100
     from trainer.dataset.coco_folder import CocoFolder
     from trainer.dataset.csv import Csv
+    from trainer.dataset.definitions import Definitions
     from trainer.dataset.digits import Digits
     from trainer.dataset.digits_canvas import DigitsCanvas
     from trainer.dataset.fashion_mnist import FashionMnist
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from trainer.dataset.oxford_pet import OxfordPet
     from trainer.dataset.stl10 import Stl10
     from trainer.dataset.svhn import Svhn
+    from trainer.dataset.text_csv import TextCsv
     from trainer.dataset.voc_detection import VocDetection
     from trainer.dataset.voc_segmentation import VocSegmentation
     from trainer.dataset.yolo_folder import YoloFolder

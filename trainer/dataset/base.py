@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from trainer.core.batch import Target
+from trainer.core.batch import Input, Target, input_kind
 from trainer.core.errors import ConfigError, DataError
 from trainer.core.ranges import within
 from trainer.core.seed import Purpose, generator
@@ -40,7 +40,7 @@ class Raw:
     test: Split | None
     classes: tuple[str, ...]
     val: Split | None = None
-    mean: tuple[float, ...] | None = None  # per channel, pixels in [0, 1]
+    mean: tuple[float, ...] | None = None  # per channel, pixels in [0, 1]; empty for texts
     std: tuple[float, ...] | None = None
     notes: tuple[str, ...] = ()  # what the person should know, a line each
     decided: Mapping[str, int] = field(default_factory=dict)  # settings that the files decide
@@ -65,9 +65,19 @@ class Data:
     given_labels: Tensor | None = None  # [M] of the source, before dataset.corrections
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape of an image: C, H, W."""
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an input: C, H, W of an image, or the most words of a text."""
         return self.train.images.shape
+
+    @property
+    def kind(self) -> Input:
+        """What the inputs are: `image` or `text`."""
+        return input_kind(self.shape)
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The words of texts, the first with the word id 2; empty for images."""
+        return getattr(self.train.images, "vocabulary", ())
 
     @property
     def target(self) -> Target:
@@ -199,6 +209,7 @@ class Dataset:
         if self.threshold_class:
             extended = degrade.threshold_class(train, len(classes), seed)
             train = degrade.check_not_emptied(extended, train, classes, "threshold_class=true")
+        train, val, test = self.finished(train, val, test)
         mean, std = raw.mean, raw.std
         if mean is None or std is None:
             mean, std = channel_statistics(train)
@@ -216,6 +227,10 @@ class Dataset:
             groups=raw.groups,
             given_labels=None if corrections is None else given,
         )
+
+    def finished(self, train: Split, val: Split, test: Split) -> tuple[Split, Split, Split]:
+        """The splits that are opened; texts are numbered here, by the words of the first."""
+        return train, val, test
 
     def read_corrections(self, raw: Raw) -> Corrections | None:
         """The corrections of the file, if one is given. Raises DataError by line."""

@@ -19,13 +19,13 @@ from trainer.dataset.shared.class_subset import class_id
 from trainer.dataset.shared.decode import printable
 from trainer.dataset.shared.file_dataset import FileDataset
 from trainer.dataset.shared.groups import numbered
-from trainer.dataset.shared.split_folders import NAMES, SPLIT_OF
+from trainer.dataset.shared.split_folders import NAMES
 from trainer.dataset.shared.table import Table, read_table
 from trainer.dataset.shared.table_boxes import box_table
 from trainer.dataset.shared.table_labels import Labels, several_columns, single, with_separator
+from trainer.dataset.shared.table_rows import group_cells, split_rows, truth_of
 
 SETTING = "dataset.file"
-GROUP = "group"  # the column that group=auto means
 LISTED = 10  # missing files
 
 
@@ -111,7 +111,7 @@ class Csv(FileDataset):
             boxes = box_table(table, self.path_column, self.label_columns[0], self.box_columns)
             table = boxes.table
         paths = self.paths(table)
-        splits = split_rows(table)
+        splits = split_rows(table, SETTING)
         labels = boxes.labels if boxes else self.labels(table, splits["train"])
         names, groups = self.groups(table)
         wanted = self.wanted(labels)
@@ -126,7 +126,7 @@ class Csv(FileDataset):
             kept_labels,
             torch.arange(len(images)),
             None if groups is None else groups[keep],
-            truth_of(table, labels)[keep] if "true_label" in table.header else None,
+            truth_of(table, labels, SETTING)[keep] if "true_label" in table.header else None,
         )
         parts = {
             name: replace(whole, ids=whole.ids[torch.from_numpy(rows)[keep]])
@@ -175,14 +175,9 @@ class Csv(FileDataset):
 
     def groups(self, table: Table) -> tuple[tuple[str, ...], Tensor | None]:
         """The names of the groups, and the group [M] of each row. Raises DataError by line."""
-        column = self.group
-        if column == "auto":
-            column = GROUP if GROUP in table.header else None
-        if column is None:
+        cells = group_cells(table, self.group)
+        if cells is None:
             return (), None
-        cells = table.column(column, "dataset.group")
-        if "" in cells:
-            raise table.fault(cells.index(""), f"column {printable(column)} is empty")
         names, (groups,) = numbered(cells)
         return names, groups
 
@@ -208,27 +203,3 @@ def missing_files(
         f"{verb} missing below {printable(folder)}: {first}{more}; "
         "set dataset.root to the folder that the paths start from"
     )
-
-
-def split_rows(table: Table) -> dict[str, np.ndarray]:
-    """Which rows are train, val and test, bool [M]; all are train without a column `split`.
-
-    Raises DataError for another name, by line, and where no row is train.
-    """
-    cells = ["train"] * len(table.rows)
-    if "split" in table.header:
-        cells = table.column("split", SETTING)
-    for row, cell in enumerate(cells):
-        if cell.lower() not in SPLIT_OF:
-            raise table.fault(row, f"split must be train, val or test, got {printable(cell)!r}")
-    of = np.array([SPLIT_OF[cell.lower()] for cell in cells])
-    if not (of == "train").any():
-        raise DataError(f"{printable(table.path)}: no row has train in the column split")
-    return {name: of == name for name in NAMES}
-
-
-def truth_of(table: Table, labels: Labels) -> Tensor:
-    """The true classes [M] by the column `true_label`. Raises DataError by line."""
-    if labels.labels.ndim > 1:
-        raise table.fault(None, "true_label needs one label for each image; rename that column")
-    return labels.numbers(table, table.column("true_label", SETTING), "true_label")

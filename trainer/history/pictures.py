@@ -27,7 +27,7 @@ TICKS = 15  # numbers below the histogram
 
 
 def pictures(history: History, data: Data, last: int = 5) -> dict[str, np.ndarray]:
-    """Draw `hardest`, and `data_map` and `forgetting` if the fields exist; uint8 [H, W, 3].
+    """Draw `hardest` images, `data_map` and `forgetting` if the fields exist; uint8 [H, W, 3].
 
     The hardest examples have the highest mean loss in the `last` epochs; those that are lately
     wrong stand apart from those that are right by now. The result is empty if no example has a
@@ -36,11 +36,11 @@ def pictures(history: History, data: Data, last: int = 5) -> dict[str, np.ndarra
     hardest = history.hardest(len(history.ids), last)
     if not len(hardest):
         return {}
-    sheets = [
-        (title, sheet_of(history, data, ids[:NUMBER], last))
-        for title, ids in apart(history, hardest, last)
-    ]
-    drawn = {"hardest": titled(sheets)}
+    drawn = {}
+    if data.kind == "image":
+        parts = apart(history, hardest, last)
+        sheets = [(title, sheet_of(history, data, ids[:NUMBER], last)) for title, ids in parts]
+        drawn["hardest"] = titled(sheets)
     if {"confidence", "correct"} <= history.fields.keys():
         drawn["data_map"] = data_map(history.data_map())
     if "correct" in history.fields:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from trainer.core.errors import DataError, TrainerError
+from trainer.core.errors import ConfigError, DataError, TrainerError
 from trainer.core.extra import missing
 from trainer.core.ranges import within
 from trainer.core.text import count
@@ -73,6 +73,8 @@ class Export(Job):
     ) -> dict[str, Any]:
         """Write the file, compare it and say how it is used."""
         model = load_model().cpu()
+        if model.trained_on.kind == "text":
+            raise ConfigError(f"job=export is for models of images; {saved} was trained on texts")
         path = folder.path / FILES[self.format]
         apply = WRITERS[self.format](model, path)
         model.trained_on.write(folder.path)

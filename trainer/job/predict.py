@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 TOP = 5  # classes of a row
 LIKELY = 0.5  # probability of a box that is counted and drawn
 ROWS = 20  # files on the console
+WIDEST = 60  # characters of a text there
 
 PredictFiles = Callable[[str, View | list[View], Corrupt], FilePredictions]
 
@@ -56,9 +57,10 @@ class Predict(Job):
     `label` and `prediction` are names joined by `;`, and each class has its probability and the
     decision `is_<class>`, 1 or 0.
 
-    Of image files without labels, one row per file: `path`, `prediction`, `probability`, the next
-    four classes as `prediction_2`, `probability_2` and so on, and, with `probabilities`,
-    `p_<class>`. `predictions.png` shows the first 64. See `columns_of_files` for other labels.
+    Of image files without labels, one row per file: `path` (or `text`), `prediction`,
+    `probability`, the next four classes as `prediction_2`, `probability_2` and so on, and, with
+    `probabilities`, `p_<class>`. `predictions.png` shows the first 64 images. See
+    `columns_of_files` for other labels.
 
     Boxes have a row each, with `class`, `score` and the edges `x0`, `y0`, `x1`, `y1` in pixels of
     the image as it is stored; `predictions.json` holds them in COCO's format.
@@ -129,7 +131,8 @@ class Predict(Job):
         else:
             columns = columns_of_files(predicted, probabilities=self.probabilities is True)
             write_columns(path, columns.items())
-        Image.fromarray(picture(predicted, columns)).save(path.with_suffix(".png"))
+        if predicted.first:
+            Image.fromarray(picture(predicted, columns)).save(path.with_suffix(".png"))
         if bad := predicted.unreadable:
             unreadable = path.with_name("unreadable.csv")
             write_csv(unreadable, [("path", "reason"), *bad.items()])
@@ -140,11 +143,12 @@ class Predict(Job):
             )
         console.say(first_rows(predicted, columns))
         console.say(f"predictions   {path}")
-        console.say(f"pictures      {path.with_suffix('.png')}")
+        if predicted.first:
+            console.say(f"pictures      {path.with_suffix('.png')}")
         checkpoints = [str(checkpoint) for checkpoint in predicted.checkpoints]
         return {
             "checkpoint": checkpoints if len(checkpoints) > 1 else checkpoints[0],
-            "images": len(predicted.paths),
+            f"{predicted.trained_on.kind}s": len(predicted.paths),
             "unreadable": len(bad),
             "predictions": str(path),
         }
@@ -213,10 +217,13 @@ def columns_of_files(predicted: FilePredictions, *, probabilities: bool) -> dict
     if about.target == "vector":
         numbers = [list(exact(column)) for column in values.T]
         names = [f"prediction_{i}" for i in range(len(numbers))] if len(numbers) > 1 else []
-        return {"path": predicted.paths, **dict(zip(names or ["prediction"], numbers, strict=True))}
+        return {
+            predicted.column: predicted.paths,
+            **dict(zip(names or ["prediction"], numbers, strict=True)),
+        }
     classes = about.classes
     best = values.topk(min(TOP, len(classes)), 1)
-    columns: dict[str, list[Any]] = {"path": predicted.paths}
+    columns: dict[str, list[Any]] = {predicted.column: predicted.paths}
     for rank in range(best.indices.shape[1]):
         suffix = f"_{rank + 1}" if rank else ""
         columns[f"prediction{suffix}"] = [classes[i] for i in best.indices[:, rank].tolist()]
@@ -261,15 +268,17 @@ def first_rows(predicted: FilePredictions, columns: dict[str, list[Any]]) -> Tab
     """Make a console table of the first files."""
     number = len(predicted.paths)
     rows = [[printable(path)] for path in predicted.paths[:ROWS]]
+    if predicted.column == "text":
+        rows = [[text[:WIDEST]] for (text,) in rows]
     shown = [name for name in columns if name in ("prediction", "probability")]
     for name in shown:
         text = name == "prediction" and predicted.trained_on.target != "vector"
         for row, cell in zip(rows, columns[name], strict=False):
             row.append(cell if text else f"{float(cell):.4f}")
     checkpoints = " and ".join(map(str, predicted.checkpoints))
-    title = f"{checkpoints} on {count(number, 'image', form=',')}"
+    title = f"{checkpoints} on {count(number, predicted.trained_on.kind, form=',')}"
     more = f", the first {ROWS}" if number > ROWS else ""
-    return table(title + more, ["path", *shown], rows)
+    return table(title + more, [predicted.column, *shown], rows)
 
 
 def columns_of_several(predictions: Predictions) -> tuple[list[Column], list[Column]]:

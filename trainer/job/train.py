@@ -14,6 +14,7 @@ from trainer import history
 from trainer.core.errors import CheckpointError
 from trainer.core.text import count
 from trainer.history.pictures import pictures
+from trainer.history.texts import hardest_texts
 from trainer.job.base import Job
 from trainer.job.evaluate import reports
 from trainer.job.shared import by_group, out_of_fold
@@ -202,7 +203,8 @@ class Ending:
 
     def show_pictures(self) -> None:
         """Write the difficulty store's pictures to `examples/` and to TensorBoard."""
-        images = pictures(history.open(self.folder.path), self.fit.data)
+        store = history.open(self.folder.path)
+        images = pictures(store, self.fit.data)
         if not images:
             self.console.say("no pictures of the hardest examples: all were mixed")
         log = self.fit.reporter.log
@@ -210,6 +212,9 @@ class Ending:
             path = self.folder.path / "examples" / f"{name}.png"
             log.attempt("examples/*.png", Image.fromarray(pixels).save, path)
             log.show("image", f"examples/{name}", pixels, self.fit.progress.step)
+        texts = hardest_texts(store, self.fit.data)
+        if texts is not None:
+            log.show("text", "examples/hardest", texts, self.fit.progress.step)
 
     def show_boxes(self, finals: dict[str, Evaluation]) -> None:
         """Write the boxes found in test, or else in val, to the run folder and to TensorBoard."""

@@ -16,7 +16,10 @@ class Feed(ABC):
 
     @abstractmethod
     def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
-        """The plan's batches from step `start` on; images are uint8 or float32, 0 to 255."""
+        """The plan's batches from step `start` on; images are uint8 or float32, 0 to 255.
+
+        Texts are word ids int32 [B, L].
+        """
 
 
 class Loader(ABC):

@@ -11,6 +11,7 @@ from trainer.core.plan import Plan
 from trainer.core.ranges import within
 from trainer.dataset import Images, Split
 from trainer.dataset.shared.parallel import in_chunks
+from trainer.dataset.shared.split import in_memory
 from trainer.dataset.shared.workers import read_error
 from trainer.loader.base import Feed, Loader, batch_of, interpolate
 
@@ -57,7 +58,7 @@ def pixels_of(images: Images, workers: int) -> torch.Tensor:
 
     Raises DataError if an image cannot be read.
     """
-    pixels = getattr(images, "pixels", None)
+    pixels = in_memory(images)
     if pixels is not None:
         return pixels
     shape = (len(images), *images.shape)

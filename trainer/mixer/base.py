@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.core.batch import Batch, Target, target_kind
+from trainer.core.batch import Batch, Input, Target, target_kind
 from trainer.core.duration import Clock, Duration, Until, in_units, parse
 from trainer.core.option import option_of
 from trainer.core.ranges import within
@@ -54,6 +54,7 @@ class Mixer(ABC):
     keep their K.
     """
 
+    inputs: ClassVar[tuple[Input, ...]] = ("image",)  # kinds of input it can mix
     targets: ClassVar[tuple[Target, ...]] = ("class",)  # kinds of target it can mix
     uniform: ClassVar[bool] = False  # True if every pixel has the same shares
 

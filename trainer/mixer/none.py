@@ -10,6 +10,7 @@ from trainer.mixer.base import Drawing, Mixer
 class NoMixer(Mixer):
     """Leaves batches unchanged."""
 
+    inputs = ("image", "text")
     targets = ("class", "multilabel", "mask", "vector", "image", "boxes")
 
     def __init__(self) -> None:

@@ -109,7 +109,8 @@ def assemble_step(
 ) -> StepAssembly:
     """The train step of a run with a new optimizer."""
     config, train = run.config, run.data.train
-    make = step_parts(run.world, run.data.shape[1:])
+    height, width = (1, *run.data.shape)[-2:]  # of a text: 1, and its words
+    make = step_parts(run.world, (height, width))
     miner, mixer = replaced.get("miner", run.miner), replaced.get("mixer", run.mixer)
     augmentation = replaced.get("augmentation", run.augmentation)
     optimizer = run.make_optimizer(run.model)

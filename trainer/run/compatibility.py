@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from trainer.core.batch import blank
 from trainer.core.errors import ConfigError
 from trainer.core.forward import evaluating
-from trainer.core.option import option_of
+from trainer.core.option import option_name, option_of
 from trainer.dataset.shared.check_labels import check_masks
 from trainer.distill.none import NoDistiller
 from trainer.mining.none import NoMiner
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from trainer.augmentation import Augmentation
-    from trainer.core.batch import Target
+    from trainer.core.batch import Input, Target
     from trainer.dataset import Data, Dataset
     from trainer.distill import Distiller
     from trainer.loss import Loss
@@ -41,12 +42,47 @@ LOSSES = {
     "mask": "cross_entropy",
     "boxes": "cross_entropy",
 }
-
+MODELS = {"image": "simple_cnn", "text": "text_cnn"}
+INSTEAD = {  # by kind of input, then by group
+    "image": {"augmentation": "augmentation=standard"},
+    "text": {
+        "augmentation": "augmentation=eda or none",
+        "mixer": "mixer=none",
+        "sampler": "sampler=oversample",
+    },
+}
+OWN = ", or say in your class what it is for: inputs = ('text',)"
 
 SEVERAL = (  # where a table has them
     ", or say where images have several labels: dataset.label_separator=';' or "
     "dataset.label_column=[a,b]"
 )
+
+
+def check_inputs(
+    kind: Input,
+    model: type,
+    *,
+    augmentation: Sequence[Augmentation],
+    mixer: Mixer,
+    sampler: Sampler,
+    channels_last: bool,
+) -> None:
+    """Raise ConfigError for a component that is for inputs of another kind than the data's."""
+    if kind not in getattr(model, "inputs", ("image",)):
+        name = option_name(f"{model.__module__}.{model.__qualname__}")
+        own = "" if model.__module__.startswith("trainer.") else OWN
+        raise ConfigError(f"model={name} is not for {kind}s; take model={MODELS[kind]}{own}")
+    parts = {
+        **{f"augmentation={option_of(each)}": (each, "augmentation") for each in augmentation},
+        f"mixer={option_of(mixer)}": (mixer, "mixer"),
+        f"sampler={option_of(sampler)}": (sampler, "sampler"),
+    }
+    for setting, (component, group) in parts.items():
+        if kind not in component.inputs:
+            raise ConfigError(f"{setting} is not for {kind}s; take {INSTEAD[kind][group]}")
+    if channels_last and kind == "text":
+        raise ConfigError("channels_last=true is for images, not for texts; leave it out")
 
 
 def check_target(
@@ -204,7 +240,7 @@ def check_outputs(model: nn.Module, task: Task, data: Data) -> None:
     """Raise ConfigError where a model's outputs do not have the shape that the task needs."""
     try:
         with evaluating(model):
-            shape = model(torch.zeros(1, *data.shape)).shape[1:]
+            shape = model(blank(data.shape)).shape[1:]
     except (TypeError, AttributeError) as error:  # its forward takes or returns something else
         text = f"{type(model).__name__} is no model of images: it must map [B, C, H, W] to a tensor"
         raise ConfigError(f"model._target_: {text}; {error}") from error

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from trainer.config.build import build
+from trainer.config.build import build, locate
 from trainer.core.errors import ConfigError
 from trainer.core.forward import Forward
 from trainer.core.plan import Plan
@@ -18,6 +18,8 @@ from trainer.core.text import count
 from trainer.dataset import Data, Split
 from trainer.dataset.base import HASH
 from trainer.dataset.shared.decode import printable
+from trainer.dataset.shared.text_dataset import with_vocabulary
+from trainer.dataset.shared.words import word_ids
 from trainer.distributed.parts import SharedEvaluator
 from trainer.distributed.variants import sharder
 from trainer.distributed.world import ALONE, World
@@ -31,6 +33,7 @@ from trainer.run.compatibility import (
     check_augmentation,
     check_boxes,
     check_delay,
+    check_inputs,
     check_outputs,
     check_per,
     check_score,
@@ -128,6 +131,16 @@ class Components(Groups):
         if self.trained_on is not None:
             any_size = any(text.lstrip("+~").startswith("dataset.size") for text in self.overrides)
             data = self.trained_on.applied(data, any_size=any_size)
+        elif data.kind == "text":
+            data = self.with_words(data)
+        check_inputs(
+            data.kind,
+            locate(self.config["model"], "model"),
+            augmentation=self.augmentation,
+            mixer=self.mixer,
+            sampler=self.sampler,
+            channels_last=self.config["channels_last"],
+        )
         self.check_val(data)
         check_target(
             data,
@@ -157,6 +170,17 @@ class Components(Groups):
         if data.target == "class":
             self.postprocess.prepare(self.counts_of(data))
         return data
+
+    def with_words(self, data: Data) -> Data:
+        """Texts by the vocabulary of the run to fine-tune, or with words that augmentations add."""
+        source, (length,) = self.config["finetune"]["source"], data.shape
+        if source is not None:
+            vocabulary = self.restore(source, "finetune.source").vocabulary
+        else:
+            vocabulary = data.vocabulary
+            for each in self.augmentation:
+                vocabulary += each.words(vocabulary)
+        return with_vocabulary(data, vocabulary, length)
 
     def counts_of(self, data: Data) -> Tensor:
         """Training examples, or pixels, per class [C]: those of the run that was trained."""
@@ -226,7 +250,8 @@ class Components(Groups):
         if self.from_checkpoint and "pretrained" in node:
             node["pretrained"] = False  # nothing is to be fetched
         outputs = self.task.outputs(self.data)
-        model = build(node, "model", nn.Module, shape=self.data.shape, outputs=outputs)
+        given = {"shape": self.data.shape, "words": word_ids(self.data.vocabulary)}
+        model = build(node, "model", nn.Module, outputs=outputs, **given)
         self.task.bind(model)
         check_stages(model, self.task, accumulate=self.config["accumulate"])
         check_outputs(model, self.task, self.data)
@@ -242,11 +267,16 @@ class Components(Groups):
         return self.world.place(model.to(self.device), sharder(self.world))
 
     def sample(self, number: int) -> Tensor:
-        """Training images [n, C, H, W], evenly from the split, standardised, on the CPU."""
+        """Training images [n, C, H, W], evenly from the split, standardised, on the CPU.
+
+        Of texts the word ids [n, L].
+        """
         train, n = self.data.train, min(number, len(self.data.train))
-        ids = train.ids[torch.arange(n) * len(train) // n]
+        inputs = train.images.read(train.ids[torch.arange(n) * len(train) // n].tolist())
+        if self.data.kind == "text":
+            return inputs
         mean, std = (torch.tensor(s)[:, None, None] for s in (self.data.mean, self.data.std))
-        return Forward.unit(train.images.read(ids.tolist())).sub_(mean).div_(std)
+        return Forward.unit(inputs).sub_(mean).div_(std)
 
     @cached_property
     def forward(self) -> Forward:

@@ -96,7 +96,7 @@ class Run(Provided):
             getattr(self, name)
         self.schedule.prepare()
         model = self.config["model"]
-        check_signature(model, "model", "shape", "outputs")  # building it needs the data's shape
+        check_signature(model, "model", "shape", "outputs", "words")  # building it needs the data
         self.check_optimizer()
         if not (self.world.alone or job.parallel):
             raise ConfigError(

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.core.batch import Target
+from trainer.core.batch import Input, Target
 from trainer.dataset import Split
 from trainer.dataset.shared.split import Pixels
 
@@ -15,6 +15,7 @@ from trainer.dataset.shared.split import Pixels
 class Sampler(ABC):
     """Chooses and orders the rows of an epoch."""
 
+    inputs: ClassVar[tuple[Input, ...]] = ("image", "text")  # kinds of input it supports
     targets: ClassVar[tuple[Target, ...]] = (
         "class",
         "multilabel",

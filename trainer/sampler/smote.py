@@ -46,6 +46,7 @@ class Smote(PreparedSampler):
     features are the inputs of its model's last layer.
     """
 
+    inputs = ("image",)
     targets = ("class",)
 
     def __init__(

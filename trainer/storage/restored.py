@@ -39,8 +39,13 @@ class Restored(Protocol):
         ...
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """The shape of its training images: C, H, W."""
+    def shape(self) -> tuple[int, ...]:
+        """The shape of its training images: C, H, W; of texts their most words."""
+        ...
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The words of its texts, in the order of their word ids; empty for images."""
         ...
 
     @property

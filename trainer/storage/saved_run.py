@@ -89,6 +89,13 @@ class SavedRun:
         check_code(nodes, known, path)
         return nodes
 
+    @property
+    def text_column(self) -> str:
+        """The column of a table in which the run's data set had its texts; `text` by default."""
+        node = read_config(self.config_path).get("dataset", {})
+        name = node.get("text_column") if isinstance(node, dict) else None
+        return name if isinstance(name, str) else "text"
+
     def trained_on(self) -> TrainedOn | None:
         """What the run was trained on; None for a run of a version that did not record it.
 

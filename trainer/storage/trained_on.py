@@ -14,12 +14,13 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from trainer.core.batch import Target
+from trainer.core.batch import Input, Target, input_kind
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.core.text import enumerated
 from trainer.dataset import Data, Split
 from trainer.dataset.shared.boxes import renamed
 from trainer.dataset.shared.letterbox import Fit
+from trainer.dataset.shared.text_dataset import with_vocabulary
 from trainer.storage.checkpoint import DATA
 from trainer.storage.run_folder import write_json
 from trainer.storage.untrusted import read_json
@@ -40,8 +41,8 @@ class TrainedOn:
 
     run: str  # its folder, for messages
     classes: tuple[str, ...]  # in the order of the outputs
-    shape: tuple[int, ...]  # of an image: C, H, W
-    mean: tuple[float, ...]  # per channel, pixels in [0, 1]
+    shape: tuple[int, ...]  # of an image: C, H, W; of a text its most words
+    mean: tuple[float, ...]  # per channel, pixels in [0, 1]; empty for texts
     std: tuple[float, ...]
     class_counts: tuple[int, ...]  # training examples, or pixels, per class
     task: str = ""  # option of the group; empty where an older run did not record it
@@ -52,6 +53,7 @@ class TrainedOn:
     thresholds: tuple[float, ...] | None = (
         None  # probability of each class from which it is present
     )
+    vocabulary: tuple[str, ...] = ()  # the words of texts, the first with the word id 2
 
     @classmethod
     def of(
@@ -77,8 +79,14 @@ class TrainedOn:
             target=data.target,
             outputs=outputs,
             background=background,
+            vocabulary=data.vocabulary,
             fit=fit,
         )
+
+    @property
+    def kind(self) -> Input:
+        """What the inputs are: `image` or `text`."""
+        return input_kind(self.shape)
 
     @classmethod
     def read(cls, folder: Path, run: Path | None = None) -> TrainedOn | None:
@@ -107,10 +115,16 @@ class TrainedOn:
 
     def check(self) -> None:
         """Raise ValueError for numbers that no data set has."""
-        channels = self.shape[0] if len(self.shape) == 3 else 0
-        if min(self.shape, default=0) < 1 or not channels == len(self.mean) == len(self.std):
+        if len(self.shape) not in (1, 3):
+            raise ValueError("shape must be that of an image or a text")
+        channels = self.shape[0] if self.kind == "image" else 0
+        if min(self.shape) < 1 or not channels == len(self.mean) == len(self.std):
             raise ValueError("shape, mean and std do not fit each other")
-        if not (all(map(math.isfinite, self.mean + self.std)) and min(self.std) > 0):
+        if self.vocabulary and self.kind == "image":
+            raise ValueError("images have no vocabulary")
+        if len(set(self.vocabulary)) < len(self.vocabulary):
+            raise ValueError("vocabulary has a word twice")
+        if not (all(map(math.isfinite, self.mean + self.std)) and min(self.std, default=1) > 0):
             raise ValueError("mean and std must be finite, std above 0")
         if len(self.class_counts) not in (0, len(self.classes)) or min((0, *self.class_counts)) < 0:
             raise ValueError("class_counts must be a number per class")
@@ -123,24 +137,32 @@ class TrainedOn:
 
     def record(self) -> dict[str, Any]:
         """The contents of the file."""
-        return {name: value for name, value in asdict(self).items() if name != "run"}
+        left_out = ("run",) if self.kind == "text" else ("run", "vocabulary")
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
 
     def write(self, run: Path) -> None:
         """Write the file to a run folder."""
         write_json(run / FILE, self.record())
 
     def applied(self, data: Data, *, any_size: bool = False) -> Data:
-        """Other data as the run's model reads it: its class numbers, mean and deviation.
+        """Other data as the run's model reads it: its class numbers, mean, deviation, vocabulary.
 
-        Raises ConfigError for other classes, for other channels and, unless `any_size`, for images
-        of another size.
+        Raises ConfigError for other classes, for texts instead of images, for other channels and,
+        unless `any_size`, for images of another size.
         """
+        if data.kind != self.kind:
+            raise ConfigError(
+                f"{self.run} was trained on {self.kind}s, the data are {data.kind}s; give a data "
+                f"set of {self.kind}s"
+            )
         if set(data.classes) != set(self.classes):
             raise ConfigError(
                 f"{self.run} was trained on the classes {shown(self.classes, data.classes)}, the "
                 f"data has {shown(data.classes, self.classes)}; give a data set with the run's "
                 "classes"
             )
+        if self.kind == "text":
+            return with_vocabulary(renumbered(data, self.classes), self.vocabulary, self.shape[0])
         channels, *size = data.shape
         if channels != self.shape[0] or not (any_size or tuple(size) == self.shape[1:]):
             raise ConfigError(
@@ -165,6 +187,8 @@ def later(record: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("background must be a colour")
     if record.get("thresholds") is not None:
         found["thresholds"] = tuple(map(float, listed(record, "thresholds", int, float)))
+    if "vocabulary" in record:
+        found["vocabulary"] = tuple(listed(record, "vocabulary", str))
     return found | {"background": background}
 
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainer.dataset.shared.texts import Texts
 from trainer.storage.saved_run import SavedRun
 from trainer.trained.trained_run import TrainedRun
 
@@ -50,11 +51,13 @@ def examine(
 def examine_split(run: TrainedRun, name: str) -> Examined:
     """Examine a split in one pass."""
     split, inputs, parts, records = run.split(name), [], [], []
+    texts = split.images if isinstance(split.images, Texts) else None
     feed = run.components.open_feed(split)
     with inputs_of_last_layer(run.components.model, inputs):
         for batch, outputs in run.evaluator.passes(feed, split.ids, run.outer.poll):
             kept = outputs if outputs.ndim == 2 else outputs.new_empty(len(outputs), 0)
-            parts.append((kept.cpu(), *compared(batch.images)))
+            looks = compared(batch.images) if texts is None else compared_texts(texts, batch.index)
+            parts.append((kept.cpu(), *looks))
             if run.data.target == "boxes":
                 records.append(run.evaluator.task.records(outputs, batch.labels[:, 0]))
     outputs, thumbnails, digests = zip(*parts, strict=True)
@@ -93,3 +96,20 @@ def compared(images: Tensor) -> tuple[Tensor, list[bytes]]:
     small = F.adaptive_avg_pool2d(images.float(), size).round().byte().flatten(1).cpu()
     pixels = images.contiguous().cpu().numpy()
     return small, [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in pixels]
+
+
+def compared_texts(source: Texts, ids: Tensor) -> tuple[Tensor, list[bytes]]:
+    """What stands for thumbnails of the texts `ids` [B, 1], and digests of their words."""
+    texts = [source.words[i] for i in ids.flatten().tolist()]
+    return torch.stack(list(map(word_counts, texts))), [digest(" ".join(t)) for t in texts]
+
+
+def word_counts(words: Sequence[str]) -> Tensor:
+    """How often each word stands in a text, uint8 [t], in the place that its hash gives it."""
+    places = torch.tensor([digest(word)[0] for word in words], dtype=torch.int64)
+    return places.bincount(minlength=SIDE * SIDE).clamp(max=255).byte()
+
+
+def digest(text: str) -> bytes:
+    """A hash of a text."""
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()

@@ -1,4 +1,4 @@
-"""Predictions of finished runs on image files without labels; no data set is opened."""
+"""Predictions of finished runs on image files, or texts, without labels; opens no data set."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from trainer.core.errors import ConfigError, DataError
 from trainer.core.forward import Forward
 from trainer.dataset.shared.decode import printable
 from trainer.dataset.shared.parallel import available_cores
+from trainer.dataset.shared.texts import Texts
 from trainer.storage.trained_on import TrainedOn, places_of, shown
 from trainer.trained.load import restore_model
 from trainer.trained.pixels import UnreadableFileError, read_pixels
 from trainer.trained.predictions import Named, saved_runs
-from trainer.trained.sources import files_of
+from trainer.trained.sources import files_of, texts_of
 
 if TYPE_CHECKING:
     from trainer.run.components import Components
@@ -37,7 +38,7 @@ NOT_READ = ("dataset", "model", "postprocess", "split")  # settings that `source
 
 @dataclass
 class FilePredictions:
-    """The outputs of one or several runs for the N readable files of a source."""
+    """The outputs of one or several runs for the N readable files, or texts, of a source."""
 
     trained_on: TrainedOn  # of the first run
     checkpoints: list[Path]
@@ -47,6 +48,7 @@ class FilePredictions:
     thresholds: Tensor | None = None  # [C] above which each of several labels is present
     first: list[Tensor] = field(default_factory=list)  # pixels of the first few
     unreadable: dict[str, str] = field(default_factory=dict)  # path → why
+    column: str = "path"  # what `paths` holds: text, where there are no files
 
 
 def predict_files(
@@ -65,14 +67,16 @@ def predict_files(
     """
     check_overrides(outer.overrides)
     saved = saved_runs(*named)
-    paths, note = files_of(source)
-    if note is not None:
-        outer.console.warn(note)
     names: list[View] = tta if isinstance(tta, list) else [tta]
     views: list[View] = [view for view in names if view != "none"]
     models = [model_of(outer, run, views) for run in saved]
     check_alike(models)
     about = models[0].trained_on
+    if about.kind == "text":
+        return predict_texts(outer, models, source, saved[0].text_column, precision)
+    paths, note = files_of(source)
+    if note is not None:
+        outer.console.warn(note)
     predictions = FilePredictions(about, [model.checkpoint for model in models])
     forwards = [forward_of(model, outer.device, precision) for model in models]
     parts = []
@@ -82,6 +86,30 @@ def predict_files(
             parts.append(mean_of(models, forwards, images))
     report_unreadable(predictions, len(paths), corrupt)
     predictions.values = torch.cat(parts)
+    return with_thresholds(predictions, models)
+
+
+def predict_texts(
+    outer: Components, models: list[LoadedModel], source: str, column: str, precision: str
+) -> FilePredictions:
+    """Predict on the texts of a file. Raises DataError for a file that cannot be read."""
+    texts, about = texts_of(source, column), models[0].trained_on
+    checkpoints = [model.checkpoint for model in models]
+    predictions = FilePredictions(about, checkpoints, texts, column="text")
+    kinds = [model.trained_on for model in models]
+    sources = [Texts(texts, kind.shape[0], kind.vocabulary) for kind in kinds]
+    forwards = [forward_of(model, outer.device, precision) for model in models]
+    parts = []
+    for rows in torch.arange(len(texts)).split(outer.eval_batch_size):
+        outer.poll()
+        parts.append(mean_of(models, forwards, [each.read(rows.tolist()) for each in sources]))
+    predictions.values = torch.cat(parts)
+    return with_thresholds(predictions, models)
+
+
+def with_thresholds(predictions: FilePredictions, models: list[LoadedModel]) -> FilePredictions:
+    """The predictions, of several labels with the mean of the models' thresholds."""
+    about = predictions.trained_on
     if about.target == "multilabel":
         each = [model.thresholds[places_of(about.classes, model.classes)] for model in models]
         predictions.thresholds = torch.stack(each).mean(0)
@@ -117,6 +145,11 @@ def check_alike(models: list[LoadedModel]) -> None:
     """Raise ConfigError for models of masks, and for several of different classes or no classes."""
     first = models[0].trained_on
     for about in (model.trained_on for model in models):
+        if about.kind != first.kind:
+            raise ConfigError(
+                f"runs: {first.run} was trained on {first.kind}s, {about.run} on {about.kind}s; an "
+                "ensemble needs one kind"
+            )
         if about.target in ("mask", "image"):
             raise ConfigError(f"source needs a class or numbers per image, not {about.target}s")
         alone = about.target in ("vector", "boxes")

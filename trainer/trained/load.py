@@ -16,6 +16,7 @@ from trainer.config.compose import CONF
 from trainer.config.run_names import find
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.core.option import option_name
+from trainer.dataset.shared.words import word_ids
 from trainer.postprocess import Postprocess
 from trainer.postprocess.base import FILE as FITTED
 from trainer.postprocess.none import NoPostprocess
@@ -24,7 +25,7 @@ from trainer.storage.trained_on import FILE
 from trainer.trained.loaded import LoadedModel
 from trainer.trained.restore import load_weights
 from trainer.trained.trained_run import UNFIT
-from trainer.trained.tta import AVERAGED, TestTimeAugmentation, View
+from trainer.trained.tta import AVERAGED, TestTimeAugmentation, View, check_views
 
 if TYPE_CHECKING:
     from trainer.storage.trained_on import TrainedOn
@@ -68,12 +69,14 @@ def restore_model(
     if "pretrained" in node:
         node["pretrained"] = False  # nothing is to be fetched
     with torch.random.fork_rng(devices=[]):
-        network = build(node, "model", nn.Module, shape=about.shape, outputs=about.outputs)
+        given = {"shape": about.shape, "words": word_ids(about.vocabulary)}
+        network = build(node, "model", nn.Module, outputs=about.outputs, **given)
     checkpoint = saved.checkpoint(warn)
     load_weights(network, checkpoint)
     of = " ".join([checkpoint.path.name.removesuffix(".old"), *tta])
     postprocess = restore_postprocess(saved, nodes["postprocess"], about, of, warn)
     if tta:
+        check_views(about.kind)
         if about.target not in AVERAGED:
             raise ConfigError(f"job.tta needs class probabilities, not {about.target} labels")
         several = about.target == "multilabel"

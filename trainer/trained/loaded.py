@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from trainer.core.forward import evaluating
 from trainer.dataset.shared.letterbox import in_files
+from trainer.dataset.shared.texts import Texts
 from trainer.trained.pixels import read_pixels, size_of
 
 if TYPE_CHECKING:
@@ -94,11 +95,23 @@ class LoadedModel(nn.Module):
     def preprocess(self, images: One | Several) -> Tensor:
         """Bring images to the model's channels and size, and standardise them: [B, C, H, W].
 
-        Takes a path, a PIL image, a uint8 tensor [C, H, W] or [B, C, H, W], or a list of them.
-        Raises DataError for a file that cannot be read, TypeError or ValueError for another value.
+        Takes a path, a PIL image, a uint8 tensor [C, H, W] or [B, C, H, W], or a list of them; a
+        model of texts takes a text or a list of them, and returns their word ids [B, L]. Raises
+        DataError for a file that cannot be read, TypeError or ValueError for another value.
         """
+        if self.trained_on.kind == "text":
+            return self.word_ids(as_list(images))
         pixels = torch.stack([read_pixels(image, self.trained_on) for image in as_list(images)])
         return self.standardise(pixels.to(self.zero.device))
+
+    def word_ids(self, texts: Sequence[object]) -> Tensor:
+        """The word ids [B, L] of texts. Raises TypeError for what is none."""
+        wrong = next((text for text in texts if not isinstance(text, str)), None)
+        if wrong is not None:
+            raise TypeError(f"the run was trained on texts; a text is a string, got {wrong!r:.80}")
+        (length,) = self.shape
+        source = Texts(list(map(str, texts)), length, self.trained_on.vocabulary)
+        return source.word_ids.to(self.zero.device)
 
     @torch.no_grad()
     def probabilities(self, images: One | Several) -> Tensor:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from trainer.core.batch import input_kind
 from trainer.core.errors import CheckpointError, ConfigError
+from trainer.dataset.shared.texts import Texts
 from trainer.storage.saved_run import SavedRun
 from trainer.storage.trained_on import times
 
@@ -61,9 +64,14 @@ class RestoredRun:
         return self.components.data.std
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape of the images that the model was trained on: C, H, W."""
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the images that the model was trained on: C, H, W; of texts their most words."""
         return self.components.data.shape
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The words of its texts, in the order of their word ids; empty for images."""
+        return self.components.data.vocabulary
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -76,8 +84,15 @@ class RestoredRun:
         They are for the n examples of a split, unaugmented. Raises ConfigError for a model without
         a linear layer, and for images of another size than those it was trained on.
         """
-        given = split.images.shape
-        if given[1:] != self.shape[1:]:
+        given, source = split.images.shape, split.images
+        if input_kind(given) != input_kind(self.shape):
+            raise ConfigError(
+                f"{self.about} was trained on {input_kind(self.shape)}s, the data are "
+                f"{input_kind(given)}s; give a run on {input_kind(given)}s"
+            )
+        if isinstance(source, Texts):
+            split = replace(split, images=source.encoded(self.vocabulary, self.shape[0]))
+        elif given[1:] != self.shape[1:]:
             raise ConfigError(
                 f"{self.about} was trained on images of {times(self.shape)} (C×H×W), the data has "
                 f"{times(given)}; give a run on images of the same size"

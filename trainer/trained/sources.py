@@ -1,4 +1,4 @@
-"""The image files that a person names: one, a folder, a pattern, or a CSV file that lists some."""
+"""The image files or texts that a person names: a file, a folder, a pattern, or a CSV file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from trainer.core.errors import DataError
 from trainer.dataset.shared.class_folders import ImageList, describe_left_out
 from trainer.dataset.shared.decode import SUFFIXES, printable
-from trainer.dataset.shared.table import plain_cell, read_table
+from trainer.dataset.shared.table import plain_cell, read_table, read_text
 
 TABLES = (".csv", ".tsv")
 COLUMN = "path"
@@ -41,6 +41,25 @@ def files_of(source: str) -> tuple[list[str], str | None]:
         raise DataError(f"source={printable(source)} has no images ({known}){found}")
     note = f"source: {describe_left_out(left_out)} left out" if left_out else None
     return files, note
+
+
+def texts_of(source: str, column: str) -> list[str]:
+    """Return the texts of a file: the `column` of a CSV file, or else a text a line.
+
+    Raises DataError if there are none, and for an empty cell, with its line.
+    """
+    path = Path(source)
+    if path.suffix.lower() not in TABLES:
+        texts = [line.strip() for line in read_text(path, "source").splitlines()]
+        texts = [text for text in texts if text]
+        if not texts:
+            raise DataError(f"source={printable(source)} has no text")
+        return texts
+    rows = read_table(path, "source", (column,))
+    texts = rows.column(column, "source")
+    if "" in texts:
+        raise rows.fault(texts.index(""), f"{printable(column)} is empty")
+    return [plain_cell(text) for text in texts]
 
 
 def matching(pattern: str) -> tuple[list[str], Counter[str]]:

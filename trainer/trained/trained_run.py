@@ -14,7 +14,7 @@ from trainer.postprocess.base import FILE
 from trainer.storage.trained_on import FILE as DATA_FILE
 from trainer.storage.trained_on import TrainedOn
 from trainer.trained.restore import load_weights
-from trainer.trained.tta import AVERAGED, TestTimeAugmentation, View
+from trainer.trained.tta import AVERAGED, TestTimeAugmentation, View, check_views
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +48,8 @@ class TrainedRun:
         checkpoint = saved.checkpoint(outer.console.warn)
         load_weights(self.components.model, checkpoint)
         self.checkpoint = checkpoint.path
+        if tta:
+            check_views(self.data.kind)
         if tta and self.data.target not in AVERAGED:
             raise ConfigError(f"job.tta needs class probabilities, not {self.data.target} labels")
         self.evaluator = self.components.evaluator

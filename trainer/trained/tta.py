@@ -6,11 +6,19 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainer.core.batch import Input
+from trainer.core.errors import ConfigError
 from trainer.core.probability import mean_outputs
 
 View = Literal["none", "flip", "shift"]
 AVERAGED = ("class", "multilabel", "mask")  # the labels whose outputs are probabilities
 FRACTION = 32  # a shift is 1/32 of the side, and at least one pixel
+
+
+def check_views(kind: Input) -> None:
+    """Raise ConfigError for inputs that have no such views."""
+    if kind != "image":
+        raise ConfigError(f"job.tta is for images, not for {kind}s; leave it out")
 
 
 class TestTimeAugmentation(nn.Module):

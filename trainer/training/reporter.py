@@ -12,6 +12,7 @@ from trainer.core.forward import Forward
 from trainer.core.plan import Plan, class_counts
 from trainer.core.text import escape_markdown
 from trainer.dataset import Data
+from trainer.dataset.shared.words import read_back
 from trainer.report.console import Console, number
 from trainer.report.images import confusion, grid
 from trainer.report.log import Log
@@ -56,7 +57,14 @@ class Reporter:
         self.log.show("text", "classes", "\n".join([*head, *lines]))
 
     def inputs(self, batch: Batch, forward: Forward) -> None:
-        """Log the first training images [B, C, H, W] as the model sees them: augmented, mixed."""
+        """Log the first training images [B, C, H, W] as the model sees them: augmented, mixed.
+
+        Of texts, the words.
+        """
+        if self.data.kind == "text":
+            texts = read_back(batch.images[:PICTURES].tolist(), self.data.vocabulary)
+            self.log.show("text", "inputs", "\n".join(f"1. {escape_markdown(t)}" for t in texts), 0)
+            return
         images = batch.images[:PICTURES] * forward.std + forward.mean
         self.log.show("image", "inputs", grid(images), 0)
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from trainer.core.batch import blank
 from trainer.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def chunk_sizes(rows: int, accumulate: int) -> list[int]:
 
 def check_single_rows(
     model: nn.Module,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     planner: Planner,
     *,
     most: int | None,
@@ -66,7 +67,7 @@ def check_single_rows(
 ) -> None:
     """Raise ConfigError, before training, where a step of the first epoch has a single row.
 
-    Models without BatchNorm on 1×1 maps take one. `most` steps are trained, `shape` is an image's.
+    Models without BatchNorm on 1×1 maps take one. `most` steps are trained, `shape` is an input's.
     """
     norms = (m for m in model.modules() if isinstance(m, _BatchNorm))
     if not any(norm.training for norm in norms):
@@ -80,13 +81,13 @@ def check_single_rows(
 
 
 @torch.no_grad()
-def try_one_row(model: nn.Module, shape: tuple[int, int, int], device: torch.device) -> None:
+def try_one_row(model: nn.Module, shape: tuple[int, ...], device: torch.device) -> None:
     """Run a model on one row as it trains, and restore its buffers."""
     before = [buffer.clone() for buffer in model.buffers()]
     devices = [device] if device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices):
-            model(torch.zeros(1, *shape, device=device))
+            model(blank(shape, device))
     finally:
         for buffer, value in zip(model.buffers(), before, strict=True):
             buffer.copy_(value)

@@ -102,7 +102,8 @@ def placed(
         check_boxes(path, boxes, most)
     of = np.repeat(np.arange(len(rows)), [len(boxes) for boxes in rows])
     kind, edges = np.split(np.concatenate([np.empty((0, 5)), *rows]), [1], 1)
-    own, target = images.sizes(), images.shape[1:]
+    own, (_, *sides) = images.sizes(), images.shape
+    target = sides[0], sides[1]
     at = [placement((height, width), target, images.way) for height, width in own.tolist()]
     size = np.array([[p.width, p.height] for p in at]).reshape(-1, 2)
     start = np.array([[p.left, p.top] for p in at]).reshape(-1, 2)[of]

@@ -32,8 +32,8 @@ def check_labels(split: Split, classes: int) -> None:
                 f"the labels are of {split.labels.shape[1]} classes, the data set has {classes}"
             )
     elif split.target == "boxes":
-        size = split.images.shape[1:]
-        wrong = [faults(split.labels[ids], classes, size) for ids in chunks(split.ids)]
+        _, height, width = split.images.shape
+        wrong = [faults(split.labels[ids], classes, (height, width)) for ids in chunks(split.ids)]
         reject(split, torch.cat(wrong), "has a box that is empty, outside or of no class")
     elif split.labels.is_floating_point():
         finite = [by_example(split.labels[ids]).isfinite().all(1) for ids in chunks(split.ids)]

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from trainer.dataset.base import Data
-from trainer.dataset.shared.split import Images
+from trainer.dataset.shared.split import Images, in_memory
 
 T = TypeVar("T")
 
+BASES = "pixels", "word_ids", "files"  # attributes of a source
 DIGITS = 16  # of each fingerprint, hexadecimal
 BLOCK = 4096  # words of eight bytes per sum
 # Odd, so that a change of a single word always changes the sum.
@@ -23,10 +24,10 @@ WEIGHTS = np.frombuffer(hashlib.shake_256(b"fingerprint").digest(8 * BLOCK), "<u
 def fingerprint(data: Data) -> dict[str, str]:
     """Fingerprints of the `classes`, the `labels`, the `splits`, and the images.
 
-    The images are `pixels` if they are in memory. Otherwise they are `files`, their names below the
-    folder that holds them all and their sizes, `times`, when they were modified, and `contents`,
-    the ends of 500 of them. The location of that folder and a cache make no difference. MNIST takes
-    about 10 ms.
+    The images are `pixels` if they are in memory, and texts are `word_ids`. Otherwise they are
+    `files`, their names below the folder that holds them all and their sizes, `times`, when they
+    were modified, and `contents`, the ends of 500 of them. The location of that folder and a cache
+    make no difference. MNIST takes about 10 ms.
     """
     splits = data.train, data.val, data.test
     fingerprints = {
@@ -62,13 +63,13 @@ def joined(parts: Iterable[bytes]) -> str:
 
 
 def basis(images: Images) -> str:
-    """What the fingerprint is computed from: `pixels`, `files`, or just their `number`."""
-    return next((name for name in ("pixels", "files") if hasattr(images, name)), "number")
+    """What the fingerprint is computed from: one of `BASES`, or just their `number`."""
+    return next((name for name in BASES if hasattr(images, name)), "number")
 
 
 def of_images(images: Images) -> bytes:
     """The fingerprint of a source in memory: of its pixels, or of its number and shape."""
-    pixels = getattr(images, "pixels", None)
+    pixels = in_memory(images)
     if isinstance(pixels, Tensor):
         return of_tensor(pixels)
     return f"{len(images)} {images.shape}".encode()

@@ -12,6 +12,7 @@ from trainer.core.ranges import within
 from trainer.dataset.shared.grouped import assign_groups
 from trainer.dataset.shared.image_files import ImageFiles
 from trainer.dataset.shared.split import Images, Pixels, Split, by_stratum, pick, strata
+from trainer.dataset.shared.texts import Texts
 
 
 def check_fold(folds: int | None, fold: int | None) -> None:
@@ -73,6 +74,8 @@ def joined_images(first: Images, second: Images) -> Images:
     """The images of both sources in one. Raises ConfigError where they cannot be joined."""
     if isinstance(first, Pixels) and isinstance(second, Pixels):
         return Pixels(torch.cat([first.pixels, second.pixels]))
+    if isinstance(first, Texts) and isinstance(second, Texts):
+        return first.joined(second)
     if isinstance(first, ImageFiles) and isinstance(second, ImageFiles):
         images = copy(first)
         vars(images).pop("files", None)  # cached

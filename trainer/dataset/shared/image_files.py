@@ -57,7 +57,9 @@ class ImageFiles(Images):
 
     def decode(self, i: int) -> np.ndarray:
         """Image i as uint8 [C, H, W]. Raises DataError naming a damaged file."""
-        return decode(str(self.paths[i]), self.shape, self.background, turn=self.turn, way=self.way)
+        path, (channels, height, width) = str(self.paths[i]), self.shape
+        shape = channels, height, width
+        return decode(path, shape, self.background, turn=self.turn, way=self.way)
 
     def get_or_make(self, what: str, shape: tuple[int, ...], make: Callable[[], Tensor]) -> Tensor:
         """`make()`, uint8 of a shape, or its result cached by an earlier run on the same files."""

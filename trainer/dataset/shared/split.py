@@ -14,16 +14,16 @@ from trainer.dataset.shared.grouped import assign_groups
 
 
 class Images(Protocol):
-    """M images of one shape, in memory or decoded on demand."""
+    """M images of one shape, in memory or decoded on demand; or texts, of one length."""
 
-    shape: tuple[int, int, int]  # C, H, W
+    shape: tuple[int, ...]  # of one: C, H, W; of a text, the most words L
 
     def __len__(self) -> int:
         """The number of images, M."""
         ...
 
     def read(self, ids: Sequence[int]) -> Tensor:
-        """The images `ids` as uint8 [len(ids), C, H, W] on the CPU."""
+        """The images `ids` as uint8 [len(ids), C, H, W] on the CPU; texts as int32 [.., L]."""
         ...
 
 
@@ -32,7 +32,7 @@ class Pixels:
 
     def __init__(self, pixels: Tensor) -> None:
         self.pixels = pixels
-        self.shape: tuple[int, int, int] = tuple(pixels.shape[1:])  # pyright: ignore
+        self.shape: tuple[int, ...] = tuple(pixels.shape[1:])
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -40,6 +40,12 @@ class Pixels:
     def read(self, ids: Sequence[int]) -> Tensor:
         """The images `ids` as uint8 [len(ids), C, H, W]."""
         return self.pixels[torch.as_tensor(ids, dtype=torch.int64)]
+
+
+def in_memory(images: Images) -> Tensor | None:
+    """All pixels, or word ids, of a source [M, ...]; None for one that is decoded on demand."""
+    found = getattr(images, "pixels", None)
+    return getattr(images, "word_ids", None) if found is None else found
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def network_names(library: str) -> list[str]:
     return timm.list_models() + timm.list_pretrained()
 
 
-def load(reference: str, shape: tuple[int, int, int], classes: int) -> Network:
+def load(reference: str, shape: tuple[int, ...], classes: int) -> Network:
     """Load a network and its weights, with the mean and standard deviation of its inputs.
 
     `shape` is [C, H, W] of the student's images. Raises ValueError if the weights are unavailable
@@ -58,8 +58,9 @@ def load(reference: str, shape: tuple[int, int, int], classes: int) -> Network:
     match = REFERENCE.fullmatch(reference)
     library, name, file = match.groups() if match else ("", "", None)
     build = from_torchvision if library == "torchvision" else from_timm
+    _, height, width = shape
     try:
-        return build(name, file, (3, *shape[1:]), classes)
+        return build(name, file, (3, height, width), classes)
     except (ValueError, CheckpointError) as error:  # its message names model.pretrained
         reason = str(error).partition(": ")[2].partition("; give")[0] or str(error)
         advice = "" if file else f"; {reference}:FILE loads them from a file"

@@ -137,8 +137,8 @@ def describe_example(
 
 
 def thumbnails(data: "Data", ids: Sequence[int]) -> dict[int, str]:
-    """Encode training images as data URIs, by dataset id."""
-    if not ids:
+    """Encode training images as data URIs, by dataset id; of texts there are none."""
+    if not ids or data.kind == "text":
         return {}
     images = data.train.images.read(list(ids)).numpy()
     return {i: data_uri(pixels) for i, pixels in zip(ids, images, strict=True)}

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trainer.core.text import plain
 from trainer.dataset.shared.decode import printable
+from trainer.dataset.shared.texts import Texts
 from trainer.history.duplicates import copies
 from trainer.history.pictures import class_name
 
@@ -40,13 +42,15 @@ def found_copies(examined: Mapping[str, Examined], data: Data) -> list[Row]:
 
 
 def described(split: str, i: int, data: Data) -> Row:
-    """What is said of an image: its split, dataset id, label and file, where it has them."""
+    """What is said of an example: its split, dataset id, label, and file or text if it has one."""
     own = getattr(data, split)
     row = {"split": split, "id": str(i)}
     if own.classed:
         row["label"] = class_name(data.classes, own.labels[i].item())
     if (paths := getattr(own.images, "paths", None)) is not None:
         row["path"] = printable(paths[i])
+    if isinstance(own.images, Texts):
+        row["text"] = plain(own.images.texts[i])
     return row
 
 

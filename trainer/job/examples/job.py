@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from trainer.storage.run_folder import RunFolder
 
 PAIRS = 5  # class pairs on the console
+WIDEST = 40  # characters of a cell on the console
 
 
 class Examples(Job):
@@ -162,10 +163,15 @@ class Examples(Job):
 
     def table_of(self, rows: list[Row], title: str, *, hidden: str) -> Table:
         """Make a console table of the first rows, without `hidden` and the widest columns."""
-        wide = (hidden, "forgotten", "lately", "path", "other_path", *boxes.WIDE)
+        wide = (hidden, "forgotten", "lately", "path", "other_path", "other_text", *boxes.WIDE)
         shown = [column for column in rows[0] if column not in wide] if rows else ["rank"]
-        cells = [[row[column] for column in shown] for row in rows[: self.number]]
+        cells = [[shortened(row[column]) for column in shown] for row in rows[: self.number]]
         return table(title, shown, cells)
+
+
+def shortened(cell: str) -> str:
+    """A cell for the console: of a text its beginning."""
+    return cell if len(cell) <= WIDEST else f"{cell[: WIDEST - 1]}…"
 
 
 def summary_of(

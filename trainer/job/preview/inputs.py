@@ -2,7 +2,7 @@
 
 `inputs.png` shows the images after augmentation and mixing, with labels and shares below. A mask is
 overlaid on its image, with a colour per class; a target image is shown next to its input; boxes are
-drawn.
+drawn. Texts are in `inputs.csv`, after augmentation.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from trainer.core.plan import Plan, class_counts
 from trainer.core.seed import ExampleRandom, StepId
 from trainer.core.text import count, listed
 from trainer.dataset.shared.boxes import per_class
+from trainer.dataset.shared.words import read_back
 from trainer.report import boxes as drawing
 from trainer.report.csv_file import write_csv
 from trainer.report.images import COLUMNS, EDGE, SIDE, thumbnails
 from trainer.report.lettering import LINE, draw_text, shortened
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from trainer.core.batch import Batch
@@ -48,6 +50,10 @@ def write_inputs(folder: Path, inputs: Inputs, plan: Plan) -> None:
     target = inputs.data.target
     batch = batch.select(slice(NUMBER // 2 if target in ("mask", "image", "boxes") else NUMBER))
     names = inputs.data.classes
+    if inputs.data.kind == "text":
+        texts = read_back(batch.images.tolist(), inputs.data.vocabulary)
+        write_texts(folder / "inputs.csv", batch, names, texts)
+        return
     images = bytes_of(batch.images)
     captions = captions_of(batch, names)
     if target == "mask":
@@ -176,6 +182,13 @@ def write_table(path: Path, batch: Batch, names: tuple[str, ...]) -> None:
         for k, label in enumerate(labels[: batch.shares.shape[1]])
     ]
     write_csv(path, [["image", "label", "share", "id"], *rows])
+
+
+def write_texts(path: Path, batch: Batch, names: tuple[str, ...], texts: Sequence[str]) -> None:
+    """Write a row per text: its words, label, dataset id."""
+    rows = zip(texts, batch.labels[:, 0], batch.index[:, 0].tolist(), strict=True)
+    cells = [[text, described(label, names), i] for text, label, i in rows]
+    write_csv(path, [["text", "label", "id"], *cells])
 
 
 def described(label: Tensor, names: tuple[str, ...]) -> str:

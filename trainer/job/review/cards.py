@@ -13,26 +13,27 @@ from trainer.job.review.page import Card, Neighbour
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from trainer.core.batch import Input
     from trainer.dataset import Data
     from trainer.trained.examined import Examined
 
 Row = dict[str, str]
 
 
-def card_of(row: Row, by: str, neighbours: Sequence[Neighbour]) -> Card:
-    """The card of a row of suspects."""
+def card_of(row: Row, by: str, neighbours: Sequence[Neighbour], kind: Input = "image") -> Card:
+    """The card of a row of suspects; examples are of a `kind`."""
     return Card(
         int(row["id"]),
         row.get("path", ""),
         row["label"],
         row["suggested"],
         f"{float(row['suggested_p']):.0%}" if row["suggested_p"] else "",
-        tuple(reasons(row, by, neighbours)),
+        tuple(reasons(row, by, neighbours, kind)),
         tuple(neighbours),
     )
 
 
-def reasons(row: Row, by: str, neighbours: Sequence[Neighbour]) -> list[str]:
+def reasons(row: Row, by: str, neighbours: Sequence[Neighbour], kind: Input = "image") -> list[str]:
     """Why the label is suspect, a sentence each."""
     name = by if by in row else "mean_rank" if "mean_rank" in row else "p_y"
     found = [f"rank {row['rank']} by {name.replace('_', ' ')}: {row[name]}"]
@@ -48,7 +49,7 @@ def reasons(row: Row, by: str, neighbours: Sequence[Neighbour]) -> list[str]:
         found.append(f"it now predicts {row['prediction']}")
     if neighbours:
         agree = sum(each.label == row["label"] for each in neighbours)
-        found.append(f"{agree} of the {len(neighbours)} nearest training images have the label")
+        found.append(f"{agree} of the {len(neighbours)} nearest training {kind}s have the label")
     if row.get("given_label", row["label"]) != row["label"]:
         found.append(f"it was corrected before: the data set has {row['given_label']}")
     return found

@@ -1,4 +1,4 @@
-"""The images of the page as data URIs, from their files where there are any."""
+"""The images of the page as data URIs, from their files where there are any; or texts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from trainer.core.text import plain
 from trainer.dataset.shared.decode import convert, open_image, upright
 from trainer.dataset.shared.image_files import ImageFiles
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from trainer.dataset.shared.split import Images
+    from trainer.dataset.shared.texts import Texts
 
 LARGEST = 24_000_000  # bytes of all images together
 SIDES = (320, 224, 160, 112, 64)  # pixels of the longer side, the first that fits
@@ -33,6 +35,11 @@ def data_uris(images: Images, ids: Iterable[int]) -> dict[int, str]:
         if found or not wanted:
             break
     return found
+
+
+def texts_of(source: Texts, ids: Iterable[int]) -> dict[int, str]:
+    """The texts by dataset id."""
+    return {i: plain(source.texts[i]) for i in ids}
 
 
 def fitting(ids: list[int], uri: Callable[[int], str]) -> dict[int, str]:

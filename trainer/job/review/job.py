@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from trainer.core.errors import CheckpointError, ConfigError
 from trainer.core.ranges import within
 from trainer.core.text import count
+from trainer.dataset.shared.texts import Texts
 from trainer.job.base import Job
 from trainer.job.review.cards import card_of, neighbours_of
-from trainer.job.review.images import data_uris
+from trainer.job.review.images import data_uris, texts_of
 from trainer.job.review.page import page
 from trainer.job.shared.suspected import Suspected, checked_window
 
@@ -28,9 +29,9 @@ FILE = "review.html"
 class Review(Job):
     """Writes `review.html`: a card for each of the `number` most suspect labels of `run`.
 
-    Each shows the image, its label, the suggested one with its probability, why the label is
-    suspect, and the `neighbours` nearest training images by the model's features. The page stands
-    alone, keeps decisions in the browser and saves them as `corrections.csv`, which
+    Each shows the image or text, its label, the suggested one with its probability, why the label
+    is suspect, and the `neighbours` nearest training images by the model's features. The page
+    stands alone, keeps decisions in the browser and saves them as `corrections.csv`, which
     `dataset.corrections` reads. `by`, `window` and `runs` rank labels as in job=examples.
     """
 
@@ -71,11 +72,14 @@ class Review(Job):
         ids = [int(row["id"]) for row in rows]
         near = self.nearest(found, ids, console)
         shown = [*ids, *(each.id for own in near.values() for each in own)]
-        images = data_uris(found.data.train.images, shown)
-        cards = [card_of(row, found.by, near.get(i, ())) for row, i in zip(rows, ids, strict=True)]
+        source, kind = found.data.train.images, found.data.kind
+        texts = texts_of(source, shown) if isinstance(source, Texts) else {}
+        images = {} if texts else data_uris(source, shown)
+        pairs = zip(rows, ids, strict=True)
+        cards = [card_of(row, found.by, near.get(i, ()), kind) for row, i in pairs]
         title = f"{found.run}: {count(len(cards), 'label')} to review"
         path = folder.path / FILE
-        path.write_text(page(title, found.data.classes, cards, images), encoding="utf-8")
+        path.write_text(page(title, found.data.classes, cards, images, texts), encoding="utf-8")
         console.say(f"{count(len(cards), 'card')}, {path.stat().st_size / 1e6:.1f} MB")
         console.say(f"review        {path.absolute()}")
         console.say("then          dataset.corrections=corrections.csv, saved from the page")

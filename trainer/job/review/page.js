@@ -1,5 +1,5 @@
 "use strict";
-const { review, classes, cards, images } = JSON.parse(find("data").textContent);
+const { review, classes, cards, images, texts } = JSON.parse(find("data").textContent);
 const KEY = `review ${review}`; // of what the browser keeps
 const SMALL = 96; // pixels, below which an image is enlarged without blur
 let decisions = stored(); // by card: [{id, action, label, when}], the latest last
@@ -91,6 +91,7 @@ function nextPair() {
 /* The page. */
 
 function picture(id) {
+  if (id in texts) return element("p", { className: "text", textContent: texts[id] });
   const image = element("img", { src: images[id], alt: "", loading: "lazy" });
   image.onload = () => image.classList.toggle("small", image.naturalWidth < SMALL);
   return image;
@@ -103,7 +104,9 @@ function show() {
   if (!card) return;
   find("image").onload = (event) =>
     event.target.classList.toggle("small", event.target.naturalWidth < SMALL);
-  find("image").src = images[card.id];
+  find("image").hidden = card.id in texts;
+  if (!find("image").hidden) find("image").src = images[card.id];
+  find("text").textContent = texts[card.id] || "";
   find("path").textContent = card.path || `id ${card.id}`;
   find("label").textContent = card.label;
   find("suggested").textContent = card.suggested;

@@ -34,9 +34,13 @@ class Card:
 
 
 def page(
-    title: str, classes: Sequence[str], cards: Sequence[Card], images: Mapping[int, str]
+    title: str,
+    classes: Sequence[str],
+    cards: Sequence[Card],
+    images: Mapping[int, str],
+    texts: Mapping[int, str] | None = None,
 ) -> str:
-    """Return the page; `images` are URIs by dataset id.
+    """Return the page; `images` are URIs by dataset id, or else there are `texts`.
 
     The browser keeps decisions under a name that depends on the cards: the page of another run, or
     of other labels, begins anew.
@@ -47,6 +51,7 @@ def page(
         "classes": [plain(name) for name in classes],
         "cards": shown,
         "images": images,
+        "texts": texts or {},
     }
     script, style = ((HERE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
     return Template((HERE / "page.html").read_text(encoding="utf-8")).substitute(

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.core.text import listed
+from trainer.core.text import listed, plain
 from trainer.dataset.shared.decode import printable
+from trainer.dataset.shared.texts import Texts
 from trainer.history.analysis import History
 from trainer.history.dynamics import labels_of, mean_probabilities
 from trainer.history.pictures import class_name
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from trainer.dataset import Data
 
 Row = dict[str, str]
+LAST = "path", "text"  # columns
 LATELY = {0.0: "wrong", 1.0: "right"}  # by the field `correct`
 
 
@@ -64,6 +66,9 @@ def rows_of(
     paths = getattr(data.train.images, "paths", None)
     if paths is not None:
         columns["path"] = [printable(paths[i]) for i in ids]
+    if isinstance(data.train.images, Texts):
+        texts = data.train.images.texts
+        columns["text"] = [plain(texts[int(i)]) for i in ids]
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
@@ -80,13 +85,15 @@ def write_rows(path: Path, rows: list[Row]) -> None:
 def with_suggestions(
     rows: Sequence[Row], stores: Sequence[History], data: Data, ids: np.ndarray
 ) -> list[Row]:
-    """The rows of the dataset ids [k], each with the likeliest other class, before its path."""
+    """The rows of the dataset ids [k], with the likeliest other class before path and text."""
     p = mean_probabilities(stores, ids, len(data.classes))
     columns = suggested(data, p, labels_of(stores[0])[ids])
     pairs = (
         dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)
     )
     return [
-        {**row, **own, **({"path": row["path"]} if "path" in row else {})}
-        for row, own in ((dict(row), own) for row, own in zip(rows, pairs, strict=True))
+        {k: v for k, v in row.items() if k not in LAST}
+        | own
+        | {name: row[name] for name in LAST if name in row}
+        for row, own in zip(rows, pairs, strict=True)
     ]

@@ -1,0 +1,104 @@
+"""Base of the augmentations of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainer.augmentation.base import Augmentation
+from trainer.augmentation.shared.synonyms import (
+    WORDNET,
+    SynonymIds,
+    Synonyms,
+    further_words,
+    synonyms_of,
+)
+from trainer.augmentation.shared.word_edits import OPERATIONS, Operation, Words
+from trainer.core.ranges import within
+from trainer.core.seed import ExampleRandom
+from trainer.dataset.shared.split import Split
+from trainer.dataset.shared.texts import Texts
+
+SLACK = 1e-6  # 0.7 · 10 in float32 is below 7
+
+
+class WordAugmentation(Augmentation):
+    """Changes a text by one of some operations, with a `probability`.
+
+    ⌊alpha · words⌋ of its words change, and at least one. A text of one word or none stays as it
+    is. Synonyms that the training texts lack become words of the vocabulary: what they stand for is
+    learned, too (sec. 5 of the paper).
+    """
+
+    inputs = ("text",)
+
+    def __init__(
+        self,
+        setting: str,
+        operations: Sequence[Operation],
+        *,
+        alpha: float,
+        probability: float,
+        synonyms: str | None = None,
+    ) -> None:
+        within(f"{setting}.alpha", alpha, "[0, 1]")
+        within(f"{setting}.probability", probability, "[0, 1]")
+        self.operations = [OPERATIONS[name] for name in operations]
+        self.alpha, self.probability = alpha, probability
+        self.synonyms: Synonyms = {}
+        if synonyms is not None:
+            check_name(f"{setting}.synonyms", synonyms)
+            self.synonyms = synonyms_of(synonyms, f"{setting}.synonyms")
+        self.table: SynonymIds | None = None
+
+    def words(self, vocabulary: Sequence[str]) -> tuple[str, ...]:
+        """The words it writes that a vocabulary lacks."""
+        return further_words(self.synonyms, vocabulary)
+
+    def prepare(self, split: Split) -> None:
+        """Look up the synonyms of the split's vocabulary."""
+        assert isinstance(split.images, Texts)  # noqa: S101  (run.compatibility)
+        self.table = SynonymIds(self.synonyms, split.images.vocabulary)
+
+    def __call__(self, images: Tensor, draws: ExampleRandom) -> Tensor:
+        """Changed texts, word ids [B, L]."""
+        if self.table is None:
+            raise RuntimeError("an augmentation of texts needs prepare(split) first")
+        words, kind, chance = self.drawn(images, draws, self.table.to(images.device))
+        choice = (kind * len(self.operations)).long()
+        choice = choice.masked_fill((chance >= self.probability) | (words.length < 2)[:, None], -1)
+        made = words.ids
+        for number, operation in enumerate(self.operations):
+            made = operation(words).where(choice == number, made)
+        return F.pad(made, (0, images.shape[1] - made.shape[1]))
+
+    def drawn(
+        self, ids: Tensor, draws: ExampleRandom, synonyms: SynonymIds
+    ) -> tuple[Words, Tensor, Tensor]:
+        """The texts with their numbers, and two more for each text [B, 1].
+
+        On a CPU, without columns that stay padding: a GPU would wait for the length of the longest.
+        A row's numbers come in the same order whatever the width, four for each column.
+        """
+        length = (ids != 0).sum(1)
+        number = (length * self.alpha + SLACK).long().clamp(min=1)
+        width, most = ids.shape[1], max(1, int(self.alpha * ids.shape[1] + SLACK))
+        if ids.device.type == "cpu" and len(ids):
+            most = int(number.max())
+            width = min(width, int(length.max()) + most)
+        numbers = draws.uniforms(3 + 4 * width)
+        kind, chance, once = numbers[:, :3].split(1, 1)
+        each, *changes = numbers[:, 3:].unflatten(1, (width, 4)).unbind(2)
+        changes = [values[:, :most] for values in changes]
+        short = ids[:, :width]
+        words = Words(short, length, number, each, once, changes, self.alpha, synonyms)
+        return words, kind, chance
+
+
+def check_name(setting: str, synonyms: str) -> None:
+    """Raise ValueError for synonyms that are neither WordNet's nor a file's."""
+    if synonyms != WORDNET and not Path(synonyms).is_file():
+        raise ValueError(f"{setting} must be {WORDNET} or a file, got {synonyms}")
