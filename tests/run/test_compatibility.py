@@ -10,7 +10,9 @@ from torch import nn
 
 from trainer.cli import launch
 from trainer.core.errors import ConfigError
-from trainer.run.compatibility import check_outputs
+from trainer.distill.none import NoDistiller
+from trainer.loss.cross_entropy import CrossEntropy
+from trainer.run.compatibility import check_boxes, check_outputs
 
 Refusal = Callable[..., str]
 CANVAS = ("dataset=digits_canvas", "dataset.examples=40", "dataset.size=16", "dataset.digits=1")
@@ -210,3 +212,8 @@ def test_a_model_that_fails_on_an_image_gets_its_modes_back(tmp_path):
         check_outputs(model, run.task, run.data)
     assert model.training
     assert model.layer.training
+
+
+def test_sharded_weights_are_not_for_boxes():
+    with pytest.raises(ConfigError, match=r"^strategy=fsdp does not support boxes labels; take"):
+        check_boxes(CrossEntropy(), NoDistiller(), sam=None, sharded=True)
