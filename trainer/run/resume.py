@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer.config.added import with_defaults
 from trainer.config.flatten import flatten
 from trainer.config.renamed import with_current_names
 from trainer.core.errors import CheckpointError, ConfigError
@@ -137,7 +138,8 @@ def changes(
     Raises ConfigError for one that begins with neither an entry of `may_differ` nor of
     `resume_allow`.
     """
-    was, now = dict(flatten(finite(before))), dict(flatten(finite(config)))
+    was = dict(flatten(finite(with_defaults(before, config))))
+    now = dict(flatten(finite(config)))
     found = {
         key: f"{key}: {was.get(key)} → {now.get(key)}"
         for key in {**was, **now}
