@@ -47,6 +47,7 @@ BOXES = (
     *("dataset=digits_canvas", "dataset.target=boxes", "dataset.subset=60", "task=detection"),
     *("model=ssd", "batch_size=6", "steps=20", "log.every=5st", "optimizer.lr=1e-3"),
 )
+TEXTS = ("dataset=definitions", "dataset.subset=200", "model=embedding_bag", "augmentation=eda")
 ROOT = Path(__file__).parents[2]
 SLOW = 240  # seconds before deadlocked processes give up, generous for a busy machine
 VARYING = ("split", "images_per_second", "train_seconds", "startup_seconds")
@@ -63,6 +64,7 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
     "augmented": ("augmentation=[shift]", "mixer=cutmix", "mixer.per_image=true", *PLATEAU),
     "ohem": (*LONG, "mining=ohem", "accumulate=2", "ema=0.9", "sampler=oversample"),
     "ohem_two_pass": ("mining=ohem_two_pass", "batch_size=64"),
+    "texts": (*TEXTS, "mining=ohem", "optimizer.lr=0.5"),
     "hard_example": (*LONG, "mining=hard_example", "mining.warmup_epochs=0", "mining.keep=0.1"),
     "infobatch": ("mining=infobatch", "mining.delta=0", "batch_size=128"),
     "importance": ("mining=importance", "mining.threshold=0.5", "batch_size=64"),
