@@ -25,6 +25,7 @@ from trainer.job.tune.study import (
     saved_line,
 )
 from trainer.job.tune.trial import PruningStopper
+from trainer.job.tune.workers import Workers
 from trainer.report.csv_file import write_csv
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class Tune(Job):
     the trial, so a resumed search draws the same settings. A trial's value is the best `metric`
     over all its validations. A failed trial is recorded and the search continues; one that repeats
     the settings of an earlier trial has its result and is not trained. Writes
-    `trials.csv` and Optuna's journal, `study.journal`.
+    `trials.csv` and Optuna's journal, `study.journal`. With a folder or a database as `storage`,
+    processes with the same command line share the trials.
     """
 
     needs_data = True
@@ -83,6 +85,7 @@ class Tune(Job):
         trials: int = 20,
         metric: str = "val/accuracy",
         pruner: Literal["median", "hyperband", "none"] = "median",
+        storage: str | None = None,
     ) -> None:
         if importlib.util.find_spec("optuna") is None:
             raise missing("job=tune", "tune")
@@ -93,6 +96,7 @@ class Tune(Job):
         self.trials = trials
         self.metric = metric
         self.pruner = pruner
+        self.storage = storage
 
     def __call__(
         self,
@@ -105,16 +109,20 @@ class Tune(Job):
         epochs: int,
     ) -> dict[str, Any]:
         """Run the remaining trials, then report the best."""
-        if trials.continues:
-            trials.take_over(saved_line(folder.path), folder.path / JOURNAL)
+        workers = Workers(folder.path, self.storage)
+        if trials.continues and workers.url is None:
+            trials.take_over(saved_line(workers.trials), workers.trials / JOURNAL)
         self.check_settings(trials, folder.path)
-        study = self.open(folder.path, seed, epochs, trials.line)
-        while (trial := self.next(study, seed)) is not None:
+        workers.prepare()
+        with workers.turn():
+            study = self.open(workers, seed, epochs, trials.line)
+        while (trial := self.next(study, seed, workers)) is not None:
             signals.raise_if_stopped()
-            self.attempt(study, trial, trials, folder.path)
+            self.attempt(study, trial, trials, workers.trials)
+            workers.release(trial.number)
             write_trials(folder.path / "trials.csv", list(self.space), study.trials)
             console.say(self.line_of(study.trials[trial.number]))
-        return self.conclude(study, trials.line, folder.path, console)
+        return self.conclude(study, trials.line, folder.path, workers.trials, console)
 
     def check_settings(self, trials: TrialRunner, folder: Path) -> None:
         """Raise ConfigError unless the first values of all settings make a run with the metric."""
@@ -149,12 +157,14 @@ class Tune(Job):
         asked = trials.having(settings, dependent) if dependent else []
         return settings + [f"{name}={value_of(name)}" for name in asked]
 
-    def open(self, folder: Path, seed: int, epochs: int, line: list[str]) -> Study:
+    def open(self, workers: Workers, seed: int, epochs: int, line: list[str]) -> Study:
         """Create or resume the study. Raises ConfigError if it is of another search."""
         mode: Direction = "minimize" if direction(self.metric) == "min" else "maximize"
         about = self.about | {"seed": seed, "line": line}
-        study = open_study(folder, about, self.make_pruner(epochs), mode)
-        check_trials(folder / JOURNAL, study.get_trials(deepcopy=False), self.space)
+        given = workers.trials, about, self.make_pruner(epochs), mode
+        study = open_study(*given, shared=workers.shared, url=workers.url)
+        where = Path("job.storage") if workers.url else workers.trials / JOURNAL
+        check_trials(where, study.get_trials(deepcopy=False), self.space)
         return study
 
     def make_pruner(self, epochs: int) -> BasePruner:
@@ -165,17 +175,24 @@ class Tune(Job):
             return pruners.HyperbandPruner(min_resource=1, max_resource=epochs)
         return pruners.MedianPruner() if self.pruner == "median" else pruners.NopPruner()
 
-    def next(self, study: Study, seed: int) -> Trial | None:
-        """Return the interrupted trial, otherwise a new one, or None if all have run."""
+    def next(self, study: Study, seed: int, workers: Workers) -> Trial | None:
+        """Return an interrupted trial, otherwise a new one, or None if all are taken."""
         from optuna.samplers import TPESampler
         from optuna.trial import Trial, TrialState
 
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        number = running[0].number if running else len(study.get_trials(deepcopy=False))
-        study.sampler = TPESampler(seed=(seed + number) % 2**32)
-        if running:
-            return Trial(study, running[0]._trial_id)
-        return study.ask() if number < self.trials else None
+        with workers.turn():
+            running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            for trial in running:
+                if workers.take(trial.number, new=False):
+                    study.sampler = TPESampler(seed=(seed + trial.number) % 2**32)
+                    return Trial(study, trial._trial_id)
+            number = len(study.get_trials(deepcopy=False))
+            if number >= self.trials:
+                return None
+            study.sampler = TPESampler(seed=(seed + number) % 2**32)
+            drawn = study.ask()
+            workers.take(drawn.number, new=True)
+            return drawn
 
     def attempt(self, study: Study, trial: Trial, trials: TrialRunner, folder: Path) -> None:
         """Train with the settings drawn for a trial and report the result to the study."""
@@ -221,7 +238,7 @@ class Tune(Job):
         return f"trial {trial.number}/{self.trials}  {state}{value}  {settings}"
 
     def conclude(
-        self, study: Study, line: list[str], folder: Path, console: Console
+        self, study: Study, line: list[str], folder: Path, trial_folders: Path, console: Console
     ) -> dict[str, Any]:
         """Print and return the best trial. Raises TrainerError if none finished."""
         trials = study.trials
@@ -238,7 +255,7 @@ class Tune(Job):
         states = ", ".join(f"{number} {state}" for state, number in counts.items())
         console.say(f"{count(len(trials), 'trial')}: {states}; {folder / 'trials.csv'}")
         number = best.user_attrs.get("repeats", best.number)
-        where = folder_of(folder, number)
+        where = folder_of(trial_folders, number)
         console.say(f"best: trial {number}, {self.metric} {best.value:.4f}; {where}")
         console.say(command)
         return {

@@ -15,7 +15,7 @@ from trainer.storage.untrusted import check_file
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
-    from optuna.storages import JournalStorage
+    from optuna.storages import JournalStorage, RDBStorage
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
@@ -35,15 +35,25 @@ UNREADABLE = (  # what Optuna raises when it replays a damaged or hostile journa
 )
 
 
-def open_study(folder: Path, about: dict[str, Any], pruner: BasePruner, mode: Direction) -> Study:
+def open_study(
+    folder: Path,
+    about: dict[str, Any],
+    pruner: BasePruner,
+    mode: Direction,
+    *,
+    shared: bool = False,
+    url: str | None = None,
+) -> Study:
     """Create or resume the study of a search that `about` describes.
 
-    Raises ConfigError if it is of another search, CheckpointError if it cannot be read.
+    It is in a folder's journal, which other processes may write if it is `shared`, or in the
+    database at `url`. Raises ConfigError if it is of another search, CheckpointError if it cannot
+    be read.
     """
     import optuna
 
     path = folder / JOURNAL
-    with journal(path) as storage:
+    with database(url) if url else journal(path, shared=shared) as storage:
         study = optuna.create_study(
             storage=storage,
             study_name=NAME,
@@ -82,18 +92,36 @@ def saved_line(folder: Path) -> list[str]:
 
 
 @contextmanager
-def journal(path: Path) -> Iterator[JournalStorage]:
+def journal(path: Path, *, shared: bool = False) -> Iterator[JournalStorage]:
     """Open a journal for reading and writing. Raises CheckpointError if it cannot be read."""
     import optuna
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    repair_journal(path)
+    if shared and path.exists():
+        check_file(path, LARGEST)
+    elif not shared:
+        repair_journal(path)
     lock = JournalFileOpenLock(str(path))  # the default leaves a link where a process is killed
     try:
         yield optuna.storages.JournalStorage(JournalFileBackend(str(path), lock))
     except (*UNREADABLE, optuna.exceptions.OptunaError) as error:
         raise CheckpointError(f"{path} cannot be read: {type(error).__name__}") from error
+
+
+@contextmanager
+def database(url: str) -> Iterator[RDBStorage]:
+    """Open a database. Raises ConfigError if that fails; its address may hold a password."""
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield optuna.storages.RDBStorage(url)
+    except (SQLAlchemyError, ImportError, optuna.exceptions.OptunaError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        kind = url.partition(":")[0]
+        raise ConfigError(f"job.storage={kind}://...: no such database: {reason}") from error
 
 
 def check_same_search(before: dict[str, Any], about: dict[str, Any]) -> None:
