@@ -66,6 +66,7 @@ def test_a_budget_is_a_time(text: str, seconds: float):
         ({"seeds": 4}, r"hydra\.sweeper\.seeds must be in \[5, 1000\], got 4"),
         ({"margin": 0.0}, r"hydra\.sweeper\.margin must be in \(0, inf\), got 0\.0"),
         ({"level": 1.0}, r"hydra\.sweeper\.level"),
+        ({"tune": 3}, r"hydra\.sweeper\.tune=3: give settings with their values, {optimizer"),
         ({"trials": 0}, r"hydra\.sweeper\.trials"),
     ],
 )

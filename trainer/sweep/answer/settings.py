@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from trainer.core.errors import ConfigError
 from trainer.core.ranges import within
 
 TARGET = "hydra_plugins.trainer.Answer"  # Hydra instantiates no plugin outside hydra_plugins
+EXAMPLE = '{optimizer.lr:"log(1e-4,1e-1)"}'
 UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -24,7 +25,7 @@ class Settings:
     metric: str | None = None  # as job.metric of job=compare
     baseline: str | None = None  # an option or settings; null: the strategy with most `none`
     level: float = 0.95  # 1 - level: the chance of any wrong statement, at most
-    tune: dict[str, Any] = field(default_factory=dict)  # as job.space of job=tune
+    tune: Any = None  # as job.space of job=tune; a mapping could not be given new keys
     trials: int = 8  # of each strategy, where tune is given
     max_batch_size: int | None = None
     params: dict[str, str] | None = None
@@ -54,7 +55,10 @@ class Limits:
         within(f"{prefix}trials", given["trials"], "[1, inf)")
         if given["margin"] is not None:
             within(f"{prefix}margin", given["margin"], "(0, inf)")
-        return cls(**{**given, "budget": seconds_of(given["budget"])})
+        tune = given["tune"] or {}
+        if not isinstance(tune, dict):
+            raise ConfigError(f"{prefix}tune={tune}: give settings with their values, {EXAMPLE}")
+        return cls(**{**given, "budget": seconds_of(given["budget"]), "tune": tune})
 
 
 def seconds_of(text: str | None) -> float | None:
