@@ -116,7 +116,7 @@ def test_yaml_and_class_have_the_same_defaults(name: str) -> None:
         if isinstance(default, list) and default and isinstance(default[0], float):
             given = [float(number) for number in given]
         if isinstance(default, float):  # YAML reads 1e-3 as a string
-            given = float(given)
+            given = float(node[key])
         assert given == default, key
 
 

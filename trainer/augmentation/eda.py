@@ -1,5 +1,7 @@
 """Easy data augmentation of texts (Wei and Zou 2019, https://arxiv.org/abs/1901.11196), sec. 2."""
 
+from collections.abc import Sequence
+
 from trainer.augmentation.shared.word_augmentation import WordAugmentation
 from trainer.augmentation.shared.word_edits import Operation
 
@@ -19,10 +21,10 @@ class Eda(WordAugmentation):
         *,
         alpha: float = 0.1,
         probability: float = 0.9,
-        operations: list[Operation] | None = None,
+        operations: Sequence[Operation] = EVERY,
         synonyms: str = "wordnet",
     ) -> None:
-        chosen = list(EVERY) if operations is None else operations
+        chosen = list(operations)
         if not chosen or len(set(chosen)) < len(chosen):
             listed = ", ".join(EVERY)
             raise ValueError(

@@ -25,7 +25,7 @@ class Definitions(TextDataset):
     600 of each class, 11 words long on average.
     """
 
-    test_fraction: float = 1 / 6
+    test_fraction: float = 0.16667
 
     def load(self) -> Raw:
         """Load all definitions."""

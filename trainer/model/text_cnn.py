@@ -1,5 +1,6 @@
 """Convolutions over words (Kim 2014, https://arxiv.org/abs/1408.5882), sec. 2."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -30,11 +31,11 @@ class TextCnn(nn.Module):
         outputs: int,
         dimensions: int = 100,
         filters: int = 100,
-        widths: list[int] | None = None,
+        widths: Sequence[int] = (3, 4, 5),
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        widths = [3, 4, 5] if widths is None else list(widths)
+        widths = list(widths)
         within("model.dimensions", dimensions, "[1, inf)")
         within("model.filters", filters, "[1, inf)")
         within("model.widths", widths, "[1, inf)")

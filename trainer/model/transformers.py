@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -72,7 +71,9 @@ class Transformers(nn.Module):
 
 def library() -> Any:
     """The package, which may be absent, and has the name of this module."""
-    return import_module("transformers")
+    import transformers  # pyright: ignore[reportMissingImports]  # the package, not this module
+
+    return transformers
 
 
 def config_of(name: str) -> Any:
