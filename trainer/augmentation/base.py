@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from trainer.augmentation.shared.kernel.boxes import kept
-from trainer.core.batch import Input, Target, target_kind
+from trainer.core.batch import TARGETS, Input, Target, target_kind
 from trainer.core.option import option_of
 from trainer.core.seed import ExampleRandom
 from trainer.dataset.shared.boxes import MIN_VISIBLE
@@ -18,19 +18,11 @@ class Augmentation(ABC):
     """Changes each image, or text, of a batch with random parameters of its own."""
 
     inputs: ClassVar[tuple[Input, ...]] = ("image",)  # kinds of input it changes
+    targets: ClassVar[tuple[Target, ...]] = TARGETS  # the types of label it supports
 
     def words(self, vocabulary: Sequence[str]) -> tuple[str, ...]:
         """The words it writes that a vocabulary lacks; they are added to it, before `prepare`."""
         return ()
-
-    targets: ClassVar[tuple[Target, ...]] = (  # the types of label it supports
-        "class",
-        "multilabel",
-        "mask",
-        "vector",
-        "image",
-        "boxes",
-    )
 
     def prepare(self, split: Split) -> None:
         """Compute statistics of the training split that the augmentation needs, before any call.

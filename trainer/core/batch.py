@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -246,6 +246,7 @@ def blank(shape: Sequence[int], device: torch.device | None = None) -> Tensor:
 
 
 Target = Literal["class", "multilabel", "mask", "vector", "image", "boxes"]  # label of an example
+TARGETS: tuple[Target, ...] = get_args(Target)
 
 
 def target_kind(labels: Tensor) -> Target:

@@ -15,7 +15,6 @@ from trainer.core.seed import Purpose, StepId, generator
 from trainer.core.state import row_ids
 
 Score = Literal["loss", "error", "confidence", "margin", "entropy", "el2n"]
-EVERY: tuple[Target, ...] = ("class", "multilabel", "mask", "vector", "image", "boxes")
 Per = Literal["auto", "batch", "image"]  # what a fraction or a ratio is of
 
 

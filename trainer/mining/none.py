@@ -1,9 +1,10 @@
 """No mining: every example counts equally."""
 
-from trainer.mining.base import EVERY, Miner
+from trainer.core.batch import TARGETS
+from trainer.mining.base import Miner
 
 
 class NoMiner(Miner):
     """Leaves plans and batches unchanged."""
 
-    targets = EVERY
+    targets = TARGETS

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainer.core.batch import Batch, only
+from trainer.core.batch import TARGETS, Batch, only
 from trainer.core.ranges import within
 from trainer.core.seed import StepId
-from trainer.mining.base import EVERY, Miner, Per, counted, hardest, in_each_image, sums
+from trainer.mining.base import Miner, Per, counted, hardest, in_each_image, sums
 
 
 @dataclass(kw_only=True)
@@ -26,7 +26,7 @@ class Ohem(Miner):
     ⌊number · fraction⌋ positives, the hardest of each kind.)
     """
 
-    targets = EVERY
+    targets = TARGETS
     keep: float = 0.5
     min_kept: int = 1
     threshold: float | None = None

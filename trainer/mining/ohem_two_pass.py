@@ -12,11 +12,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from trainer.core.batch import Batch, Elements, only
+from trainer.core.batch import TARGETS, Batch, Elements, only
 from trainer.core.ranges import within
 from trainer.core.seed import StepId
 from trainer.mining.base import (
-    EVERY,
     Miner,
     Per,
     counted,
@@ -35,7 +34,7 @@ class OhemTwoPass(Miner):
     Of boxes it keeps the hardest elements, of each image or of the batch (`per`).
     """
 
-    targets = EVERY
+    targets = TARGETS
     keep: float = 0.25
     per: Per = "auto"
 

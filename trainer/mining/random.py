@@ -7,11 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.core.batch import Batch, Elements, only
+from trainer.core.batch import TARGETS, Batch, Elements, only
 from trainer.core.ranges import within
 from trainer.core.seed import Purpose, StepId
 from trainer.mining.base import (
-    EVERY,
     Miner,
     Per,
     hardest,
@@ -29,7 +28,7 @@ class Random(Miner):
     Of boxes it keeps a part of the elements, of each image or of the batch (`per`).
     """
 
-    targets = EVERY
+    targets = TARGETS
     keep: float = 0.5
     per: Per = "auto"
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trainer.core.batch import Batch
+from trainer.core.batch import TARGETS, Batch
 from trainer.core.seed import StepId
 from trainer.mixer.base import Drawing, Mixer
 
@@ -11,7 +11,7 @@ class NoMixer(Mixer):
     """Leaves batches unchanged."""
 
     inputs = ("image", "text")
-    targets = ("class", "multilabel", "mask", "vector", "image", "boxes")
+    targets = TARGETS
 
     def __init__(self) -> None:
         super().__init__(probability=0.0)

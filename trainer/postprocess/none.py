@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from trainer.core.batch import TARGETS
 from trainer.postprocess.base import Postprocess
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class NoPostprocess(Postprocess):
     """Leaves the outputs unchanged."""
 
-    targets = ("class", "multilabel", "mask", "vector", "image", "boxes")
+    targets = TARGETS
     needs_val = False
 
     def fit(self, outputs: Tensor, labels: Tensor) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.core.batch import Input, Target
+from trainer.core.batch import TARGETS, Input, Target
 from trainer.dataset import Split
 from trainer.dataset.shared.split import Pixels
 
@@ -16,14 +16,7 @@ class Sampler(ABC):
     """Chooses and orders the rows of an epoch."""
 
     inputs: ClassVar[tuple[Input, ...]] = ("image", "text")  # kinds of input it supports
-    targets: ClassVar[tuple[Target, ...]] = (
-        "class",
-        "multilabel",
-        "mask",
-        "vector",
-        "image",
-        "boxes",
-    )
+    targets: ClassVar[tuple[Target, ...]] = TARGETS
 
     def instead(self, target: Target) -> str | None:
         """The setting with which it supports a kind of target that it does not, if any."""

@@ -279,7 +279,9 @@ class Step:
                 images, labels = augmentation.with_labels(
                     images, labels, draws, fill=fill, min_visible=self.task.min_visible
                 )
-            images, batch = self.forward.standardise(images), replace(batch, labels=labels)
+            images = self.forward.standardise(images)
+            if labels is not batch.labels:  # they have places in the image
+                batch = replace(batch, labels=labels)
         else:
             images = self.forward.inputs(batch.images)
         batch = self.mix(batch.with_images(images), step_id, part)
@@ -349,7 +351,8 @@ class Step:
         if self.clip is not None:
             torch._foreach_mul_(gradients, (self.clip / (self.norm + 1e-6)).clamp(max=1.0))
         try:
-            counted = learned.denominator.sum()
+            counted = learned.denominator
+            counted = counted.sum() if counted.ndim else counted  # of a detector's stages
             return self.guard.update(learned.total, self.norm, counted, step_id.step)
         except NonFiniteError as error:
             ids = self.not_finite(learned) or "all of the batch"

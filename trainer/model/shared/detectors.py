@@ -15,6 +15,8 @@ from trainer.core.ranges import within
 from trainer.model.shared import feature_maps
 from trainer.model.shared.library import set_channels
 
+Numbers = Sequence[float] | Literal["auto"]
+
 OURS: dict[str, Callable[[int], feature_maps.FeatureMaps]] = {
     "small": feature_maps.small,
     "resnet18": feature_maps.resnet18,
@@ -41,20 +43,27 @@ def ssd(
     backbone: str,
     shape: tuple[int, int, int],
     classes: int,
-    scales: Sequence[float] | Literal["auto"],
-    aspect_ratios: Sequence[float] | Literal["auto"],
+    scales: Numbers,
+    aspect_ratios: Numbers,
 ) -> SSD:
     """SSD on the maps of a backbone. Raises ValueError for anchors that it cannot have."""
-    make = our_ssd if backbone in OURS else published_ssd
-    return make(backbone, shape, classes, scales, aspect_ratios)
+    if backbone in OURS:
+        return our_ssd(backbone, shape, classes, scales, aspect_ratios)
+    for name, value in {"scales": scales, "aspect_ratios": aspect_ratios}.items():
+        if value != "auto":
+            raise ValueError(
+                f"model.{name}={value} is for model.backbone=small or resnet18; those of "
+                f"{backbone} are the published ones, model.{name}=auto"
+            )
+    return published_ssd(backbone, shape, classes)
 
 
 def our_ssd(
     backbone: str,
     shape: tuple[int, int, int],
     classes: int,
-    scales: Sequence[float] | Literal["auto"],
-    aspect_ratios: Sequence[float] | Literal["auto"],
+    scales: Numbers,
+    aspect_ratios: Numbers,
 ) -> SSD:
     """SSD on our own feature maps. Raises ValueError for scales that are not one for each map."""
     maps = OURS[backbone](shape[0])
@@ -76,20 +85,8 @@ def our_ssd(
     return SSD(maps, boxes, (shape[1], shape[2]), classes)
 
 
-def published_ssd(
-    backbone: str,
-    shape: tuple[int, int, int],
-    classes: int,
-    scales: Sequence[float] | Literal["auto"],
-    aspect_ratios: Sequence[float] | Literal["auto"],
-) -> SSD:
-    """Torchvision's SSD300 or SSDlite, with random weights. Raises ValueError for other anchors."""
-    for name, value in {"scales": scales, "aspect_ratios": aspect_ratios}.items():
-        if value != "auto":
-            raise ValueError(
-                f"model.{name}={value} is for model.backbone=small or resnet18; those of "
-                f"{backbone} are the published ones, model.{name}=auto"
-            )
+def published_ssd(backbone: str, shape: tuple[int, int, int], classes: int) -> SSD:
+    """Torchvision's SSD300 or SSDlite, with random weights."""
     make, side = SSDS[backbone]
     network = make(weights=None, weights_backbone=None, num_classes=classes)
     set_channels(network, shape[0])
