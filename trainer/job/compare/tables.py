@@ -29,6 +29,7 @@ def text_tables(comparison: Comparison) -> list[TextTable]:
     """Return all tables: final metric, total cost, one per equal cost, target, skipped runs."""
     return [
         final_table(comparison),
+        *difference_table(comparison),
         cost_table(comparison),
         *(metric_table(comparison, table) for table in comparison.equal),
         *target_table(comparison),
@@ -40,6 +41,7 @@ def console_tables(comparison: Comparison) -> list[TextTable]:
     """Return the same tables with a single one for all costs."""
     return [
         final_table(comparison),
+        *difference_table(comparison),
         cost_table(comparison),
         *([equal_cost_table(comparison)] if comparison.equal else []),
         *target_table(comparison),
@@ -80,22 +82,10 @@ def metric_table(comparison: Comparison, table: Table) -> TextTable:
     columns = ["group", "seeds", f"{table.metric}{comparison.format.heading}", interval]
     columns += ["difference", interval, sentences.P_NAMES[comparison.correction], "verdict"]
     title = f"{table.metric} at the end of training"
-    images = any(row.images and row.images.bounds for row in table.rows)
-    pairs = table.cost is None and any(
-        row.difference and row.difference.correlation is not None for row in table.rows
-    )
-    columns += [NEW_IMAGES] * images + [*PAIRING] * pairs
     if table.cost is not None:
         columns.insert(2, "measured at")
         title = f"{table.metric} at equal cost: {format_amount(table.budget)} {table.cost.name}"
-    rows = [
-        [
-            *metric_row(comparison, table, row),
-            *([images_cell(comparison, row)] if images else []),
-            *(pairing_cells(row.difference) if pairs else []),
-        ]
-        for row in table.rows
-    ]
+    rows = [metric_row(comparison, table, row) for row in table.rows]
     rows += [[label, "0"] + [DASH] * (len(columns) - 2) for label in table.missing]
     return TextTable(title, columns, rows)
 
@@ -119,6 +109,28 @@ def metric_row(comparison: Comparison, table: Table, row: Row) -> list[str]:
     ]
 
 
+def difference_table(comparison: Comparison) -> list[TextTable]:
+    """Return the final differences with both intervals, and what pairing by seed saves.
+
+    Empty where no difference has an interval for new images or a correlation.
+    """
+    pairs = [(row, row.difference) for row in comparison.final.rows if row.difference is not None]
+    if not any(d.correlation is not None or (row.images and row.images.bounds) for row, d in pairs):
+        return []
+    interval = f"{100 * comparison.interval.level:g}% CI over seeds"
+    rows = [
+        [
+            row.label,
+            comparison.format.bounds(difference.low, difference.high, sign=True),
+            images_cell(comparison, row),
+            *pairing_cells(difference),
+        ]
+        for row, difference in pairs
+    ]
+    title = f"difference from {comparison.baseline.label}, and what pairing by seed saves"
+    return [TextTable(title, ["group", interval, NEW_IMAGES, *PAIRING], rows)]
+
+
 def images_cell(comparison: Comparison, row: Row) -> str:
     """Format the interval of a difference for new images; a dash where there is none."""
     if row.images is None or row.images.bounds is None:
@@ -126,9 +138,9 @@ def images_cell(comparison: Comparison, row: Row) -> str:
     return comparison.format.bounds(*row.images.bounds, sign=True)
 
 
-def pairing_cells(difference: Difference | None) -> list[str]:
+def pairing_cells(difference: Difference) -> list[str]:
     """Format the correlation of paired values, and the seeds needed with and without pairs."""
-    if difference is None or difference.correlation is None:
+    if difference.correlation is None:
         return [DASH, DASH]
     most = f"> {MOST_SEEDS:,}"
     seeds = [most if n is None else f"{n:,}" for n in (difference.needed, difference.unpaired)]

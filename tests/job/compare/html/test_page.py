@@ -67,7 +67,7 @@ def test_the_page_is_complete_and_self_contained(three, make, compared):
     checker = check_page(html)
     text = " ".join(checker.text)
     assert checker.tags.count("figure") == 8, "means, differences, four curves, two costs"
-    assert checker.tags.count("table") == 8
+    assert checker.tags.count("table") == 9
     assert checker.tags.count("img") == 1
     assert ("alt", "label three, predicted 5") in checker.attributes
     for part in ("3.07 points above", "+2.92 to +3.21", "beyond noise", "150 backward passes"):

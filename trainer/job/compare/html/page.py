@@ -32,6 +32,7 @@ def page(
         "Final results": charts.final_charts(comparison)
         + seeds_charts(comparison)
         + html_table(tables.final_table(comparison))
+        + "".join(map(html_table, tables.difference_table(comparison)))
         + html_table(tables.cost_table(comparison)),
         "Whom it helps and hurts": bullets(worst_text.verdicts(comparison))
         + "".join(map(html_table, worst_text.text_tables(comparison))),
