@@ -1,6 +1,7 @@
 """Helpers that compose configs and run jobs in this process."""
 
 import json
+import os
 import re
 import signal
 from copy import deepcopy
@@ -147,11 +148,31 @@ class Stop:
             raise Interrupted(signal.SIGTERM)
 
 
-def fitted(folder: Path, *overrides: str, stop_after: int | None = None) -> Fit:
+class Kill(Stop):
+    """Kills this process, as `kill -9` does, in place of reporting SIGTERM."""
+
+    def agreed_signal(self) -> int | None:
+        if super().agreed_signal() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return None
+
+
+def killed(folder: Path, *overrides: str, after: int) -> None:
+    """Train in a fork, as `fitted` does, and kill it once it has polled its signals so often."""
+    pid = os.fork()
+    if pid == 0:
+        fitted(folder, *overrides, stop_after=after, stop=Kill)
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
+
+
+def fitted(
+    folder: Path, *overrides: str, stop_after: int | None = None, stop: type[Stop] = Stop
+) -> Fit:
     """Train, from the latest checkpoint of the folder if there is one."""
     folder.mkdir(exist_ok=True)
     run = make_run(folder, *SMALL, *overrides)
-    run.signals = Stop(stop_after)
+    run.signals = stop(stop_after)
     saved = checkpoint.latest(run.folder.checkpoints, pytest.fail)
     log = Log(folder, pytest.fail, resumed_at=saved and saved.state["progress"]["step"])
     fit = assemble(run, run.folder, Reporter(log, run.console, run.data, 2), run.signals)

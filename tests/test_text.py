@@ -243,7 +243,7 @@ def test_what_is_for_texts_is_refused_on_images(setting: str, tmp_path: Path, ca
     ("job", "line"),
     [
         (("job=export",), "job=export is for models of images"),
-        (("job=evaluate", "job.tta=flip"), "job.tta is for images, not for texts"),
+        (("job=evaluate", "job.tta=flip"), "job.tta=flip is for images, not for texts"),
         (("job=evaluate", "dataset=digits"), "was trained on texts, the data are images"),
     ],
 )

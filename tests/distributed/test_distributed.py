@@ -90,7 +90,9 @@ WHOLE = (
 )
 BEGUN = (*WHOLE, "steps=15")
 RESUMED = (*WHOLE, "resume=auto", "resume_allow=[steps]")
-RESUMES = {"ddp_begun": BEGUN, "ddp_after_one": RESUMED}
+FOUND = (*BOXES, "dataset.examples=90", "optimizer=adam", "optimizer.lr=3e-3", "steps=4")
+FOUND_AGAIN = (*FOUND, "resume=auto")  # a finished run: nothing is left but to evaluate
+RESUMES = {"ddp_begun": BEGUN, "ddp_after_one": RESUMED, "boxes": FOUND_AGAIN}
 SHARDED_RESUMES = {
     "fsdp_begun": (*BEGUN, "strategy=fsdp"),
     "fsdp_after_one": (*RESUMED, "strategy=fsdp"),
@@ -168,6 +170,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for overrides in (SCENARIOS | RESUMES | SHARDED | SHARDED_RESUMES).values():
         config_of(*COMMON, *overrides)  # composed once for all processes
     run_in(ALONE, folder / "one", *BEGUN)
+    write_json(folder / "boxes_of_one.json", run_in(ALONE, folder / "boxes", *FOUND))
     for strategy in ("ddp", "fsdp"):
         shutil.copytree(folder / "one", folder / f"{strategy}_after_one")
     assert end(start(train_all, folder, SCENARIOS | RESUMES, "ddp")) == [0, 0]
@@ -204,6 +207,19 @@ def test_two_processes_train_as_one(two, tmp_path, name):
     own_store, other_store = history.open(tmp_path / name), history.open(two / name)
     for field in own_store.fields:
         np.testing.assert_allclose(own_store[field], other_store[field], atol=2e-2, err_msg=field)
+
+
+def test_two_processes_find_the_boxes_that_one_finds(two):
+    """Of the same weights, average precision and recall are the same to the last bit."""
+    alone, shared = read_json(two / "boxes_of_one.json"), read_json(two / "boxes" / "result.json")
+    assert shared["best_step"] == alone["best_step"] > 0
+    for split in ("val", "test"):
+        exact = {name for name in alone[split] if name.startswith(("map", "mar"))}
+        assert {name: shared[split][name] for name in exact} == {
+            name: alone[split][name] for name in exact
+        }
+    assert alone["test"]["map"] > 0
+    assert alone["report"] == shared["report"]
 
 
 def cli(folder: Path, *arguments: str) -> None:

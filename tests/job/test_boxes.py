@@ -121,16 +121,55 @@ def test_edges_in_files_are_those_before_the_letterbox() -> None:
 
 
 def test_examples_lists_images_objects_and_suspects(trained: Path, tmp_path: Path) -> None:
+    """Objects are ranked by their records over the epochs; what the model finds stands beside."""
     folder = run("examples", tmp_path / "x", trained, "job.rows=10")
     objects = rows(folder / "objects.csv")
     assert len(objects) == 10
-    scores = [float(row["score"]) for row in objects]
-    assert scores == sorted(scores)
+    losses = [float(row["last_loss"]) for row in objects]
+    assert losses == sorted(losses, reverse=True)
     assert all(Path(row["path"]).is_file() for row in objects)
+    store = trainer.history.open(trained)
+    for row in objects:
+        own = store.objects["object_loss"][:, int(row["id"]), int(row["box"])]
+        assert float(row["last_loss"]) == pytest.approx(np.nanmean(own.astype(float)), abs=1e-3)
+        assert 0 <= float(row["score"]) <= 1
+        assert row["lately"] in ("right", "wrong")
+    for row in rows(folder / "forgotten.csv"):
+        assert int(row["forgotten"]) > 0
     assert (folder / "suspects.csv").is_file()
     assert {"hardest.png", "objects.png", "hardest.csv"} <= {p.name for p in folder.iterdir()}
-    found = read_json(folder / "result.json")
-    assert found["boxes"]["objects"] == 10
+    found = read_json(folder / "result.json")["boxes"]
+    assert found["objects"] == 10
+    assert found["forgotten"] >= found["lost"] >= 0
+
+
+def test_without_a_checkpoint_objects_are_ranked_and_none_suspect(
+    trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
+    folder = run("examples", tmp_path / "x", tmp_path / "run", "job.duplicates=false")
+    objects = rows(folder / "objects.csv")
+    assert objects
+    assert "score" not in objects[0]
+    assert not (folder / "suspects.csv").exists()
+    assert read_json(folder / "result.json")["boxes"]["suspects"] is None
+
+
+@pytest.mark.parametrize("arguments", [("job=evaluate",), ("job=predict", "source={root}")])
+def test_views_are_refused(
+    root: Path,
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+) -> None:
+    named = [each.format(root=root / "images") for each in arguments]
+    named += [f"run={trained}", "job.tta=[flip,shift]", "device=cpu", "quiet=true"]
+    assert execute(config_of(*named), tmp_path / "e", named, [str(CONF)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("job.tta=[flip,shift] averages class probabilities, which boxes labels")
+    assert "leave it out" in error
 
 
 def test_a_preview_draws_the_boxes(root: Path, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Faster R-CNN: its loss is torchvision's own; one pass of OHEM and two have one gradient."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -84,6 +86,22 @@ def test_one_pass_and_two_have_the_same_gradient(model, images):
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
     assert (gradients[0] - gradients[1]).abs().max() < 1e-6
     assert gradients[0].abs().max() > 1e-3
+
+
+def test_regions_that_are_dropped_are_not_judged(model, images):
+    """They have no p, and their loss is 0; nor have anchors, the first in each image."""
+    found = model.train()(images)
+    elements = model.elements(found, Batch.of(images, LABELS))
+    last = elements.last()
+    kept = torch.zeros_like(last.weight)
+    kept[:, ::2] = last.weight[:, ::2]
+    elements = elements.with_stage(-1, replace(last, weight=kept, count=kept))
+    losses = model.losses(cross_entropy().forward, found, elements).detach()
+    truth = model.truth(found, elements)
+    first, _ = elements.sizes
+    assert torch.equal(~truth[:, first:].isnan(), kept > 0)
+    assert truth[:, :first].isnan().all()
+    assert (losses[:, first:][kept == 0] == 0).all()
 
 
 def test_true_boxes_join_the_proposals(model, images):

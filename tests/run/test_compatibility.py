@@ -9,6 +9,7 @@ from support import CONF, config_of, make_run, train
 from torch import nn
 
 from trainer.cli import launch
+from trainer.config.build import locate
 from trainer.core.errors import ConfigError
 from trainer.distill.none import NoDistiller
 from trainer.loss.cross_entropy import CrossEntropy
@@ -212,6 +213,27 @@ def test_a_model_that_fails_on_an_image_gets_its_modes_back(tmp_path):
         check_outputs(model, run.task, run.data)
     assert model.training
     assert model.layer.training
+
+
+FOR_BOXES = {
+    "loss": {"cross_entropy", "focal", "label_smoothing"},
+    "mining": {"none", "random", "balanced", "hard_negative", "ohem", "ohem_two_pass"},
+    "mixer": {"none"},
+    "postprocess": {"none"},
+    "sampler": {
+        *("shuffle", "sequential", "weighted", "trim_hardest", "prune", "repeated_augmentation"),
+    },
+}
+
+
+@pytest.mark.parametrize("group", FOR_BOXES)
+def test_the_other_options_are_not_for_boxes(group):
+    """Mixers, SMOTE, miners of epochs, losses of masks: `check_target` refuses them by this."""
+    targets = {
+        path.stem: locate({"_target_": OmegaConf.load(path)["_target_"]}, group).targets
+        for path in (CONF / group).glob("*.yaml")
+    }
+    assert {name for name, own in targets.items() if "boxes" in own} == FOR_BOXES[group]
 
 
 def test_sharded_weights_are_not_for_boxes():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from support import digest, fitted, make_run
+from support import digest, fitted, killed, make_run
 from torch import Tensor
 
 from trainer import history
@@ -12,6 +12,7 @@ from trainer.core.duration import Clock
 from trainer.core.errors import ConfigError, Interrupted
 from trainer.core.seed import StepId
 from trainer.model.mlp import Mlp
+from trainer.storage import checkpoint
 from trainer.task.detection import Detection
 from trainer.task.shared.detector import Detector
 from trainer.task.shared.matching import by_object
@@ -85,6 +86,28 @@ def test_records_of_images_and_objects_by_hand():
     assert records["object_loss"][0, [0, 2]].tolist() == [1, 1]
 
 
+def test_elements_that_are_not_judged_have_no_records():
+    """As a miner drops regions before the head runs: the second object has no other."""
+    labels, matched = torch.tensor([[1, 1, 2, 0, 0]]), torch.tensor([[0, 0, 1, -1, -1]])
+    model, task = Fixed(labels, matched), Detection()
+    p = torch.tensor([[0.4, torch.nan, torch.nan, 0.8, torch.nan]])
+    model.truth = lambda *_: p
+    model.measured = lambda _: (~p.isnan(), torch.tensor([2]))
+    task.bind(model)
+    boxes, outputs = torch.zeros(1, 2, 5), torch.zeros(1, 5, 3)
+    elements = task.elements(outputs, Batch.of(torch.zeros(1, 1, 4, 4), boxes))
+    rows, kept, _ = task.observed(outputs, torch.tensor([[3.0, 0, 0, 1, 0]]), elements)
+    records = task.training_records(kept, rows.labels[:, 0])
+    assert records["object_loss"].nan_to_num(-1).tolist() == [[3, -1]]
+    assert records["object_confidence"].nan_to_num(-1).tolist() == [[pytest.approx(0.4), -1]]
+    assert records["confidence"].tolist() == pytest.approx([0.4])
+    model.labels = torch.zeros_like(labels)
+    model.matched = -torch.ones_like(matched)
+    elements = task.elements(outputs, Batch.of(torch.zeros(1, 1, 4, 4), boxes))
+    kept = task.observed(outputs, torch.ones(1, 5), elements)[1]
+    assert task.training_records(kept, boxes)["confidence"].tolist() == pytest.approx([0.4])
+
+
 def test_a_mean_over_the_elements_of_each_object():
     values, matched = torch.tensor([[1.0, 2, 4, 8]]), torch.tensor([[1, 1, -1, 0]])
     assert by_object(values, matched, 3).nan_to_num(-1).tolist() == [[8, 1.5, -1]]
@@ -100,6 +123,9 @@ def test_of_overlapping_boxes_of_a_class_the_most_probable_is_found():
     by_class = torch.stack([boxes, boxes + 1], 2)
     found = detections(by_class, p, most=1, score_threshold=0.1, nms_iou=0.5)
     assert found.boxes.tolist() == [[[0, 0, 10, 10]]]
+    boxes[0, 0, 2] = 0  # without a width
+    flat = detections(boxes, p, most=3, score_threshold=0.1, nms_iou=0.5)
+    assert flat.scores.tolist() == [[pytest.approx(0.8), pytest.approx(0.3), 0]]
     most = detections(by_class, p, most=3, score_threshold=0.0, nms_iou=1.0)
     assert most.classes.tolist() == [[1, 1, 2]]
     assert most.boxes[0, 2].tolist() == [1, 1, 11, 10]
@@ -138,10 +164,14 @@ def test_settings_are_refused(name, value):
     [("model=ssd", "mining=balanced"), ("model=faster_rcnn", "mining=ohem_two_pass")],
     ids=["ssd", "faster_rcnn"],
 )
-def test_a_run_that_stops_ends_bit_for_bit(tmp_path, overrides):
+def test_a_run_that_stops_and_is_killed_ends_bit_for_bit(tmp_path, overrides):
+    """It stops after one of its six steps, and is killed within the fifth: it goes on from four."""
     whole = fitted(tmp_path / "whole", *BOXES, *overrides)
+    overrides = (*overrides, "checkpoint.every=2st")
     with pytest.raises(Interrupted):
-        fitted(tmp_path / "parts", *BOXES, *overrides, stop_after=3)
+        fitted(tmp_path / "parts", *BOXES, *overrides, stop_after=0)
+    killed(tmp_path / "parts", *BOXES, *overrides, after=2)
+    assert checkpoint.steps(tmp_path / "parts" / "checkpoints")[0] == 4
     assert digest(fitted(tmp_path / "parts", *BOXES, *overrides)) == digest(whole)
     own = history.open(tmp_path / "whole")
     assert own.boxes is not None

@@ -10,7 +10,7 @@ are read one epoch at a time, so that memory does not grow with the number of ep
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -154,13 +154,7 @@ class History:
 
     def forgetting(self) -> Forgetting:
         """Count how often each example was forgotten between one record of it and the next."""
-        events = np.zeros(len(self.ids), np.int64)
-        learned, before = (np.zeros(len(self.ids), bool) for _ in range(2))
-        for row in self.by_epoch("correct"):
-            events += before & (row == 0)
-            learned |= row == 1
-            before = np.where(np.isnan(row), before, row == 1)
-        return Forgetting(events, learned)
+        return forgetting_of(self.by_epoch("correct"), len(self.ids))
 
     def aum(self) -> np.ndarray:
         """Return the area under the margin [n]: the mean over the epochs of z_y − max z_other.
@@ -227,12 +221,24 @@ class History:
                 "the difficulty store records {} of {} examples, the training split has {} of {}; "
                 "use the dataset settings of the run".format(*ours, *theirs)
             )
-        same = self.labels is None or np.array_equal(self.labels[ids], labels[ids])
+        own = self.labels if self.boxes is None else self.boxes
+        same = own is None or np.array_equal(own[ids], labels[ids])
         if not (same and np.array_equal(self.ids, ids)):
             raise DataError(
                 "the difficulty store has other examples or labels than the training split; use "
                 "the seed and the dataset settings of the run"
             )
+
+
+def forgetting_of(right: Iterable[np.ndarray], number: int) -> Forgetting:
+    """Count the forgetting events of `number` things, right [n] in each epoch: 1, 0 or NaN."""
+    events = np.zeros(number, np.int64)
+    learned, before = (np.zeros(number, bool) for _ in range(2))
+    for row in right:
+        events += before & (row == 0)
+        learned |= row == 1
+        before = np.where(np.isnan(row), before, row == 1)
+    return Forgetting(events, learned)
 
 
 def differ(labels: np.ndarray, others: np.ndarray) -> np.ndarray:

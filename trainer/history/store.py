@@ -16,7 +16,7 @@ y.
 
 Where images have boxes, `confidence` is the mean probability of the classes at the anchors or
 regions that are matched with them, and `object_loss` and `object_confidence` are [epochs, M, N],
-of each of the N boxes in `boxes.npy` [M, N, 5]; NaN for one that nothing was matched with.
+of each of the N boxes in `boxes.npy` [M, N, 5]; NaN for one of which nothing was judged.
 """
 
 import math

@@ -176,7 +176,7 @@ class FasterRcnn(Detector):
         chosen = [row[own] for row, own in zip(last.regions, mask, strict=True)]
         logits, offsets = self.judge(outputs, chosen)
         second, truth = self.judged(score, logits, offsets, last, mask)
-        before = torch.zeros_like(truth) if outputs.truth is None else outputs.truth
+        before = torch.full_like(truth, torch.nan) if outputs.truth is None else outputs.truth
         outputs.truth = torch.where(mask, truth, before)
         return torch.cat([self.proposing(outputs, elements.first()), second], 1)
 
@@ -195,7 +195,7 @@ class FasterRcnn(Detector):
     ) -> tuple[Tensor, Tensor]:
         """Losses of the regions in a mask [B, R], and the p of their labels without gradient.
 
-        Logits [r, C] and offsets [r, 4C] are those of the regions in the mask.
+        Of the others 0 and NaN. Logits [r, C] and offsets [r, 4C] are of the regions in the mask.
         """
         labels, wanted = regions.labels[:, 0][mask], regions.wanted[mask]
         row = torch.arange(len(labels), device=labels.device)
@@ -204,15 +204,15 @@ class FasterRcnn(Detector):
         each = score(logits, labels) + (labels > 0) * far
         losses = torch.zeros_like(regions.weight).masked_scatter(mask, each)
         p = logits.detach().softmax(1)[row, labels.clamp(min=0)]
-        return losses, torch.zeros_like(losses.detach()).masked_scatter(mask, p)
+        return losses, torch.full_like(losses.detach(), torch.nan).masked_scatter(mask, p)
 
     def truth(self, outputs: Tensor, elements: Elements) -> Tensor:
-        """The probability of each region's label, [B, E]; of anchors 0."""
+        """The probability of each region's label, [B, E]; NaN for anchors and for the others."""
         labels = elements.labels[:, 0]
         if isinstance(outputs, Proposed):
             judged = outputs.truth
-            empty = torch.zeros(labels.shape, device=labels.device)
-            return empty if judged is None else torch.cat([empty[:, : -judged.shape[1]], judged], 1)
+            none = torch.full(labels.shape, torch.nan, device=labels.device)
+            return none if judged is None else torch.cat([none[:, : -judged.shape[1]], judged], 1)
         logits, _ = self.parts(outputs)
         p = logits.softmax(2)
         return p.gather(2, labels.clamp(min=0)[..., None])[..., 0] * (labels >= 0)

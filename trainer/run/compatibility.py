@@ -11,7 +11,7 @@ from trainer.core.batch import blank
 from trainer.core.errors import ConfigError
 from trainer.core.forward import evaluating
 from trainer.core.option import option_name, option_of
-from trainer.dataset.shared.check_labels import check_masks
+from trainer.dataset.shared.check_labels import check_masks, check_objects
 from trainer.distill.none import NoDistiller
 from trainer.mining.none import NoMiner
 from trainer.mixer.none import NoMixer
@@ -110,6 +110,8 @@ def check_target(
             wrong = f"{group}={option_of(component)} does not support {target} labels"
             raise ConfigError(f"{wrong}; take {todo}")
     mixer.bind(target)
+    if target == "boxes":
+        check_objects(data.train)
     if target == "mask":
         splits = {"training": data.train, "validation": data.val, "test": data.test}
         for name, split in splits.items():

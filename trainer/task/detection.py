@@ -127,16 +127,20 @@ class Detection(Task):
 
         The confidence of an object is the mean p_y of the elements that are matched with it, that
         of an image the mean over its objects; without any, the least p that an element gives to the
-        background.
+        background. Elements that the model has not judged, since the miner dropped them, have no
+        p_y and no loss.
         """
         number = elements.boxes.shape[1]
         truth = self.model.truth(outputs, elements)
-        confidence = by_object(truth, elements.matched, number)
-        known = elements.labels[:, 0] == 0
-        empty = truth.masked_fill(~known, 1.0).amin(1)
+        judged = ~truth.isnan()
+        matched = elements.matched.masked_fill(~judged, -1)
+        confidence = by_object(truth.nan_to_num(), matched, number)
+        background = judged & (elements.labels[:, 0] == 0)
+        empty = truth.masked_fill(~background, 1.0).amin(1)
         mean = confidence.nanmean(1)
         mean = torch.where(mean.isnan(), empty, mean)
-        objects = by_object(losses, elements.matched, number)
+        measured, _ = self.model.measured(elements)
+        objects = by_object(losses, elements.matched.masked_fill(~measured, -1), number)
         return torch.cat([loss[:, None], mean[:, None], confidence, objects], 1)
 
     def judged(

@@ -14,7 +14,7 @@ from torch import nn
 from trainer.config.build import build
 from trainer.config.compose import CONF
 from trainer.config.run_names import find
-from trainer.core.errors import CheckpointError, ConfigError
+from trainer.core.errors import CheckpointError
 from trainer.core.option import option_name
 from trainer.dataset.shared.words import word_ids
 from trainer.postprocess import Postprocess
@@ -25,7 +25,7 @@ from trainer.storage.trained_on import FILE
 from trainer.trained.loaded import LoadedModel
 from trainer.trained.restore import load_weights
 from trainer.trained.trained_run import UNFIT
-from trainer.trained.tta import AVERAGED, TestTimeAugmentation, View, check_views
+from trainer.trained.tta import TestTimeAugmentation, View, check_views
 
 if TYPE_CHECKING:
     from trainer.storage.trained_on import TrainedOn
@@ -76,9 +76,7 @@ def restore_model(
     of = " ".join([checkpoint.path.name.removesuffix(".old"), *tta])
     postprocess = restore_postprocess(saved, nodes["postprocess"], about, of, warn)
     if tta:
-        check_views(about.kind)
-        if about.target not in AVERAGED:
-            raise ConfigError(f"job.tta needs class probabilities, not {about.target} labels")
+        check_views(tta, about.kind, about.target)
         several = about.target == "multilabel"
         network = TestTimeAugmentation(network, list(tta), several=several)
     finder = finder_of(nodes["task"], network) if about.target == "boxes" else None

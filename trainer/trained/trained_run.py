@@ -14,7 +14,7 @@ from trainer.postprocess.base import FILE
 from trainer.storage.trained_on import FILE as DATA_FILE
 from trainer.storage.trained_on import TrainedOn
 from trainer.trained.restore import load_weights
-from trainer.trained.tta import AVERAGED, TestTimeAugmentation, View, check_views
+from trainer.trained.tta import TestTimeAugmentation, View, check_views
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,13 +45,11 @@ class TrainedRun:
         trained_on = self.guessed() if recorded is None else recorded
         self.components = outer.of_saved(config, asked=True, trained_on=trained_on)
         self.data = self.components.data
+        if tta:
+            check_views(tta, self.data.kind, self.data.target)
         checkpoint = saved.checkpoint(outer.console.warn)
         load_weights(self.components.model, checkpoint)
         self.checkpoint = checkpoint.path
-        if tta:
-            check_views(self.data.kind)
-        if tta and self.data.target not in AVERAGED:
-            raise ConfigError(f"job.tta needs class probabilities, not {self.data.target} labels")
         self.evaluator = self.components.evaluator
         if tta:
             several = self.data.target == "multilabel"

@@ -1,5 +1,6 @@
 """Test-time augmentation: averages probabilities over views of an image."""
 
+from collections.abc import Sequence
 from itertools import product
 from typing import Literal
 
@@ -15,10 +16,17 @@ AVERAGED = ("class", "multilabel", "mask")  # the labels whose outputs are proba
 FRACTION = 32  # a shift is 1/32 of the side, and at least one pixel
 
 
-def check_views(kind: Input) -> None:
-    """Raise ConfigError for inputs that have no such views."""
+def check_views(names: Sequence[View], kind: Input, target: str) -> None:
+    """Raise ConfigError for inputs that have no such views, and outputs that have no mean."""
+    said = names[0] if len(names) == 1 else f"[{','.join(names)}]"
+    setting = f"job.tta={said}"
     if kind != "image":
-        raise ConfigError(f"job.tta is for images, not for {kind}s; leave it out")
+        raise ConfigError(f"{setting} is for images, not for {kind}s; leave it out")
+    if target not in AVERAGED:
+        raise ConfigError(
+            f"{setting} averages class probabilities, which {target} labels do not have; leave it "
+            "out"
+        )
 
 
 class TestTimeAugmentation(nn.Module):

@@ -15,7 +15,7 @@ from trainer.cli.execute import execute
 from trainer.core.errors import ConfigError, DataError
 from trainer.dataset import Dataset, Raw, Split
 from trainer.dataset.base import Pixels
-from trainer.dataset.shared.check_labels import check_labels, check_masks
+from trainer.dataset.shared.check_labels import check_labels, check_masks, check_objects
 from trainer.dataset.shared.image_files import ImageFiles
 
 
@@ -69,6 +69,19 @@ def test_masks_may_contain_classes_and_the_ignored_label(noise: Callable[..., Sp
         check_masks(split, 3, 255)
     check_masks(replace(split, ids=torch.arange(8)), 3, 255)
     check_masks(replace(split, ids=torch.arange(0)), 3, 255)
+
+
+def test_boxes_of_which_none_counts_are_refused(noise: Callable[..., Split]) -> None:
+    """Padding and crowds: a detector would learn from nothing, and its mean AP be NaN."""
+    boxes = torch.zeros(20, 2, 5)
+    boxes[3, 0] = torch.tensor([-1.0, 0, 0, 2, 2])
+    split = replace(noise(20), labels=boxes)
+    with pytest.raises(DataError, match="none of the training images has a box"):
+        check_objects(split)
+    boxes[4, 1] = torch.tensor([1.0, 0, 0, 2, 2])
+    check_objects(split)
+    with pytest.raises(DataError):
+        check_objects(replace(split, ids=torch.arange(4)))
 
 
 def test_masks_without_a_pixel_that_counts_are_refused(noise: Callable[..., Split]) -> None:

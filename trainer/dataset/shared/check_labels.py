@@ -62,6 +62,14 @@ def check_masks(split: Split, classes: int, ignored: int | None, name: str = "")
         )
 
 
+def check_objects(split: Split) -> None:
+    """Raise DataError for the boxes of a whole training split if there are none but crowds."""
+    if not any(bool((split.labels[ids][..., 0] > 0).any()) for ids in chunks(split.ids)):
+        raise DataError(
+            "none of the training images has a box: nothing can be learnt; check the labels"
+        )
+
+
 def by_example(labels: Tensor) -> Tensor:
     """Flatten labels [n, ...] to [n, elements]."""
     return labels.reshape(len(labels), labels[:1].numel() or 1)

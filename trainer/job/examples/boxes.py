@@ -1,4 +1,4 @@
-"""The files about objects: `objects.csv`, `suspects.csv`, and pictures of both."""
+"""The files about objects: `objects.csv`, `forgotten.csv`, `suspects.csv`, and their pictures."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from PIL import Image
 from trainer.core.text import count
 from trainer.dataset.shared.decode import printable
 from trainer.dataset.shared.letterbox import in_files
+from trainer.history.objects import LEARNED
 from trainer.job.examples.objects import KINDS, objects_of, suspects
-from trainer.job.shared.example_rows import write_rows
+from trainer.job.shared.example_rows import LATELY, write_rows
 from trainer.report.boxes import CUT, cut_out
 from trainer.report.images import thumbnails
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trainer.dataset import Data
-    from trainer.job.examples.objects import Objects, Suspect
+    from trainer.history.objects import ObjectRecords
+    from trainer.job.examples.objects import Suspect
     from trainer.job.shared.example_rows import Row
     from trainer.trained.examined import Examined
 
@@ -34,67 +36,94 @@ WIDE = (*EDGES, *(f"found_{edge}" for edge in EDGES))  # columns that the consol
 
 @dataclass(frozen=True)
 class ObjectFiles:
-    """What a run's model finds in its training images, against their labels."""
+    """The objects in a run's training images: their records, and what its model finds of them."""
 
     data: Data
-    seen: Examined  # with records
+    records: ObjectRecords
+    seen: Examined | None  # with records; None without a model
 
     @cached_property
     def sizes(self) -> np.ndarray:
         """Height and width of the files, [M, 2]."""
         return getattr(self.data.train.images, "sizes")()  # noqa: B009  (of files alone)
 
-    def write(self, folder: Path, number: int) -> tuple[list[Row], list[Row]]:
-        """Write the files; return the rows of the hardest objects and of the suspects.
+    @cached_property
+    def found(self) -> dict[tuple[int, int], Row]:
+        """What the model finds of each object, by the dataset id and the place of the box."""
+        if self.seen is None:
+            return {}
+        own = objects_of(self.seen.records)
+        ids = self.seen.ids[own.image].tolist()
+        return {
+            (i, box): {
+                "score": f"{score:.3f}",
+                "other": self.name(other),
+                "other_score": f"{other_score:.3f}",
+            }
+            for i, box, score, other, other_score in zip(
+                ids, own.box.tolist(), own.score, own.other, own.other_score, strict=True
+            )
+        }
 
-        `number` rows at most are in a file.
-        """
+    def write_objects(self, folder: Path, name: str, places: np.ndarray) -> list[Row]:
+        """Write `name`.csv and .png of the objects at places [k]; return the rows."""
+        records = self.records
+        rows = [self.object_row(rank, i) for rank, i in enumerate(places.tolist(), start=1)]
+        write_rows(folder / f"{name}.csv", rows)
+        captions = [[row["class"], f"loss {row['last_loss']}", f"id {row['id']}"] for row in rows]
+        shown = places[:SHOWN]
+        cuts = list(zip(records.ids[shown].tolist(), records.edges[shown], strict=True))
+        self.picture(folder / f"{name}.png", cuts, captions)
+        return rows
+
+    def write_suspects(self, folder: Path, number: int) -> list[Row]:
+        """Write `suspects.csv` and its picture of at most `number` boxes; return the rows."""
+        if self.seen is None:
+            return []
         records = self.seen.records
-        found = objects_of(records)
-        hardest = found.hardest()[:number]
-        suspected = suspects(records, found)[:number]
-        rows = [self.object_row(rank, found, i) for rank, i in enumerate(hardest, start=1)]
-        doubts = [self.suspect_row(rank, each) for rank, each in enumerate(suspected, start=1)]
-        write_rows(folder / "objects.csv", rows)
-        write_rows(folder / "suspects.csv", doubts)
-        places = [(int(found.image[i]), found.edges[i]) for i in hardest[:SHOWN]]
-        captions = [
-            [f"{row['class']} {float(row['score']):.0%}", f"id {row['id']}"] for row in rows
-        ]
-        self.picture(folder / "objects.png", places, captions)
-        places = [(each.image, each.edges) for each in suspected[:SHOWN]]
-        captions = [[row["suspect"], said(row), f"id {row['id']}"] for row in doubts]
-        self.picture(folder / "suspects.png", places, captions)
-        return rows, doubts
+        suspected = suspects(records, objects_of(records))[:number]
+        ids = self.seen.ids[[each.image for each in suspected]].tolist()
+        pairs = list(zip(ids, suspected, strict=True))
+        rows = [self.suspect_row(rank, *pair) for rank, pair in enumerate(pairs, start=1)]
+        write_rows(folder / "suspects.csv", rows)
+        captions = [[row["suspect"], said(row), f"id {row['id']}"] for row in rows]
+        cuts = [(i, each.edges) for i, each in pairs[:SHOWN]]
+        self.picture(folder / "suspects.png", cuts, captions)
+        return rows
 
-    def object_row(self, rank: int, found: Objects, i: int) -> Row:
-        """The row of an object."""
+    def object_row(self, rank: int, i: int) -> Row:
+        """The row of an object: its records, what the model finds of it, its place."""
+        own = self.records
+        key = int(own.ids[i]), int(own.box[i])
+        times = str(own.forgetting.events[i]) if own.forgetting.learned[i] else "unlearned"
         about = {
             "rank": str(rank),
-            "id": str(self.seen.ids[found.image[i]]),
-            "box": str(found.box[i]),
-            "class": self.name(found.kind[i]),
-            "score": f"{found.score[i]:.3f}",
-            "other": self.name(found.other[i]),
-            "other_score": f"{found.other_score[i]:.3f}",
+            "id": str(key[0]),
+            "box": str(key[1]),
+            "class": self.name(own.kind[i]),
+            "lately": LATELY.get(float(own.latest[i] >= LEARNED), ""),
+            "forgotten": times,
+            "loss": f"{own.loss[i]:.3f}",
+            "last_loss": f"{own.last_loss[i]:.3f}",
+            "p_y": f"{own.confidence[i]:.3f}",
         }
-        return about | self.place(int(found.image[i]), found.edges[i])
+        return about | self.found.get(key, {}) | self.place(key[0], own.edges[i])
 
-    def suspect_row(self, rank: int, suspect: Suspect) -> Row:
-        """The row of a suspect box; of a loose one with the edges that are found."""
+    def suspect_row(self, rank: int, image: int, suspect: Suspect) -> Row:
+        """The row of a suspect box in an image by id; of a loose one with the edges found."""
         about = {
             "rank": str(rank),
             "suspect": suspect.kind,
-            "id": str(self.seen.ids[suspect.image]),
+            "id": str(image),
             "box": "" if suspect.box is None else str(suspect.box),
             "class": self.name(suspect.label),
             "suggested": self.name(suspect.suggested),
             "suspicion": f"{suspect.suspicion:.3f}",
         }
-        place = self.place(suspect.image, suspect.edges)
+        place = self.place(image, suspect.edges)
         found = dict.fromkeys((f"found_{edge}" for edge in EDGES), "")
         if suspect.found is not None:
-            own = self.place(suspect.image, suspect.found)
+            own = self.place(image, suspect.found)
             found = {f"found_{edge}": own[edge] for edge in EDGES}
         path = {"path": place.pop("path")} if "path" in place else {}
         return about | place | found | path
@@ -103,9 +132,9 @@ class ObjectFiles:
         """The name of a class from 1; empty for 0."""
         return self.data.classes[kind - 1] if kind else ""
 
-    def place(self, image: int, edges: np.ndarray) -> Row:
+    def place(self, i: int, edges: np.ndarray) -> Row:
         """The edges of a box in pixels of the stored image, and the image's path if it has one."""
-        images, i = self.data.train.images, int(self.seen.ids[image])
+        images = self.data.train.images
         paths = getattr(images, "paths", None)
         if paths is not None:
             way = getattr(images, "way")  # noqa: B009  (of files alone)
@@ -116,14 +145,11 @@ class ObjectFiles:
     def picture(
         self, path: Path, places: Sequence[tuple[int, np.ndarray]], captions: list[list[str]]
     ) -> None:
-        """Draw the boxes (image, edges) cut out of their images, if there are any."""
+        """Draw the boxes (id of the image, edges) cut out of their images, if there are any."""
         if not places:
             return
         images = self.data.train.images
-        cuts = [
-            cut_out(images.read([int(self.seen.ids[image])])[0].numpy(), edges.tolist())
-            for image, edges in places
-        ]
+        cuts = [cut_out(images.read([i])[0].numpy(), edges.tolist()) for i, edges in places]
         sheet = thumbnails(np.stack(cuts), captions[: len(cuts)], longest=CUT)
         Image.fromarray(sheet).save(path)
 
@@ -133,6 +159,15 @@ def said(row: Row) -> str:
     if row["suspect"] == "wrong":
         return f"{row['class']} or {row['suggested']}?"
     return row["suggested"] if row["suspect"] == "missing" else row["class"]
+
+
+def forgotten_sentence(records: ObjectRecords) -> str:
+    """How many objects were learned and lost again, and how many are lost by now."""
+    number, events = len(records.ids), records.forgetting.events
+    return (
+        f"{int((events > 0).sum())} of {count(number, 'object')} were forgotten after they were "
+        f"learned; {int(records.lost().sum())} are lost by now"
+    )
 
 
 def sentence(rows: Sequence[Row]) -> str:

@@ -10,6 +10,7 @@ from PIL import Image
 from trainer.core.errors import CheckpointError, DataError
 from trainer.core.ranges import within
 from trainer.history.evidence import evidence_of
+from trainer.history.objects import object_records
 from trainer.history.pictures import pictures
 from trainer.job.base import Job
 from trainer.job.examples import boxes, copies
@@ -47,10 +48,12 @@ class Examples(Job):
     share; `threshold_class`, and null, are rules (trainer.job.shared.cutoff). With
     `by=out_of_fold`, for a run of a sweep over dataset.fold, labels of all folds are judged by the
     model that has not seen them. A warning says where the model learned too little for suspects to
-    mean much (trainer.history.evidence). Where labels are boxes, `objects.csv` has those that the
-    model finds worst, and `suspects.csv` boxes that are wrong, missing or loose by what it finds
-    (trainer.job.examples.objects); both have pictures. Tables show `number` examples; the files
-    hold `rows`, or all suspects if they are more. `duplicates` looks for copies in all splits.
+    mean much (trainer.history.evidence). Where labels are boxes, `objects.csv` has the objects with
+    the highest mean loss over the `last` epochs, `forgotten.csv` those that were learned and lost
+    again (trainer.history.objects), and `suspects.csv` boxes that are wrong, missing or loose by
+    what the model finds (trainer.job.examples.objects); all have pictures. Tables
+    show `number` examples; the files hold `rows`, or all suspects if they are more. `duplicates`
+    looks for copies in all splits.
     """
 
     def __init__(
@@ -130,20 +133,26 @@ class Examples(Job):
                 console.warn(evidence.sentence())
         return summary
 
-    def objects(
-        self, found: Suspected, folder: RunFolder, console: Console
-    ) -> dict[str, int] | None:
-        """Write and show the hardest objects and the suspect boxes; null without a model."""
+    def objects(self, found: Suspected, folder: RunFolder, console: Console) -> dict[str, Any]:
+        """Write and show the hard and the forgotten objects and, with a model, suspect boxes."""
+        records = object_records(found.sources[0].whole, self.last)
         try:
             seen = found.look()["train"]
         except CheckpointError as error:
-            console.warn(f"objects are not looked at: {error}")
-            return None
-        rows, suspects = boxes.ObjectFiles(found.data, seen).write(folder.path, self.rows)
-        console.say(self.table_of(rows, "objects found worst", hidden=""))
+            console.warn(f"suspect boxes are not looked for: {error}")
+            seen = None
+        files = boxes.ObjectFiles(found.data, records, seen)
+        rows = files.write_objects(folder.path, "objects", records.hardest()[: self.rows])
+        lost = files.write_objects(folder.path, "forgotten", records.forgotten()[: self.rows])
+        console.say(self.table_of(rows, "hardest objects", hidden="loss"))
+        console.say(boxes.forgotten_sentence(records))
+        summary = {"objects": len(rows), "forgotten": len(lost), "lost": int(records.lost().sum())}
+        if seen is None:
+            return summary | {"suspects": None}
+        suspects = files.write_suspects(folder.path, self.rows)
         console.say(self.table_of(suspects, "suspect boxes", hidden=""))
         console.say(boxes.sentence(suspects))
-        return {"objects": len(rows), "suspects": len(suspects)}
+        return summary | {"suspects": len(suspects)}
 
     def copied(
         self, found: Suspected, folder: RunFolder, console: Console

@@ -1,4 +1,4 @@
-"""Objects that a detector finds badly, and boxes that are suspect: wrong, missing or loose.
+"""What a detector finds of each object, and boxes that are suspect: wrong, missing or loose.
 
 By what the model of a finished run finds in the images that it was trained on. As it has seen the
 labels, it excuses some of their errors.
@@ -38,10 +38,6 @@ class Objects:
     other_score: np.ndarray  # [n]
     iou: np.ndarray  # [n] with the best sure box of its class nearby; NaN: there is none
     near: np.ndarray  # [n, 4] that box
-
-    def hardest(self) -> np.ndarray:
-        """The objects in the order of their scores, the lowest first."""
-        return np.argsort(self.score, kind="stable")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ class Proposed:
     offsets: Tensor  # [B, A, 4]
     proposals: list[Tensor]  # [p, 4] of each image
     autocast: Callable[[], Any]
-    truth: Tensor | None = None  # [B, R] p of the labels of the regions that were judged last
+    truth: Tensor | None = None  # [B, R] p of the labels of the regions; NaN: not judged
 
     def __getitem__(self, rows: slice) -> "Proposed":
         """The same of some of the images."""

@@ -30,7 +30,10 @@ class Detector(nn.Module, ABC):
 
     @abstractmethod
     def truth(self, outputs: Tensor, elements: Elements) -> Tensor:
-        """The probability that outputs [B, ...] give to the label of each element, [B, E]."""
+        """The probability that outputs [B, ...] give to the label of each element, [B, E].
+
+        NaN for an element that was not judged.
+        """
 
     @abstractmethod
     def measured(self, elements: Elements) -> tuple[Tensor, Tensor]:

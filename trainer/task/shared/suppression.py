@@ -14,8 +14,9 @@ def detections(
 ) -> Detections:
     """At most `most` boxes an image, of boxes [B, E, 4] or [B, E, C, 4] and p [B, E, C].
 
-    A box with a probability below `score_threshold`, or an IoU above `nms_iou` with a more probable
-    box of its class, is none. Only the 1000 most probable of an image are looked at.
+    A box with a probability below `score_threshold`, without an area, or with an IoU above
+    `nms_iou` with a more probable box of its class, is none. Only the 1000 most probable of an
+    image are looked at.
     """
     number, classes = p.shape[1:]
     scores, at = p.flatten(1).topk(min(CANDIDATES, number * classes))
@@ -23,10 +24,10 @@ def detections(
     flat = boxes.flatten(1, 2) if boxes.ndim == 4 else boxes
     place = at if boxes.ndim == 4 else at // classes
     near = flat.gather(1, place[..., None].expand(-1, -1, 4))
+    known = (scores >= score_threshold) & (near[..., 2:] > near[..., :2]).all(2)
     out = empty(len(p), most, p)
-    for row in range(len(p)):
-        known = scores[row] >= score_threshold
-        own, score, c = near[row, known], scores[row, known], kind[row, known]
+    for row, mask in enumerate(known):
+        own, score, c = near[row, mask], scores[row, mask], kind[row, mask]
         kept = batched_nms(own, score, c, nms_iou)[:most]
         out.boxes[row, : len(kept)] = own[kept]
         out.scores[row, : len(kept)] = score[kept]
