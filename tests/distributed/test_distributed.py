@@ -90,7 +90,7 @@ WHOLE = (
 )
 BEGUN = (*WHOLE, "steps=15")
 RESUMED = (*WHOLE, "resume=auto", "resume_allow=[steps]")
-FOUND = (*BOXES, "dataset.examples=90", "optimizer=adam", "optimizer.lr=3e-3", "steps=4")
+FOUND = (*BOXES, "dataset.examples=90", "dataset.sides=[8,9]", "mining=hard_negative", "steps=9")
 FOUND_AGAIN = (*FOUND, "resume=auto")  # a finished run: nothing is left but to evaluate
 RESUMES = {"ddp_begun": BEGUN, "ddp_after_one": RESUMED, "boxes": FOUND_AGAIN}
 SHARDED_RESUMES = {
