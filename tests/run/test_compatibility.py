@@ -230,7 +230,7 @@ FOR_BOXES = {
 def test_the_other_options_are_not_for_boxes(group):
     """Mixers, SMOTE, miners of epochs, losses of masks: `check_target` refuses them by this."""
     targets = {
-        path.stem: locate({"_target_": OmegaConf.load(path)["_target_"]}, group).targets
+        path.stem: locate(OmegaConf.to_container(OmegaConf.load(path)), group).targets  # pyright: ignore
         for path in (CONF / group).glob("*.yaml")
     }
     assert {name for name, own in targets.items() if "boxes" in own} == FOR_BOXES[group]

@@ -89,10 +89,16 @@ def test_records_of_images_and_objects_by_hand():
 def test_elements_that_are_not_judged_have_no_records():
     """As a miner drops regions before the head runs: the second object has no other."""
     labels, matched = torch.tensor([[1, 1, 2, 0, 0]]), torch.tensor([[0, 0, 1, -1, -1]])
-    model, task = Fixed(labels, matched), Detection()
     p = torch.tensor([[0.4, torch.nan, torch.nan, 0.8, torch.nan]])
-    model.truth = lambda *_: p
-    model.measured = lambda _: (~p.isnan(), torch.tensor([2]))
+
+    class Judging(Fixed):
+        def truth(self, outputs: Tensor, elements: Elements) -> Tensor:
+            return p
+
+        def measured(self, elements: Elements) -> tuple[Tensor, Tensor]:
+            return ~p.isnan(), torch.tensor([2])
+
+    model, task = Judging(labels, matched), Detection()
     task.bind(model)
     boxes, outputs = torch.zeros(1, 2, 5), torch.zeros(1, 5, 3)
     elements = task.elements(outputs, Batch.of(torch.zeros(1, 1, 4, 4), boxes))
