@@ -13,7 +13,7 @@ from trainer.dataset import Split
 from trainer.dataset.base import Pixels
 from trainer.job.train import Ending
 
-LONGEST = ("test_torture", "test_distributed", "test_signals", "test_sweep")
+LONGEST = ("test_torture", "test_fake_gpu", "test_distributed", "test_signals", "test_sweep")
 
 SHOW_PICTURES = Ending.show_pictures
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -69,12 +69,13 @@ def noise() -> Callable[..., Split]:
     return make
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run the longest files first, so that none starts when the others end; skip GPU tests."""
     items.sort(key=lambda item: item.path.stem not in LONGEST)
+    has_gpu = torch.cuda.is_available() or config.pluginmanager.hasplugin("fake_gpu")
     absent = pytest.mark.skip(reason="needs a CUDA device")
     for item in items:
-        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        if item.get_closest_marker("gpu") and not has_gpu:
             item.add_marker(absent)
 
 

@@ -143,6 +143,9 @@ class Stop:
         self.left -= 1
         return signal.SIGTERM if self.left < 0 else None
 
+    def stopped_alone(self) -> bool:
+        return self.left is not None and self.left <= 0
+
     def raise_if_stopped(self) -> None:
         if self.left is not None and self.left < 0:
             raise Interrupted(signal.SIGTERM)

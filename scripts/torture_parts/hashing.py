@@ -12,7 +12,7 @@ def sha256(*nodes: Any) -> str:
 
     def add(node: Any) -> None:
         if isinstance(node, torch.Tensor):
-            hashed.update(node.contiguous().numpy().tobytes())
+            hashed.update(node.cpu().contiguous().numpy().tobytes())
         elif isinstance(node, dict):
             for key in sorted(node, key=str):
                 hashed.update(str(key).encode())

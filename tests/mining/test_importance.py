@@ -20,7 +20,7 @@ def pool_of(size: int) -> Batch:
 
 def switched_on(**options) -> Importance:
     miner = Importance(threshold=0.0, **options)
-    miner.tau = torch.ones(())
+    miner.load_state_dict({"tau": torch.ones(()), "active": False})
     return miner
 
 

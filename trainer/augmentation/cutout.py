@@ -56,7 +56,7 @@ class Cutout(Augmentation):
             raise RuntimeError(
                 f"{GROUP}.fill=mean needs the channel means: call prepare(split) first"
             )
-        self.value = self.value.to(images.device)
+        self.value = self.value.to(images.device, non_blocking=True)
         height, width = images.shape[2:]
         length = to_pixels(self.length, min(height, width))
         for _ in range(self.n_holes):

@@ -59,7 +59,7 @@ class PcaJitter(Augmentation):
             raise RuntimeError(
                 f"{GROUP}.eigenvalues=null needs the training set: call prepare(split) first"
             )
-        self.axes = self.axes.to(images.device)
+        self.axes = self.axes.to(images.device, non_blocking=True)
         shift = self.sigma * torch.stack([draws.normal() for _ in range(3)], dim=1) @ self.axes.T
         return (images + shift[:, :, None, None]).clamp_(0, 1)
 

@@ -24,9 +24,10 @@ from trainer.core.ranges import within
 from trainer.core.seed import Purpose, StepId
 from trainer.core.state import match_tensor, match_type
 from trainer.mining.base import Miner, Score, example_ranks, keep_count
+from trainer.mining.shared.late_number import LateNumber
 
 POSITIVE = ("loss", "confidence", "el2n")  # scores that vanish only where the loss does
-DECIDE_EVERY = 10  # steps; reading τ synchronizes a GPU
+DECIDE_EVERY = 10  # steps; reading τ waits for a GPU's last step
 
 
 @dataclass(kw_only=True)
@@ -43,6 +44,7 @@ class Importance(Miner):
     momentum: float = 0.9
     score: Score = "el2n"
     tau: Tensor = field(init=False, default_factory=lambda: torch.zeros(()))
+    known: LateNumber = field(init=False, default_factory=LateNumber)  # τ, as the host knows it
     active: bool = field(init=False, default=False)
     pool: Tensor | None = field(init=False, default=None)  # [B] scores of the current step
     number: int = field(init=False, default=0)  # examples in the current step
@@ -62,7 +64,7 @@ class Importance(Miner):
         """The rows drawn by importance, with replacement, or uniformly, without."""
         size, number = len(batch), keep_count(len(batch), self.keep)
         if step_id.step % DECIDE_EVERY == 0:
-            self.active = bool(self.tau > self.break_even(size, number))
+            self.active = self.known.read() > self.break_even(size, number)
         self.pool, self.number, self.seen = None, number, []
         rng = step_id.generator(Purpose.SELECT)
         if self.active:
@@ -70,14 +72,15 @@ class Importance(Miner):
             rows, weights = self.draw(self.pool, rng)
             batch = batch.select(rows)
             return replace(batch, weight=batch.weight * spread(weights, batch.weight))
-        chosen = torch.from_numpy(rng.permutation(size)[:number])
-        return batch.select(chosen.sort().values.to(batch.index.device))
+        chosen = torch.from_numpy(rng.permutation(size)[:number]).sort().values
+        return batch.select(chosen.to(batch.index.device, non_blocking=True))
 
     def draw(self, scores: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Positions [b] and weights [b] drawn by importance from the scores [B] of a pool."""
         share = shares(scores)
         uniform = rng.random(keep_count(len(scores), self.keep), dtype=np.float32)
-        rows = inverse_sample(share, torch.from_numpy(uniform).to(share.device))
+        drawn = torch.from_numpy(uniform).to(share.device, non_blocking=True)
+        rows = inverse_sample(share, drawn)
         return rows, 1 / (len(share) * share[rows])
 
     def break_even(self, size: int, number: int) -> float:
@@ -92,9 +95,10 @@ class Importance(Miner):
         if sum(map(len, self.seen)) < self.number:
             return
         scores = torch.cat(self.seen) if self.pool is None else self.pool
-        tau = self.tau.to(scores.device)
+        tau = self.tau.to(scores.device, non_blocking=True)
         updated = torch.lerp(gain(scores), tau, self.momentum)
         self.tau = torch.where(updated.isfinite(), updated, tau)
+        self.known.send(self.tau)
         self.pool, self.number, self.seen = None, 0, []
 
     def state_dict(self) -> dict[str, Any]:
@@ -104,6 +108,7 @@ class Importance(Miner):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore τ and the last decision."""
         self.tau = match_tensor(torch.zeros(()), state["tau"], "tau")
+        self.known.send(self.tau)
         self.active = match_type(bool, state["active"], "active")
 
 

@@ -49,6 +49,7 @@ class InfoBatch(RunningScoreMiner):
         Losses below `mean`, by default that of the losses given, are easy.
         """
         easy = losses < (losses.nanmean() if mean is None else mean)  # false where either is NaN
-        drawn = torch.from_numpy(rng.random(len(losses))).to(losses.device) < self.prune
+        drawn = torch.from_numpy(rng.random(len(losses)))
+        drawn = drawn.to(losses.device, non_blocking=True) < self.prune
         weights = torch.where(easy, 1 / (1 - self.prune), 1.0)
         return weights.masked_fill(easy & drawn, 0.0)

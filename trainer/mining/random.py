@@ -44,7 +44,7 @@ class Random(Miner):
             number = (self.keep * sums(batch.eligible, by_image=alone).double() + 0.5).floor()
             return only(batch, hardest(draws, batch.eligible, number.clamp(min=1), by_image=alone))
         rows = self.rows(len(batch), step_id.generator(Purpose.SELECT))
-        return batch.select(rows.to(batch.index.device))
+        return batch.select(rows.to(batch.index.device, non_blocking=True))
 
     def rows(self, size: int, rng: np.random.Generator) -> Tensor:
         """Positions [b], ascending, of a random part of a batch of `size`, on the CPU."""

@@ -125,7 +125,7 @@ class SelectiveBackprop(Miner):
     def drawn(self, ranks: Tensor, rng: np.random.Generator) -> Tensor:
         """Mask [B] of the examples to keep, drawn by their ranks [B]."""
         uniform = torch.from_numpy(rng.random(len(ranks), dtype=np.float32))
-        return uniform.to(ranks.device) < self.chance(ranks)
+        return uniform.to(ranks.device, non_blocking=True) < self.chance(ranks)
 
     def chance(self, ranks: Tensor) -> Tensor:
         """CDF(rank)^β of each of the ranks [B]."""
@@ -135,7 +135,8 @@ class SelectiveBackprop(Miner):
 
     def pushed(self, ranks: Tensor) -> Tensor:
         """The last `history` of the window's ranks and the ranks [B]."""
-        return torch.cat([self.window.to(ranks.device), ranks])[-self.history :]
+        window = self.window.to(ranks.device, non_blocking=True)
+        return torch.cat([window, ranks])[-self.history :]
 
     def observe(self, batch: Batch, ranks: Tensor) -> None:
         """Append the ranks [B] or [B, H, W] of a step, those of dropped examples included.

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.models.detection._utils import encode_boxes
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import clip_boxes_to_image
 
@@ -39,6 +40,7 @@ class Ssd(Detector):
 
     head = "network.head"
     anchors: Tensor  # [A, 4] in pixels
+    coding: Tensor  # [4], of offsets; torchvision's coder copies them to the device at each call
 
     def __init__(
         self,
@@ -56,6 +58,8 @@ class Ssd(Detector):
         self.match_iou = match_iou
         self.network = detectors.ssd(backbone, shape, self.classes, scales, aspect_ratios)
         self.register_buffer("anchors", self.place(shape, backbone), persistent=False)
+        coding = torch.tensor(self.network.box_coder.weights)
+        self.register_buffer("coding", coding, persistent=False)
         self.image_size = shape[1], shape[2]
         self.shape_of_outputs = len(self.anchors), self.classes + EDGES
 
@@ -105,7 +109,7 @@ class Ssd(Detector):
     def offsets(self, edges: Tensor, there: Tensor) -> Tensor:
         """What the offsets of the anchors should be for boxes [B, A, 4], 0 where there is none."""
         anchors = self.anchors.repeat(len(edges), 1)
-        wanted = self.network.box_coder.encode_single(edges.reshape(-1, 4), anchors)
+        wanted = encode_boxes(edges.reshape(-1, 4), anchors, self.coding)
         return wanted.view_as(edges).masked_fill(~there[..., None], 0)
 
     def losses(self, score: Score, outputs: Tensor, elements: Elements) -> Tensor:

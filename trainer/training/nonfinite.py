@@ -6,6 +6,7 @@ way weights, optimizer state and buffers stay as they were before the first bad 
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -19,6 +20,42 @@ from trainer.core.text import count
 
 Policy = Literal["raise", "skip"]
 REMEDY = "lower optimizer.lr, or set clip"
+
+
+class Snapshot:
+    """The values of tensors at one time, flat by dtype: one kernel serves all of them."""
+
+    def __init__(self, tensors: list[Tensor]) -> None:
+        by_dtype: dict[torch.dtype, list[Tensor]] = defaultdict(list)
+        for tensor in tensors:
+            by_dtype[tensor.dtype].append(tensor)
+        flat = [torch.cat([t.flatten() for t in alike]) for alike in by_dtype.values()]
+        self.parts = [
+            (alike, shaped(values, alike), values)
+            for alike, values in zip(by_dtype.values(), flat, strict=True)
+        ]
+
+    def take(self) -> None:
+        """Keep the values of now."""
+        for tensors, kept, _ in self.parts:
+            torch._foreach_copy_(kept, tensors)
+
+    def restore(self) -> None:
+        """Bring the values back."""
+        for tensors, kept, _ in self.parts:
+            torch._foreach_copy_(tensors, kept)
+
+    def restore_where(self, mask: Tensor) -> None:
+        """Bring the values back if a scalar mask on the device is true."""
+        for tensors, _, flat in self.parts:
+            now = torch.cat([tensor.flatten() for tensor in tensors])
+            torch._foreach_copy_(tensors, shaped(torch.where(mask, flat, now), tensors))
+
+
+def shaped(flat: Tensor, like: list[Tensor]) -> list[Tensor]:
+    """Views of a flat tensor, shaped like others of as many elements."""
+    parts = flat.split([tensor.numel() for tensor in like])
+    return [part.view(tensor.shape) for part, tensor in zip(parts, like, strict=True)]
 
 
 class NonFiniteGuard:
@@ -37,8 +74,7 @@ class NonFiniteGuard:
     ) -> None:
         self.optimizer = optimizer
         self.scaler = scaler or torch.amp.GradScaler(enabled=False)
-        self.buffers = buffers
-        self.before = [buffer.clone() for buffer in buffers]  # values at the last start
+        self.before = Snapshot(buffers)  # of the last start
         self.undo = undo  # takes back a skipped step's changes of what has no snapshot
         self.policy = policy
         self.max_skips = max_skips
@@ -53,13 +89,11 @@ class NonFiniteGuard:
         for group in self.optimizer.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
-        if self.buffers:
-            torch._foreach_copy_(self.before, self.buffers)
+        self.before.take()
 
     def restore(self) -> None:
         """Restore what the step has changed, the buffers from the snapshot."""
-        if self.buffers:
-            torch._foreach_copy_(self.buffers, self.before)
+        self.before.restore()
         self.undo(torch.ones_like(self.flag, dtype=torch.bool))
 
     def update(self, loss: Tensor, norm: Tensor, denominator: Tensor, step: int) -> bool:
@@ -103,8 +137,7 @@ class NonFiniteGuard:
         self.bad_step = torch.where(first, step, self.bad_step)
         masked = bad if self.policy == "skip" else bad | (self.bad_step >= 0)
         self.flag = torch.where(masked, self.flag + 1, 0.0)  # masked steps in a row
-        for buffer, before in zip(self.buffers, self.before, strict=True):
-            buffer.copy_(torch.where(masked, before, buffer))
+        self.before.restore_where(masked)
         self.undo(masked)
         self.optimizer.found_inf = (masked | (denominator == 0)).float()  # pyright: ignore
         self.optimizer.step()

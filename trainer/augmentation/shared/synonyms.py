@@ -82,8 +82,9 @@ class SynonymIds:
     def to(self, device: torch.device) -> SynonymIds:
         """Bring the tables to a device."""
         if self.counts.device != device:
-            self.counts, self.starts = self.counts.to(device), self.starts.to(device)
-            self.ids = self.ids.to(device)
+            self.counts = self.counts.to(device, non_blocking=True)
+            self.starts = self.starts.to(device, non_blocking=True)
+            self.ids = self.ids.to(device, non_blocking=True)
         return self
 
     def number(self, ids: Tensor) -> Tensor:

@@ -14,32 +14,10 @@ from torch import Tensor
 from trainer.core.batch import Batch
 from trainer.core.errors import CheckpointError
 from trainer.core.state import match_tensor, match_type, row_ids
+from trainer.mining.shared.late_number import LateNumber
 
 POOLS = 3  # batches that fit in the queue: two that wait, and the pool that joins them
 FIELDS = ("images", "shares", "index", "weight", "count")
-
-
-class LateNumber:
-    """A number on a device of which the host reads a copy that was begun earlier."""
-
-    def __init__(self) -> None:
-        self.host, self.copied = torch.zeros((), dtype=torch.int64), None
-
-    def send(self, number: Tensor) -> None:
-        """Begin to copy an int64 scalar, without waiting for a CUDA device."""
-        if number.is_cuda:
-            self.host = torch.empty_like(number, device="cpu", pin_memory=True)
-            self.host.copy_(number, non_blocking=True)
-            self.copied = torch.cuda.Event()
-            self.copied.record()
-        else:
-            self.host = number.to("cpu", copy=True)
-
-    def read(self) -> int:
-        """The number last sent; waits only for the work that led to it."""
-        if self.copied is not None:
-            self.copied.synchronize()
-        return int(self.host)
 
 
 class RowQueue:
