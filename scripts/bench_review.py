@@ -5,7 +5,7 @@
 
 For each seed: train on labels of which a part is wrong, let `job=examples` rank them, answer the
 first 200 as the true labels would, train again with the corrections. The control answers 200
-examples drawn at random. Test labels are right, and the same for all.
+examples drawn at random; `all` has no wrong label. Test labels are right, and the same for all.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from trainer.compare.t import StudentT
 from trainer.history.analysis import History
 from trainer.report.csv_file import write_csv
 
-KINDS = ("before", "suspects", "random")
+KINDS = ("before", "suspects", "random", "all")
 
 
 def main() -> None:
@@ -69,6 +69,7 @@ def row_of(seed: int, options: argparse.Namespace) -> dict[str, float]:
         write_csv(file, [("id", "label", "action"), *answers])
         more = f"dataset.corrections={file}"
         runs[kind] = train(folder / kind, seed, options, more)
+    runs["all"] = train(folder / "all", seed, options, "dataset.label_noise=0")
     row = {kind: accuracy(run) for kind, run in runs.items()}
     cells = "  ".join(f"{kind} {100 * value:.2f}" for kind, value in row.items())
     print(f"seed {seed}: {cells}; {100 * wrong:.0f} % of the suspects shown were wrong", flush=True)
