@@ -50,7 +50,7 @@ class Anytime(Interval):
     def crossed(self, table: np.ndarray) -> Bounds:
         """The half interval over seeds, and that of the examples at this number: √(a² + b²)."""
         found = two_way.MeanSquares.of(table)
-        low, high = self.mean(table.mean(1, dtype=np.float64).tolist())
+        low, high = self.mean(two_way.by_seed(table).tolist())
         t = quantile((1 + self.level) / 2, found.examples - 1)
         half = math.hypot((high - low) / 2, t * math.sqrt(found.beyond_seeds))
         return found.mean - half, found.mean + half

@@ -31,6 +31,15 @@ def test_examples_that_add_nothing_leave_the_interval_over_seeds():
     assert two_way.bounds(np.full((3, 4), 0.25), 0.95) == (0.25, 0.25)
 
 
+def test_the_interval_for_new_images_is_never_narrower_than_that_over_seeds():
+    """MS_example is a fifth of MS_seed: √1.2 times the error, but 2.88 degrees of freedom."""
+    table = np.array([[0.1], [0.3], [0.2]]) + np.tile([-0.18, 0.18], 25)
+    low, high = two_way.bounds(table, 0.95)
+    seeds = StudentT().mean([0.1, 0.3, 0.2])
+    assert seeds[0] < low - 0.01 < high + 0.01 < seeds[1]
+    assert StudentT().crossed(table) == pytest.approx(seeds)
+
+
 def simulated(rng: np.random.Generator) -> np.ndarray:
     """Differences of right answers of 5 seeds on 300 examples: −1, 0, 1, with a true mean of 0."""
     p = 1 / (1 + np.exp(-2 - 2 * rng.normal(size=300)))

@@ -8,6 +8,10 @@ the mean squares being those of the two-way analysis of variance without repetit
 Casella and McCulloch 1992, Variance Components, section 4.7). MS_seed / (S N) alone is the variance
 over seeds on these examples. Satterthwaite (1946, https://doi.org/10.2307/3002019) gives the
 degrees of freedom: (Σ MS)² / Σ (MS² / df), with the signs of the sum.
+
+Where the examples add little, these exceed the S − 1 of the seeds, and t falls by more than the
+standard error rises. What covers more variation must not be narrower, so the larger half is taken
+of this interval and of that over seeds (`outer`).
 """
 
 import math
@@ -68,3 +72,13 @@ def bounds(table: np.ndarray, level: float) -> tuple[float, float]:
     error = math.sqrt(found.variance)
     half = error and quantile((1 + level) / 2, found.df) * error
     return found.mean - half, found.mean + half
+
+
+def by_seed(table: np.ndarray) -> np.ndarray:
+    """The means [S] of a table [S, N]."""
+    return table.mean(1, dtype=np.float64)
+
+
+def outer(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    """The lower of two lower ends, and the higher of the higher ones."""
+    return min(one[0], other[0]), max(one[1], other[1])
