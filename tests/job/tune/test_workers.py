@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,14 +12,16 @@ from forks import Fork
 from support import read_json
 
 from trainer.core.errors import ConfigError
+from trainer.job.tune import claims
 from trainer.job.tune.study import open_study
+from trainer.job.tune.trial import PruningStopper
 from trainer.job.tune.workers import Workers
 
 optuna = pytest.importorskip("optuna")
 
 LINE = (
     *("job=tune", "model=mlp", "device=cpu", "threads=1", "dataset.subset=64", "quiet=true"),
-    *('job.space={optimizer.lr:"log(1e-4,1e-1)"}', "job.pruner=none", "job.storage=shared"),
+    *('job.space={optimizer.lr:"log(1e-4,1e-1)"}', "job.pruner=none"),
 )
 DEADLINE = 120.0  # seconds
 
@@ -27,30 +31,62 @@ def test_a_trial_belongs_to_one_process_until_it_ends(tmp_path: Path) -> None:
     ours.prepare()
     theirs.prepare()
     assert ours.trials == theirs.trials == tmp_path / "shared"
-    assert ours.take(0, new=True)
-    assert not theirs.take(0, new=False)
-    assert theirs.take(1, new=True)
+    assert ours.take(0)
+    assert not theirs.take(0)
+    assert theirs.take(1)
     ours.release(0)
-    assert theirs.take(0, new=False), "as after the death of a process, whose locks are freed"
+    assert theirs.take(0), "as after the death of a process, whose locks are freed"
 
 
-def test_with_a_database_a_process_goes_on_with_its_own_trials_alone(tmp_path: Path) -> None:
-    ours, theirs = (Workers(tmp_path / name, "sqlite:///x") for name in "ab")
-    ours.prepare()
-    theirs.prepare()
-    assert ours.take(0, new=True)
-    assert not theirs.take(0, new=False)
-    ours.release(0)
-    assert not theirs.take(0, new=False)
-    again = Workers(tmp_path / "a", "sqlite:///x")
-    assert again.take(0, new=False)
+def test_with_a_database_a_silent_process_loses_its_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its count does not rise; a process with the same folder is the same one."""
+    monkeypatch.setattr("trainer.job.tune.claims.BEAT", 60.0)
+    monkeypatch.setattr("trainer.job.tune.claims.SILENT", 0.2)
+    url = f"sqlite:///{tmp_path}/study.db"
+    (tmp_path / "a").mkdir()
+    ours, again, theirs = (Workers(tmp_path / name, url) for name in "aab")
+    with closing(ours), closing(theirs), closing(again):
+        for one in (ours, again, theirs):
+            one.prepare()
+        assert ours.take(0)
+        assert ours.take(0)
+        assert again.take(0)
+        assert not theirs.take(0)
+        assert theirs.outlived(), "after the silence"
+        assert theirs.take(0)
+        assert (ours.has(0), theirs.has(0)) == (False, True)
+        assert not ours.take(0)
+        ours.release(0)
+        assert theirs.has(0)
+        theirs.release(0)
+        assert ours.outlived(), "it is free"
+        assert ours.take(0)
+
+
+def test_with_a_database_a_process_that_gives_signs_of_life_keeps_its_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.job.tune.claims.BEAT", 0.02)
+    url = f"sqlite:///{tmp_path}/study.db"
+    ours, theirs = (Workers(tmp_path / name, url) for name in "ab")
+    with closing(ours), closing(theirs):
+        ours.prepare()
+        theirs.prepare()
+        assert ours.take(0)
+        with ours.turn():
+            assert not theirs.take(0)
+            assert not theirs.outlived()
+    with closing(theirs), pytest.raises(ConfigError, match="in memory"):
+        Workers(tmp_path / "c", "sqlite://").prepare()
 
 
 def test_a_process_alone_has_every_trial_and_leaves_no_locks(tmp_path: Path) -> None:
     alone = Workers(tmp_path, None)
     alone.prepare()
     with alone.turn():
-        assert alone.take(3, new=False)
+        assert alone.take(3)
     assert alone.trials == tmp_path
     assert not list(tmp_path.iterdir())
 
@@ -67,30 +103,60 @@ def test_a_study_in_a_database_is_shared(tmp_path: Path) -> None:
         open_study(tmp_path, about, pruner, "maximize", shared=True, url="nosuch://me:pass@x/y")
 
 
-def test_two_processes_share_the_trials_and_that_of_a_killed_one_goes_on(tmp_path: Path) -> None:
-    """The first is killed in the middle of its trial, while the second has another."""
-    trials = [tmp_path / "shared" / f"trial-00{i}" for i in range(2)]
-    line = (*LINE, "job.trials=2", "epochs=60")
-    until = time.monotonic() + DEADLINE
+@pytest.mark.parametrize("storage", ["shared", "sqlite:///study.db"])
+def test_two_processes_share_the_trials_and_that_of_a_killed_one_goes_on(
+    tmp_path: Path, storage: str
+) -> None:
+    """The first is killed in the middle of its trial, while the second has another.
 
-    def begun(trial: Path, command: Fork) -> None:
-        while not list((trial / "checkpoints").glob("step-*")):
-            assert command.running(), command.done()
-            assert time.monotonic() < until
-            time.sleep(0.01)
-
-    first = Fork(tmp_path, *line, "hydra.run.dir=a")
-    begun(trials[0], first)
-    second = Fork(tmp_path, *line, "hydra.run.dir=b")
-    os.kill(first.pid, signal.SIGSTOP)  # it holds its trial
-    begun(trials[1], second)
+    From a database the second cannot go on with the first's checkpoint: it begins anew.
+    """
+    database = "://" in storage
+    line = (*LINE, f"job.storage={storage}", "job.trials=2", "epochs=3")
+    first = Fork(tmp_path, *line, "hydra.run.dir=a", before=partial(hold, "first", "never"))
+    wait_for(tmp_path / "first", first)
+    second = Fork(tmp_path, *line, "hydra.run.dir=b", before=partial(hold, "second", "killed"))
+    wait_for(tmp_path / "second", second)
     os.kill(first.pid, signal.SIGKILL)
     first.done()
+    (tmp_path / "killed").touch()
     code, _, err = second.done()
     assert code == 0, err.decode()
     rows = (tmp_path / "b" / "trials.csv").read_text().splitlines()
     assert [row.split(",")[:2] for row in rows[1:]] == [["0", "finished"], ["1", "finished"]]
-    assert [read_json(trial / "result.json")["epochs"] for trial in trials] == [60, 60]
+    folder = tmp_path / ("b" if database else "shared")
+    trials = [folder / f"trial-00{i}" for i in range(2)]
+    assert [read_json(trial / "result.json")["epochs"] for trial in trials] == [3, 3]
     starts = [(trial / "train.log").read_text().count("Digits: ") for trial in trials]
-    assert starts == [2, 1], "the first trial was taken up again, the second run once"
+    assert starts == [1 if database else 2, 1], "the first was taken up again, the second run once"
     assert read_json(tmp_path / "b" / "result.json")["trials"] == {"finished": 2}
+    code, _, err = Fork(tmp_path, "resume=a").done()  # what an interrupted search prints
+    assert code == 0, err.decode()
+    assert (
+        read_json(tmp_path / "a" / "result.json")["command"]
+        == read_json(tmp_path / "b" / "result.json")["command"]
+    ), "it knows its command line"
+
+
+def hold(begun: str, released: str) -> None:
+    """Hold the process in its second validation, with `begun`, until there is the other file."""
+    claims.BEAT, claims.SILENT = 0.05, 0.5
+    own, calls = PruningStopper.update, []
+
+    def update(self: PruningStopper, metrics: dict[str, float]) -> bool:
+        calls.append(metrics)
+        if len(calls) == 2:
+            Path(begun).touch()
+            while not Path(released).exists():
+                time.sleep(0.01)
+        return own(self, metrics)
+
+    PruningStopper.update = update
+
+
+def wait_for(path: Path, command: Fork) -> None:
+    until = time.monotonic() + DEADLINE
+    while not path.exists():
+        assert command.running(), command.done()
+        assert time.monotonic() < until
+        time.sleep(0.01)

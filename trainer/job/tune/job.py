@@ -6,6 +6,7 @@ import importlib.util
 import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -15,6 +16,7 @@ from trainer.core.metric import direction
 from trainer.core.ranges import within
 from trainer.core.text import count
 from trainer.job.base import Job
+from trainer.job.tune.records import folder_of, repeat, repeated, state_of, write_trials
 from trainer.job.tune.space import Choice, Space, list_leaves, owner_of, space_of
 from trainer.job.tune.study import (
     JOURNAL,
@@ -26,7 +28,6 @@ from trainer.job.tune.study import (
 )
 from trainer.job.tune.trial import PruningStopper
 from trainer.job.tune.workers import Workers
-from trainer.report.csv_file import write_csv
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -109,19 +110,20 @@ class Tune(Job):
         epochs: int,
     ) -> dict[str, Any]:
         """Run the remaining trials, then report the best."""
-        workers = Workers(folder.path, self.storage)
-        if trials.continues and workers.url is None:
-            trials.take_over(saved_line(workers.trials), workers.trials / JOURNAL)
+        workers = Workers(folder.path, self.storage, signals.raise_if_stopped)
+        if trials.continues:
+            trials.take_over(saved_line(workers.trials, workers.url), where(workers))
         self.check_settings(trials, folder.path)
         workers.prepare()
-        with workers.turn():
-            study = self.open(workers, seed, epochs, trials.line)
-        while (trial := self.next(study, seed, workers)) is not None:
-            signals.raise_if_stopped()
-            self.attempt(study, trial, trials, workers.trials)
-            workers.release(trial.number)
-            write_trials(folder.path / "trials.csv", list(self.space), study.trials)
-            console.say(self.line_of(study.trials[trial.number]))
+        with closing(workers):
+            with workers.turn():
+                study = self.open(workers, seed, epochs, trials.line)
+            while (trial := self.next(study, seed, workers)) is not None:
+                signals.raise_if_stopped()
+                self.attempt(study, trial, trials, workers)
+                workers.release(trial.number)
+                write_trials(folder.path / "trials.csv", list(self.space), study.trials)
+                console.say(self.line_of(study.trials[trial.number]))
         return self.conclude(study, trials.line, folder.path, workers.trials, console)
 
     def check_settings(self, trials: TrialRunner, folder: Path) -> None:
@@ -163,8 +165,7 @@ class Tune(Job):
         about = self.about | {"seed": seed, "line": line}
         given = workers.trials, about, self.make_pruner(epochs), mode
         study = open_study(*given, shared=workers.shared, url=workers.url)
-        where = Path("job.storage") if workers.url else workers.trials / JOURNAL
-        check_trials(where, study.get_trials(deepcopy=False), self.space)
+        check_trials(where(workers), study.get_trials(deepcopy=False), self.space)
         return study
 
     def make_pruner(self, epochs: int) -> BasePruner:
@@ -177,31 +178,36 @@ class Tune(Job):
 
     def next(self, study: Study, seed: int, workers: Workers) -> Trial | None:
         """Return an interrupted trial, otherwise a new one, or None if all are taken."""
+        while True:
+            with workers.turn():
+                trial = self.draw(study, seed, workers)
+            if trial is not None or not workers.outlived():
+                return trial
+
+    def draw(self, study: Study, seed: int, workers: Workers) -> Trial | None:
+        """The same at this process's turn."""
         from optuna.samplers import TPESampler
         from optuna.trial import Trial, TrialState
 
-        with workers.turn():
-            running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            for trial in running:
-                if workers.take(trial.number, new=False):
-                    study.sampler = TPESampler(seed=(seed + trial.number) % 2**32)
-                    return Trial(study, trial._trial_id)
-            number = len(study.get_trials(deepcopy=False))
-            if number >= self.trials:
-                return None
-            study.sampler = TPESampler(seed=(seed + number) % 2**32)
-            drawn = study.ask()
-            workers.take(drawn.number, new=True)
-            return drawn
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        for trial in running:
+            if workers.take(trial.number):
+                study.sampler = TPESampler(seed=(seed + trial.number) % 2**32)
+                return Trial(study, trial._trial_id)
+        number = len(study.get_trials(deepcopy=False))
+        if number >= self.trials:
+            return None
+        study.sampler = TPESampler(seed=(seed + number) % 2**32)
+        drawn = study.ask()
+        workers.take(drawn.number)
+        return drawn
 
-    def attempt(self, study: Study, trial: Trial, trials: TrialRunner, folder: Path) -> None:
+    def attempt(self, study: Study, trial: Trial, trials: TrialRunner, workers: Workers) -> None:
         """Train with the settings drawn for a trial and report the result to the study."""
-        from optuna.trial import TrialState
-
         try:
             settings = self.settings(lambda name: self.space[name].suggest(trial, name), trials)
         except UNREADABLE as error:  # of a journal with other values
-            raise CheckpointError(f"{folder / JOURNAL} does not fit job.space: {error}") from error
+            raise CheckpointError(f"{where(workers)} does not fit job.space: {error}") from error
         trial.set_user_attr("settings", settings)
         earlier = study.get_trials(deepcopy=False)
         if (same := repeated(earlier[: trial.number], settings)) is not None:
@@ -211,6 +217,8 @@ class Tune(Job):
         stoppers: list[PruningStopper] = []
 
         def judge(step: int, value: float) -> bool:
+            if not workers.has(trial.number):
+                return True
             if step not in reported:
                 trial.report(value, step)
             return trial.should_prune()
@@ -219,8 +227,14 @@ class Tune(Job):
             stoppers.append(PruningStopper(own, self.metric, judge, epochs))
             return stoppers[-1]
 
-        error = trials(settings, folder_of(folder, trial.number), stopper)
-        stopped = stoppers[-1] if stoppers else None
+        error = trials(settings, folder_of(workers.trials, trial.number), stopper)
+        if workers.has(trial.number):
+            self.tell(study, trial, stoppers[-1] if stoppers else None, error)
+
+    def tell(self, study: Study, trial: Trial, stopped: PruningStopper | None, error: str) -> None:
+        """Report the end of a trial to the study."""
+        from optuna.trial import TrialState
+
         if stopped is None or stopped.best is None or error:
             trial.set_user_attr("error", error or f"no validation had a finite {self.metric}")
             study.tell(trial, state=TrialState.FAIL)
@@ -268,42 +282,6 @@ class Tune(Job):
         }
 
 
-def write_trials(path: Path, space: Sequence[str], trials: Sequence[FrozenTrial]) -> None:
-    """Write a row per trial, with a column for each setting of the space."""
-    head = ["trial", "state", "value", "validations", "seconds", *space, "error"]
-    rows = []
-    for trial in trials:
-        drawn = dict(s.partition("=")[::2] for s in trial.user_attrs.get("settings", ()))
-        values = [drawn.get(name, "") for name in space]
-        seconds = f"{trial.duration.total_seconds():.1f}" if trial.duration else ""
-        validations = len(trial.intermediate_values)
-        error = trial.user_attrs.get("error", "")
-        rows.append(
-            [trial.number, state_of(trial), trial.value, validations, seconds, *values, error]
-        )
-    write_csv(path, [head, *rows])
-
-
-def folder_of(folder: Path, number: int) -> Path:
-    """Return the run folder of a trial."""
-    return folder / f"trial-{number:03}"
-
-
-def state_of(trial: FrozenTrial) -> str:
-    """Name the state of a trial: finished, failed, pruned or running."""
-    names = {"COMPLETE": "finished", "FAIL": "failed"}
-    return names.get(trial.state.name, trial.state.name.lower())
-
-
-def repeated(earlier: Sequence[FrozenTrial], settings: list[str]) -> FrozenTrial | None:
-    """Return the first earlier trial with the same settings that trained without an error."""
-    done = (trial for trial in earlier if state_of(trial) in ("finished", "pruned"))
-    return next((t for t in done if t.user_attrs.get("settings") == settings), None)
-
-
-def repeat(study: Study, trial: Trial, same: FrozenTrial) -> None:
-    """Report the result of an earlier trial: training is deterministic, so it would be the same."""
-    trial.set_user_attr("repeats", same.user_attrs.get("repeats", same.number))
-    for step, value in same.intermediate_values.items():
-        trial.report(value, step)
-    study.tell(trial, same.value if state_of(same) == "finished" else None, state=same.state)
+def where(workers: Workers) -> Path:
+    """Where the study is, as errors name it."""
+    return Path("job.storage") if workers.url else workers.trials / JOURNAL

@@ -24,6 +24,7 @@ Direction = Literal["minimize", "maximize"]
 JOURNAL = "study.journal"
 NAME = "tune"  # of the study; seeds Hyperband's choice of brackets
 LARGEST = 2**26  # bytes of the journal
+PATIENCE = 60.0  # seconds for which SQLite waits
 UNREADABLE = (  # what Optuna raises when it replays a damaged or hostile journal
     ArithmeticError,
     AssertionError,
@@ -73,21 +74,28 @@ def open_study(
     return study
 
 
-def saved_line(folder: Path) -> list[str]:
-    """The overrides that a folder's search was started with; none where it holds no study.
+def saved_line(folder: Path, url: str | None) -> list[str]:
+    """The overrides that the search in a folder's journal or in a database was started with.
 
-    Raises CheckpointError if they cannot be read. They are untrusted.
+    Raises CheckpointError if there is none, or they cannot be read. They are untrusted.
     """
     import optuna
 
-    path = folder / JOURNAL
-    if not path.exists():
-        return []
-    with journal(path) as storage:
-        about = optuna.load_study(study_name=NAME, storage=storage).user_attrs.get("about")
+    path, names, about = folder / JOURNAL, [], None
+    where = "job.storage" if url else path
+    if url or path.exists():
+        with database(url) if url else journal(path) as storage:
+            names = optuna.get_all_study_names(storage)
+            study = optuna.load_study(study_name=NAME, storage=storage) if names else None
+            about = study.user_attrs.get("about") if study else None
+    if not names:
+        raise CheckpointError(
+            f"{where} holds no search yet: give its whole command line again, with resume=auto and "
+            f"hydra.run.dir={folder}"
+        )
     line = about.get("line", []) if isinstance(about, dict) else []
     if not (isinstance(line, list) and all(isinstance(one, str) for one in line)):
-        raise CheckpointError(f"{path} cannot be read: it does not say its command line")
+        raise CheckpointError(f"{where} cannot be read: it does not say its command line")
     return line
 
 
@@ -111,17 +119,31 @@ def journal(path: Path, *, shared: bool = False) -> Iterator[JournalStorage]:
 
 @contextmanager
 def database(url: str) -> Iterator[RDBStorage]:
-    """Open a database. Raises ConfigError if that fails; its address may hold a password."""
+    """Open a database. Raises ConfigError if that fails."""
     import optuna
-    from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with database_errors(url):
+        yield optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": connected(url)})
+
+
+@contextmanager
+def database_errors(url: str) -> Iterator[None]:
+    """Turn errors of a database into ConfigErrors without its address: it may hold a password."""
+    from optuna.exceptions import OptunaError
+    from sqlalchemy.exc import SQLAlchemyError
+
     try:
-        yield optuna.storages.RDBStorage(url)
-    except (SQLAlchemyError, ImportError, optuna.exceptions.OptunaError) as error:
+        yield
+    except (SQLAlchemyError, ImportError, OptunaError) as error:
         reason = (str(error).splitlines() or [""])[0]
         kind = url.partition(":")[0]
         raise ConfigError(f"job.storage={kind}://...: no such database: {reason}") from error
+
+
+def connected(url: str) -> dict[str, float]:
+    """How to connect: SQLite waits for other processes that write, by default for 5 seconds."""
+    return {"timeout": PATIENCE} if url.startswith("sqlite") else {}
 
 
 def check_same_search(before: dict[str, Any], about: dict[str, Any]) -> None:
