@@ -1,6 +1,7 @@
 """Intervals for new images from the predictions that runs have kept, and what pairing saves."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from trainer.compare import Anytime, StudentT
 from trainer.compare.shared import two_way
-from trainer.job.compare import export, sentences, tables
+from trainer.job.compare import export, images, sentences, tables
 from trainer.job.compare.comparison import Comparison, compare
 from trainer.job.compare.html.page import page
 from trainer.job.compare.images import MEASURES, bootstrap
@@ -68,7 +69,7 @@ def test_a_mean_over_examples_has_the_two_way_interval(sweep: Path) -> None:
     )
     comparison = compared(sweep)
     bounds = images_of(comparison)
-    assert bounds == pytest.approx(two_way.bounds(table, 0.95))
+    assert bounds == pytest.approx(StudentT().crossed(table))
     (sentence,) = sentences.verdicts(comparison, comparison.final)
     shown = comparison.format.bounds(*bounds, sign=True)
     assert f" over seeds; {shown} for new images; Holm p " in sentence
@@ -90,8 +91,11 @@ def test_another_metric_has_a_bootstrap_of_seeds_and_examples(sweep: Path) -> No
     assert not any("new images" in note for note in sentences.notes(comparison))
 
 
-def test_the_bootstrap_of_a_mean_is_near_the_two_way_interval() -> None:
+def test_the_bootstrap_of_a_mean_is_near_the_two_way_interval(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Of the same rows, with recall as the mean: all labels are of one class."""
+    monkeypatch.setattr(images, "RESAMPLES", 250)
     rng = np.random.default_rng(0)
     rows = []
     for _ in range(8):
@@ -103,6 +107,17 @@ def test_the_bootstrap_of_a_mean_is_near_the_two_way_interval() -> None:
     expected = two_way.bounds(table, 0.95)
     assert (low + high) / 2 == pytest.approx(sum(expected) / 2, abs=0.01)
     assert 0.95 < (high - low) / (expected[1] - expected[0]) < 1.6
+    seeds = StudentT().mean(table.mean(1).tolist())
+    same = [(a[:1].repeat(200), b[:1].repeat(200)) for a, b in rows]
+    alike = StudentT().mean(
+        [float(a["prediction"][0] == 0) - (b["prediction"][0] == 0) for a, b in same]
+    )
+    assert low < seeds[0] < seeds[1] < high
+    assert bootstrap(same, MEASURES["balanced_accuracy"], StudentT()) == pytest.approx(
+        alike, rel=0.1
+    )
+    always = bootstrap(rows[:3], MEASURES["balanced_accuracy"], Anytime())
+    assert always == (-math.inf, math.inf), "three seeds never decide"
 
 
 @pytest.mark.parametrize("name", ["balanced_accuracy", "macro_f1"])

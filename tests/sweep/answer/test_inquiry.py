@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from trainer.core.errors import ConfigError
+from trainer.report.fitting import natural_width
 from trainer.sweep.answer.inquiry import TUNING, Inquiry
 from trainer.sweep.answer.settings import Limits, Settings
 from trainer.sweep.answer.strategies import Strategy
+from trainer.sweep.answer.table import narrowed
 from trainer.sweep.answer.text import rows, sentences
 from trainer.sweep.manifest import Job, Manifest
 from trainer.sweep.table import JobsTable
@@ -111,6 +113,14 @@ def test_the_answer_is_three_sentences_with_the_interval_first(runs: Runs) -> No
     assert cells[0] == "mining=ohem"
     assert cells[3:5] == [f"{low} to {high}", mean]
     assert cells[-1] == "better"
+    for width, names in {
+        120: ["strategy", "runs", "test/accuracy (%)", "95% interval", "difference", "Holm p"],
+        80: ["strategy", "runs", "95% interval", "difference"],
+        60: ["strategy", "95% interval", "difference"],
+    }.items():
+        drawn = narrowed(inquiry, "36 finished", width)
+        assert [column.header for column in drawn.columns] == [*names, "state"]
+        assert natural_width(drawn) <= width, "a line for each strategy"
 
 
 def test_what_is_missing_is_said_and_decides_nothing(runs: Runs) -> None:

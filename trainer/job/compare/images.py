@@ -4,11 +4,15 @@ The interval over seeds is about this test set: it says what another training ru
 measure. Other images of the same kind are another draw. Where a metric is a mean over examples, the
 differences y[seed, example] are a table whose two-way variance takes account of both draws
 (`trainer.compare.shared.two_way`). Other metrics that labels and predictions suffice for have a
-bootstrap of the examples, drawn alike for all runs of both groups. Drawing the few seeds as well
-(Owen 2007, https://arxiv.org/abs/0712.1111) would give too little weight to them: five seeds have
-an interval narrower than that over seeds alone. So the half a of that interval and the half b of
-the bootstrap's are added as √(a² + b²); the noise of single answers is in both, which makes it a
-little too wide rather than too narrow.
+paired bootstrap over both: each resample draws the seeds and the examples with replacement (Owen
+2007, https://arxiv.org/abs/0712.1111), alike for both groups. The mean of S drawn seeds has only
+(S − 1)/S of the variance, and normal instead of t quantiles; so its deviation is multiplied by
+√(S/(S − 1)) t/z, or by what gives the seeds alone their own interval. The deviation
+is that on the given examples: on the drawn ones the noise of single answers would be in it twice.
+Simulated coverage of a difference of balanced accuracy with 5 seeds, 1,000 times each for 200 and
+1,000 examples and three proportions of the two variances: over seeds alone 79 to 95 %, both drawn
+and nothing scaled 86 to 99, this 95 to 99, scaled on the drawn examples 96 to 99.5 at up to a fifth
+more width.
 """
 
 import math
@@ -19,6 +23,7 @@ from statistics import NormalDist
 import numpy as np
 
 from trainer.compare.base import Bounds, Interval
+from trainer.compare.shared import two_way
 from trainer.core.errors import CheckpointError
 from trainer.job.compare.groups import Group
 from trainer.job.compare.runs import FinishedRun
@@ -104,17 +109,30 @@ def difference(ours: Rows, baseline: Rows, values: Callable[[Rows], np.ndarray])
 
 
 def bootstrap(rows: Sequence[tuple[Rows, Rows]], measure: Measure, interval: Interval) -> Bounds:
-    """The interval of the mean difference over seeds, and over examples drawn with replacement."""
-    rng, n = np.random.default_rng(0), len(rows[0][0])
-    even = np.ones(n)
-    low, high = interval.mean([measure(a, even) - measure(b, even) for a, b in rows])
+    """The interval of the mean difference over seeds and examples, both drawn with replacement.
+
+    It is nowhere narrower than that over the seeds alone.
+    """
+    rng, seeds, n = np.random.default_rng(0), len(rows), len(rows[0][0])
+    values = differences(rows, measure, np.ones(n))
+    middle, z = float(values.mean()), NormalDist().inv_cdf((1 + interval.level) / 2)
+    over_seeds = interval.mean(values.tolist())
+    deviation = float(values.std()) / math.sqrt(seeds)  # of the mean of drawn seeds
+    scale = deviation and (over_seeds[1] - over_seeds[0]) / (2 * z * deviation)
     means = np.empty(RESAMPLES)
     for i in range(RESAMPLES):
         weights = np.bincount(rng.integers(n, size=n), minlength=n).astype(float)
-        means[i] = np.mean([measure(a, weights) - measure(b, weights) for a, b in rows])
-    z = NormalDist().inv_cdf((1 + interval.level) / 2)
-    middle, half = (low + high) / 2, math.hypot((high - low) / 2, z * float(means.std()))
-    return middle - half, middle + half
+        drawn = values[rng.integers(seeds, size=seeds)].mean() - middle
+        means[i] = differences(rows, measure, weights).mean() + (drawn and scale * drawn)
+    half = z * float(means.std()) if math.isfinite(scale) else math.inf
+    return two_way.outer((middle - half, middle + half), over_seeds)
+
+
+def differences(
+    rows: Sequence[tuple[Rows, Rows]], measure: Measure, weights: np.ndarray
+) -> np.ndarray:
+    """The difference of each seed [S], the examples having weights [N]."""
+    return np.array([measure(a, weights) - measure(b, weights) for a, b in rows])
 
 
 def counts(rows: Rows, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

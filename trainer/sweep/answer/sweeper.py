@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,8 @@ from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
 from trainer.cli.launch import exit_codes
-from trainer.core.errors import ConfigError
+from trainer.core.errors import ConfigError, complain
+from trainer.core.text import TO_PASTE
 from trainer.storage.untrusted import check_entries
 from trainer.sweep.answer.settings import TARGET, Limits, Settings
 from trainer.sweep.answer.strategies import find_baseline, strategies_of
@@ -65,7 +67,9 @@ class Answer(Sweeper):
                 self.launcher.close()
             self.tidy()
         if stopped is not None:
-            self.show(inquiry, "stopped; the same command goes on")
+            self.show(inquiry, "stopped")
+            line = shlex.join(["python", "-m", "trainer", *sys.argv[1:]])
+            complain(f"stopped by signal {stopped}{TO_PASTE} {line}")
             sys.exit(128 + stopped)
         exit_codes[:] = [int(bool(inquiry.notes))]
 
