@@ -123,7 +123,13 @@ def compose(
     context: HydraContext, config: DictConfig, sweep: Path, number: int, overrides: list[str]
 ) -> Job:
     """A job of a sweep, whose config and folder is `sweep`, with a config and folder of its own."""
-    own = context.config_loader.load_sweep_config(config, overrides)
+    return placed(
+        context.config_loader.load_sweep_config(config, overrides), sweep, number, overrides
+    )
+
+
+def placed(own: DictConfig, sweep: Path, number: int, overrides: list[str]) -> Job:
+    """A job with the config `own`, in the folder that this names."""
     with open_dict(own):
         own.hydra.job.id = own.hydra.job.num = number
     before = HydraConfig.instance().cfg

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.plugins import Plugins
+from omegaconf import DictConfig
 
 PLUGINS = Plugins.instance()  # first: the search for plugins imports their modules again
 
@@ -59,12 +60,17 @@ class Sweeper(BasicSweeper):
 
     def can_compose(self, number: int, overrides: list[str]) -> bool:
         """Whether a job can be composed; if not, report why in one line on stderr."""
+        return self.try_compose(number, overrides) is not None
+
+    def try_compose(self, number: int, overrides: list[str]) -> DictConfig | None:
+        """The config of a job; None if it is wrong, which is reported in one line on stderr."""
         assert self.hydra_context is not None  # noqa: S101  (as Hydra's own does)
         assert self.config is not None  # noqa: S101
         load = self.hydra_context.config_loader.load_sweep_config
         try:
             check_choices(overrides)
-            resolve(load(self.config, list(overrides)))
+            config = load(self.config, list(overrides))
+            resolve(config)
         except Exception as error:
             from trainer.config.explain import explain
 
@@ -73,8 +79,8 @@ class Sweeper(BasicSweeper):
             report_error(error, typed, debug="debug=true" in typed)
             self.refused.append(Job(number, overrides))
             self.refused[-1].refuse(explain(error, typed, CONF))
-            return False
-        return True
+            return None
+        return config
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Nothing is left to validate: split_arguments has composed each job."""

@@ -1,10 +1,18 @@
 """The strategies of a command line, their baseline, and settings that make no sense."""
 
-import pytest
+from copy import deepcopy
 
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+from support import CONF
+
+from trainer.__main__ import register
 from trainer.core.errors import ConfigError
 from trainer.sweep.answer.settings import Limits, Settings, seconds_of
-from trainer.sweep.answer.strategies import find_baseline, strategies_of
+from trainer.sweep.answer.strategies import find_baseline, strategies_of, with_seed
 
 JOBS = [
     ["model=mlp", f"mining={mining}", f"+mixer.x={x}", f"seed={seed}"]
@@ -47,6 +55,21 @@ def test_what_is_no_comparison_is_refused():
         strategies_of([["mining=ohem", "seed=0"], ["mining=ohem", "seed=1"]])
     with pytest.raises(ConfigError, match=r"dataset\.fold: folds are no strategies"):
         strategies_of([["dataset.fold=0"], ["dataset.fold=1"]])
+
+
+def test_a_config_with_a_seed_is_the_one_that_hydra_composes():
+    line = ["model=mlp", "+optimizer.foreach=false"]
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        load = GlobalHydra.instance().config_loader().load_configuration
+        plain, expected = (
+            load("config", [*line, *seed], run_mode=RunMode.RUN) for seed in ([], ["seed=7"])
+        )
+    kept = deepcopy(plain)
+    found = with_seed(plain, "seed=7")
+    assert OmegaConf.to_container(found) == OmegaConf.to_container(expected)
+    assert found.hydra.job.override_dirname == "+optimizer.foreach=false,model=mlp,seed=7"
+    assert OmegaConf.to_container(plain) == OmegaConf.to_container(kept)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,12 @@
 """The strategies of a command line: every combination of the values that it lists."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+
+from hydra._internal.config_loader_impl import get_overrides_dirname
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
 
 from trainer.core.errors import ConfigError
 from trainer.core.option import PLAIN
@@ -79,3 +84,16 @@ def values(strategy: Strategy) -> list[str]:
 def has(strategy: Strategy, word: str) -> bool:
     """Whether a strategy has a setting, `mining=none`, or a value, `none`."""
     return word in strategy.label.split() if "=" in word else word in values(strategy)
+
+
+def with_seed(config: DictConfig, override: str) -> DictConfig:
+    """A composed config without a seed, with `seed=3`: equal to Hydra's, which takes 0.4 s."""
+    own = deepcopy(config)
+    OmegaConf.update(own, SEED, int(split(override)[1]), merge=True)
+    own.hydra.overrides.task.append(override)
+    task = OverridesParser.create().parse_overrides([*own.hydra.overrides.task])
+    naming = own.hydra.job.config.override_dirname
+    own.hydra.job.override_dirname = get_overrides_dirname(
+        task, [*naming.exclude_keys], naming.item_sep, naming.kv_sep
+    )
+    return own

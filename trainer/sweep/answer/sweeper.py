@@ -18,8 +18,8 @@ from trainer.core.errors import ConfigError, complain
 from trainer.core.text import TO_PASTE
 from trainer.storage.untrusted import check_entries
 from trainer.sweep.answer.settings import TARGET, Limits, Settings
-from trainer.sweep.answer.strategies import find_baseline, strategies_of
-from trainer.sweep.launcher import Subprocess, compose
+from trainer.sweep.answer.strategies import find_baseline, strategies_of, with_seed
+from trainer.sweep.launcher import Subprocess, placed
 from trainer.sweep.manifest import Job
 from trainer.sweep.sweeper import Sweeper
 
@@ -38,6 +38,7 @@ class Answer(Sweeper):
     ) -> None:
         super().__init__(max_batch_size, params)
         self.settings = settings
+        self.composed: dict[tuple[str, ...], DictConfig] = {}  # by overrides
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -82,8 +83,10 @@ class Answer(Sweeper):
         batches = super(Sweeper, self).split_arguments(overrides, None)
         strategies, seed = strategies_of([job for batch in batches for job in batch])
         baseline = find_baseline(strategies, self.limits.baseline)
-        tried = [self.can_compose(i, [*one.overrides]) for i, one in enumerate(strategies)]
-        if not all(tried):
+        for i, one in enumerate(strategies):
+            if (config := self.try_compose(i, [*one.overrides])) is not None:
+                self.composed[one.overrides] = config
+        if len(self.composed) < len(strategies):
             raise ConfigError("sweep=answer has not begun: the settings above are wrong")
         from trainer.sweep.answer.inquiry import Inquiry
         from trainer.sweep.answer.table import AnswerTable  # it imports torch: seconds
@@ -98,10 +101,20 @@ class Answer(Sweeper):
         assert self.hydra_context is not None  # noqa: S101
         assert self.config is not None  # noqa: S101
         folder = Path(str(self.config.hydra.sweep.dir))
-        job = admitted(compose(self.hydra_context, self.config, folder, number, overrides), folder)
+        *own, seed = overrides
+        config = with_seed(self.without_seed(tuple(own)), seed)
+        job = admitted(placed(config, folder, number, overrides), folder)
         if isinstance(self.launcher, Subprocess):
             self.launcher.open().add([job])
         return job
+
+    def without_seed(self, overrides: tuple[str, ...]) -> DictConfig:
+        """The config of a strategy, or of its search, composed once."""
+        assert self.hydra_context is not None  # noqa: S101
+        if overrides not in self.composed:
+            load = self.hydra_context.config_loader.load_sweep_config
+            self.composed[overrides] = load(self.config, [*overrides])  # pyright: ignore
+        return self.composed[overrides]
 
     def run(self, inquiry: Inquiry) -> int | None:
         """Run all that is wanted. Returns the signal that stopped it, if any."""
