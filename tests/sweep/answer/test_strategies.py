@@ -58,7 +58,7 @@ def test_what_is_no_comparison_is_refused():
 
 
 def test_a_config_with_a_seed_is_the_one_that_hydra_composes():
-    line = ["model=mlp", "+optimizer.foreach=false"]
+    line = ["model=mlp", "+optimizer.foreach=false", "finetune.source=a/${seed}"]
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         load = GlobalHydra.instance().config_loader().load_configuration
@@ -68,7 +68,7 @@ def test_a_config_with_a_seed_is_the_one_that_hydra_composes():
     kept = deepcopy(plain)
     found = with_seed(plain, "seed=7")
     assert OmegaConf.to_container(found) == OmegaConf.to_container(expected)
-    assert found.hydra.job.override_dirname == "+optimizer.foreach=false,model=mlp,seed=7"
+    assert found.finetune.source == "a/7"
     assert OmegaConf.to_container(plain) == OmegaConf.to_container(kept)
 
 
