@@ -37,6 +37,8 @@ def test_every_combination_is_a_strategy_named_by_what_varies():
     ]
     assert strategies[0].overrides == ("model=mlp", "mining=ohem", "+mixer.x=1")
     assert first == 3, "seeds on the command line are not strategies; the lowest is the first"
+    strategies, _ = strategies_of([["finetune.source=null"], [r"finetune.source=a/$\{seed\}"]])
+    assert strategies[1].label == "finetune.source=a/${seed}"
 
 
 def test_the_baseline_has_the_most_none_or_is_asked_for():

@@ -1,5 +1,6 @@
 """The strategies of a command line: every combination of the values that it lists."""
 
+import re
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -53,8 +54,9 @@ def split(override: str) -> tuple[str, str]:
 
 
 def name(job: Sequence[str], varied: set[str]) -> str:
-    """The overrides of a job that vary, in one line."""
-    return " ".join("=".join(split(o)) for o in job if split(o)[0] in varied)
+    """The overrides of a job that vary, in one line, without the escapes that Hydra adds."""
+    words = ("=".join(split(o)) for o in job if split(o)[0] in varied)
+    return re.sub(r"\\(.)", r"\1", " ".join(words))
 
 
 def find_baseline(strategies: Sequence[Strategy], asked: str | None) -> Strategy:
