@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ FOR_NOISE = (
     "mining=none,ohem,hard_example,self_paced,reweight,small_loss",
     "loss=superloss,gce,sce,elr",
 )
+RATES = (0.2, 0.4)
 PHOTOS = ["model=simple_cnn", "epochs=10"]  # for an image folder
 
 
@@ -136,7 +137,9 @@ def infobatch(common: list[str], seeds: int) -> None:
         print(f"accuracy of {name} against none, seed by seed: {deviation(points, '+.2f')} points")
 
 
-def noise(common: list[str], seeds: int) -> None:
+def noise(
+    common: list[str], seeds: int, chosen: Sequence[str] = FOR_NOISE, rates: Sequence[float] = RATES
+) -> None:
     """Train on labels that are wrong in several ways: what helps, and what does harm.
 
     The training labels alone are corrupted; validation and test are as they were.
@@ -144,12 +147,12 @@ def noise(common: list[str], seeds: int) -> None:
     model = ["model=mlp", "epochs=15"] if "dataset=mnist" in common else PHOTOS
     common = [*common, *model, "batch_size=64", "dataset.subset=5000"]
     kinds = {"clean": []}
-    for rate, of_rate in itertools.product((0.2, 0.4), ("symmetric", "pairwise", "instance")):
+    for rate, of_rate in itertools.product(rates, ("symmetric", "pairwise", "instance")):
         settings = [f"dataset.label_noise={rate}", f"dataset.noise_type={of_rate}"]
         kinds[f"{of_rate} {rate:.0%}"] = settings
     cells: dict[str, list[str]] = {}
     for settings in kinds.values():
-        for strategies in FOR_NOISE:
+        for strategies in chosen:
             for name, own in sweep(strategies, [*common, *settings], seeds).items():
                 accuracies = [100 * result["test"]["accuracy"] for result in own]
                 cells.setdefault(name, []).append(deviation(accuracies, ".1f"))
@@ -269,6 +272,8 @@ def main() -> None:
     arguments.add_argument("--root", default="../shared/data", help="folder of MNIST/raw")
     arguments.add_argument("--images", help="an image folder in MNIST's place")
     arguments.add_argument("--seeds", type=int, default=3)
+    arguments.add_argument("--strategies", nargs="+", default=FOR_NOISE, help="of the part noise")
+    arguments.add_argument("--rates", nargs="+", type=float, default=RATES, help="likewise")
     options = arguments.parse_args()
     print(f"{machine('torch')}; one thread per run, {options.seeds} seeds")
     data = ["dataset=mnist", f"dataset.root={options.root}"]
@@ -276,7 +281,10 @@ def main() -> None:
         data = ["dataset=image_folder", f"dataset.root={options.images}"]
     common = [*data, "device=cpu"]
     for part in options.parts:
-        PARTS[part](common, options.seeds)
+        if part == "noise":
+            noise(common, options.seeds, options.strategies, options.rates)
+        else:
+            PARTS[part](common, options.seeds)
 
 
 if __name__ == "__main__":
