@@ -81,7 +81,9 @@ def chosen(
 ) -> dict[str, np.ndarray]:
     """Ids of the examples to review: the most suspect, and as many at random."""
     out = folder / "examples"
-    trainer("job=examples", f"run={run}", f"job.rows={options.budget}", "job.duplicates=false", out)
+    if not (out / "suspects.csv").exists():
+        rows = f"job.rows={options.budget}"
+        trainer("job=examples", f"run={run}", rows, "job.duplicates=false", out)
     lines = (out / "suspects.csv").read_text(encoding="utf-8").splitlines()[1:]
     suspects = np.array([int(line.split(",")[1]) for line in lines[: options.budget]])
     drawn = np.random.default_rng(seed).permutation(history.open(run).ids)[: options.budget]
