@@ -5,6 +5,7 @@ import re
 import pytest
 
 from trainer.core.errors import ConfigError
+from trainer.job.compare.comparison import choose_metric
 from trainer.job.compare.groups import find_baseline, group_runs
 from trainer.job.compare.runs import read_run
 
@@ -163,3 +164,17 @@ def test_names_are_one_short_printable_line(make):
     assert "\n" not in groups[1].label
     assert "\x1b" not in groups[1].label
     assert len(groups[1].label) < 250
+
+
+@pytest.mark.parametrize(
+    ("metrics", "chosen"),
+    [
+        ({"loss": 1.0, "map_50": 0.7, "map": 0.5}, "test/map"),
+        ({"loss": 1.0, "accuracy": 0.9, "mean_iou": 0.5}, "test/mean_iou"),
+        ({"loss": 1.0, "exact_match": 0.9, "mAP": 0.5}, "test/mAP"),
+        ({"loss": 1.0, "mae": 0.9}, "test/loss"),
+    ],
+)
+def test_the_metric_is_that_of_the_task(make, metrics, chosen):
+    run = read_run(make("a", 0, 0.9, result={"test": metrics}))
+    assert choose_metric([run], None) == chosen

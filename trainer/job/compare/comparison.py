@@ -24,7 +24,7 @@ from trainer.job.compare.significance import (
 )
 from trainer.job.compare.worst import Breakdown, breakdowns
 
-NAMES = ("mean_iou", "mAP", "accuracy", "rmse", "loss")  # the metric where job.metric is null
+NAMES = ("mean_iou", "map", "mAP", "accuracy", "rmse", "loss")  # where job.metric is null
 SPLITS = ("test", "val")
 NOT_POOLED = "it is no mean over examples, and out_of_fold.csv has not what it is computed from"
 FEWEST_SEEDS = 3  # for a verdict on a replication

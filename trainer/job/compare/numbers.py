@@ -7,6 +7,8 @@ from typing import overload
 SHARES = (
     *("accuracy", "mean_iou", "precision", "recall", "f1", "mAP", "exact_match", "auroc"),
     *("ece", "coverage"),
+    *("map", "map_50", "map_75", "map_small", "map_medium", "map_large"),
+    *("mar_1", "mar_10", "mar_100"),
 )
 PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 DASH = "–"
