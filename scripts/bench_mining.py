@@ -33,7 +33,8 @@ FOR_NOISE = (
     "loss=superloss,gce,sce,elr",
 )
 RATES = (0.2, 0.4)
-PHOTOS = ["model=simple_cnn", "epochs=10"]  # for an image folder
+MNIST = ["model=mlp", "epochs=15", "dataset.subset=5000"]
+PHOTOS = ["model=simple_cnn", "epochs=8", "dataset.subset=2000"]  # for an image folder
 
 
 def trainer(arguments: list[str]) -> None:
@@ -144,8 +145,7 @@ def noise(
 
     The training labels alone are corrupted; validation and test are as they were.
     """
-    model = ["model=mlp", "epochs=15"] if "dataset=mnist" in common else PHOTOS
-    common = [*common, *model, "batch_size=64", "dataset.subset=5000"]
+    common = [*common, *(MNIST if "dataset=mnist" in common else PHOTOS), "batch_size=64"]
     kinds = {"clean": []}
     for rate, of_rate in itertools.product(rates, ("symmetric", "pairwise", "instance")):
         settings = [f"dataset.label_noise={rate}", f"dataset.noise_type={of_rate}"]
