@@ -1,5 +1,6 @@
 """A job runs in the folder of the run with its settings; what lies there is checked first."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -62,6 +63,22 @@ def test_a_size_that_the_images_have_decided_is_that_of_its_job(tmp_path: Path) 
     assert assign(tmp_path, *jobs) == [("skipped", f"{n}-a") for n in range(3)]
     other = job(tmp_path, 0, "0-a", dataset=node | {"size": 9}, seed=0)
     assert assign(tmp_path, other) == [("refused", "0-a")]
+
+
+def test_a_run_is_found_by_the_content_of_its_corrections(tmp_path: Path) -> None:
+    """A run records the hash of the file, which its job, composed anew, does not have."""
+    file = tmp_path / "corrections.csv"
+    file.write_text("id,drop\n1,1\n")
+    node = config_of()["dataset"] | {"corrections": str(file)}
+    recorded = node | {"corrections_sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    run(tmp_path, "0-a", dataset=recorded)
+    assert assign(tmp_path, job(tmp_path, 0, "0-a", dataset=node)) == [("skipped", "0-a")]
+    assert assign(tmp_path, job(tmp_path, 1, "1-b", dataset=node)) == [("skipped", "0-a")]
+    for change in (lambda: file.write_text("id,drop\n2,1\n"), file.unlink):
+        change()
+        other = job(tmp_path, 0, "0-a", dataset=node)
+        assert assign(tmp_path, other) == [("refused", "0-a")]
+        assert "(dataset.corrections: the file had another content); remove it" in str(other.error)
 
 
 def test_numbers_alone_do_not_name_a_run(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ CHOICE = 0.5  # the same, among the few choices of one setting
 FARTHER = 0.1  # additional similarity required of a name under another parent
 ABBREVIATION = 3  # letters of a word that may abbreviate a name
 SAME = 0.85  # similarity above which a word counts as a misspelt alias
+LONGEST = 100  # characters of a word that may be mistyped; of longer text nothing is suggested
 
 # Names that other programs give to these settings, too different to be found by similarity.
 ALIASES = {
@@ -38,6 +39,8 @@ def suggest(
     counts as close; several names are returned only if they are equally similar. With `siblings`,
     names under other parents are left out.
     """
+    if len(word) > LONGEST:
+        return []
     names = sorted(known, key=lambda name: name.count("."))
     parent, dot, _ = word.rpartition(".")
     close = closest(word, [name for name in names if dot and name.startswith(f"{parent}.")], least)

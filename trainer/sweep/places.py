@@ -12,11 +12,13 @@ from omegaconf import read_write
 
 from trainer.config.compose import resolve
 from trainer.core.errors import CheckpointError
+from trainer.dataset.shared.regular_file import sha256_of
 from trainer.storage.config_file import read_config
 from trainer.storage.untrusted import check_tree
 from trainer.sweep.manifest import Job
 
 NOT_COMPARED = ("resume", "resume_allow", "quiet", "debug")
+HASH = "_sha256"  # ends the name of a setting that records the content of a file
 DECIDED = ("dataset.size",)  # of which `auto` is replaced by a number in a run's `config.yaml`
 SHOWN = 3  # settings that a message names
 
@@ -117,9 +119,29 @@ def check_path(sweep: Path, folder: Path) -> None:
 
 
 def settings_of(job: Job) -> dict[str, Any]:
-    """The resolved settings of a job."""
+    """The resolved settings of a job, with the hashes that its run would record."""
     assert job.config is not None  # noqa: S101
-    return resolve(job.config)
+    return with_hashes(resolve(job.config))
+
+
+def with_hashes(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the hash of each file whose content they are to record, as far as known."""
+    found = {}
+    for key, value in settings.items():
+        name = key.removesuffix(HASH)
+        if isinstance(value, dict):
+            found[key] = with_hashes(value)
+        elif name != key and isinstance(settings.get(name), str):
+            found[key] = hash_of(settings[name])
+    return settings | found
+
+
+def hash_of(path: str) -> str | None:
+    """The hash of a file; None for one that cannot be read, which its job will say."""
+    try:
+        return sha256_of(path)
+    except (OSError, ValueError):
+        return None
 
 
 def as_auto(config: dict[str, Any]) -> dict[str, Any]:
@@ -165,4 +187,11 @@ def differing(
         if isinstance(was, dict) and isinstance(is_now, dict):
             yield from differing(was, is_now, f"{name}.")
         elif was != is_now and not (name in DECIDED and is_now == "auto"):
-            yield name, f"{name}: {was!s:.80} → {is_now!s:.80}"
+            yield name, difference(name, was, is_now)
+
+
+def difference(name: str, was: object, is_now: object) -> str:
+    """What to say of a setting that differs; hashes tell a person nothing."""
+    if name.endswith(HASH):
+        return f"{name.removesuffix(HASH)}: the file had another content"
+    return f"{name}: {was!s:.80} → {is_now!s:.80}"

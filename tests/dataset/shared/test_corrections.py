@@ -17,6 +17,7 @@ from trainer.dataset.csv import Csv
 from trainer.dataset.digits import Digits
 from trainer.dataset.digits_canvas import DigitsCanvas
 from trainer.dataset.image_folder import ImageFolder
+from trainer.dataset.shared.corrections import Corrections
 from trainer.report.csv_file import write_csv
 from trainer.training.data_check import DataCheck
 
@@ -134,6 +135,9 @@ def test_actions_of_a_reviewer(file: File) -> None:
         ("id,drop\n1,maybe\n", "line 2: drop must be one of 1, true, yes, .* got maybe"),
         ("id,action\n1,delete\n", "line 2: action must be one of keep, .* got delete"),
         ("id,action,label\n1,relabel,\n", "line 2: action is relabel, but there is no label"),
+        ("id,action,drop\n1,keep,1\n", "line 2: action is keep, but drop is 1"),
+        (f"id,label\n{'9' * 5000},3\n", "line 2: id must be a number, got 9{79}…"),
+        (f"id,label\n1,{'9' * 5000}\n", "line 2: no class 9{79}… among the 10.$"),
         ("id,note\n1,x\n", "line 1: a column label, drop or action must say what to correct"),
         ("path,label\na.png,3\n", "line 1: images must be named in a column id .the images of"),
         ("id,label\n", "has a header and no rows"),
@@ -154,6 +158,31 @@ def test_wrong_paths_are_named_by_line(tree: Path, file: File) -> None:
         folder(tree, corrections=file("file,label\ntrain/cat/3.png,dog\n"))
     with pytest.raises(DataError, match=r"dataset.corrections=none.csv cannot be read: No such"):
         Digits(corrections="none.csv").open(0)
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "corrections.csv"
+    with path.open("wb") as sparse:
+        sparse.truncate(200_000_000)
+    with pytest.raises(DataError, match=r"corrections=.*\.csv is larger than 67 MB"):
+        Digits(corrections=str(path)).open(0)
+
+
+@pytest.mark.parametrize("name", ["=a", "'=a", "＝a", " a ", "a\nb", 'a,"b'])
+def test_a_class_of_any_name_is_read_as_our_tables_write_it(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "corrections.csv"
+    write_csv(path, [["id", "label"], [0, name]])
+    split = Digits().load().train
+    corrections = Corrections(str(path), None, ("other", name), [split])
+    assert [item.classes for item in corrections.items] == [(name,)]
+
+
+def test_a_validation_split_that_is_dropped_whole_is_named(file: File) -> None:
+    """Without one, a run would quietly keep the last weights instead of the best."""
+    ids = Digits().open(0).val.ids.tolist()
+    rows = "id,drop\n" + "".join(f"{i},1\n" for i in ids)
+    with pytest.raises(DataError, match="drops all 144 examples of the validation split"):
+        Digits(corrections=file(rows)).open(0)
 
 
 def test_a_class_that_is_dropped_whole_is_named(tree: Path, file: File) -> None:

@@ -7,7 +7,6 @@ empty where it stays; and `drop`, 1 for an image to be left out. A column `actio
 unsure, relabel or drop may say so instead. Other columns are ignored.
 """
 
-import hashlib
 import os
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -16,18 +15,21 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from trainer.core.errors import DataError
 from trainer.core.suggest import did_you_mean
 from trainer.core.text import count, plain
 from trainer.dataset.shared.decode import printable
-from trainer.dataset.shared.regular_file import open_regular
+from trainer.dataset.shared.regular_file import sha256_of
 from trainer.dataset.shared.split import Split
-from trainer.dataset.shared.table import Table, plain_cell, read_table
+from trainer.dataset.shared.table import Table, plain_cell, read_table, shown
 
 SETTING = "dataset.corrections"
 COLUMNS = ("path", "id", "label", "drop", "action")
 YES, NO = ("1", "true", "yes", "x"), ("0", "false", "no", "")
 ACTIONS = ("", "keep", "unsure", "relabel", "drop")
 SEPARATOR = ";"  # between the classes of one image
+LARGEST = 2**26  # bytes of a file: about a million rows with paths
+DIGITS = 18  # of a number, more than any id has; int() refuses to read thousands
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,8 @@ class Corrections:
 
         Raises DataError, by line, for an image or a class that the data set does not have.
         """
-        self.table = read_table(file, SETTING, COLUMNS)
-        with open_regular(file) as content:
-            self.sha256 = hashlib.sha256(content.read()).hexdigest()
+        self.table = read_table(file, SETTING, COLUMNS, LARGEST)
+        self.sha256 = sha256_of(file)
         images = named_images(self.table, folder, {p for split in splits for p in rows_of(split)})
         first: dict[str | int, int] = {}
         for row, image in enumerate(images):
@@ -72,7 +73,7 @@ class Corrections:
         """Training and validation split, corrected, and how much has changed, in a line.
 
         `classes` are those that are left: an example of any other class is dropped. Raises
-        DataError, by line, for an id that is none.
+        DataError, by line, for an id that is none, and where no validation example is left.
         """
         for item in self.items:
             if isinstance(item.image, int) and not 0 <= item.image < len(train.labels):
@@ -83,6 +84,11 @@ class Corrections:
         fixed, relabelled, dropped = self.corrected(train, classes, by_id=True)
         same = val.images is train.images
         fixed_val, *more = self.corrected(val, classes, by_id=same)
+        if len(val) and not len(fixed_val):
+            raise DataError(
+                f"{SETTING}={printable(self.table.path)} drops all {count(len(val), 'example')} of "
+                "the validation split; keep some of them"
+            )
         about = (
             f"{SETTING}: {count(relabelled + more[0], 'label')} changed, "
             f"{count(dropped + more[1], 'example')} dropped by {printable(self.table.path)}"
@@ -131,6 +137,7 @@ class Changes:
     def __init__(self, table: Table, classes: tuple[str, ...], split: Split) -> None:
         self.table = table
         self.classes = classes
+        self.known = {plain(each).strip(): each for each in classes} | {c: c for c in classes}
         self.target = split.target
         self.labels, self.drops, self.actions = (
             table.column(name, SETTING) if name in table.header else [""] * len(table.rows)
@@ -143,9 +150,11 @@ class Changes:
         """What a row says of its image; None to leave it as it is. Raises DataError by line."""
         drop = self.chosen(row, "drop", self.drops[row], YES + NO) in YES
         action = self.chosen(row, "action", self.actions[row], ACTIONS)
-        label = plain_cell(self.labels[row])
+        label = self.labels[row]
         if action == "relabel" and not label:
             raise self.table.fault(row, "action is relabel, but there is no label")
+        if drop and action not in ("", "drop"):
+            raise self.table.fault(row, f"action is {action}, but drop is {self.drops[row]}")
         if drop or action == "drop":
             return Correction(row, image, None)
         if action in ("keep", "unsure") or not label:
@@ -156,7 +165,7 @@ class Changes:
         """A cell in lower case. Raises DataError for one that is none of the choices."""
         if cell.lower() not in choices:
             listed = ", ".join(choice for choice in choices if choice)
-            raise self.table.fault(row, f"{column} must be one of {listed}, got {printable(cell)}")
+            raise self.table.fault(row, f"{column} must be one of {listed}, got {shown(cell)}")
         return cell.lower()
 
     def names(self, row: int, cell: str) -> tuple[str, ...]:
@@ -170,18 +179,15 @@ class Changes:
 
     def name(self, row: int, word: str) -> str:
         """The name of a class that is given by name or, where that is no name, by id."""
-        name = unicodedata.normalize("NFC", word)
-        known = {plain(each): each for each in self.classes}
-        if name in self.classes or name in known:
-            return name if name in self.classes else known[name]
-        if word.isdecimal() and int(word) < len(self.classes):
+        for each in (word, plain_cell(word)):
+            if (name := unicodedata.normalize("NFC", each)) in self.known:
+                return self.known[name]
+        if number_in(word, len(self.classes)):
             return self.classes[int(word)]
         hint = did_you_mean(word, list(self.classes))
         if word == "drop":
             hint = " A column named drop, with 1 in it, leaves an image out."
-        raise self.table.fault(
-            row, f"no class {printable(word)} among the {len(self.classes)}.{hint}"
-        )
+        raise self.table.fault(row, f"no class {shown(word)} among the {len(self.classes)}.{hint}")
 
 
 def named_images(table: Table, folder: str | None, known: set[str]) -> list[str | int]:
@@ -204,14 +210,20 @@ def find_path(table: Table, row: int, cell: str, folder: str | None, known: set[
         for place in (path, os.path.join(folder or "", path)):  # noqa: PTH118
             if (key := key_of(place)) in known:
                 return key
-    raise table.fault(row, f"the data set has no image {printable(cell)}")
+    raise table.fault(row, f"the data set has no image {shown(cell)}")
 
 
 def find_id(table: Table, row: int, cell: str) -> int:
     """The number in a cell."""
-    if not cell.isdecimal():
-        raise table.fault(row, f"id must be a number, got {printable(cell) or 'none'}")
+    if not number_in(cell):
+        raise table.fault(row, f"id must be a number, got {shown(cell) or 'none'}")
     return int(cell)
+
+
+def number_in(cell: str, end: int | None = None) -> bool:
+    """Whether a cell is a number from 0, below `end`."""
+    known = cell.isdecimal() and len(cell) <= DIGITS
+    return known and (end is None or int(cell) < end)
 
 
 def key_of(path: str) -> str:

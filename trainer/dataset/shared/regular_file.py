@@ -1,6 +1,7 @@
 """Opening what somebody else named, without waiting for a pipe or reading a device."""
 
 import errno
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -33,3 +34,9 @@ def refuse_other(found: os.stat_result) -> None:
         raise IsADirectoryError(errno.EISDIR, "a folder, not a file")
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
+
+
+def sha256_of(path: str | Path) -> str:
+    """The hash of a regular file's content. Raises OSError."""
+    with open_regular(path) as file:
+        return hashlib.sha256(file.read()).hexdigest()

@@ -16,8 +16,9 @@ from trainer.dataset.shared.decode import printable
 from trainer.dataset.shared.regular_file import open_regular
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
-FORMULA = tuple("=+-@")  # before these, report.csv_file writes an apostrophe
+FORMULA = tuple("=+-@＝＋－＠")  # before these, report.csv_file writes an apostrophe
 SHOWN = 20  # columns in a message
+LONGEST = 80  # characters of a cell in a message
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,16 @@ class Table:
         return DataError(f"{printable(self.path)}, line {line}: {text}")
 
 
-def read_table(path: str | Path, setting: str, known: Sequence[str]) -> Table:
+def read_table(
+    path: str | Path, setting: str, known: Sequence[str], most: int | None = None
+) -> Table:
     """Read a CSV file; its delimiter is the one by which the header has most of the `known` names.
 
-    `setting` is the one that names the file. Raises DataError for a file that is no such table.
+    `setting` is the one that names the file, of at most `most` bytes. Raises DataError for a file
+    that is no such table.
     """
     path = Path(path)
-    text = read_text(path, setting)
+    text = read_text(path, setting, most)
     mark, header = find_header(path, text, known)
     if not header:
         raise DataError(f"{setting}={printable(path)} is empty; its first line names the columns")
@@ -93,15 +97,17 @@ def find_header(path: Path, text: str, known: Sequence[str]) -> tuple[str, list[
     return best, found[best]
 
 
-def read_text(path: Path, setting: str) -> str:
-    """The text of a file in UTF-8, without a BOM. Raises DataError."""
+def read_text(path: Path, setting: str, most: int | None = None) -> str:
+    """The text of a file of at most `most` bytes in UTF-8, without a BOM. Raises DataError."""
     try:
         with open_regular(path) as file:
-            data = file.read()
+            data = file.read(-1 if most is None else most + 1)
     except OSError as error:
         raise DataError(
             f"{setting}={printable(path)} cannot be read: {error.strerror or error}"
         ) from error
+    if most is not None and len(data) > most:
+        raise DataError(f"{setting}={printable(path)} is larger than {most / 1e6:.0f} MB")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -136,6 +142,11 @@ def cells(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str
 def separator_line(row: list[str], line: int) -> bool:
     """Whether a row is the first line `sep=;` by which Excel is told the delimiter."""
     return line == 1 and row[0].startswith("sep=") and not any(row[1:])
+
+
+def shown(cell: str) -> str:
+    """A cell as a message shows it: of a long one its beginning."""
+    return printable(cell if len(cell) <= LONGEST else f"{cell[: LONGEST - 1]}…")
 
 
 def plain_cell(cell: str) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 from trainer.core.errors import DataError
 from trainer.core.suggest import did_you_mean
 from trainer.dataset.shared.decode import printable
-from trainer.dataset.shared.table import Table
+from trainer.dataset.shared.table import Table, shown
 
 YES, NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
 
@@ -44,7 +44,7 @@ def single(table: Table, column: str, train: np.ndarray, setting: str) -> Labels
     classes = ordered(composed(cell) for cell, used in zip(cells, train, strict=True) if used)
     if len(classes) == 1:
         raise DataError(
-            f"{printable(table.path)}: every training row has the label {printable(classes[0])}; "
+            f"{printable(table.path)}: every training row has the label {shown(classes[0])}; "
             "classification needs two classes or more"
         )
     empty = Labels(classes, torch.empty(0))
@@ -82,7 +82,7 @@ def several_columns(table: Table, columns: Sequence[str], setting: str) -> Label
         for row, cell in enumerate(table.column(column, setting)):
             if cell.lower() not in YES + NO:
                 name = printable(column)
-                raise table.fault(row, f"column {name} must be 0 or 1, got {printable(cell)!r}")
+                raise table.fault(row, f"column {name} must be 0 or 1, got {shown(cell)!r}")
             labels[row, place] = cell.lower() in YES
     return Labels(tuple(map(composed, columns)), labels)
 
@@ -103,6 +103,6 @@ def unknown(table: Table, row: int, word: str, column: str, classes: Sequence[st
     """The error for a label that is no class of the training rows."""
     return table.fault(
         row,
-        f"{printable(column)} is {printable(word)!r}, which no training row has as its label."
+        f"{printable(column)} is {shown(word)!r}, which no training row has as its label."
         f"{did_you_mean(word, classes)}",
     )

@@ -9,6 +9,7 @@ import numpy as np
 from trainer.core.errors import DataError
 from trainer.dataset.shared.decode import printable
 from trainer.dataset.shared.split_folders import NAMES, SPLIT_OF
+from trainer.dataset.shared.table import shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +30,7 @@ def split_rows(table: Table, setting: str) -> dict[str, np.ndarray]:
         cells = table.column("split", setting)
     for row, cell in enumerate(cells):
         if cell.lower() not in SPLIT_OF:
-            raise table.fault(row, f"split must be train, val or test, got {printable(cell)!r}")
+            raise table.fault(row, f"split must be train, val or test, got {shown(cell)!r}")
     of = np.array([SPLIT_OF[cell.lower()] for cell in cells])
     if not (of == "train").any():
         raise DataError(f"{printable(table.path)}: no row has train in the column split")
