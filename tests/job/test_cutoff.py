@@ -54,6 +54,9 @@ def test_without_an_estimate_the_rule_counts() -> None:
     assert select(scored(), "estimated", None).flagged == 3
     with pytest.raises(ConfigError, match=r"job.cutoff=null: mean ranks have no such rule"):
         select(scored(rule=None), None, EXPECTED)
+    with pytest.raises(ConfigError, match=r"job.cutoff=10: mean ranks are from 0 to 1; .* 10%"):
+        select(scored(rule=None), 10, EXPECTED)
+    assert select(scored(rule=None), 0.25, EXPECTED).cutoff == 0.25
 
 
 @pytest.mark.parametrize("cutoff", ["guess", "101%", "-1%", "%"])

@@ -96,6 +96,7 @@ def test_suspects_of_all_folds(tmp_path: Path) -> None:
     assert found.precision_recall(3) == (pytest.approx(2 / 3), 1.0)
     assert [row["label"] for row in listed] == ["owl", "dog", "owl"]
     assert [row["true_label"] for row in listed] == ["dog", "=cat", "owl"]
+    assert [row["suggested"] for row in listed] == ["dog", "", "dog"]  # all are taken for dogs
     assert [row["fold"] for row in listed] == ["0", "1", "1"]
     few, listed, _ = out_of_fold.suspects(tmp_path / "0", data, 0.15, 4)
     assert (few.flagged, len(listed)) == (1, 4)

@@ -88,7 +88,7 @@ def test_the_difficulty_store_is_read_once(uneven, tmp_path):
 
 
 def test_an_unsuitable_reference_run_is_rejected(uneven, tmp_path):
-    with pytest.raises(DataError, match="no readable difficulty store"):
+    with pytest.raises(DataError, match=r"sampler\.reference=.*: .* no readable difficulty"):
         remaining(uneven, reference=str(tmp_path / "nowhere"))
     reference = recorded_run(tmp_path / "empty", uneven)
     with pytest.raises(DataError, match=r"no readable difficulty store|no losses"):

@@ -17,9 +17,12 @@ from support import CONF, config_of, read_json, train
 
 from trainer import history
 from trainer.cli.execute import execute
+from trainer.core.errors import ConfigError
+from trainer.dataset.digits import Digits
 from trainer.dataset.shared.image_files import ImageFiles
 from trainer.dataset.shared.split import Pixels
 from trainer.job.review.images import LARGEST, data_uris, fitting
+from trainer.job.review.job import classes_of
 from trainer.report.csv_file import write_csv
 
 
@@ -101,6 +104,19 @@ def test_small_images_are_exact() -> None:
     uris = data_uris(Pixels(pixels), [1, 1])
     assert list(uris) == [1]
     assert (np.asarray(opened(uris[1])) == pixels[1, 0].numpy()).all()
+
+
+def test_the_threshold_class_is_no_label_to_choose() -> None:
+    data = Digits(threshold_class=True).open(0)
+    assert data.classes[-1] == "threshold"
+    assert classes_of(data) == list("0123456789")
+
+
+def test_more_images_than_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.job.review.images.LARGEST", 100)
+    pixels = Pixels(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
+    with pytest.raises(ConfigError, match=r"2 images of 64 pixels .*; lower job.number or"):
+        data_uris(pixels, [0, 1])
 
 
 def test_images_are_as_large_as_fits() -> None:

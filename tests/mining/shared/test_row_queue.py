@@ -42,7 +42,14 @@ def test_against_a_list(chance):
         assert int(queue.count) == len(waiting) <= 8
 
 
-def test_the_restored_queue_goes_on_in_the_same_way():
+def texts(first: int) -> Batch:
+    """Texts of three words, all of which are their dataset id."""
+    batch = pool(first)
+    return replace(batch, images=batch.index.int().expand(-1, 3))
+
+
+@pytest.mark.parametrize("pool", [pool, texts])
+def test_the_restored_queue_goes_on_in_the_same_way(pool):
     queue = RowQueue(4, LABELS)
     chosen = torch.tensor([True, False, True, True])
     for first in range(0, 12, 4):
@@ -51,9 +58,31 @@ def test_the_restored_queue_goes_on_in_the_same_way():
     assert {len(rows) for rows in state["rows"].values()} == {5}
     again = RowQueue(4, LABELS)
     again.load_state_dict(state)
+    total = 0
     for first in range(12, 40, 4):
         ours, theirs = (q.exchange(pool(first), chosen) for q in (queue, again))
-        assert taken(ours) == taken(theirs)
+        assert torch.equal(ours.images, theirs.images)
+        assert torch.equal(ours.index, theirs.index)
+        total += len(ours)
+    assert total == 20
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.zeros(4, 3), "neither images nor texts"),
+        (torch.zeros(4, 3, dtype=torch.int64), "neither images nor texts"),
+        (torch.zeros(3, 3, dtype=torch.int32), "has 3 rows, not 4"),
+        (torch.full((4, 3), -1, dtype=torch.int32), "word ids below 0"),
+    ],
+)
+def test_rows_that_are_no_texts_are_refused(images, message):
+    queue = RowQueue(4, LABELS)
+    queue.exchange(texts(0), torch.ones(4, dtype=torch.bool))
+    state = queue.state_dict()
+    state["rows"]["images"] = images
+    with pytest.raises(ValueError, match=message):
+        RowQueue(4, LABELS).load_state_dict(state)
 
 
 def test_mixed_and_unmixed_images_wait_together():

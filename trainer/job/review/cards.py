@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trainer.core.text import plain
 from trainer.history.neighbours import nearest
 from trainer.history.pictures import class_name
 from trainer.job.review.page import Card, Neighbour
@@ -25,8 +26,8 @@ def card_of(row: Row, by: str, neighbours: Sequence[Neighbour], kind: Input = "i
     return Card(
         int(row["id"]),
         row.get("path", ""),
-        row["label"],
-        row["suggested"],
+        plain(row["label"]),
+        plain(row["suggested"]),
         f"{float(row['suggested_p']):.0%}" if row["suggested_p"] else "",
         tuple(reasons(row, by, neighbours, kind)),
         tuple(neighbours),
@@ -48,11 +49,11 @@ def reasons(row: Row, by: str, neighbours: Sequence[Neighbour], kind: Input = "i
     if row.get("prediction"):
         found.append(f"it now predicts {row['prediction']}")
     if neighbours:
-        agree = sum(each.label == row["label"] for each in neighbours)
+        agree = sum(each.label == plain(row["label"]) for each in neighbours)
         found.append(f"{agree} of the {len(neighbours)} nearest training {kind}s have the label")
     if row.get("given_label", row["label"]) != row["label"]:
         found.append(f"it was corrected before: the data set has {row['given_label']}")
-    return found
+    return [plain(sentence) for sentence in found]
 
 
 def neighbours_of(
@@ -70,7 +71,7 @@ def neighbours_of(
     labels = data.train.labels
     return {
         i: [
-            Neighbour(other, class_name(data.classes, labels[other].item()))
+            Neighbour(other, plain(class_name(data.classes, labels[other].item())))
             for other in examined.ids[places[at[i]][order[at[i]]]].tolist()
         ]
         for i in ids

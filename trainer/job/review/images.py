@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from trainer.core.errors import ConfigError
 from trainer.core.text import plain
 from trainer.dataset.shared.decode import convert, open_image, upright
 from trainer.dataset.shared.image_files import ImageFiles
@@ -26,15 +27,17 @@ PNG_SIDE = 64  # up to which an image is kept exactly
 def data_uris(images: Images, ids: Iterable[int]) -> dict[int, str]:
     """Data URIs of the images by dataset id, as large as fits into 24 MB.
 
-    Raises DataError for a file that cannot be read.
+    Raises DataError for a file that cannot be read, ConfigError for too many images.
     """
     wanted = list(dict.fromkeys(ids))
-    found: dict[int, str] = {}
     for side in SIDES:
         found = fitting(wanted, lambda i, side=side: data_uri(image_of(images, i, side)))
         if found or not wanted:
-            break
-    return found
+            return found
+    raise ConfigError(
+        f"{len(wanted)} images of {SIDES[-1]} pixels are more than {LARGEST / 1e6:.0f} MB; lower "
+        "job.number or job.neighbours"
+    )
 
 
 def texts_of(source: Texts, ids: Iterable[int]) -> dict[int, str]:

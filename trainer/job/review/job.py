@@ -17,6 +17,7 @@ from trainer.job.shared.suspected import Suspected, checked_window
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from trainer.dataset import Data
     from trainer.job.review.page import Neighbour
     from trainer.job.shared.ranking import By
     from trainer.job.shared.suspected import Examine, SavedData
@@ -68,7 +69,7 @@ class Review(Job):
                 f"{found.data.target}"
             )
         _, rows, _ = found.ranked(self.number)
-        rows = [row for row in rows if row["suggested"]][: self.number]
+        rows = [row for row in rows if row.get("suggested")][: self.number]
         ids = [int(row["id"]) for row in rows]
         near = self.nearest(found, ids, console)
         shown = [*ids, *(each.id for own in near.values() for each in own)]
@@ -79,7 +80,7 @@ class Review(Job):
         cards = [card_of(row, found.by, near.get(i, ()), kind) for row, i in pairs]
         title = f"{found.run}: {count(len(cards), 'label')} to review"
         path = folder.path / FILE
-        path.write_text(page(title, found.data.classes, cards, images, texts), encoding="utf-8")
+        path.write_text(page(title, classes_of(found.data), cards, images, texts), encoding="utf-8")
         console.say(f"{count(len(cards), 'card')}, {path.stat().st_size / 1e6:.1f} MB")
         console.say(f"review        {path.absolute()}")
         console.say("then          dataset.corrections=corrections.csv, saved from the page")
@@ -96,3 +97,8 @@ class Review(Job):
         except CheckpointError as error:
             console.warn(f"no nearest images are shown: {error}")
             return {}
+
+
+def classes_of(data: Data) -> list[str]:
+    """The classes that a label may be: not the threshold class, which the images do not have."""
+    return [name for i, name in enumerate(data.classes) if i != data.threshold]

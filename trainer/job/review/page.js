@@ -153,6 +153,7 @@ function showStrip(done) {
 
 /* Classes: by their own digit where all names are digits, else the first ten by place. */
 
+const places = new Map(classes.map((name, i) => [name, i]));
 const byName = classes.every((name) => /^\d$/.test(name));
 
 function digitOf(index) {
@@ -169,7 +170,7 @@ function matching(part) {
 
 function showClasses(part) {
   find("classes").replaceChildren(...matching(part).map((name, i) => {
-    const digit = digitOf(classes.indexOf(name));
+    const digit = digitOf(places.get(name));
     const button = element("button", {}, ...(digit ? [element("kbd", {}, digit), " "] : []), name);
     button.classList.toggle("first", Boolean(part) && i === 0);
     button.onclick = () => relabel(name);
@@ -200,7 +201,7 @@ function save() {
   const link = element("a", { download: "corrections.csv" });
   link.href = URL.createObjectURL(new Blob([corrections()], { type: "text/csv" }));
   link.click();
-  URL.revokeObjectURL(link.href);
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // a browser may read it later
 }
 
 /* Keys. */
@@ -228,11 +229,12 @@ function pressed(event) {
     event.target.blur();
     show();
   } else if (!typing && event.target.tagName !== "SELECT") {
-    const digit = classes.findIndex((_, i) => digitOf(i) === event.key);
-    const action = KEYS[event.key] || (digit >= 0 && (() => relabel(classes[digit])));
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key; // caps lock
+    const digit = classes.findIndex((_, i) => digitOf(i) === key);
+    const action = KEYS[key] || (digit >= 0 && (() => relabel(classes[digit])));
     if (!action || !current()) return;
     event.preventDefault();
-    action();
+    if (!event.repeat || key.startsWith("Arrow")) action(); // a key held down decides one card
   }
 }
 

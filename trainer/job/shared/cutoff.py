@@ -70,8 +70,13 @@ def select(scored: Scored, cutoff: Cutoff, expected: LabelErrors | None) -> Susp
 
 
 def limit_of(scored: Scored, cutoff: Cutoff) -> float:
-    """The lowest sign · value flagged. Raises ConfigError where no threshold class was trained."""
+    """The lowest sign · value flagged. Raises ConfigError for a cut-off that these scores lack."""
     if isinstance(cutoff, (int, float)):
+        if scored.rule is None and not 0 <= cutoff <= 1:
+            raise ConfigError(
+                f"job.cutoff={cutoff:g}: mean ranks are from 0 to 1; take a number between them, "
+                "or a rate such as 10%"
+            )
         return scored.sign * cutoff
     marked = scored.sign * scored.marked[~np.isnan(scored.marked)]
     if cutoff == THRESHOLD and not len(marked):

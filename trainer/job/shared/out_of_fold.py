@@ -158,6 +158,12 @@ def suspects(
     }
     if p is not None:
         columns |= suggested(data, p[order], labels[order])
+    elif labels.ndim == 1:  # of many classes the prediction alone is known
+        written = {escape_formula(name): name for name in data.classes}
+        names = [written.get(name, name) for name in columns["prediction"]]
+        pairs = zip(names, columns["label"], strict=True)
+        columns["suggested"] = ["" if name == label else name for name, label in pairs]
+        columns["suggested_p"] = [""] * len(order)
     if (paths := getattr(data.train.images, "paths", None)) is not None:
         columns["path"] = [printable(paths[i]) for i in pooled.ids[order]]
     rows = zip(*columns.values(), strict=True)

@@ -18,6 +18,7 @@ from trainer.mining.shared.late_number import LateNumber
 
 POOLS = 3  # batches that fit in the queue: two that wait, and the pool that joins them
 FIELDS = ("images", "shares", "index", "weight", "count")
+INPUTS = {4: torch.float32, 2: torch.int32}  # dtype of images [n, C, H, W], of texts [n, L]
 
 
 class RowQueue:
@@ -106,10 +107,7 @@ class RowQueue:
             "weight": torch.empty(number),
             "count": torch.empty(number),
         }
-        images = rows["images"]
-        if not isinstance(images, Tensor) or images.ndim != 4 or len(images) != number:
-            raise ValueError(f"queue.images are not {number} images")
-        expected["images"] = torch.empty(images.shape)
+        expected["images"] = torch.empty_like(inputs_of(rows["images"], number))
         device = self.labels.device
         self.rows = {}
         for name in FIELDS:
@@ -118,6 +116,17 @@ class RowQueue:
             self.rows[name][:number] = given
         self.count.fill_(number)
         self.waited.send(self.count)
+
+
+def inputs_of(given: Any, number: int) -> Tensor:
+    """Images [n, C, H, W] or texts [n, L] of a checkpoint. Raises ValueError for anything else."""
+    if not isinstance(given, Tensor) or INPUTS.get(given.ndim) != given.dtype:
+        raise ValueError("queue.images are neither images nor texts")
+    if len(given) != number:
+        raise ValueError(f"queue.images has {len(given)} rows, not {number}")
+    if given.ndim == 2 and (given < 0).any():
+        raise ValueError("queue.images has word ids below 0")
+    return given
 
 
 def widened(index: Tensor, shares: Tensor, number: int) -> dict[str, Tensor]:

@@ -9,13 +9,16 @@ from trainer.history.analysis import History
 
 
 def record_of(reference: str, split: Split) -> History:
-    """The records of a run on the same examples. Raises DataError if it had other data."""
-    record = history.open(reference)
+    """The records of a run on the same examples. Raises DataError for none, or of other data."""
+    try:
+        record = history.open(reference)
+    except DataError as error:
+        raise DataError(f"sampler.reference={reference}: {error}") from error
     labels = split.labels.numpy()
     if record.size != len(labels) or not same_labels(record, split.ids.numpy(), labels):
         raise DataError(
             f"sampler.reference={reference} was trained on other examples or labels; use "
-            "the dataset settings of that run"
+            "the seed and the dataset settings of that run"
         )
     return record
 
