@@ -34,7 +34,12 @@ FOR_NOISE = (
 )
 RATES = (0.2, 0.4)
 MNIST = ["model=mlp", "epochs=15", "dataset.subset=5000"]
-PHOTOS = ["model=simple_cnn", "epochs=8", "dataset.subset=2000", "dataset.val_fraction=0.02"]  # for an image folder
+PHOTOS = [
+    "model=simple_cnn",
+    "epochs=8",
+    "dataset.subset=2000",
+    "dataset.val_fraction=0.02",
+]  # for an image folder
 
 
 def trainer(arguments: list[str]) -> None:

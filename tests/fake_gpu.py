@@ -222,7 +222,8 @@ def refused_index(args: tuple[Any, ...], on_cpu: list[Tensor]) -> str | None:
         return None
     if any(tensor.ndim for tensor in on_cpu):
         return "waits: indices from the CPU"
-    if any(index is not None and index.dtype == torch.bool for index in args[1]):
+    fills = len(args) > 2 and args[2].numel() == 1  # a mask and a number: masked_fill
+    if not fills and any(index is not None and index.dtype == torch.bool for index in args[1]):
         return "waits: a mask for an index"
     return None
 

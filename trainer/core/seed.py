@@ -14,6 +14,8 @@ from torch import Tensor
 
 MASK = 2**64 - 1  # of unsigned 64-bit arithmetic
 GOLDEN = 0x9E3779B97F4A7C15  # SplitMix64's increment: 2⁶⁴ / φ
+FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # the factors of its finaliser
+GRAIN = 2**15  # elements from which torch divides an operation among threads
 
 
 class Purpose(IntEnum):
@@ -37,8 +39,8 @@ def derive(*parts: int) -> int:
     state = 0
     for part in parts:
         state = (state ^ (part & MASK)) + GOLDEN & MASK
-        state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & MASK
-        state = (state ^ (state >> 27)) * 0x94D049BB133111EB & MASK
+        state = (state ^ (state >> 30)) * FIRST & MASK
+        state = (state ^ (state >> 27)) * SECOND & MASK
         state ^= state >> 31
     return state
 
@@ -163,10 +165,22 @@ def shift_right(x: Tensor, bits: int) -> Tensor:
 
 
 def mix(x: Tensor) -> Tensor:
-    """Apply SplitMix64's finaliser to int64 of any shape, with wrap-around."""
-    x = (x ^ shift_right(x, 30)).mul_(signed(0xBF58476D1CE4E5B9))
-    x.bitwise_xor_(shift_right(x, 27)).mul_(signed(0x94D049BB133111EB))
+    """Apply SplitMix64's finaliser to int64 of any shape, with wrap-around.
+
+    On a CPU NumPy does it, whose operations start sooner, unless threads would share the work.
+    """
+    if x.device.type == "cpu" and x.numel() < GRAIN:
+        return torch.from_numpy(mix_array(x.numpy().view(np.uint64)).view(np.int64))
+    x = (x ^ shift_right(x, 30)).mul_(signed(FIRST))
+    x.bitwise_xor_(shift_right(x, 27)).mul_(signed(SECOND))
     return x.bitwise_xor_(shift_right(x, 31))
+
+
+def mix_array(x: np.ndarray) -> np.ndarray:
+    """Apply SplitMix64's finaliser to uint64."""
+    x = (x ^ (x >> 30)) * FIRST
+    x = (x ^ (x >> 27)) * SECOND
+    return x ^ (x >> 31)
 
 
 @dataclass(frozen=True)

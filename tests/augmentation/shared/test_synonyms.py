@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from trainer.augmentation.shared.synonyms import (
     FILE,
@@ -58,10 +57,8 @@ def test_further_words_are_those_that_the_vocabulary_lacks() -> None:
 
 def test_ids_are_those_of_the_vocabulary() -> None:
     table = SynonymIds({"a": ["x", "b", "unknown"], "b": ["x"]}, ["a", "b", "x"])
-    ids = torch.tensor([0, 1, 2, 3, 4], dtype=torch.int32)
-    assert table.number(ids).tolist() == [0, 0, 2, 1, 0]
-    assert table.pick(torch.tensor([2, 2, 3]), torch.tensor([0.49, 0.99, 0.5])).tolist() == [
-        4,
-        3,
-        4,
+    assert table.counts.tolist() == [0, 0, 2, 1, 0]
+    of_each = [
+        table.ids[s : s + n].tolist() for s, n in zip(table.starts, table.counts, strict=True)
     ]
+    assert of_each == [[], [], [4, 3], [4], []]

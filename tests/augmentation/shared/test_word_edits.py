@@ -1,12 +1,14 @@
 """The four operations on words: what each changes, and what it leaves."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from trainer.augmentation.shared.synonyms import SynonymIds
+from trainer.augmentation.shared.synonyms import Array, SynonymIds
 from trainer.augmentation.shared.word_edits import OPERATIONS, Operation, Words
 from trainer.core.seed import ExampleRandom
 
@@ -20,6 +22,16 @@ WIDTH = 9
 Apply = Callable[..., Tensor]
 
 
+def edited(name: Operation, given: Sequence[Array], alpha: float, xp: ModuleType) -> Array:
+    """The words as an operation leaves them, by NumPy, or by torch as on a GPU."""
+    ids, length, number, each, once, *changes, rows, places = given
+    table = SynonymIds(SYNONYMS, VOCABULARY)
+    if xp is torch:
+        table.become_tensors(torch.device("cpu"))
+    words = Words(ids, length, number, each, once, changes, rows, places, alpha, table)
+    return OPERATIONS[name](words)
+
+
 @pytest.fixture
 def apply() -> Apply:
     """A function that applies an operation to copies of a text."""
@@ -29,13 +41,18 @@ def apply() -> Apply:
     ) -> Tensor:
         ids = torch.zeros(ROWS, WIDTH, dtype=torch.int32)
         ids[:, : len(text)] = torch.tensor(text, dtype=torch.int32)
-        length = (ids != 0).sum(1)
-        table = SynonymIds(SYNONYMS, VOCABULARY)
-        draws, numbers = ExampleRandom(0, 0, torch.arange(ROWS)), torch.full((ROWS,), number)
-        each, once = draws.uniforms(WIDTH), draws.uniforms(1)
-        changes = [draws.uniforms(number) for _ in range(3)]
-        words = Words(ids, length, numbers, each, once, changes, alpha, table)
-        out = OPERATIONS[name](words)
+        draws = ExampleRandom(0, 0, torch.arange(ROWS))
+        given = [
+            ids,
+            (ids != 0).sum(1, keepdim=True),
+            torch.full((ROWS, 1), number),
+            *(draws.uniforms(n) for n in (WIDTH, 1, number, number, number)),
+            torch.arange(ROWS)[:, None],
+            torch.arange(WIDTH),
+        ]
+        out = edited(name, [each.numpy() for each in given], alpha, np)
+        assert torch.equal(torch.from_numpy(out), edited(name, given, alpha, torch))
+        out = torch.from_numpy(out)
         assert (out.dtype, out.shape) == (torch.int32, ids.shape)
         padded = out == 0
         assert (padded.int().diff(dim=1) >= 0).all(), "padding is behind the words"

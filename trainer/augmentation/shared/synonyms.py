@@ -13,19 +13,22 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from trainer.core.errors import DataError
 from trainer.dataset.shared.decode import printable
 from trainer.dataset.shared.table import read_text
-from trainer.dataset.shared.words import FIRST, numbered, word_ids, words_of
+from trainer.dataset.shared.words import FIRST, numbered, words_of
 
 WORDNET = "wordnet"
 FILE = Path(__file__).parents[1] / "synonyms.txt.gz"
 
 Synonyms = Mapping[str, Sequence[str]]
+Array = Any  # np.ndarray or Tensor
 
 
 @cache
@@ -69,29 +72,30 @@ def further_words(synonyms: Synonyms, vocabulary: Sequence[str]) -> tuple[str, .
 
 
 class SynonymIds:
-    """The synonyms of each word id as word ids: those of one word lie side by side."""
+    """The synonyms of each word id as word ids: those of one word lie side by side.
+
+    On a CPU the arrays are NumPy's, elsewhere torch's.
+    """
 
     def __init__(self, synonyms: Synonyms, vocabulary: Sequence[str]) -> None:
         number = numbered(vocabulary)
         each = [[number[s] for s in synonyms.get(w, ()) if s in number] for w in vocabulary]
-        self.counts = torch.zeros(word_ids(vocabulary), dtype=torch.int64)
-        self.counts[FIRST:] = torch.tensor([len(ids) for ids in each], dtype=torch.int64)
-        self.starts = self.counts.cumsum(0) - self.counts
-        self.ids = torch.tensor([i for ids in each for i in ids] or [0], dtype=torch.int32)
+        counts = np.array([0] * FIRST + [len(ids) for ids in each])
+        self.xp: ModuleType = np
+        self.counts: Array = counts  # [words] how many a word has
+        self.starts: Array = counts.cumsum() - counts  # [words] the place of its first
+        self.ids: Array = np.array([i for ids in each for i in ids] + [0], dtype=np.int32)
 
     def to(self, device: torch.device) -> SynonymIds:
         """Bring the tables to a device."""
-        if self.counts.device != device:
-            self.counts = self.counts.to(device, non_blocking=True)
-            self.starts = self.starts.to(device, non_blocking=True)
-            self.ids = self.ids.to(device, non_blocking=True)
+        if device.type != "cpu" and self.xp is np:
+            self.become_tensors(device)
         return self
 
-    def number(self, ids: Tensor) -> Tensor:
-        """How many synonyms each of some word ids has."""
-        return self.counts[ids]
-
-    def pick(self, ids: Tensor, u: Tensor) -> Tensor:
-        """A synonym of each of some word ids, by numbers u in [0, 1); any where there is none."""
-        at = self.starts[ids] + (u * self.counts[ids]).long()
-        return self.ids[at.clamp(max=len(self.ids) - 1)]
+    def become_tensors(self, device: torch.device) -> None:
+        """Turn NumPy's arrays into tensors on a device."""
+        tables = self.counts, self.starts, self.ids
+        self.counts, self.starts, self.ids = (
+            torch.from_numpy(t).to(device, non_blocking=True) for t in tables
+        )
+        self.xp = torch

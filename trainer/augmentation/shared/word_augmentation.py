@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from trainer.augmentation.base import Augmentation
 from trainer.augmentation.shared.synonyms import (
     WORDNET,
+    Array,
     SynonymIds,
     Synonyms,
     further_words,
@@ -67,34 +70,42 @@ class WordAugmentation(Augmentation):
         """Changed texts, word ids [B, L]."""
         if self.table is None:
             raise RuntimeError("an augmentation of texts needs prepare(split) first")
+        if not len(images):
+            return images
         words, kind, chance = self.drawn(images, draws, self.table.to(images.device))
-        choice = (kind * len(self.operations)).long()
-        choice = choice.masked_fill((chance >= self.probability) | (words.length < 2)[:, None], -1)
+        choice = words.below(len(self.operations), kind)
+        choice[(chance >= self.probability) | (words.length < 2)] = -1
         made = words.ids
         for number, operation in enumerate(self.operations):
-            made = operation(words).where(choice == number, made)
+            made = words.xp.where(choice == number, operation(words), made)
+        made = torch.as_tensor(made)
         return F.pad(made, (0, images.shape[1] - made.shape[1]))
 
     def drawn(
         self, ids: Tensor, draws: ExampleRandom, synonyms: SynonymIds
-    ) -> tuple[Words, Tensor, Tensor]:
+    ) -> tuple[Words, Array, Array]:
         """The texts with their numbers, and two more for each text [B, 1].
 
         On a CPU, without columns that stay padding: a GPU would wait for the length of the longest.
         A row's numbers come in the same order whatever the width, four for each column.
         """
-        length = (ids != 0).sum(1)
+        length = (ids != 0).sum(1, keepdim=True)
         number = (length * self.alpha + SLACK).long().clamp(min=1)
         width, most = ids.shape[1], max(1, int(self.alpha * ids.shape[1] + SLACK))
-        if ids.device.type == "cpu" and len(ids):
+        if ids.device.type == "cpu":
             most = int(number.max())
             width = min(width, int(length.max()) + most)
-        numbers = draws.uniforms(3 + 4 * width)
-        kind, chance, once = numbers[:, :3].split(1, 1)
-        each, *changes = numbers[:, 3:].unflatten(1, (width, 4)).unbind(2)
+        rows, places = (torch.arange(n, device=ids.device) for n in (len(ids), width))
+        given = ids[:, :width], length, number, draws.uniforms(3 + 4 * width), rows[:, None], places
+        short, length, number, numbers, rows, places = (
+            each.numpy() if synonyms.xp is np else each for each in given
+        )
+        kind, chance, once = (numbers[:, i : i + 1] for i in range(3))
+        each, *changes = (numbers[:, i::4] for i in range(3, 7))
         changes = [values[:, :most] for values in changes]
-        short = ids[:, :width]
-        words = Words(short, length, number, each, once, changes, self.alpha, synonyms)
+        words = Words(
+            short, length, number, each, once, changes, rows, places, self.alpha, synonyms
+        )
         return words, kind, chance
 
 
