@@ -218,3 +218,10 @@ def test_the_host_stream_is_independent() -> None:
     elsewhere = ExampleRandom(1, 2, torch.arange(50), torch.device("meta"))
     assert elsewhere.uniform().device.type == "meta"
     assert elsewhere.on_host().uniform().device.type == "cpu"
+
+
+def test_small_and_large_batches_have_the_same_numbers() -> None:
+    """On a CPU, NumPy makes those of a small batch, torch those of a large one."""
+    large, small = (ExampleRandom(3, 1, torch.arange(n)) for n in (40_000, 7))
+    for call in (ExampleRandom.uniform, lambda draws: draws.uniforms(9)):
+        assert torch.equal(call(large)[:7], call(small))

@@ -141,10 +141,18 @@ class ExampleRandom:
         The 64-bit outputs of each row's own SplitMix64 are split into integers of that size.
         """
         self.calls += 1
-        stream = mix(self.keys + signed(derive(self.calls)))
         count = -(-number * dtype.itemsize // 8)
+        if self.device.type == "cpu" and len(self.positions) * count < GRAIN:
+            return torch.from_numpy(self.bits_on_cpu(count)).view(dtype)[:, :number]
+        stream = mix(self.keys + signed(derive(self.calls)))
         steps = torch.arange(count, device=stream.device) * signed(GOLDEN)
         return mix(stream[:, None] + steps).view(dtype)[:, :number]
+
+    def bits_on_cpu(self, count: int) -> np.ndarray:
+        """The outputs [B, count] int64 of the rows' streams, by NumPy."""
+        stream = mix_array(self.keys.numpy().view(np.uint64) + np.uint64(derive(self.calls)))
+        steps = np.arange(count, dtype=np.uint64) * np.uint64(GOLDEN)
+        return mix_array(stream[:, None] + steps).view(np.int64)
 
 
 @cache
@@ -178,9 +186,9 @@ def mix(x: Tensor) -> Tensor:
 
 def mix_array(x: np.ndarray) -> np.ndarray:
     """Apply SplitMix64's finaliser to uint64."""
-    x = (x ^ (x >> 30)) * FIRST
-    x = (x ^ (x >> 27)) * SECOND
-    return x ^ (x >> 31)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(FIRST)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(SECOND)
+    return x ^ (x >> np.uint64(31))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -89,24 +90,36 @@ class WordAugmentation(Augmentation):
         On a CPU, without columns that stay padding: a GPU would wait for the length of the longest.
         A row's numbers come in the same order whatever the width, four for each column.
         """
-        length = (ids != 0).sum(1, keepdim=True)
-        number = (length * self.alpha + SLACK).long().clamp(min=1)
+        xp, given = synonyms.xp, as_array(ids, synonyms.xp)
+        length = (given != 0).sum(1)[:, None]
+        part = xp.asarray(length, dtype=xp.float32) * self.alpha + SLACK
+        number = xp.clip(xp.asarray(part, dtype=xp.int64), 1, None)
         width, most = ids.shape[1], max(1, int(self.alpha * ids.shape[1] + SLACK))
         if ids.device.type == "cpu":
             most = int(number.max())
             width = min(width, int(length.max()) + most)
-        rows, places = (torch.arange(n, device=ids.device) for n in (len(ids), width))
-        given = ids[:, :width], length, number, draws.uniforms(3 + 4 * width), rows[:, None], places
-        short, length, number, numbers, rows, places = (
-            each.numpy() if synonyms.xp is np else each for each in given
-        )
+        numbers = as_array(draws.uniforms(3 + 4 * width), xp)
         kind, chance, once = (numbers[:, i : i + 1] for i in range(3))
         each, *changes = (numbers[:, i::4] for i in range(3, 7))
-        changes = [values[:, :most] for values in changes]
+        rows = as_array(torch.arange(len(ids), device=ids.device)[:, None], xp)
         words = Words(
-            short, length, number, each, once, changes, rows, places, self.alpha, synonyms
+            given[:, :width],
+            length,
+            number,
+            each,
+            once,
+            [values[:, :most] for values in changes],
+            rows,
+            as_array(torch.arange(width, device=ids.device), xp),
+            self.alpha,
+            synonyms,
         )
         return words, kind, chance
+
+
+def as_array(values: Tensor, xp: ModuleType) -> Array:
+    """A tensor as an array of a module: NumPy's shares its memory."""
+    return values.numpy() if xp is np else values
 
 
 def check_name(setting: str, synonyms: str) -> None:
