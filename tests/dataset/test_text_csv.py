@@ -1,5 +1,6 @@
 """Tables of texts and labels, as people have them."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,13 @@ def test_folds_join_a_validation_file(write: Write) -> None:
         ("txt,label\nx,a\ny,b\n", "no column text .*Did you mean txt"),
         ("text,label\nx,a\ny,a\n", "every training row has the label a"),
         ("text,label\n", "a header and no rows"),
+        ("\n\n", "is empty; its first line names the columns"),
+        ("text,label\nx,a\nb\0c,b\n", "line 3: byte 0x00 is no text; save the file as CSV"),
+        (f"text,label\nx,a\n{'w ' * 70_000},b\n", "line 3: field larger than field limit"),
+        ('"text,label\nx,a\n', "line 1: unexpected end of data"),
+        ("text,text,label\nx,y,a\nx,y,b\n", "line 1: two columns are called text"),
+        ("text,lab\nx,a\ny,b\n", "no column label .*Did you mean lab"),
+        ("text,label\n!!,a\n??,b\n", r"no word stands dataset\.min_count=1 times"),
     ],
 )
 def test_what_is_wrong_is_named_by_its_line(write: Write, table: str, message: str) -> None:
@@ -116,6 +124,13 @@ def test_other_mistakes(write: Write, tmp_path: Path) -> None:
         opened(write("text,label\nx,a\ny,b\n"), test_file=str(tmp_path / "absent.csv"))
     with pytest.raises(DataError, match="line 2: byte 0xe9 is not UTF-8"):
         opened(write("text,label\ncafé,a\n", encoding="latin-1"))
+    with pytest.raises(DataError, match="is UTF-16; save it as CSV in UTF-8"):
+        opened(write("text,label\ncafé,a\n", encoding="utf-16"))
+    with pytest.raises(DataError, match="line 1: byte 0x00 is no text"):
+        opened(write("text,label\nfine,a\n", encoding="utf-16-le"))
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(DataError, match=r"dataset\.file=.* cannot be read: not a regular file"):
+        opened(tmp_path / "pipe.csv")
 
 
 @pytest.mark.parametrize("setting", ["max_length", "min_count", "max_words"])
@@ -134,3 +149,10 @@ def test_class_noise_subsets_and_classes_work_as_for_images(write: Write) -> Non
     assert two.classes == ("c", "a")
     with pytest.raises(ConfigError):
         opened(write("text,label\n" + rows(60, "abc")), classes=["zebra", "a"])
+
+
+def test_a_single_word_will_do(write: Write) -> None:
+    data = opened(write("text,label\n" + rows(20)), max_words=1, max_length=1)
+    assert data.shape == (1,)
+    assert len(data.vocabulary) == 1
+    assert data.train.images.read(range(20)).shape == (20, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from trainer.dataset.shared.table import plain_cell, read_table, read_text
 
 TABLES = (".csv", ".tsv")
 COLUMN = "path"
+LINE_BREAK = r"\r\n|\r|\n"  # not those within a line, which str.splitlines takes for ends, too
 
 
 def files_of(source: str) -> tuple[list[str], str | None]:
@@ -50,7 +52,7 @@ def texts_of(source: str, column: str) -> list[str]:
     """
     path = Path(source)
     if path.suffix.lower() not in TABLES:
-        texts = [line.strip() for line in read_text(path, "source").splitlines()]
+        texts = [line.strip() for line in re.split(LINE_BREAK, read_text(path, "source"))]
         texts = [text for text in texts if text]
         if not texts:
             raise DataError(f"source={printable(source)} has no text")

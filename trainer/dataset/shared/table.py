@@ -16,6 +16,7 @@ from trainer.dataset.shared.decode import printable
 from trainer.dataset.shared.regular_file import open_regular
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
+UTF_16 = b"\xff\xfe", b"\xfe\xff"  # byte order marks
 FORMULA = tuple("=+-@＝＋－＠")  # before these, report.csv_file writes an apostrophe
 SHOWN = 20  # columns in a message
 LONGEST = 80  # characters of a cell in a message
@@ -108,10 +109,15 @@ def read_text(path: Path, setting: str, most: int | None = None) -> str:
         ) from error
     if most is not None and len(data) > most:
         raise DataError(f"{setting}={printable(path)} is larger than {most / 1e6:.0f} MB")
+    if b"\0" in data and data[:2] not in UTF_16:  # UTF-16 without its mark decodes as UTF-8
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        raise DataError(
+            f"{printable(path)}, line {line}: byte 0x00 is no text; save the file as CSV in UTF-8"
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        if data[:2] in UTF_16:
             raise DataError(f"{printable(path)} is UTF-16; save it as CSV in UTF-8") from error
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(

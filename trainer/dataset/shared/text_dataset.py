@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from trainer.core.errors import DataError
 from trainer.core.ranges import within
 from trainer.dataset.base import Data, Dataset, Split
 from trainer.dataset.shared.texts import Texts
@@ -31,7 +32,10 @@ class TextDataset(Dataset):
             )
 
     def finished(self, train: Split, val: Split, test: Split) -> tuple[Split, Split, Split]:
-        """The splits, their texts numbered by the words of the training split."""
+        """The splits, their texts numbered by the words of the training split.
+
+        Raises DataError where it has none.
+        """
         source = train.images
         assert isinstance(source, Texts)  # noqa: S101  (load)
         vocabulary = vocabulary_of(
@@ -39,6 +43,11 @@ class TextDataset(Dataset):
             min_count=self.min_count,
             max_words=self.max_words,
         )
+        if not vocabulary:
+            raise DataError(
+                f"no word stands dataset.min_count={self.min_count} times or more in the training "
+                "texts; a word is a run of letters and digits"
+            )
         return encoded((train, val, test), vocabulary, self.max_length)
 
 
