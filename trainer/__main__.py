@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -32,15 +33,17 @@ def __getattr__(name: str) -> Any:
     return CONF
 
 
+@cache
 def register() -> None:
     """Register with Hydra the schema, the launcher and the callback that the config names."""
     from hydra.conf import HydraConf
     from hydra.core.config_store import ConfigStore
 
-    from trainer.config import schema
+    from trainer.config import faster_hydra, schema
     from trainer.sweep import launcher
     from trainer.sweep.answer import sweeper
 
+    faster_hydra.install()
     schema.register()
     launcher.register()
     sweeper.register()
