@@ -4,18 +4,23 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from trainer.dataset import Split
 from trainer.dataset.base import Pixels
 from trainer.job.train import Ending
+from trainer.training import reporter
 
 LONGEST = ("test_torture", "test_fake_gpu", "test_distributed", "test_signals", "test_sweep")
 
 SHOW_PICTURES = Ending.show_pictures
+DRAWN = {name: getattr(reporter, name) for name in ("grid", "confusion")}
+DOT = np.zeros((1, 1, 3), np.uint8)
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 torch.set_num_threads(1)  # with two, small models take ten times as long on a busy machine
@@ -31,9 +36,22 @@ def mnist_root() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_pictures() -> Iterator[None]:
-    """Skip the pictures at the end of a run, two thirds of a short one's time; see `pictures`."""
+    """Skip the pictures at the end of a run, two thirds of a short one's time; see `pictures`.
+
+    Those of its inputs and its confusion, which a tenth of the rest goes into, are a dot.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ending, "show_pictures", lambda _: None)
+        for name in DRAWN:
+            patch.setattr(reporter, name, lambda *_: DOT)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Files of tests need not outlive the machine's power; tests of that count the calls."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
         yield
 
 
@@ -43,10 +61,28 @@ def hangups_arrive() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw the pictures of a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ending, "show_pictures", SHOW_PICTURES)
+        for name, draw in DRAWN.items():
+            patch.setattr(reporter, name, draw)
+        yield
+
+
 @pytest.fixture
-def pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw the pictures at the end of a run in this test."""
-    monkeypatch.setattr(Ending, "show_pictures", SHOW_PICTURES)
+def pictures() -> Iterator[None]:
+    """Draw the pictures of a run in this test."""
+    with drawing():
+        yield
+
+
+@pytest.fixture(scope="module")
+def module_pictures() -> Iterator[None]:
+    """Draw the pictures of a run in this module."""
+    with drawing():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -6,14 +6,13 @@ New YAML files are picked up automatically.
 import inspect
 import re
 from dataclasses import is_dataclass
-from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from support import CONF, config_of
+from support import CONF, node_of
 from torch import nn
 
 from trainer.config.build import build, locate
@@ -41,16 +40,10 @@ OPTIONS = {
 }
 
 
-@cache
-def composed(row: int) -> dict[str, Any]:
-    """Compose the row-th option of every group at once; a config per option takes too long."""
-    return config_of(*(f"{group}={names[row % len(names)]}" for group, names in OPTIONS.items()))
-
-
 def nodes(path: Path) -> dict[str, dict[str, Any]]:
     """Return an option's nodes by setting: one, or one for each augmentation of a preset."""
     group = path.parent.name
-    node = composed(OPTIONS[group].index(path.stem))[group]
+    node = node_of(group, path.stem)
     if group == "augmentation":
         return {f"augmentation.{name}": part for name, part in node.items()}
     return {group: node}

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
+from forks import Fork
 
 MODULE = [sys.executable, "-m", "trainer"]
 LOSS = """
@@ -56,23 +56,27 @@ def test_nor_by_the_processes_of_a_sweep(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.imported"))
 
 
-@pytest.mark.parametrize("where", ["line", "config folder"])
-def test_what_a_setting_names_is_found_here_after_all_else(tmp_path: Path, where: str) -> None:
+def test_what_a_setting_names_is_found_here_after_all_else(tmp_path: Path) -> None:
     (tmp_path / "my_loss.py").write_text(LOSS)
-    arguments, command = ["loss._target_=my_loss.Mine"], MODULE
-    if where == "config folder":
-        (tmp_path / "my_conf" / "loss").mkdir(parents=True)
-        (tmp_path / "my_conf" / "loss" / "mine.yaml").write_text("_target_: my_loss.Mine\n")
-        arguments = ["--config-dir", "my_conf", "loss=mine"]
-        command = [str(Path(sys.executable).with_name("trainer"))]  # the console script
-    done = program(tmp_path, *arguments, *NOWHERE, command=command)
+    script = [str(Path(sys.executable).with_name("trainer"))]  # the console script
+    done = program(tmp_path, "loss._target_=my_loss.Mine", *NOWHERE, command=script)
     assert done.returncode == 3
     assert_no_data(done.stderr)
     assert (tmp_path / "my_loss.py.imported").exists()
     assert not {path.stem for path in tmp_path.glob("*.imported")} - {"optuna.py", "my_loss.py"}
 
 
+def test_so_is_what_a_config_folder_names(tmp_path: Path) -> None:
+    (tmp_path / "my_loss.py").write_text(LOSS)
+    (tmp_path / "my_conf" / "loss").mkdir(parents=True)
+    (tmp_path / "my_conf" / "loss" / "mine.yaml").write_text("_target_: my_loss.Mine\n")
+    code, _, error = Fork(tmp_path, "--config-dir", "my_conf", "loss=mine", *NOWHERE).done()
+    assert_no_data(error.decode())
+    assert code == 3
+    assert (tmp_path / "my_loss.py.imported").exists()
+
+
 def test_a_module_that_does_not_exist_is_still_named(tmp_path: Path) -> None:
-    done = program(tmp_path, "loss._target_=not_there.Mine")
-    assert done.returncode == 2
-    assert done.stderr.startswith("loss._target_=not_there.Mine cannot be imported")
+    code, _, error = Fork(tmp_path, "loss._target_=not_there.Mine").done()
+    assert code == 2
+    assert error.startswith(b"loss._target_=not_there.Mine cannot be imported")

@@ -12,7 +12,7 @@ from trainer.report.log import Log
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory):
+def run_folder(tmp_path_factory, module_pictures):
     folder = tmp_path_factory.mktemp("runs") / "run"
     overrides = ["optimizer=adamw", "mixer=mixup", "augmentation=light"]
     assert train(folder, *overrides) == 0

@@ -12,6 +12,7 @@ from trainer.core.suggest import did_you_mean
 Node = Mapping[str, Any]
 T = TypeVar("T")
 
+PLAIN = (object.__init__, object.__new__)
 CODE = ("_target_", "function")  # settings whose value is an import path
 
 SCALARS = {
@@ -116,6 +117,8 @@ def import_callable(path: Any, setting: str) -> Any:
 
 def parameters_of(target: Any, setting: str) -> Mapping[str, inspect.Parameter]:
     """Return a target's parameters by name. Raises ConfigError if it has no signature."""
+    if inspect.isclass(target) and (target.__init__, target.__new__) == PLAIN:
+        return {}  # a null object, for which `inspect` would parse a text each time
     try:
         return inspect.signature(target).parameters
     except (ValueError, TypeError) as error:  # some builtins have no signature
