@@ -172,6 +172,14 @@ def test_views_are_refused(
     assert "leave it out" in error
 
 
+@pytest.mark.parametrize("setting", ["job.by=aum", "job.window=[0.5,1]", "job.cutoff=5%"])
+def test_scores_of_classes_are_refused(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str
+) -> None:
+    assert train(tmp_path / "out", "job=examples", f"run={trained}", setting) == 2
+    assert setting.partition("=")[0] in capsys.readouterr().err
+
+
 def test_a_preview_draws_the_boxes(root: Path, tmp_path: Path) -> None:
     settings = ("job=preview", "dataset=yolo_folder", f"dataset.root={root}", "dataset.size=64")
     more = ("dataset.cache=null", "model=ssd", "augmentation=[horizontal_flip]", "device=cpu")

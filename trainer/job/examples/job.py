@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from trainer.core.errors import CheckpointError, DataError
+from trainer.core.errors import CheckpointError, ConfigError, DataError
 from trainer.core.ranges import within
 from trainer.history.evidence import evidence_of
 from trainer.history.objects import object_records
@@ -90,8 +90,11 @@ class Examples(Job):
     ) -> dict[str, Any]:
         """Rank the examples, print the tables, write the files."""
         found = Suspected(saved, several_saved, saved_data, examine, self.by, self.window)
+        scored = "logit_margin" in found.sources[0].whole.fields
+        if not scored:
+            self.refuse_scores(found.data.target)
         result = self.hardest(found, folder, console)
-        if "logit_margin" in found.sources[0].whole.fields:
+        if scored:
             result["suspects"] = self.suspected(found, folder, console)
         if found.data.target == "boxes":
             result["boxes"] = self.objects(found, folder, console)
@@ -99,6 +102,16 @@ class Examples(Job):
             result["duplicates"] = self.copied(found, folder, console)
         console.say(f"run folder    {folder.path}")
         return result
+
+    def refuse_scores(self, target: str) -> None:
+        """Raise ConfigError for a setting of scores that labels of this kind do not have."""
+        given = {"by": (self.by, "auto"), "window": (self.window, None)}
+        for name, (value, default) in {**given, "cutoff": (self.cutoff, "estimated")}.items():
+            if value != default:
+                raise ConfigError(
+                    f"job.{name}={value} is about labels that are classes, and these are {target}; "
+                    "leave it out"
+                )
 
     def hardest(self, found: Suspected, folder: RunFolder, console: Console) -> dict[str, Any]:
         """Write and show the hardest examples, and the pictures."""
