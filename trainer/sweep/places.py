@@ -12,7 +12,6 @@ from omegaconf import read_write
 
 from trainer.config.compose import resolve
 from trainer.core.errors import CheckpointError
-from trainer.dataset.shared.regular_file import sha256_of
 from trainer.storage.config_file import read_config
 from trainer.storage.untrusted import check_tree
 from trainer.sweep.manifest import Job
@@ -138,6 +137,8 @@ def with_hashes(settings: dict[str, Any]) -> dict[str, Any]:
 
 def hash_of(path: str) -> str | None:
     """The hash of a file; None for one that cannot be read, which its job will say."""
+    from trainer.dataset.shared.regular_file import sha256_of  # not before: it imports torch
+
     try:
         return sha256_of(path)
     except (OSError, ValueError):
