@@ -103,7 +103,7 @@ WAITS: dict[str, Callable[[Tensor, Tensor], object]] = {
     "a blocking copy from the CPU": lambda gpu, cpu: cpu.to(gpu.device),
     "a mask for an index": lambda gpu, _: gpu[gpu > 0],
 }
-FLOWS: dict[str, Callable[[Tensor, Tensor], object]] = {
+FLOWS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "a CPU scalar": lambda gpu, cpu: gpu * cpu[0],
     "a copy that nobody waits for": lambda gpu, cpu: cpu.to(gpu.device, non_blocking=True),
     "a choice on the device": lambda gpu, _: torch.where(gpu > 0, gpu, -gpu),
@@ -138,9 +138,10 @@ def test_waiting_is_an_error_where_it_is_forbidden(pair, what):
 def test_what_need_not_wait_is_no_error(pair, what):
     torch.cuda.set_sync_debug_mode("error")
     try:
-        FLOWS[what](*pair)
+        made = FLOWS[what](*pair)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    assert made.is_cuda
 
 
 def both(folder: Path, *overrides: str) -> tuple[Fit, Fit]:
@@ -181,7 +182,8 @@ def test_of_settings(tmp_path, choice):
 
 def test_of_two_stages(tmp_path):
     """torchvision's own assignment of regions to boxes waits, an image at a time."""
-    both(tmp_path, *BOXES, "model=faster_rcnn", "mining=ohem_two_pass")
+    _, on_gpu = both(tmp_path, *BOXES, "model=faster_rcnn", "mining=ohem_two_pass")
+    assert on_gpu.step.cost.backward > 0
 
 
 def test_a_stopped_run_goes_on_to_the_bit(tmp_path):

@@ -8,6 +8,7 @@ from trainer.core.errors import ConfigError
 from trainer.core.suggest import did_you_mean
 
 Mode = Literal["min", "max"]
+COMPARED = ("mean_iou", "map", "mAP", "accuracy", "rmse", "loss")  # runs, by the first they have
 LOW_IS_BETTER = ("loss", "error", "nll", "ece", "brier", "mse", "mae")
 
 

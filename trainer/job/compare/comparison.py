@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from trainer.compare.base import Interval
 from trainer.core.errors import ConfigError, DataError
-from trainer.core.metric import Mode, direction
+from trainer.core.metric import COMPARED, Mode, direction
 from trainer.core.number import finite
 from trainer.core.suggest import did_you_mean
 from trainer.job.compare import budgets
@@ -24,7 +24,6 @@ from trainer.job.compare.significance import (
 )
 from trainer.job.compare.worst import Breakdown, breakdowns
 
-NAMES = ("mean_iou", "map", "mAP", "accuracy", "rmse", "loss")  # where job.metric is null
 SPLITS = ("test", "val")
 NOT_POOLED = "it is no mean over examples, and out_of_fold.csv has not what it is computed from"
 FEWEST_SEEDS = 3  # for a verdict on a replication
@@ -161,7 +160,7 @@ def costs_of(groups: Sequence[Group]) -> tuple[Cost, ...]:
 
 
 def choose_metric(runs: Sequence[FinishedRun], metric: str | None) -> str:
-    """Return the metric to compare by, by default the first of NAMES on SPLITS.
+    """Return the metric to compare by, by default the first of COMPARED on SPLITS.
 
     Raises ConfigError if no run has `metric`, DataError if no run has any.
     """
@@ -173,7 +172,7 @@ def choose_metric(runs: Sequence[FinishedRun], metric: str | None) -> str:
         for name, value in values.items()
         if finite(value) is not None
     }
-    wanted = [f"{s}/{n}" for s in SPLITS for n in NAMES] if metric is None else [metric]
+    wanted = [f"{s}/{n}" for s in SPLITS for n in COMPARED] if metric is None else [metric]
     for name in wanted:
         if name in known:
             return name

@@ -50,11 +50,7 @@ class Claims:
         )
         with database_errors(url):  # no pool: forks must not inherit a connection
             self.engine = create_engine(url, poolclass=pool.NullPool, connect_args=connected(url))
-        if self.engine.dialect.name == "sqlite" and self.engine.url.database in (
-            None,
-            "",
-            ":memory:",
-        ):
+        if self.engine.dialect.name == "sqlite" and self.engine.url.database in MEMORY:
             raise ConfigError(
                 f"job.storage={url}: a database in memory is no one else's; name a file"
             )

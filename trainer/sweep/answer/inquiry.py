@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.core.errors import CheckpointError, ConfigError
-from trainer.core.metric import direction
+from trainer.core.metric import COMPARED, direction
 from trainer.storage.run_folder import write_json
 from trainer.storage.untrusted import read_json
 from trainer.sweep.answer.decide import Rules
@@ -22,7 +22,6 @@ from trainer.sweep.table import JobsTable
 FILE = "answer.json"
 SAVE = 5.0  # seconds between records of the time spent
 TUNING = 10_000  # the seed of the search is the first seed plus this
-METRICS = ("mean_iou", "map", "mAP", "accuracy", "rmse", "loss")  # the first there is counts
 SPLITS = ("test", "val")
 
 Admit = Callable[[int, list[str]], Job]
@@ -262,7 +261,7 @@ def admitted(job: Job, sweep: Path) -> Job:
 
 def first_metric(metrics: dict[str, dict[str, float | None]]) -> str | None:
     """The metric to compare by, where none is asked for."""
-    names = [f"{split}/{name}" for split in SPLITS for name in METRICS]
+    names = [f"{split}/{name}" for split in SPLITS for name in COMPARED]
     return next((n for n in names if n.split("/")[1] in metrics.get(n.split("/")[0], {})), None)
 
 

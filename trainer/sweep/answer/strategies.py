@@ -93,9 +93,7 @@ def with_seed(config: DictConfig, override: str) -> DictConfig:
     own = deepcopy(config)
     OmegaConf.update(own, SEED, int(split(override)[1]), merge=True)
     own.hydra.overrides.task.append(override)
-    words = OmegaConf.to_container(
-        own.hydra.overrides.task, resolve=False
-    )  # `${seed}` in one stays
+    words = OmegaConf.to_container(own.hydra.overrides.task, resolve=False)  # `${seed}` stays
     task = OverridesParser.create().parse_overrides(words)  # pyright: ignore
     naming = own.hydra.job.config.override_dirname
     own.hydra.job.override_dirname = get_overrides_dirname(
