@@ -35,7 +35,7 @@ def run(folder: Path, *overrides: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(images: Path, tmp_path_factory: pytest.TempPathFactory, module_pictures: None) -> Path:
     """A run in a folder whose name is markup too."""
     folder = tmp_path_factory.mktemp("runs") / "r[/b]1"
     run(folder, *data(images), "epochs=1", "model=mlp", "dataset.val_fraction=0.2")
