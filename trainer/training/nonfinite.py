@@ -6,8 +6,7 @@ way weights, optimizer state and buffers stay as they were before the first bad 
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import torch
@@ -19,43 +18,57 @@ from trainer.core.plan import Plan
 from trainer.core.text import count
 
 Policy = Literal["raise", "skip"]
+INTEGERS = (torch.int32, torch.int16, torch.uint8)
 REMEDY = "lower optimizer.lr, or set clip"
 
 
 class Snapshot:
-    """The values of tensors at one time, flat by dtype: one kernel serves all of them."""
+    """The values of tensors at one time, as integers in one flat tensor: one kernel serves all.
+
+    The tensors keep their memory while values are taken and restored.
+    """
 
     def __init__(self, tensors: list[Tensor]) -> None:
-        by_dtype: dict[torch.dtype, list[Tensor]] = defaultdict(list)
-        for tensor in tensors:
-            by_dtype[tensor.dtype].append(tensor)
-        flat = [torch.cat([t.flatten() for t in alike]) for alike in by_dtype.values()]
-        self.parts = [
-            (alike, shaped(values, alike), values)
-            for alike, values in zip(by_dtype.values(), flat, strict=True)
-        ]
+        dense = [flat for tensor in tensors for flat in in_memory_order(tensor)]
+        integer = next(d for d in INTEGERS if all(t.itemsize % d.itemsize == 0 for t in dense))
+        self.values = [flat.view(integer) for flat in dense]
+        self.kept = torch.cat(self.values) if dense else torch.empty(0)
+        self.now = torch.empty_like(self.kept)
+        sizes = [len(flat) for flat in self.values]
+        self.parts, self.chosen = (
+            (self.kept.split(sizes), self.now.split(sizes)) if dense else ((), ())
+        )
 
     def take(self) -> None:
         """Keep the values of now."""
-        for tensors, kept, _ in self.parts:
-            torch._foreach_copy_(kept, tensors)
+        if self.values:
+            torch.cat(self.values, out=self.kept)
 
     def restore(self) -> None:
         """Bring the values back."""
-        for tensors, kept, _ in self.parts:
-            torch._foreach_copy_(tensors, kept)
+        if self.values:
+            torch._foreach_copy_(self.values, self.parts)
 
     def restore_where(self, mask: Tensor) -> None:
         """Bring the values back if a scalar mask on the device is true."""
-        for tensors, _, flat in self.parts:
-            now = torch.cat([tensor.flatten() for tensor in tensors])
-            torch._foreach_copy_(tensors, shaped(torch.where(mask, flat, now), tensors))
+        if not self.values:
+            return
+        torch.cat(self.values, out=self.now)
+        torch.where(mask, self.kept, self.now, out=self.now)
+        torch._foreach_copy_(self.values, self.chosen)
 
 
-def shaped(flat: Tensor, like: list[Tensor]) -> list[Tensor]:
-    """Views of a flat tensor, shaped like others of as many elements."""
-    parts = flat.split([tensor.numel() for tensor in like])
-    return [part.view(tensor.shape) for part, tensor in zip(parts, like, strict=True)]
+def in_memory_order(tensor: Tensor) -> Iterator[Tensor]:
+    """Yield flat views that together cover a tensor: one, unless its memory has gaps."""
+    if not tensor.numel():
+        return
+    order = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
+    ordered = tensor.detach().permute(order)
+    if ordered.is_contiguous():
+        yield ordered.view(-1)
+    else:
+        for part in tensor.detach().unbind():
+            yield from in_memory_order(part)
 
 
 class NonFiniteGuard:
@@ -81,8 +94,9 @@ class NonFiniteGuard:
         self.deferred = deferred
         self.in_a_row = 0
         device = optimizer.param_groups[0]["params"][0].device
-        self.flag = torch.zeros((), device=device)  # 1 from the first bad step on
-        self.bad_step = torch.full((), -1, device=device, dtype=torch.long)
+        self.spoilt = torch.zeros((), device=device)  # NaN from the first bad step on
+        self.skip = torch.zeros((), device=device)  # 1 where the optimizer is to take no step
+        self.unread: list[tuple[int, Tensor]] = []  # steps, and whether each was masked, a bool []
 
     def start(self) -> None:
         """Begin a step: clear the gradients and take a snapshot of the buffers."""
@@ -94,7 +108,7 @@ class NonFiniteGuard:
     def restore(self) -> None:
         """Restore what the step has changed, the buffers from the snapshot."""
         self.before.restore()
-        self.undo(torch.ones_like(self.flag, dtype=torch.bool))
+        self.undo(torch.ones_like(self.spoilt, dtype=torch.bool))
 
     def update(self, loss: Tensor, norm: Tensor, denominator: Tensor, step: int) -> bool:
         """Take the optimizer's step if loss and gradient are finite and denominator is not 0.
@@ -131,15 +145,21 @@ class NonFiniteGuard:
             )
 
     def masked_update(self, loss: Tensor, norm: Tensor, denominator: Tensor, step: int) -> bool:
-        """Like `update`, without synchronising. Under `skip` the flag is not sticky."""
-        bad = ~(torch.isfinite(loss) & torch.isfinite(norm))
-        first = bad & (self.bad_step < 0)
-        self.bad_step = torch.where(first, step, self.bad_step)
-        masked = bad if self.policy == "skip" else bad | (self.bad_step >= 0)
-        self.flag = torch.where(masked, self.flag + 1, 0.0)  # masked steps in a row
+        """Like `update`, without synchronising. Under `skip` the flag is not sticky.
+
+        It takes few kernels: 0 · x is NaN unless x is finite, and nothing is greater than NaN.
+        """
+        both = torch.add(loss, norm, alpha=0)
+        if self.policy == "raise":
+            self.spoilt.add_(both, alpha=0)
+        else:
+            self.spoilt = both.mul_(0)
+        masked = self.spoilt != 0
+        self.unread.append((step, masked))
         self.before.restore_where(masked)
         self.undo(masked)
-        self.optimizer.found_inf = (masked | (denominator == 0)).float()  # pyright: ignore
+        torch.logical_not(denominator > self.spoilt, out=self.skip)
+        self.optimizer.found_inf = self.skip  # pyright: ignore
         self.optimizer.step()
         return True
 
@@ -154,19 +174,25 @@ class NonFiniteGuard:
             raise DivergedError(f"the weights are not finite after step {step}; {REMEDY}")
 
     def read_flag(self) -> None:
-        """Read the device's flag, which synchronises. Raises NonFiniteError if it was set."""
-        if not self.deferred:
+        """Read which steps were masked, which synchronises. Raises NonFiniteError as `update`."""
+        if not self.unread:
             return
-        in_a_row, step = int(self.flag.item()), int(self.bad_step.item())
-        if self.policy == "raise" and step >= 0:
+        steps, masked = zip(*self.unread, strict=True)
+        bad = torch.stack(masked).tolist()
+        if self.policy == "raise" and any(bad):
+            step = steps[bad.index(True)]
             raise NonFiniteError(f"the loss or the gradient is not finite at step {step}", step)
-        if in_a_row > self.max_skips:
-            raise NonFiniteError(
-                f"the loss or the gradient is not finite in {count(in_a_row, 'step')} in a row "
-                f"(max_skips={self.max_skips}), first at step {step}",
-                step,
-            )
-        self.bad_step.fill_(-1)
+        self.unread = []
+        first = steps[0]  # of those in a row
+        for step, was_masked in zip(steps, bad, strict=True):
+            first = first if self.in_a_row else step
+            self.in_a_row = self.in_a_row + 1 if was_masked else 0
+            if self.in_a_row > self.max_skips:
+                raise NonFiniteError(
+                    f"the loss or the gradient is not finite in {count(self.in_a_row, 'step')} in "
+                    f"a row (max_skips={self.max_skips}), first at step {first}",
+                    first,
+                )
 
     def scaled(self, gradient: Tensor) -> Tensor:
         """Multiply a gradient by fp16's loss scale; unchanged without a scaler."""
