@@ -43,20 +43,32 @@ class Bare(Rival):
     def prepare(self) -> None:
         """Read pixels [n, 1, 28, 28] and labels [n]; build network and optimizer."""
         data, images = MNIST(self.setting.root), self.setting.images
-        self.pixels = data.data[:images, None].contiguous()
-        self.labels = data.targets[:images]
-        self.model = network(self.setting.model)
+        device = self.setting.device
+        self.pixels = data.data[:images, None].contiguous().to(device)
+        self.labels = data.targets[:images].to(device)
+        self.model = network(self.setting.model).to(device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=True)
 
     def epoch(self) -> int:
         """Train an epoch."""
-        for ids in torch.randperm(len(self.labels)).split(self.setting.batch_size):
-            images = self.pixels[ids].float().mul_(1 / 255).sub_(MEAN).div_(STD)
-            loss = F.cross_entropy(self.model(images), self.labels[ids])
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
+        order = torch.randperm(len(self.labels), device=self.labels.device)
+        for ids in order.split(self.setting.batch_size):
+            self.step(ids)
+        if self.labels.is_cuda:
+            torch.cuda.synchronize()
         return self.setting.images
+
+    def step(self, ids: Tensor) -> None:
+        """Train on the images at positions `ids` [B]."""
+        images = self.pixels[ids].float().mul_(1 / 255).sub_(MEAN).div_(STD)
+        loss = F.cross_entropy(self.outputs(images), self.labels[ids])
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+    def outputs(self, images: Tensor) -> Tensor:
+        """The network's outputs for standardised images."""
+        return self.model(images)
 
 
 class Textbook(Rival):

@@ -32,6 +32,7 @@ class Setting:
     model: str = ""
     threads: int = 1
     workers: int = 0
+    device: str = "cpu"
     overrides: tuple[str, ...] = ()  # of the runner alone
 
 
@@ -71,7 +72,8 @@ class Runner(Rival):
         """Build the parts of a run."""
         start_as_command_line()
         common = (f"batch_size={self.setting.batch_size}", "epochs=100", "checkpoint.every=100ep")
-        self.fit = fit_of(make_run(self.folder, *common, *self.overrides()))
+        device = f"device={self.setting.device}"
+        self.fit = fit_of(make_run(self.folder, device, *common, *self.overrides()))
 
     def epoch(self) -> int:
         """Train an epoch."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from bench_kernels import GOAL, kernels
 from photos import make_photos
 from support import digest, events, fitted, for_classes, make_run, options, read_json, train
 from torch import Tensor
@@ -213,6 +214,12 @@ def test_the_largest_batch_is_found(tmp_path):
     chosen = ("job=find_batch_size", "job.start=32", "job.largest=32", "model=mlp", "device=cuda")
     assert train(tmp_path / "run", *DIGITS, *chosen) == 0
     assert read_json(tmp_path / "run" / "result.json")["largest"] == 32
+
+
+@pytest.mark.skipif(not FAKE, reason="scripts/bench_kernels.py counts the kernels of a GPU")
+def test_a_step_launches_hardly_more_than_a_bare_loop(tmp_path):
+    found = {loop: counts.total() for loop, counts in kernels("resnet20", "cuda", tmp_path).items()}
+    assert 100 < found["bare"] < found["trainer"] <= found["bare"] + GOAL
 
 
 @pytest.mark.skipif(FAKE, reason="the stand-in computes on the CPU")
