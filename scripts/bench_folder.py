@@ -7,6 +7,9 @@ A part of the files is unpacked. Each rival has a process, in which torch has on
 (a ResNet of 8 layers), batch size, SGD with momentum and a new order in each epoch; no augmentation
 and no validation.
 
+list       `--listed` empty files in 1,000 class folders, as classes and file names
+  bare       torchvision's ImageFolder
+  runner     the runner's image_folder
 decode     the images of an epoch as uint8 batches, and nothing else
   bare       torchvision's ImageFolder and PILToTensor in a DataLoader
   stream     the runner's loader=stream
@@ -30,6 +33,7 @@ import tarfile
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from folder_rivals import CLASSES, RACES
@@ -37,6 +41,7 @@ from race import Race, machine, parser, ratios, spread, table
 from rivals import Setting
 
 RATIOS = {
+    "list": (("runner", "bare", 0.67),),
     "decode": (("stream", "bare", 0.95),),
     "open": (("first", "serial", None), ("second", "serial", None)),
     "train": (
@@ -76,12 +81,23 @@ def chosen(tar: tarfile.TarFile, number: int) -> Iterator[tarfile.TarInfo]:
             yield member
 
 
+def empty_files(number: int, root: Path) -> Path:
+    """Make empty files named as ImageNet's, spread over 1,000 class folders; return the root."""
+    for label in range(1000):
+        folder = root / f"n{label * 7919:08d}"
+        folder.mkdir(parents=True)
+        for i in range(label, number, 1000):
+            (folder / f"{folder.name}_{i * 7919 % 100003}.JPEG").touch()
+    return root
+
+
 def main() -> None:
     """Run all races, one after the other."""
     arguments = parser(__doc__, repeats=5)
     arguments.add_argument("races", nargs="*", choices=[*RACES, []], default=[])
     arguments.add_argument("--archive", type=Path, default="../shared/data/cifar10-jpeg.tar.gz")
     arguments.add_argument("--images", type=int, default=6400)
+    arguments.add_argument("--listed", type=int, default=200_000)
     arguments.add_argument("--batch-size", type=int, default=128)
     arguments.add_argument("--workers", type=int, default=2)
     options = arguments.parse_args()
@@ -89,9 +105,13 @@ def main() -> None:
     print(f"{options.images} images, batch {options.batch_size}, {options.workers} loader workers")
     print(f"one thread per process; {options.repeats} repeats, median (lowest to highest)")
     with tempfile.TemporaryDirectory() as folder:
-        root = str(unpacked(options.archive, options.images, Path(folder)))
-        setting = Setting(root, options.images, options.batch_size, workers=options.workers)
+        roots = {
+            "list": cache(lambda: empty_files(options.listed, Path(folder) / "listed")),
+            "": cache(lambda: unpacked(options.archive, options.images, Path(folder))),
+        }
         for name in options.races or RACES:
+            root = str(roots.get(name, roots[""])())
+            setting = Setting(root, options.images, options.batch_size, workers=options.workers)
             with Race(dict(RACES[name])) as race:
                 show(name, race.run(setting, options.repeats))
 

@@ -30,6 +30,25 @@ def network() -> ResnetCifar:
     return ResnetCifar(shape=(3, SIDE, SIDE), outputs=CLASSES, depth=DEPTH, width=WIDTH)
 
 
+class BareList(Rival):
+    """torchvision's ImageFolder lists its files."""
+
+    def prepare(self) -> None:
+        """Nothing is prepared."""
+
+    def epoch(self) -> int:
+        """List the files."""
+        return len(Folder(self.setting.root).samples)
+
+
+class OwnList(BareList):
+    """The runner's image_folder lists its files."""
+
+    def epoch(self) -> int:
+        """List the files: classes, splits, labels."""
+        return len(ImageFolder(root=self.setting.root, cache=None, size=SIDE).load().train)
+
+
 class BareDecode(Rival):
     """The usual DataLoader, without training."""
 
@@ -231,6 +250,7 @@ class Streamed(Memory):
 
 
 RACES: dict[str, dict[str, type[Rival]]] = {
+    "list": {"bare": BareList, "runner": OwnList},
     "decode": {"bare": BareDecode, "stream": StreamDecode},
     "open": {"serial": Opened, "first": OpenedInParallel, "second": OpenedAgain},
     "train": {

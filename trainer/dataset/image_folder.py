@@ -113,9 +113,8 @@ class ImageFolder(FileDataset):
         self, lists: dict[str, list[str]], wanted: tuple[str, ...], size: tuple[int, int]
     ) -> Split:
         """All images listed. Under `skip` the unreadable ones of wanted classes are left out."""
-        labels = torch.tensor(
-            [label for label, files in enumerate(lists.values()) for _ in files], dtype=torch.int64
-        )
+        counts = torch.tensor([len(files) for files in lists.values()])
+        labels = torch.arange(len(lists)).repeat_interleave(counts)
         paths = list(chain.from_iterable(lists.values()))
         wanted_labels = [label for label, name in enumerate(lists) if name in wanted]
         images, kept = self.images_of(paths, np.isin(labels, wanted_labels), size)

@@ -204,6 +204,23 @@ def test_a_linked_class_folder_is_a_class(tmp_path: Path) -> None:
     assert opened(root).classes == ("a", "b")
 
 
+def test_files_and_folders_are_listed_in_the_order_of_their_names(tmp_path: Path) -> None:
+    """That of each part of the path: a folder stands between the files of the one it lies in."""
+    names = ("b.png", "b/z.png", "b/a.PNG", "b-c.png", "b.a/x.png", "B/x.png", "a/d/e.jpg", "é.png")
+    outside = tmp_path / "outside"
+    for path in (*(tmp_path / "all" / name for name in names), outside / "x.png"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "all" / "b.link").symlink_to(outside)
+    (tmp_path / "all" / "b.o.png").symlink_to(outside / "x.png")
+    os.mkfifo(tmp_path / "all" / "b" / "m.png")
+    (tmp_path / "all" / "c.png").mkdir()
+    (tmp_path / "all" / "c.png" / "SUBX.PNG").touch()
+    added = ("b.link/x.png", "b.o.png", "b/m.png", "c.png/SUBX.PNG")
+    wanted = sorted((*names, *added), key=lambda name: name.split("/"))
+    assert ImageList(tmp_path / "all").paths == [str(tmp_path / "all" / name) for name in wanted]
+
+
 # What is left out
 
 

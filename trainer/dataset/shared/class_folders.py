@@ -6,7 +6,9 @@ Hidden files and folders are left out, and so are files of other suffixes; both 
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 
 from trainer.core.errors import DataError
@@ -14,6 +16,8 @@ from trainer.core.text import count
 from trainer.dataset.shared.decode import SUFFIXES, printable
 
 SYSTEMS = {"__MACOSX", "@eaDir"}  # folders of archivers and file servers: hidden in all but name
+ENDINGS = tuple(SUFFIXES)
+NAME = attrgetter("name")
 KINDS = 5  # of files left out, listed in a message
 
 
@@ -25,7 +29,7 @@ class ImageList:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.paths: list[str] = []
+        self.stretches: list[list[str]] = []
         self.left_out: Counter[str] = Counter()
         self.seen: set[tuple[int, int]] = set()
         self.links: list[str] = []
@@ -33,33 +37,49 @@ class ImageList:
         self.visit(str(folder))
         while self.links:  # after all real folders: a link to one of them adds nothing
             self.visit(self.links.pop(0))
-        self.paths.sort(key=lambda path: path.split(os.sep))  # noqa: PTH206
+        # No folder stands between the files of a stretch, so its first file places all of it.
+        self.stretches.sort(key=lambda stretch: stretch[0].split(os.sep))  # noqa: PTH206
+        self.paths = list(chain.from_iterable(self.stretches))
 
     def visit(self, folder: str) -> None:
         """Add the files of a folder and of those in it; note its links to folders."""
         pending = [folder]
         while pending:
-            folder = pending.pop()
-            for entry in self.entries(folder):
-                if is_hidden(entry.name):
+            stretch: list[str] = []
+            for entry in self.entries(pending.pop()):
+                name = entry.name
+                # The usual case first, without a call in Python; nothing in SYSTEMS has a suffix.
+                usual = name.lower().endswith(ENDINGS) and entry.is_file(follow_symlinks=False)
+                if usual and name[0] != ".":
+                    stretch.append(entry.path)
+                elif is_hidden(name):
                     self.left_out["hidden"] += 1
-                elif entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
                 elif is_folder(entry):
-                    self.note_link(entry.path)
+                    self.close(stretch)
+                    stretch = []
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                    else:
+                        self.note_link(entry.path)
                 else:
-                    self.add_file(entry)
+                    self.add_file(entry, stretch)
+            self.close(stretch)
 
-    def entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
+    def close(self, stretch: list[str]) -> None:
+        """Keep the files of a folder between two of its folders, by name."""
+        if stretch:
+            self.stretches.append(stretch)
+
+    def entries(self, folder: str) -> Iterable[os.DirEntry[str]]:
         """What a folder holds, by name; nothing if it was listed before."""
         try:
             stat = os.stat(folder)  # noqa: PTH116  (a Path for each of many would be slow)
             if (stat.st_dev, stat.st_ino) in self.seen:
                 self.left_out["linked twice"] += 1
-                return iter(())
+                return ()
             self.seen.add((stat.st_dev, stat.st_ino))
             with os.scandir(folder) as entries:
-                return iter(sorted(entries, key=lambda entry: entry.name))
+                return sorted(entries, key=NAME)
         except OSError as error:
             raise cannot_list(folder, error) from error
 
@@ -72,11 +92,11 @@ class ImageList:
         else:
             self.links.append(path)
 
-    def add_file(self, entry: os.DirEntry[str]) -> None:
+    def add_file(self, entry: os.DirEntry[str], stretch: list[str]) -> None:
         """Add an image by its suffix; it is looked at when it is opened."""
         suffix = os.path.splitext(entry.name)[1]  # noqa: PTH122
         if suffix.lower() in SUFFIXES:
-            self.paths.append(entry.path)
+            stretch.append(entry.path)
         else:
             self.left_out[printable(suffix.lower()) or "without suffix"] += 1
 

@@ -37,7 +37,7 @@ class ImageFiles(Images):
         way: Fit = "cover",
     ) -> None:
         """With `turn`, images are turned upright by their EXIF record; `way` leads to the size."""
-        self.paths = np.array([str(path) for path in paths])  # one block: workers share its pages
+        self.paths = np.array(list(map(str, paths)))  # one block: workers share its pages
         self.shape = (channels, *size)
         self.cache = cache
         self.background = background
