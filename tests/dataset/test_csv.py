@@ -284,5 +284,5 @@ def test_true_labels_of_several_labels_are_refused(write: Write) -> None:
 
 
 def test_degradations_of_several_labels_are_refused(write: Write) -> None:
-    with pytest.raises(ConfigError, match=r"dataset.label_noise needs a class label per image"):
+    with pytest.raises(ConfigError, match=r"dataset.label_noise=.* needs a class label per image"):
         opened(write("path,label\n" + rows(20)), label_separator=";", label_noise=0.1)

@@ -90,9 +90,9 @@ OF_THE_LABELS = {  # refused when the data opens: no folder is left
     "several postprocess=prior_correction": "postprocess=prior_correction does not support multila",
     "several postprocess=threshold postprocess.objective=cost postprocess.cost_matrix=[[0,1],[1,0]]"
     "": "postprocess=threshold does not support multilabel labels; take postprocess.objective=f1",
-    "several dataset.label_noise=0.1": "dataset.label_noise needs a class label per image",
-    "several dataset.imbalance=10": "dataset.imbalance needs a class label per image",
-    "several dataset.threshold_class=true": "dataset.threshold_class needs a class label per image",
+    "several dataset.label_noise=0.1": "dataset.label_noise=0.1 needs a class label per image",
+    "several dataset.imbalance=10": "dataset.imbalance=10.0 needs a class label per image",
+    "several dataset.threshold_class=true": "dataset.threshold_class=true needs a class label",
     **{
         f"several sampler={name}": f"sampler={name} does not support multilabel labels; take sampl"
         "er=shuffle"

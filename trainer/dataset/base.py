@@ -270,9 +270,11 @@ class Dataset:
         """
         number = len(classes)
         for setting in ("imbalance", "label_noise", "threshold_class"):
-            if getattr(self, setting) and not (train.classed and number > 1):
+            value = getattr(self, setting)
+            if value and not (train.classed and number > 1):
                 raise ConfigError(
-                    f"dataset.{setting} needs a class label per image and two or more classes"
+                    f"dataset.{setting}={str(value).lower()} needs a class label per image and "
+                    "two or more classes; leave it out"
                 )
         everyone = train if self.folds is None else joined(train, val)
         if self.imbalance is not None:

@@ -1,6 +1,7 @@
 """Corrected labels: by id or path, to a class or out; found, corrected, trained on again."""
 
 import hashlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from trainer.dataset.csv import Csv
 from trainer.dataset.digits import Digits
 from trainer.dataset.digits_canvas import DigitsCanvas
 from trainer.dataset.image_folder import ImageFolder
+from trainer.dataset.shared import table
 from trainer.dataset.shared.corrections import Corrections
 from trainer.report.csv_file import write_csv
 from trainer.training.data_check import DataCheck
@@ -152,6 +154,10 @@ def test_wrong_rows_are_named_by_line(file: File, rows: str, expected: str) -> N
 def test_wrong_paths_are_named_by_line(tree: Path, file: File) -> None:
     with pytest.raises(DataError, match=r"line 3: the data set has no image train/cat/33.png"):
         folder(tree, corrections=file("path,label\ntrain/cat/3.png,dog\ntrain/cat/33.png,dog\n"))
+    first = folder(tree).train.images.paths[0]  # pyright: ignore
+    rows = f"id,path,label\n,{first},dog\n0,,cat\n"
+    with pytest.raises(DataError, match=r"line 3: the same image as in line 2"):
+        folder(tree, corrections=file(rows))
     with pytest.raises(DataError, match=r"line 2: no class dgo among the 3. Did you mean dog"):
         folder(tree, corrections=file("path,label\ntrain/cat/3.png,dgo\n"))
     with pytest.raises(DataError, match="line 1: images must be named in a column path or id"):
@@ -274,6 +280,26 @@ def test_resume_refuses_other_corrections(file: File) -> None:
         after.load_state_dict(before.state_dict())
     with pytest.raises(ConfigError, match="changed since the checkpoint: labels, splits;"):
         dropped.load_state_dict(before.state_dict())
+
+
+def test_the_hash_is_that_of_the_bytes_that_were_applied(
+    file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody saves the file again the moment it has been read."""
+    path = file("id,label\n0,9\n")
+    applied = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    opened = table.open_regular
+
+    def exchanged(name: Path) -> io.BytesIO:
+        with opened(name) as found:
+            content = found.read()
+        name.write_text("id,label\n0,8\n")
+        return io.BytesIO(content)
+
+    monkeypatch.setattr(table, "open_regular", exchanged)
+    data = Digits(corrections=path).open(0)
+    assert data.train.labels[0] == 9
+    assert data.decided["corrections_sha256"] == applied
 
 
 def test_the_run_records_which_content_the_file_had(tmp_path: Path, file: File) -> None:

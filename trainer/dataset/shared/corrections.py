@@ -19,7 +19,6 @@ from trainer.core.errors import DataError
 from trainer.core.suggest import did_you_mean
 from trainer.core.text import count, plain
 from trainer.dataset.shared.decode import printable
-from trainer.dataset.shared.regular_file import sha256_of
 from trainer.dataset.shared.split import Split
 from trainer.dataset.shared.table import Table, plain_cell, read_table, shown
 
@@ -56,12 +55,13 @@ class Corrections:
         Raises DataError, by line, for an image or a class that the data set does not have.
         """
         self.table = read_table(file, SETTING, COLUMNS, LARGEST)
-        self.sha256 = sha256_of(file)
+        self.sha256 = self.table.sha256
         images = named_images(self.table, folder, {p for split in splits for p in rows_of(split)})
-        first: dict[str | int, int] = {}
+        row_of, first = rows_of(splits[0]), dict[str | int, int]()
         for row, image in enumerate(images):
-            if first.setdefault(image, row) != row:
-                line = self.table.lines[first[image]]
+            key = row_of.get(image, image) if isinstance(image, str) else image  # id and path
+            if first.setdefault(key, row) != row:
+                line = self.table.lines[first[key]]
                 raise self.table.fault(row, f"the same image as in line {line}; remove one of them")
         changes = Changes(self.table, classes, splits[0])
         found = [changes.correction(row, image) for row, image in enumerate(images)]

@@ -4,6 +4,7 @@ Every error names the file, and the line where there is one.
 """
 
 import csv
+import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class Table:
     header: list[str]
     rows: list[list[str]]
     lines: list[int]
+    sha256: str  # of the bytes that were read
 
     def column(self, name: str, setting: str) -> list[str]:
         """The cells of a column, stripped of spaces. Raises DataError where there is none."""
@@ -60,11 +62,12 @@ def read_table(
     that is no such table.
     """
     path = Path(path)
-    text = read_text(path, setting, most)
+    data = read_bytes(path, setting, most)
+    text = decoded(path, data)
     mark, header = find_header(path, text, known)
     if not header:
         raise DataError(f"{setting}={printable(path)} is empty; its first line names the columns")
-    table = Table(path, header, [], [])
+    table = Table(path, header, [], [], hashlib.sha256(data).hexdigest())
     for line, row in list(cells(path, text, mark))[1:]:
         if len(row) != len(table.header):
             raise DataError(
@@ -100,6 +103,11 @@ def find_header(path: Path, text: str, known: Sequence[str]) -> tuple[str, list[
 
 def read_text(path: Path, setting: str, most: int | None = None) -> str:
     """The text of a file of at most `most` bytes in UTF-8, without a BOM. Raises DataError."""
+    return decoded(path, read_bytes(path, setting, most))
+
+
+def read_bytes(path: Path, setting: str, most: int | None = None) -> bytes:
+    """The content of a file of at most `most` bytes. Raises DataError."""
     try:
         with open_regular(path) as file:
             data = file.read(-1 if most is None else most + 1)
@@ -109,6 +117,11 @@ def read_text(path: Path, setting: str, most: int | None = None) -> str:
         ) from error
     if most is not None and len(data) > most:
         raise DataError(f"{setting}={printable(path)} is larger than {most / 1e6:.0f} MB")
+    return data
+
+
+def decoded(path: Path, data: bytes) -> str:
+    """The text of a file's content in UTF-8, without a BOM. Raises DataError."""
     if b"\0" in data and data[:2] not in UTF_16:  # UTF-16 without its mark decodes as UTF-8
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
         raise DataError(
