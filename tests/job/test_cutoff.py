@@ -7,7 +7,7 @@ from trainer.core.errors import ConfigError, DataError
 from trainer.history.analysis import History
 from trainer.history.confident_joint import LabelErrors
 from trainer.job.shared.cutoff import Scored, checked, select
-from trainer.job.shared.ranking import Source, check_alike, mean_of, rank
+from trainer.job.shared.ranking import Source, check_alike, little_shared, mean_of, rank
 
 EXPECTED = LabelErrors(np.array([[3.0, 1.0], [1.0, 0.0]]))
 
@@ -72,6 +72,20 @@ def test_ranks_of_runs_on_other_labels_are_refused() -> None:
     check_alike([a, a])
     with pytest.raises(DataError, match="run 0 and run 1 have different examples or labels"):
         check_alike([a, b])
+
+
+def test_runs_on_other_parts_of_the_data_are_named() -> None:
+    """Another subset, or validation split, leaves a run without some of the examples."""
+    sources = []
+    for ids in ([0, 1, 2], [2, 3], [3]):
+        run = History(np.array(ids), {}, np.arange(4))
+        sources.append(Source(f"run {len(sources)}", run, run, (1, 1), lambda: None))  # pyright: ignore
+    check_alike(sources[:2])
+    (line,) = little_shared(sources[:2])
+    assert line.startswith("run 1 was trained on 1 of the 3 examples of run 0; the others are")
+    assert little_shared([sources[1], sources[2]]) == []  # half of them
+    with pytest.raises(DataError, match="run 2 was trained on none of the examples of run 0"):
+        check_alike(sources)
 
 
 def test_ranks_and_their_means_by_hand() -> None:

@@ -270,6 +270,20 @@ def test_without_a_model_there_are_suspects_and_no_copies(
     assert not (tmp_path / "e" / "duplicates.csv").exists()
 
 
+def test_a_setting_that_does_not_suit_the_run_leaves_no_files(noisy: Path, tmp_path: Path) -> None:
+    assert examples(tmp_path / "e", f"run={noisy}", "job.cutoff=threshold_class") == 2
+    assert not [*(tmp_path / "e").glob("*.csv"), *(tmp_path / "e").glob("*.png")]
+
+
+def test_an_early_window_is_judged_by_what_the_model_knew_then(noisy: Path, tmp_path: Path) -> None:
+    early = "job.window=[0,0.01]", "job.duplicates=false"
+    assert examples(tmp_path / "e", f"run={noisy}", *early) == 0
+    found = read_json(tmp_path / "e" / "result.json")["suspects"]
+    assert found["window"] == [1, 1]
+    first = history.open(noisy).field("correct")[0]
+    assert found["evidence"]["mean_accuracy"] == pytest.approx((first == 1).sum() / 1294)
+
+
 @pytest.mark.parametrize("setting", ["job.window=[0.5,0.5]", "job.window=[1]", "job.cutoff=guess"])
 def test_bad_settings_are_named(tmp_path: Path, setting: str) -> None:
     with pytest.raises(ConfigError, match=rf"^{setting.partition('=')[0]} must be"):

@@ -9,14 +9,13 @@ from PIL import Image
 
 from trainer.core.errors import CheckpointError, ConfigError, DataError
 from trainer.core.ranges import within
-from trainer.history.evidence import evidence_of
 from trainer.history.objects import object_records
 from trainer.history.pictures import pictures
 from trainer.job.base import Job
 from trainer.job.examples import boxes, copies
 from trainer.job.shared.cutoff import Cutoff, checked
 from trainer.job.shared.example_rows import measures, rows_of, write_rows
-from trainer.job.shared.ranking import By
+from trainer.job.shared.ranking import By, little_shared
 from trainer.job.shared.suspected import Suspected, checked_window
 from trainer.report.console import table
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from trainer.history.analysis import Suspects
     from trainer.history.confident_joint import LabelErrors
     from trainer.job.shared.example_rows import Row
-    from trainer.job.shared.suspected import Examine, SavedData
+    from trainer.job.shared.suspected import Examine, Ranked, SavedData
     from trainer.report.console import Console
     from trainer.storage.run_folder import RunFolder
 
@@ -90,12 +89,14 @@ class Examples(Job):
     ) -> dict[str, Any]:
         """Rank the examples, print the tables, write the files."""
         found = Suspected(saved, several_saved, saved_data, examine, self.by, self.window)
-        scored = "logit_margin" in found.sources[0].whole.fields
-        if not scored:
+        suspects = None  # ranked before anything is written: a setting may not suit the runs
+        if "logit_margin" in found.sources[0].whole.fields:
+            suspects = found.ranked(self.rows, self.last, self.cutoff)
+        else:
             self.refuse_scores(found.data.target)
         result = self.hardest(found, folder, console)
-        if scored:
-            result["suspects"] = self.suspected(found, folder, console)
+        if suspects is not None:
+            result["suspects"] = self.suspected(found, suspects, folder, console)
         if found.data.target == "boxes":
             result["boxes"] = self.objects(found, folder, console)
         if self.duplicates:
@@ -127,9 +128,13 @@ class Examples(Job):
         write_rows(folder.path / "hardest.csv", rows)
         return {"examples": len(store.ids), "epochs": store.epochs}
 
-    def suspected(self, found: Suspected, folder: RunFolder, console: Console) -> dict[str, Any]:
+    def suspected(
+        self, found: Suspected, ranked: Ranked, folder: RunFolder, console: Console
+    ) -> dict[str, Any]:
         """Write and show the suspected label errors; return their summary."""
-        suspects, rows, expected = found.ranked(self.rows, self.last, self.cutoff)
+        suspects, rows, expected = ranked
+        for each in little_shared(found.sources):
+            console.warn(each)
         title = f"suspected label errors, by {found.by}"
         console.say(self.table_of(rows, title, hidden="last_loss"))
         write_rows(folder.path / "suspects.csv", rows)
@@ -139,7 +144,7 @@ class Examples(Job):
             console.say(expectation(summary))
         if found.by != "out_of_fold":
             summary["window"] = list(found.sources[0].epochs)
-            evidence = evidence_of(found.sources[0].whole, suspects)
+            evidence = found.evidence(suspects)
             if evidence is not None:
                 summary["evidence"] = evidence.record()
             if evidence is not None and evidence.thin:

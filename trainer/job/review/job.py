@@ -12,6 +12,7 @@ from trainer.job.base import Job
 from trainer.job.review.cards import card_of, neighbours_of
 from trainer.job.review.images import data_uris, texts_of
 from trainer.job.review.page import page
+from trainer.job.shared.ranking import little_shared
 from trainer.job.shared.suspected import Suspected, checked_window
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class Review(Job):
                 f"job=review needs one class per image, {found.run} has targets of kind "
                 f"{found.data.target}"
             )
+        for each in little_shared(found.sources):
+            console.warn(each)
         _, rows, _ = found.ranked(self.number)
         rows = [row for row in rows if row.get("suggested")][: self.number]
         ids = [int(row["id"]) for row in rows]

@@ -106,7 +106,10 @@ def parsed(line: str) -> dict[str, Any]:
 
 
 def check_alike(sources: Sequence[Source]) -> None:
-    """Raise DataError unless all runs have the same examples with the same labels."""
+    """Raise DataError unless all runs have the same examples with the same labels.
+
+    A run with another validation split, or subset, may lack some of the first one's examples.
+    """
     first = sources[0]
     for other in sources[1:]:
         a, b = first.store.labels, other.store.labels
@@ -115,6 +118,28 @@ def check_alike(sources: Sequence[Source]) -> None:
                 f"{first.reference} and {other.reference} have different examples or labels; give "
                 "runs on the same data (dataset.label_noise draws other errors with another seed)"
             )
+        if not len(shared(first, other)):
+            raise DataError(
+                f"{other.reference} was trained on none of the examples of {first.reference}; give "
+                "runs on the same data"
+            )
+
+
+def shared(first: Source, other: Source) -> np.ndarray:
+    """The dataset ids [k] that both runs were trained on."""
+    return np.intersect1d(first.store.ids, other.store.ids)
+
+
+def little_shared(sources: Sequence[Source]) -> list[str]:
+    """A sentence for each run that was trained on less than half of the first one's examples."""
+    first, *others = sources
+    numbers = [(other.reference, len(shared(first, other))) for other in others]
+    return [
+        f"{run} was trained on {number} of the {len(first.store.ids)} examples of "
+        f"{first.reference}; the others are ranked without it"
+        for run, number in numbers
+        if number < len(first.store.ids) / 2
+    ]
 
 
 def scored(sources: Sequence[Source], by: str) -> Scored:

@@ -9,6 +9,7 @@ import numpy as np
 
 from trainer.core.errors import ConfigError
 from trainer.history.dynamics import expected_errors
+from trainer.history.evidence import evidence_of
 from trainer.job.shared import out_of_fold
 from trainer.job.shared.cutoff import ESTIMATED, Cutoff, select
 from trainer.job.shared.example_rows import measures, rows_of, with_suggestions
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from trainer.dataset import Data
     from trainer.history.analysis import Suspects
     from trainer.history.confident_joint import LabelErrors
+    from trainer.history.evidence import Evidence
     from trainer.job.shared.example_rows import Row
     from trainer.trained.examined import Examined
 
     SavedData = Callable[[str | None, str], tuple[Path, Data]]
     Examine = Callable[[str | None, str, Sequence[str]], dict[str, Examined]]
+    Ranked = tuple[Suspects, list[Row], LabelErrors | None]
 
 SPLITS = "train", "val", "test"
 
@@ -71,9 +74,7 @@ class Suspected:
         self.several = self.data.target == "multilabel"
         self.by = by if by != "auto" else "aum" if self.several else "combined"
 
-    def ranked(
-        self, rows: int, last: int = 1, cutoff: Cutoff = ESTIMATED
-    ) -> tuple[Suspects, list[Row], LabelErrors | None]:
+    def ranked(self, rows: int, last: int = 1, cutoff: Cutoff = ESTIMATED) -> Ranked:
         """The suspects, a row for each of the first `rows` or all of them, the errors expected.
 
         Rows have the mean loss of the `last` epochs. Raises ConfigError for a score that the task
@@ -97,6 +98,12 @@ class Suspected:
         if not self.several:
             listed = with_suggestions(listed, stores, self.data, ids)
         return suspects, listed, expected
+
+    def evidence(self, suspects: Suspects) -> Evidence | None:
+        """What the first run's model knew, over all epochs or, if that is less, in the window."""
+        first = self.sources[0]
+        found = (evidence_of(store, suspects) for store in (first.whole, first.store))
+        return min(filter(None, found), key=lambda each: each.correct, default=None)
 
     def values(self, suspects: Suspects, last: int) -> dict[str, np.ndarray]:
         """The measures of the first run, and the score where it is none of them, as [n]."""
