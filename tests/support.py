@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+from collections.abc import Iterable
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -42,11 +43,16 @@ SMALL = ("epochs=2", "batch_size=64", "dataset.val_fraction=0.7", "model=mlp", "
 def composed(*overrides: str) -> Any:
     """Compose a config, its interpolations unresolved.
 
-    Hydra takes 0.2 s. What chooses options is composed once; plain values are set in a copy, by the
-    call that Hydra makes. What cannot be set is left to Hydra, with its errors.
+    Hydra takes 0.2 s. It composes what is neither an option of a group nor a plain value once;
+    options and values are set in a copy, these by the call that Hydra makes. What cannot be set is
+    left to Hydra, with its errors.
     """
     values = [override for override in overrides if is_value(override)]
-    config = deepcopy(by_hydra(*(override for override in overrides if override not in values)))
+    chosen = [] if spans_groups(overrides) else [o for o in overrides if is_plain(o)]
+    rest = (override for override in overrides if override not in [*values, *chosen])
+    config = deepcopy(by_hydra(*rest))
+    for group, option in (override.split("=") for override in chosen):
+        config[group] = deepcopy(row_of(option_number(group, option))[group])
     try:
         for override in OverridesParser.create().parse_overrides(values):
             OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
@@ -69,6 +75,21 @@ def is_value(override: str) -> bool:
     return re.fullmatch(r"[\w.]+", key) is not None and not (CONF / key).is_dir()
 
 
+def spans_groups(overrides: Iterable[str]) -> bool:
+    """Whether one of the overrides sets options and settings of several groups."""
+    return any(o.startswith(("experiment=", "sweep=")) for o in overrides)
+
+
+@cache
+def is_plain(override: str) -> bool:
+    """Whether it chooses an option whose file says nothing of other groups."""
+    group, _, option = override.partition("=")
+    if group not in GROUPS or option not in options(group):
+        return False
+    text = (CONF / group / f"{option}.yaml").read_text()
+    return "override /" not in text and "@package" not in text
+
+
 def config_of(*overrides: str) -> dict[str, Any]:
     """Compose a config and resolve its settings."""
     return OmegaConf.to_container(composed(*overrides), resolve=True)  # pyright: ignore
@@ -87,15 +108,26 @@ def for_classes(group: str) -> list[str]:
 
 
 @cache
-def row_of(row: int) -> dict[str, Any]:
+def row_of(row: int) -> Any:
     """Compose the row-th option of every group at once; a config per option takes too long."""
     names = {group: options(group) for group in GROUPS}
-    return config_of(*(f"{group}={names[group][row % len(names[group])]}" for group in names))
+    return by_hydra(*(f"{group}={names[group][row % len(names[group])]}" for group in names))
+
+
+@cache
+def resolved_row(row: int) -> dict[str, Any]:
+    """The same with its interpolations resolved."""
+    return OmegaConf.to_container(row_of(row), resolve=True)  # pyright: ignore
+
+
+def option_number(group: str, option: str) -> int:
+    """The row of an option: see `row_of`."""
+    return options(group).index(option)
 
 
 def node_of(group: str, option: str) -> dict[str, Any]:
     """Return a copy of the node of one option of a group."""
-    return deepcopy(row_of(options(group).index(option))[group])
+    return deepcopy(resolved_row(option_number(group, option))[group])
 
 
 def make_run(
