@@ -51,6 +51,8 @@ def test_extreme_logits_are_finite():
 
 
 def test_bad_settings_are_named():
+    with pytest.raises(ValueError, match=r"loss\.alpha=0 and loss\.beta=0 leave no loss"):
+        Sce(alpha=0, beta=0)
     with pytest.raises(ValueError, match=r"loss\.log_zero must be in \(-inf, 0\), got 4"):
         Sce(log_zero=4.0)
     with pytest.raises(ValueError, match=r"loss\.alpha must be in \[0, inf\), got -1"):

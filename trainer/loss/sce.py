@@ -24,6 +24,8 @@ class Sce(Loss):
         within("loss.alpha", alpha, "[0, inf)")
         within("loss.beta", beta, "[0, inf)")
         within("loss.log_zero", log_zero, "(-inf, 0)")
+        if not alpha and not beta:
+            raise ValueError("loss.alpha=0 and loss.beta=0 leave no loss; set one above 0")
         self.alpha = alpha
         self.beta = beta
         self.log_zero = log_zero

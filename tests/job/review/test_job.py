@@ -21,7 +21,8 @@ from trainer.core.errors import ConfigError
 from trainer.dataset.digits import Digits
 from trainer.dataset.shared.image_files import ImageFiles
 from trainer.dataset.shared.split import Pixels
-from trainer.job.review.images import LARGEST, data_uris, fitting
+from trainer.dataset.shared.texts import Texts
+from trainer.job.review.images import LARGEST, data_uris, fitting, texts_of
 from trainer.job.review.job import classes_of
 from trainer.report.csv_file import write_csv
 
@@ -117,6 +118,13 @@ def test_more_images_than_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
     pixels = Pixels(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
     with pytest.raises(ConfigError, match=r"2 images of 64 pixels .*; lower job.number or"):
         data_uris(pixels, [0, 1])
+
+
+def test_of_long_texts_the_beginning_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.job.review.images.LARGEST", 240)
+    shown = texts_of(Texts(["\U0001f600" * 10, "\U0001f600" * 11], 1), [0, 1, 1])
+    assert shown == {0: "\U0001f600" * 10, 1: "\U0001f600" * 9 + "…"}
+    assert len(json.dumps([*shown.values()])) <= 240 + len('["", ""]')
 
 
 def test_images_are_as_large_as_fits() -> None:

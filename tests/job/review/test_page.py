@@ -13,7 +13,10 @@ from browser import Page, chromium, needs_chromium
 from trainer.job.review.page import Card, Neighbour, page
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAAC"
-CLASSES = ("cat", "dog", "=SUM(1)", "</script><b>", 'a "quoted", name')
+MORE = tuple(f"class {i}" for i in range(70))
+CLASSES = ("cat", "dog", "=SUM(1)", "</script><b>", 'a "quoted", name', *MORE)
+ANOTHER_TAB = """localStorage.setItem(
+    KEY, JSON.stringify([...decisions, { id: 1, action: "drop", label: "cat", when: "then" }]))"""
 
 
 def card(number: int, label: str, suggested: str) -> Card:
@@ -83,6 +86,16 @@ def test_a_review_by_keys(review: Path, tmp_path: Path) -> None:
         assert shown.text("progress") == "2 of 2 reviewed"
         shown.press("ArrowRight", "d")  # another decision on a card
         assert saved(shown, tmp_path)[1]["action"] == "drop"
+        shown.evaluate(ANOTHER_TAB)
+        shown.press("z")  # another tab's decision is the last
+        assert (shown.text("path"), shown.text("decision")) == ("d/1.png", "dropped")
+        shown.evaluate(ANOTHER_TAB)
+        shown.press("ArrowLeft", "d")
+        assert shown.text("progress") == "2 of 2 reviewed"
+        assert [row["when"] for row in saved(shown, tmp_path)[1:2]] == ["then"]
+        assert shown.text("classes").endswith("and 15 more: press r, then type a part of the name")
+        shown.press("r", *"class 69", "Enter")  # of which no button was shown
+        assert saved(shown, tmp_path)[0]["label"] == "class 69"
         assert shown.errors == []
     assert [(r["id"], r["path"], r["label"], r["action"]) for r in rows] == [
         ("3", "d/3.png", "dog", "relabel"),

@@ -2,6 +2,8 @@
 const { review, classes, cards, images, texts } = JSON.parse(find("data").textContent);
 const KEY = `review ${review}`; // of what the browser keeps
 const SMALL = 96; // pixels, below which an image is enlarged without blur
+const MOST = 60; // classes that are shown at once; more make each key slow
+let keeps = true; // whether the browser keeps decisions
 let decisions = stored(); // by card: [{id, action, label, when}], the latest last
 let pair = "", shown = 0;
 
@@ -27,11 +29,17 @@ function stored() {
 function store() {
   try {
     localStorage.setItem(KEY, JSON.stringify(decisions));
+    keeps = true;
     find("notice").textContent = "";
   } catch {
+    keeps = false;
     find("notice").textContent =
       "This browser keeps nothing for this page: save corrections.csv before you close it.";
   }
+}
+
+function refresh() { // the page may be open in another tab, too
+  if (keeps) decisions = stored();
 }
 
 function latest() {
@@ -42,12 +50,14 @@ function decide(action, label) {
   const card = current();
   if (!card) return;
   const when = new Date().toISOString().replace(/\.\d+Z$/, "Z");
+  refresh();
   decisions.push({ id: card.id, action, label, when });
   store();
   next();
 }
 
 function undo() {
+  refresh();
   const last = decisions.pop();
   if (!last) return;
   store();
@@ -169,13 +179,16 @@ function matching(part) {
 }
 
 function showClasses(part) {
-  find("classes").replaceChildren(...matching(part).map((name, i) => {
+  const found = matching(part), more = found.length - MOST;
+  const buttons = found.slice(0, MOST).map((name, i) => {
     const digit = digitOf(places.get(name));
     const button = element("button", {}, ...(digit ? [element("kbd", {}, digit), " "] : []), name);
     button.classList.toggle("first", Boolean(part) && i === 0);
     button.onclick = () => relabel(name);
     return button;
-  }));
+  });
+  const rest = more > 0 ? [`and ${more} more: press r, then type a part of the name`] : [];
+  find("classes").replaceChildren(...buttons, ...rest);
 }
 
 function relabel(name) {
@@ -191,6 +204,7 @@ function cell(value) {
 }
 
 function corrections() {
+  refresh();
   const card = new Map(cards.map((each) => [each.id, each])), done = [...latest().values()];
   const rows = done.map((d) => [d.id, card.get(d.id).path, d.label, d.action, d.when]);
   const table = [["id", "path", "label", "action", "when"], ...rows];
@@ -251,6 +265,7 @@ function begin() {
   find("save").onclick = save;
   for (const button of find("actions").children) button.onclick = KEYS[button.dataset.key];
   document.addEventListener("keydown", pressed);
+  addEventListener("storage", () => { refresh(); show(); }); // another tab has decided
   find("cards").dataset.pair = "-";
   choosePair("");
 }
