@@ -37,7 +37,8 @@ def card_of(row: Row, by: str, neighbours: Sequence[Neighbour], kind: Input = "i
 def reasons(row: Row, by: str, neighbours: Sequence[Neighbour], kind: Input = "image") -> list[str]:
     """Why the label is suspect, a sentence each."""
     name = by if by in row else "mean_rank" if "mean_rank" in row else "p_y"
-    found = [f"rank {row['rank']} by {name.replace('_', ' ')}: {row[name]}"]
+    shown = by if name == "p_y" else name
+    found = [f"rank {row['rank']} by {shown.replace('_', ' ')}: {row[name]}"]
     if "p_y" in row:
         found.append(
             f"the model gave the label a probability of {float(row['p_y']):.0%} on average"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LARGEST = 24_000_000  # bytes of all images together
 SIDES = (320, 224, 160, 112, 64)  # pixels of the longer side, the first that fits
 PNG_SIDE = 64  # up to which an image is kept exactly
+LONGEST = 5000  # characters of a text; a browser lays out longer ones slowly
 ESCAPED = 12  # bytes of the longest character as JSON, such as \\ud83d\\ude00
 
 
@@ -44,7 +45,7 @@ def data_uris(images: Images, ids: Iterable[int]) -> dict[int, str]:
 def texts_of(source: Texts, ids: Iterable[int]) -> dict[int, str]:
     """The texts by dataset id; of long ones the beginning, so that all fit into 24 MB."""
     wanted = list(dict.fromkeys(ids))
-    longest = LARGEST // (ESCAPED * max(len(wanted), 1))
+    longest = min(LONGEST, LARGEST // (ESCAPED * max(len(wanted), 1)))
     cut = {i: source.texts[i][: longest + 1] for i in wanted}
     return {i: plain(t if len(t) <= longest else f"{t[: longest - 1]}…") for i, t in cut.items()}
 

@@ -2,6 +2,7 @@
 const { review, classes, cards, images, texts } = JSON.parse(find("data").textContent);
 const KEY = `review ${review}`; // of what the browser keeps
 const SMALL = 96; // pixels, below which an image is enlarged without blur
+const BEGINNING = 200; // characters of a text in the strip of all cards
 const MOST = 60; // classes that are shown at once; more make each key slow
 let keeps = true; // whether the browser keeps decisions
 let decisions = stored(); // by card: [{id, action, label, when}], the latest last
@@ -100,8 +101,9 @@ function nextPair() {
 
 /* The page. */
 
-function picture(id) {
-  if (id in texts) return element("p", { className: "text", textContent: texts[id] });
+function picture(id, characters) {
+  const text = id in texts && texts[id].slice(0, characters);
+  if (text !== false) return element("p", { className: "text", textContent: text });
   const image = element("img", { src: images[id], alt: "", loading: "lazy" });
   image.onload = () => image.classList.toggle("small", image.naturalWidth < SMALL);
   return image;
@@ -150,7 +152,8 @@ function showStrip(done) {
   if (strip.dataset.pair !== pair) {
     strip.dataset.pair = pair;
     strip.replaceChildren(...list.map((card, i) => {
-      const button = element("button", { title: card.path || `id ${card.id}` }, picture(card.id));
+      const button = element("button", { title: card.path || `id ${card.id}` },
+        picture(card.id, BEGINNING));
       button.onclick = () => { shown = i; show(); };
       return button;
     }));
