@@ -75,6 +75,26 @@ def test_of_examples_without_a_record_as_large_a_part_is_kept(uneven, tmp_path):
     assert len(part) == 25
     assert part & set(el2n) == set(hardest[:15])
     assert len(part - set(el2n)) == 10, "half of 20"
+    said = []
+    Prune(0, said.append, reference=reference, keep=0.5).ids(uneven)
+    assert said == [
+        f"sampler.reference={reference} has no records of 20 of the 49 training examples; as large "
+        "a part of them is kept at random"
+    ]
+
+
+def test_classes_that_are_not_kept_are_counted(uneven):
+    said = []
+    Prune(0, said.append, by="random", keep=0.5).ids(uneven)
+    assert said == []
+    one = Prune(0, said.append, by="random", keep=0.01)
+    one.ids(uneven)
+    one.ids(uneven)
+    number = len(uneven.labels[uneven.ids].unique())
+    assert said == [
+        f"sampler.keep=0.01 keeps no example of {number - 1} of the {number} classes; raise it, or "
+        "set sampler.strata"
+    ]
 
 
 def test_an_unsuitable_reference_run_is_rejected(uneven, tmp_path):

@@ -115,7 +115,8 @@ class Groups(ABC):
     @cached_property
     def sampler(self) -> Sampler:
         """The rows of an epoch."""
-        return self.make("sampler", Sampler, restore=self.restore, seed=self.seed)
+        given = {"restore": self.restore, "seed": self.seed, "warn": self.console.warn}
+        return self.make("sampler", Sampler, **given)
 
     @cached_property
     def loss(self) -> Loss:

@@ -5,6 +5,7 @@ et al. 2023, algorithm 1, https://arxiv.org/abs/2210.15809). Few papers show tha
 random one at equal cost: `by: random` is that control, and needs no reference.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from trainer.core.errors import DataError
 from trainer.core.ranges import within
 from trainer.core.seed import Purpose, generator
+from trainer.core.text import count
 from trainer.dataset import Split
 from trainer.history.pruning import By, covering, highest, pruning_scores
 from trainer.sampler.base import PreparedSampler, shuffled
@@ -27,12 +29,14 @@ class Prune(PreparedSampler):
     mislabelled (β in Zheng et al. 2023). With `strata`, the rest is sampled evenly over the range
     of the scores. `epochs`: the first ones of that run are read, null: all. `window` is J of
     dyn_unc and dual. Examples that the run has no record of, such as those of its validation split,
-    are kept at random in the same proportion. What is random depends on the seed alone.
+    are kept at random in the same proportion, and `warn` is told how many, and how many classes
+    are not kept at all. What is random depends on the seed alone.
     """
 
     def __init__(
         self,
         seed: int = 0,
+        warn: Callable[[str], None] | None = None,
         *,
         reference: str | None = None,
         by: By | Literal["random"] = "el2n",
@@ -57,6 +61,7 @@ class Prune(PreparedSampler):
         elif reference is None:
             raise ValueError(f"sampler.reference must be given with sampler.by={by}: a run folder")
         self.seed = seed
+        self.warn = warn or (lambda _: None)
         self.reference = reference
         self.by: By | Literal["random"] = by
         self.keep = keep
@@ -80,9 +85,28 @@ class Prune(PreparedSampler):
         known, unknown = np.flatnonzero(~np.isnan(scores)), np.flatnonzero(np.isnan(scores))
         number = max(1, round_half_up(self.keep * len(scores)))
         blind = min(number, round_half_up(self.keep * len(unknown)))
+        blind = max(blind, number - len(known))  # which is all of them without scores
         chosen = known[self.choose(scores[known], number - blind, rng)]
         kept = np.concatenate([chosen, rng.permutation(unknown)[:blind]])
-        return split.ids[torch.from_numpy(np.sort(kept))]
+        ids = split.ids[torch.from_numpy(np.sort(kept))]
+        if len(known) and len(unknown):
+            self.warn(
+                f"sampler.reference={self.reference} has no records of {len(unknown)} of the "
+                f"{count(len(scores), 'training example')}; as large a part of them is kept at "
+                "random"
+            )
+        self.check_classes(split, ids)
+        return ids
+
+    def check_classes(self, split: Split, ids: Tensor) -> None:
+        """Warn of classes of the split that none of the ids [m] has."""
+        if split.classed:
+            had, left = (len(split.labels[each].unique()) for each in (split.ids, ids))
+            if left < had:
+                self.warn(
+                    f"sampler.keep={self.keep} keeps no example of {had - left} of the "
+                    f"{count(had, 'class', plural='classes')}; raise it, or set sampler.strata"
+                )
 
     def choose(self, scores: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
         """The positions to keep by scores [n], none of which is NaN."""
