@@ -251,6 +251,10 @@ def test_the_table_of_the_worst_fits_80_columns(animals: Path, compared: Compare
     (shown,) = worst_table(compared(animals))
     expected = ["mining=ohem", "90.0", "cat: 77.2 (75.3 to 79.1)", "ward: 52.0 (50.0 to 54.0)"]
     assert shown.rows[1] == expected
+    assert verdicts(compared(animals))[0] == (
+        "Of the worst groups, ward has 9 examples in test: an interval over seeds says little "
+        "about other images."
+    )
     assert natural_width(table(shown.title, shown.columns, shown.rows)) <= 80
 
 

@@ -14,6 +14,7 @@ SHARE = MetricFormat(share=True, decimals=1)
 SHOWN = 10  # changes of each strategy in a table
 CONSOLE, PAGE = 3, 100  # sentences about parts that got worse
 LONGEST = 24  # characters of a name in the table of the worst
+FEW = 30  # examples, below which their number is said: the interval is over seeds alone
 PLURAL: dict[Kind, str] = {"class": "classes", "group": "groups"}
 
 
@@ -112,10 +113,27 @@ def verdict(change: Difference) -> str:
 
 
 def verdicts(comparison: Comparison, most: int = PAGE) -> list[str]:
-    """Return the sentences on which classes and groups got worse, at most `most` of each kind."""
+    """Return the sentences on which classes and groups got worse, at most `most` of each kind.
+
+    Before them, which of the worst have few examples.
+    """
+    lines = [line for found in comparison.breakdowns for line in few(found)]
     if len(comparison.groups) == 1:
-        return []
-    return [line for found in comparison.breakdowns for line in worse(comparison, found, most)]
+        return lines
+    return lines + [
+        line for found in comparison.breakdowns for line in worse(comparison, found, most)
+    ]
+
+
+def few(found: Breakdown) -> Iterator[str]:
+    """Yield a sentence on the worst classes or groups with few examples, if there are any."""
+    worst = {part.name: part for label in found.parts if (part := found.worst(label))}
+    small = [f"{name} has {part.examples}" for name, part in worst.items() if part.examples < FEW]
+    if small:
+        yield (
+            f"Of the worst {PLURAL[found.kind]}, {', '.join(small)} examples in {found.split}: an "
+            "interval over seeds says little about other images."
+        )
 
 
 def worse(comparison: Comparison, found: Breakdown, most: int) -> Iterator[str]:
