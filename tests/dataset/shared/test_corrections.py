@@ -1,7 +1,6 @@
 """Corrected labels: by id or path, to a class or out; found, corrected, trained on again."""
 
 import hashlib
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from trainer.dataset.csv import Csv
 from trainer.dataset.digits import Digits
 from trainer.dataset.digits_canvas import DigitsCanvas
 from trainer.dataset.image_folder import ImageFolder
-from trainer.dataset.shared import table
 from trainer.dataset.shared.corrections import Corrections
 from trainer.report.csv_file import write_csv
 from trainer.training.data_check import DataCheck
@@ -280,26 +278,6 @@ def test_resume_refuses_other_corrections(file: File) -> None:
         after.load_state_dict(before.state_dict())
     with pytest.raises(ConfigError, match="changed since the checkpoint: labels, splits;"):
         dropped.load_state_dict(before.state_dict())
-
-
-def test_the_hash_is_that_of_the_bytes_that_were_applied(
-    file: File, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Somebody saves the file again the moment it has been read."""
-    path = file("id,label\n0,9\n")
-    applied = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    opened = table.open_regular
-
-    def exchanged(name: Path) -> io.BytesIO:
-        with opened(name) as found:
-            content = found.read()
-        name.write_text("id,label\n0,8\n")
-        return io.BytesIO(content)
-
-    monkeypatch.setattr(table, "open_regular", exchanged)
-    data = Digits(corrections=path).open(0)
-    assert data.train.labels[0] == 9
-    assert data.decided["corrections_sha256"] == applied
 
 
 def test_the_run_records_which_content_the_file_had(tmp_path: Path, file: File) -> None:
