@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -78,15 +79,17 @@ def kernels(
     from rivals import fit_of, make_run
 
     chosen = (f"device={device}", f"batch_size={BATCH}", *MODELS[name])
-    fit = fit_of(make_run(folder / name, *chosen))
+    run = make_run(folder / name, *chosen)
+    fit = fit_of(run)
     calls = {"bare": bare(fit), "trainer": training(fit)}
     for call in calls.values():
         for _ in range(WARM_UP):
             call()
     calls["flush"] = fit.meter.flush
-    if by_profiler:
-        return {what: profiled(call)[0] for what, call in calls.items()}
-    return {what: dispatched(call, device) for what, call in calls.items()}
+    count = (lambda call: profiled(call)[0]) if by_profiler else partial(dispatched, device=device)
+    found = {what: count(call) for what, call in calls.items()}
+    run.close_log()
+    return found
 
 
 def measured(device: str) -> dict[str, dict[str, Counter[str]]]:
