@@ -50,7 +50,7 @@ BOXES = (
 TEXTS = ("dataset=definitions", "dataset.subset=200", "model=embedding_bag", "augmentation=eda")
 ROOT = Path(__file__).parents[2]
 SLOW = 240  # seconds before deadlocked processes give up, generous for a busy machine
-VARYING = ("split", "images_per_second", "train_seconds", "startup_seconds")
+VARYING = ("split", "images_per_second", "train_seconds", "startup_seconds", "compile_seconds")
 SCENARIOS: dict[str, tuple[str, ...]] = {
     "plain": (*LONG, "batch_size=33"),
     "adam": (*LONG, "optimizer=adam", "clip=0.5", "accumulate=2", *UNEQUAL),

@@ -29,7 +29,8 @@ def stream(run_folder):
 
 
 RATES = ("lr", "lr/group0", "lr/group1", "grad_norm", "images_per_second")
-COSTS = ("examples_seen", "forward_passes", "backward_passes", "train_seconds", "startup_seconds")
+SECONDS = ("train_seconds", "startup_seconds", "compile_seconds")
+COSTS = ("examples_seen", "forward_passes", "backward_passes", *SECONDS)
 
 
 def test_scalars_match_the_metrics_file(stream, run_folder):

@@ -10,7 +10,14 @@ from trainer.core.errors import Interrupted
 from trainer.storage import checkpoint
 from trainer.training.meter import Meter
 
-VARYING = {"images_per_second", "train_seconds", "startup_seconds", "grad_norm", "split"}
+VARYING = {
+    "images_per_second",
+    "train_seconds",
+    "startup_seconds",
+    "compile_seconds",
+    "grad_norm",
+    "split",
+}
 VARIANTS = {
     "plain": (),
     "mixup-ohem": ("mixer=mixup", "mining=ohem", "accumulate=3"),

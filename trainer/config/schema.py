@@ -129,7 +129,7 @@ class Config:
 
     device: str = "auto"
     precision: str = "fp32"
-    compile: bool = False
+    compile: Any = False  # a truth value, or a mode of torch.compile
     channels_last: bool = False
     threads: int | None = None
     strategy: str = "auto"
@@ -178,6 +178,7 @@ def validate(config: dict[str, Any]) -> None:
         for name, choices in CHOICES.items():
             check_choice(name, config[name], choices)
         check_device(config["device"])
+        check_compile(config["compile"])
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
@@ -237,6 +238,18 @@ def check_device(device: str) -> None:
         near = [name for name in ("auto", *DEVICES) if name[:1] == meant[:1]]  # tpu is no typo
         hint = did_you_mean(meant, near, start=". ")
         raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, got {device}{hint}")
+
+
+def check_compile(setting: Any) -> None:
+    """Raise ValueError for a value of `compile` that is no mode, or that does not work here."""
+    if isinstance(setting, bool) or setting == "max-autotune":
+        return
+    if setting == "reduce-overhead":
+        raise ValueError(
+            "compile=reduce-overhead: its CUDA graphs overwrite outputs that metrics read every "
+            "log.every; take compile=true or max-autotune"
+        )
+    raise ValueError(f"compile must be true, false or max-autotune, got {setting}")
 
 
 def check_runs(runs: Any) -> None:

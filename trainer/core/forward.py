@@ -1,6 +1,6 @@
 """From stored pixels to outputs, the same way in training and in evaluation."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -40,8 +40,10 @@ class Forward:
         device: torch.device,
         precision: str = "fp32",
         channels_last: bool = False,
+        compiled: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.model = model
+        self.compiled = compiled  # the same model
         self.precision, self.channels_last = precision, channels_last
         self.device = device
         self.mean = torch.tensor(mean, device=device)[:, None, None]
@@ -65,8 +67,18 @@ class Forward:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Apply the model to standardised images [B, C, H, W] or word ids; outputs in float32."""
+        model = self.model if self.compiled is None else self.compiled
         with self.autocast():
-            return self.model(images.contiguous(memory_format=self.format)).float()
+            return model(images.contiguous(memory_format=self.format)).float()
+
+    @contextmanager
+    def uncompiled(self) -> Iterator[None]:
+        """Leave out compilation, for passes that would need a graph of their own."""
+        compiled, self.compiled = self.compiled, None
+        try:
+            yield
+        finally:
+            self.compiled = compiled
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the autocast context of the precision; a null context for fp32."""

@@ -274,7 +274,7 @@ def parameters(fit: Fit) -> int:
 
 def result(fit: Fit, finals: dict[str, Evaluation], best: int) -> dict[str, Any]:
     """Return final metrics and training cost, for result.json."""
-    progress, cost = fit.progress, fit.progress.cost
+    progress = fit.progress
     return {
         **{split: evaluation.metrics for split, evaluation in finals.items()},
         **by_group.result({s: finals[s] for s in SPLITS if s in finals}, fit.data.groups),
@@ -282,11 +282,7 @@ def result(fit: Fit, finals: dict[str, Evaluation], best: int) -> dict[str, Any]
         "best_step": best,
         "steps": progress.step,
         "epochs": progress.epoch,
-        "train_seconds": progress.seconds,
-        "startup_seconds": progress.startup,
+        **fit.spent(),
         "images_per_second": progress.examples / max(progress.seconds, 1e-9),
-        "examples_seen": progress.examples,
-        "forward_passes": cost.forward,
-        "backward_passes": cost.backward,
         "parameters": parameters(fit),
     }

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from trainer.config.build import build, locate
+from trainer.core.compiled import compiled
 from trainer.core.errors import ConfigError
 from trainer.core.forward import Forward
 from trainer.core.plan import Plan
@@ -280,9 +281,12 @@ class Components(Groups):
 
     @cached_property
     def forward(self) -> Forward:
-        """The model in the run's precision, compiled where asked for."""
-        compiled = torch.compile(self.model) if self.config["compile"] else self.model
-        return self.forward_of(compiled)  # pyright: ignore
+        """The model in the run's precision, compiled if asked for."""
+        forward = self.forward_of(self.model)
+        rows = self.batch_size // (self.config["accumulate"] * self.world.size)
+        chosen = {"rows": rows, "eval_rows": self.eval_batch_size}
+        forward.compiled = compiled(self.model, self.config["compile"], **chosen)
+        return forward
 
     def forward_of(self, model: nn.Module) -> Forward:
         """Any model with the run's precision, device and standardisation."""

@@ -246,12 +246,14 @@ class Fit:
     def spent(self) -> dict[str, float]:
         """Return the cost of the run so far, with the names used in result.json."""
         p, cost = self.progress, self.progress.cost
+        p.compilation += self.watch.compilation()
         return {
             "examples_seen": p.examples,
             "forward_passes": cost.forward,
             "backward_passes": cost.backward,
             "train_seconds": p.seconds,
             "startup_seconds": p.startup,
+            "compile_seconds": p.compilation,
         }
 
     def validate(self) -> Evaluation | None:
@@ -266,7 +268,8 @@ class Fit:
 
     def estimate(self) -> None:
         """Estimate the BatchNorm statistics of averaged weights from all training images."""
-        with cumulative_statistics(self.model), single_rows_explained(ALL_OF_EVALUATION):
+        context = single_rows_explained(ALL_OF_EVALUATION)
+        with cumulative_statistics(self.model), self.evaluator.forward.uncompiled(), context:
             for _ in self.evaluator.outputs(self.train_feed, self.data.train.ids, self.poll):
                 pass
         self.progress.cost.add(len(self.data.train), backward=False)
@@ -274,6 +277,7 @@ class Fit:
     def save(self) -> None:
         """Write a checkpoint of the current state."""
         self.progress.seconds += self.watch.lap()
+        self.progress.compilation += self.watch.compilation()
         self.meter.flush()
         self.checkpointer.save(self.progress.step, self.state())
         self.watch.start()

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from trainer.core.compiled import CLOCK
 from trainer.core.state import match
 
 
@@ -30,8 +31,9 @@ class Progress:
     position: int = 0  # steps done in the epoch
     step: int = 0
     examples: int = 0  # plan rows trained on
-    seconds: float = 0.0  # of training, excluding validation and saving
-    startup: float = 0.0  # of these, the first steps of each process, in which torch compiles
+    seconds: float = 0.0  # of training, excluding validation, saving and compilation
+    startup: float = 0.0  # of these, the first steps of each process, in which a GPU warms up
+    compilation: float = 0.0  # seconds, wherever torch compiled
     lr: float = 0.0  # at the last step
     stopped: bool = False  # by early stopping
     logged: tuple[int, float] = (0, 0.0)  # examples and seconds at the last train event
@@ -47,7 +49,7 @@ class Progress:
         Raises ValueError where the state does not fit.
         """
         if isinstance(state, dict):
-            state = {"startup": 0.0} | state  # which the checkpoints of 0.1.0 lack
+            state = {"startup": 0.0, "compilation": 0.0} | state  # which those of 0.1.0 lack
         state = match(self.state_dict(), state)
         for name, value in state["cost"].items():
             setattr(self.cost, name, value)
@@ -56,26 +58,38 @@ class Progress:
                 setattr(self, name, value)
 
 
+def compiling() -> float:
+    """Return the seconds that this process has compiled."""
+    return CLOCK.seconds
+
+
 @dataclass
 class Stopwatch:
-    """Measures seconds of training, excluding validation, saving and image logging."""
+    """Measures seconds of training, excluding validation, saving, image logging, compilation."""
 
     since: float = field(default_factory=time.perf_counter)
+    compiled: float = field(default_factory=compiling)  # by this process, until `since`
+    told: float = field(default_factory=compiling)  # of these, those that `compilation` returned
 
     def start(self) -> None:
         """Start timing from now, discarding the time since the last lap."""
-        self.since = time.perf_counter()
+        self.since, self.compiled = time.perf_counter(), compiling()
 
     def lap(self) -> float:
         """Return the seconds since the last start or lap, and start the next lap."""
-        now = time.perf_counter()
-        seconds, self.since = now - self.since, now
-        return seconds
+        since, compiled = self.since, self.compiled
+        self.start()
+        return self.since - since - (self.compiled - compiled)
+
+    def compilation(self) -> float:
+        """Return the seconds of compilation since the last call, in laps or not."""
+        told, self.told = self.told, compiling()
+        return self.told - told
 
 
 @dataclass
 class FirstSteps:
-    """Times the first step of each number of rows in a process, in which torch compiles."""
+    """Times the first step of each number of rows in a process, in which a GPU warms up."""
 
     sizes: set[int] = field(default_factory=set)
 

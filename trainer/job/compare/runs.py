@@ -26,7 +26,8 @@ MAX_REASON = 300  # characters
 SPLITS = ("train", "val", "test")
 STARTUP = "startup_seconds"
 NUMBERS = (  # of a result
-    *("epochs", "steps", "train_seconds", STARTUP, "examples_seen", "backward_passes"),
+    *("epochs", "steps", "train_seconds", STARTUP, "compile_seconds"),
+    *("examples_seen", "backward_passes"),
 )
 TRAIN_JOB = "trainer.job.train.Train"
 
@@ -149,7 +150,7 @@ def read_run(folder: Path) -> FinishedRun | SkippedRun:
 
 
 def steady(numbers: dict[str, Any]) -> dict[str, Any]:
-    """The same without the seconds of the first steps, which compile; older runs counted none."""
+    """The same without the seconds of the first steps, in which older runs compile."""
     seconds, startup = (finite(numbers.get(name)) for name in ("train_seconds", STARTUP))
     if seconds is None or startup is None:
         return numbers

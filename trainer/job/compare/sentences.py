@@ -248,8 +248,8 @@ def method(comparison: Comparison) -> list[str]:
         "ones.",
         f"At equal cost, {comparison.curve_metric} is that of each run's last validation within "
         "the budget, which is the lowest final cost of any run. Nothing is interpolated.",
-        "Training seconds leave out the first step of each size in a process, in which torch "
-        "compiles.",
+        "Training seconds leave out compilation, and the first step of each size in a process, in "
+        "which a GPU warms up.",
         "The cost to reach a value is that of a run's first validation at least as good, averaged "
         "over the seeds that reach it.",
     ]
