@@ -18,7 +18,7 @@ and the log, but not the checkpoint that follows (scripts/bench_checkpoint.py).
 
 from collections.abc import Iterable
 
-from loop_rivals import IMAGES, RIVALS
+from loop_rivals import HALF, IMAGES, RIVALS
 from race import Race, machine, parser, ratios, row, spread, table
 from rivals import Setting
 
@@ -47,7 +47,9 @@ def main() -> None:
     arguments.add_argument("overrides", nargs="*", help="overrides of the trainer's run")
     arguments.add_argument("--root", default="../shared/data", help="folder of MNIST/raw")
     arguments.add_argument("--models", nargs="*", choices=list(IMAGES), default=list(IMAGES))
-    arguments.add_argument("--rivals", nargs="*", choices=list(RIVALS), default=list(RIVALS))
+    every = RIVALS | HALF
+    arguments.add_argument("--rivals", nargs="*", choices=list(every), default=list(RIVALS))
+    arguments.add_argument("--device", default="cpu", help="of bare and trainer")
     arguments.add_argument("--batches", nargs="*", type=int, default=BATCHES)
     arguments.add_argument("--threads", nargs="*", type=int, default=THREADS)
     options = arguments.parse_args()
@@ -55,12 +57,13 @@ def main() -> None:
     print(f"{machine(*packages)}; {options.repeats} repeats, images/s: median (lowest to highest)")
     compared = [f"trainer / {name}" for name in others(options.rivals)]
     table(["model", "batch", "threads", *options.rivals, *compared])
-    with Race({name: RIVALS[name] for name in options.rivals}) as race:
+    with Race({name: every[name] for name in options.rivals}) as race:
         for threads in options.threads:
             for model in options.models:
                 for batch_size in options.batches:
                     sizes = IMAGES[model], batch_size, model, threads
-                    setting = Setting(options.root, *sizes, overrides=tuple(options.overrides))
+                    own = {"device": options.device, "overrides": tuple(options.overrides)}
+                    setting = Setting(options.root, *sizes, **own)
                     show(setting, race.run(setting, options.repeats))
     for model, (bare, lightning) in GOALS.items():
         print(f"goal, one thread, batch 64: {model} {bare} of bare, {lightning} of lightning")

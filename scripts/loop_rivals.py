@@ -71,6 +71,20 @@ class Bare(Rival):
         return self.model(images)
 
 
+class BareHalf(Bare):
+    """The same in bf16 and the channels-last layout."""
+
+    def prepare(self) -> None:
+        """Change the layout of the network."""
+        super().prepare()
+        self.model = self.model.to(memory_format=torch.channels_last)  # pyright: ignore
+
+    def outputs(self, images: Tensor) -> Tensor:
+        """Run the network under autocast."""
+        with torch.autocast(images.device.type, torch.bfloat16):
+            return self.model(images.contiguous(memory_format=torch.channels_last)).float()
+
+
 class Textbook(Rival):
     """The loop of the tutorials."""
 
@@ -165,9 +179,18 @@ class Trainer(Runner):
         ]
 
 
+class TrainerHalf(Trainer):
+    """The runner in bf16 and the channels-last layout."""
+
+    def overrides(self) -> list[str]:
+        """Add both to its settings."""
+        return [*super().overrides(), "precision=bf16", "channels_last=true"]
+
+
 RIVALS: dict[str, type[Rival]] = {
     "bare": Bare,
     "textbook": Textbook,
     "lightning": Lightning,
     "trainer": Trainer,
 }
+HALF: dict[str, type[Rival]] = {"bare_bf16": BareHalf, "trainer_bf16": TrainerHalf}
