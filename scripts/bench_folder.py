@@ -13,6 +13,11 @@ list       `--listed` empty files in 1,000 class folders, as classes and file na
 decode     the images of an epoch as uint8 batches, and nothing else
   bare       torchvision's ImageFolder and PILToTensor in a DataLoader
   stream     the runner's loader=stream
+photos     made-up JPEG files of 500 x 375 pixels (110 kB) brought to 224 x 224, in one process
+large photos  the same of 4000 x 3000 pixels (5 MB)
+  recipe     torchvision's: Pillow, RandomResizedCrop, PILToTensor
+  exact      the runner's decoding
+  fast       the runner's decoding with dataset.decode=fast
 open       the whole folder, from the command to pixels in memory and the channel statistics
   serial     decoded by one process, as with loader.workers=0
   first      decoded by the loader's processes, and cached
@@ -33,16 +38,19 @@ import tarfile
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from folder_rivals import CLASSES, RACES
+from photos import SIZES, photos
 from race import Race, machine, parser, ratios, spread, table
 from rivals import Setting
 
 RATIOS = {
     "list": (("runner", "bare", 0.67),),
     "decode": (("stream", "bare", 0.95),),
+    "photos": (("exact", "recipe", None), ("fast", "recipe", 1.8)),
+    "large photos": (("exact", "recipe", None), ("fast", "recipe", 8)),
     "open": (("first", "serial", None), ("second", "serial", None)),
     "train": (
         ("memory", "bare memory", None),
@@ -107,6 +115,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         roots = {
             "list": cache(lambda: empty_files(options.listed, Path(folder) / "listed")),
+            **{name: cache(partial(photos, name, Path(folder) / name)) for name in SIZES},
             "": cache(lambda: unpacked(options.archive, options.images, Path(folder))),
         }
         for name in options.races or RACES:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
+from photo_rivals import Exact, Fast, Recipe
 from rivals import Rival, Runner
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -252,6 +253,8 @@ class Streamed(Memory):
 RACES: dict[str, dict[str, type[Rival]]] = {
     "list": {"bare": BareList, "runner": OwnList},
     "decode": {"bare": BareDecode, "stream": StreamDecode},
+    "photos": {"recipe": Recipe, "exact": Exact, "fast": Fast},
+    "large photos": {"recipe": Recipe, "exact": Exact, "fast": Fast},
     "open": {"serial": Opened, "first": OpenedInParallel, "second": OpenedAgain},
     "train": {
         "bare memory": BareMemory,

@@ -167,13 +167,18 @@ def pixels_of(
 
 def upright(image: Image.Image) -> Image.Image:
     """Turn a loaded image upright by its EXIF record. A damaged record counts as none."""
+    turned = turn_of(image)
+    return image if turned is None else image.transpose(turned)
+
+
+def turn_of(image: Image.Image) -> Image.Transpose | None:
+    """How to turn an image upright by its EXIF record; None where it is, or has no record."""
     if image.format != "TIFF" and EXIF.isdisjoint(image.info):
-        return image  # getexif() would take 0.1 ms to find that out
+        return None  # getexif() would take 0.1 ms to find that out
     orientation = None
     with suppress(SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error):
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-    turned = TURNS.get(orientation) if isinstance(orientation, int) else None
-    return image if turned is None else image.transpose(turned)
+    return TURNS.get(orientation) if isinstance(orientation, int) else None
 
 
 def colour(value: str | Sequence[int] | None) -> Colour:

@@ -20,14 +20,16 @@ class FileDataset(Dataset):
     """Every image is converted to `channels` channels and to `size`.
 
     `fit=cover` scales it to cover the size, then crops; `pad` scales it to fit in, on the
-    background; `auto` is pad where images have boxes, otherwise cover. See ImageFolder for the
-    other settings.
+    background; `auto` is pad where images have boxes, otherwise cover. `decode=exact` takes Pillow
+    for all files; `fast` reads most JPEG files faster, with slightly other pixels: see
+    trainer.dataset.shared.fast_decode. See ImageFolder for the other settings.
     """
 
     size: int | list[int] | str | None = "auto"
     fit: Literal["auto", "cover", "pad"] = "auto"
     channels: int = 3
     background: str | list[int] | None = None
+    decode: Literal["exact", "fast"] = "exact"
     corrupt: Literal["raise", "skip"] = "raise"
     cache: str | None = "auto"
     warn: Callable[[str], None] = complain
@@ -90,6 +92,7 @@ class FileDataset(Dataset):
             background=self.colour,
             turn=not self.boxed,  # boxes are places in the stored image
             way=self.way,
+            fast=self.decode == "fast",
         )
         if self.corrupt == "raise":
             return images, np.ones(len(paths), bool)

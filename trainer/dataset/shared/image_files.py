@@ -13,6 +13,7 @@ from trainer.core.errors import DataError
 from trainer.core.text import count
 from trainer.dataset.shared.cache import NO_CACHE, Cache, Files
 from trainer.dataset.shared.decode import UnreadableError, decode, open_image, printable
+from trainer.dataset.shared.fast_decode import decode_fast, decoder
 from trainer.dataset.shared.letterbox import BLACK, Colour, Fit
 from trainer.dataset.shared.parallel import available_cores, in_chunks
 from trainer.dataset.shared.split import Images
@@ -35,14 +36,22 @@ class ImageFiles(Images):
         background: Colour = BLACK,
         turn: bool = True,
         way: Fit = "cover",
+        fast: bool = False,
     ) -> None:
-        """With `turn`, images are turned upright by their EXIF record; `way` leads to the size."""
+        """With `turn`, images are turned upright by their EXIF record; `way` leads to the size.
+
+        With `fast`, JPEG files are decoded as trainer.dataset.shared.fast_decode does.
+        """
         self.paths = np.array(list(map(str, paths)))  # one block: workers share its pages
         self.shape = (channels, *size)
         self.cache = cache
         self.background = background
         self.turn = turn
         self.way: Fit = way
+        self.fast = fast
+        self.how = f"{self.background} {self.turn} {DECODER} Pillow {PIL.__version__}"
+        self.how += "" if way == "cover" else f" {way}"
+        self.how += f" {decoder()}" if fast else ""
         self.skipped: list[str] = []  # unreadable files that were left out
 
     def __len__(self) -> int:
@@ -59,13 +68,12 @@ class ImageFiles(Images):
         """Image i as uint8 [C, H, W]. Raises DataError naming a damaged file."""
         path, (channels, height, width) = str(self.paths[i]), self.shape
         shape = channels, height, width
-        return decode(path, shape, self.background, turn=self.turn, way=self.way)
+        reader = decode_fast if self.fast else decode
+        return reader(path, shape, self.background, turn=self.turn, way=self.way)
 
     def get_or_make(self, what: str, shape: tuple[int, ...], make: Callable[[], Tensor]) -> Tensor:
         """`make()`, uint8 of a shape, or its result cached by an earlier run on the same files."""
-        how = f"{self.background} {self.turn} {DECODER} Pillow {PIL.__version__}"
-        how += "" if self.way == "cover" else f" {self.way}"
-        about = f"{what} {self.shape} {how}"
+        about = f"{what} {self.shape} {self.how}"
         return self.cache.get_or_make(about, self.files, shape, make)
 
     @cached_property
@@ -84,6 +92,7 @@ class ImageFiles(Images):
             background=self.background,
             turn=self.turn,
             way=self.way,
+            fast=self.fast,
         )
         images.skipped = self.skipped
         return images

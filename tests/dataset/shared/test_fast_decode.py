@@ -1,0 +1,134 @@
+"""JPEG files decoded faster: the same files are read and refused, with almost the same pixels."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import ExifTags, Image, JpegImagePlugin
+from sklearn.datasets import load_sample_image
+from torture_parts import images as torture
+
+from trainer.core.errors import DataError
+from trainer.dataset.image_folder import ImageFolder
+from trainer.dataset.shared import decode as decoding
+from trainer.dataset.shared import fast_decode
+from trainer.dataset.shared.decode import decode
+from trainer.dataset.shared.fast_decode import decode_fast
+from trainer.dataset.shared.letterbox import Fit
+from trainer.loader.memory import pixels_of
+
+BEHIND = (10, 200, 30)
+
+
+def photo(path: Path, mode: str = "RGB", side: int = 150, orientation: int = 1) -> Path:
+    image = Image.fromarray(load_sample_image("china.jpg")).resize((side * 3 // 2, side))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    image.convert(mode).save(path, "JPEG", quality=92, exif=exif)
+    return path
+
+
+def difference(path: Path, shape: tuple[int, int, int], way: Fit = "cover") -> np.ndarray:
+    exact = decode(path, shape, BEHIND, way=way).astype(int)
+    return np.abs(decode_fast(path, shape, BEHIND, way=way) - exact)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_pixels_differ_by_a_level_at_most(tmp_path: Path, mode: str) -> None:
+    for orientation in range(1, 9):
+        path = photo(tmp_path / "x.jpg", mode, side=60, orientation=orientation)
+        for channels, height, width in ((3, 41, 43), (1, 60, 90), (3, 130, 61)):
+            for way in ("cover", "pad"):
+                found = difference(path, (channels, height, width), way)
+                assert found.max() <= (1 if channels == 3 or mode == "L" else 2)
+                assert found.mean() < 0.3
+
+
+@pytest.mark.parametrize(("side", "factor"), [(35, 8), (40, 4), (71, 4), (100, 2), (142, 2)])
+def test_large_photos_are_reduced_while_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int, factor: int
+) -> None:
+    """A mean absolute error of 1.5 of 255 at most, also where the size is no multiple of 8."""
+    monkeypatch.setattr(fast_decode, "decoder", lambda: pytest.fail("decoded whole"))
+    reduced: list[float] = []
+    draft = JpegImagePlugin.JpegImageFile.draft
+
+    def watched(image: JpegImagePlugin.JpegImageFile, mode: str, size: tuple[int, int]) -> object:
+        before, found = image.width, draft(image, mode, size)
+        reduced.append(round(before / image.width))
+        return found
+
+    monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "draft", watched)
+    for name in ("RGB", "L"):
+        path = photo(tmp_path / "x.jpg", name, side=427, orientation=6)
+        assert difference(path, (3, side, side)).mean() < 1.5
+    assert reduced == [factor] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("JPEG", "CMYK"), ("PNG", "I;16"), ("PNG", "RGBA"), ("TIFF", "F")]
+)
+def test_everything_else_is_left_to_pillow(tmp_path: Path, name: str, mode: str) -> None:
+    path = tmp_path / "x.jpg"
+    torture.picture(mode).save(path, name)
+    assert np.array_equal(decode_fast(path, (3, 9, 7)), decode(path, (3, 9, 7)))
+
+
+def outcome(read) -> np.ndarray | str:
+    try:
+        return read()
+    except DataError as error:
+        return str(error)
+
+
+def test_damaged_files_are_read_or_refused_alike_and_in_silence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """torchvision's libjpeg would write a line for damage that it ignores."""
+    rng, path = random.Random(0), photo(tmp_path / "x.jpg", side=40)
+    body, refused = path.read_bytes(), 0
+    for _ in range(200):
+        path.write_bytes(torture.damaged(body, [("JPEG", body)], rng))
+        exact = outcome(lambda: decode(path, (3, 31, 33)))
+        fast = outcome(lambda: decode_fast(path, (3, 31, 33)))
+        if isinstance(exact, str):
+            refused += 1
+            assert fast == exact
+        else:
+            assert isinstance(fast, np.ndarray)
+            assert np.abs(exact.astype(int) - fast).max() <= 1
+    assert 0 < refused < 200
+    assert capfd.readouterr().err == ""
+
+
+def test_an_image_of_too_many_pixels_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = photo(tmp_path / "x.jpg", side=40)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 2399)
+    with pytest.raises(DataError, match=r"it has 60 x 40 pixels; 2,399 are read at most"):
+        decode_fast(path, (3, 9, 9))
+
+
+def test_a_torchvision_without_the_function_leaves_all_to_pillow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = photo(tmp_path / "x.jpg", side=40)
+    monkeypatch.setattr(torch.ops, "image", object())
+    assert np.array_equal(decode_fast(path, (3, 31, 33)), decode(path, (3, 31, 33)))
+
+
+def test_the_cache_keeps_both_apart(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        photo(tmp_path / "data" / name / "x.jpg")
+    pixels = {}
+    for how in ("exact", "fast", "exact"):
+        settings = {"root": str(tmp_path / "data"), "cache": str(tmp_path / "cache"), "size": 64}
+        images = ImageFolder(**settings, decode=how).load().train.images  # pyright: ignore
+        pixels.setdefault(how, []).append(pixels_of(images, 0))
+    assert torch.equal(*pixels["exact"])
+    assert not torch.equal(pixels["exact"][0], pixels["fast"][0])
+    assert len(list((tmp_path / "cache" / "trainer").iterdir())) == 2

@@ -1,0 +1,170 @@
+"""Faster decoding of JPEG files, whose pixels differ a little from those of `decode`.
+
+A photograph much larger than wanted is decoded at 1/2, 1/4 or 1/8 of its size by the inverse cosine
+transform itself, which then leaves most of its work out. Any other is decoded by torchvision, which
+finds Pillow's very pixels, and resized by torch's kernel for uint8, which rounds otherwise: by one
+level of 255 at most. What torchvision refuses, and what is no plain JPEG, is left to Pillow, so
+that a file is read, or refused, as `decode` does.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from torch.utils.data import get_worker_info
+
+from trainer.dataset.shared.decode import open_image, pixels_of, turn_of
+from trainer.dataset.shared.letterbox import BLACK, Colour, Fit, Placement, placement
+
+MARGIN = 1.5  # a reduced image is larger than wanted by this factor at least: below, details differ
+FACTORS = (8, 4, 2)  # by which an image is reduced
+MODES = {"L": 1, "RGB": 3}  # and torchvision's numbers for them
+STDERR = 2
+TURNED: dict[Image.Transpose, Callable[[np.ndarray], np.ndarray]] = {
+    Image.Transpose.FLIP_LEFT_RIGHT: lambda pixels: pixels[:, ::-1],
+    Image.Transpose.FLIP_TOP_BOTTOM: lambda pixels: pixels[::-1],
+    Image.Transpose.ROTATE_90: np.rot90,
+    Image.Transpose.ROTATE_180: lambda pixels: pixels[::-1, ::-1],
+    Image.Transpose.ROTATE_270: partial(np.rot90, k=-1),
+    Image.Transpose.TRANSPOSE: lambda pixels: pixels.swapaxes(0, 1),
+    Image.Transpose.TRANSVERSE: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+}
+ACROSS = {  # those that exchange height and width
+    *(Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270),
+    *(Image.Transpose.TRANSPOSE, Image.Transpose.TRANSVERSE),
+}
+
+
+@cache
+def decoder() -> str:
+    """Which code decodes, for the key of a cache. Imports torchvision, best before a fork."""
+    import torchvision
+
+    processor = torch.backends.cpu.get_cpu_capability()  # the kernels round differently
+    return f"fast torchvision {torchvision.__version__} torch {torch.__version__} {processor}"
+
+
+def decode_fast(
+    path: str | Path,
+    shape: tuple[int, int, int],
+    background: Colour = BLACK,
+    *,
+    turn: bool = True,
+    way: Fit = "cover",
+) -> np.ndarray:
+    """The image as uint8 [C, H, W] of `shape`, as `decode` has it. Raises DataError."""
+    with open_image(path) as image:
+        pixels = None
+        if isinstance(image, JpegImageFile) and image.mode in MODES:
+            pixels = jpeg_pixels(image, shape, background, turn=turn, way=way)
+        return pixels_of(image, shape, background, turn=turn, way=way) if pixels is None else pixels
+
+
+def jpeg_pixels(
+    image: JpegImageFile,
+    shape: tuple[int, int, int],
+    background: Colour,
+    *,
+    turn: bool,
+    way: Fit,
+) -> np.ndarray | None:
+    """The pixels of an open JPEG as uint8 [C, H, W]; None where Pillow should decode it.
+
+    It is resized before it is turned, which leaves less to turn.
+    """
+    turned = turn_of(image) if turn else None
+    across = turned in ACROSS
+    size = (image.width, image.height) if across else (image.height, image.width)
+    at = placement(size, (shape[1], shape[2]), way)
+    wanted = (at.width, at.height) if across else (at.height, at.width)
+    pixels = resized(image, wanted)
+    if pixels is None:
+        return None
+    if turned is not None:
+        pixels = TURNED[turned](pixels)
+    if pixels.ndim == 3 and shape[0] == 1:
+        pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    return placed(pixels, at, shape, background).transpose(2, 0, 1)
+
+
+def resized(image: JpegImageFile, size: tuple[int, int]) -> np.ndarray | None:
+    """The pixels of an open JPEG, scaled to height and width: uint8 [H, W] or [H, W, 3].
+
+    None where torchvision cannot decode it.
+    """
+    factor = next((f for f in FACTORS if reducible(image, size, f)), None)
+    if factor is not None:
+        drafted = image.draft(image.mode, (image.width // factor, image.height // factor))
+        box = None if drafted is None else drafted[1]  # of a size that need not be whole
+        small = image.resize((size[1], size[0]), Image.Resampling.BILINEAR, box, reducing_gap=3.0)
+        return np.asarray(small)
+    decoder()
+    data = bytearray(read_again(image))
+    try:
+        with without_messages():
+            pixels = torch.ops.image.decode_jpeg(
+                torch.frombuffer(data, dtype=torch.uint8), MODES[image.mode], False
+            )
+        if pixels.shape[1:] != size:
+            pixels = F.interpolate(pixels[None], size, mode="bilinear", antialias=True)[0]
+    except (AttributeError, RuntimeError):  # no such function; damaged; not enough memory
+        return None
+    return pixels.permute(1, 2, 0).squeeze(2).numpy()
+
+
+def reducible(image: Image.Image, size: tuple[int, int], factor: int) -> bool:
+    """Whether an image reduced by a factor is still larger than height and width by MARGIN."""
+    least = MARGIN * factor
+    return image.height >= least * size[0] and image.width >= least * size[1]
+
+
+def read_again(image: JpegImageFile) -> bytes:
+    """The whole file of an open image. Raises OSError."""
+    file = image.fp
+    assert file is not None  # noqa: S101  (nothing is loaded yet)
+    file.seek(0)
+    return file.read()
+
+
+def placed(
+    pixels: np.ndarray, at: Placement, shape: tuple[int, int, int], background: Colour
+) -> np.ndarray:
+    """Pixels [h, w, 1 or C] at their place in an image [H, W, C] of `shape`, cut or surrounded."""
+    channels, height, width = shape
+    if at.top <= 0 and at.left <= 0 and at.height >= height and at.width >= width:
+        cut = pixels[-at.top : height - at.top, -at.left : width - at.left]
+        return cut if cut.shape[2] == channels else cut.repeat(channels, axis=2)
+    canvas = np.array(
+        Image.new("RGB", (width, height), background).convert("L" if channels == 1 else "RGB")
+    ).reshape(height, width, channels)
+    canvas[at.top : at.top + at.height, at.left : at.left + at.width] = pixels
+    return canvas
+
+
+@contextmanager
+def without_messages() -> Iterator[None]:
+    """Silence the lines that torchvision's libjpeg writes to stderr about damage that it ignores.
+
+    Only in a loader's process, or where no other thread could write to stderr meanwhile.
+    """
+    if get_worker_info() is None and threading.active_count() > 1:
+        yield
+        return
+    kept, nowhere = os.dup(STDERR), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, STDERR)
+        yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
+        os.close(nowhere)
