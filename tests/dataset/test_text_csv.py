@@ -71,6 +71,13 @@ def test_a_column_split_and_files_of_their_own(write: Write) -> None:
     assert data.train.images is not data.test.images
 
 
+def test_capitals_in_the_names_of_columns_do_not_matter(write: Write) -> None:
+    """An exact name goes before another; by `Split`, no test text would be trained on."""
+    data = opened(write("Text;text;LABEL;Split\nno;one;a;train\nno;two;b;train\nno;x;a;test\n"))
+    assert [s.ids.tolist() for s in (data.train, data.val, data.test)] == [[0, 1], [], [2]]
+    assert set(data.vocabulary) == {"one", "two"}
+
+
 def test_groups_stay_whole_and_true_labels_are_kept(write: Write) -> None:
     lines = "".join(f"text {i},{'ab'[i % 2]},b,{i // 4}\n" for i in range(40))
     data = opened(write("text,label,true_label,group\n" + lines))
@@ -107,6 +114,7 @@ def test_folds_join_a_validation_file(write: Write) -> None:
         (f"text,label\nx,a\n{'w ' * 70_000},b\n", "line 3: field larger than field limit"),
         ('"text,label\nx,a\n', "line 1: unexpected end of data"),
         ("text,text,label\nx,y,a\nx,y,b\n", "line 1: two columns are called text"),
+        ("Text,TEXT,label\nx,y,a\nx,y,b\n", "line 1: two columns are called TEXT, Text"),
         ("text,lab\nx,a\ny,b\n", "no column label .*Did you mean lab"),
         ("text,label\n!!,a\n??,b\n", r"no word stands dataset\.min_count=1 times"),
     ],

@@ -126,7 +126,7 @@ class Csv(FileDataset):
             kept_labels,
             torch.arange(len(images)),
             None if groups is None else groups[keep],
-            truth_of(table, labels, SETTING)[keep] if "true_label" in table.header else None,
+            truth_of(table, labels, SETTING)[keep] if table.has("true_label") else None,
         )
         parts = {
             name: replace(whole, ids=whole.ids[torch.from_numpy(rows)[keep]])

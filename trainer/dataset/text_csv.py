@@ -96,7 +96,7 @@ class TextCsv(TextDataset):
         cells = table.column(self.label_column, LABELS)
         own = labels.numbers(table, list(map(composed, cells)), self.label_column)
         truth = None
-        if "true_label" in table.header:
+        if table.has("true_label"):
             truth = truth_of(table, replace(labels, labels=own), setting)
         ids = torch.arange(len(texts))
         return Split(Texts(texts, self.max_length), own, ids, group, truth)

@@ -55,6 +55,7 @@ class Miner:
     rank_by: Literal["raw", "excess"] = "raw"
     warmup_epochs: int = 0
     examples: int | None = field(init=False, default=None, repr=False)  # M, once prepared
+    words: int = field(init=False, default=0, repr=False)  # word ids of texts, set before prepare()
 
     targets: ClassVar[tuple[Target, ...]] = (
         "class",

@@ -80,14 +80,14 @@ class SelectiveBackprop(Miner):
         """In two passes, begin the queue, or begin anew where the batch size is another."""
         size = min(epoch.batch_size, len(epoch.ids))
         if self.delays and (self.queue is None or self.queue.size != size):
-            self.queue = RowQueue(size, self.labels)
+            self.queue = RowQueue(size, self.labels, self.words)
 
     def select(self, batch: Batch, rank: Callable[[Batch], Tensor], step_id: StepId) -> Batch:
         """In two passes, the next full batch of the queue, or no rows; otherwise all rows."""
         if not self.delays:
             return batch
         if self.queue is None:
-            self.queue = RowQueue(len(batch), self.labels)
+            self.queue = RowQueue(len(batch), self.labels, self.words)
         ranks = self.scored(batch, rank, step_id.epoch)
         chosen = torch.ones_like(ranks, dtype=torch.bool)
         if len(self.window):
@@ -173,5 +173,5 @@ class SelectiveBackprop(Miner):
             return
         size = match_type(int, queue["size"], "queue.size")
         within("queue.size", size, f"[1, {len(self.labels)}]")
-        self.queue = RowQueue(size, self.labels)
+        self.queue = RowQueue(size, self.labels, self.words)
         self.queue.load_state_dict(queue)

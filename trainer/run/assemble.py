@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from trainer.core.duration import Clock, Every
 from trainer.core.option import option_of
+from trainer.dataset.shared.words import word_ids
 from trainer.distributed.variants import step_parts
 from trainer.history.store import DifficultyStore
 from trainer.mining.shared.ranker import Ranker
@@ -116,6 +117,7 @@ def assemble_step(
     optimizer = run.make_optimizer(run.model)
     guard = guard_of(run, make.guard, optimizer, tolerant=replaced.get("tolerant", False))
     store = store_of(run, make.store, folder)
+    miner.words = word_ids(run.data.vocabulary)
     miner.prepare(train.labels.to(run.device))
     check_pixels(run.data.target, run.ready_loss, miner)
     mixer.bind_clock(clock)

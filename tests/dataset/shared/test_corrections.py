@@ -128,10 +128,10 @@ def test_actions_of_a_reviewer(file: File) -> None:
     [
         ("id,label\n1,3\nx,3\n", "line 3: id must be a number, got x"),
         ("id,label\n,3\n", "line 2: id must be a number, got none"),
-        ("id,label\n1,3\n\n1797,3\n", "line 4: no id 1797: the training images are 0 to 1796"),
+        ("id,label\n1,3\n\n1797,3\n", "line 4: no id 1797: the training examples are 0 to 1796"),
         ("id,label\n1,eleven\n", "line 2: no class eleven among the 10"),
         ("id,label\n1,10\n", "line 2: no class 10 among the 10"),
-        ("id,label\n1,3\n2,3\n1,4\n", "line 4: the same image as in line 2"),
+        ("id,label\n1,3\n2,3\n1,4\n", "line 4: the same example as in line 2"),
         ("id,drop\n1,maybe\n", "line 2: drop must be one of 1, true, yes, .* got maybe"),
         ("id,action\n1,delete\n", "line 2: action must be one of keep, .* got delete"),
         ("id,action,label\n1,relabel,\n", "line 2: action is relabel, but there is no label"),
@@ -139,7 +139,7 @@ def test_actions_of_a_reviewer(file: File) -> None:
         (f"id,label\n{'9' * 5000},3\n", "line 2: id must be a number, got 9{79}…"),
         (f"id,label\n1,{'9' * 5000}\n", "line 2: no class 9{79}… among the 10.$"),
         ("id,note\n1,x\n", "line 1: a column label, drop or action must say what to correct"),
-        ("path,label\na.png,3\n", "line 1: images must be named in a column id .the images of"),
+        ("path,label\na.png,3\n", "line 1: examples must be named in a column id .those of"),
         ("id,label\n", "has a header and no rows"),
         ("", "dataset.corrections=.* is empty"),
     ],
@@ -158,7 +158,7 @@ def test_wrong_paths_are_named_by_line(tree: Path, file: File) -> None:
         folder(tree, corrections=file(rows))
     with pytest.raises(DataError, match=r"line 2: no class dgo among the 3. Did you mean dog"):
         folder(tree, corrections=file("path,label\ntrain/cat/3.png,dgo\n"))
-    with pytest.raises(DataError, match="line 1: images must be named in a column path or id"):
+    with pytest.raises(DataError, match="line 1: examples must be named in a column path or id"):
         folder(tree, corrections=file("file,label\ntrain/cat/3.png,dog\n"))
     with pytest.raises(DataError, match=r"dataset.corrections=none.csv cannot be read: No such"):
         Digits(corrections="none.csv").open(0)

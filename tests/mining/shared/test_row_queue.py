@@ -56,7 +56,7 @@ def test_the_restored_queue_goes_on_in_the_same_way(pool):
         queue.exchange(pool(first), chosen)
     state = queue.state_dict()
     assert {len(rows) for rows in state["rows"].values()} == {5}
-    again = RowQueue(4, LABELS)
+    again = RowQueue(4, LABELS, words=len(LABELS))
     again.load_state_dict(state)
     total = 0
     for first in range(12, 40, 4):
@@ -73,7 +73,8 @@ def test_the_restored_queue_goes_on_in_the_same_way(pool):
         (torch.zeros(4, 3), "neither images nor texts"),
         (torch.zeros(4, 3, dtype=torch.int64), "neither images nor texts"),
         (torch.zeros(3, 3, dtype=torch.int32), "has 3 rows, not 4"),
-        (torch.full((4, 3), -1, dtype=torch.int32), "word ids below 0"),
+        (torch.full((4, 3), -1, dtype=torch.int32), "word ids outside 0 to 8"),
+        (torch.full((4, 3), 9, dtype=torch.int32), "word ids outside 0 to 8"),
     ],
 )
 def test_rows_that_are_no_texts_are_refused(images, message):
@@ -82,7 +83,7 @@ def test_rows_that_are_no_texts_are_refused(images, message):
     state = queue.state_dict()
     state["rows"]["images"] = images
     with pytest.raises(ValueError, match=message):
-        RowQueue(4, LABELS).load_state_dict(state)
+        RowQueue(4, LABELS, words=9).load_state_dict(state)
 
 
 def test_mixed_and_unmixed_images_wait_together():

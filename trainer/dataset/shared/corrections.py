@@ -62,7 +62,9 @@ class Corrections:
             key = row_of.get(image, image) if isinstance(image, str) else image  # id and path
             if first.setdefault(key, row) != row:
                 line = self.table.lines[first[key]]
-                raise self.table.fault(row, f"the same image as in line {line}; remove one of them")
+                raise self.table.fault(
+                    row, f"the same example as in line {line}; remove one of them"
+                )
         changes = Changes(self.table, classes, splits[0])
         found = [changes.correction(row, image) for row, image in enumerate(images)]
         self.items = [item for item in found if item is not None]
@@ -79,7 +81,7 @@ class Corrections:
             if isinstance(item.image, int) and not 0 <= item.image < len(train.labels):
                 raise self.table.fault(
                     item.row,
-                    f"no id {item.image}: the training images are 0 to {len(train.labels) - 1}",
+                    f"no id {item.image}: the training examples are 0 to {len(train.labels) - 1}",
                 )
         fixed, relabelled, dropped = self.corrected(train, classes, by_id=True)
         same = val.images is train.images
@@ -140,10 +142,10 @@ class Changes:
         self.known = {plain(each).strip(): each for each in classes} | {c: c for c in classes}
         self.target = split.target
         self.labels, self.drops, self.actions = (
-            table.column(name, SETTING) if name in table.header else [""] * len(table.rows)
+            table.column(name, SETTING) if table.has(name) else [""] * len(table.rows)
             for name in ("label", "drop", "action")
         )
-        if not {"label", "drop", "action"} & set(table.header):
+        if not any(map(table.has, ("label", "drop", "action"))):
             raise table.fault(None, "a column label, drop or action must say what to correct")
 
     def correction(self, row: int, image: str | int) -> Correction | None:
@@ -192,12 +194,12 @@ class Changes:
 
 def named_images(table: Table, folder: str | None, known: set[str]) -> list[str | int]:
     """The path or id of the image in each row. Raises DataError, by line, for an unknown path."""
-    by_path = bool(known) and "path" in table.header
+    by_path = bool(known) and table.has("path")
     paths = table.column("path", SETTING) if by_path else [""] * len(table.rows)
-    if not by_path and "id" not in table.header:
-        why = "path or id" if known else "id (the images of this data set are not files)"
-        raise table.fault(None, f"images must be named in a column {why}")
-    ids = table.column("id", SETTING) if "id" in table.header else [""] * len(table.rows)
+    if not by_path and not table.has("id"):
+        why = "path or id" if known else "id (those of this data set are not files)"
+        raise table.fault(None, f"examples must be named in a column {why}")
+    ids = table.column("id", SETTING) if table.has("id") else [""] * len(table.rows)
     return [
         find_path(table, row, path, folder, known) if path else find_id(table, row, number)
         for row, (path, number) in enumerate(zip(paths, ids, strict=True))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trainer.core.errors import DataError
 from trainer.core.suggest import did_you_mean
-from trainer.core.text import count
+from trainer.core.text import count, enumerated
 from trainer.dataset.shared.decode import printable
 from trainer.dataset.shared.regular_file import open_regular
 
@@ -33,24 +33,39 @@ class Table:
     lines: list[int]
     sha256: str  # of the bytes that were read
 
+    def has(self, name: str) -> bool:
+        """Whether there is a column of a name, such as `id`, or else `ID`."""
+        return bool(places(name, self.header))
+
     def column(self, name: str, setting: str) -> list[str]:
-        """The cells of a column, stripped of spaces. Raises DataError where there is none."""
-        if name not in self.header:
+        """The cells of a column, stripped of spaces. Raises DataError where there is none.
+
+        Capitals matter only where two columns differ in them alone.
+        """
+        found = places(name, self.header)
+        if not found:
             hint = did_you_mean(name, self.header)
             columns = ", ".join(map(printable, self.header[:SHOWN]))
             raise DataError(
                 f"{printable(self.path)} has no column {printable(name)} ({setting}).{hint} "
                 f"Columns: {columns}"
             )
-        if self.header.count(name) > 1:
-            raise self.fault(None, f"two columns are called {printable(name)}")
-        place = self.header.index(name)
-        return [row[place].strip() for row in self.rows]
+        if len(found) > 1:
+            names = enumerated(sorted({printable(self.header[place]) for place in found}))
+            raise self.fault(None, f"two columns are called {names}")
+        return [row[found[0]].strip() for row in self.rows]
 
     def fault(self, row: int | None, text: str) -> DataError:
         """The error for a row, by its line; for the header, None."""
         line = 1 if row is None else self.lines[row]
         return DataError(f"{printable(self.path)}, line {line}: {text}")
+
+
+def places(name: str, header: Sequence[str]) -> list[int]:
+    """Where a header has a name; where it has it nowhere, in capitals or small letters."""
+    exact = [place for place, each in enumerate(header) if each == name]
+    folded = name.casefold()
+    return exact or [place for place, each in enumerate(header) if each.casefold() == folded]
 
 
 def read_table(
@@ -97,7 +112,13 @@ def find_header(path: Path, text: str, known: Sequence[str]) -> tuple[str, list[
             found[mark] = [cell.strip() for cell in first]
     if not found:
         raise faults[0]
-    best = max(found, key=lambda m: (len(set(known) & set(found[m])), len(found[m]) > 1))
+    names = set(known)
+
+    def fit(mark: str) -> tuple[int, bool]:
+        header = found[mark]
+        return sum(bool(places(name, header)) for name in names), len(header) > 1
+
+    best = max(found, key=fit)
     return best, found[best]
 
 

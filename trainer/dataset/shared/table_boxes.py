@@ -39,7 +39,7 @@ def box_table(table: Table, path: str, label: str, columns: Sequence[str]) -> Bo
     classes = ordered(name for name in labels if name)
     number = {name: place for place, name in enumerate(classes, start=1)}
     edges = list(zip(*(table.column(name, SETTING) for name in columns), strict=True))
-    crowds = table.column(CROWD, SETTING) if CROWD in table.header else [""] * len(labels)
+    crowds = table.column(CROWD, SETTING) if table.has(CROWD) else [""] * len(labels)
     of_box = {label, CROWD, *columns}
     places: dict[str, int] = {}  # image → its place among the images
     rows: list[int] = []
@@ -63,7 +63,8 @@ def box_table(table: Table, path: str, label: str, columns: Sequence[str]) -> Bo
 def check_same(table: Table, first: int, row: int, of_box: set[str]) -> None:
     """Raise DataError where a row of an image differs from its first in what is of the image."""
     for name, one, other in zip(table.header, table.rows[first], table.rows[row], strict=True):
-        if name in ("split", "group") and name not in of_box and one.strip() != other.strip():
+        of_image = name.casefold() in ("split", "group") and name not in of_box
+        if of_image and one.strip() != other.strip():
             raise table.fault(
                 row, f"column {name} differs from line {table.lines[first]}, of the same image"
             )

@@ -26,7 +26,7 @@ def split_rows(table: Table, setting: str) -> dict[str, np.ndarray]:
     Raises DataError for another name, by line, and where no row is train.
     """
     cells = ["train"] * len(table.rows)
-    if "split" in table.header:
+    if table.has("split"):
         cells = table.column("split", setting)
     for row, cell in enumerate(cells):
         if cell.lower() not in SPLIT_OF:
@@ -40,7 +40,7 @@ def split_rows(table: Table, setting: str) -> dict[str, np.ndarray]:
 def group_cells(table: Table, column: str | None) -> list[str] | None:
     """The cells of the column of groups; None without one. Raises DataError by line."""
     if column == "auto":
-        column = GROUP if GROUP in table.header else None
+        column = GROUP if table.has(GROUP) else None
     if column is None:
         return None
     cells = table.column(column, "dataset.group")

@@ -38,7 +38,8 @@ class CountedMiner(Miner):
         return self.wrapped.observes
 
     def prepare(self, labels: Tensor) -> None:
-        """Pass the labels of all examples to the run's miner."""
+        """Pass the labels of all examples, and the number of words, to the run's miner."""
+        self.wrapped.words = self.words
         self.wrapped.prepare(labels)
 
     def refresh(self, epoch: Epoch, scan: Callable[[Tensor], Tensor]) -> None:

@@ -25,11 +25,13 @@ class RowQueue:
     """Rows of prepared images with one or more labels, first in, first out.
 
     `size` is the number of rows in a full batch. Labels are not stored: they are those of the
-    dataset ids, so that a checkpoint cannot bring others.
+    dataset ids, so that a checkpoint cannot bring others. Of texts, `words` is the number of word
+    ids; it is 0 for images.
     """
 
-    def __init__(self, size: int, labels: Tensor) -> None:
+    def __init__(self, size: int, labels: Tensor, words: int = 0) -> None:
         self.size = size
+        self.words = words
         self.labels = labels  # [M, ...] by dataset id
         self.capacity = POOLS * (size + 1)  # a last batch of one row joins the batch before it
         self.rows: dict[str, Tensor] = {}  # by field [capacity + 1, ...]; the last row is for waste
@@ -107,7 +109,7 @@ class RowQueue:
             "weight": torch.empty(number),
             "count": torch.empty(number),
         }
-        expected["images"] = torch.empty_like(inputs_of(rows["images"], number))
+        expected["images"] = torch.empty_like(inputs_of(rows["images"], number, self.words))
         device = self.labels.device
         self.rows = {}
         for name in FIELDS:
@@ -118,14 +120,17 @@ class RowQueue:
         self.waited.send(self.count)
 
 
-def inputs_of(given: Any, number: int) -> Tensor:
-    """Images [n, C, H, W] or texts [n, L] of a checkpoint. Raises ValueError for anything else."""
+def inputs_of(given: Any, number: int, words: int) -> Tensor:
+    """Images [n, C, H, W], or texts [n, L] of `words` word ids, from a checkpoint.
+
+    Raises ValueError for anything else.
+    """
     if not isinstance(given, Tensor) or INPUTS.get(given.ndim) != given.dtype:
         raise ValueError("queue.images are neither images nor texts")
     if len(given) != number:
         raise ValueError(f"queue.images has {len(given)} rows, not {number}")
-    if given.ndim == 2 and (given < 0).any():
-        raise ValueError("queue.images has word ids below 0")
+    if given.ndim == 2 and ((given < 0) | (given >= words)).any():
+        raise ValueError(f"queue.images has word ids outside 0 to {words - 1}")
     return given
 
 
