@@ -52,7 +52,7 @@ def composed(*overrides: str) -> Any:
     rest = (override for override in overrides if override not in [*values, *chosen])
     config = deepcopy(by_hydra(*rest))
     for group, option in (override.split("=") for override in chosen):
-        config[group] = deepcopy(row_of(option_number(group, option))[group])
+        config[group] = node_of(group, option)
     try:
         for override in OverridesParser.create().parse_overrides(values):
             OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
@@ -108,26 +108,28 @@ def for_classes(group: str) -> list[str]:
 
 
 @cache
-def row_of(row: int) -> Any:
+def row_of(row: int) -> dict[str, Any]:
     """Compose the row-th option of every group at once; a config per option takes too long."""
     names = {group: options(group) for group in GROUPS}
-    return by_hydra(*(f"{group}={names[group][row % len(names[group])]}" for group in names))
+    chosen = (f"{group}={names[group][row % len(names[group])]}" for group in names)
+    return OmegaConf.to_container(by_hydra(*chosen), resolve=True)  # pyright: ignore
 
 
 @cache
-def resolved_row(row: int) -> dict[str, Any]:
-    """The same with its interpolations resolved."""
-    return OmegaConf.to_container(row_of(row), resolve=True)  # pyright: ignore
-
-
-def option_number(group: str, option: str) -> int:
-    """The row of an option: see `row_of`."""
-    return options(group).index(option)
+def file_of(group: str, option: str) -> dict[str, Any]:
+    """Read an option's file, which is its node unless it has defaults: see `test_yaml.py`."""
+    node = OmegaConf.load(CONF / group / f"{option}.yaml")
+    return OmegaConf.to_container(node, resolve=True)  # pyright: ignore
 
 
 def node_of(group: str, option: str) -> dict[str, Any]:
-    """Return a copy of the node of one option of a group."""
-    return deepcopy(resolved_row(option_number(group, option))[group])
+    """Return a copy of the node of one option of a group. Hydra takes 0.3 s, a file 1 ms."""
+    node = file_of(group, option)
+    if "defaults" in node:
+        node = row_of(options(group).index(option))[group]
+    elif group == "augmentation":
+        node = {option: node}
+    return deepcopy(node)
 
 
 def make_run(

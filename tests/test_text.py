@@ -1,63 +1,60 @@
 """Texts through the whole program: the parts and jobs that images have, and what is refused."""
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from support import CONF, config_of, digest, fitted, make_run, options, read_json, row_of
+import yaml
+from support import CONF, digest, fitted, make_run, options, read_json
+from texts import ALWAYS, GROUPS, do, rows_of, sentences, write_texts
 
 import trainer
 from trainer import history
-from trainer.cli import launch
-from trainer.cli.execute import execute
 from trainer.config.build import locate
-from trainer.core.errors import TrainerError
 from trainer.dataset.shared.texts import Texts
 from trainer.storage.trained_on import TrainedOn
 
-FEW = ("dataset=definitions", "model=embedding_bag", "dataset.subset=160", "model.dimensions=8")
-ALWAYS = (*FEW, "epochs=6", "quiet=true", "device=cpu", "augmentation=eda", "optimizer.lr=0.05")
 
-
-def do(folder: Path, *overrides: str) -> int:
-    """Run a job in this process; return its exit code, with errors on stderr."""
-    try:
-        return execute(config_of(*overrides), folder, list(overrides), [str(CONF)])
-    except TrainerError as error:
-        return launch.report_error(error, overrides, debug=False)
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Settings of runs on 96 texts."""
+    table = write_texts(tmp_path_factory.mktemp("texts") / "texts.csv", sentences(96))
+    return *GROUPS, *ALWAYS, f"dataset.file={table}", "optimizer.lr=0.05"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on 160 definitions, a part of which have wrong labels, with EDA."""
+def always(few: tuple[str, ...]) -> tuple[str, ...]:
+    """The same with EDA."""
+    return *few, "epochs=6", "augmentation=eda"
+
+
+@pytest.fixture(scope="module")
+def run(always: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on texts, a part of which have wrong labels, with EDA."""
     folder = tmp_path_factory.mktemp("text") / "run"
     settings = ("dataset.label_noise=0.2", "loader=stream", "loader.workers=0")
-    assert do(folder, *ALWAYS, *settings) == 0
+    assert do(folder, *always, *settings) == 0
     return folder
 
 
 def test_it_learns_and_keeps_what_it_learned_by(run: Path) -> None:
     about = read_json(run / "data.json")
-    assert about["shape"] == [64]
+    assert about["shape"] == [16]
     assert (about["mean"], about["std"]) == ([], [])
-    assert len(about["vocabulary"]) == len(set(about["vocabulary"])) > 500
+    assert len(about["vocabulary"]) == len(set(about["vocabulary"])) > 100
     (best, *_) = sorted((run / "checkpoints").iterdir())
     assert read_json(best / "data.json") == about
     assert "data.json" in read_json(best / "manifest.json")
-    assert read_json(run / "result.json")["test"]["accuracy"] > 0.2  # a guess has 0.125
+    assert read_json(run / "result.json")["test"]["accuracy"] > 0.5  # a guess has 0.33
 
 
-def test_the_vocabulary_is_of_training_rows_and_their_synonyms(run: Path) -> None:
+def test_the_vocabulary_is_of_training_rows_and_their_synonyms(
+    few: tuple[str, ...], run: Path
+) -> None:
     """Wrong labels and validation do not matter; a vocabulary without EDA is smaller."""
-    plain = make_run(run.parent / "plain", *FEW, "device=cpu").data
+    plain = make_run(run.parent / "plain", *few).data
     source = plain.train.images
     assert isinstance(source, Texts)
     trained = {word for i in plain.train.ids.tolist() for word in source.words[i]}
@@ -69,16 +66,18 @@ def test_the_vocabulary_is_of_training_rows_and_their_synonyms(run: Path) -> Non
 
 def test_the_store_has_a_record_of_every_text(run: Path) -> None:
     store = history.open(run)
-    assert len(store.ids) == 160
+    assert len(store.ids) == 69
     assert store.epochs == 6
 
 
-def test_examples_lists_texts(run: Path, tmp_path: Path) -> None:
+def test_examples_lists_texts(few: tuple[str, ...], run: Path, tmp_path: Path) -> None:
     assert do(tmp_path / "e", "job=examples", f"run={run}", "quiet=true", "device=cpu") == 0
-    hardest, suspects = (rows(tmp_path / "e" / f"{name}.csv") for name in ("hardest", "suspects"))
-    assert len(hardest) == 160
+    hardest, suspects = (
+        rows_of(tmp_path / "e" / f"{name}.csv") for name in ("hardest", "suspects")
+    )
+    assert len(hardest) == 69
     assert list(hardest[0])[-1] == list(suspects[0])[-1] == "text"
-    source = make_run(tmp_path / "r", *FEW).data.train.images
+    source = make_run(tmp_path / "r", *few).data.train.images
     assert isinstance(source, Texts)
     assert all(row["text"] == source.texts[int(row["id"])] for row in hardest)
     assert (tmp_path / "e" / "data_map.png").is_file()
@@ -107,7 +106,7 @@ def test_predict_reads_a_table_or_a_line_a_text(run: Path, tmp_path: Path) -> No
     for name, source in (("a", table), ("b", lines)):
         common = ("job=predict", f"run={run}", "quiet=true", "device=cpu")
         assert do(tmp_path / name, *common, f"source={source}") == 0
-        found.append(rows(tmp_path / name / "predictions.csv"))
+        found.append(rows_of(tmp_path / name / "predictions.csv"))
         assert not (tmp_path / name / "predictions.png").exists()
     assert found[0] == found[1]
     assert [row["text"] for row in found[0]] == ["a small fish, of rivers", "a person who writes"]
@@ -127,31 +126,32 @@ def test_predict_names_a_line_without_text(run: Path, tmp_path: Path, capsys) ->
 
 def test_a_loaded_model_takes_texts_alone(run: Path) -> None:
     model = trainer.load(run)
-    assert model.preprocess(["an unheardofword", ""]).shape == (2, 64)
+    assert model.preprocess(["an unheardofword", ""]).shape == (2, 16)
     assert model.preprocess("an unheardofword")[0, :3].tolist()[1:] == [1, 0]
     assert model.probabilities(["fish", "tree"]).sum(1).tolist() == pytest.approx([1, 1])
     with pytest.raises(TypeError, match="a text is a string"):
         model.predict(torch.zeros(3, 8, 8, dtype=torch.uint8))
 
 
-def test_evaluate_and_an_ensemble_read_by_each_runs_own_vocabulary(run: Path, tmp_path: Path):
+def test_evaluate_and_an_ensemble_read_by_each_runs_own_vocabulary(
+    few: tuple[str, ...], run: Path, tmp_path: Path
+) -> None:
     """The other run is on other rows, without EDA: its ids are not those of the first."""
     other = tmp_path / "other"
-    settings = ("seed=0", "augmentation=none", "dataset.subset=300", "epochs=1")
-    assert do(other, *FEW, *settings, "quiet=true", "device=cpu") == 0
+    assert do(other, *few, "dataset.subset=40", "epochs=4") == 0
     common = ("job=evaluate", "quiet=true", "device=cpu")
     assert do(tmp_path / "one", *common, f"run={run}") == 0
     accuracy = read_json(tmp_path / "one" / "result.json")["test"]["accuracy"]
     assert accuracy == read_json(run / "result.json")["test"]["accuracy"]
     assert do(tmp_path / "both", *common, f"runs=[{run},{other}]") == 0
-    assert read_json(tmp_path / "both" / "result.json")["test"]["accuracy"] > 0.2
+    assert read_json(tmp_path / "both" / "result.json")["test"]["accuracy"] > 0.5
 
 
-def test_a_teacher_reads_the_students_words_as_its_own(run: Path, tmp_path: Path) -> None:
+def test_a_teacher_reads_the_students_words_as_its_own(
+    few: tuple[str, ...], run: Path, tmp_path: Path
+) -> None:
     """Its outputs for the student's ids are those for the same texts by its own vocabulary."""
-    student = make_run(
-        tmp_path / "s", *FEW, "device=cpu", "distill=soft_target", f"distill.teacher={run}"
-    )
+    student = make_run(tmp_path / "s", *few, "distill=soft_target", f"distill.teacher={run}")
     student.distiller.prepare(student.forward, student.data)
     (teacher,) = student.distiller.teachers  # pyright: ignore
     assert student.data.vocabulary != teacher.vocabulary
@@ -163,59 +163,57 @@ def test_a_teacher_reads_the_students_words_as_its_own(run: Path, tmp_path: Path
     assert torch.allclose(teacher(source.read(ids)), expected, atol=1e-6)
 
 
-def test_fine_tuning_keeps_the_sources_words(run: Path, tmp_path: Path) -> None:
-    tuned = make_run(tmp_path / "f", *FEW, "device=cpu", f"finetune.source={run}")
+def test_fine_tuning_keeps_the_sources_words(
+    few: tuple[str, ...], run: Path, tmp_path: Path
+) -> None:
+    tuned = make_run(tmp_path / "f", *few, f"finetune.source={run}")
     assert tuned.data.vocabulary == tuple(read_json(run / "data.json")["vocabulary"])
     weights = trainer.load(run).network.state_dict()["vectors.weight"]
     assert torch.equal(tuned.model.state_dict()["vectors.weight"], weights)
 
 
-def test_a_run_that_is_stopped_and_resumed_is_bit_identical(tmp_path: Path) -> None:
-    parts = ("mining=selective_backprop", "mining.mode=two_pass", "model.dropout=0.5")
-    own = ("model=text_cnn", "model.filters=4", *FEW[2:], "dataset=definitions", *parts)
-    whole = fitted(tmp_path / "whole", *own, "augmentation=eda")
-    with pytest.raises(BaseException, match="stopped by signal"):
-        fitted(tmp_path / "half", *own, "augmentation=eda", stop_after=4)
-    assert digest(fitted(tmp_path / "half", *own, "augmentation=eda")) == digest(whole)
-
-
-def of_classes(group: str) -> list[str]:
-    """The options of a group that support class labels."""
-    names = options(group)
-    nodes = ((name, row_of(i)[group]) for i, name in enumerate(names))
-    return [name for name, node in nodes if "class" in getattr(locate(node, group), "targets", ())]
-
-
-NEEDS_A_RUN = ("rho", "prune", "trim_hardest")
-SAMPLERS = [name for name in of_classes("sampler") if name not in ("smote", *NEEDS_A_RUN)]
-MINERS = [name for name in of_classes("mining") if name not in NEEDS_A_RUN]
-LOSSES = of_classes("loss")
-TOGETHER = [
-    (LOSSES[i % len(LOSSES)], MINERS[i % len(MINERS)], SAMPLERS[i % len(SAMPLERS)])
-    for i in range(max(map(len, (LOSSES, MINERS, SAMPLERS))))
-]
-
-
-@pytest.mark.parametrize(("loss", "mining", "sampler"), TOGETHER, ids=map("-".join, TOGETHER))
-def test_every_loss_miner_and_sampler_of_classes_takes_a_step(
-    loss: str, mining: str, sampler: str, tmp_path: Path
+def test_a_run_that_is_stopped_and_resumed_is_bit_identical(
+    always: tuple[str, ...], tmp_path: Path
 ) -> None:
-    groups = {"loss": loss, "mining": mining, "sampler": sampler}
-    run = make_run(tmp_path, *ALWAYS, "steps=3", "dataset.val_fraction=0", **groups)
-    fit = run.assemble()
-    before = [p.detach().clone() for p in run.model.parameters()]
-    fit()
-    run.close_log()
-    moved = [(p - b).norm().item() for p, b in zip(run.model.parameters(), before, strict=True)]
-    assert all(value >= 0 for value in moved), "finite"
-    assert sum(moved) > 0
+    parts = ("mining=selective_backprop", "mining.mode=two_pass", "model.dropout=0.5")
+    model = ("model=text_cnn", "model.filters=4", "batch_size=8", "dataset.val_fraction=0.1")
+    own = (*always, *model, *parts, "epochs=2")
+    whole = fitted(tmp_path / "whole", *own)
+    with pytest.raises(BaseException, match="stopped by signal"):
+        fitted(tmp_path / "half", *own, stop_after=7)
+    assert digest(fitted(tmp_path / "half", *own)) == digest(whole)
+
+
+OF_TEXTS = {
+    "augmentation": {
+        *("none", "eda", "synonym_replacement"),
+        *("random_insertion", "random_swap", "random_deletion"),
+    },
+    "mixer": {"none"},
+    "model": {"text_cnn", "embedding_bag", "transformers"},
+    "sampler": {*options("sampler")} - {"smote"},
+}
+
+
+@pytest.mark.parametrize("group", OF_TEXTS)
+def test_options_say_what_they_are_for(group: str) -> None:
+    """Presets of augmentation are lists of the others."""
+    nodes = {
+        each: yaml.safe_load((CONF / group / f"{each}.yaml").read_text()) for each in options(group)
+    }
+    kinds = {
+        name: getattr(locate(node, group), "inputs", ("image",))
+        for name, node in nodes.items()
+        if "_target_" in node
+    }
+    assert {name for name, inputs in kinds.items() if "text" in inputs} == OF_TEXTS[group]
 
 
 REFUSED = {
     "mixer=mixup": "mixer=mixup is not for texts; take mixer=none",
-    "sampler=smote": "sampler=smote is not for texts; take sampler=oversample",
-    "augmentation=[cutout]": "augmentation=cutout is not for texts; take augmentation=eda",
+    "augmentation=[eda,light]": "augmentation=random_crop is not for texts; take augmentation=eda",
     "model=mlp": "model=mlp is not for texts; take model=text_cnn",
+    "sampler=smote": "sampler=smote is not for texts; take sampler=oversample",
     "channels_last=true": "channels_last=true is for images, not for texts",
     "dataset.noise_type=instance": "dataset.noise_type=instance is for images",
 }
@@ -223,12 +221,10 @@ REFUSED = {
 
 @pytest.mark.parametrize(("setting", "line"), REFUSED.items(), ids=list(REFUSED))
 def test_what_is_for_images_is_refused_in_one_line(
-    setting: str, line: str, tmp_path: Path, capsys
+    setting: str, line: str, few: tuple[str, ...], tmp_path: Path, capsys
 ) -> None:
-    overrides = ["dataset=definitions", "model=text_cnn", "quiet=true", "device=cpu", setting]
-    if setting == "model=mlp":
-        overrides.remove("model=text_cnn")
-    assert do(tmp_path / "r", *overrides) == 2
+    replaced = [each for each in few if not each.startswith("model")] if "model" in setting else few
+    assert do(tmp_path / "r", *replaced, setting) == 2
     (error,) = capsys.readouterr().err.strip().splitlines()
     assert error.startswith(line)
 
@@ -253,10 +249,10 @@ def test_jobs_that_are_for_images_say_so(run: Path, job: Any, line: str, tmp_pat
 
 
 def test_previews_and_pictures_show_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: None
+    always: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: None
 ) -> None:
-    assert do(tmp_path / "p", *ALWAYS, "job=preview") == 0
-    shown = rows(tmp_path / "p" / "inputs.csv")
+    assert do(tmp_path / "p", *always, "job=preview") == 0
+    shown = rows_of(tmp_path / "p" / "inputs.csv")
     assert list(shown[0]) == ["text", "label", "id"]
     assert not (tmp_path / "p" / "inputs.png").exists()
     texts: dict[str, str] = {}
@@ -266,7 +262,7 @@ def test_previews_and_pictures_show_words(
             texts[tag] = value
 
     monkeypatch.setattr("trainer.report.log.Log.show", show)
-    assert do(tmp_path / "t", *ALWAYS, "epochs=1") == 0
+    assert do(tmp_path / "t", *always, "epochs=1") == 0
     assert texts["inputs"].count("\n1. ") == 31
     assert "| --- | --- | --- | --- |" in texts["examples/hardest"]
 

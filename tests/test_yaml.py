@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support import CONF, node_of
+from support import CONF, node_of, options, row_of
 from torch import nn
 
 from trainer.config.build import build, locate
@@ -47,6 +47,14 @@ def nodes(path: Path) -> dict[str, dict[str, Any]]:
     if group == "augmentation":
         return {f"augmentation.{name}": part for name, part in node.items()}
     return {group: node}
+
+
+@pytest.mark.parametrize("row", range(max(len(options(group)) for group in GROUPS)))
+def test_an_options_file_is_what_hydra_composes(row: int) -> None:
+    """The row-th of every group, so that other tests need not compose them."""
+    for group, node in row_of(row).items():
+        if group in GROUPS:
+            assert node == node_of(group, options(group)[row % len(options(group))]), group
 
 
 def component_of(node: dict[str, Any], setting: str) -> Any:
