@@ -121,7 +121,16 @@ def test_predict_names_a_line_without_text(run: Path, tmp_path: Path, capsys) ->
     table = tmp_path / "new.csv"
     table.write_text("id,text\n1,fine\n2,\n", "utf-8")
     assert do(tmp_path / "p", "job=predict", f"run={run}", f"source={table}", "quiet=true") == 3
-    assert "line 3: text is empty" in capsys.readouterr().err
+    assert "line 3: text is empty; job.corrupt=skip leaves" in capsys.readouterr().err
+    skip = ("job.corrupt=skip", "quiet=true", "device=cpu")
+    assert do(tmp_path / "q", "job=predict", f"run={run}", f"source={table}", *skip) == 0
+    assert "1 text cannot be read" in capsys.readouterr().err
+    assert [row["text"] for row in rows_of(tmp_path / "q" / "predictions.csv")] == ["fine"]
+    (empty,) = rows_of(tmp_path / "q" / "unreadable.csv")
+    assert empty == {"path": f"{table}, line 3", "reason": "text is empty"}
+    for source in (tmp_path, tmp_path / "photo.png"):
+        assert do(tmp_path / "s", "job=predict", f"run={run}", f"source={source}", *skip) == 3
+        assert "the model reads texts; give a CSV file" in capsys.readouterr().err
 
 
 def test_a_loaded_model_takes_texts_alone(run: Path) -> None:

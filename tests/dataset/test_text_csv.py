@@ -111,7 +111,10 @@ def test_folds_join_a_validation_file(write: Write) -> None:
         ("text,label\n", "a header and no rows"),
         ("\n\n", "is empty; its first line names the columns"),
         ("text,label\nx,a\nb\0c,b\n", "line 3: byte 0x00 is no text; save the file as CSV"),
-        (f"text,label\nx,a\n{'w ' * 70_000},b\n", "line 3: field larger than field limit"),
+        (
+            f"text,label\nx,a\n{'w ' * 70_000},b\n",
+            "line 3: a cell has more than 131,072",
+        ),
         ('"text,label\nx,a\n', "line 1: unexpected end of data"),
         ("text,text,label\nx,y,a\nx,y,b\n", "line 1: two columns are called text"),
         ("Text,TEXT,label\nx,y,a\nx,y,b\n", "line 1: two columns are called TEXT, Text"),

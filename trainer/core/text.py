@@ -64,6 +64,11 @@ def replace_unencodable() -> None:
             stream.reconfigure(errors="replace")
 
 
+def beginning(text: str, most: int) -> str:
+    """Return a text of at most `most` characters; of a longer one the beginning and an ellipsis."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def count(number: float, noun: str, *, plural: str = "", form: str = "") -> str:
     """Return a number, in the format `form`, with its noun: `1 file`, `2 files`.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainer.core.text import escape_markdown
+from trainer.core.text import beginning, escape_markdown
 from trainer.dataset.shared.texts import Texts
 from trainer.history.pictures import NUMBER, apart, captions
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from trainer.dataset import Data
     from trainer.history.analysis import History
+
+LONGEST = 1000  # characters of a text in the table
 
 
 def hardest_texts(history: History, data: Data, last: int = 5) -> str | None:
@@ -33,7 +35,8 @@ def hardest_texts(history: History, data: Data, last: int = 5) -> str | None:
 
 def section(title: str, source: Texts, ids: np.ndarray, lines: list[list[str]]) -> str:
     """A title, and a row for each of the ids [k]: its caption and its text."""
-    cells = [[*line, source.texts[i]] for line, i in zip(lines, ids.tolist(), strict=True)]
+    texts = [beginning(str(source.texts[i]), LONGEST) for i in ids.tolist()]
+    cells = [[*line, text] for line, text in zip(lines, texts, strict=True)]
     rows = [f"| {' | '.join(map(escape_markdown, row))} |" for row in cells]
     width = len(cells[0])
     return "\n".join([f"**{title}**", "", "| " * width + "|", "| --- " * width + "|", *rows])

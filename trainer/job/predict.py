@@ -138,9 +138,8 @@ class Predict(Job):
             write_csv(unreadable, [("path", "reason"), *bad.items()])
             names = ", ".join(map(printable, list(bad)[:LISTED]))
             more = ", ..." if len(bad) > LISTED else ""
-            console.warn(
-                f"{count(len(bad), 'image')} cannot be read: {names}{more}; see {unreadable}"
-            )
+            number = count(len(bad), predicted.trained_on.kind)
+            console.warn(f"{number} cannot be read: {names}{more}; see {unreadable}")
         console.say(first_rows(predicted, columns))
         console.say(f"predictions   {path}")
         if predicted.first:

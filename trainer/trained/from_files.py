@@ -73,7 +73,11 @@ def predict_files(
     check_alike(models)
     about = models[0].trained_on
     if about.kind == "text":
-        return predict_texts(outer, models, source, saved[0].text_column, precision)
+        texts, empty = texts_of(source, saved[0].text_column)
+        if empty and corrupt == "raise":
+            place, reason = next(iter(empty.items()))
+            raise DataError(f"{place}: {reason}; job.corrupt=skip leaves such rows out")
+        return predict_texts(outer, models, texts, empty, precision)
     paths, note = files_of(source)
     if note is not None:
         outer.console.warn(note)
@@ -90,12 +94,15 @@ def predict_files(
 
 
 def predict_texts(
-    outer: Components, models: list[LoadedModel], source: str, column: str, precision: str
+    outer: Components,
+    models: list[LoadedModel],
+    texts: list[str],
+    empty: dict[str, str],
+    precision: str,
 ) -> FilePredictions:
-    """Predict on the texts of a file. Raises DataError for a file that cannot be read."""
-    texts, about = texts_of(source, column), models[0].trained_on
-    checkpoints = [model.checkpoint for model in models]
-    predictions = FilePredictions(about, checkpoints, texts, column="text")
+    """Predict on texts; `empty` are the places of those left out, with a reason."""
+    about, checkpoints = models[0].trained_on, [model.checkpoint for model in models]
+    predictions = FilePredictions(about, checkpoints, texts, unreadable=empty, column="text")
     kinds = [model.trained_on for model in models]
     sources = [Texts(texts, kind.shape[0], kind.vocabulary) for kind in kinds]
     forwards = [forward_of(model, outer.device, precision) for model in models]

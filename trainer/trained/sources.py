@@ -45,23 +45,30 @@ def files_of(source: str) -> tuple[list[str], str | None]:
     return files, note
 
 
-def texts_of(source: str, column: str) -> list[str]:
-    """Return the texts of a file: the `column` of a CSV file, or else a text a line.
+def texts_of(source: str, column: str) -> tuple[list[str], dict[str, str]]:
+    """Return the texts of a file, and the places of those that are empty, with a reason.
 
-    Raises DataError if there are none, and for an empty cell, with its line.
+    Texts are the `column` of a CSV file, or else a text a line, where blank lines are none. Raises
+    DataError if there are none.
     """
-    path = Path(source)
-    if path.suffix.lower() not in TABLES:
-        texts = [line.strip() for line in re.split(LINE_BREAK, read_text(path, "source"))]
-        texts = [text for text in texts if text]
-        if not texts:
-            raise DataError(f"source={printable(source)} has no text")
-        return texts
-    rows = read_table(path, "source", (column,))
-    texts = rows.column(column, "source")
-    if "" in texts:
-        raise rows.fault(texts.index(""), f"{printable(column)} is empty")
-    return [plain_cell(text) for text in texts]
+    path, empty = Path(source), {}
+    if path.is_dir() or path.suffix.lower() in SUFFIXES:
+        raise DataError(
+            f"source={printable(source)}: the model reads texts; give a CSV file with the column "
+            f"{printable(column)}, or a text file with a text a line"
+        )
+    if path.suffix.lower() in TABLES:
+        rows = read_table(path, "source", (column,))
+        cells = rows.column(column, "source")
+        texts = [plain_cell(cell) for cell in cells if cell]
+        places = [f"{printable(path)}, line {rows.lines[i]}" for i, c in enumerate(cells) if not c]
+        empty = dict.fromkeys(places, f"{printable(column)} is empty")
+    else:
+        lines = re.split(LINE_BREAK, read_text(path, "source"))
+        texts = [line.strip() for line in lines if line.strip()]
+    if not texts:
+        raise DataError(f"source={printable(source)} has no text")
+    return texts, empty
 
 
 def matching(pattern: str) -> tuple[list[str], Counter[str]]:

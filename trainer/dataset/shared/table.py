@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trainer.core.errors import DataError
 from trainer.core.suggest import did_you_mean
-from trainer.core.text import count, enumerated
+from trainer.core.text import beginning, count, enumerated
 from trainer.dataset.shared.decode import printable
 from trainer.dataset.shared.regular_file import open_regular
 
@@ -173,7 +173,10 @@ def cells(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str
         except StopIteration:
             return
         except csv.Error as error:
-            raise DataError(f"{printable(path)}, line {line}: {error}") from error
+            most = csv.field_size_limit()
+            long = f"a cell has more than {most:,} characters; shorten it, or close its quotes"
+            why = long if "field limit" in str(error) else error
+            raise DataError(f"{printable(path)}, line {line}: {why}") from error
         if any(cell.strip() for cell in row) and not separator_line(row, line):
             yield line, row
         line = reader.line_num + 1
@@ -186,7 +189,7 @@ def separator_line(row: list[str], line: int) -> bool:
 
 def shown(cell: str) -> str:
     """A cell as a message shows it: of a long one its beginning."""
-    return printable(cell if len(cell) <= LONGEST else f"{cell[: LONGEST - 1]}…")
+    return printable(beginning(cell, LONGEST))
 
 
 def plain_cell(cell: str) -> str:

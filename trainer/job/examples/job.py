@@ -9,6 +9,7 @@ from PIL import Image
 
 from trainer.core.errors import CheckpointError, ConfigError, DataError
 from trainer.core.ranges import within
+from trainer.core.text import beginning
 from trainer.history.objects import object_records
 from trainer.history.pictures import pictures
 from trainer.job.base import Job
@@ -192,13 +193,9 @@ class Examples(Job):
         """Make a console table of the first rows, without `hidden` and the widest columns."""
         wide = (hidden, "forgotten", "lately", "path", "other_path", "other_text", *boxes.WIDE)
         shown = [column for column in rows[0] if column not in wide] if rows else ["rank"]
-        cells = [[shortened(row[column]) for column in shown] for row in rows[: self.number]]
+        first = rows[: self.number]
+        cells = [[beginning(row[column], WIDEST) for column in shown] for row in first]
         return table(title, shown, cells)
-
-
-def shortened(cell: str) -> str:
-    """A cell for the console: of a text its beginning."""
-    return cell if len(cell) <= WIDEST else f"{cell[: WIDEST - 1]}…"
 
 
 def summary_of(

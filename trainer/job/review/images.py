@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from trainer.core.errors import ConfigError
-from trainer.core.text import plain
+from trainer.core.text import beginning, plain
 from trainer.dataset.shared.decode import convert, open_image, upright
 from trainer.dataset.shared.image_files import ImageFiles
 
@@ -46,8 +46,7 @@ def texts_of(source: Texts, ids: Iterable[int]) -> dict[int, str]:
     """The texts by dataset id; of long ones the beginning, so that all fit into 24 MB."""
     wanted = list(dict.fromkeys(ids))
     longest = min(LONGEST, LARGEST // (ESCAPED * max(len(wanted), 1)))
-    cut = {i: source.texts[i][: longest + 1] for i in wanted}
-    return {i: plain(t if len(t) <= longest else f"{t[: longest - 1]}…") for i, t in cut.items()}
+    return {i: plain(beginning(source.texts[i], longest)) for i in wanted}
 
 
 def fitting(ids: list[int], uri: Callable[[int], str]) -> dict[int, str]:
