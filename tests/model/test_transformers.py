@@ -74,6 +74,28 @@ def test_mistakes_are_named(settings: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("t5", {"d_model": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2, "d_kv": 4}),
+        ("deberta-v2", BERT),
+    ],
+)
+def test_what_needs_more_than_word_ids_is_named(name: str, arguments: dict[str, Any]) -> None:
+    """T5 needs a first word of its decoder; two settings of DeBERTa's have to be of one size."""
+    with pytest.raises(ValueError, match=rf"model\.name={name} cannot classify texts by word ids"):
+        made(name, arguments=arguments)
+
+
+def test_a_network_that_reads_padding_is_refused() -> None:
+    """XLNet looks at the last place of a text."""
+    arguments = {"d_model": 8, "n_layer": 1, "n_head": 2, "d_inner": 16}
+    with pytest.raises(
+        ValueError, match=r"model\.name=xlnet reads what stands behind a text's end"
+    ):
+        made("xlnet", arguments=arguments)
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"name": "someone/something"}, r"model\.name=someone/something: .*not cached and cannot"),

@@ -6,10 +6,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from trainer.core.batch import Input
 from trainer.core.extra import missing
+from trainer.core.forward import evaluating
 from trainer.core.suggest import did_you_mean
 from trainer.model.shared.embedding import trimmed
 from trainer.model.shared.head import head_of
@@ -52,6 +54,7 @@ class Transformers(nn.Module):
         except ValueError as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"model.name={name} cannot classify texts: {reason}") from error
+        check(network, name)
         self.head = f"network.{head_of(network)}"
         if pretrained:
             origin = (
@@ -66,7 +69,7 @@ class Transformers(nn.Module):
         ids = trimmed(ids).long()
         mask = ids != 0
         mask[:, :1] = True  # of no words, one is attended to
-        return self.network(input_ids=ids, attention_mask=mask).logits
+        return self.network(input_ids=ids, attention_mask=mask.long()).logits
 
 
 def library() -> Any:
@@ -113,8 +116,30 @@ def adapt(
         setattr(found, key, value)
     found.vocab_size, found.num_labels, found.pad_token_id = words, outputs, 0
     longest = getattr(found, "max_position_embeddings", None)
-    if longest is not None and longest < length + FURTHER:
+    if longest is not None and 0 < longest < length + FURTHER:  # XLNet's is -1: no limit
         found.max_position_embeddings = length + FURTHER
+
+
+@torch.no_grad()
+def check(network: nn.Module, name: str) -> None:
+    """Raise ValueError for a network that needs more than word ids, or that reads padding."""
+    padded = torch.tensor([[1, 0]])
+    try:
+        with evaluating(network):
+            outputs = [
+                network(input_ids=i, attention_mask=i).logits for i in (padded, padded[:, :1])
+            ]
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"model.name={name} cannot classify texts by word ids alone: {reason}; take another, "
+            "such as model.name=distilbert, or other model.arguments"
+        ) from error
+    if not torch.allclose(*outputs, rtol=1e-3, atol=1e-4):
+        raise ValueError(
+            f"model.name={name} reads what stands behind a text's end, the padding; take another, "
+            "such as model.name=distilbert"
+        )
 
 
 def load(network: nn.Module, state: dict[str, Tensor], origin: str) -> None:

@@ -51,6 +51,8 @@ INSTEAD = {  # by kind of input, then by group
         "sampler": "sampler=oversample",
     },
 }
+TAKES = {"image": "[B, C, H, W]", "text": "word ids [B, L]"}
+A = {"image": "an image", "text": "a text"}
 OWN = ", or say in your class what it is for: inputs = ('text',)"
 
 SEVERAL = (  # where a table has them
@@ -240,20 +242,22 @@ def check_stages(model: nn.Module, task: Task, *, accumulate: int) -> None:
 @torch.no_grad()
 def check_outputs(model: nn.Module, task: Task, data: Data) -> None:
     """Raise ConfigError where a model's outputs do not have the shape that the task needs."""
+    kind = data.kind
     try:
         with evaluating(model):
             shape = model(blank(data.shape)).shape[1:]
     except (TypeError, AttributeError) as error:  # its forward takes or returns something else
-        text = f"{type(model).__name__} is no model of images: it must map [B, C, H, W] to a tensor"
+        must = f"it must map {TAKES[kind]} to a tensor"
+        text = f"{type(model).__name__} is no model of {kind}s: {must}"
         raise ConfigError(f"model._target_: {text}; {error}") from error
     except RuntimeError as error:
-        about = f"model={option_of(model)} fails on an image of {list(data.shape)}"
+        about = f"model={option_of(model)} fails on {A[kind]} of {list(data.shape)}"
         raise ConfigError(f"{about}: {str(error).splitlines()[0]}") from error
     wanted = task.shape(data)
     if tuple(shape) != tuple(wanted):
         todo = "; take model=unet" if len(wanted) == 3 and len(shape) == 1 else ""
         raise ConfigError(
-            f"model={option_of(model)} returns {list(shape)} per image, "
+            f"model={option_of(model)} returns {list(shape)} per {kind}, "
             f"task={option_of(task)} needs {list(wanted)}{todo}"
         )
 
