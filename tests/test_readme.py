@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import subprocess
 import sys
 import types
 from functools import cache
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from forks import Fork
 from support import CONF, config_of, options
 
 from trainer.config.build import build
@@ -149,17 +149,11 @@ def test_python_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("block", [block for _, _, block in BLOCKS if block.startswith("$ ")])
 def test_the_output_shown_is_the_output(block: str, tmp_path: Path) -> None:
     command, *shown = block.splitlines()
-    words = [sys.executable, *shlex.split(command)[2:]]
-    done = subprocess.run(
-        words,
-        check=False,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    dollar, python, m, program, *words = shlex.split(command)
+    assert (dollar, python, m, program) == ("$", "python", "-m", "trainer")
+    _, out, err = Fork(tmp_path, *words).done()
     for line in shown:
-        assert line in done.stdout.splitlines()
+        assert line in (out + err).decode().splitlines()
 
 
 def test_the_sweep_folder_shown_is_that_of_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:

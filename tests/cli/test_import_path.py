@@ -48,20 +48,14 @@ def test_nothing_is_imported_from_the_current_folder(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.imported"))
 
 
-def test_nor_by_the_processes_of_a_sweep(tmp_path: Path) -> None:
+def test_what_a_setting_names_is_found_here_after_all_else(tmp_path: Path) -> None:
+    """By the console script too, and by the processes of a sweep."""
+    (tmp_path / "my_loss.py").write_text(LOSS)
+    script = [str(Path(sys.executable).with_name("trainer"))]
     sweep = ("-m", *NOWHERE, "hydra.launcher.warm=false", "hydra.sweep.dir=sweep", "seed=1")
-    done = program(tmp_path, *sweep)
+    done = program(tmp_path, "loss._target_=my_loss.Mine", *sweep, command=script)
     assert done.returncode == 1
     assert "failed: MNIST is missing or damaged" in done.stderr
-    assert not list(tmp_path.glob("*.imported"))
-
-
-def test_what_a_setting_names_is_found_here_after_all_else(tmp_path: Path) -> None:
-    (tmp_path / "my_loss.py").write_text(LOSS)
-    script = [str(Path(sys.executable).with_name("trainer"))]  # the console script
-    done = program(tmp_path, "loss._target_=my_loss.Mine", *NOWHERE, command=script)
-    assert done.returncode == 3
-    assert_no_data(done.stderr)
     assert (tmp_path / "my_loss.py.imported").exists()
     assert not {path.stem for path in tmp_path.glob("*.imported")} - {"optuna.py", "my_loss.py"}
 

@@ -44,8 +44,9 @@ PLATEAU = ("schedule=plateau", "schedule.patience=0", "batch_size=256")
 MASKS = ("dataset=digits_canvas", "dataset.subset=40", "task=segmentation", "batch_size=8")
 LABELS = ("dataset=digits_canvas", "dataset.target=labels", "dataset.subset=200", "task=multilabel")
 BOXES = (
-    *("dataset=digits_canvas", "dataset.target=boxes", "dataset.subset=60", "task=detection"),
-    *("model=ssd", "batch_size=6", "steps=20", "log.every=5st", "optimizer.lr=1e-3"),
+    *("dataset=digits_canvas", "dataset.target=boxes", "dataset.examples=90", "task=detection"),
+    *("dataset.size=32", "dataset.sides=[8,12]", "model=ssd", "batch_size=6", "steps=20"),
+    *("log.every=5st", "optimizer.lr=1e-3"),
 )
 TEXTS = ("dataset=definitions", "dataset.subset=200", "model=embedding_bag", "augmentation=eda")
 ROOT = Path(__file__).parents[2]
@@ -81,8 +82,8 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
     "masks": (*MASKS, "model=unet", "model.width=4", "mining=ohem", "steps=4", "log.every=2st"),
     "multilabel": (*LABELS, "loss=bce", "mining=ohem", "mixer=mixup", "batch_size=16"),
     "anchors": (*BOXES, "mining=hard_negative"),
-    "random_anchors": (*BOXES, "mining=balanced", "mining.number=64", "accumulate=2"),
-    "regions": (*BOXES, "model=faster_rcnn", "mining=ohem_two_pass", "batch_size=3", "steps=9"),
+    "random_anchors": (*BOXES, "mining=balanced", "mining.number=64", "accumulate=2", "steps=5"),
+    "regions": (*BOXES, "model=faster_rcnn", "mining=ohem_two_pass", "batch_size=3", "steps=5"),
 }
 WHOLE = (
     *("mining=hard_example", "mining.warmup_epochs=0", "mining.keep=0.2", "steps=40"),
@@ -90,7 +91,7 @@ WHOLE = (
 )
 BEGUN = (*WHOLE, "steps=15")
 RESUMED = (*WHOLE, "resume=auto", "resume_allow=[steps]")
-FOUND = (*BOXES, "dataset.examples=90", "dataset.sides=[8,9]", "mining=hard_negative", "steps=9")
+FOUND = (*BOXES, "mining=hard_negative", "dataset.sides=[8,9]", "optimizer.lr=1e-2")
 FOUND_AGAIN = (*FOUND, "resume=auto")  # a finished run: nothing is left but to evaluate
 RESUMES = {"ddp_begun": BEGUN, "ddp_after_one": RESUMED, "boxes": FOUND_AGAIN}
 SHARDED_RESUMES = {

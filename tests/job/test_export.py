@@ -73,8 +73,7 @@ def exported_network(path: Path) -> Callable[[torch.Tensor], torch.Tensor]:
     return torch.export.load(path).module()
 
 
-@pytest.mark.parametrize("kind", ["torch", "onnx"])
-@pytest.mark.parametrize("name", ["digits", "resnet"])
+@pytest.mark.parametrize(("name", "kind"), [("digits", "torch"), ("resnet", "onnx")])
 def test_pixels_to_outputs_for_batches_of_any_size(name, kind, request, tmp_path, capsys) -> None:
     run = request.getfixturevalue(name)
     found = export(run, tmp_path / "e", f"job.format={kind}", "quiet=false")

@@ -2,12 +2,11 @@
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forks import Fork
 from omegaconf import OmegaConf
 from support import CONF, config_of, read_json
 
@@ -25,15 +24,10 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Two folds of digits with wrong labels, trained for two epochs; the folder and stdout."""
     folder = tmp_path_factory.mktemp("sweep") / "folds"
     given = "dataset.folds=2 dataset.fold=0,1 dataset.label_noise=0.2 epochs=2 threads=1"
-    command = [sys.executable, "-m", "trainer", "-m", *given.split(), f"hydra.sweep.dir={folder}"]
-    done = subprocess.run(
-        [*command, "hydra.sweep.subdir=${hydra.job.num}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return folder, done.stdout
+    places = (f"hydra.sweep.dir={folder}", "hydra.sweep.subdir=${hydra.job.num}")
+    code, out, err = Fork(ROOT, "-m", *given.split(), *places).done()
+    assert code == 0, err
+    return folder, out.decode()
 
 
 def run_job(folder: Path, *overrides: str) -> int:

@@ -11,7 +11,7 @@ from support import read_json
 
 ROOT = Path(__file__).parents[2]
 LAUNCHERS = {
-    "joblib": ("hydra.launcher.n_jobs=2",),
+    "joblib": ("hydra.launcher.n_jobs=1",),  # more import torch in a process each
     "submitit_local": ("hydra.launcher.timeout_min=5",),
 }
 

@@ -52,8 +52,12 @@ def test_every_tensor_is_checked(run):
     resumed.fit.reporter.log.close()
     places = list(tensors(state))
     assert places
+    seen = set()
     for place in places:
-        for name, change in WRONG.items():
+        kind = tuple(key for key in place if not isinstance(key, int))  # of any parameter
+        changes = dict(list(WRONG.items())[: 1 if kind in seen else None])
+        seen.add(kind)
+        for name, change in changes.items():
             forge(step, "state.pt", saved(replaced(state, place, change)))
             with pytest.raises(CheckpointError, match=f"{place[0]}: |state\\.pt: "):
                 load(resumed.fit, step, f"{name} at {place}")
