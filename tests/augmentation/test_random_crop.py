@@ -84,3 +84,16 @@ def test_a_padding_may_be_a_fraction_of_each_side() -> None:
         got = RandomCrop(padding=0.125)(images, ExampleRandom(0, 0, torch.arange(500)))
         padded = reference.pad(images[7], [moved[1], moved[0]])
         assert torch.equal(got[7], reference.crop(padded, int(top[7]), int(left[7]), height, width))
+
+
+def test_another_size_is_a_piece_of_the_image() -> None:
+    crop, images = RandomCrop(padding=2, size=7), noise(80, 3, 12, 15)
+    draws = [ExampleRandom(3, 2, torch.arange(80)) for _ in range(3)]
+    got = crop(images, draws[0])
+    top, left = crop.draw(draws[1], (12, 15))
+    assert (top.max().item(), left.max().item()) == (9, 12)  # 12 + 4 - 7, 15 + 4 - 7
+    padded = torch.nn.functional.pad(images, [2] * 4)
+    for row, (y, x) in enumerate(zip(top.tolist(), left.tolist(), strict=True)):
+        assert torch.equal(got[row], padded[row, :, y : y + 7, x : x + 7])
+    with pytest.raises(ValueError, match="size=17x17 is larger than the images, 12x15, with their"):
+        RandomCrop(padding=2, size=17)(images, draws[2])

@@ -86,3 +86,22 @@ def test_a_box_of_the_whole_image_changes_nothing(pictures, draws) -> None:
 def test_bad_settings_are_named(settings, message: str) -> None:
     with pytest.raises(ValueError, match=r"augmentation\.random_resized_crop\." + message):
         RandomResizedCrop(**settings)
+
+
+def test_another_size_is_torchvisions_on_the_larger_image(draws) -> None:
+    """As in published recipes: pieces of a stored photograph, smaller or larger than the result."""
+    stored = torch.randint(0, 256, (40, 3, 61, 70), dtype=torch.uint8)
+    crop = RandomResizedCrop(scale=(0.02, 1.0), size=[20, 24])
+    got = crop(stored.float() / 255, draws())
+    boxes = torch.stack(crop.draw(draws(), (61, 70)), 1).tolist()
+    assert {height > 20 for _, _, height, _ in boxes} == {True, False}
+    for row, image in enumerate(stored):
+        want = reference.resized_crop(image, *boxes[row], size=[20, 24], antialias=True)
+        assert (got[row] * 255 - want).abs().max() < 1.01  # torchvision rounds twice
+    edges = torch.tensor([[[0.0, 0.0, 70.0, 61.0]]]).expand(40, 1, 4)
+    moved = crop.move_boxes(edges, crop.draw(draws(), (61, 70)), (61, 70))
+    assert torch.allclose(
+        (moved[:, 0, 2] - moved[:, 0, 0]) * torch.tensor(boxes)[:, 3], torch.tensor(70 * 24.0)
+    )
+    with pytest.raises(ValueError, match=r"random_resized_crop\.size must be null, a side or"):
+        RandomResizedCrop(size=[1, 2, 3])

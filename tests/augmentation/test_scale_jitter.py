@@ -70,3 +70,12 @@ def test_by_hand() -> None:
 def test_bad_range_is_named() -> None:
     with pytest.raises(ValueError, match=r"augmentation\.scale_jitter\.scale_range must be in"):
         ScaleJitter(scale_range=(-1.0, 2.0))
+
+
+def test_another_size_at_the_scale_at_which_the_image_fits(pictures, draws) -> None:
+    images, jitter = pictures(), ScaleJitter(scale_range=(1.0, 1.0), size=[8, 20])
+    got, (_, left, _, _) = jitter(images, draws()), jitter.draw(draws(), SIZE)
+    want = reference.resize(images, [8, 10], antialias=True)
+    for row, at in enumerate(left.tolist()):
+        torch.testing.assert_close(got[row, :, :, at : at + 10], want[row], atol=1e-5, rtol=0)
+    assert got.shape[-2:] == (8, 20)

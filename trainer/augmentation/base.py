@@ -85,7 +85,12 @@ class Augmentation(ABC):
 
 
 class Geometric(Augmentation):
-    """An augmentation that moves pixels: masks, image targets and boxes move with them."""
+    """An augmentation that moves pixels: masks, image targets and boxes move with them.
+
+    It may cut out images of another `size`, height and width; None is that of its input.
+    """
+
+    size: tuple[int, int] | None = None
 
     @abstractmethod
     def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Any:
@@ -133,4 +138,4 @@ class Geometric(Augmentation):
         parameters = self.draw(draws, size)
         edges = self.move_boxes(boxes[..., 1:], parameters, size)
         moved = self.move(images, parameters, nearest=False, fill=0.0)
-        return moved, kept(boxes, edges, size, min_visible)
+        return moved, kept(boxes, edges, self.size or size, min_visible)

@@ -1,11 +1,11 @@
-"""Pad the border and crop the original size at a random position (He et al. 2016, sec. 4.2)."""
+"""Pad the border and crop at a random position (He et al. 2016, sec. 4.2)."""
 
 from torch import Tensor
 
 from trainer.augmentation.base import Geometric
 from trainer.augmentation.shared.kernel.boxes import shifted
 from trainer.augmentation.shared.kernel.geometry import cut
-from trainer.augmentation.shared.settings import check_length, to_pixels
+from trainer.augmentation.shared.settings import check_length, output_size, to_pixels
 from trainer.core.seed import ExampleRandom
 
 
@@ -13,9 +13,11 @@ class RandomCrop(Geometric):
     """Shifts each image by up to `padding` pixels in any direction; pixels from outside are black.
 
     A `padding` with a decimal point is a fraction of the side: 0.125 is 4 pixels of 32, 28 of 224.
+    The piece has the `size` given, or that of the image.
     """
 
-    def __init__(self, *, padding: int | float = 4) -> None:
+    def __init__(self, *, padding: int | float = 4, size: int | list[int] | None = None) -> None:
+        self.size = output_size("augmentation.random_crop.size", size)
         check_length("augmentation.random_crop.padding", padding)
         self.padding = padding
 
@@ -26,7 +28,14 @@ class RandomCrop(Geometric):
     def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Draw top and left [B] of the crop in the padded image."""
         rows, columns = self.margins(size)
-        return draws.integer(0, 2 * rows + 1), draws.integer(0, 2 * columns + 1)
+        tall, wide = self.size or size
+        down, right = size[0] + 2 * rows - tall, size[1] + 2 * columns - wide
+        if min(down, right) < 0:
+            raise ValueError(
+                f"augmentation.random_crop.size={tall}x{wide} is larger than the images, "
+                f"{size[0]}x{size[1]}, with their padding"
+            )
+        return draws.integer(0, down + 1), draws.integer(0, right + 1)
 
     def move(
         self, images: Tensor, parameters: tuple[Tensor, Tensor], *, nearest: bool, fill: float
@@ -34,7 +43,7 @@ class RandomCrop(Geometric):
         """Moved images [B, C, H, W]."""
         top, left = parameters
         margins = self.margins((images.shape[2], images.shape[3]))
-        return cut(images, top, left, margins, fill)
+        return cut(images, top, left, margins, fill, self.size)
 
     def move_boxes(
         self, edges: Tensor, parameters: tuple[Tensor, Tensor], size: tuple[int, int]

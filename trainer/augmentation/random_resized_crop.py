@@ -1,7 +1,7 @@
 """Crop a box of random area and aspect ratio and resize it (Szegedy et al. 2015, sec. 6).
 
-torchvision's `RandomResizedCrop` with the size of the images. A crop is never larger than the
-image, so antialiasing makes no difference.
+torchvision's `RandomResizedCrop`. Without `size` a piece is never larger than the image, so
+antialiasing makes no difference; with it, pieces are resized with antialiasing.
 """
 
 import torch
@@ -10,8 +10,8 @@ from torch import Tensor
 from trainer.augmentation.base import Geometric
 from trainer.augmentation.shared.box import central, first, random_offset, sides
 from trainer.augmentation.shared.kernel.boxes import shifted, stretched
-from trainer.augmentation.shared.kernel.geometry import sample
-from trainer.augmentation.shared.settings import interval
+from trainer.augmentation.shared.kernel.geometry import piece_weights, sample
+from trainer.augmentation.shared.settings import interval, output_size
 from trainer.core.seed import ExampleRandom
 
 GROUP = "augmentation.random_resized_crop"
@@ -19,7 +19,7 @@ Box = tuple[Tensor, Tensor, Tensor, Tensor]  # top, left, height, width, each [B
 
 
 class RandomResizedCrop(Geometric):
-    """Crops a random box of each image and resizes it to the full size.
+    """Crops a random box of each image and resizes it to `size`, or to that of the images.
 
     `scale` is the range of its area as a fraction of the image's, `ratio` that of its width over
     its height. If none of ten boxes fits, the largest central box within `ratio` is used.
@@ -30,7 +30,9 @@ class RandomResizedCrop(Geometric):
         *,
         scale: tuple[float, float] = (0.08, 1.0),
         ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        size: int | list[int] | None = None,
     ) -> None:
+        self.size = output_size(f"{GROUP}.size", size)
         self.scale = interval(f"{GROUP}.scale", scale, "(0, 1]")
         self.ratio = interval(f"{GROUP}.ratio", ratio, "(0, inf)")
 
@@ -48,14 +50,20 @@ class RandomResizedCrop(Geometric):
     def move(self, images: Tensor, parameters: Box, *, nearest: bool, fill: float) -> Tensor:
         """Moved images [B, C, H, W]."""
         top, left, height, width = parameters
-        rows = positions(top, height, images.shape[2], nearest=nearest)
-        columns = positions(left, width, images.shape[3], nearest=nearest)
+        tall, wide = self.size or images.shape[2:]
+        if self.size is not None and not nearest:
+            down = piece_weights(images.shape[2], top, height, tall)[:, None]
+            across = piece_weights(images.shape[3], left, width, wide)[:, None]
+            return down @ images @ across.mT
+        rows = positions(top, height, tall, nearest=nearest)
+        columns = positions(left, width, wide, nearest=nearest)
         return sample(images, rows, columns, nearest=nearest, fill=fill)
 
     def move_boxes(self, edges: Tensor, parameters: Box, size: tuple[int, int]) -> Tensor:
         """Moved edges [B, N, 4]."""
         top, left, height, width = parameters
-        return stretched(shifted(edges, -left, -top), size[1] / width, size[0] / height)
+        tall, wide = self.size or size
+        return stretched(shifted(edges, -left, -top), wide / width, tall / height)
 
 
 def positions(start: Tensor, length: Tensor, size: int, *, nearest: bool) -> Tensor:

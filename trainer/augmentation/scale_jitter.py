@@ -1,6 +1,6 @@
 """Large scale jitter (Ghiasi et al. 2021, https://arxiv.org/abs/2012.07177, sec. 3).
 
-torchvision's `ScaleJitter`, then a crop or padding back to the size of the images.
+torchvision's `ScaleJitter`, then a crop or padding to one size.
 """
 
 import torch
@@ -10,7 +10,7 @@ from trainer.augmentation.base import Geometric
 from trainer.augmentation.shared.box import random_offset
 from trainer.augmentation.shared.kernel.boxes import shifted, stretched
 from trainer.augmentation.shared.kernel.geometry import resize_weights, sample
-from trainer.augmentation.shared.settings import Range, interval
+from trainer.augmentation.shared.settings import Range, interval, output_size
 from trainer.core.seed import ExampleRandom
 
 Frame = tuple[Tensor, Tensor, Tensor, Tensor]  # top, left, height, width of the resized, each [B]
@@ -19,20 +19,26 @@ Frame = tuple[Tensor, Tensor, Tensor, Tensor]  # top, left, height, width of the
 class ScaleJitter(Geometric):
     """Resizes each image by a random factor, with antialiasing, at a random position.
 
-    A larger result is cropped, a smaller one surrounded by black.
+    A larger result is cropped, a smaller one surrounded by black. Both have the `size` given, or
+    that of the image; a factor of 1 is the scale at which the image fits into it.
     """
 
-    def __init__(self, *, scale_range: Range = (0.1, 2.0)) -> None:
+    def __init__(
+        self, *, scale_range: Range = (0.1, 2.0), size: int | list[int] | None = None
+    ) -> None:
+        self.size = output_size("augmentation.scale_jitter.size", size)
         self.scale_range = interval(
             "augmentation.scale_jitter.scale_range", scale_range, "(0, inf)"
         )
 
     def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Frame:
         """Draw the frames [B] of the resized images, which may extend beyond the original."""
+        wanted = self.size or size
+        fits = min(out / own for out, own in zip(wanted, size, strict=True))
         factor = draws.uniform(*self.scale_range)
-        height, width = ((side * factor).long().clamp(min=1) for side in size)
+        height, width = ((side * fits * factor).long().clamp(min=1) for side in size)
         starts = []
-        for side, resized in zip(size, (height, width), strict=True):
+        for side, resized in zip(wanted, (height, width), strict=True):
             margin = side - resized  # negative if the image is cropped
             starts.append(random_offset(draws, margin.abs()) + margin.clamp(max=0))
         return starts[0], starts[1], height, width
@@ -40,12 +46,13 @@ class ScaleJitter(Geometric):
     def move(self, images: Tensor, parameters: Frame, *, nearest: bool, fill: float) -> Tensor:
         """Moved images [B, C, H, W]."""
         top, left, height, width = parameters
+        tall, wide = self.size or images.shape[2:]
         if nearest:
-            rows = positions(top, height, images.shape[2])
-            columns = positions(left, width, images.shape[3])
+            rows = positions(top, height, images.shape[2], tall)
+            columns = positions(left, width, images.shape[3], wide)
             return sample(images, rows, columns, nearest=True, fill=fill)
-        rows = resize_weights(images.shape[2], height, top)[:, None]
-        columns = resize_weights(images.shape[3], width, left)[:, None]
+        rows = resize_weights(images.shape[2], height, top, tall)[:, None]
+        columns = resize_weights(images.shape[3], width, left, wide)[:, None]
         return rows @ (images - fill) @ columns.mT + fill
 
     def move_boxes(self, edges: Tensor, parameters: Frame, size: tuple[int, int]) -> Tensor:
@@ -54,8 +61,8 @@ class ScaleJitter(Geometric):
         return shifted(stretched(edges, width / size[1], height / size[0]), left, top)
 
 
-def positions(start: Tensor, resized: Tensor, size: int) -> Tensor:
-    """Source pixel [B, size] of each pixel along an axis; −2 outside the resized image."""
-    offset = torch.arange(size, device=start.device) - start[:, None]
+def positions(start: Tensor, resized: Tensor, size: int, output: int) -> Tensor:
+    """Source pixel [B, output] of each pixel along an axis; −2 outside the resized image."""
+    offset = torch.arange(output, device=start.device) - start[:, None]
     inside = (offset >= 0) & (offset < resized[:, None])
     return ((offset + 0.5) * (size / resized)[:, None]).floor().where(inside, -2)

@@ -1,6 +1,6 @@
 """From stored pixels to outputs, the same way in training and in evaluation."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -24,8 +24,18 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
+def centre(images: Tensor, size: Sequence[int] | None) -> Tensor:
+    """Cut the middle of height and width `size` out of images [..., H, W] that are larger."""
+    if size is None or tuple(images.shape[-2:]) == tuple(size):
+        return images
+    top, left = ((own - cut) // 2 for own, cut in zip(images.shape[-2:], size, strict=True))
+    return images[..., top : top + size[0], left : left + size[1]]
+
+
 class Forward:
     """A model with its input standardisation, run in the precision of the run.
+
+    Of images larger than `size`, height and width, it takes the middle; None takes all of them.
 
     `mean` and `std` [C] are of pixels in [0, 1]. Stored pixels are 0 to 255. Without channels, [0],
     inputs are the word ids of texts [B, L] and stay as they are.
@@ -41,11 +51,12 @@ class Forward:
         precision: str = "fp32",
         channels_last: bool = False,
         compiled: Callable[[Tensor], Tensor] | None = None,
+        size: tuple[int, int] | None = None,
     ) -> None:
         self.model = model
         self.compiled = compiled  # the same model
         self.precision, self.channels_last = precision, channels_last
-        self.device = device
+        self.device, self.size = device, size
         self.mean = torch.tensor(mean, device=device)[:, None, None]
         self.std = torch.tensor(std, device=device)[:, None, None]
         self.pixels = bool(mean)  # or else word ids
@@ -87,8 +98,12 @@ class Forward:
         return torch.autocast(self.device.type, self.dtype)
 
     def inputs(self, images: Tensor) -> Tensor:
-        """Standardise stored pixels [B, C, H, W]: `unit` and `standardise` in one pass."""
-        return torch.sub(images, self.zero).mul_(self.scale) if self.pixels else images
+        """Cut and standardise stored pixels [B, C, H, W]: `unit` and `standardise` in one pass."""
+        return (
+            torch.sub(centre(images, self.size), self.zero).mul_(self.scale)
+            if self.pixels
+            else images
+        )
 
     @staticmethod
     def unit(images: Tensor) -> Tensor:
@@ -96,8 +111,11 @@ class Forward:
         return images.float().mul_(1 / 255) if images.ndim == 4 else images
 
     def standardise(self, images: Tensor) -> Tensor:
-        """Bring pixels [B, C, H, W] in [0, 1] to mean 0 and deviation 1 per channel, in place."""
-        return images.sub_(self.mean).div_(self.std) if self.pixels else images
+        """Bring pixels [B, C, H, W] in [0, 1] to mean 0 and deviation 1 per channel, in place.
+
+        What is larger than the model's images is cut to them.
+        """
+        return centre(images, self.size).sub_(self.mean).div_(self.std) if self.pixels else images
 
     @contextmanager
     def read_only(self) -> Iterator[None]:

@@ -63,11 +63,13 @@ class Data:
     decided: Mapping[str, int | str | None] = field(default_factory=dict)  # by the files
     groups: tuple[str, ...] = ()  # the names of the groups that `Split.groups` numbers
     given_labels: Tensor | None = None  # [M] of the source, before dataset.corrections
+    crop: tuple[int, int] | None = None  # height and width of what the model sees; None: all of it
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of an input: C, H, W of an image, or the most words of a text."""
-        return self.train.images.shape
+        """Shape of a model's input: C, H, W of an image, or the most words of a text."""
+        stored = self.train.images.shape
+        return stored if self.crop is None else (stored[0], *self.crop)
 
     @property
     def kind(self) -> Input:
@@ -226,7 +228,11 @@ class Dataset:
             notes=notes,
             groups=raw.groups,
             given_labels=None if corrections is None else given,
+            crop=self.cut_to(train),
         )
+
+    def cut_to(self, train: Split) -> tuple[int, int] | None:
+        """Height and width that images are cut to before the model, None if they are not."""
 
     def finished(self, train: Split, val: Split, test: Split) -> tuple[Split, Split, Split]:
         """The splits that are opened; texts are numbered here, by the words of the first."""

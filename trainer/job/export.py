@@ -12,6 +12,7 @@ from torch import Tensor
 
 from trainer.core.errors import ConfigError, DataError, TrainerError
 from trainer.core.extra import missing
+from trainer.core.forward import centre
 from trainer.core.ranges import within
 from trainer.core.text import count
 from trainer.job.base import Job
@@ -137,7 +138,7 @@ def real_images(
     split = getattr(opened, name)
     number = min(COMPARED, len(split))
     ids = split.ids[torch.arange(number) * len(split) // number]
-    return split.images.read(ids.tolist()), name
+    return centre(split.images.read(ids.tolist()), model.shape[1:]), name
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from trainer.augmentation.base import Geometric
 from trainer.core.batch import blank
 from trainer.core.errors import ConfigError
 from trainer.core.forward import evaluating
@@ -120,14 +121,30 @@ def check_target(
             check_masks(split, len(data.classes), task.ignore_index, name)
 
 
-def check_augmentation(target: Target, augmentations: Sequence[Augmentation]) -> None:
-    """Raise ConfigError for an augmentation that does not move the data's kind of label."""
+def check_augmentation(data: Data, augmentations: Sequence[Augmentation]) -> None:
+    """Raise ConfigError for an augmentation that does not fit the data's labels or size."""
     for augmentation in augmentations:
-        if target not in augmentation.targets:
+        if data.target not in augmentation.targets:
             raise ConfigError(
-                f"augmentation={option_of(augmentation)} does not support {target} labels, which "
-                "would have to move with the pixels; take rotate, affine, shift or color_jitter"
+                f"augmentation={option_of(augmentation)} does not support {data.target} labels, "
+                "which would have to move with the pixels; take rotate, affine, shift or "
+                "color_jitter"
             )
+    check_crop(data, augmentations)
+
+
+def check_crop(data: Data, augmentations: Sequence[Augmentation]) -> None:
+    """Raise ConfigError where an augmentation cuts out another size than the model's."""
+    for each in augmentations:
+        size = each.size if isinstance(each, Geometric) else None
+        if size is None or (data.kind == "image" and size == data.crop):
+            continue
+        asked, name = f"{size[0]}x{size[1]}", option_of(each)
+        crop = "null" if data.crop is None else f"{data.crop[0]}x{data.crop[1]}"
+        raise ConfigError(
+            f"augmentation.{name}.size={asked} and dataset.crop={crop}: the model sees images of "
+            "one size; set both to the same side"
+        )
 
 
 def check_score(target: Target, task: Task, miner: Miner, *, score_given: bool) -> None:

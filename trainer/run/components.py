@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from trainer.config.build import build, locate
 from trainer.core.compiled import compiled
 from trainer.core.errors import ConfigError
-from trainer.core.forward import Forward
+from trainer.core.forward import Forward, centre
 from trainer.core.plan import Plan
 from trainer.core.seed import Purpose, seed_torch
 from trainer.core.text import count
@@ -105,7 +105,7 @@ class Components(Groups):
         else:
             config = settings.as_trained(self.config, saved)
         if trained_on is not None:
-            config = settings.with_size(config, trained_on.shape[1:])
+            config = settings.with_size(config, trained_on.size)
         return Components(
             config,
             self.console,
@@ -152,7 +152,7 @@ class Components(Groups):
             mixer=self.mixer,
             postprocess=self.postprocess,
         )
-        check_augmentation(data.target, self.augmentation)
+        check_augmentation(data, self.augmentation)
         check_per(data.target, self.miner)
         score = self.config["mining"].get("score")
         check_score(data.target, self.task, self.miner, score_given=score == self.miner.score)
@@ -277,7 +277,7 @@ class Components(Groups):
         if self.data.kind == "text":
             return inputs
         mean, std = (torch.tensor(s)[:, None, None] for s in (self.data.mean, self.data.std))
-        return Forward.unit(inputs).sub_(mean).div_(std)
+        return Forward.unit(centre(inputs, self.data.crop)).sub_(mean).div_(std)
 
     @cached_property
     def forward(self) -> Forward:
@@ -297,6 +297,7 @@ class Components(Groups):
             device=self.device,
             precision=self.config["precision"],
             channels_last=self.config["channels_last"],
+            size=self.data.crop,
         )
 
     def make_optimizer(self, model: nn.Module) -> Optimizer:

@@ -53,6 +53,7 @@ class TrainedOn:
     thresholds: tuple[float, ...] | None = (
         None  # probability of each class from which it is present
     )
+    stored: tuple[int, ...] = ()  # height and width of images before they are cut; empty: `shape`
     vocabulary: tuple[str, ...] = ()  # the words of texts, the first with the word id 2
 
     @classmethod
@@ -81,7 +82,13 @@ class TrainedOn:
             background=background,
             vocabulary=data.vocabulary,
             fit=fit,
+            stored=() if data.crop is None else tuple(data.train.images.shape[1:]),
         )
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Height and width that images are brought to, before they are cut to `shape`."""
+        return self.stored or self.shape[1:]
 
     @property
     def kind(self) -> Input:
@@ -120,6 +127,12 @@ class TrainedOn:
         channels = self.shape[0] if self.kind == "image" else 0
         if min(self.shape) < 1 or not channels == len(self.mean) == len(self.std):
             raise ValueError("shape, mean and std do not fit each other")
+        if self.stored and not (
+            self.kind == "image"
+            and len(self.stored) == 2
+            and all(own >= cut for own, cut in zip(self.stored, self.shape[1:], strict=True))
+        ):
+            raise ValueError("images of the size stored cannot be cut to shape")
         if self.vocabulary and self.kind == "image":
             raise ValueError("images have no vocabulary")
         if len(set(self.vocabulary)) < len(self.vocabulary):
@@ -137,7 +150,8 @@ class TrainedOn:
 
     def record(self) -> dict[str, Any]:
         """The contents of the file."""
-        left_out = ("run",) if self.kind == "text" else ("run", "vocabulary")
+        left_out = ["run"] if self.kind == "text" else ["run", "vocabulary"]
+        left_out += [] if self.stored else ["stored"]
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
     def write(self, run: Path) -> None:
@@ -187,6 +201,8 @@ def later(record: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("background must be a colour")
     if record.get("thresholds") is not None:
         found["thresholds"] = tuple(map(float, listed(record, "thresholds", int, float)))
+    if "stored" in record:
+        found["stored"] = tuple(listed(record, "stored", int))
     if "vocabulary" in record:
         found["vocabulary"] = tuple(listed(record, "vocabulary", str))
     return found | {"background": background}

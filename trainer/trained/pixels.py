@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from trainer.core.errors import DataError
+from trainer.core.forward import centre
 from trainer.dataset.shared.decode import (
     UnreadableError,
     colour,
@@ -35,22 +36,24 @@ def read_pixels(image: object, trained_on: TrainedOn) -> Tensor:
     The channels and the size are those of the run's images, the way to reach them is the same.
     Raises UnreadableFileError, TypeError or ValueError.
     """
-    channels, height, width = trained_on.shape
+    (channels, *cut), (height, width) = trained_on.shape, trained_on.size
     shape, behind = (channels, height, width), colour(trained_on.background)
     if isinstance(image, Tensor):
         if image.dtype != torch.uint8:
             raise TypeError(f"a tensor must be of dtype uint8, got {image.dtype}")
-        if image.shape == shape:
+        if image.shape == trained_on.shape:
             return image.cpu()
         image = as_picture(image, shape)
     if isinstance(image, Image.Image):
-        return torch.from_numpy(pixels_of(image, shape, behind, way=trained_on.fit).copy())
+        pixels = pixels_of(image, shape, behind, way=trained_on.fit)
+        return centre(torch.from_numpy(pixels.copy()), cut)
     if not isinstance(image, (str, Path)):
         raise TypeError(
             f"an image must be a path, a PIL image or a uint8 tensor, got {image!r:.80}"
         )
     try:
-        return torch.from_numpy(decode(image, shape, behind, way=trained_on.fit).copy())
+        pixels = decode(image, shape, behind, way=trained_on.fit)
+        return centre(torch.from_numpy(pixels.copy()), cut)
     except UnreadableError as error:
         raise UnreadableFileError(str(error).partition("; with dataset=")[0]) from error
 

@@ -92,9 +92,9 @@ class RestoredRun:
             )
         if isinstance(source, Texts):
             split = replace(split, images=source.encoded(self.vocabulary, self.shape[0]))
-        elif given[1:] != self.shape[1:]:
+        elif given[1:] != (stored := self.components.data.train.images.shape)[1:]:
             raise ConfigError(
-                f"{self.about} was trained on images of {times(self.shape)} (C×H×W), the data has "
+                f"{self.about} was trained on images of {times(stored)} (C×H×W), the data has "
                 f"{times(given)}; give a run on images of the same size"
             )
         layers = [module for module in self.model.modules() if isinstance(module, nn.Linear)]

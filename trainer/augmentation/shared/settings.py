@@ -26,6 +26,16 @@ def around(setting: str, value: Range, middle: float, bounds: str) -> tuple[floa
     return max(low, middle - value), middle + value
 
 
+def output_size(setting: str, value: int | list[int] | None) -> tuple[int, int] | None:
+    """Height and width from a side or a pair; None for None. Raises ValueError for others."""
+    if value is None:
+        return None
+    sides = (value, value) if isinstance(value, int) else tuple(value)
+    if len(sides) != 2 or any(type(side) is not int or side < 1 for side in sides):
+        raise ValueError(f"{setting} must be null, a side or [height, width], got {value}")
+    return sides[0], sides[1]
+
+
 def check_length(setting: str, value: int | float) -> None:
     """Raise ValueError unless a length is an int ≥ 1 (pixels) or a float ≤ 1 (part of a side)."""
     within(setting, value, "(0, 1]" if isinstance(value, float) else "[1, inf)")

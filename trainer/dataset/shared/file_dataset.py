@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from trainer.core.errors import complain
-from trainer.dataset.base import Dataset
+from trainer.core.errors import ConfigError, complain
+from trainer.dataset.base import Dataset, Split
 from trainer.dataset.shared.auto_size import auto_side, first_size
 from trainer.dataset.shared.cache import Cache, folder_within, standard_folder
 from trainer.dataset.shared.decode import colour
@@ -23,12 +23,16 @@ class FileDataset(Dataset):
     background; `auto` is pad where images have boxes, otherwise cover. `decode=exact` takes Pillow
     for all files; `fast` reads most JPEG files faster, with slightly other pixels: see
     trainer.dataset.shared.fast_decode. See ImageFolder for the other settings.
+
+    With `crop` the model sees a part of so many pixels: where an augmentation has cut it out, that
+    one; otherwise the middle.
     """
 
     size: int | list[int] | str | None = "auto"
     fit: Literal["auto", "cover", "pad"] = "auto"
     channels: int = 3
     background: str | list[int] | None = None
+    crop: int | list[int] | None = None
     decode: Literal["exact", "fast"] = "exact"
     corrupt: Literal["raise", "skip"] = "raise"
     cache: str | None = "auto"
@@ -45,6 +49,13 @@ class FileDataset(Dataset):
             )
         if len(sides) not in (1, 2):
             raise ValueError(f"dataset.size must be a side or [height, width], got {self.size}")
+        crops = self.crop if isinstance(self.crop, list) else [self.crop]
+        if self.crop is not None and not (
+            len(crops) in (1, 2) and all(type(side) is int and side > 0 for side in crops)
+        ):
+            raise ValueError(
+                f"dataset.crop must be null, a side or [height, width], got {self.crop}"
+            )
         self.colour = colour(self.background)
         folder = standard_folder() if self.cache == "auto" else None
         if self.cache not in (None, "auto"):
@@ -72,6 +83,26 @@ class FileDataset(Dataset):
             return side, side
         sides = self.size if isinstance(self.size, list) else [self.size]
         return int(sides[0]), int(sides[-1])
+
+    def cut_to(self, train: Split) -> tuple[int, int] | None:
+        """The setting `crop`. Raises ConfigError for smaller images, and labels with places."""
+        if self.crop is None:
+            return None
+        crop = self.crop if isinstance(self.crop, list) else [self.crop]
+        height, width = int(crop[0]), int(crop[-1])
+        _, *stored = train.images.shape
+        if height > stored[0] or width > stored[1]:
+            raise ConfigError(
+                f"dataset.crop={height}x{width} is larger than the images, "
+                f"{stored[0]}x{stored[1]}; raise dataset.size, or set dataset.crop=null"
+            )
+        if train.target not in ("class", "multilabel", "vector"):
+            raise ConfigError(
+                f"dataset.crop={height}x{width} would cut images but not their labels, which are "
+                f"{'boxes' if train.target == 'boxes' else train.target + 's'}; set "
+                "dataset.crop=null"
+            )
+        return height, width
 
     def decided(self, size: tuple[int, int]) -> dict[str, int]:
         """The settings that the files have decided, for Raw."""

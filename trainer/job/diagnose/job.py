@@ -86,7 +86,7 @@ class Diagnose(Job):
         optimizer = make_optimizer(copied)
         batch = sample(data.train, open_feed, self.examples)
         seed_torch(device, seed, Purpose.STEP, 0)
-        forward = Forward(copied, mean=data.mean, std=data.std, device=device)
+        forward = Forward(copied, mean=data.mean, std=data.std, device=device, size=data.crop)
         probe, loss = observe(forward, head, ready_loss, batch)
         identical = identical_units(copied, head)
         add_updates(probe.rows, copied, optimizer)

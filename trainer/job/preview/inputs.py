@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from trainer.core.forward import Forward
+from trainer.core.forward import Forward, centre
 from trainer.core.plan import Plan, class_counts
 from trainer.core.seed import ExampleRandom, StepId
 from trainer.core.text import count, listed
@@ -98,6 +98,7 @@ def first_batch(inputs: Inputs, plan: Plan) -> Batch:
             images, batch.labels, draws, fill=fill, min_visible=inputs.task.min_visible
         )
         batch = replace(batch, labels=labels)
+    images = centre(images, inputs.data.crop)
     return inputs.mixer(batch.with_images(images), StepId(inputs.seed, 0, 0))
 
 

@@ -71,30 +71,53 @@ def pick(images: Tensor, across: Tensor, down: Tensor, *, nearest: bool, fill: f
 
 
 def cut(
-    images: Tensor, top: Tensor, left: Tensor, padding: tuple[int, int], fill: float = 0.0
+    images: Tensor,
+    top: Tensor,
+    left: Tensor,
+    padding: tuple[int, int],
+    fill: float = 0.0,
+    size: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Pad [B, C, H, W] by (rows, columns) per side, then crop H × W at `top` and `left` [B]."""
-    height, width = images.shape[-2:]
+    """Pad [B, C, H, W] by (rows, columns) per side, then crop `size` at `top` and `left` [B].
+
+    None is H × W.
+    """
+    height, width = size or images.shape[-2:]
     rows, columns = padding
     padded = F.pad(images, [columns, columns, rows, rows], value=fill)
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view [B, C, y, x, H, W]
     return windows[torch.arange(len(images), device=images.device), :, top, left]
 
 
-def resize_weights(size: int, resized: Tensor, offset: Tensor) -> Tensor:
+def resize_weights(size: int, resized: Tensor, offset: Tensor, output: int | None = None) -> Tensor:
     """Weights [B, output, input] that resize an axis of `size` pixels to `resized` [B] pixels.
 
-    The resized axis starts at `offset` [B] of an output of `size` pixels. The weights are
-    torchvision's for bilinear resizing with antialiasing: triangles as wide as an output pixel, but
-    at least as an input pixel. Rows outside the resized image are zero.
+    The resized axis starts at `offset` [B] of an output of `output` pixels, by default `size`. The
+    weights are torchvision's for bilinear resizing with antialiasing: triangles as wide as an
+    output pixel, but at least as an input pixel. Rows outside the resized image are zero.
     """
     inputs = torch.arange(size, device=resized.device)
-    outputs = inputs - offset[:, None]
+    outputs = torch.arange(output or size, device=resized.device) - offset[:, None]
     shrink = (size / resized)[:, None, None]  # input pixels in an output pixel
     distance = (inputs + 0.5) - (outputs[:, :, None] + 0.5) * shrink
     weights = (1 - distance.abs() / shrink.clamp(min=1)).clamp(min=0)
     inside = (outputs >= 0) & (outputs < resized[:, None])
     return weights / weights.sum(2, keepdim=True).clamp(min=1e-6) * inside[:, :, None]
+
+
+def piece_weights(size: int, start: Tensor, length: Tensor, output: int) -> Tensor:
+    """Weights [B, output, size] that resize pieces `start`, `length` [B] of an axis to `output`.
+
+    Triangles as those of `resize_weights`; nothing outside a piece counts.
+    """
+    inputs = torch.arange(size, device=start.device)
+    centres = torch.arange(output, device=start.device) + 0.5
+    shrink = (length / output)[:, None, None]  # input pixels in an output pixel
+    inside = (inputs - start[:, None])[:, None]  # [B, 1, size]
+    distance = (inside + 0.5) - centres[:, None] * shrink
+    weights = (1 - distance.abs() / shrink.clamp(min=1)).clamp(min=0)
+    weights = weights * ((inside >= 0) & (inside < length[:, None, None]))
+    return weights / weights.sum(2, keepdim=True)
 
 
 def rectangle(
