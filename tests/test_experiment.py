@@ -27,6 +27,11 @@ SMALLER = {
     "replicate/": ("model.depth=10", "schedule.milestones=[1st,2st]"),
     "replicate/resnet20": ("model.depth=8", "schedule.milestones=[1st,2st]"),
     "cifar10_speed": ("model.width=4", "channels_last=false"),
+    "imagenet_resnet50": (
+        *("model.name=resnet18", "dataset.size=40", "dataset.crop=32", "loader.workers=0"),
+        *("augmentation.random_resized_crop.size=32", "batch_size=8", "warmup.steps=1st"),
+        *("channels_last=false", "dataset.cache=null"),
+    ),
     "warmup": ("model.depth=8",),
     "long_tail": ("dataset.imbalance=5",),
 }
