@@ -50,10 +50,10 @@ PARTS = (  # in order of worth
     Part("equal", "losses equal those on the CPU", 0.06),
     Part("kernels", "kernels and waits of a step", 0.06),
     Part("loop", "speed of the loop", 0.1),
-    Part("cifar10", "`experiment=cifar10_speed`", 0.28),
+    Part("cifar10", "`experiment=cifar10_speed`", 0.26),
     Part("resnet20", "`experiment=replicate/resnet20`, shortened", 0.1),
     Part("cutout", "`experiment=replicate/cutout`, shortened", 0.1),
-    Part("nccl", "one process under torchrun", 0.05),
+    Part("nccl", "one process under torchrun", 0.07),
     Part("resume", "resumed to the bit, deterministic", 0.05),
 )
 
