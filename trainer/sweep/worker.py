@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from hydra import version
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobRuntime, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
@@ -54,6 +55,7 @@ def run(given: Work) -> int:
         os.environ["CUDA_VISIBLE_DEVICES"] = given.gpu
     limit_threads(given.threads)
     setup_globals()
+    version.setbase("1.3")  # a process of its own would go into the job's folder, as Hydra 1.1 did
     Singleton.instance(JobRuntime).set("name", given.name)
     done = run_job(
         hydra_context=given.context,
