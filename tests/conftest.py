@@ -17,7 +17,10 @@ from trainer.job.train import Ending
 from trainer.report.log import Log
 from trainer.training import reporter
 
-LONGEST = ("test_torture", "test_fake_gpu", "test_distributed", "test_signals", "test_sweep")
+LONGEST = (
+    *("test_torture", "test_fake_gpu", "test_distributed", "test_signals", "test_sweep"),
+    "test_first_hour",
+)
 
 SHOW_PICTURES, SHOW = Ending.show_pictures, Log.show
 DRAWN = {name: getattr(reporter, name) for name in ("grid", "confusion")}

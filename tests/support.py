@@ -76,8 +76,8 @@ def is_value(override: str) -> bool:
 
 
 def spans_groups(overrides: Iterable[str]) -> bool:
-    """Whether one of the overrides sets options and settings of several groups."""
-    return any(o.startswith(("experiment=", "sweep=")) for o in overrides)
+    """Whether an override sets options and settings of several groups, or adds or removes some."""
+    return any(o.startswith(("experiment=", "sweep=", "+", "~")) for o in overrides)
 
 
 @cache

@@ -21,6 +21,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # which the program sets: other tests start Python
     monkeypatch.setattr(folders, "created", [])
 
     def run(*arguments: str) -> tuple[int, str, str]:

@@ -189,7 +189,7 @@ def test_masks_allow_a_subset_but_no_other_degradation() -> None:
     data = opened(subset=10, examples=50)
     assert len(data.train) == 10
     for settings in ({"imbalance": 2.0}, {"label_noise": 0.1}, {"threshold_class": True}):
-        with pytest.raises(ConfigError, match=f"dataset.{next(iter(settings))} needs a class"):
+        with pytest.raises(ConfigError, match=rf"dataset.{next(iter(settings))}\S* needs a class"):
             opened(examples=50, **settings)
     with pytest.raises(ConfigError, match=r"dataset\.classes needs a class label per image"):
         opened(classes=[1, 2], examples=50)

@@ -154,7 +154,7 @@ def test_wrong_paths_are_named_by_line(tree: Path, file: File) -> None:
         folder(tree, corrections=file("path,label\ntrain/cat/3.png,dog\ntrain/cat/33.png,dog\n"))
     first = folder(tree).train.images.paths[0]  # pyright: ignore
     rows = f"id,path,label\n,{first},dog\n0,,cat\n"
-    with pytest.raises(DataError, match=r"line 3: the same image as in line 2"):
+    with pytest.raises(DataError, match=r"line 3: the same example as in line 2"):
         folder(tree, corrections=file(rows))
     with pytest.raises(DataError, match=r"line 2: no class dgo among the 3. Did you mean dog"):
         folder(tree, corrections=file("path,label\ntrain/cat/3.png,dgo\n"))
