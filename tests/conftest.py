@@ -28,6 +28,9 @@ DOT = np.zeros((1, 1, 3), np.uint8)
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 torch.set_num_threads(1)  # with two, small models take ten times as long on a busy machine
+# Autograd counts the devices at its first backward pass. Tests of augmentations make a fake GPU; if
+# that were counted, no fork of the tests' process could train.
+torch.zeros((), requires_grad=True).backward()
 
 
 @pytest.fixture(scope="session")
