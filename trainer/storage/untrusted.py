@@ -96,7 +96,7 @@ def check_archive(path: Path) -> None:
                 raise CheckpointError(f"{path} is not in the format of torch.save")
             with zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
-    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     for entry in entries:
         name = PurePosixPath(entry.filename)

@@ -1,6 +1,7 @@
 """JPEG files decoded faster: the same files are read and refused, with almost the same pixels."""
 
 import random
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,12 @@ from trainer.dataset.image_folder import ImageFolder
 from trainer.dataset.shared import decode as decoding
 from trainer.dataset.shared import fast_decode
 from trainer.dataset.shared.decode import decode
-from trainer.dataset.shared.fast_decode import decode_fast
+from trainer.dataset.shared.fast_decode import fast_pixels_of
 from trainer.dataset.shared.letterbox import Fit
 from trainer.loader.memory import pixels_of
 
 BEHIND = (10, 200, 30)
+decode_fast = partial(decode, pixels=fast_pixels_of)
 
 
 def photo(path: Path, mode: str = "RGB", side: int = 150, orientation: int = 1) -> Path:

@@ -9,7 +9,7 @@ import errno
 import logging
 import struct
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -129,19 +129,6 @@ def printable(text: str | Path) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
-def decode(
-    path: str | Path,
-    shape: tuple[int, int, int],
-    background: Colour = BLACK,
-    *,
-    turn: bool = True,
-    way: Fit = "cover",
-) -> np.ndarray:
-    """The image as uint8 [C, H, W] of `shape`. Raises DataError naming the file."""
-    with open_image(path) as image:
-        return pixels_of(image, shape, background, turn=turn, way=way)
-
-
 def pixels_of(
     image: Image.Image,
     shape: tuple[int, int, int],
@@ -163,6 +150,23 @@ def pixels_of(
     else:
         pixels = np.asarray(fit(image, height, width))
     return pixels.reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def decode(
+    path: str | Path,
+    shape: tuple[int, int, int],
+    background: Colour = BLACK,
+    *,
+    turn: bool = True,
+    way: Fit = "cover",
+    pixels: Callable[..., np.ndarray] = pixels_of,
+) -> np.ndarray:
+    """The image as uint8 [C, H, W] of `shape`, by the function `pixels`.
+
+    Raises DataError naming the file.
+    """
+    with open_image(path) as image:
+        return pixels(image, shape, background, turn=turn, way=way)
 
 
 def upright(image: Image.Image) -> Image.Image:

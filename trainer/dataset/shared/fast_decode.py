@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from torch.utils.data import get_worker_info
 
-from trainer.dataset.shared.decode import open_image, pixels_of, turn_of
+from trainer.dataset.shared.decode import pixels_of, turn_of
 from trainer.dataset.shared.letterbox import BLACK, Colour, Fit, Placement, placement
 
 MARGIN = 1.5  # a reduced image is larger than wanted by this factor at least: below, details differ
@@ -52,34 +51,21 @@ def decoder() -> str:
     return f"fast torchvision {torchvision.__version__} torch {torch.__version__} {processor}"
 
 
-def decode_fast(
-    path: str | Path,
+def fast_pixels_of(
+    image: Image.Image,
     shape: tuple[int, int, int],
     background: Colour = BLACK,
     *,
     turn: bool = True,
     way: Fit = "cover",
 ) -> np.ndarray:
-    """The image as uint8 [C, H, W] of `shape`, as `decode` has it. Raises DataError."""
-    with open_image(path) as image:
-        pixels = None
-        if isinstance(image, JpegImageFile) and image.mode in MODES:
-            pixels = jpeg_pixels(image, shape, background, turn=turn, way=way)
-        return pixels_of(image, shape, background, turn=turn, way=way) if pixels is None else pixels
+    """The pixels of an open image, as `pixels_of` has them: uint8 [C, H, W].
 
-
-def jpeg_pixels(
-    image: JpegImageFile,
-    shape: tuple[int, int, int],
-    background: Colour,
-    *,
-    turn: bool,
-    way: Fit,
-) -> np.ndarray | None:
-    """The pixels of an open JPEG as uint8 [C, H, W]; None where Pillow should decode it.
-
-    It is resized before it is turned, which leaves less to turn.
+    A JPEG is resized before it is turned, which leaves less to turn.
     """
+    exact = partial(pixels_of, image, shape, background, turn=turn, way=way)
+    if not (isinstance(image, JpegImageFile) and image.mode in MODES):
+        return exact()
     turned = turn_of(image) if turn else None
     across = turned in ACROSS
     size = (image.width, image.height) if across else (image.height, image.width)
@@ -87,7 +73,7 @@ def jpeg_pixels(
     wanted = (at.width, at.height) if across else (at.height, at.width)
     pixels = resized(image, wanted)
     if pixels is None:
-        return None
+        return exact()
     if turned is not None:
         pixels = TURNED[turned](pixels)
     if pixels.ndim == 3 and shape[0] == 1:

@@ -12,8 +12,8 @@ from torch import Tensor
 from trainer.core.errors import DataError
 from trainer.core.text import count
 from trainer.dataset.shared.cache import NO_CACHE, Cache, Files
-from trainer.dataset.shared.decode import UnreadableError, decode, open_image, printable
-from trainer.dataset.shared.fast_decode import decode_fast, decoder
+from trainer.dataset.shared.decode import UnreadableError, decode, open_image, pixels_of, printable
+from trainer.dataset.shared.fast_decode import decoder, fast_pixels_of
 from trainer.dataset.shared.letterbox import BLACK, Colour, Fit
 from trainer.dataset.shared.parallel import available_cores, in_chunks
 from trainer.dataset.shared.split import Images
@@ -68,8 +68,8 @@ class ImageFiles(Images):
         """Image i as uint8 [C, H, W]. Raises DataError naming a damaged file."""
         path, (channels, height, width) = str(self.paths[i]), self.shape
         shape = channels, height, width
-        reader = decode_fast if self.fast else decode
-        return reader(path, shape, self.background, turn=self.turn, way=self.way)
+        pixels = fast_pixels_of if self.fast else pixels_of
+        return decode(path, shape, self.background, turn=self.turn, way=self.way, pixels=pixels)
 
     def get_or_make(self, what: str, shape: tuple[int, ...], make: Callable[[], Tensor]) -> Tensor:
         """`make()`, uint8 of a shape, or its result cached by an earlier run on the same files."""
