@@ -20,7 +20,9 @@ def test_options_are_named_as_typed_and_settings_have_their_values() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["plain", "café 漢字", "😀", "\udce9", "a: b\n- c", "word " * 60])
+@pytest.mark.parametrize(
+    "text", ["plain", "café 漢字", "😀", "\udce9", "\U000e0001", "a: b\n- c", "word " * 60]
+)
 def test_libyamls_writer_changes_no_letter(text: str) -> None:
     config = {"run": text, "nested": {text: [1e-3, None, [text], {}]}}
     assert yaml_of(config) == yaml.safe_dump(config, sort_keys=False, allow_unicode=True)

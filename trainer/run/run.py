@@ -279,6 +279,7 @@ def yaml_of(config: dict[str, Any]) -> str:
 
     libyaml takes a quarter of the time, but escapes emoji, and refuses a name that is not UTF-8.
     """
-    fast = yaml.__with_libyaml__ and str(config).isascii()
+    ascii_only = json.dumps(config, ensure_ascii=False, default=str).isascii()
+    fast = yaml.__with_libyaml__ and ascii_only
     dumper = yaml.CSafeDumper if fast else yaml.SafeDumper
     return yaml.dump(config, Dumper=dumper, sort_keys=False, allow_unicode=True)
