@@ -20,7 +20,6 @@ from trainer.cli.execute import execute
 from trainer.core.errors import Interrupted, TrainerError
 from trainer.core.signals import Signals, immediate
 from trainer.job import train
-from trainer.report.log import Log
 from trainer.storage import checkpoint
 from trainer.sweep.pool import warm_up
 
@@ -63,7 +62,6 @@ class Child:
                 os.dup2(descriptor, 2)
                 if not Child.pictures:
                     train.Ending.show_pictures = lambda self: None  # noqa: ARG005
-                    Log.show = lambda *_, **__: None
                 if before is not None:
                     before()
                 with Signals(), immediate():
