@@ -9,6 +9,8 @@ environment dev
 cd "$root"
 # On a busy machine, two threads per process can be ten times slower than one for small models.
 export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+# Compile each module once, not in every process that the tests start.
+unset PYTHONDONTWRITEBYTECODE
 if (($#)); then
     exec python -m pytest "$@" # in one process: starting one per core takes longer than most parts
 fi

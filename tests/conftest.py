@@ -1,5 +1,6 @@
 """Settings and fixtures for all tests."""
 
+import gc
 import os
 import signal
 import sys
@@ -123,6 +124,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("gpu") and not has_gpu:
             item.add_marker(absent)
+
+
+def pytest_collection_finish():
+    gc.freeze()  # what has been imported stays: it need not be looked through again and again
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import re
 import signal
 from collections.abc import Iterable
@@ -16,7 +17,6 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torture_parts.hashing import sha256
 
 from trainer.__main__ import CONF, register
@@ -39,26 +39,51 @@ QUICK = ("epochs=2", "quiet=true", "dataset.val_fraction=0.1", "model=mlp", "dev
 SMALL = ("epochs=2", "batch_size=64", "dataset.val_fraction=0.7", "model=mlp", "device=cpu")
 
 
-@cache
-def composed(*overrides: str) -> Any:
+def composed(*overrides: str) -> dict[str, Any]:
     """Compose a config, its interpolations unresolved.
 
-    Hydra takes 0.2 s. It composes what is neither an option of a group nor a plain value once;
-    options and values are set in a copy, these by the call that Hydra makes. What cannot be set is
-    left to Hydra, with its errors.
+    Hydra takes 0.1 s. It composes what is neither an option of a group nor a plain value once;
+    options and values are set in a copy, these as Hydra parses them. What cannot be set is left to
+    Hydra, with its errors.
     """
     values = [override for override in overrides if is_value(override)]
     chosen = [] if spans_groups(overrides) else [o for o in overrides if is_plain(o)]
-    rest = (override for override in overrides if override not in [*values, *chosen])
-    config = deepcopy(by_hydra(*rest))
+    config = unresolved(*(o for o in overrides if o not in [*values, *chosen]))
     for group, option in (override.split("=") for override in chosen):
         config[group] = node_of(group, option)
     try:
-        for override in OverridesParser.create().parse_overrides(values):
-            OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
-    except (HydraException, OmegaConfBaseException):
-        return by_hydra(*overrides)
+        for override in values:
+            set_value(config, *parsed(override))
+    except (HydraException, LookupError):
+        return unresolved(*overrides)
     return config
+
+
+@cache
+def parsed(override: str) -> tuple[str, Any]:
+    """The key and the value of an override. Raises HydraException."""
+    (found,) = OverridesParser.create().parse_overrides([override])
+    return found.key_or_group, found.value()
+
+
+def set_value(config: dict[str, Any], key: str, value: Any) -> None:
+    """Set a value in a config. Raises LookupError where only Hydra can tell what comes of it."""
+    *nodes, name = key.split(".")
+    for node in nodes:
+        config = config[node] if isinstance(config, dict) else {}
+    if name not in config or isinstance(config[name], dict) or isinstance(value, dict):
+        raise LookupError(key)
+    config[name] = deepcopy(value)
+
+
+def unresolved(*overrides: str) -> dict[str, Any]:
+    """Compose a config with Hydra, as plain containers."""
+    return pickle.loads(pickled(*overrides))  # noqa: S301  ten times as fast as a deep copy
+
+
+@cache
+def pickled(*overrides: str) -> bytes:
+    return pickle.dumps(OmegaConf.to_container(by_hydra(*overrides)))
 
 
 @cache
@@ -92,7 +117,12 @@ def is_plain(override: str) -> bool:
 
 def config_of(*overrides: str) -> dict[str, Any]:
     """Compose a config and resolve its settings."""
-    return OmegaConf.to_container(composed(*overrides), resolve=True)  # pyright: ignore
+    config = composed(*overrides)
+    refers = {name for name, node in config.items() if "${" in str(node)}
+    if refers <= {"checkpoint"}:  # to the task's own monitor
+        part = OmegaConf.create({name: config[name] for name in ("checkpoint", "task")})
+        return config | OmegaConf.to_container(part, resolve=True)  # pyright: ignore
+    return OmegaConf.to_container(OmegaConf.create(config), resolve=True)  # pyright: ignore
 
 
 @cache

@@ -1,6 +1,7 @@
 """Every file of conf/experiment composes, states its command and result, and trains a few steps."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from PIL import Image
 from support import CONF, config_of, read_json
 
 from trainer.cli.execute import execute
+from trainer.dataset.base import Raw
+from trainer.dataset.mnist import Mnist
 
 FOLDER = CONF / "experiment"
 NAMES = sorted(str(p.relative_to(FOLDER).with_suffix("")) for p in FOLDER.rglob("*.yaml"))
@@ -30,8 +33,9 @@ SMALLER = {
     "imagenet_resnet50": (
         *("model.name=resnet18", "dataset.size=40", "dataset.crop=32", "loader.workers=0"),
         *("augmentation.random_resized_crop.size=32", "batch_size=8", "warmup.steps=1st"),
-        *("channels_last=false", "dataset.cache=null"),
+        *("channels_last=false", "dataset.cache=null", "precision=fp32"),  # a CPU emulates bf16
     ),
+    "detection": ("dataset.examples=120",),
     "warmup": ("model.depth=8",),
     "long_tail": ("dataset.imbalance=5",),
 }
@@ -50,6 +54,19 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> str:
                 pixels = rng.integers(0, 256, (32, 32, 3), np.uint8)
                 Image.fromarray(pixels).save(folder / f"{i}.png")
     return str(root)
+
+
+@pytest.fixture
+def short_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MNIST with its first 100 images of test: evaluating all takes ten times as long as a run."""
+    whole = Mnist.load
+
+    def load(self: Mnist) -> Raw:
+        raw = whole(self)
+        assert raw.test is not None
+        return replace(raw, test=replace(raw.test, ids=raw.test.ids[:100]))
+
+    monkeypatch.setattr(Mnist, "load", load)
 
 
 def trained(folder: Path, *overrides: str) -> dict:
@@ -86,6 +103,7 @@ def test_an_experiment_states_its_command_and_result(name):
 
 
 @pytest.mark.data
+@pytest.mark.usefixtures("short_mnist")
 @pytest.mark.parametrize("name", [name for name in NAMES if "/" not in name or "base" not in name])
 def test_an_experiment_trains_for_a_few_steps(tmp_path, request, name):
     given = [f"experiment={name}"]

@@ -14,15 +14,30 @@ import pytest
 from trainer.core.extra import missing
 
 ROOT = Path(__file__).parents[1]
-TRAIN = "import trainer.__main__ as command; print(command.CONF); command.main()"
-LOAD = """
+PROGRAM = """
+import os
 import sys
+from pathlib import Path
+
 import trainer
 
 assert "torch" not in sys.modules, "importing the package must stay light"
+
+import trainer.__main__ as command
+
+print(command.CONF)
+try:
+    command.main()
+except SystemExit as ended:
+    assert not ended.code
+(result,) = Path("outputs").rglob("result.json")
+run = result.parent.absolute()
+os.mkdir("elsewhere")
+os.chdir("elsewhere")
+
 from PIL import Image
 
-model = trainer.load(sys.argv[1])
+model = trainer.load(run)
 label, probability = model.predict(Image.new("L", (30, 20), 200))
 assert label in model.classes and 0 < probability <= 1
 print(trainer.__file__)
@@ -59,31 +74,25 @@ def test_the_wheel_has_the_console_script_and_the_licence(unpacked: Path) -> Non
     assert (about / "licenses" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
 
-def program(code: str, unpacked: Path, folder: Path, *arguments: str) -> str:
-    """Run a program with the wheel's package in a folder; return what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        check=False,
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(unpacked)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
 def test_the_wheel_trains_with_its_own_configs_and_loads_the_run_elsewhere(
     unpacked: Path, tmp_path: Path
 ) -> None:
     """In an empty folder; and the run from another one."""
     overrides = ["epochs=1", "model=mlp", "dataset.subset=100", "quiet=true"]
-    assert program(TRAIN, unpacked, tmp_path, *overrides) == str(unpacked / "trainer" / "conf")
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *overrides],
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(unpacked)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    conf, code = done.stdout.splitlines()
+    assert conf == str(unpacked / "trainer" / "conf")
+    assert code.startswith(str(unpacked / "trainer"))
     (result,) = (tmp_path / "outputs").rglob("result.json")
     assert 0 < json.loads(result.read_text())["test"]["accuracy"] <= 1
-    (tmp_path / "elsewhere").mkdir()
-    printed = program(LOAD, unpacked, tmp_path / "elsewhere", str(result.parent))
-    assert printed.startswith(str(unpacked / "trainer"))
 
 
 def test_every_extra_that_a_message_names_exists() -> None:

@@ -1,11 +1,13 @@
 """What newcomers type: each mistake is one line that names the setting and what is expected."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import composed
+from omegaconf import OmegaConf
+from support import by_hydra
 
 from trainer.__main__ import multirun_first
 from trainer.config.compose import at_home, register_resolvers, resolve, typed_at_home
@@ -83,7 +85,9 @@ def test_text_from_the_environment_is_converted_as_typed_text_is(
 ) -> None:
     monkeypatch.setenv("X", text)
     register_resolvers()
-    made = resolve(composed.__wrapped__("model=mlp", setting + "=${oc.env:X}"))
+    config = deepcopy(by_hydra("model=mlp"))
+    OmegaConf.update(config, setting, "${oc.env:X}")
+    made = resolve(config)
     for part in setting.split("."):
         made = made[part]
     assert made == (value.replace("HOME", str(Path.home())) if isinstance(value, str) else value)

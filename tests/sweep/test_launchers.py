@@ -1,12 +1,10 @@
 """Hydra's other launchers; those that are not installed are skipped."""
 
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forks import Fork
 from support import read_json
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +16,7 @@ LAUNCHERS = {
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_one_failure_leaves_the_others_and_the_exit_code_is_1(
-    tmp_path: Path, launcher: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str
 ) -> None:
     package = f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher"
     if importlib.util.find_spec(package) is None:
@@ -29,16 +27,10 @@ def test_one_failure_leaves_the_others_and_the_exit_code_is_1(
         "job._target_=acts.Act",
         "device=cpu",
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "trainer", "-m", *own, "+job.act=odd", "seed=1,-1,2"],
-        check=False,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[0] == "seed must be in [0, 9.2e18], got -1"
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests'}")  # of the processes it starts
+    code, _, error = Fork(tmp_path, "-m", *own, "+job.act=odd", "seed=1,-1,2").done()
+    assert code == 1
+    assert error.decode().splitlines()[0] == "seed must be in [0, 9.2e18], got -1"
     statuses = [read_json(path) for path in sorted((tmp_path / "outputs").glob("*/*/status.json"))]
     assert [(status["state"], status["exit_code"]) for status in statuses] == [
         ("failed", 1),

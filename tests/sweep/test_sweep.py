@@ -1,17 +1,16 @@
 """Sweeps through the command line, each job in its process."""
 
-import json
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from forks import Fork
 from support import read_json
 
 ROOT = Path(__file__).parents[2]
@@ -34,12 +33,8 @@ def wait_for(path: Path) -> str:
     return path.read_text()
 
 
-class Command:
-    """A command that runs."""
-
-    def __init__(self, files: Path) -> None:
-        self.files = files
-        self.pid = int(wait_for(files / "pid"))
+class Command(Fork):
+    """A command that runs in a fork."""
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
@@ -48,42 +43,24 @@ class Command:
         """As a terminal does for Ctrl-C: to the whole group of processes."""
         os.killpg(self.pid, number)
 
-    def done(self) -> tuple[int, str, str]:
+    def ended(self) -> tuple[int, str, str]:
         """Exit code, stdout, stderr."""
-        code = int(wait_for(self.files / "code"))
-        return code, (self.files / "out").read_text(), (self.files / "err").read_text()
+        code, out, err = self.done()
+        return code, out.decode(), err.decode()
 
 
 Start = Callable[..., Command]
 Sweep = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[subprocess.Popen[str]]:
-    """The process that runs commands."""
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "tests" / "warm.py")],
-        stdin=subprocess.PIPE,
-        text=True,
-        env=os.environ | ENVIRONMENT,
-    )
-    yield process
-    process.communicate()
-
-
 @pytest.fixture
-def start(server: subprocess.Popen[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     """Starts a command in an empty folder, which is the test's own too."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, **environment: str) -> Command:
-        files = tmp_path / f"files-{len(list(tmp_path.glob('files-*')))}"
-        files.mkdir()
-        order = {"cwd": str(tmp_path), "files": str(files), "arguments": arguments}
-        assert server.stdin is not None
-        server.stdin.write(json.dumps(order | {"environment": environment}) + "\n")
-        server.stdin.flush()
-        return Command(files)
+        own = ENVIRONMENT | environment
+        return Command(tmp_path, *arguments, before=lambda: os.environ.update(own))
 
     return run
 
@@ -91,7 +68,7 @@ def start(server: subprocess.Popen[str], tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.fixture
 def sweep(start: Start) -> Sweep:
     """Runs a sweep to its end: exit code, stdout, stderr."""
-    return lambda *arguments, **environment: start(*ACT, *arguments, **environment).done()
+    return lambda *arguments, **environment: start(*ACT, *arguments, **environment).ended()
 
 
 def manifest() -> dict[str, Any]:
@@ -203,7 +180,7 @@ def test_ctrl_c_stops_the_jobs_and_the_same_sweep_resumes_them(start: Start, swe
     command = start(*ACT, "+job.act=wait", "seed=1,2,3", "hydra.launcher.n_jobs=2")
     wait_until(running=2)
     command.signal_all(signal.SIGINT)
-    assert command.done()[0] == 130
+    assert command.ended()[0] == 130
     assert column("state") == ["preempted", "preempted", "pending"]
     statuses = [read_json(path)["state"] for path in Path("sweep").glob("*/status.json")]
     assert statuses == ["preempted"] * 2, "the second of two signals ends a run unsaved"
@@ -222,7 +199,7 @@ def test_a_second_ctrl_c_kills_the_jobs(start: Start) -> None:
     time.sleep(0.5)
     assert column("state") == ["running", "pending"]
     command.signal(signal.SIGINT)
-    assert command.done()[0] == 130
+    assert command.ended()[0] == 130
     assert column("state") == ["killed", "pending"]
 
 
@@ -233,7 +210,7 @@ def test_two_processes_cannot_run_one_sweep_which_sigterm_stops(start: Start, sw
     assert (code, err.count("\n")) == (7, 1)
     assert f"sweep is in use by process {command.pid} on " in err
     command.signal(signal.SIGTERM)
-    assert command.done()[0] == 143
+    assert command.ended()[0] == 143
     assert (column("state"), column("exit_code")) == (["preempted"], [143])
 
 
@@ -242,7 +219,7 @@ def test_the_jobs_of_a_sweep_that_is_killed_save_and_end(start: Start) -> None:
     command = start(*ACT, "+job.act=wait", "seed=1")
     wait_until(running=1)
     command.signal(signal.SIGKILL)
-    assert command.done()[0] == -signal.SIGKILL
+    assert command.ended()[0] == -signal.SIGKILL
     (path,) = Path("sweep").glob("*/status.json")
     until = time.monotonic() + DEADLINE
     while (status := read_json(path))["state"] == "running":
@@ -253,8 +230,8 @@ def test_the_jobs_of_a_sweep_that_is_killed_save_and_end(start: Start) -> None:
 
 def test_a_job_trains_as_it_would_alone(start: Start) -> None:
     own = ("model=mlp", "epochs=1", "device=cpu", "threads=1", "quiet=true")
-    assert start("-m", *own, "seed=1,2", "hydra.sweep.dir=sweep").done() == (0, "", "")
-    assert start(*own, "seed=2", "hydra.run.dir=alone").done() == (0, "", "")
+    assert start("-m", *own, "seed=1,2", "hydra.sweep.dir=sweep").ended() == (0, "", "")
+    assert start(*own, "seed=2", "hydra.run.dir=alone").ended() == (0, "", "")
     alone = read_json(Path("alone/result.json"))
     swept = read_json(Path("sweep", column("folder")[1], "result.json"))
     assert swept["test"] == alone["test"]

@@ -15,6 +15,7 @@ from trainer.dataset.shared.split_folders import NAMES
 
 IMAGES, LABELS = "images", "labels"
 LARGEST = 2**20  # bytes of a label file
+PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(kw_only=True)
@@ -98,7 +99,7 @@ def class_names(path: Path) -> tuple[str, ...]:
 def names_in(path: Path, text: str) -> object:
     """The entry `names` of a YAML text; aliases are refused. Raises DataError."""
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, PARSER)):
             raise DataError(f"{printable(path)} has an alias, which a list of names has not")
         content = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -126,10 +126,14 @@ def show(screen: RichConsole, content: str | Table) -> None:
 
     A line loses its control characters; the cells of a `table` have none.
     """
+    if screen.quiet:  # rich would lay it out all the same
+        return
     if isinstance(content, str):
-        screen.print(
-            wrapped(plain(content), screen.width) if screen.is_terminal else plain(content)
-        )
+        if screen.is_terminal:
+            screen.print(wrapped(plain(content), screen.width))
+        else:  # what rich would write, in a fortieth of the time
+            screen.file.write(f"{plain(content)}\n")
+            screen.file.flush()
         return
     width = natural_width(content)
     if screen.is_terminal and width > screen.width:

@@ -1,6 +1,7 @@
 """Runs the jobs of a sweep in processes, several at a time."""
 
 import contextlib
+import gc
 import importlib
 import multiprocessing
 import os
@@ -200,6 +201,7 @@ def warm_up(*, gpus: bool) -> None:
     launch.import_torch()
     for name in (*LATE, *(() if gpus else ("torch._dynamo",))):
         importlib.import_module(name)
+    gc.freeze()  # a collection in a job would copy all that it shares with this process
 
 
 def kill(one: Running) -> None:
