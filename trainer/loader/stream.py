@@ -9,15 +9,20 @@ from trainer.core.errors import DataError
 from trainer.core.plan import Plan
 from trainer.core.ranges import within
 from trainer.dataset import Images, Split
+from trainer.dataset.shared.uncut_files import UncutFiles
+from trainer.dataset.shared.windows import Cut, EpochCut
 from trainer.dataset.shared.workers import ReadLog, WatchedLoader, watch_workers
 from trainer.loader.base import Feed, Loader, batch_of, interpolate
+
+Request = tuple[list[list[int]], Cut | None]  # ids [K][B], and how their images are cut
 
 
 class Stream(Loader):
     """Decodes batches in `workers` processes (0: in this one), each `prefetch` batches ahead.
 
-    Workers only decode and resize; nothing random happens in them. A batch that takes longer than
-    `timeout` seconds is an error; 0 waits forever.
+    Workers only decode and resize; nothing random happens in them, but that they cut pieces out of
+    images stored uncut, with the numbers of each row. A batch that takes longer than `timeout`
+    seconds is an error; 0 waits forever.
     """
 
     def __init__(self, *, workers: int = 2, prefetch: int = 4, timeout: float = 120.0) -> None:
@@ -40,9 +45,16 @@ class BatchReader(torch.utils.data.Dataset):
         self.images = images
         self.log = ReadLog(images, workers)
 
-    def __getitem__(self, ids: list[list[int]]) -> list[torch.Tensor] | str:
+    def __getitem__(self, request: Request) -> list[torch.Tensor] | str:
         """K tensors uint8 [B, C, H, W] for ids [K][B], or the message of a read error."""
-        return self.log.attempt(ids[0], lambda: [self.images.read(part) for part in ids])
+        ids, cut = request
+
+        def read(part: list[int]) -> torch.Tensor:
+            if cut is None or not isinstance(self.images, UncutFiles):
+                return self.images.read(part)
+            return self.images.pieces(part, cut)
+
+        return self.log.attempt(ids[0], lambda: [read(part) for part in ids])
 
 
 class PlanSampler:
@@ -54,9 +66,11 @@ class PlanSampler:
     def __init__(self) -> None:
         self.plan = Plan.of(torch.empty(0, dtype=torch.int64), 1)
         self.start = 0
+        self.cut: EpochCut | None = None
 
-    def __iter__(self) -> Iterator[list[list[int]]]:
-        return (rows.ids.T.tolist() for rows in self.plan.step_rows(self.start))
+    def __iter__(self) -> Iterator[Request]:
+        for step, rows in enumerate(self.plan.step_rows(self.start), self.start):
+            yield rows.ids.T.tolist(), None if self.cut is None else self.cut.of_step(step)
 
     def __len__(self) -> int:
         return self.plan.steps - self.start
@@ -83,12 +97,12 @@ class StreamFeed(Feed):
             timeout=loader.timeout if parallel else 0,
         )
 
-    def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
+    def batches(self, plan: Plan, start: int = 0, cut: EpochCut | None = None) -> Iterator[Batch]:
         """The plan's batches from step `start` on.
 
         Raises DataError if an image cannot be read, or a worker dies or hangs.
         """
-        self.sampler.plan, self.sampler.start = plan, start
+        self.sampler.plan, self.sampler.start, self.sampler.cut = plan, start, cut
         steps = zip(
             plan.step_rows(start),
             plan.to(self.device).step_rows(start),
