@@ -100,7 +100,7 @@ def fast_part(
     channels: int,
     turned: Image.Transpose | None,
 ) -> np.ndarray | None:
-    """A part of an open image that is yet to be turned, resized: uint8 [H, W, 1 or C] of `size`.
+    """A part of an open image that is yet to be turned, resized: uint8 [H, W, C] of `size`.
 
     `box` is in pixels of the image turned upright. None for what is no plain JPEG, or damaged.
     """
@@ -114,7 +114,7 @@ def fast_part(
         pixels = TURNED[turned](pixels)
     if pixels.ndim == 3 and channels == 1:
         pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+    return pixels if pixels.ndim == 3 else pixels[:, :, None].repeat(channels, axis=2)
 
 
 def in_file(box: Box, size: tuple[int, int], turned: Image.Transpose | None) -> Box:
@@ -178,11 +178,10 @@ def read_again(image: JpegImageFile) -> bytes:
 def placed(
     pixels: np.ndarray, at: Placement, shape: tuple[int, int, int], background: Colour
 ) -> np.ndarray:
-    """Pixels [h, w, 1 or C] at their place in an image [H, W, C] of `shape`, cut or surrounded."""
+    """Pixels [h, w, C] at their place in an image [H, W, C] of `shape`, cut or surrounded."""
     channels, height, width = shape
     if at.top <= 0 and at.left <= 0 and at.height >= height and at.width >= width:
-        cut = pixels[-at.top : height - at.top, -at.left : width - at.left]
-        return cut if cut.shape[2] == channels else cut.repeat(channels, axis=2)
+        return pixels[-at.top : height - at.top, -at.left : width - at.left]
     canvas = np.array(
         Image.new("RGB", (width, height), background).convert("L" if channels == 1 else "RGB")
     ).reshape(height, width, channels)
