@@ -55,7 +55,6 @@ from race import Race, machine, parser, ratios, spread, table
 from rivals import Setting
 
 
-
 def of_recipe(goal: float) -> tuple[tuple[str, str, float | None], ...]:
     """What of a race of photographs is compared with torchvision's recipe, and the goals."""
     pairs = {"exact": None, "fast": None, "pieces": None, "fast pieces": goal, "stored": None}

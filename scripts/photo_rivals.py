@@ -74,7 +74,7 @@ class Fast(Exact):
 
 
 class Pieces(PhotoRival):
-    """The runner's random pieces of the originals, as loader=stream cuts them: dataset.fit=uncut."""
+    """The runner's random pieces of the originals, which loader=stream cuts: dataset.fit=uncut."""
 
     decode: Decode = "exact"
     short: int | None = None

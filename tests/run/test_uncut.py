@@ -68,7 +68,9 @@ def test_the_next_augmentation_draws_the_numbers_that_it_would_have_drawn(
     assert batch.images.shape == (8, 3, 10, 10)
     plain = fit.step.forward.inputs(batch.images)
     got = fit.step.prepare(batch, first, 0).images
-    cut = RandomResizedCrop(size=10)(torch.rand(8, 3, 30, 30), (draws := ExampleRandom(0, 0, torch.arange(8))))
+    cut = RandomResizedCrop(size=10)(
+        torch.rand(8, 3, 30, 30), (draws := ExampleRandom(0, 0, torch.arange(8)))
+    )
     flipped = HorizontalFlip()(torch.arange(10.0).expand(8, 3, 10, 10), draws)
     mirrored = flipped[:, 0, 0, 0] > 0
     assert cut.shape == (8, 3, 10, 10)
@@ -97,20 +99,18 @@ def test_a_run_is_judged_by_the_middle_and_used_by_every_job(root: Path, tmp_pat
     assert train(tmp_path / "student", *settings(root, *own)) == 0
 
 
-@pytest.mark.parametrize(
-    "job", ["preview", "trial", "find_lr", "find_batch_size"]
-)
+@pytest.mark.parametrize("job", ["preview", "trial", "find_lr", "find_batch_size"])
 def test_jobs_that_train_cut_pieces(
     root: Path, tmp_path: Path, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bool] = []
     batches = Stream.open
 
-    def watched(self: Stream, *arguments):  # noqa: ANN002, ANN202
+    def watched(self: Stream, *arguments):
         feed = batches(self, *arguments)
         own = feed.batches
 
-        def noted(plan, start=0, cut=None):  # noqa: ANN001, ANN202
+        def noted(plan, start=0, cut=None):
             asked.append(cut is not None)
             return own(plan, start, cut)
 
@@ -118,7 +118,11 @@ def test_jobs_that_train_cut_pieces(
         return feed
 
     monkeypatch.setattr(Stream, "open", watched)
-    few = {"find_lr": ["job.steps=6"], "find_batch_size": ["job.start=8", "job.largest=8", "job.repeats=1"], "trial": []}.get(job, [])
+    few = {
+        "find_lr": ["job.steps=6"],
+        "find_batch_size": ["job.start=8", "job.largest=8", "job.repeats=1"],
+        "trial": [],
+    }.get(job, [])
     stream = "loader=stream", "loader.workers=0"
     assert train(tmp_path / job, *settings(root, f"job={job}", *stream, *few)) == 0
     assert any(asked)
@@ -129,10 +133,10 @@ class Sized(Geometric):
 
     size = 10, 10
 
-    def draw(self, draws, size):  # noqa: ANN001, ANN201
+    def draw(self, draws, size):
         return None
 
-    def move(self, images, parameters, *, nearest, fill):  # noqa: ANN001, ANN201
+    def move(self, images, parameters, *, nearest, fill):
         return images[..., :10, :10]
 
 

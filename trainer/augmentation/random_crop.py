@@ -57,8 +57,7 @@ class RandomCrop(Geometric):
         top, left = (random_offset(draws, room) for room in rooms)
         tops, lefts = (rows - top).tolist(), (columns - left).tolist()
         return [
-            Window(*at, *pair, size, whole=True)
-            for *at, pair in zip(tops, lefts, own, strict=True)
+            Window(*at, *pair, size, whole=True) for *at, pair in zip(tops, lefts, own, strict=True)
         ]
 
     def move(

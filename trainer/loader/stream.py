@@ -1,8 +1,10 @@
 """Worker processes decode images while the model trains."""
 
 from collections.abc import Iterator
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from trainer.core.batch import Batch
 from trainer.core.errors import DataError
@@ -13,7 +15,15 @@ from trainer.dataset.shared.uncut_files import UncutFiles
 from trainer.dataset.shared.windows import Cut, EpochCut
 from trainer.dataset.shared.workers import ReadLog, WatchedLoader, watch_workers
 from trainer.loader.base import Feed, Loader, batch_of, interpolate
+from trainer.loader.shared.device_decode import (
+    Decoder,
+    check_files,
+    decoded,
+    device_decoder,
+    encoded,
+)
 
+Sent = Any  # a tensor [B, C, H, W], or what `encoded` makes of them
 Request = tuple[list[list[int]], Cut | None]  # ids [K][B], and how their images are cut
 
 
@@ -23,19 +33,35 @@ class Stream(Loader):
     Workers only decode and resize; nothing random happens in them, but that they cut pieces out of
     images stored uncut, with the numbers of each row. A batch that takes longer than `timeout`
     seconds is an error; 0 waits forever.
+
+    With `decode=device` workers only read JPEG files, which the GPU decodes.
     """
 
-    def __init__(self, *, workers: int = 2, prefetch: int = 4, timeout: float = 120.0) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int = 2,
+        prefetch: int = 4,
+        timeout: float = 120.0,
+        decode: Literal["host", "device"] = "host",
+    ) -> None:
         within("loader.workers", workers, "[0, inf)")
         within("loader.prefetch", prefetch, "[1, inf)")
         within("loader.timeout", timeout, "[0, inf)")
         self.workers = workers
         self.prefetch = prefetch
         self.timeout = timeout
+        self.decode = decode
 
     def open(self, split: Split, device: torch.device) -> Feed:
-        """A feed of the split; its workers live as long as it does."""
-        return StreamFeed(split, device, self)
+        """A feed of the split; its workers live as long as it does.
+
+        Raises ConfigError where the device is to decode, and cannot.
+        """
+        if self.decode == "host":
+            return StreamFeed(split, device, self)
+        images = check_files(split.images)
+        return DeviceFeed(split, device, self, device_decoder(images.shape[0], device))
 
 
 class BatchReader(torch.utils.data.Dataset):
@@ -45,16 +71,24 @@ class BatchReader(torch.utils.data.Dataset):
         self.images = images
         self.log = ReadLog(images, workers)
 
-    def __getitem__(self, request: Request) -> list[torch.Tensor] | str:
-        """K tensors uint8 [B, C, H, W] for ids [K][B], or the message of a read error."""
+    def __getitem__(self, request: Request) -> list[Sent] | str:
+        """What is read of the images of ids [K][B], K parts, or the message of a read error."""
         ids, cut = request
+        return self.log.attempt(ids[0], lambda: [self.read(part, cut) for part in ids])
 
-        def read(part: list[int]) -> torch.Tensor:
-            if cut is None or not isinstance(self.images, UncutFiles):
-                return self.images.read(part)
-            return self.images.pieces(part, cut)
+    def read(self, ids: list[int], cut: Cut | None) -> Sent:
+        """Images uint8 [B, C, H, W]."""
+        if cut is None or not isinstance(self.images, UncutFiles):
+            return self.images.read(ids)
+        return self.images.pieces(ids, cut)
 
-        return self.log.attempt(ids[0], lambda: [read(part) for part in ids])
+
+class EncodedReader(BatchReader):
+    """Reads the files of a whole batch at once, and does not decode them."""
+
+    def read(self, ids: list[int], cut: Cut | None) -> Sent:
+        """Bytes uint8 [N], and numbers int64 [B, 13]; see `encoded`."""
+        return encoded(check_files(self.images), ids, cut)
 
 
 class PlanSampler:
@@ -79,11 +113,13 @@ class PlanSampler:
 class StreamFeed(Feed):
     """Batches from a DataLoader whose workers persist over the epochs."""
 
+    reads: type[BatchReader] = BatchReader
+
     def __init__(self, split: Split, device: torch.device, loader: Stream) -> None:
         self.labels = split.labels
         self.device = device
         self.sampler = PlanSampler()
-        self.reader = BatchReader(split.images, loader.workers)
+        self.reader = self.reads(split.images, loader.workers)
         parallel = loader.workers > 0
         self.loader = WatchedLoader(
             self.reader,
@@ -112,6 +148,26 @@ class StreamFeed(Feed):
         for on_host, rows, images in steps:
             if isinstance(images, str):
                 raise DataError(images)
-            parts = [part.to(self.device, non_blocking=True) for part in images]
+            parts = self.received(images, on_host.ids)
             labels = self.labels[on_host.ids].to(self.device, non_blocking=True)
             yield batch_of(interpolate(parts, rows.shares), labels, rows)
+
+    def received(self, sent: list[Sent], ids: Tensor) -> list[Tensor]:
+        """K parts uint8 [B, C, H, W] on the device, from what was sent of ids [B, K]."""
+        return [part.to(self.device, non_blocking=True) for part in sent]
+
+
+class DeviceFeed(StreamFeed):
+    """The same with JPEG files decoded on the device."""
+
+    reads = EncodedReader
+
+    def __init__(self, split: Split, device: torch.device, loader: Stream, decode: Decoder) -> None:
+        super().__init__(split, device, loader)
+        self.images = check_files(split.images)
+        self.decode = decode
+
+    def received(self, sent: list[Sent], ids: Tensor) -> list[Tensor]:
+        """K parts uint8 [B, C, H, W], decoded. Raises DataError naming a damaged file."""
+        parts = zip(sent, ids.unbind(1), strict=True)
+        return [decoded(part, self.images, rows, self.decode, self.device) for part, rows in parts]

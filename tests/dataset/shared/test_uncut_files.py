@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 from sklearn.datasets import load_sample_image
 from torch import Tensor
 from torchvision.transforms import functional as reference
-from torchvision.transforms.functional import InterpolationMode, pil_to_tensor
+from torchvision.transforms.functional import pil_to_tensor
 
 from trainer.augmentation.random_crop import RandomCrop
 from trainer.augmentation.random_resized_crop import RandomResizedCrop

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from trainer.dataset.shared.image_files import CHECKED_AT_ONCE, ImageFiles
 from trainer.dataset.shared.letterbox import placement
 from trainer.dataset.shared.parallel import available_cores, in_chunks
 from trainer.dataset.shared.windows import Cut, Size, Window, middle, piece, placed
+
+T = TypeVar("T")
 
 OPEN_AT_ONCE = 32  # files whose windows are drawn together
 
@@ -49,14 +52,26 @@ class UncutFiles(ImageFiles):
 
     def some_pieces(self, ids: Sequence[int], cut: Cut, first: int) -> list[Tensor]:
         """The pieces of images `ids`, the rows of a batch from `first` on."""
+        return self.each_open(ids, cut, first, lambda image, window: image.piece(window))
+
+    def each_open(
+        self,
+        ids: Sequence[int],
+        cut: Cut | None,
+        first: int,
+        read: Callable[["Uncut", Window], T],
+    ) -> list[T]:
+        """What `read` makes of each of the images and its window; of the middle without a cut."""
         with ExitStack() as opened:
             paths = [str(self.paths[i]) for i in ids]
             images = [Uncut(opened.enter_context(open_image(p)), self) for p in paths]
-            windows = cut.windows([image.size for image in images], first)
-            pairs = zip(paths, images, windows, strict=True)
-            return [
-                naming(path, lambda i=image, w=window: i.piece(w)) for path, image, window in pairs
-            ]
+            sizes, (_, height, width) = [image.size for image in images], self.shape
+            if cut is None:
+                windows = [middle(size, (height, width)) for size in sizes]
+            else:
+                windows = cut.windows(sizes, first)
+            rows = zip(paths, images, windows, strict=True)
+            return [naming(path, partial(read, image, window)) for path, image, window in rows]
 
     def picture(self, i: int) -> Tensor:
         """Image i as a whole, uint8 [C, H, W] of `stored_sizes[i]`; pixels lie as [H, W, C]."""
@@ -85,7 +100,7 @@ class UncutFiles(ImageFiles):
         return torch.from_numpy(sizes.view(np.uint8).reshape(len(self), 8))
 
 
-def naming(path: str, read: Callable[[], Tensor]) -> Tensor:
+def naming(path: str, read: Callable[[], T]) -> T:
     """What `read` returns; what it raises is about a file, where several are open."""
     try:
         return read()
