@@ -55,10 +55,8 @@ class RandomCrop(Geometric):
                 "its padding; set dataset.size, the short side that all images are brought to"
             )
         top, left = (random_offset(draws, room) for room in rooms)
-        tops, lefts = (rows - top).tolist(), (columns - left).tolist()
-        return [
-            Window(*at, *pair, size, whole=True) for *at, pair in zip(tops, lefts, own, strict=True)
-        ]
+        places = torch.stack([rows - top, columns - left, height, width], 1).tolist()
+        return [Window(y, x, tall, wide, size, whole=True) for y, x, tall, wide in places]
 
     def move(
         self, images: Tensor, parameters: tuple[Tensor, Tensor], *, nearest: bool, fill: float

@@ -62,10 +62,10 @@ class RandomResizedCrop(Geometric):
     def windows(self, draws: ExampleRandom, height: Tensor, width: Tensor) -> list[Window]:
         """Draw the boxes of images of heights and widths [B], to be resized to `size`."""
         pairs = zip(height.tolist(), width.tolist(), strict=True)
-        middle = torch.tensor([central(pair, self.ratio) for pair in pairs]).unbind(1)
-        boxes = torch.stack(self.boxes(draws, height, width, middle), 1).tolist()
+        rows, columns = torch.tensor([central(pair, self.ratio) for pair in pairs]).unbind(1)
+        boxes = torch.stack(self.boxes(draws, height, width, (rows, columns)), 1).tolist()
         size = output_of(self)
-        return [Window(*box, size, whole=False) for box in boxes]
+        return [Window(y, x, tall, wide, size, whole=False) for y, x, tall, wide in boxes]
 
     def move(self, images: Tensor, parameters: Box, *, nearest: bool, fill: float) -> Tensor:
         """Moved images [B, C, H, W]."""

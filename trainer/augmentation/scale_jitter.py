@@ -58,7 +58,7 @@ class ScaleJitter(Geometric):
         fits = torch.minimum(size[0] / height.double(), size[1] / width.double())
         fitted = [(side * fits).float() for side in (height, width)]
         frames = torch.stack(self.frames(draws, fitted, size), 1).tolist()
-        return [Window(*frame, size, whole=True) for frame in frames]
+        return [Window(y, x, tall, wide, size, whole=True) for y, x, tall, wide in frames]
 
     def move(self, images: Tensor, parameters: Frame, *, nearest: bool, fill: float) -> Tensor:
         """Moved images [B, C, H, W]."""

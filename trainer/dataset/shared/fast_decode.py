@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -82,7 +83,7 @@ def fast_pixels_of(
     return placed(pixels, at, shape, background).transpose(2, 0, 1)
 
 
-def is_plain(image: Image.Image) -> bool:
+def is_plain(image: Image.Image) -> TypeGuard[JpegImageFile]:
     """Whether an image is a JPEG, grey or RGB."""
     return isinstance(image, JpegImageFile) and image.mode in MODES
 
@@ -104,7 +105,7 @@ def fast_part(
 
     `box` is in pixels of the image turned upright. None for what is no plain JPEG, or damaged.
     """
-    if not (is_plain(image) and isinstance(image, JpegImageFile)):
+    if not is_plain(image):
         return None
     wanted = (size[1], size[0]) if turned in ACROSS else size
     pixels = resized(image, wanted, in_file(box, upright_size(image, turned), turned))

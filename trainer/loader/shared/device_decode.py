@@ -48,8 +48,7 @@ class Piece:
     def window(self) -> Window:
         """Where the piece lies."""
         size = self.own_height, self.own_width
-        box = self.top, self.left, self.height, self.width
-        return Window(*box, size, whole=bool(self.whole))
+        return Window(self.top, self.left, self.height, self.width, size, whole=bool(self.whole))
 
 
 def encoded(images: UncutFiles, ids: list[int], cut: Cut | None) -> list[Tensor]:
@@ -75,15 +74,21 @@ def encoded_one(image: Uncut, window: Window) -> tuple[Tensor, Piece]:
     frame = window.size if window.whole else image.size
     box = in_file((window.top, window.left, window.height, window.width), frame, turned)
     across = -1 if turned in ACROSS else 1
+    (tall, wide), (own_height, own_width) = image.size[::across], window.size[::across]
     return data, Piece(
-        len(data),
-        plain,
-        image.full[0] * image.full[1],
-        *image.size[::across],
-        UPRIGHT if turned is None else turned + 1,
-        *box,
-        *window.size[::across],
-        int(window.whole),
+        size=len(data),
+        plain=plain,
+        pixels=image.full[0] * image.full[1],
+        tall=tall,
+        wide=wide,
+        turned=UPRIGHT if turned is None else turned + 1,
+        top=box[0],
+        left=box[1],
+        height=box[2],
+        width=box[3],
+        own_height=own_height,
+        own_width=own_width,
+        whole=int(window.whole),
     )
 
 
