@@ -14,10 +14,18 @@ decode     the images of an epoch as uint8 batches, and nothing else
   bare       torchvision's ImageFolder and PILToTensor in a DataLoader
   stream     the runner's loader=stream
 photos     made-up JPEG files of 500 x 375 pixels (110 kB) brought to 224 x 224, in one process
-large photos  the same of 4000 x 3000 pixels (5 MB)
+light photos  the same with a lower quality (55 kB)
+large photos  of 4000 x 3000 pixels (5 MB)
+large light photos  the same with a lower quality (2 MB)
   recipe     torchvision's: Pillow, RandomResizedCrop, PILToTensor
-  exact      the runner's decoding
-  fast       the runner's decoding with dataset.decode=fast
+  exact      the runner's decoding of the middle
+  fast       the runner's decoding of the middle with dataset.decode=fast
+  pieces     the runner's random pieces of the originals: dataset.fit=uncut, loader=stream
+  fast pieces   the same with dataset.decode=fast
+  stored     random pieces of images stored with a short side of 400: loader=memory, not decoding
+stored photos  two ways to store those of 500 x 375, pieces cut out on the CPU
+  ragged     one after another, a piece at a time: the runner's
+  padded     to one size, all pieces at once
 open       the whole folder, from the command to pixels in memory and the channel statistics
   serial     decoded by one process, as with loader.workers=0
   first      decoded by the loader's processes, and cached
@@ -46,11 +54,21 @@ from photos import SIZES, photos
 from race import Race, machine, parser, ratios, spread, table
 from rivals import Setting
 
+
+def of_recipe(goal: float) -> tuple[tuple[str, str, float | None], ...]:
+    """What of a race of photographs is compared with torchvision's recipe, and the goals."""
+    pairs = {"exact": None, "fast": None, "pieces": None, "fast pieces": goal, "stored": None}
+    return tuple((name, "recipe", wanted) for name, wanted in pairs.items())
+
+
 RATIOS = {
     "list": (("runner", "bare", 0.67),),
     "decode": (("stream", "bare", 0.95),),
-    "photos": (("exact", "recipe", None), ("fast", "recipe", 1.8)),
-    "large photos": (("exact", "recipe", None), ("fast", "recipe", 8)),
+    "photos": of_recipe(1.8),
+    "light photos": of_recipe(1.8),
+    "large photos": of_recipe(8),
+    "large light photos": of_recipe(8),
+    "stored photos": (("ragged", "padded", None),),
     "open": (("first", "serial", None), ("second", "serial", None)),
     "train": (
         ("memory", "bare memory", None),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
-from photo_rivals import Exact, Fast, Recipe
+from photo_rivals import PHOTO_RIVALS, Padded, Stored
 from rivals import Rival, Runner
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -253,8 +253,11 @@ class Streamed(Memory):
 RACES: dict[str, dict[str, type[Rival]]] = {
     "list": {"bare": BareList, "runner": OwnList},
     "decode": {"bare": BareDecode, "stream": StreamDecode},
-    "photos": {"recipe": Recipe, "exact": Exact, "fast": Fast},
-    "large photos": {"recipe": Recipe, "exact": Exact, "fast": Fast},
+    "photos": PHOTO_RIVALS,
+    "light photos": PHOTO_RIVALS,
+    "large photos": PHOTO_RIVALS,
+    "large light photos": PHOTO_RIVALS,
+    "stored photos": {"ragged": Stored, "padded": Padded},
     "open": {"serial": Opened, "first": OpenedInParallel, "second": OpenedAgain},
     "train": {
         "bare memory": BareMemory,

@@ -284,7 +284,7 @@ def test_stream_converts_ids_one_step_at_a_time() -> None:
     feed.sampler.plan, feed.sampler.start = Plan.of(ids, 4), 10
     steps = iter(feed.sampler)
     assert isinstance(steps, Generator)
-    assert (next(steps), len(feed.sampler)) == ([[40, 41, 42, 43]], 240)
+    assert (next(steps), len(feed.sampler)) == (([[40, 41, 42, 43]], None), 240)
 
 
 def test_stream_reads_only_the_rows_of_the_plan() -> None:

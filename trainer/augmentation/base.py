@@ -12,6 +12,7 @@ from trainer.core.option import option_of
 from trainer.core.seed import ExampleRandom
 from trainer.dataset.shared.boxes import MIN_VISIBLE
 from trainer.dataset.shared.split import Split
+from trainer.dataset.shared.windows import Window
 
 
 class Augmentation(ABC):
@@ -103,6 +104,17 @@ class Geometric(Augmentation):
         `nearest` takes the nearest pixel instead of interpolating.
         """
 
+    def windows(self, draws: ExampleRandom, height: Tensor, width: Tensor) -> list[Window]:
+        """Draw the pieces of `size` that are cut out of images of heights and widths [B].
+
+        A loader does so where images are stored uncut. Raises ValueError where the augmentation
+        cannot.
+        """
+        raise ValueError(
+            f"augmentation={option_of(self)} does not cut pieces out of images stored uncut; put "
+            "it after random_resized_crop, random_crop or scale_jitter, or take dataset.fit=cover"
+        )
+
     def move_boxes(self, edges: Tensor, parameters: Any, size: tuple[int, int]) -> Tensor:
         """Move edges [B, N, 4] of boxes, x0, y0, x1, y1, as `move` moves the pixels.
 
@@ -139,3 +151,10 @@ class Geometric(Augmentation):
         edges = self.move_boxes(boxes[..., 1:], parameters, size)
         moved = self.move(images, parameters, nearest=False, fill=0.0)
         return moved, kept(boxes, edges, self.size or size, min_visible)
+
+
+def output_of(augmentation: Geometric) -> tuple[int, int]:
+    """Height and width of the pieces it cuts out. Raises ValueError without a `size`."""
+    if augmentation.size is None:
+        raise ValueError(f"augmentation.{option_of(augmentation)}.size is not set")
+    return augmentation.size

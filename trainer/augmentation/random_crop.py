@@ -1,12 +1,16 @@
 """Pad the border and crop at a random position (He et al. 2016, sec. 4.2)."""
 
+import torch
 from torch import Tensor
 
-from trainer.augmentation.base import Geometric
+from trainer.augmentation.base import Geometric, output_of
+from trainer.augmentation.shared.box import random_offset
 from trainer.augmentation.shared.kernel.boxes import shifted
 from trainer.augmentation.shared.kernel.geometry import cut
 from trainer.augmentation.shared.settings import check_length, output_size, to_pixels
+from trainer.core.errors import DataError
 from trainer.core.seed import ExampleRandom
+from trainer.dataset.shared.windows import Window
 
 
 class RandomCrop(Geometric):
@@ -36,6 +40,23 @@ class RandomCrop(Geometric):
                 f"{size[0]}x{size[1]}, with their padding"
             )
         return draws.integer(0, down + 1), draws.integer(0, right + 1)
+
+    def windows(self, draws: ExampleRandom, height: Tensor, width: Tensor) -> list[Window]:
+        """Draw the pieces of images of heights and widths [B], which are not resized.
+
+        Raises DataError for an image that is too small.
+        """
+        size, own = output_of(self), list(zip(height.tolist(), width.tolist(), strict=True))
+        rows, columns = torch.tensor([self.margins(pair) for pair in own]).unbind(1)
+        rooms = [height + 2 * rows - size[0], width + 2 * columns - size[1]]
+        if min(int(room.min()) for room in rooms) < 0:
+            raise DataError(
+                f"augmentation.random_crop.size={size[0]}x{size[1]} is larger than an image, with "
+                "its padding; set dataset.size, the short side that all images are brought to"
+            )
+        top, left = (random_offset(draws, room) for room in rooms)
+        places = torch.stack([rows - top, columns - left, height, width], 1).tolist()
+        return [Window(y, x, tall, wide, size, whole=True) for y, x, tall, wide in places]
 
     def move(
         self, images: Tensor, parameters: tuple[Tensor, Tensor], *, nearest: bool, fill: float

@@ -7,12 +7,13 @@ antialiasing makes no difference; with it, pieces are resized with antialiasing.
 import torch
 from torch import Tensor
 
-from trainer.augmentation.base import Geometric
-from trainer.augmentation.shared.box import central, first, random_offset, sides
+from trainer.augmentation.base import Geometric, output_of
+from trainer.augmentation.shared.box import central, column, first, random_offset, sides
 from trainer.augmentation.shared.kernel.boxes import shifted, stretched
 from trainer.augmentation.shared.kernel.geometry import piece_weights, sample
 from trainer.augmentation.shared.settings import interval, output_size
 from trainer.core.seed import ExampleRandom
+from trainer.dataset.shared.windows import Window
 
 GROUP = "augmentation.random_resized_crop"
 Box = tuple[Tensor, Tensor, Tensor, Tensor]  # top, left, height, width, each [B]
@@ -38,14 +39,33 @@ class RandomResizedCrop(Geometric):
 
     def draw(self, draws: ExampleRandom, size: tuple[int, int]) -> Box:
         """Draw boxes [B] inside images of height and width `size`."""
-        widths, heights = sides(draws, size[0] * size[1], self.scale, self.ratio)
-        fits = (heights > 0) & (heights <= size[0]) & (widths > 0) & (widths <= size[1])
-        height, width = first(fits, heights, widths)
-        any_fits, (tall, wide) = fits.any(1), central(size, self.ratio)
-        height, width = height.where(any_fits, tall), width.where(any_fits, wide)
-        top, left = random_offset(draws, size[0] - height), random_offset(draws, size[1] - width)
-        middle = (size[0] - tall) // 2, (size[1] - wide) // 2
-        return top.where(any_fits, middle[0]), left.where(any_fits, middle[1]), height, width
+        return self.boxes(draws, *size, central(size, self.ratio))
+
+    def boxes(
+        self,
+        draws: ExampleRandom,
+        height: int | Tensor,
+        width: int | Tensor,
+        middle: tuple[int | Tensor, int | Tensor],
+    ) -> Box:
+        """Draw boxes [B] inside images of one size, or of sizes [B], with their `central` boxes."""
+        tall, wide = column(height), column(width)
+        widths, heights = sides(draws, tall * wide, self.scale, self.ratio)
+        fits = (heights > 0) & (heights <= tall) & (widths > 0) & (widths <= wide)
+        down, across = first(fits, heights, widths)
+        any_fits, (rows, columns) = fits.any(1), middle
+        down, across = down.where(any_fits, rows), across.where(any_fits, columns)
+        top, left = random_offset(draws, height - down), random_offset(draws, width - across)
+        top = top.where(any_fits, (height - rows) // 2)
+        return top, left.where(any_fits, (width - columns) // 2), down, across
+
+    def windows(self, draws: ExampleRandom, height: Tensor, width: Tensor) -> list[Window]:
+        """Draw the boxes of images of heights and widths [B], to be resized to `size`."""
+        pairs = zip(height.tolist(), width.tolist(), strict=True)
+        rows, columns = torch.tensor([central(pair, self.ratio) for pair in pairs]).unbind(1)
+        boxes = torch.stack(self.boxes(draws, height, width, (rows, columns)), 1).tolist()
+        size = output_of(self)
+        return [Window(y, x, tall, wide, size, whole=False) for y, x, tall, wide in boxes]
 
     def move(self, images: Tensor, parameters: Box, *, nearest: bool, fill: float) -> Tensor:
         """Moved images [B, C, H, W]."""

@@ -3,15 +3,18 @@
 torchvision's `ScaleJitter`, then a crop or padding to one size.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from trainer.augmentation.base import Geometric
+from trainer.augmentation.base import Geometric, output_of
 from trainer.augmentation.shared.box import random_offset
 from trainer.augmentation.shared.kernel.boxes import shifted, stretched
 from trainer.augmentation.shared.kernel.geometry import resize_weights, sample
 from trainer.augmentation.shared.settings import Range, interval, output_size
 from trainer.core.seed import ExampleRandom
+from trainer.dataset.shared.windows import Window
 
 Frame = tuple[Tensor, Tensor, Tensor, Tensor]  # top, left, height, width of the resized, each [B]
 
@@ -35,13 +38,27 @@ class ScaleJitter(Geometric):
         """Draw the frames [B] of the resized images, which may extend beyond the original."""
         wanted = self.size or size
         fits = min(out / own for out, own in zip(wanted, size, strict=True))
+        return self.frames(draws, [side * fits for side in size], wanted)
+
+    def frames(
+        self, draws: ExampleRandom, fitted: Sequence[float | Tensor], wanted: tuple[int, int]
+    ) -> Frame:
+        """Draw frames [B] from the heights and widths, in all or [B], that just fit in."""
         factor = draws.uniform(*self.scale_range)
-        height, width = ((side * fits * factor).long().clamp(min=1) for side in size)
+        height, width = ((side * factor).long().clamp(min=1) for side in fitted)
         starts = []
         for side, resized in zip(wanted, (height, width), strict=True):
             margin = side - resized  # negative if the image is cropped
             starts.append(random_offset(draws, margin.abs()) + margin.clamp(max=0))
         return starts[0], starts[1], height, width
+
+    def windows(self, draws: ExampleRandom, height: Tensor, width: Tensor) -> list[Window]:
+        """Draw the frames of images of heights and widths [B]."""
+        size = output_of(self)
+        fits = torch.minimum(size[0] / height.double(), size[1] / width.double())
+        fitted = [(side * fits).float() for side in (height, width)]
+        frames = torch.stack(self.frames(draws, fitted, size), 1).tolist()
+        return [Window(y, x, tall, wide, size, whole=True) for y, x, tall, wide in frames]
 
     def move(self, images: Tensor, parameters: Frame, *, nearest: bool, fill: float) -> Tensor:
         """Moved images [B, C, H, W]."""

@@ -72,6 +72,11 @@ class Data:
         return stored if self.crop is None else (stored[0], *self.crop)
 
     @property
+    def uncut(self) -> bool:
+        """Whether images have their own size and shape until a piece is cut out of them."""
+        return hasattr(self.train.images, "pieces")
+
+    @property
     def kind(self) -> Input:
         """What the inputs are: `image` or `text`."""
         return input_kind(self.shape)

@@ -70,7 +70,7 @@ class ParallelStep(Step):
         rank = [self.world.rank] if self.world.rank else []
         seed_torch(self.forward.device, step_id.seed, Purpose.STEP, step_id.step, *rank)
 
-    def places(self, batch: Batch, first_row: int, part: Part | None) -> Tensor:
+    def places(self, rows: int, first_row: int, part: Part | None) -> Tensor:
         """Return the positions [f] of the fetched rows in the epoch's plan."""
         return first_row + require_part(part).fetched
 

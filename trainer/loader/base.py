@@ -9,16 +9,18 @@ from torch import Tensor
 from trainer.core.batch import Batch
 from trainer.core.plan import Plan, StepRows
 from trainer.dataset import Split
+from trainer.dataset.shared.windows import EpochCut
 
 
 class Feed(ABC):
     """A source of batches for one split."""
 
     @abstractmethod
-    def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
+    def batches(self, plan: Plan, start: int = 0, cut: EpochCut | None = None) -> Iterator[Batch]:
         """The plan's batches from step `start` on; images are uint8 or float32, 0 to 255.
 
-        Texts are word ids int32 [B, L].
+        Texts are word ids int32 [B, L]. Of images stored uncut they are the pieces that `cut`
+        draws, without it the middle of each.
         """
 
 

@@ -12,8 +12,11 @@ from trainer.core.ranges import within
 from trainer.dataset import Images, Split
 from trainer.dataset.shared.parallel import in_chunks
 from trainer.dataset.shared.split import in_memory
+from trainer.dataset.shared.uncut_files import UncutFiles
+from trainer.dataset.shared.windows import EpochCut
 from trainer.dataset.shared.workers import read_error
 from trainer.loader.base import Feed, Loader, batch_of, interpolate
+from trainer.loader.shared.ragged import Ragged, RaggedFeed
 
 AT_ONCE = 256, 2**23  # images, and bytes of images, per message from a worker
 
@@ -27,14 +30,23 @@ class Memory(Loader):
     def __init__(self, *, workers: int = 2) -> None:
         within("loader.workers", workers, "[0, inf)")
         self.workers = workers
-        self.sources: dict[tuple[int, str], tuple[Images, torch.Tensor]] = {}
+        self.sources: dict[tuple[int, str], tuple[Images, torch.Tensor | Ragged]] = {}
 
     def open(self, split: Split, device: torch.device) -> Feed:
         """A feed of the split. Raises DataError if an image cannot be read."""
         key = id(split.images), str(device)
         if key not in self.sources:
-            self.sources[key] = split.images, pixels_of(split.images, self.workers).to(device)
-        return MemoryFeed(self.sources[key][1], split.labels.to(device), device)
+            self.sources[key] = split.images, self.read(split.images, device)
+        source, labels = self.sources[key][1], split.labels.to(device)
+        if isinstance(source, Ragged):
+            return RaggedFeed(source, labels, device)
+        return MemoryFeed(source, labels, device)
+
+    def read(self, images: Images, device: torch.device) -> torch.Tensor | Ragged:
+        """All images of a source, on a device."""
+        if isinstance(images, UncutFiles):
+            return Ragged(images, self.workers, device)
+        return pixels_of(images, self.workers).to(device)
 
 
 class MemoryFeed(Feed):
@@ -45,8 +57,8 @@ class MemoryFeed(Feed):
         self.labels = labels
         self.device = device
 
-    def batches(self, plan: Plan, start: int = 0) -> Iterator[Batch]:
-        """The plan's batches from step `start` on."""
+    def batches(self, plan: Plan, start: int = 0, cut: EpochCut | None = None) -> Iterator[Batch]:
+        """The plan's batches from step `start` on; there is nothing to cut."""
         plan = plan.to(self.device)
         for rows in plan.step_rows(start):
             ids = rows.ids  # index_select takes a quarter of the time of indexing

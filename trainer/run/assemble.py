@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import torch
 from torch.optim import Optimizer
 
+from trainer.augmentation.shared.taken import taken
 from trainer.core.duration import Clock, Every
 from trainer.core.option import option_of
 from trainer.dataset.shared.words import word_ids
@@ -114,6 +115,7 @@ def assemble_step(
     make = step_parts(run.world, (height, width))
     miner, mixer = replaced.get("miner", run.miner), replaced.get("mixer", run.mixer)
     augmentation = replaced.get("augmentation", run.augmentation)
+    augmentation = taken(augmentation, uncut=run.data.uncut)
     optimizer = run.make_optimizer(run.model)
     guard = guard_of(run, make.guard, optimizer, tolerant=replaced.get("tolerant", False))
     store = store_of(run, make.store, folder)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from trainer.augmentation.base import Geometric
 from trainer.core.batch import blank
 from trainer.core.errors import ConfigError
 from trainer.core.forward import evaluating
@@ -16,6 +15,7 @@ from trainer.dataset.shared.check_labels import check_masks, check_objects
 from trainer.distill.none import NoDistiller
 from trainer.mining.none import NoMiner
 from trainer.mixer.none import NoMixer
+from trainer.run.crops import check_crop, check_uncut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,20 +131,8 @@ def check_augmentation(data: Data, augmentations: Sequence[Augmentation]) -> Non
                 "color_jitter"
             )
     check_crop(data, augmentations)
-
-
-def check_crop(data: Data, augmentations: Sequence[Augmentation]) -> None:
-    """Raise ConfigError where an augmentation cuts out another size than the model's."""
-    for each in augmentations:
-        size = each.size if isinstance(each, Geometric) else None
-        if size is None or (data.kind == "image" and size == data.crop):
-            continue
-        asked, name = f"{size[0]}x{size[1]}", option_of(each)
-        crop = "null" if data.crop is None else f"{data.crop[0]}x{data.crop[1]}"
-        raise ConfigError(
-            f"augmentation.{name}.size={asked} and dataset.crop={crop}: the model sees images of "
-            "one size; set both to the same side"
-        )
+    if data.uncut:
+        check_uncut(augmentations)
 
 
 def check_score(target: Target, task: Task, miner: Miner, *, score_given: bool) -> None:

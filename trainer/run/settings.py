@@ -57,7 +57,7 @@ def on_the_line(config: Config, overrides: Sequence[str], varied: Sequence[str])
 def with_size(config: Config, size: Sequence[int]) -> Config:
     """The settings with images of a given size, where the data would decide on it."""
     node = config["dataset"]
-    if "size" not in node or node["size"] not in (None, "auto"):
+    if "size" not in node or node["size"] not in (None, "auto") or node.get("fit") == "uncut":
         return config
     return config | {"dataset": node | {"size": list(size)}}
 

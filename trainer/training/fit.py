@@ -119,8 +119,10 @@ class Fit:
         plan = self.planner.plan(p.epoch)
         bounds = plan.bounds.tolist()
         self.watch.start()
-        rows, parts = self.step.divide(plan, StepId(self.seed, p.epoch, p.step - p.position))
-        for batch in self.train_feed.batches(rows, p.position):
+        first = StepId(self.seed, p.epoch, p.step - p.position)
+        rows, parts = self.step.divide(plan, first)
+        cut = self.step.cut(plan, first, parts)
+        for batch in self.train_feed.batches(rows, p.position, cut):
             if p.step == 0:
                 self.show_start(batch, plan, parts[0])
             now = self.time(plan)

@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from trainer.augmentation import Augmentation
+from trainer.augmentation.shared.taken import cut_of
 from trainer.core.batch import Batch, Elements, only
 from trainer.core.errors import NonFiniteError
 from trainer.core.forward import Forward
 from trainer.core.plan import Plan
 from trainer.core.seed import ExampleRandom, Purpose, StepId, seed_torch
+from trainer.dataset.shared.windows import EpochCut
 from trainer.distill import Distiller
 from trainer.loss import Loss, spread
 from trainer.mining import Miner
@@ -272,7 +274,7 @@ class Step:
         if self.augmentation:
             images = self.forward.unit(batch.images)
             draws = ExampleRandom(
-                step_id.seed, step_id.epoch, self.places(batch, first_row, part), images.device
+                step_id.seed, step_id.epoch, self.places(len(batch), first_row, part), images.device
             )
             labels, fill = batch.labels, float(self.loss.ignore_index or 0)
             for augmentation in self.augmentation:
@@ -289,9 +291,22 @@ class Step:
             return only(batch, batch.labels[:, 0] != self.loss.ignore_index)
         return batch
 
-    def places(self, batch: Batch, first_row: int, part: Part | None) -> Tensor:
-        """Return the positions [B] of the rows in the epoch's plan."""
-        return torch.arange(first_row, first_row + len(batch))
+    def cut(self, plan: Plan, first: StepId, parts: Sequence[Part | None] = ()) -> EpochCut | None:
+        """Return what the loader cuts out of images stored uncut, in the epoch of a plan.
+
+        `first` identifies the epoch's first step; `parts` are this process's.
+        """
+        bounds = plan.bounds
+
+        def places(step: int) -> Tensor:
+            first_row, end = bounds[step : step + 2].tolist()
+            return self.places(end - first_row, first_row, parts[step] if parts else None)
+
+        return cut_of(self.augmentation, first.seed, first.epoch, places)
+
+    def places(self, rows: int, first_row: int, part: Part | None) -> Tensor:
+        """Return the positions [B] in the epoch's plan of a batch's rows."""
+        return torch.arange(first_row, first_row + rows)
 
     def mix(self, batch: Batch, step_id: StepId, part: Part | None) -> Batch:
         """Mix the rows of a batch with one another."""

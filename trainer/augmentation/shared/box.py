@@ -10,9 +10,12 @@ TRIES = 10
 
 
 def sides(
-    draws: ExampleRandom, area: int, scale: tuple[float, float], ratio: tuple[float, float]
+    draws: ExampleRandom, area: int | Tensor, scale: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[Tensor, Tensor]:
-    """Draw two sides int64 [B, TRIES]: first / second within `ratio`, area within scale · area."""
+    """Draw two sides int64 [B, TRIES]: first / second within `ratio`, area within scale · area.
+
+    `area` is that of all images, or those of each [B, 1].
+    """
     fractions, ratios = draws.uniforms(2 * TRIES).split(TRIES, dim=1)
     areas = area * (scale[0] + (scale[1] - scale[0]) * fractions)
     ratios = (log(ratio[0]) + (log(ratio[1]) - log(ratio[0])) * ratios).exp()
@@ -28,6 +31,11 @@ def first(fits: Tensor, *values: Tensor) -> list[Tensor]:
 def random_offset(draws: ExampleRandom, room: Tensor) -> Tensor:
     """Random integers [B], uniform on 0, ..., room [B]."""
     return (draws.uniform() * (room + 1)).long()
+
+
+def column(side: int | Tensor) -> int | Tensor:
+    """A side of all images, or those of each [B], to go with values [B, TRIES]."""
+    return side if isinstance(side, int) else side[:, None]
 
 
 def central(size: tuple[int, int], ratio: tuple[float, float]) -> tuple[int, int]:

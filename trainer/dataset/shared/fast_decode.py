@@ -1,4 +1,4 @@
-"""Faster decoding of JPEG files, whose pixels differ a little from those of `decode`.
+"""Faster decoding of JPEG files, or parts of them, whose pixels differ a little from `decode`'s.
 
 A photograph much larger than wanted is decoded at 1/2, 1/4 or 1/8 of its size by the inverse cosine
 transform itself, which then leaves most of its work out. Any other is decoded by torchvision, which
@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -40,6 +41,16 @@ ACROSS = {  # those that exchange height and width
     *(Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270),
     *(Image.Transpose.TRANSPOSE, Image.Transpose.TRANSVERSE),
 }
+FROM_RIGHT = {  # those after which what was counted from the left is counted from the right
+    *(Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180),
+    *(Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE),
+}
+FROM_BOTTOM = {  # and from the bottom
+    *(Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.ROTATE_180),
+    *(Image.Transpose.ROTATE_90, Image.Transpose.TRANSVERSE),
+}
+
+Box = tuple[int, int, int, int]  # top, left, height, width
 
 
 @cache
@@ -63,37 +74,67 @@ def fast_pixels_of(
 
     A JPEG is resized before it is turned, which leaves less to turn.
     """
-    exact = partial(pixels_of, image, shape, background, turn=turn, way=way)
-    if not (isinstance(image, JpegImageFile) and image.mode in MODES):
-        return exact()
-    turned = turn_of(image) if turn else None
-    across = turned in ACROSS
-    size = (image.width, image.height) if across else (image.height, image.width)
+    turned = turn_of(image) if turn and is_plain(image) else None
+    size = upright_size(image, turned)
     at = placement(size, (shape[1], shape[2]), way)
-    wanted = (at.width, at.height) if across else (at.height, at.width)
-    pixels = resized(image, wanted)
+    pixels = fast_part(image, (0, 0, *size), (at.height, at.width), shape[0], turned)
     if pixels is None:
-        return exact()
-    if turned is not None:
-        pixels = TURNED[turned](pixels)
-    if pixels.ndim == 3 and shape[0] == 1:
-        pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))
-    if pixels.ndim == 2:
-        pixels = pixels[:, :, None]
+        return pixels_of(image, shape, background, turn=turn, way=way)
     return placed(pixels, at, shape, background).transpose(2, 0, 1)
 
 
-def resized(image: JpegImageFile, size: tuple[int, int]) -> np.ndarray | None:
-    """The pixels of an open JPEG, scaled to height and width: uint8 [H, W] or [H, W, 3].
+def is_plain(image: Image.Image) -> TypeGuard[JpegImageFile]:
+    """Whether an image is a JPEG, grey or RGB."""
+    return isinstance(image, JpegImageFile) and image.mode in MODES
+
+
+def upright_size(image: Image.Image, turned: Image.Transpose | None) -> tuple[int, int]:
+    """Height and width of an image once it is turned upright."""
+    across = turned in ACROSS
+    return (image.width, image.height) if across else (image.height, image.width)
+
+
+def fast_part(
+    image: Image.Image,
+    box: Box,
+    size: tuple[int, int],
+    channels: int,
+    turned: Image.Transpose | None,
+) -> np.ndarray | None:
+    """A part of an open image that is yet to be turned, resized: uint8 [H, W, C] of `size`.
+
+    `box` is in pixels of the image turned upright. None for what is no plain JPEG, or damaged.
+    """
+    if not is_plain(image):
+        return None
+    wanted = (size[1], size[0]) if turned in ACROSS else size
+    pixels = resized(image, wanted, in_file(box, upright_size(image, turned), turned))
+    if pixels is None:
+        return None
+    if turned is not None:
+        pixels = TURNED[turned](pixels)
+    if pixels.ndim == 3 and channels == 1:
+        pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))
+    return pixels if pixels.ndim == 3 else pixels[:, :, None].repeat(channels, axis=2)
+
+
+def in_file(box: Box, size: tuple[int, int], turned: Image.Transpose | None) -> Box:
+    """A box of an image of height and width `size`, upright, as it lies in the file."""
+    top, left, height, width = box
+    left = size[1] - left - width if turned in FROM_RIGHT else left
+    top = size[0] - top - height if turned in FROM_BOTTOM else top
+    return (left, top, width, height) if turned in ACROSS else (top, left, height, width)
+
+
+def resized(image: JpegImageFile, size: tuple[int, int], box: Box) -> np.ndarray | None:
+    """The part `box` of an open JPEG, scaled to height and width: uint8 [H, W] or [H, W, 3].
 
     None where torchvision cannot decode it.
     """
-    factor = next((f for f in FACTORS if reducible(image, size, f)), None)
+    top, left, height, width = box
+    factor = next((f for f in FACTORS if reducible((height, width), size, f)), None)
     if factor is not None:
-        drafted = image.draft(image.mode, (image.width // factor, image.height // factor))
-        box = None if drafted is None else drafted[1]  # of a size that need not be whole
-        small = image.resize((size[1], size[0]), Image.Resampling.BILINEAR, box, reducing_gap=3.0)
-        return np.asarray(small)
+        return reduced(image, size, box, factor)
     decoder()
     data = bytearray(read_again(image))
     try:
@@ -101,6 +142,7 @@ def resized(image: JpegImageFile, size: tuple[int, int]) -> np.ndarray | None:
             pixels = torch.ops.image.decode_jpeg(
                 torch.frombuffer(data, dtype=torch.uint8), MODES[image.mode], False
             )
+        pixels = pixels[:, top : top + height, left : left + width]
         if pixels.shape[1:] != size:
             pixels = F.interpolate(pixels[None], size, mode="bilinear", antialias=True)[0]
     except (AttributeError, RuntimeError):  # no such function; damaged; not enough memory
@@ -108,10 +150,22 @@ def resized(image: JpegImageFile, size: tuple[int, int]) -> np.ndarray | None:
     return pixels.permute(1, 2, 0).squeeze(2).numpy()
 
 
-def reducible(image: Image.Image, size: tuple[int, int], factor: int) -> bool:
-    """Whether an image reduced by a factor is still larger than height and width by MARGIN."""
+def reduced(image: JpegImageFile, size: tuple[int, int], box: Box, factor: int) -> np.ndarray:
+    """The same of an image decoded at 1 / `factor` of its size."""
+    full = image.width, image.height
+    drafted = image.draft(image.mode, (image.width // factor, image.height // factor))
+    (across, down) = full if drafted is None else drafted[1][2:]  # need not be whole numbers
+    x, y = across / full[0], down / full[1]
+    top, left, height, width = box
+    part = left * x, top * y, (left + width) * x, (top + height) * y
+    small = image.resize((size[1], size[0]), Image.Resampling.BILINEAR, part, reducing_gap=3.0)
+    return np.asarray(small)
+
+
+def reducible(own: tuple[int, int], size: tuple[int, int], factor: int) -> bool:
+    """Whether height and width, reduced by a factor, are still larger than `size` by MARGIN."""
     least = MARGIN * factor
-    return image.height >= least * size[0] and image.width >= least * size[1]
+    return own[0] >= least * size[0] and own[1] >= least * size[1]
 
 
 def read_again(image: JpegImageFile) -> bytes:
@@ -125,11 +179,10 @@ def read_again(image: JpegImageFile) -> bytes:
 def placed(
     pixels: np.ndarray, at: Placement, shape: tuple[int, int, int], background: Colour
 ) -> np.ndarray:
-    """Pixels [h, w, 1 or C] at their place in an image [H, W, C] of `shape`, cut or surrounded."""
+    """Pixels [h, w, C] at their place in an image [H, W, C] of `shape`, cut or surrounded."""
     channels, height, width = shape
     if at.top <= 0 and at.left <= 0 and at.height >= height and at.width >= width:
-        cut = pixels[-at.top : height - at.top, -at.left : width - at.left]
-        return cut if cut.shape[2] == channels else cut.repeat(channels, axis=2)
+        return pixels[-at.top : height - at.top, -at.left : width - at.left]
     canvas = np.array(
         Image.new("RGB", (width, height), background).convert("L" if channels == 1 else "RGB")
     ).reshape(height, width, channels)

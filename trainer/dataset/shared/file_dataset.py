@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
 from trainer.core.errors import ConfigError, complain
+from trainer.core.ranges import within
 from trainer.dataset.base import Dataset, Split
 from trainer.dataset.shared.auto_size import auto_side, first_size
 from trainer.dataset.shared.cache import Cache, folder_within, standard_folder
 from trainer.dataset.shared.decode import colour
 from trainer.dataset.shared.image_files import ImageFiles
 from trainer.dataset.shared.letterbox import Fit
+from trainer.dataset.shared.uncut_files import UncutFiles
 
 
 @dataclass(kw_only=True)
@@ -26,13 +29,19 @@ class FileDataset(Dataset):
 
     With `crop` the model sees a part of so many pixels: where an augmentation has cut it out, that
     one; otherwise the middle.
+
+    `fit=uncut` keeps the aspect ratio, and nothing is cut off before an augmentation of a `size`,
+    the first, cuts its piece out. `size` is then the short side; auto and null leave images as
+    their files have them. Evaluation takes the middle: of height and width `crop`, of images that
+    are scaled to cover `crop / crop_ratio`.
     """
 
     size: int | list[int] | str | None = "auto"
-    fit: Literal["auto", "cover", "pad"] = "auto"
+    fit: Literal["auto", "cover", "pad", "uncut"] = "auto"
     channels: int = 3
     background: str | list[int] | None = None
     crop: int | list[int] | None = None
+    crop_ratio: float = 0.875
     decode: Literal["exact", "fast"] = "exact"
     corrupt: Literal["raise", "skip"] = "raise"
     cache: str | None = "auto"
@@ -56,11 +65,39 @@ class FileDataset(Dataset):
             raise ValueError(
                 f"dataset.crop must be null, a side or [height, width], got {self.crop}"
             )
+        within("dataset.crop_ratio", self.crop_ratio, "(0, 1]")
+        if self.fit == "uncut":
+            self.check_uncut()
         self.colour = colour(self.background)
         folder = standard_folder() if self.cache == "auto" else None
         if self.cache not in (None, "auto"):
             folder = folder_within(self.cache)
         self.file_cache = Cache(folder, self.warn)
+
+    def check_uncut(self) -> None:
+        """Raise ValueError for settings without which `fit=uncut` has no meaning."""
+        if self.crop is None:
+            raise ValueError(
+                "dataset.fit=uncut needs dataset.crop, the size that the model sees, such as 224"
+            )
+        if isinstance(self.size, list):
+            raise ValueError(
+                f"dataset.size={self.size} would fix the aspect ratio, which dataset.fit=uncut "
+                "keeps; give the short side, or null for the size of the files"
+            )
+        if isinstance(self.size, int) and self.size < max(self.model_size):
+            raise ValueError(
+                f"dataset.size={self.size} is the short side under dataset.fit=uncut, and smaller "
+                f"than dataset.crop={self.crop}; raise it, or set it to null"
+            )
+
+    @property
+    def model_size(self) -> tuple[int, int]:
+        """Height and width of the setting `crop`. Raises ValueError without one."""
+        if self.crop is None:
+            raise ValueError("dataset.crop is not set")
+        sides = self.crop if isinstance(self.crop, list) else [self.crop]
+        return int(sides[0]), int(sides[-1])
 
     @property
     def boxed(self) -> bool:
@@ -69,13 +106,19 @@ class FileDataset(Dataset):
 
     @property
     def way(self) -> Fit:
-        """How images are brought to the size."""
+        """How images are brought to the size, in evaluation if they are stored uncut."""
         if self.fit == "auto":
             return "pad" if self.boxed else "cover"
-        return self.fit
+        return "cover" if self.fit == "uncut" else self.fit
 
     def image_size(self, paths: Sequence[str]) -> tuple[int, int]:
-        """Height and width of the decoded images: `size`, or by the files. Raises DataError."""
+        """Height and width of the decoded images: `size`, or by the files. Raises DataError.
+
+        Under `fit=uncut` those of what evaluation takes its middle from.
+        """
+        if self.fit == "uncut":
+            height, width = self.model_size
+            return round(height / self.crop_ratio), round(width / self.crop_ratio)
         if self.size is None:
             return first_size(paths, skip=self.corrupt == "skip")
         if self.size == "auto":
@@ -88,8 +131,7 @@ class FileDataset(Dataset):
         """The setting `crop`. Raises ConfigError for smaller images, and labels with places."""
         if self.crop is None:
             return None
-        crop = self.crop if isinstance(self.crop, list) else [self.crop]
-        height, width = int(crop[0]), int(crop[-1])
+        height, width = self.model_size
         _, *stored = train.images.shape
         if height > stored[0] or width > stored[1]:
             raise ConfigError(
@@ -106,7 +148,7 @@ class FileDataset(Dataset):
 
     def decided(self, size: tuple[int, int]) -> dict[str, int]:
         """The settings that the files have decided, for Raw."""
-        return {"size": size[0]} if self.size == "auto" else {}
+        return {"size": size[0]} if self.size == "auto" and self.fit != "uncut" else {}
 
     def images_of(
         self, paths: Sequence[str], wanted: np.ndarray, size: tuple[int, int]
@@ -115,7 +157,11 @@ class FileDataset(Dataset):
 
         Under `corrupt=skip` those `wanted`, bool [M], that cannot be read are left out.
         """
-        images = ImageFiles(
+        kind = ImageFiles
+        if self.fit == "uncut":
+            short = self.size if isinstance(self.size, int) else None
+            kind = partial(UncutFiles, short=short)
+        images = kind(
             paths,
             size,
             self.channels,

@@ -1,6 +1,5 @@
 """Cross-validation: the folds that take turns as the validation split."""
 
-from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -77,9 +76,7 @@ def joined_images(first: Images, second: Images) -> Images:
     if isinstance(first, Texts) and isinstance(second, Texts):
         return first.joined(second)
     if isinstance(first, ImageFiles) and isinstance(second, ImageFiles):
-        images = copy(first)
-        vars(images).pop("files", None)  # cached
-        images.paths = np.concatenate([first.paths, second.paths])
+        images = first.of(np.concatenate([first.paths, second.paths]))
         images.skipped = first.skipped + second.skipped
         return images
     raise ConfigError(

@@ -1,8 +1,10 @@
 """Images in files, decoded when they are read."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import PIL
@@ -81,23 +83,19 @@ class ImageFiles(Images):
         """The files with their fingerprint."""
         return Files(self.paths.tolist())
 
-    def select(self, rows: np.ndarray) -> "ImageFiles":
+    def select(self, rows: np.ndarray) -> Self:
         """The images of some rows, a bool array [M]."""
-        channels, height, width = self.shape
-        images = ImageFiles(
-            self.paths[rows].tolist(),
-            (height, width),
-            channels,
-            self.cache,
-            background=self.background,
-            turn=self.turn,
-            way=self.way,
-            fast=self.fast,
-        )
-        images.skipped = self.skipped
+        return self.of(self.paths[rows])
+
+    def of(self, paths: np.ndarray) -> Self:
+        """The images of other paths [M], read in the same way."""
+        images = copy(self)
+        for name in ("files", "stored_sizes"):  # cached
+            vars(images).pop(name, None)
+        images.paths = paths
         return images
 
-    def without_skipped(self, readable: np.ndarray) -> "ImageFiles":
+    def without_skipped(self, readable: np.ndarray) -> Self:
         """The images of the `readable` files, a bool array [M]; `skipped` lists the others."""
         images = self.select(readable)
         images.skipped = self.paths[~readable].tolist()

@@ -159,7 +159,8 @@ class FindBatchSize(Job):
         epoch, bounds = fit.miner.warmup_epochs, plan.bounds.tolist()
         seconds: list[float] = []
         since = time.perf_counter()
-        for i, batch in enumerate(fit.train_feed.batches(plan)):
+        cut = fit.step.cut(plan, StepId(fit.seed, epoch, 0))
+        for i, batch in enumerate(fit.train_feed.batches(plan, cut=cut)):
             fit.signals.raise_if_stopped()
             fit.step(batch, StepId(fit.seed, epoch, i), bounds[i])
             wait(device)

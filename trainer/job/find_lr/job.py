@@ -165,7 +165,9 @@ def batches(fit: Fit, steps: int) -> Iterator[tuple[Batch, StepId, int]]:
         fit.planner.refresh(epoch, fit.scan)
         plan = fit.planner.plan(epoch)
         bounds = plan.bounds.tolist()
-        for i, batch in enumerate(islice(fit.train_feed.batches(plan), steps - step)):
+        cut = fit.step.cut(plan, StepId(fit.seed, epoch, step))
+        feed = fit.train_feed.batches(plan, cut=cut)
+        for i, batch in enumerate(islice(feed, steps - step)):
             yield batch, StepId(fit.seed, epoch, step), bounds[i]
             step += 1
         epoch += 1

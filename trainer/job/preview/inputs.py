@@ -16,6 +16,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from trainer.augmentation.shared.taken import cut_of, taken
 from trainer.core.forward import Forward, centre
 from trainer.core.plan import Plan, class_counts
 from trainer.core.seed import ExampleRandom, StepId
@@ -88,11 +89,14 @@ def with_boxes(images: np.ndarray, labels: Tensor, names: tuple[str, ...]) -> np
 
 def first_batch(inputs: Inputs, plan: Plan) -> Batch:
     """Return the first batch of the first epoch, augmented and mixed, pixels in [0, 1]."""
-    batch = next(iter(inputs.open_feed(inputs.data.train).batches(plan)))
+    augmentations = taken(inputs.augmentation, uncut=inputs.data.uncut)
+    rows = int(plan.bounds[1])
+    cut = cut_of(augmentations, inputs.seed, 0, lambda _: torch.arange(rows))
+    batch = next(iter(inputs.open_feed(inputs.data.train).batches(plan, cut=cut)))
     images = Forward.unit(batch.images)
     draws = ExampleRandom(inputs.seed, 0, torch.arange(len(images)), images.device)
     fill = float(inputs.task.ignore_index or 0)
-    for augmentation in inputs.augmentation:
+    for augmentation in augmentations:
         augmentation.prepare(inputs.data.train)
         images, labels = augmentation.with_labels(
             images, batch.labels, draws, fill=fill, min_visible=inputs.task.min_visible

@@ -188,7 +188,8 @@ class FirstSteps:
         """
         fit, rows, losses = self.fit, 0, []
         bounds, optimizer = plan.bounds.tolist(), fit.optimizer
-        for i, batch in enumerate(islice(fit.train_feed.batches(plan), self.batches)):
+        cut = fit.step.cut(plan, StepId(fit.seed, 0, 0))
+        for i, batch in enumerate(islice(fit.train_feed.batches(plan, cut=cut), self.batches)):
             fit.learning_rate.apply(optimizer, i)
             for group in optimizer.param_groups:
                 group["lr"] *= factor

@@ -49,7 +49,8 @@ def measure(
     plan, cost = fit.planner.plan(0), fit.progress.cost
     bounds, rows, since = plan.bounds.tolist(), 0, time.perf_counter()
     passes = cost.forward + BACKWARD * cost.backward
-    for i, batch in enumerate(islice(fit.train_feed.batches(plan), batches)):
+    cut = fit.step.cut(plan, StepId(fit.seed, 0, 0))
+    for i, batch in enumerate(islice(fit.train_feed.batches(plan, cut=cut), batches)):
         if i == min(UNTIMED, plan.steps - 1):
             fit.step.norm.item()  # waits for a GPU
             rows, since = 0, time.perf_counter()
