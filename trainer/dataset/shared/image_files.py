@@ -15,6 +15,7 @@ from trainer.dataset.shared.cache import NO_CACHE, Cache, Files
 from trainer.dataset.shared.decode import UnreadableError, decode, open_image, pixels_of, printable
 from trainer.dataset.shared.fast_decode import decoder, fast_pixels_of
 from trainer.dataset.shared.letterbox import BLACK, Colour, Fit
+from trainer.dataset.shared.mapped import Chunks, MappedImages, map_or_make
 from trainer.dataset.shared.parallel import available_cores, in_chunks
 from trainer.dataset.shared.split import Images
 
@@ -75,6 +76,14 @@ class ImageFiles(Images):
         """`make()`, uint8 of a shape, or its result cached by an earlier run on the same files."""
         about = f"{what} {self.shape} {self.how}"
         return self.cache.get_or_make(about, self.files, shape, make)
+
+    def map_or_make(self, make: Callable[[], Chunks]) -> MappedImages:
+        """All images, uint8 [M, C, H, W], in a mapped file of the cache, filled by `make()` once.
+
+        Raises ConfigError without a cache folder, DataError from `make`, DiskError for a full disk.
+        """
+        about = f"mapped {self.shape} {self.how}"
+        return map_or_make(self.cache, about, self.files, (len(self), *self.shape), make)
 
     @cached_property
     def files(self) -> Files:
