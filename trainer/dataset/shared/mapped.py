@@ -54,6 +54,7 @@ class MappedImages:
         self.first = first
         self.checks = checks
         self.mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.mapping.madvise(mmap.MADV_RANDOM)  # read what is asked for, not megabytes around it
         count = int(np.prod(shape))
         self.rows = np.frombuffer(self.mapping, np.uint8, count, first).reshape(shape)
         self.stride = count // max(shape[0], 1)
