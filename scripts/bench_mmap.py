@@ -6,10 +6,11 @@ A control group limits the memory of the process and its workers, page cache inc
 so at most a quarter of the decoded set is in memory at a time, and the rest comes from the disk.
 The set is JPEG files of `--side` x `--side` pixels: links to 500 made-up photographs.
 
-make     decoding all of it into the mapped file, with two loader processes
+make     decoding all of it into the file of the cache, with two loader processes
 epoch    all images once, and nothing else, each time from a cold file:
   read        the file from front to end, 8 MB at a time: the disk's speed
-  rows        its images in random order, read by two threads: the disk's speed for such pieces
+  rows        its images in random order, read by two threads, one by one
+  map         the same copied out of a memory map, which the kernel is told of before
   shuffled    batches of loader=memory loader.cache=mmap in random order
   in order    the same in the order of the data set, as for validation
 train    steps of a run by the command line, within the same limit
@@ -19,6 +20,7 @@ The rivals of `epoch` take turns. Figures are MB/s, medians with the lowest and 
 
 import argparse
 import json
+import mmap
 import os
 import subprocess
 import sys
@@ -29,6 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from photos import photo
@@ -76,12 +79,65 @@ def own_memory() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1e3
 
 
-def in_group(group: Path, root: Path, cache: Path, side: int, repeats: int) -> dict[str, object]:
+class Readers:
+    """What the epochs of a file of images are read by."""
+
+    def __init__(self, path: Path, feed: Any, images: int, size: int) -> None:
+        self.file = os.open(path, os.O_RDONLY)
+        self.feed = feed
+        self.images = images
+        self.size = size  # bytes of an image
+        self.map = np.memmap(path, np.uint8, "r", FIRST, (images, size))
+        self.map._mmap.madvise(mmap.MADV_RANDOM)  # pyright: ignore
+        self.rng = np.random.default_rng(0)
+        self.own = 0.0
+
+    def cold(self, read: Callable[[], object]) -> float:
+        """Return the MB/s of an epoch, the file not being in memory."""
+        os.posix_fadvise(self.file, 0, 0, os.POSIX_FADV_DONTNEED)
+        began = time.perf_counter()
+        read()
+        return self.images * self.size / 1e6 / (time.perf_counter() - began)
+
+    def front_to_end(self) -> None:
+        """Read the file in large blocks."""
+        os.lseek(self.file, 0, os.SEEK_SET)
+        while os.read(self.file, BLOCK):
+            pass
+
+    def by_threads(self, read: Callable[[np.ndarray], None]) -> None:
+        """Call `read` for each batch of a new order."""
+        order = self.rng.permutation(self.images)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(read, [order[i : i + BATCH] for i in range(0, self.images, BATCH)]))
+
+    def rows(self, ids: np.ndarray) -> None:
+        """Read the images of a batch one by one."""
+        for i in np.sort(ids):
+            os.pread(self.file, self.size, FIRST + int(i) * self.size)
+
+    def mapped(self, ids: np.ndarray) -> None:
+        """Copy the images of a batch out of the memory map."""
+        for i in np.sort(ids):
+            start = FIRST + int(i) * self.size
+            os.posix_fadvise(self.file, start, self.size, os.POSIX_FADV_WILLNEED)
+        _ = self.map[ids]
+
+    def epoch(self, order: np.ndarray) -> None:
+        """Take all batches from the loader."""
+        import torch
+
+        from trainer.core.plan import Plan
+
+        for _ in self.feed.batches(Plan.of(torch.from_numpy(order), BATCH)):
+            self.own = max(self.own, own_memory())
+
+
+def in_group(group: Path, root: Path, cache: Path, side: int, repeats: int) -> dict[str, Any]:
     """Decode, and read epochs, in a process within the group; return the figures."""
     (group / "cgroup.procs").write_text(str(os.getpid()))
     import torch
 
-    from trainer.core.plan import Plan
     from trainer.dataset.image_folder import ImageFolder
     from trainer.loader.memory import Memory
 
@@ -90,52 +146,20 @@ def in_group(group: Path, root: Path, cache: Path, side: int, repeats: int) -> d
     began = time.perf_counter()
     feed = Memory(workers=2, cache="mmap").open(split, torch.device("cpu"))
     made = time.perf_counter() - began
-    (path,) = (cache / "trainer").glob("mapped-*")
+    (path,) = (cache / "trainer").glob("disk-*")
     images, size = len(split), 3 * side * side
-    file = os.open(path, os.O_RDONLY)
-
-    def cold(read: Callable[[], object]) -> float:
-        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
-        began = time.perf_counter()
-        read()
-        return images * size / 1e6 / (time.perf_counter() - began)
-
-    def front_to_end() -> None:
-        while os.read(file, BLOCK):
-            pass
-        os.lseek(file, 0, os.SEEK_SET)
-
-    def read_rows(ids: np.ndarray) -> None:
-        for i in ids:
-            os.pread(file, size, FIRST + int(i) * size)
-
-    def rows() -> None:
-        order = np.random.default_rng(1).permutation(images)
-        batches = [np.sort(order[i : i + BATCH]) for i in range(0, images, BATCH)]
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(read_rows, batches))
-
-    def epoch(order: torch.Tensor) -> None:
-        for batch in feed.batches(Plan.of(order, BATCH)):
-            own.append(own_memory())
-            batch.images[0, 0, 0, 0].item()
-
-    own: list[float] = []
-    rng = torch.Generator().manual_seed(0)
+    readers = Readers(path, feed, images, size)
     rivals = {
-        "read": front_to_end,
-        "rows": rows,
-        "shuffled": lambda: epoch(torch.randperm(images, generator=rng)),
-        "in order": lambda: epoch(torch.arange(images)),
+        "read": readers.front_to_end,
+        "rows": lambda: readers.by_threads(readers.rows),
+        "map": lambda: readers.by_threads(readers.mapped),
+        "shuffled": lambda: readers.epoch(readers.rng.permutation(images)),
+        "in order": lambda: readers.epoch(np.arange(images)),
     }
-    speeds = turns({name: partial(cold, read) for name, read in rivals.items()}, repeats, warm_up=0)
-    return {
-        "images": images,
-        "made": made,
-        "speeds": speeds,
-        "own": max(own),
-        "bytes": images * size,
-    }
+    timed = {name: partial(readers.cold, read) for name, read in rivals.items()}
+    speeds = turns(timed, repeats, warm_up=0)
+    about = {"images": images, "bytes": images * size, "made": made, "own": readers.own}
+    return about | {"speeds": speeds}
 
 
 def trained(group: Path, root: Path, cache: Path, side: int, folder: Path) -> float:
@@ -160,7 +184,7 @@ def report(found: dict, limit: int) -> None:
     print(f"make: {speed:,.0f} images/s, {size / 1e6 / found['made']:,.0f} MB/s")
     print(f"memory of its own at most {found['own']:,.0f} MB")
     table(["epoch", "MB/s"], [(name, spread(v, ",.0f")) for name, v in speeds.items()])
-    pairs = ("shuffled", "rows"), ("shuffled", "read"), ("in order", "read")
+    pairs = ("shuffled", "rows"), ("shuffled", "map"), ("shuffled", "read"), ("in order", "read")
     table(
         ["epoch", "ratio"],
         [(f"{a} / {b}", spread(ratios(speeds[a], speeds[b]), ".2f")) for a, b in pairs],

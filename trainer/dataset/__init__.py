@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trainer.dataset.text_csv import TextCsv
     from trainer.dataset.voc_detection import VocDetection
     from trainer.dataset.voc_segmentation import VocSegmentation
+    from trainer.dataset.webdataset import Webdataset
     from trainer.dataset.yolo_folder import YoloFolder
 
 __getattr__, __dir__ = exports(__name__)

@@ -1,4 +1,4 @@
-"""The whole source as uint8, decoded once: on the device, or in a mapped file."""
+"""The whole source as uint8, decoded once: on the device, or in a file."""
 
 import math
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from trainer.core.errors import ConfigError, DataError
 from trainer.core.plan import Plan
 from trainer.core.ranges import within
 from trainer.dataset import Images, Split
-from trainer.dataset.shared.mapped import MappedImages
+from trainer.dataset.shared.disk_images import DiskImages
 from trainer.dataset.shared.parallel import in_chunks
 from trainer.dataset.shared.split import in_memory
 from trainer.dataset.shared.workers import read_error
 from trainer.loader.base import Feed, Loader, batch_of, interpolate
-from trainer.loader.shared.mapped_feed import MappedFeed
+from trainer.loader.shared.disk_feed import DiskFeed
 
 AT_ONCE = 256, 2**23  # images, and bytes of images, per message from a worker
 
@@ -26,7 +26,8 @@ class Memory(Loader):
 
     Files are decoded by `workers` processes, or come from the cache of an earlier run. With
     `cache=ram` the pixels are kept on the device; with `mmap` they stay in a file of the folder
-    `dataset.cache`, which is mapped into memory, and each batch is read a little ahead.
+    `dataset.cache`, of which the system keeps in memory what it has room for, and batches are read
+    a little ahead.
     """
 
     def __init__(self, *, workers: int = 2, cache: Literal["ram", "mmap"] = "ram") -> None:
@@ -34,7 +35,7 @@ class Memory(Loader):
         self.workers = workers
         self.cache = cache
         self.sources: dict[tuple[int, str], tuple[Images, torch.Tensor]] = {}
-        self.mapped: dict[int, tuple[Images, MappedImages]] = {}
+        self.kept: dict[int, tuple[Images, DiskImages]] = {}
 
     def open(self, split: Split, device: torch.device) -> Feed:
         """A feed of the split. Raises DataError if an image cannot be read.
@@ -44,9 +45,9 @@ class Memory(Loader):
         """
         if self.cache == "mmap":
             key = id(split.images)
-            if key not in self.mapped:
-                self.mapped[key] = split.images, mapped_of(split.images, self.workers)
-            return MappedFeed(self.mapped[key][1], split, device)
+            if key not in self.kept:
+                self.kept[key] = split.images, kept_of(split.images, self.workers)
+            return DiskFeed(self.kept[key][1], split, device)
         key = id(split.images), str(device)
         if key not in self.sources:
             self.sources[key] = split.images, pixels_of(split.images, self.workers).to(device)
@@ -84,15 +85,15 @@ def pixels_of(images: Images, workers: int) -> torch.Tensor:
     return get_or_make("pixels", shape, lambda: read_all(images, workers))
 
 
-def mapped_of(images: Images, workers: int) -> MappedImages:
-    """All images of a source in a mapped file, which is made if need be. Raises ConfigError."""
-    map_or_make = getattr(images, "map_or_make", None)
-    if map_or_make is None:
+def kept_of(images: Images, workers: int) -> DiskImages:
+    """All images of a source in a file of the cache, made if need be. Raises ConfigError."""
+    keep_or_make = getattr(images, "keep_or_make", None)
+    if keep_or_make is None:
         raise ConfigError(
             "loader.cache=mmap is for images in files, which are decoded into the cache; those of "
             "this data set are in memory already: leave it out"
         )
-    return map_or_make(lambda: read_chunks(images, workers))
+    return keep_or_make(lambda: read_chunks(images, workers))
 
 
 def read_all(images: Images, workers: int) -> torch.Tensor:

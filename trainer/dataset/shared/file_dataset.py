@@ -10,9 +10,10 @@ from trainer.core.errors import ConfigError, complain
 from trainer.dataset.base import Dataset, Split
 from trainer.dataset.shared.auto_size import auto_side, first_size
 from trainer.dataset.shared.cache import Cache, folder_within, standard_folder
-from trainer.dataset.shared.decode import colour
+from trainer.dataset.shared.decode import ImageSource, colour
 from trainer.dataset.shared.image_files import ImageFiles
 from trainer.dataset.shared.letterbox import Fit
+from trainer.dataset.shared.packed import PackedImages, Packing
 
 
 @dataclass(kw_only=True)
@@ -74,7 +75,7 @@ class FileDataset(Dataset):
             return "pad" if self.boxed else "cover"
         return self.fit
 
-    def image_size(self, paths: Sequence[str]) -> tuple[int, int]:
+    def image_size(self, paths: Sequence[ImageSource]) -> tuple[int, int]:
         """Height and width of the decoded images: `size`, or by the files. Raises DataError."""
         if self.size is None:
             return first_size(paths, skip=self.corrupt == "skip")
@@ -109,22 +110,22 @@ class FileDataset(Dataset):
         return {"size": size[0]} if self.size == "auto" else {}
 
     def images_of(
-        self, paths: Sequence[str], wanted: np.ndarray, size: tuple[int, int]
+        self, paths: Sequence[str] | Packing, wanted: np.ndarray, size: tuple[int, int]
     ) -> tuple[ImageFiles, np.ndarray]:
-        """The images of files, and which of the files they are, bool [M].
+        """The images of files, or of a packing, and which of the files they are, bool [M].
 
         Under `corrupt=skip` those `wanted`, bool [M], that cannot be read are left out.
         """
-        images = ImageFiles(
-            paths,
-            size,
-            self.channels,
-            self.file_cache,
-            background=self.colour,
-            turn=not self.boxed,  # boxes are places in the stored image
-            way=self.way,
-            fast=self.decode == "fast",
-        )
+        about = {
+            "background": self.colour,
+            "turn": not self.boxed,  # boxes are places in the stored image
+            "way": self.way,
+            "fast": self.decode == "fast",
+        }
+        if isinstance(paths, Packing):
+            images = PackedImages(paths, size, self.channels, self.file_cache, **about)
+        else:
+            images = ImageFiles(paths, size, self.channels, self.file_cache, **about)
         if self.corrupt == "raise":
             return images, np.ones(len(paths), bool)
         readable = ~wanted

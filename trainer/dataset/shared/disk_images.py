@@ -1,13 +1,17 @@
-"""Decoded images in a file of the cache that is mapped into memory: for sets larger than it.
+"""Decoded images that stay in a file of the cache: for sets larger than memory.
 
 The file holds a magic number, the key of its inputs, the images one after the other, the CRC-32 of
 each, and the SHA-256 of all but the images. So opening it reads a few bytes an image, and an image
 is checked when it is read. As for the other files of trainer.dataset.shared.cache, the folder must
 be the user's alone, and the file appears by one atomic rename.
+
+Images are read by `preadv`, after the kernel was told of all that a batch needs. Faulting in the
+pages of a memory map was slower, in any order (scripts/README.md), and a disk that fails would kill
+the process with SIGBUS.
 """
 
+import errno
 import hashlib
-import mmap
 import os
 import secrets
 import stat
@@ -36,49 +40,67 @@ from trainer.dataset.shared.regular_file import open_regular
 
 Chunks: TypeAlias = Iterator[tuple[range, Tensor]]  # ids in order and their images uint8 [n, ...]
 
-MAGIC = b"trainer map 1\n\0\0"  # change the number with the layout
+MAGIC = b"trainer disk 1\n\0"  # change the number with the layout
 SETTING = "loader.cache=mmap"
+BUFFERS = 1024  # that one call of preadv takes
+READ_AT_ONCE = 2**28  # bytes
 SYNCED_AT_ONCE = 2**28  # bytes written and not on disk yet
 
 
-class MappedImages:
-    """Images uint8 [M, ...] in a mapped file: the system keeps in memory what it has room for."""
+class DiskImages:
+    """Images uint8 [M, ...] in a file: the system keeps in memory what it has room for."""
 
     def __init__(
         self, file: BinaryIO, path: Path, first: int, shape: tuple[int, ...], checks: np.ndarray
     ) -> None:
         """Of an open file in which the images begin at byte `first`; CRC-32 `checks` [M]."""
         self.path = path
+        self.first = first
+        self.size = int(np.prod(shape[1:]))  # bytes of an image
+        self.checks = checks
         self.descriptor = os.dup(file.fileno())
         weakref.finalize(self, os.close, self.descriptor)
-        self.first = first
-        self.checks = checks
-        self.mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self.mapping.madvise(mmap.MADV_RANDOM)  # read what is asked for, not megabytes around it
-        count = int(np.prod(shape))
-        self.rows = np.frombuffer(self.mapping, np.uint8, count, first).reshape(shape)
-        self.stride = count // max(shape[0], 1)
-
-    def ask_for(self, ids: np.ndarray) -> None:
-        """Have the system read the images `ids` ahead, in the order they have on the disk."""
-        ids = np.unique(ids)
-        breaks = np.flatnonzero(np.diff(ids) != 1) + 1
-        for run in np.split(ids, breaks) if len(ids) else ():
-            start, length = self.first + int(run[0]) * self.stride, len(run) * self.stride
-            os.posix_fadvise(self.descriptor, start, length, os.POSIX_FADV_WILLNEED)
 
     def read_into(self, out: np.ndarray, ids: np.ndarray) -> list[int]:
-        """Copy the images `ids` into uint8 [len(ids), ...]; return the places of damaged ones."""
-        self.ask_for(ids)
-        np.take(self.rows, ids, axis=0, out=out, mode="clip")
+        """Read the images `ids` [n] into uint8 [n, ...]; return the places of damaged ones.
+
+        Raises DiskError where the disk fails.
+        """
+        try:
+            self.read_runs(out, ids)
+        except OSError as error:
+            raise disk_error(error, self.path) from error
         wanted = self.checks[ids].tolist()
         return [i for i, row in enumerate(out) if zlib.crc32(row) != wanted[i]]
 
+    def read_runs(self, out: np.ndarray, ids: np.ndarray) -> None:
+        """Read in the order of the disk, neighbours at once. Raises OSError."""
+        order = np.argsort(ids, kind="stable")
+        breaks = np.flatnonzero(np.diff(ids[order]) != 1) + 1
+        runs = [part for run in np.split(order, breaks) for part in parts_of(run, self.most)]
+        places = [(self.first + int(ids[run[0]]) * self.size, len(run) * self.size) for run in runs]
+        if len(runs) > 1:
+            for start, length in places:
+                os.posix_fadvise(self.descriptor, start, length, os.POSIX_FADV_WILLNEED)
+        for run, (start, length) in zip(runs, places, strict=True):
+            if os.preadv(self.descriptor, [out[i].data for i in run], start) != length:
+                raise OSError(errno.EIO, "the file has been cut off")
 
-def map_or_make(
+    @property
+    def most(self) -> int:
+        """How many images are read at once at most."""
+        return max(1, min(BUFFERS, READ_AT_ONCE // max(self.size, 1)))
+
+
+def parts_of(run: np.ndarray, most: int) -> list[np.ndarray]:
+    """A run cut into parts of at most `most`."""
+    return [run[i : i + most] for i in range(0, len(run), most)]
+
+
+def keep_or_make(
     cache: Cache, about: str, files: Files, shape: tuple[int, ...], make: Callable[[], Chunks]
-) -> MappedImages:
-    """The images uint8 of a shape [M, ...], mapped from the cache; `make` decodes them if need be.
+) -> DiskImages:
+    """The images uint8 of a shape [M, ...], in a file of the cache; `make` decodes them if need be.
 
     Raises ConfigError where the cache cannot be used, DataError from `make`, and DiskError where
     the disk is full.
@@ -95,10 +117,10 @@ def map_or_make(
         cache.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = cache.folder / (name + SUFFIX)
         with open_private(cache.folder) as folder:
-            found = open_mapped(folder, path, key, shape)
+            found = open_kept(folder, path, key, shape)
             if found is None:
-                write_mapped(folder, path, key, shape, make())
-                found = open_mapped(folder, path, key, shape)
+                write_kept(folder, path, key, shape, make())
+                found = open_kept(folder, path, key, shape)
     except NotPrivateError as error:
         raise ConfigError(
             f"{SETTING}: the cache folder {cache.folder} is not used: {error}; or set "
@@ -111,7 +133,7 @@ def map_or_make(
     return found
 
 
-def open_mapped(folder: int, path: Path, key: bytes, shape: tuple[int, ...]) -> MappedImages | None:
+def open_kept(folder: int, path: Path, key: bytes, shape: tuple[int, ...]) -> DiskImages | None:
     """The images in a file of an open folder; None where there is no whole one with this key."""
     try:
         file = open_regular(path.name, folder=folder, follow_link=False)
@@ -129,18 +151,16 @@ def open_mapped(folder: int, path: Path, key: bytes, shape: tuple[int, ...]) -> 
             return None
         with suppress(OSError):
             os.utime(file.fileno())  # marks the file as used
-        return MappedImages(file, path, len(head), shape, np.frombuffer(checks, "<u4"))
+        return DiskImages(file, path, len(head), shape, np.frombuffer(checks, "<u4"))
 
 
-def write_mapped(
-    folder: int, path: Path, key: bytes, shape: tuple[int, ...], chunks: Chunks
-) -> None:
+def write_kept(folder: int, path: Path, key: bytes, shape: tuple[int, ...], chunks: Chunks) -> None:
     """Write the file into an open folder completely, or not at all: a chunk in memory at a time.
 
     Raises DiskError where the disk has too little room for it, before anything is decoded.
     """
     remove_old_files(folder)
-    with suppress(OSError):  # an outdated file; a process that has mapped it keeps it
+    with suppress(OSError):  # an outdated file; a process that has opened it keeps it
         if stat.S_ISREG(os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode):
             os.unlink(path.name, dir_fd=folder)
     size, disk = int(np.prod(shape)), os.fstatvfs(folder)
@@ -171,7 +191,7 @@ def write_mapped(
 def write_rows(file: BinaryIO, number: int, chunks: Chunks) -> np.ndarray:
     """Write images in order; return the CRC-32 of each, [M].
 
-    What is written goes to the disk bit by bit, so that little memory waits to be written.
+    What is written goes to the disk from time to time, so that little memory waits to be written.
     """
     checks, waiting = np.zeros(number, "<u4"), 0
     for ids, part in chunks:

@@ -16,8 +16,8 @@ from trainer.core.errors import ConfigError, DataError, DiskError, Interrupted
 from trainer.core.plan import Plan
 from trainer.dataset import Split
 from trainer.dataset.image_folder import ImageFolder
+from trainer.dataset.shared.disk_images import MAGIC
 from trainer.dataset.shared.image_files import ImageFiles
-from trainer.dataset.shared.mapped import MAGIC
 from trainer.loader import Feed
 from trainer.loader.memory import Memory
 
@@ -56,7 +56,7 @@ def split_of(root: Path, cache: Path | None) -> Split:
     return folder.load().train
 
 
-def mapped(root: Path, cache: Path | None) -> Feed:
+def kept(root: Path, cache: Path | None) -> Feed:
     return Memory(workers=0, cache="mmap").open(split_of(root, cache), CPU)
 
 
@@ -100,9 +100,9 @@ def test_batches_are_those_of_pixels_in_memory(
 def test_images_are_decoded_once_and_no_more(
     root: Path, tmp_path: Path, decoded: list[int]
 ) -> None:
-    first = pixels(mapped(root, tmp_path / "cache"))
+    first = pixels(kept(root, tmp_path / "cache"))
     assert decoded == list(range(24))
-    assert torch.equal(pixels(mapped(root, tmp_path / "cache")), first)
+    assert torch.equal(pixels(kept(root, tmp_path / "cache")), first)
     assert len(decoded) == 24
     path = only_file(tmp_path / "cache")
     assert path.stat().st_size == HEAD + 24 * (PIXELS + 4) + 32
@@ -112,9 +112,9 @@ def test_images_are_decoded_once_and_no_more(
 def test_a_changed_file_has_all_decoded_again(
     root: Path, tmp_path: Path, decoded: list[int]
 ) -> None:
-    pixels(mapped(root, tmp_path / "cache"))
+    pixels(kept(root, tmp_path / "cache"))
     Image.new("RGB", (8, 8), "red").save(root / "b" / "20.png")
-    assert pixels(mapped(root, tmp_path / "cache"))[20, :, 0, 0].tolist() == [255, 0, 0]
+    assert pixels(kept(root, tmp_path / "cache"))[20, :, 0, 0].tolist() == [255, 0, 0]
     assert len(decoded) == 48
     only_file(tmp_path / "cache")
 
@@ -122,7 +122,7 @@ def test_a_changed_file_has_all_decoded_again(
 def test_a_damaged_image_is_decoded_again_and_said_once(
     root: Path, tmp_path: Path, decoded: list[int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = pixels(mapped(root, tmp_path / "cache"))
+    first = pixels(kept(root, tmp_path / "cache"))
     with only_file(tmp_path / "cache").open("r+b") as file:
         for i in (3, 17):
             file.seek(HEAD + i * PIXELS + 50)
@@ -130,7 +130,7 @@ def test_a_damaged_image_is_decoded_again_and_said_once(
             file.seek(-1, os.SEEK_CUR)
             file.write(bytes([byte ^ 1]))
     decoded.clear()
-    assert torch.equal(pixels(mapped(root, tmp_path / "cache")), first)
+    assert torch.equal(pixels(kept(root, tmp_path / "cache")), first)
     assert sorted(decoded) == [3, 17]
     (said,) = capsys.readouterr().err.splitlines()
     assert "image 3 is damaged in" in said or "image 17 is damaged in" in said
@@ -140,7 +140,7 @@ def test_a_damaged_image_is_decoded_again_and_said_once(
 def test_a_file_that_is_not_whole_is_made_again(
     root: Path, tmp_path: Path, decoded: list[int], damage: str
 ) -> None:
-    first = pixels(mapped(root, tmp_path / "cache"))
+    first = pixels(kept(root, tmp_path / "cache"))
     path = only_file(tmp_path / "cache")
     content = bytearray(path.read_bytes())
     if damage == "link":
@@ -150,7 +150,7 @@ def test_a_file_that_is_not_whole_is_made_again(
         content[20 if damage == "key" else HEAD + 24 * PIXELS] ^= damage in ("key", "sums")
         cut = {"cut": content[:-1], "longer": content + b"\0", "noise": b"noise"}
         path.write_bytes(cut.get(damage, content))
-    assert torch.equal(pixels(mapped(root, tmp_path / "cache")), first)
+    assert torch.equal(pixels(kept(root, tmp_path / "cache")), first)
     assert len(decoded) == 48
     assert path.is_file()
     assert not path.is_symlink()
@@ -159,25 +159,25 @@ def test_a_file_that_is_not_whole_is_made_again(
 def test_an_unreadable_image_leaves_no_file(root: Path, tmp_path: Path) -> None:
     (root / "b" / "20.png").write_bytes(b"noise")
     with pytest.raises(DataError, match=r"cannot read the image .*20\.png"):
-        mapped(root, tmp_path / "cache")
+        kept(root, tmp_path / "cache")
     assert not list((tmp_path / "cache" / "trainer").iterdir())
 
 
-def test_what_cannot_be_mapped_is_refused(
+def test_what_cannot_be_kept_is_refused(
     root: Path, tmp_path: Path, noise: Callable[..., Split], decoded: list[int]
 ) -> None:
     with pytest.raises(ConfigError, match=r"loader\.cache=mmap keeps .*; set dataset\.cache to"):
-        mapped(root, None)
+        kept(root, None)
     with pytest.raises(ConfigError, match="are in memory already: leave it out"):
         Memory(cache="mmap").open(noise(4, (1, 2, 2)), CPU)
     folder = tmp_path / "open" / "trainer"
     folder.mkdir(parents=True)
     folder.chmod(0o777)
     with pytest.raises(ConfigError, match=r"is not used: others may write .*another folder"):
-        mapped(root, tmp_path / "open")
+        kept(root, tmp_path / "open")
     (tmp_path / "file").touch()
     with pytest.raises(DiskError, match="file"):
-        mapped(root, tmp_path / "file")
+        kept(root, tmp_path / "file")
     assert not decoded
 
 
@@ -188,12 +188,12 @@ def test_a_disk_without_room_is_refused_before_anything_is_decoded(
     found[4] = 0  # free blocks
     monkeypatch.setattr(os, "fstatvfs", lambda _: os.statvfs_result(found))
     with pytest.raises(DiskError, match=r"needs 0\.0 GB in .* has 0\.0 GB free; set dataset"):
-        mapped(root, tmp_path / "cache")
+        kept(root, tmp_path / "cache")
     assert not decoded
 
 
 def test_an_epoch_left_early_leaves_no_thread(root: Path, tmp_path: Path) -> None:
-    feed = mapped(root, tmp_path / "cache")
+    feed = kept(root, tmp_path / "cache")
     before = threading.active_count()
     batches = feed.batches(Plan.of(torch.arange(24), 2))
     next(batches)

@@ -1,4 +1,4 @@
-"""Batches from images in a mapped file, read by threads while the model trains."""
+"""Batches from images in a file, read by threads while the model trains."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from trainer.core.batch import Batch
     from trainer.core.plan import Plan
     from trainer.dataset import Split
-    from trainer.dataset.shared.mapped import MappedImages
+    from trainer.dataset.shared.disk_images import DiskImages
 
-THREADS = 2  # one copies while the disk reads for the other
+THREADS = 2  # one checks while the disk reads for the other
 AHEAD = 4  # batches in memory that the model has not seen yet
 
 
-class MappedFeed(Feed):
-    """Batches of one split: pixels from the mapped file, labels [M, ...] from the device."""
+class DiskFeed(Feed):
+    """Batches of one split: pixels from the file, labels [M, ...] from the device."""
 
-    def __init__(self, mapped: MappedImages, split: Split, device: torch.device) -> None:
-        self.mapped = mapped
+    def __init__(self, kept: DiskImages, split: Split, device: torch.device) -> None:
+        self.kept = kept
         self.images = split.images
         self.labels = split.labels.to(device)
         self.device = device
@@ -47,7 +47,7 @@ class MappedFeed(Feed):
 
     def read_ahead(self, batches: Iterator[Tensor]) -> Generator[list[Tensor], None, None]:
         """Yield K tensors uint8 [B, C, H, W] for the ids [B, K] of each batch."""
-        pool = ThreadPoolExecutor(THREADS, "mapped images")
+        pool = ThreadPoolExecutor(THREADS, "image reader")
         pending: deque[Future[list[Tensor]]] = deque()
         try:
             for ids in batches:
@@ -68,7 +68,7 @@ class MappedFeed(Feed):
         shape = len(ids), *self.images.shape
         out = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
         rows = ids.numpy()
-        for place in self.mapped.read_into(out.numpy(), rows):
+        for place in self.kept.read_into(out.numpy(), rows):
             self.warn(int(rows[place]))
             out[place] = self.images.read([int(rows[place])])[0]
         return out
@@ -78,6 +78,6 @@ class MappedFeed(Feed):
         if not self.warned:
             self.warned = True
             complain(
-                f"loader.cache=mmap: image {i} is damaged in {self.mapped.path}, and such are "
+                f"loader.cache=mmap: image {i} is damaged in {self.kept.path}, and such are "
                 "decoded again each time; delete that file to have it made anew"
             )
