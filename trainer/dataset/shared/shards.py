@@ -45,24 +45,25 @@ class Shard:
 
 def expanded(pattern: str) -> list[str]:
     """`a-{00..02}` as a-00, a-01, a-02; `{a,b}` as a, b. Raises ConfigError for too many."""
-    parts: list[list[str]] = []
-    at, number = 0, 1
-    for braces in BRACES.finditer(pattern):
-        found = RANGE.fullmatch(braces[1])
-        if found:
-            first, last = int(found[1]), int(found[2])
-            choices = [
-                str(n).zfill(len(found[1])) for n in range(first, min(last, first + MOST) + 1)
-            ]
-        else:
-            choices = braces[1].split(",")
-        parts += [[pattern[at : braces.start()]], choices]
-        at, number = braces.end(), number * len(choices)
+    fixed = BRACES.split(pattern)[::2]
+    inner = BRACES.findall(pattern)
+    ranges = [RANGE.fullmatch(each) for each in inner]
+    number = 1
+    for each, found in zip(inner, ranges, strict=True):
+        number *= int(found[2]) - int(found[1]) + 1 if found else each.count(",") + 1
         if not 0 < number <= MOST:
             raise ConfigError(
                 f"{printable(pattern)} names {number:,} shards; 1 to {MOST:,} are read"
             )
-    return ["".join(each) for each in product(*parts, [pattern[at:]])]
+    parts: list[list[str]] = [fixed[:1]]
+    for each, found, after in zip(inner, ranges, fixed[1:], strict=True):
+        if found:
+            numbers = range(int(found[1]), int(found[2]) + 1)
+            choices = [str(n).zfill(len(found[1])) for n in numbers]
+        else:
+            choices = each.split(",")
+        parts += [choices, [after]]
+    return ["".join(each) for each in product(*parts)]
 
 
 def is_url(name: str) -> bool:

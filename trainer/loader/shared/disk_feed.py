@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trainer.dataset.shared.disk_images import DiskImages
 
 THREADS = 2  # one checks while the disk reads for the other
-AHEAD = 4  # batches in memory that the model has not seen yet
+AHEAD = 4, 2**27  # batches, and bytes of them, that are read before the model needs them
 
 
 class DiskFeed(Feed):
@@ -47,12 +47,14 @@ class DiskFeed(Feed):
 
     def read_ahead(self, batches: Iterator[Tensor]) -> Generator[list[Tensor], None, None]:
         """Yield K tensors uint8 [B, C, H, W] for the ids [B, K] of each batch."""
+        most, size = AHEAD
         pool = ThreadPoolExecutor(THREADS, "image reader")
         pending: deque[Future[list[Tensor]]] = deque()
         try:
             for ids in batches:
                 pending.append(pool.submit(self.read, ids))
-                if len(pending) > AHEAD:
+                batch = max(1, ids.numel() * self.kept.size)
+                while len(pending) > max(1, min(most, size // batch)):
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
