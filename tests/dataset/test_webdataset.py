@@ -132,7 +132,9 @@ def test_names_of_classes_by_the_number_of_their_line(tmp_path: Path) -> None:
     )
     assert only.train.labels[only.train.ids].tolist() == [1, 0, 1, 0]
     names.write_text("cat\ndog\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"train\.tar/0002: the label '2' is no line of .* has 2"):
+    with pytest.raises(
+        DataError, match=r"train\.tar/0002: the label 2 is no number of a class; there are 2"
+    ):
         opened(tmp_path, class_names=str(names))
 
 

@@ -5,18 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from trainer.core.errors import DataError
-from trainer.core.suggest import did_you_mean
-from trainer.dataset.base import Raw, Split
+from trainer.dataset.base import Raw
 from trainer.dataset.shared.cache import Files
-from trainer.dataset.shared.class_subset import class_id
 from trainer.dataset.shared.decode import printable
-from trainer.dataset.shared.file_dataset import FileDataset
 from trainer.dataset.shared.packed import Packing
+from trainer.dataset.shared.packed_dataset import Packed, PackedDataset
 from trainer.dataset.shared.parallel import available_cores, in_chunks
 from trainer.dataset.shared.shards import Shard, by_split, fetched, named
 from trainer.dataset.shared.table import read_text, shown
@@ -25,10 +22,11 @@ from trainer.dataset.shared.tar_shards import Samples, read_samples
 
 SPLITS = ("train", "val", "test")
 AUTO = "auto"
+DIGITS = 9  # of the number of a class
 
 
 @dataclass(kw_only=True)
-class Webdataset(FileDataset):
+class Webdataset(PackedDataset):
     """The samples of tar shards: `0001.jpg` with its class in `0001.cls`, `.json` or `.txt`.
 
     `train`, `val` and `test` name the shards of a split, below `root` or by URL: a pattern such as
@@ -57,24 +55,9 @@ class Webdataset(FileDataset):
 
     def load(self) -> Raw:
         """List the shards. Raises DataError naming shard and sample for what is wrong."""
-        names = self.shard_names()
-        sources = {split: self.source(shards) for split, shards in names.items() if shards}
-        classes = self.classes_of(sources["train"][0].labels)
-        labels = {
-            split: labels_of(samples, packing, classes, numbers=self.class_names is not None)
-            for split, (samples, packing) in sources.items()
-        }
-        wanted = {split: self.wanted(own, classes) for split, own in labels.items()}
-        first = sources["train"][1].select(wanted["train"])
-        if not len(first):
-            raise DataError("no training shard has a sample of the classes in dataset.classes")
-        size = self.image_size(first)
-        parts = {
-            split: self.split(packing, labels[split], wanted[split], size)
-            for split, (_, packing) in sources.items()
-        }
-        about = {"val": parts.get("val"), "decided": self.decided(size)}
-        return Raw(parts["train"], parts.get("test"), classes, **about)
+        names = {split: own for split, own in self.shard_names().items() if own}
+        sources = {split: self.source(own) for split, own in names.items()}
+        return self.raw(sources, self.classes_of(sources["train"].labels))
 
     def shard_names(self) -> dict[str, list[str]]:
         """The files or URLs of each split. Raises ConfigError or DataError."""
@@ -94,13 +77,14 @@ class Webdataset(FileDataset):
             raise DataError("dataset.train names no shard")
         return names
 
-    def source(self, names: list[str]) -> tuple[Samples, Packing]:
-        """The samples of shards, and their images."""
+    def source(self, names: list[str]) -> Packed:
+        """The samples of shards. Raises DataError."""
         shards = fetched(names, self.file_cache)
         samples = self.listed(shards)
-        return samples, samples.packing(
-            [shard.name for shard in shards], [shard.path for shard in shards]
-        )
+        images = samples.packing([s.name for s in shards], [s.path for s in shards])
+        if self.class_names is None:
+            return Packed(images, samples.labels)
+        return Packed(images, [number(label, images, i) for i, label in enumerate(samples.labels)])
 
     def listed(self, shards: list[Shard]) -> Samples:
         """The samples of the shards, by their headers, or as an earlier run has cached them."""
@@ -141,48 +125,22 @@ class Webdataset(FileDataset):
                     getattr(whole, field).extend(values)
         return whole
 
-    def classes_of(self, labels: Sequence[str]) -> tuple[str, ...]:
-        """The names of the classes. Raises DataError for fewer than two."""
+    def classes_of(self, labels: Sequence[str | int]) -> tuple[str, ...]:
+        """The names of the classes, by those of training labels. Raises DataError."""
         if self.class_names is None:
-            classes = ordered(map(composed, labels))
-        else:
-            lines = read_text(Path(self.class_names), "dataset.class_names").splitlines()
-            classes = tuple(composed(line.strip()) for line in lines if line.strip())
-            if len(set(classes)) < len(classes):
-                raise DataError(f"dataset.class_names={printable(self.class_names)}: a name twice")
-        if len(classes) < 2:
-            only = f", {shown(classes[0])}" if classes else ""
-            raise DataError(f"there is a single class{only}; classification needs two or more")
+            return ordered(composed(str(label)) for label in labels)
+        lines = read_text(Path(self.class_names), "dataset.class_names").splitlines()
+        classes = tuple(composed(line.strip()) for line in lines if line.strip())
+        if len(set(classes)) < len(classes):
+            raise DataError(f"dataset.class_names={printable(self.class_names)}: a name twice")
         return classes
 
-    def wanted(self, labels: Tensor, classes: tuple[str, ...]) -> np.ndarray:
-        """Which samples are of the classes chosen, bool [M]."""
-        if self.classes is None:
-            return np.ones(len(labels), bool)
-        return np.isin(labels, [class_id(item, classes) for item in self.classes])
 
-    def split(
-        self, packing: Packing, labels: Tensor, wanted: np.ndarray, size: tuple[int, int]
-    ) -> Split:
-        """All samples of a source. Under `skip` unreadable ones of wanted classes are left out."""
-        images, kept = self.images_of(packing, wanted, size)
-        return Split(images, labels[torch.from_numpy(kept)], torch.arange(len(images)))
-
-
-def labels_of(
-    samples: Samples, packing: Packing, classes: tuple[str, ...], *, numbers: bool
-) -> Tensor:
-    """The classes [M] of samples, by name or by number. Raises DataError for one that is none."""
-    known = {
-        name: i for i, name in enumerate(map(str, range(len(classes))) if numbers else classes)
-    }
-    found = [known.get(composed(label), -1) for label in samples.labels]
-    if -1 in found:
-        row = found.index(-1)
-        what = f"no line of dataset.class_names, which has {len(classes)}, counted from 0"
-        if not numbers:
-            hint = did_you_mean(samples.labels[row], classes)
-            what = f"no label of the training shards.{hint}"
-        name = printable(packing.names[row])
-        raise DataError(f"{name}: the label {shown(samples.labels[row])!r} is {what}")
-    return torch.tensor(found, dtype=torch.int64)
+def number(label: str, images: Packing, i: int) -> int:
+    """The number that a label is. Raises DataError for one that is none."""
+    if not (label.isascii() and label.isdecimal() and len(label) <= DIGITS):
+        raise DataError(
+            f"{printable(images.names[i])}: the label {shown(label)!r} is no number of a line of "
+            "dataset.class_names"
+        )
+    return int(label)
