@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from trainer.dataset.digits import Digits
     from trainer.dataset.digits_canvas import DigitsCanvas
     from trainer.dataset.fashion_mnist import FashionMnist
+    from trainer.dataset.huggingface import Huggingface
     from trainer.dataset.image_folder import ImageFolder
     from trainer.dataset.mnist import Mnist
     from trainer.dataset.oxford_pet import OxfordPet

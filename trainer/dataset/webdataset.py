@@ -62,7 +62,7 @@ class Webdataset(PackedDataset):
     def shard_names(self) -> dict[str, list[str]]:
         """The files or URLs of each split. Raises ConfigError or DataError."""
         root, given = Path(self.root), {"train": self.train, "val": self.val, "test": self.test}
-        found = by_split(root) if self.train == AUTO else {}
+        found = by_split(root, ".tar") if self.train == AUTO else {}
         names: dict[str, list[str]] = {}
         for split, pattern in given.items():
             if pattern == AUTO or pattern is None:

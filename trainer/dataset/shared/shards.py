@@ -80,27 +80,27 @@ def is_url(name: str) -> bool:
     return False
 
 
-def by_split(root: Path) -> dict[str, list[str]]:
-    """The tar files below a folder by split: a word of the path, such as train-0000.tar, names it.
+def by_split(root: Path, *suffixes: str) -> dict[str, list[str]]:
+    """The files below a folder by split: a word of the path, such as train-0000.tar, names it.
 
     Files without such a word are train. Raises DataError for none, or for words of two splits.
     """
     if not root.is_dir():
-        raise DataError(f"dataset.root: no folder {printable(root)}; give the one with the shards")
+        raise DataError(f"dataset.root: no folder {printable(root)}; give the one with the files")
     found: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-    for path in sorted(root.rglob("*.tar")):
+    for path in sorted(p for suffix in suffixes for p in root.rglob(f"*{suffix}")):
         words = re.split(r"[^a-z]+", str(path.relative_to(root)).lower())
         splits = {SPLIT_OF[word] for word in words if word in SPLIT_OF}
         if len(splits) > 1:
             raise DataError(
-                f"{printable(path)} is named after {enumerated(sorted(splits))}; set "
-                "dataset.train, dataset.val and dataset.test to the shards of each"
+                f"{printable(path)} is named after {enumerated(sorted(splits))}; a path must have "
+                "the word for one split: rename it, or move it"
             )
         if path.is_file():
             found[next(iter(splits), "train")].append(str(path))
     if not found["train"]:
         raise DataError(
-            f"dataset.root: {printable(root)} has no training shards, such as train-0.tar"
+            f"dataset.root: {printable(root)} has no training files, such as train-0{suffixes[0]}"
         )
     return found
 
