@@ -25,10 +25,16 @@ def auto_side(paths: Sequence[ImageSource]) -> int:
 
 def first_size(paths: Sequence[ImageSource], *, skip: bool) -> tuple[int, int]:
     """Height and width of the first image; with `skip`, of the first that can be read."""
+    fault: UnreadableError | None = None
     for path in paths:
-        if size := header_size(path, skip=skip):
-            return size
-    raise DataError("none of the images can be read")
+        try:
+            with open_image(path) as image:
+                return image.height, image.width
+        except UnreadableError as error:
+            if not skip:
+                raise
+            fault = error
+    raise DataError("none of the images can be read" + (f", as {fault}" if fault else ""))
 
 
 def header_size(path: ImageSource, *, skip: bool) -> tuple[int, int] | None:
