@@ -34,7 +34,7 @@ def first_size(paths: Sequence[ImageSource], *, skip: bool) -> tuple[int, int]:
             if not skip:
                 raise
             fault = error
-    raise DataError("none of the images can be read" + (f", as {fault}" if fault else ""))
+    raise DataError("none of the images can be read" + (f"; {fault}" if fault else ""))
 
 
 def header_size(path: ImageSource, *, skip: bool) -> tuple[int, int] | None:
