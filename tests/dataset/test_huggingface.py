@@ -184,6 +184,11 @@ def test_a_row_that_only_names_a_file_is_not_followed(tmp_path: Path) -> None:
         opened(tmp_path / "set", tmp_path / "cache", streaming=True)
 
 
+def test_nothing_is_read_over_the_network_unasked(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"dataset\.hub=a/b is read over .* dataset\.download=true"):
+        opened(tmp_path, tmp_path / "cache", hub="a/b")
+
+
 @pytest.mark.parametrize("streaming", [False, True])
 def test_what_is_wrong_with_a_folder_is_named(tmp_path: Path, streaming: bool) -> None:
     cache = tmp_path / "cache"

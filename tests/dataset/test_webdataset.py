@@ -334,7 +334,10 @@ def test_shards_by_url_are_fetched_once(
     shards(folder)
     said: list[str] = []
     about = {"train": f"{address}/train-{{0000..0002}}.tar", "cache": str(tmp_path / "cache")}
-    data = opened(tmp_path, **about, warn=said.append)
+    with pytest.raises(DataError, match=r"3 shards, such as .*; dataset\.download=true fetches"):
+        opened(tmp_path, **about)
+    assert not asked
+    data = opened(tmp_path, **about, download=True, warn=said.append)
     assert greys(data) == list(range(24))
     assert data.train.images.paths[0] == f"{address}/train-0000.tar/0000"  # pyright: ignore
     assert said == [f"fetching 3 shards into {tmp_path / 'cache' / 'trainer'}"]
@@ -353,7 +356,7 @@ def test_a_shard_that_cannot_be_fetched_leaves_nothing(
 ) -> None:
     about = {"cache": str(tmp_path / "cache"), "warn": lambda _: None}
     with pytest.raises(DataError, match=message):
-        opened(tmp_path, train=f"{server[0]}/{name}", **about)
+        opened(tmp_path, train=f"{server[0]}/{name}", download=True, **about)
     assert not list((tmp_path / "cache" / "trainer").iterdir())
 
 

@@ -39,8 +39,8 @@ class Huggingface(PackedDataset):
 
     `root` is a folder that `save_to_disk` has made, or one with parquet or arrow files, whose split
     is a word of their path: `train-00000-of-00004.parquet`. Or `hub` is the name of a data set on
-    the Hub, with its configuration `name` and a `revision`. Nothing that comes with the data is
-    run.
+    the Hub, with its configuration `name` and a `revision`, which takes `download`. Nothing that
+    comes with the data is run.
 
     Arrow files are mapped into memory. Parquet files are first copied to arrow files in the folder
     `huggingface` of `cache`; with `streaming` they are read as they are, by whole row groups, which
@@ -57,6 +57,7 @@ class Huggingface(PackedDataset):
     hub: str | None = None
     name: str | None = None
     revision: str | None = None
+    download: bool = False
     streaming: bool = False
     image_column: str = AUTO
     label_column: str = AUTO
@@ -68,6 +69,11 @@ class Huggingface(PackedDataset):
 
     def load(self) -> Raw:
         """Open the tables. Raises DataError naming what is wrong."""
+        if self.hub is not None and not self.download:
+            raise DataError(
+                f"dataset.hub={printable(self.hub)} is read over the network: set "
+                "dataset.download=true as well"
+            )
         tables = self.by_file() if self.streaming else None
         if tables is None:
             tables = self.by_row()

@@ -32,7 +32,8 @@ class Webdataset(PackedDataset):
     `train`, `val` and `test` name the shards of a split, below `root` or by URL: a pattern such as
     `train-{0000..0146}.tar` or `train-*.tar`, or a list of them; null: none, and the split is cut
     as for any data set. With `auto` they are the tar files below `root`, by the word for a split in
-    their path. A shard by URL is fetched once, into the folder of `cache`; `pipe:` is refused.
+    their path. With `download` a shard by URL is fetched once, into the folder of `cache`; `pipe:`
+    is refused.
 
     `image_field` is the end of the name that an image has, `auto` the only one that is an image's;
     `label_field` that of the label, `json.label` being the entry `label` of a JSON object. Classes
@@ -52,6 +53,7 @@ class Webdataset(PackedDataset):
     image_field: str = AUTO
     label_field: str = AUTO
     class_names: str | None = None
+    download: bool = False
 
     def load(self) -> Raw:
         """List the shards. Raises DataError naming shard and sample for what is wrong."""
@@ -79,7 +81,7 @@ class Webdataset(PackedDataset):
 
     def source(self, names: list[str]) -> Packed:
         """The samples of shards. Raises DataError."""
-        shards = fetched(names, self.file_cache)
+        shards = fetched(names, self.file_cache, download=self.download)
         samples = self.listed(shards)
         images = samples.packing([s.name for s in shards], [s.path for s in shards])
         if self.class_names is None:

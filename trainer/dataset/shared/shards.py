@@ -128,11 +128,11 @@ def named(patterns: list[str], root: Path, setting: str) -> list[str]:
     return names
 
 
-def fetched(names: list[str], cache: Cache) -> list[Shard]:
+def fetched(names: list[str], cache: Cache, *, download: bool) -> list[Shard]:
     """The shards, those by URL fetched into the folder of the cache if they are not there yet.
 
-    Raises ConfigError without a folder, DataError for what cannot be fetched, DiskError for a full
-    disk. A transfer that is broken off leaves nothing behind.
+    Raises ConfigError without a folder, DataError for what cannot be fetched, or may not without
+    `download`, DiskError for a full disk. A transfer that is broken off leaves nothing behind.
     """
     urls = [name for name in names if is_url(name)]
     if not urls:
@@ -147,6 +147,11 @@ def fetched(names: list[str], cache: Cache) -> list[Shard]:
         with open_private(cache.folder) as folder, ThreadPoolExecutor(FETCHED_AT_ONCE) as pool:
             remove_old_files(folder)
             missing = [url for url in urls if not marked_used(folder, place[url])]
+            if missing and not download:
+                raise DataError(
+                    f"{count(len(missing), 'shard')}, such as {printable(missing[0])}, are not in "
+                    f"{cache.folder}; dataset.download=true fetches them"
+                )
             if missing:
                 cache.warn(f"fetching {count(len(missing), 'shard')} into {cache.folder}")
             try:
