@@ -12,6 +12,7 @@ epoch    all images once, and nothing else, each time from a cold file:
   rows        its images in random order, read by two threads, one by one
   map         the same copied out of a memory map, which the kernel is told of before
   shuffled    batches of loader=memory loader.cache=mmap in random order
+  in blocks   the same by sampler=block_shuffle
   in order    the same in the order of the data set, as for validation
 train    steps of a run by the command line, within the same limit
 
@@ -124,6 +125,12 @@ class Readers:
             os.posix_fadvise(self.file, start, self.size, os.POSIX_FADV_WILLNEED)
         _ = self.map[ids]
 
+    def blocks(self, split: Any) -> np.ndarray:
+        """Return an order by sampler=block_shuffle."""
+        from trainer.sampler.block_shuffle import BlockShuffle
+
+        return BlockShuffle().rows(split, self.rng)[0].numpy()
+
     def epoch(self, order: np.ndarray) -> None:
         """Take all batches from the loader."""
         import torch
@@ -155,6 +162,7 @@ def in_group(group: Path, root: Path, cache: Path, side: int, repeats: int) -> d
         "rows": lambda: readers.by_threads(readers.rows),
         "map": lambda: readers.by_threads(readers.mapped),
         "shuffled": lambda: readers.epoch(readers.rng.permutation(images)),
+        "in blocks": lambda: readers.epoch(readers.blocks(split)),
         "in order": lambda: readers.epoch(np.arange(images)),
     }
     timed = {name: partial(readers.cold, read) for name, read in rivals.items()}
