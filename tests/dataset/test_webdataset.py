@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from support import digest, fitted, read_json, train
 
+import trainer
 from trainer.core.errors import ConfigError, DataError, Interrupted
 from trainer.dataset import Data
 from trainer.dataset.shared.shards import expanded
@@ -386,6 +387,10 @@ def test_the_hardest_and_corrections_go_by_key(tmp_path: Path) -> None:
     assert train(tmp_path / "examples", "job=examples", f"run={run}") == 0
     rows = (tmp_path / "examples" / "hardest.csv").read_text(encoding="utf-8").splitlines()
     path = next(cell for cell in rows[1].split(",") if ".tar/" in cell)
+    history = trainer.history.open(run)
+    assert history.keys is not None
+    assert history.keys.tolist() == [f"train-000{i // 8}.tar/{i:04}" for i in range(24)]
+    assert path == f"{root}/{history.keys[history.hardest(1)[0]]}"
     assert path.startswith(f"{root}/train-000")
     table = tmp_path / "corrections.csv"
     table.write_text(f"path,drop\n{path.removeprefix(f'{root}/')},1\n", encoding="utf-8")

@@ -9,6 +9,8 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from trainer.dataset.shared.cache import NO_CACHE, Cache, Files
 from trainer.dataset.shared.image_files import ImageFiles
@@ -52,6 +54,9 @@ class Packing(Sequence[PackedFile]):
     @abstractmethod
     def places(self) -> bytes:
         """What says which part of which file each image is, for fingerprints."""
+
+    def keys(self) -> list[str] | None:
+        """What the data set itself calls each image, wherever it lies; None if it has no names."""
 
     def select(self, rows: np.ndarray) -> "Packing":
         """The images of some rows: a bool array [M], or their numbers."""
@@ -102,6 +107,15 @@ class PackedImages(ImageFiles):
     def files(self) -> Files:
         """The files with their fingerprint."""
         return PackedSource(self.packing)
+
+    @property
+    def keys(self) -> Tensor | None:
+        """The keys of the images in UTF-8, filled up with 0: uint8 [M, L]; None without."""
+        keys = self.packing.keys()
+        if keys is None:
+            return None
+        encoded = np.array([key.encode() for key in keys], "S")
+        return torch.from_numpy(encoded.view(np.uint8).reshape(len(keys), -1).copy())
 
     def select(self, rows: np.ndarray) -> "PackedImages":
         """The images of some rows, a bool array [M]."""

@@ -46,15 +46,27 @@ class Samples:
             [f"{names[s]}/{key}" for s, key in zip(self.shards, self.keys, strict=True)]
         )
         places = np.array([self.shards, self.offsets, self.sizes], np.int64).T
-        return TarImages(called, list(paths), places)
+        return TarImages(called, list(paths), list(names), places)
 
 
 class TarImages(Packing):
-    """Images in tar files: of `places` int64 [M, 3], the number of the file, offset and size."""
+    """Images in tar files: of `places` int64 [M, 3], the number of the file, offset and size.
 
-    def __init__(self, names: np.ndarray, files: list[str], places: np.ndarray) -> None:
+    `shards` are the names of the files, with which the images' names begin.
+    """
+
+    def __init__(
+        self, names: np.ndarray, files: list[str], shards: list[str], places: np.ndarray
+    ) -> None:
         super().__init__(names, files)
+        self.shards = shards
         self.where = places
+
+    def keys(self) -> list[str]:
+        """The file name of the shard and the key in it: `train-0001.tar/0001`."""
+        folders = [len(shard.rpartition("/")[0]) for shard in self.shards]
+        pairs = zip(self.names.tolist(), self.where[:, 0].tolist(), strict=True)
+        return [name[folders[shard] :].removeprefix("/") for name, shard in pairs]
 
     def read(self, i: int) -> bytes:
         """The encoded image i. Raises OSError or ValueError."""
@@ -66,19 +78,19 @@ class TarImages(Packing):
         return data
 
     def places(self) -> bytes:
-        """The files, offsets and sizes, and the names within the files."""
-        keys = "\n".join(name.rpartition("/")[2] for name in self.names.tolist())
-        return self.where.tobytes() + os.fsencode(keys)
+        """The files, offsets and sizes, and the keys."""
+        return self.where.tobytes() + "\n".join(self.keys()).encode()
 
     def select(self, rows: np.ndarray) -> "TarImages":
         """The images of some rows, a bool array [M]."""
-        return TarImages(self.names[rows], self.files, self.where[rows])
+        return TarImages(self.names[rows], self.files, self.shards, self.where[rows])
 
     def joined(self, other: "TarImages") -> "TarImages":  # pyright: ignore
         """These images, and the `other` ones behind them."""
         moved = other.where + np.array([len(self.files), 0, 0])
         names = np.concatenate([self.names, other.names])
-        return TarImages(names, self.files + other.files, np.concatenate([self.where, moved]))
+        places = np.concatenate([self.where, moved])
+        return TarImages(names, self.files + other.files, self.shards + other.shards, places)
 
 
 class Sample:
