@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from trainer.dataset.digits import Digits
     from trainer.dataset.digits_canvas import DigitsCanvas
     from trainer.dataset.fashion_mnist import FashionMnist
+    from trainer.dataset.huggingface import Huggingface
     from trainer.dataset.image_folder import ImageFolder
     from trainer.dataset.mnist import Mnist
     from trainer.dataset.oxford_pet import OxfordPet
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from trainer.dataset.text_csv import TextCsv
     from trainer.dataset.voc_detection import VocDetection
     from trainer.dataset.voc_segmentation import VocSegmentation
+    from trainer.dataset.webdataset import Webdataset
     from trainer.dataset.yolo_folder import YoloFolder
 
 __getattr__, __dir__ = exports(__name__)

@@ -121,6 +121,8 @@ class Data:
             arrays["given_labels"] = self.given_labels
         if self.threshold is not None:
             arrays["threshold"] = ids[labels[ids] == self.threshold]
+        if (keys := getattr(self.train.images, "keys", None)) is not None:
+            arrays["keys"] = keys
         return arrays
 
 

@@ -90,6 +90,7 @@ class History:
     given_labels: np.ndarray | None = None  # [M] those before dataset.corrections, if there are any
     objects: dict[str, np.ndarray] = field(default_factory=dict)  # [epochs, M, N], of boxes
     boxes: np.ndarray | None = None  # [M, N, 5]: class, x0, y0, x1, y1; see trainer.dataset
+    keys: np.ndarray | None = None  # [M] what tar shards call their samples; None without shards
 
     @property
     def epochs(self) -> int:

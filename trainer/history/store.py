@@ -113,8 +113,8 @@ class DifficultyStore:
         """Write what does not change: `meta.json`, and each array to `<name>.npy`.
 
         `ids` [n] of the training split is required; `labels`, `true_labels` and `given_labels` [M],
-        `boxes` [M, N, 5] and the ids `threshold` [t] of the threshold class are optional. Raises
-        DiskError if a file cannot be written.
+        `boxes` [M, N, 5], the ids `threshold` [t] of the threshold class and `keys` uint8 [M, L]
+        are optional. Raises DiskError if a file cannot be written.
         """
         meta = {"version": 1, "examples": self.size, "fields": self.dtypes}
         if self.objects:
@@ -192,11 +192,11 @@ def open(run: str | Path) -> History:  # noqa: A001  (read as history.open)
         given_labels = load_labels(folder / "given_labels.npy", size)
         for array in (labels, true_labels, given_labels):
             check_answers(array, dtypes)
+        keys = load_keys(folder / "keys.npy", size)
     except UNREADABLE as error:
         raise DataError(f"{folder} has no readable difficulty store: {error}") from error
-    return History(
-        ids, fields, labels, true_labels, threshold, given_labels, objects=of_objects, boxes=boxes
-    )
+    described = labels, true_labels, threshold, given_labels
+    return History(ids, fields, *described, objects=of_objects, boxes=boxes, keys=keys)
 
 
 def shape_of(field: str, size: int, objects: int) -> tuple[int, ...]:
@@ -239,6 +239,20 @@ def load_boxes(path: Path, size: int, objects: int) -> np.ndarray:
     if boxes.shape != (size, objects, 5) or boxes.dtype != np.float32:
         raise ValueError(f"{path.name} holds {boxes.dtype}s of shape {list(boxes.shape)}")
     return np.array(boxes)
+
+
+def load_keys(path: Path, size: int) -> np.ndarray | None:
+    """Load keys as text [M], from UTF-8 in uint8 [M, L]; None without a file.
+
+    Raises ValueError for any other array, CheckpointError for a link.
+    """
+    if not path.exists():
+        return None
+    check_file(path)
+    keys = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    if keys.ndim != 2 or keys.dtype != np.uint8 or len(keys) != size or not keys.size:
+        raise ValueError(f"{path.name} holds {keys.dtype}s of shape {list(keys.shape)}")
+    return np.char.decode(keys.view(f"S{keys.shape[1]}")[:, 0], "utf-8")
 
 
 def check_answers(labels: np.ndarray | None, fields: Iterable[str]) -> None:

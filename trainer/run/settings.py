@@ -68,7 +68,7 @@ def same_source(one: Config, other: Config) -> bool:
 
 
 def source_of(node: Config) -> tuple[object, ...]:
-    """The class of a data set, and its folder and table, however they are spelled."""
-    paths = (node.get(name) for name in ("root", "file"))
+    """The class of a data set, and its folder, table or shards, however they are spelled."""
+    paths = (node.get(name) for name in ("root", "file", "train", "hub"))
     places = (Path(p).expanduser().resolve() if isinstance(p, str) else p for p in paths)
     return node.get("_target_"), *places

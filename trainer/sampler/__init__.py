@@ -6,6 +6,7 @@ from trainer.core.lazy import exports
 from trainer.sampler.base import Sampler
 
 if TYPE_CHECKING:
+    from trainer.sampler.block_shuffle import BlockShuffle
     from trainer.sampler.class_balanced import ClassBalanced
     from trainer.sampler.label_shuffle import LabelShuffle
     from trainer.sampler.oversample import Oversample

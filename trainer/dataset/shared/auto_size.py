@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from statistics import median_low
 
 from trainer.core.errors import DataError
-from trainer.dataset.shared.decode import UnreadableError, open_image
+from trainer.dataset.shared.decode import ImageSource, UnreadableError, open_image
 
 SAMPLED = 200  # images whose size is read
 LARGEST = 224  # pixels of a side: what models for photographs are trained on
 
 
-def auto_side(paths: Sequence[str]) -> int:
+def auto_side(paths: Sequence[ImageSource]) -> int:
     """The median short side of `SAMPLED` images, spread evenly over the files; at most `LARGEST`.
 
     Only headers are read. Files that cannot be read do not count. Raises DataError if none can.
@@ -23,15 +23,21 @@ def auto_side(paths: Sequence[str]) -> int:
     return min(LARGEST, median_low([min(size) for size in sizes]))
 
 
-def first_size(paths: Sequence[str], *, skip: bool) -> tuple[int, int]:
+def first_size(paths: Sequence[ImageSource], *, skip: bool) -> tuple[int, int]:
     """Height and width of the first image; with `skip`, of the first that can be read."""
+    fault: UnreadableError | None = None
     for path in paths:
-        if size := header_size(path, skip=skip):
-            return size
-    raise DataError("none of the images can be read")
+        try:
+            with open_image(path) as image:
+                return image.height, image.width
+        except UnreadableError as error:
+            if not skip:
+                raise
+            fault = error
+    raise DataError("none of the images can be read" + (f"; {fault}" if fault else ""))
 
 
-def header_size(path: str, *, skip: bool) -> tuple[int, int] | None:
+def header_size(path: ImageSource, *, skip: bool) -> tuple[int, int] | None:
     """Height and width by the header; with `skip`, None for an unreadable file."""
     try:
         with open_image(path) as image:

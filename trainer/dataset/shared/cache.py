@@ -117,9 +117,7 @@ class Cache:
         """
         if self.folder is None or files.fingerprint is None:
             return make()
-        key = hashlib.sha256(about.encode() + files.fingerprint).digest()
-        location = hashlib.sha256(os.fsencode(os.path.realpath(files.root)) + about.encode())
-        name = f"{about.split(maxsplit=1)[0]}-{location.hexdigest()[:24]}"
+        name, key = name_and_key(about, files.root, files.fingerprint)
         values = self.read_file(name, key, shape)
         if values is None:
             values = make()
@@ -166,6 +164,13 @@ class Cache:
 
 
 NO_CACHE = Cache(None, lambda _: None)
+
+
+def name_and_key(about: str, root: str, fingerprint: bytes) -> tuple[str, bytes]:
+    """The name of a cache file, by the source folder and settings, and the key of its content."""
+    key = hashlib.sha256(about.encode() + fingerprint).digest()
+    location = hashlib.sha256(os.fsencode(os.path.realpath(root)) + about.encode())
+    return f"{about.split(maxsplit=1)[0]}-{location.hexdigest()[:24]}", key
 
 
 @contextmanager

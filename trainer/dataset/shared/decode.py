@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO, Protocol, TypeAlias
 
 import numpy as np
 from PIL import (
@@ -71,25 +72,41 @@ with suppress(AttributeError, OSError):  # a Pillow without libtiff
         getattr(libtiff, name)(None)  # which write to stderr; Pillow raises the error, too
 
 
+class Inside(Protocol):
+    """An image file inside a larger file; `str` is what messages call it."""
+
+    def open(self) -> BinaryIO:
+        """Open it for reading. Raises OSError or ValueError."""
+        ...
+
+
+ImageSource: TypeAlias = str | Path | Inside
+
+
 class UnreadableError(DataError):
     """An image file is damaged, too large, of an unknown format, or no file at all."""
 
 
 @contextmanager
-def open_image(path: str | Path) -> Iterator[ImageFile.ImageFile]:
+def open_image(path: ImageSource) -> Iterator[ImageFile.ImageFile]:
     """Open an image, not decoded yet; what the block raises is about the file, too.
 
     Raises UnreadableError, or another DataError where the machine is at fault: memory or open
     files run out, or the disk fails. Both name the file.
     """
     try:
-        with open_regular(path) as file, Image.open(file, formats=FORMATS) as image:
+        with open_source(path) as file, Image.open(file, formats=FORMATS) as image:
             check_size(image)
             yield image
     except TrainerError:
         raise
     except Exception as error:
         raise fault(path, error) from error
+
+
+def open_source(path: ImageSource) -> BinaryIO:
+    """Open a regular file, or a file inside another. Raises OSError or ValueError."""
+    return open_regular(path) if isinstance(path, str | Path) else path.open()
 
 
 def check_size(image: Image.Image) -> None:
@@ -99,7 +116,7 @@ def check_size(image: Image.Image) -> None:
         raise ValueError(f"it has {size} pixels; {MAX_PIXELS:,} are read at most")
 
 
-def fault(path: str | Path, error: Exception) -> DataError:
+def fault(path: ImageSource, error: Exception) -> DataError:
     """The error for a file that cannot be read: its name once, the reason in one line."""
     text = f"cannot read the image {printable(path)}: {reason(error)}"
     if isinstance(error, MemoryError) or getattr(error, "errno", None) in OF_THE_MACHINE:
@@ -124,7 +141,7 @@ def reason(error: Exception) -> str:
     return text if expected else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
-def printable(text: str | Path) -> str:
+def printable(text: object) -> str:
     """Escape what cannot be shown: control characters, and bytes of names that are not UTF-8."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
@@ -153,7 +170,7 @@ def pixels_of(
 
 
 def decode(
-    path: str | Path,
+    path: ImageSource,
     shape: tuple[int, int, int],
     background: Colour = BLACK,
     *,

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,10 +11,18 @@ from trainer.core.ranges import within
 from trainer.dataset.base import Dataset, Split
 from trainer.dataset.shared.auto_size import auto_side, first_size
 from trainer.dataset.shared.cache import Cache, folder_within, standard_folder
-from trainer.dataset.shared.decode import colour
+from trainer.dataset.shared.decode import ImageSource, colour
 from trainer.dataset.shared.image_files import ImageFiles
 from trainer.dataset.shared.letterbox import Fit
+from trainer.dataset.shared.packed import PackedImages, Packing, UncutPacked
 from trainer.dataset.shared.uncut_files import UncutFiles
+
+KINDS = {  # by whether they are packed, and stored uncut
+    (False, False): ImageFiles,
+    (False, True): UncutFiles,
+    (True, False): PackedImages,
+    (True, True): UncutPacked,
+}
 
 
 @dataclass(kw_only=True)
@@ -111,7 +118,7 @@ class FileDataset(Dataset):
             return "pad" if self.boxed else "cover"
         return "cover" if self.fit == "uncut" else self.fit
 
-    def image_size(self, paths: Sequence[str]) -> tuple[int, int]:
+    def image_size(self, paths: Sequence[ImageSource]) -> tuple[int, int]:
         """Height and width of the decoded images: `size`, or by the files. Raises DataError.
 
         Under `fit=uncut` those of what evaluation takes its middle from.
@@ -151,26 +158,23 @@ class FileDataset(Dataset):
         return {"size": size[0]} if self.size == "auto" and self.fit != "uncut" else {}
 
     def images_of(
-        self, paths: Sequence[str], wanted: np.ndarray, size: tuple[int, int]
+        self, paths: Sequence[str] | Packing, wanted: np.ndarray, size: tuple[int, int]
     ) -> tuple[ImageFiles, np.ndarray]:
-        """The images of files, and which of the files they are, bool [M].
+        """The images of files, or of a packing, and which of the files they are, bool [M].
 
         Under `corrupt=skip` those `wanted`, bool [M], that cannot be read are left out.
         """
-        kind = ImageFiles
-        if self.fit == "uncut":
-            short = self.size if isinstance(self.size, int) else None
-            kind = partial(UncutFiles, short=short)
-        images = kind(
-            paths,
-            size,
-            self.channels,
-            self.file_cache,
-            background=self.colour,
-            turn=not self.boxed,  # boxes are places in the stored image
-            way=self.way,
-            fast=self.decode == "fast",
-        )
+        settings: dict[str, Any] = {
+            "background": self.colour,
+            "turn": not self.boxed,  # boxes are places in the stored image
+            "way": self.way,
+            "fast": self.decode == "fast",
+        }
+        uncut = self.fit == "uncut"
+        if uncut:
+            settings["short"] = self.size if isinstance(self.size, int) else None
+        kind = KINDS[isinstance(paths, Packing), uncut]
+        images = kind(paths, size, self.channels, self.file_cache, **settings)  # pyright: ignore
         if self.corrupt == "raise":
             return images, np.ones(len(paths), bool)
         readable = ~wanted

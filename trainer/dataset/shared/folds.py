@@ -75,10 +75,8 @@ def joined_images(first: Images, second: Images) -> Images:
         return Pixels(torch.cat([first.pixels, second.pixels]))
     if isinstance(first, Texts) and isinstance(second, Texts):
         return first.joined(second)
-    if isinstance(first, ImageFiles) and isinstance(second, ImageFiles):
-        images = first.of(np.concatenate([first.paths, second.paths]))
-        images.skipped = first.skipped + second.skipped
-        return images
+    if isinstance(first, ImageFiles) and type(first) is type(second):
+        return first.joined(second)  # pyright: ignore
     raise ConfigError(
         "dataset.folds needs training and validation images of one kind, not "
         f"{type(first).__name__} and {type(second).__name__}"

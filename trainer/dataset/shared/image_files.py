@@ -14,7 +14,15 @@ from torch import Tensor
 from trainer.core.errors import DataError
 from trainer.core.text import count
 from trainer.dataset.shared.cache import NO_CACHE, Cache, Files
-from trainer.dataset.shared.decode import UnreadableError, decode, open_image, pixels_of, printable
+from trainer.dataset.shared.decode import (
+    ImageSource,
+    UnreadableError,
+    decode,
+    open_image,
+    pixels_of,
+    printable,
+)
+from trainer.dataset.shared.disk_images import Chunks, DiskImages, keep_or_make
 from trainer.dataset.shared.fast_decode import decoder, fast_pixels_of
 from trainer.dataset.shared.letterbox import BLACK, Colour, Fit
 from trainer.dataset.shared.parallel import available_cores, in_chunks
@@ -68,15 +76,27 @@ class ImageFiles(Images):
 
     def decode(self, i: int) -> np.ndarray:
         """Image i as uint8 [C, H, W]. Raises DataError naming a damaged file."""
-        path, (channels, height, width) = str(self.paths[i]), self.shape
+        source, (channels, height, width) = self.source(i), self.shape
         shape = channels, height, width
         pixels = fast_pixels_of if self.fast else pixels_of
-        return decode(path, shape, self.background, turn=self.turn, way=self.way, pixels=pixels)
+        return decode(source, shape, self.background, turn=self.turn, way=self.way, pixels=pixels)
+
+    def source(self, i: int) -> ImageSource:
+        """What `open_image` opens for image i."""
+        return str(self.paths[i])
 
     def get_or_make(self, what: str, shape: tuple[int, ...], make: Callable[[], Tensor]) -> Tensor:
         """`make()`, uint8 of a shape, or its result cached by an earlier run on the same files."""
         about = f"{what} {self.shape} {self.how}"
         return self.cache.get_or_make(about, self.files, shape, make)
+
+    def keep_or_make(self, make: Callable[[], Chunks]) -> DiskImages:
+        """All images, uint8 [M, C, H, W], in a file of the cache, filled by `make()` once.
+
+        Raises ConfigError without a cache folder, DataError from `make`, DiskError for a full disk.
+        """
+        about = f"disk {self.shape} {self.how}"
+        return keep_or_make(self.cache, about, self.files, (len(self), *self.shape), make)
 
     @cached_property
     def files(self) -> Files:
@@ -86,6 +106,12 @@ class ImageFiles(Images):
     def select(self, rows: np.ndarray) -> Self:
         """The images of some rows, a bool array [M]."""
         return self.of(self.paths[rows])
+
+    def joined(self, other: "ImageFiles") -> Self:
+        """These images, and the `other` ones behind them, decoded as these are."""
+        images = self.of(np.concatenate([self.paths, other.paths]))
+        images.skipped = self.skipped + other.skipped
+        return images
 
     def of(self, paths: np.ndarray) -> Self:
         """The images of other paths [M], read in the same way."""
@@ -111,7 +137,7 @@ class ImageFiles(Images):
         sizes = np.empty((len(self), 2), np.int32)
 
         def read(ids: range) -> list[tuple[int, int]]:
-            return [size_of(str(self.paths[i])) for i in ids]
+            return [size_of(self.source(i)) for i in ids]
 
         for ids, found in in_chunks(read, len(self), CHECKED_AT_ONCE, available_cores()):
             sizes[ids.start : ids.stop] = found
@@ -148,7 +174,7 @@ class ImageFiles(Images):
         return True
 
 
-def size_of(path: str) -> tuple[int, int]:
+def size_of(path: ImageSource) -> tuple[int, int]:
     """Height and width of a file by its header. Raises DataError."""
     with open_image(path) as image:
         return image.height, image.width

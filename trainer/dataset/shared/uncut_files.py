@@ -11,7 +11,14 @@ from PIL import Image
 from torch import Tensor
 
 from trainer.core.errors import TrainerError
-from trainer.dataset.shared.decode import convert, fault, open_image, turn_of, upright
+from trainer.dataset.shared.decode import (
+    ImageSource,
+    convert,
+    fault,
+    open_image,
+    turn_of,
+    upright,
+)
 from trainer.dataset.shared.fast_decode import decoder, fast_part, upright_size
 from trainer.dataset.shared.image_files import CHECKED_AT_ONCE, ImageFiles
 from trainer.dataset.shared.letterbox import placement
@@ -37,7 +44,7 @@ class UncutFiles(ImageFiles):
     def decode(self, i: int) -> np.ndarray:
         """The middle of image i as uint8 [C, H, W]. Raises DataError naming a damaged file."""
         _, height, width = self.shape
-        with open_image(str(self.paths[i])) as image:
+        with open_image(self.source(i)) as image:
             own = Uncut(image, self)
             return own.piece(middle(own.size, (height, width))).numpy()
 
@@ -63,19 +70,19 @@ class UncutFiles(ImageFiles):
     ) -> list[T]:
         """What `read` makes of each of the images and its window; of the middle without a cut."""
         with ExitStack() as opened:
-            paths = [str(self.paths[i]) for i in ids]
-            images = [Uncut(opened.enter_context(open_image(p)), self) for p in paths]
+            sources = [self.source(i) for i in ids]
+            images = [Uncut(opened.enter_context(open_image(s)), self) for s in sources]
             sizes, (_, height, width) = [image.size for image in images], self.shape
             if cut is None:
                 windows = [middle(size, (height, width)) for size in sizes]
             else:
                 windows = cut.windows(sizes, first)
-            rows = zip(paths, images, windows, strict=True)
-            return [naming(path, partial(read, image, window)) for path, image, window in rows]
+            rows = zip(sources, images, windows, strict=True)
+            return [naming(source, partial(read, image, at)) for source, image, at in rows]
 
     def picture(self, i: int) -> Tensor:
         """Image i as a whole, uint8 [C, H, W] of `stored_sizes[i]`; pixels lie as [H, W, C]."""
-        with open_image(str(self.paths[i])) as image:
+        with open_image(self.source(i)) as image:
             return Uncut(image, self).picture()
 
     @cached_property
@@ -91,7 +98,7 @@ class UncutFiles(ImageFiles):
         def read(ids: range) -> list[Size]:
             found = []
             for i in ids:
-                with open_image(str(self.paths[i])) as image:
+                with open_image(self.source(i)) as image:
                     found.append(Uncut(image, self).size)
             return found
 
@@ -100,14 +107,14 @@ class UncutFiles(ImageFiles):
         return torch.from_numpy(sizes.view(np.uint8).reshape(len(self), 8))
 
 
-def naming(path: str, read: Callable[[], T]) -> T:
-    """What `read` returns; what it raises is about a file, where several are open."""
+def naming(source: ImageSource, read: Callable[[], T]) -> T:
+    """What `read` returns; what it raises is about one file, where several are open."""
     try:
         return read()
     except TrainerError:
         raise
     except Exception as error:
-        raise fault(path, error) from error
+        raise fault(source, error) from error
 
 
 class Uncut:

@@ -63,7 +63,7 @@ def fitting(ids: list[int], uri: Callable[[int], str]) -> dict[int, str]:
 def image_of(images: Images, i: int, side: int) -> Image.Image:
     """The image of a dataset id, grey or RGB, no side longer than `side`; a file as it is."""
     if isinstance(images, ImageFiles):
-        with open_image(images.paths[i]) as file:
+        with open_image(images.source(i)) as file:
             file.load()
             turned = upright(file) if images.turn else file
             image = convert(turned, 1 if file.mode == "L" else 3, images.background)

@@ -1,1 +1,1 @@
-"""What the loaders share."""
+"""What loaders share."""
