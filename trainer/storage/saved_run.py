@@ -129,7 +129,10 @@ class SavedRun:
         last = checkpoint.latest(self.folder / "checkpoints", warn)
         if last is None:
             raise CheckpointError(f"{self.folder} has no checkpoint; give a run that has trained")
-        best = last.state.get("saver", {}).get("best_step")
+        saver = last.state.get("saver", {})
+        if not isinstance(saver, dict):
+            raise CheckpointError(f"{last.path} does not fit a run: saver is {saver!r:.80}")
+        best = saver.get("best_step")
         if not isinstance(best, int):
             return last
         return checkpoint.load(checkpoint.step_folder(self.folder / "checkpoints", best))

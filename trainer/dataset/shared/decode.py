@@ -7,11 +7,13 @@ are decoded, and whatever Pillow raises becomes a DataError that names the file.
 import ctypes
 import errno
 import logging
+import os
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import (
@@ -43,6 +45,7 @@ SUFFIXES = {
     ".webp": "WEBP",
 }
 FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
+LARGEST = 2**30  # bytes of a file, which some formats read whole: 16-bit RGBA of MAX_PIXELS
 STRIP = 2**22  # pixels whose mode is converted at once
 EXIF = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}  # where Pillow keeps it
 TURNS = {  # how to turn an image upright, by the orientation in its EXIF record
@@ -83,13 +86,22 @@ def open_image(path: str | Path) -> Iterator[ImageFile.ImageFile]:
     files run out, or the disk fails. Both name the file.
     """
     try:
-        with open_regular(path) as file, Image.open(file, formats=FORMATS) as image:
-            check_size(image)
-            yield image
+        with open_regular(path) as file:
+            check_bytes(file)
+            with Image.open(file, formats=FORMATS) as image:
+                check_size(image)
+                yield image
     except TrainerError:
         raise
     except Exception as error:
         raise fault(path, error) from error
+
+
+def check_bytes(file: BinaryIO) -> None:
+    """Raise ValueError for a file that is larger than any image of MAX_PIXELS."""
+    size = os.fstat(file.fileno()).st_size
+    if size > LARGEST:
+        raise ValueError(f"it has {size:,} bytes; files of {LARGEST:,} are read at most")
 
 
 def check_size(image: Image.Image) -> None:
