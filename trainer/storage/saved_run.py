@@ -74,6 +74,8 @@ class SavedRun:
         path = self.config_path
         config = with_current_names(read_config(path))
         check_code(config, known, path)
+        if type(seed := config.get("seed", 0)) is not int:
+            raise CheckpointError(f"{path}: seed must be an integer, got {seed!r:.80}")
         node = config.get("dataset", {})
         node |= {name: value for name, value in HARMLESS.items() if name in node}
         return config
