@@ -67,7 +67,7 @@ def check_flags(arguments: list[str]) -> None:
     parser.error = fail  # pyright: ignore
     flags = parser.parse_args(arguments)
     if flags.config_dir:
-        from trainer.config.yaml_limits import check_folder
+        from trainer.core.yaml_limits import check_folder
 
         check_folder(Path(flags.config_dir))
 

@@ -16,7 +16,7 @@ MODULES = {
         "training/test_nonfinite_runs.py",
     ],
     "bad data": ["dataset"],
-    "bad config": ["config/test_typos.py", "config/test_explain.py", "config/test_yaml_limits.py"],
+    "bad config": ["config/test_typos.py", "config/test_explain.py", "core/test_yaml_limits.py"],
     "untrusted files": ["storage/untrusted"],
     "two processes": ["distributed"],
 }

@@ -92,11 +92,14 @@ def test_what_is_wrong_with_a_label_file_is_said_by_its_line(root, text: str, fa
     ("text", "fault"),
     [
         ("names: {", r"data\.yaml is no YAML"),
-        ("names: &a [x, y]\nmore: *a", r"data\.yaml has an alias"),
+        ("names: &a [x, *a]", r"data\.yaml: \*a is inside the node that it refers to"),
+        (f"names: [x, 0x{'F' * 5000}]", r"data\.yaml: a number of more than 100 characters"),
+        (f"names: [x, 1{':1' * 300_000}]", r"data\.yaml: a number of more than 100 characters"),
+        ("names: [x, !!binary y]", r"data\.yaml: it has a tag"),
         ("nc: 2", r"data\.yaml has no list of classes called names"),
         ("names: [a, a]", r"data\.yaml has two classes of a name"),
         ("names: {0: a, 2: b}", r"has no list of classes"),
-        ("[" * 3000, r"data\.yaml is no YAML"),
+        ("[" * 3000, r"data\.yaml: nested more than 50 deep"),
     ],
 )
 def test_what_is_wrong_with_the_names_is_said_in_a_line(root, text: str, fault: str) -> None:
@@ -104,6 +107,12 @@ def test_what_is_wrong_with_the_names_is_said_in_a_line(root, text: str, fault: 
     with pytest.raises(DataError, match=fault) as raised:
         opened(root)
     assert "\n" not in str(raised.value)
+
+
+def test_names_are_text_as_it_is_written(root: Path) -> None:
+    """YAML takes `no` for false, and 1:30 for 90."""
+    (root / "data.yaml").write_text("names: [no, 1:30]")
+    assert opened(root).classes == ("no", "1:30")
 
 
 def test_folders_that_are_missing_are_named(root: Path, tmp_path: Path) -> None:

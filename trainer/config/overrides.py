@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from trainer.config.schema import GROUPS
-from trainer.config.yaml_limits import LOADER
+from trainer.core.yaml_limits import LOADER
 
 CHOOSABLE = (*GROUPS, "experiment", "sweep")
 

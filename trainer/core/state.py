@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+LARGEST = 2**63 - 1  # of a count
+
 
 def match(expected: Any, given: Any, name: str = "") -> Any:
     """Return `given` if it has the layout of `expected`; otherwise raise ValueError with its name.
@@ -42,8 +44,9 @@ def match_tensor(expected: Tensor, given: Any, name: str) -> Tensor:
 
 def match_type(kind: type, given: Any, name: str) -> Any:
     """Return a value of a plain type; an integer passes as a float. Raises ValueError."""
-    fits = type(given) is kind or (kind is float and type(given) is int)
-    if not fits:
+    if kind is float and type(given) is int and abs(given) <= LARGEST:
+        return float(given)
+    if type(given) is not kind:
         raise ValueError(f"{name} is {given!r:.80}, not of type {kind.__name__}")
     return given
 

@@ -1,5 +1,6 @@
 """Boxes in COCO's format (Lin et al. 2014, https://arxiv.org/abs/1405.0312)."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ class CocoFolder(BoxDataset):
         name = labels.first_name()
         tried = [root / file.stem.rpartition("_")[2], file.parent, root / "images", root]
         for folder in tried:
-            if (folder / name).is_file():
+            if is_file(folder / name):
                 return folder
         raise DataError(
             f"the image {printable(name)} of {printable(file)} is in none of "
@@ -143,9 +144,7 @@ class Labels:
         """Yield the id of each image and its file. Raises DataError for one that is missing."""
         for image, name in self.names.items():
             path = folder / name
-            self.require(
-                path.is_file(), f"names {printable(name)}, which {printable(folder)} lacks"
-            )
+            self.require(is_file(path), f"names {printable(name)}, which {printable(folder)} lacks")
             yield image, str(path)
 
     def key(self, image: dict[str, Any]) -> int | str:
@@ -170,6 +169,11 @@ class Labels:
         """Raise DataError, naming the file, unless something is right."""
         if not right:
             raise DataError(f"{printable(self.path)} {fault}")
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file of a name, which may be of any length and hold any character."""
+    return os.path.isfile(path)  # noqa: PTH113  (Path raises an error for long ones)
 
 
 def is_length(value: object) -> bool:

@@ -7,6 +7,7 @@ import yaml
 
 from trainer.core.errors import DataError
 from trainer.core.text import count
+from trainer.core.yaml_limits import AS_TEXT, exceeded_limit
 from trainer.dataset.shared.box_files import BoxDataset, Listing
 from trainer.dataset.shared.class_folders import ImageList
 from trainer.dataset.shared.decode import printable
@@ -15,7 +16,6 @@ from trainer.dataset.shared.split_folders import NAMES
 
 IMAGES, LABELS = "images", "labels"
 LARGEST = 2**20  # bytes of a label file
-PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(kw_only=True)
@@ -83,28 +83,25 @@ def class_names(path: Path) -> tuple[str, ...]:
     else:
         names = names_in(path, text)
     if isinstance(names, dict):
-        names = [names.get(i, names.get(str(i))) for i in range(len(names))]
-    if (
-        not isinstance(names, list)
-        or not names
-        or not all(isinstance(n, (str, int)) for n in names)
-    ):
+        names = [names.get(str(i)) for i in range(len(names))]
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
         raise DataError(f"{printable(path)} has no list of classes called names")
-    found = tuple(map(str, names))
+    found = tuple(names)
     if len(set(found)) < len(found):
         raise DataError(f"{printable(path)} has two classes of a name")
     return found
 
 
 def names_in(path: Path, text: str) -> object:
-    """The entry `names` of a YAML text; aliases are refused. Raises DataError."""
+    """The entry `names` of a YAML text, as it is written: `no` is a name. Raises DataError."""
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, PARSER)):
-            raise DataError(f"{printable(path)} has an alias, which a list of names has not")
-        content = yaml.safe_load(text)
+        problem = exceeded_limit(text, tags=False)
+        content = None if problem else yaml.load(text, AS_TEXT)  # noqa: S506  (only texts)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = printable(" ".join(str(error).split()))
         raise DataError(f"{printable(path)} is no YAML: {reason}") from error
+    if problem:
+        raise DataError(f"{printable(path)}: {printable(problem)}")
     return content.get("names") if isinstance(content, dict) else None
 
 

@@ -40,7 +40,8 @@ def pictures(history: History, data: Data, last: int = 5) -> dict[str, np.ndarra
     if data.kind == "image":
         parts = apart(history, hardest, last)
         sheets = [(title, sheet_of(history, data, ids[:NUMBER], last)) for title, ids in parts]
-        drawn["hardest"] = titled(sheets)
+        if sheets:  # none is wrong, and none harder than another
+            drawn["hardest"] = titled(sheets)
     if {"confidence", "correct"} <= history.fields.keys():
         drawn["data_map"] = data_map(history.data_map())
     if "correct" in history.fields:

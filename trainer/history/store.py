@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 
 from trainer.core.errors import CheckpointError, DataError, disk_error
+from trainer.core.npy import mapped
 from trainer.core.state import match
 from trainer.core.text import count
 from trainer.history.analysis import UNSEEN, History
@@ -235,7 +236,7 @@ def load_labels(path: Path, size: int) -> np.ndarray | None:
 def load_boxes(path: Path, size: int, objects: int) -> np.ndarray:
     """Load boxes [M, N, 5]. Raises ValueError for any other array, CheckpointError for a link."""
     check_file(path)
-    boxes = np.load(path, mmap_mode="r", allow_pickle=False)
+    boxes = mapped(path)
     if boxes.shape != (size, objects, 5) or boxes.dtype != np.float32:
         raise ValueError(f"{path.name} holds {boxes.dtype}s of shape {list(boxes.shape)}")
     return np.array(boxes)
@@ -265,15 +266,13 @@ def check_answers(labels: np.ndarray | None, fields: Iterable[str]) -> None:
 def load_numbers(path: Path, kinds: str, *, multi_hot: bool = False) -> np.ndarray | None:
     """Load a vector whose dtype is of one of NumPy's `kinds`; None if there is no file.
 
-    With `multi_hot`, a bool array [M, C] will do too.
-    The file is mapped first: a header that claims more than the file holds is refused before any
-    memory is allocated. Raises ValueError for any other array, CheckpointError for a link.
+    With `multi_hot`, a bool array [M, C] will do too. Raises ValueError for any other array,
+    CheckpointError for a link.
     """
     if not path.exists():
         return None
     check_file(path)
-    with np.errstate(over="ignore"):  # a header may claim a size that overflows
-        numbers = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    numbers = np.array(mapped(path))
     fits = numbers.ndim == 1 and numbers.dtype.kind in kinds
     if not fits and not (multi_hot and numbers.ndim == 2 and numbers.dtype == np.bool_):
         raise ValueError(f"{path.name} holds {numbers.dtype}s of shape {list(numbers.shape)}")

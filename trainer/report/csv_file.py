@@ -3,10 +3,11 @@
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+LONGEST = 2**24  # characters of a line
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # first characters that a spreadsheet would evaluate
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*(e[+-]?\d+)?|inf|nan)", re.IGNORECASE)
 
@@ -30,3 +31,11 @@ def escape_formula(cell: Any) -> Any:
     if isinstance(cell, str) and cell.startswith(FORMULA) and not NUMBER.fullmatch(cell):
         return f"'{cell}"
     return cell
+
+
+def short_lines(file: TextIO) -> Iterator[str]:
+    """The lines of a file of somebody else. Raises ValueError for an endless one."""
+    while line := file.readline(LONGEST):
+        if len(line) == LONGEST:
+            raise ValueError(f"a line has more than {LONGEST:,} characters")
+        yield line

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.ft2font import FT2Font
 
 SIZE = 12  # pixels of the letters
+LONGEST = 2000  # characters that are drawn: a class name may have a million
 LINE = 15  # pixels of a line of text
 OWN = "DejaVuSans.ttf"
 BOXES = "lastresort"  # the name of fonts in which every character is a box
@@ -84,7 +85,9 @@ def upwards(text: str, *, size: int = SIZE) -> Image.Image:
 
 @cache
 def legible(text: str) -> str:
-    """A text as one line of characters that some font has."""
+    """A text as one line of characters that some font has; of a long one the two ends."""
+    if len(text) > LONGEST:
+        text = cut(text, LONGEST, keep_end=True)
     return "".join(map(drawable, unicodedata.normalize("NFC", plain(text)))).rstrip()
 
 

@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trainer.report.lettering import characters, own_font, shortened
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+WIDEST = 150  # pixels of a name in a legend
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -31,3 +35,11 @@ def render(axes: Axes) -> np.ndarray:
     canvas = axes.figure.canvas
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # pyright: ignore
+
+
+def legend_name(text: str) -> str:
+    """A name of somebody else as matplotlib's legend shows it: no formula, and never left out."""
+    known = characters(own_font())
+    parts = (c if ord(c) in known else f"U+{ord(c):04X}" for c in shortened(text, WIDEST))
+    name = "".join(parts).replace("$", r"\$")
+    return f" {name}" if name.startswith("_") else name

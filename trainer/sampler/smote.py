@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trainer.core.errors import DataError
 from trainer.core.extra import missing
+from trainer.core.npy import mapped
 from trainer.core.ranges import within
 from trainer.dataset import Split
 from trainer.dataset.shared.regular_file import open_regular
@@ -138,11 +139,9 @@ def from_file(path: Path, split: Split) -> Tensor:
     """
     try:
         open_regular(path).close()
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
+        array = mapped(path)
+    except (OSError, ValueError) as error:
         raise DataError(f"sampler.reference={path} cannot be read: {error}") from error
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"sampler.reference={path} is an archive, not a single array")
     if array.ndim != 2 or len(array) != len(split.labels):
         shape = f"[{len(split.labels)}, d]"
         raise DataError(f"sampler.reference={path} must be {shape}, got {list(array.shape)}")

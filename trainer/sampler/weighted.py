@@ -11,10 +11,12 @@ from torch import Tensor
 
 from trainer.core.batch import Target
 from trainer.core.errors import DataError
+from trainer.core.npy import mapped
 from trainer.core.ranges import within
 from trainer.core.text import count
 from trainer.dataset import Split
 from trainer.dataset.shared.regular_file import open_regular
+from trainer.report.csv_file import short_lines
 from trainer.sampler.base import PreparedSampler, by_class
 
 
@@ -92,12 +94,13 @@ def from_file(path: Path, split: Split) -> np.ndarray:
     try:
         with open_regular(path) as file:
             if path.suffix == ".npy":
-                weights = np.load(file, allow_pickle=False)[ids].astype(np.float64)
+                weights = mapped(path)[ids].astype(np.float64)
             else:
-                rows = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+                text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+                rows = csv.DictReader(short_lines(text))
                 by_id = {int(row["id"]): float(row["weight"]) for row in rows}
                 weights = np.array([by_id[i] for i in ids.tolist()])
-    except (OSError, EOFError, ValueError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, TypeError, csv.Error) as error:
         raise DataError(f"sampler.weights={path} cannot be read: {error}") from error
     except KeyError as error:
         raise DataError(f"sampler.weights={path} has no column or id {error}") from error

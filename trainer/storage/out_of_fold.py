@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from trainer.core.errors import CheckpointError, disk_error
-from trainer.report.csv_file import write_csv
+from trainer.report.csv_file import short_lines, write_csv
 from trainer.storage.untrusted import check_file
 
 FILE = "out_of_fold.csv"
@@ -97,7 +97,7 @@ def read_rows(folder: Path, columns: Sequence[str] | None = None) -> Iterator[Ro
     check_file(path, LARGEST)
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
+            for row in csv.DictReader(short_lines(file)):
                 if None in row or None in row.values():
                     raise CheckpointError(f"{path} cannot be read: a row of another length")
                 yield row if columns is None else {k: row[k] for k in columns if k in row}

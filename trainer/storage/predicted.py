@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from trainer.core.errors import CheckpointError, disk_error
+from trainer.core.npy import mapped
 from trainer.storage.untrusted import check_file
 
 FILE = Path("predictions", "test.npy")
@@ -53,17 +54,15 @@ def write(folder: Path, ids: np.ndarray, records: Mapping[str, np.ndarray]) -> P
 def read(folder: Path) -> np.ndarray | None:
     """The rows of a run's file; None where there is none, as in older runs.
 
-    The file is mapped first: a header that claims more than it holds is refused. Raises
-    CheckpointError where it is damaged.
+    Raises CheckpointError where it is damaged.
     """
     path = folder / FILE
     if not path.exists():
         return None
     check_file(path, LARGEST)
     try:
-        with np.errstate(over="ignore"):  # a header may claim a size that overflows
-            rows = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (OSError, EOFError, ValueError, OverflowError) as error:
+        rows = np.array(mapped(path))
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     known = [np.dtype([("id", "<i8"), *dtypes.items()]) for dtypes in KINDS]
     if rows.ndim != 1 or rows.dtype not in known:

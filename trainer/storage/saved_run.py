@@ -74,6 +74,8 @@ class SavedRun:
         path = self.config_path
         config = with_current_names(read_config(path))
         check_code(config, known, path)
+        if type(seed := config.get("seed", 0)) is not int:
+            raise CheckpointError(f"{path}: seed must be an integer, got {seed!r:.80}")
         node = config.get("dataset", {})
         node |= {name: value for name, value in HARMLESS.items() if name in node}
         return config
@@ -129,7 +131,10 @@ class SavedRun:
         last = checkpoint.latest(self.folder / "checkpoints", warn)
         if last is None:
             raise CheckpointError(f"{self.folder} has no checkpoint; give a run that has trained")
-        best = last.state.get("saver", {}).get("best_step")
+        saver = last.state.get("saver", {})
+        if not isinstance(saver, dict):
+            raise CheckpointError(f"{last.path} does not fit a run: saver is {saver!r:.80}")
+        best = saver.get("best_step")
         if not isinstance(best, int):
             return last
         return checkpoint.load(checkpoint.step_folder(self.folder / "checkpoints", best))

@@ -19,6 +19,7 @@ from trainer.core.errors import CheckpointError, ConfigError
 from trainer.core.text import enumerated
 from trainer.dataset import Data, Split
 from trainer.dataset.shared.boxes import renamed
+from trainer.dataset.shared.decode import colour
 from trainer.dataset.shared.letterbox import Fit
 from trainer.dataset.shared.text_dataset import with_vocabulary
 from trainer.storage.checkpoint import DATA
@@ -30,6 +31,7 @@ COVER = "cover"  # images are scaled to cover the size, then centre-cropped
 FITS = get_args(Fit)
 TARGETS = get_args(Target)
 LARGEST = 2**25  # bytes of that file: it names every class
+MOST = 2**48  # values of an input, outputs, and training pixels: no memory holds more
 SHOWN = 20  # class names in a message
 
 Background = str | tuple[int, ...] | None
@@ -124,6 +126,9 @@ class TrainedOn:
         """Raise ValueError for numbers that no data set has."""
         if len(self.shape) not in (1, 3):
             raise ValueError("shape must be that of an image or a text")
+        if max(math.prod(self.shape), self.outputs, sum(self.class_counts)) > MOST:
+            raise ValueError(f"shape, outputs and class_counts are at most {MOST:,}")
+        colour(self.background)
         channels = self.shape[0] if self.kind == "image" else 0
         if min(self.shape) < 1 or not channels == len(self.mean) == len(self.std):
             raise ValueError("shape, mean and std do not fit each other")

@@ -1,13 +1,13 @@
 """Progress, cost and training time of a run."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from trainer.core.compiled import CLOCK
-from trainer.core.state import match
+from trainer.core.state import LARGEST, match
 
 
 @dataclass
@@ -51,11 +51,23 @@ class Progress:
         if isinstance(state, dict):
             state = {"startup": 0.0, "compilation": 0.0} | state  # which those of 0.1.0 lack
         state = match(self.state_dict(), state)
+        check_counts(state)
         for name, value in state["cost"].items():
             setattr(self.cost, name, value)
         for name, value in state.items():
             if name != "cost":
                 setattr(self, name, value)
+
+
+def check_counts(state: Mapping[str, Any], name: str = "") -> None:
+    """Raise ValueError for a count or a time that no run has had."""
+    for key, value in state.items():
+        if isinstance(value, dict):
+            check_counts(value, f"{name}{key}.")
+        elif isinstance(value, (tuple, list)):
+            check_counts(dict(enumerate(value)), f"{name}{key}.")
+        elif key != "lr" and not 0 <= value <= LARGEST:
+            raise ValueError(f"{name}{key} is {value!r:.80}, not from 0 to {LARGEST}")
 
 
 def compiling() -> float:

@@ -1,6 +1,9 @@
 """A study's journal is untrusted: another search is refused by name, a damaged one by file."""
 
 import json
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +101,48 @@ def test_every_mutation_of_a_journal_is_read_or_refused(tmp_path: Path) -> None:
             except (CheckpointError, ConfigError):
                 refused += 1
     assert refused > 100
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with a finished trial."""
+    path = tmp_path_factory.mktemp("database") / "study.db"
+    study = of_database(path)
+    trial = study.ask()
+    settings = [f"{name}={values.suggest(trial, name)}" for name, values in SPACE.items()]
+    trial.set_user_attr("settings", settings)
+    trial.report(0.5, 0)
+    study.tell(0, 0.5)
+    return path
+
+
+def of_database(path: Path) -> Any:
+    pruner = optuna.pruners.NopPruner()
+    study = open_study(path.parent, ABOUT, pruner, "maximize", shared=True, url=f"sqlite:///{path}")
+    check_trials(Path("job.storage"), study.get_trials(deepcopy=False), SPACE)
+    return study
+
+
+ROWS = {
+    "trials SET state = 'x'": "LookupError",
+    "trial_intermediate_values SET intermediate_value_type = -1": "LookupError",
+    "trial_params SET distribution_json = 0": "TypeError",
+    "trial_params SET distribution_json = '['": "JSONDecodeError",
+    "trial_user_attributes SET value_json = '{'": "JSONDecodeError",
+    "trial_values SET value_type = 'INF_POS'": "AssertionError",
+    "alembic_version SET version_num = 'x'": "RuntimeError",
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), ROWS.items())
+def test_a_damaged_row_of_a_database_is_refused(
+    database: Path, tmp_path: Path, change: str, reason: str
+) -> None:
+    path = Path(shutil.copy(database, tmp_path))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = 1")
+        assert connection.execute(f"UPDATE {change}").rowcount > 0
+        connection.commit()
+    with pytest.raises(CheckpointError, match=rf"job\.storage.*{reason}") as raised:
+        of_database(path)
+    assert str(raised.value).isprintable()

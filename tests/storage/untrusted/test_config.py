@@ -118,9 +118,13 @@ def test_every_job_that_reads_runs_refuses_a_hostile_target(
 
 
 TEXTS = {
-    "tag": ("a: !!python/object/apply:os.system ['x']\n", "ConstructorError"),
-    "module": ("a: !!python/module:owned_by_import\n", "ConstructorError"),
-    "object": ("!!python/object/new:os.system [x]\n", "ConstructorError"),
+    "tag": ("a: !!python/object/apply:os.system ['x']\n", "it has a tag"),
+    "module": ("a: !!python/module:owned_by_import\n", "it has a tag"),
+    "object": ("!!python/object/new:os.system [x]\n", "it has a tag"),
+    "a date by its tag": ("a: !!timestamp x\n", "it has a tag"),
+    "a number by its tag": ("a: !!int ''\n", "it has a tag"),
+    "a date": ("a: [{b: 2001-01-01}]\n", r"a\[0\]\.b is a date"),
+    "a key that is a number": ("loss: {1: x}\n", "loss has the key 1"),
     "aliases": (
         "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
         + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 30)),
@@ -133,7 +137,10 @@ TEXTS = {
     ),
     "itself": ("a: &a [*a]\n", "refers to"),
     "deep": (f"a: {'[' * 100_000}", "nested more than 50"),
-    "long number": (f"a: {'9' * 10_000}\n", "ValueError"),
+    "long number": (f"a: {'9' * 10_000}\n", "more than 100 characters"),
+    "long number of base 16": (f"a: 0x{'F' * 5000}\n", "more than 100 characters"),
+    "long number of base 60": (f"a: 1{':1' * 500_000}\n", "more than 100 characters"),
+    "huge number of base 60": (f"a: 1{':1' * 200}.0\n", "more than 100 characters"),
     "invalid date": ("a: 2001-99-99\n", "ValueError"),
     "too large": ("#" * (untrusted.LARGEST + 1), "larger than"),
     "not UTF-8": ("\ud800", "read"),

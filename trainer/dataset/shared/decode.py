@@ -7,6 +7,7 @@ are decoded, and whatever Pillow raises becomes a DataError that names the file.
 import ctypes
 import errno
 import logging
+import os
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +45,7 @@ SUFFIXES = {
     ".webp": "WEBP",
 }
 FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
+LARGEST = 2**30  # bytes of a file, which some formats read whole: 16-bit RGBA of MAX_PIXELS
 STRIP = 2**22  # pixels whose mode is converted at once
 EXIF = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}  # where Pillow keeps it
 TURNS = {  # how to turn an image upright, by the orientation in its EXIF record
@@ -95,9 +97,11 @@ def open_image(path: ImageSource) -> Iterator[ImageFile.ImageFile]:
     files run out, or the disk fails. Both name the file.
     """
     try:
-        with open_source(path) as file, Image.open(file, formats=FORMATS) as image:
-            check_size(image)
-            yield image
+        with open_source(path) as file:
+            check_bytes(file)
+            with Image.open(file, formats=FORMATS) as image:
+                check_size(image)
+                yield image
     except TrainerError:
         raise
     except Exception as error:
@@ -107,6 +111,14 @@ def open_image(path: ImageSource) -> Iterator[ImageFile.ImageFile]:
 def open_source(path: ImageSource) -> BinaryIO:
     """Open a regular file, or a file inside another. Raises OSError or ValueError."""
     return open_regular(path) if isinstance(path, str | Path) else path.open()
+
+
+def check_bytes(file: BinaryIO) -> None:
+    """Raise ValueError for a file that is larger than any image of MAX_PIXELS."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size > LARGEST:
+        raise ValueError(f"it has {size:,} bytes; files of {LARGEST:,} are read at most")
 
 
 def check_size(image: Image.Image) -> None:

@@ -13,7 +13,7 @@ from trainer.dataset.shared.auto_size import auto_side, first_size
 from trainer.dataset.shared.cache import Cache, folder_within, standard_folder
 from trainer.dataset.shared.decode import ImageSource, colour
 from trainer.dataset.shared.image_files import ImageFiles
-from trainer.dataset.shared.letterbox import Fit
+from trainer.dataset.shared.letterbox import MAX_PIXELS, Fit
 from trainer.dataset.shared.packed import PackedImages, Packing, UncutPacked
 from trainer.dataset.shared.uncut_files import UncutFiles
 
@@ -65,6 +65,8 @@ class FileDataset(Dataset):
             )
         if len(sides) not in (1, 2):
             raise ValueError(f"dataset.size must be a side or [height, width], got {self.size}")
+        if self.size not in ("auto", None) and int(sides[0]) * int(sides[-1]) > MAX_PIXELS:  # pyright: ignore
+            raise ValueError(f"dataset.size={self.size} is more than {MAX_PIXELS:,} pixels")
         crops = self.crop if isinstance(self.crop, list) else [self.crop]
         if self.crop is not None and not (
             len(crops) in (1, 2) and all(type(side) is int and side > 0 for side in crops)

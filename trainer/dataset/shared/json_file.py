@@ -6,7 +6,7 @@ from typing import Any
 
 from trainer.core.errors import DataError
 from trainer.dataset.shared.decode import printable
-from trainer.dataset.shared.regular_file import open_regular
+from trainer.dataset.shared.regular_file import open_regular, read_text_bytes
 
 LARGEST = 2**31  # bytes: the labels of COCO's training images are 0.45 GB
 
@@ -15,7 +15,9 @@ def read_text(path: Path, largest: int) -> str:
     """The text of a file in UTF-8 of at most `largest` bytes. Raises DataError."""
     try:
         with open_regular(path) as file:
-            data = file.read(largest + 1)
+            data = read_text_bytes(file, largest)
+        if b"\0" in data:
+            raise ValueError("byte 0x00 is no text")
         if len(data) > largest:
             raise ValueError(f"it is larger than {largest:,} bytes")
         return data.decode("utf-8-sig")

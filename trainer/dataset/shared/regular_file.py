@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+PIECE = 2**22  # bytes of a text that are read at once
 WITHOUT_WAITING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -28,6 +29,19 @@ def open_regular(
     return file
 
 
+def read_text_bytes(file: BinaryIO, most: int | None = None) -> bytearray:
+    """The content of a text file: up to its first zero byte, as no text has, or `most` + 1 bytes.
+
+    A file may claim gigabytes of zeros that take no room on the disk.
+    """
+    data = bytearray()
+    while piece := file.read(PIECE if most is None else min(PIECE, most + 1 - len(data))):
+        data += piece
+        if b"\0" in piece:
+            break
+    return data
+
+
 def refuse_other(found: os.stat_result) -> None:
     """Raise OSError for what is not a regular file."""
     if stat.S_ISDIR(found.st_mode):
@@ -39,4 +53,4 @@ def refuse_other(found: os.stat_result) -> None:
 def sha256_of(path: str | Path) -> str:
     """The hash of a regular file's content. Raises OSError."""
     with open_regular(path) as file:
-        return hashlib.sha256(file.read()).hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

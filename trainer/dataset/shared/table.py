@@ -14,7 +14,7 @@ from trainer.core.errors import DataError
 from trainer.core.suggest import did_you_mean
 from trainer.core.text import beginning, count, enumerated
 from trainer.dataset.shared.decode import printable
-from trainer.dataset.shared.regular_file import open_regular
+from trainer.dataset.shared.regular_file import open_regular, read_text_bytes
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 UTF_16 = b"\xff\xfe", b"\xfe\xff"  # byte order marks
@@ -127,11 +127,11 @@ def read_text(path: Path, setting: str, most: int | None = None) -> str:
     return decoded(path, read_bytes(path, setting, most))
 
 
-def read_bytes(path: Path, setting: str, most: int | None = None) -> bytes:
-    """The content of a file of at most `most` bytes. Raises DataError."""
+def read_bytes(path: Path, setting: str, most: int | None = None) -> bytearray:
+    """The content of a file of at most `most` bytes, up to a zero byte. Raises DataError."""
     try:
         with open_regular(path) as file:
-            data = file.read(-1 if most is None else most + 1)
+            data = read_text_bytes(file, most)
     except OSError as error:
         raise DataError(
             f"{setting}={printable(path)} cannot be read: {error.strerror or error}"
@@ -141,7 +141,7 @@ def read_bytes(path: Path, setting: str, most: int | None = None) -> bytes:
     return data
 
 
-def decoded(path: Path, data: bytes) -> str:
+def decoded(path: Path, data: bytes | bytearray) -> str:
     """The text of a file's content in UTF-8, without a BOM. Raises DataError."""
     if b"\0" in data and data[:2] not in UTF_16:  # UTF-16 without its mark decodes as UTF-8
         line = data.count(b"\n", 0, data.index(b"\0")) + 1

@@ -19,7 +19,7 @@ import numpy as np
 
 from trainer.core.errors import DataError
 from trainer.core.text import enumerated
-from trainer.dataset.shared.decode import SUFFIXES, printable
+from trainer.dataset.shared.decode import LARGEST, SUFFIXES, printable
 from trainer.dataset.shared.packed import Packing
 from trainer.dataset.shared.regular_file import open_regular
 
@@ -71,6 +71,8 @@ class TarImages(Packing):
     def read(self, i: int) -> bytes:
         """The encoded image i. Raises OSError or ValueError."""
         shard, offset, size = self.where[i].tolist()
+        if size > LARGEST:
+            raise ValueError(f"it has {size:,} bytes; files of {LARGEST:,} are read at most")
         with open_regular(self.files[shard]) as file:
             data = os.pread(file.fileno(), size, offset)
         if len(data) < size:

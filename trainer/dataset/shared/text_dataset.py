@@ -8,6 +8,8 @@ from trainer.dataset.base import Data, Dataset, Split
 from trainer.dataset.shared.texts import Texts
 from trainer.dataset.shared.words import vocabulary_of
 
+LONGEST = 2**20  # words of a text: each text takes 4 bytes a word
+
 
 @dataclass(kw_only=True)
 class TextDataset(Dataset):
@@ -23,7 +25,7 @@ class TextDataset(Dataset):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        within("dataset.max_length", self.max_length, "[1, inf)")
+        within("dataset.max_length", self.max_length, f"[1, {LONGEST}]")
         within("dataset.min_count", self.min_count, "[1, inf)")
         within("dataset.max_words", self.max_words, "[1, inf)")
         if self.noise_type == "instance":

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from trainer.compare.base import Interval
 from trainer.core.errors import ConfigError, DataError
@@ -96,7 +97,7 @@ class Comparison:
             for row, value, seeds in measured
         ]
 
-    @property
+    @cached_property
     def costs(self) -> tuple[Cost, ...]:
         """The costs by which the runs can be compared: by seconds on one kind of machine alone."""
         return costs_of(self.groups)

@@ -23,6 +23,7 @@ from trainer.job.tune.study import (
     UNREADABLE,
     Direction,
     check_trials,
+    database_errors,
     open_study,
     saved_line,
 )
@@ -115,7 +116,7 @@ class Tune(Job):
             trials.take_over(saved_line(workers.trials, workers.url), where(workers))
         self.check_settings(trials, folder.path)
         workers.prepare()
-        with closing(workers):
+        with database_errors(workers.url), closing(workers):
             with workers.turn():
                 study = self.open(workers, seed, epochs, trials.line)
             while (trial := self.next(study, seed, workers)) is not None:

@@ -119,17 +119,26 @@ def journal(path: Path, *, shared: bool = False) -> Iterator[JournalStorage]:
 
 @contextmanager
 def database(url: str) -> Iterator[RDBStorage]:
-    """Open a database. Raises ConfigError if that fails."""
+    """Open a database. Raises ConfigError if that fails, CheckpointError for damaged rows."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with database_errors(url):
-        yield optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": connected(url)})
+        try:
+            yield optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": connected(url)})
+        except UNREADABLE as error:
+            reason = " ".join(str(error).split())
+            raise CheckpointError(
+                f"job.storage cannot be read: {type(error).__name__}: {reason:.200}"
+            ) from error
 
 
 @contextmanager
-def database_errors(url: str) -> Iterator[None]:
+def database_errors(url: str | None) -> Iterator[None]:
     """Turn errors of a database into ConfigErrors without its address: it may hold a password."""
+    if url is None:
+        yield
+        return
     from optuna.exceptions import OptunaError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -138,7 +147,7 @@ def database_errors(url: str) -> Iterator[None]:
     except (SQLAlchemyError, ImportError, OptunaError) as error:
         reason = (str(error).splitlines() or [""])[0]
         kind = url.partition(":")[0]
-        raise ConfigError(f"job.storage={kind}://...: no such database: {reason}") from error
+        raise ConfigError(f"job.storage={kind}://...: the database fails: {reason}") from error
 
 
 def connected(url: str) -> dict[str, float]:

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trainer.config.yaml_limits import DEEPEST, check_folder, exceeded_limit
 from trainer.core.errors import ConfigError
+from trainer.core.yaml_limits import DEEPEST, check_folder, exceeded_limit
 
 
 def bomb(levels: int) -> str:
@@ -24,9 +24,9 @@ def nodes(value: object) -> int:
 def test_an_alias_counts_as_the_nodes_it_refers_to(monkeypatch: pytest.MonkeyPatch) -> None:
     text = f"{bomb(3)}\nb: &b {{c: 1, d: [2, 3]}}\ne: [*b, *b]\n"
     count = nodes(yaml.safe_load(text))
-    monkeypatch.setattr("trainer.config.yaml_limits.LARGEST", count)
+    monkeypatch.setattr("trainer.core.yaml_limits.LARGEST", count)
     assert exceeded_limit(text) == ""
-    monkeypatch.setattr("trainer.config.yaml_limits.LARGEST", count - 1)
+    monkeypatch.setattr("trainer.core.yaml_limits.LARGEST", count - 1)
     assert exceeded_limit(text) == f"its aliases expand to more than {count - 1:,} nodes"
 
 

@@ -1,0 +1,27 @@
+"""Arrays in `.npy` files that anyone may have written."""
+
+from pathlib import Path
+
+import numpy as np
+
+
+def mapped(path: Path) -> np.ndarray:
+    """Map the array in a regular file: a header that claims more than the file holds is refused.
+
+    Nothing is unpickled. Raises OSError, and ValueError for what is no single array: NumPy lets its
+    parser's own errors through, such as a MemoryError for a header of brackets.
+    """
+    try:
+        with np.errstate(over="ignore"):  # a header may claim a size that overflows
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"it is no array: {reason:.200}" if reason else "it is no array"
+        ) from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise ValueError("it is an archive, not a single array")
+    return array
