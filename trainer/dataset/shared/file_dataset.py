@@ -174,7 +174,7 @@ class FileDataset(Dataset):
         }
         uncut = self.fit == "uncut"
         if uncut:
-            settings["short"] = self.size if isinstance(self.size, int) else None
+            settings |= {"short": self.size if isinstance(self.size, int) else None}
         kind = KINDS[isinstance(paths, Packing), uncut]
         images = kind(paths, size, self.channels, self.file_cache, **settings)  # pyright: ignore
         if self.corrupt == "raise":
