@@ -124,6 +124,9 @@ WRONG = {
     "bbox of four": content(["a.jpg"], [BOX | {"bbox": [float("nan"), 0, 1, 1]}]),
     "four numbers": content(["a.jpg"], [BOX | {"bbox": [10**400, 0, 1, 1]}]),
     "names gone.jpg, which .*train2017 lacks": content(["a.jpg", "gone.jpg"], []),
+    "names x{9}.*, which .*train2017 lacks": content(["a.jpg", "x" * 5000], []),
+    "the image x{9}.* is in none of": content(["x" * 5000], []),
+    "byte 0x00 is no text": "{" + "\0" * 100,
     "a.jpg is listed twice": content(["a.jpg", "a.jpg"], []),
     "two categories of a name": content(["a.jpg"], [])
     | {"categories": [*CATEGORIES, {"id": 1, "name": "cat"}]},

@@ -139,6 +139,9 @@ def test_other_mistakes(write: Write, tmp_path: Path) -> None:
         opened(write("text,label\ncafé,a\n", encoding="utf-16"))
     with pytest.raises(DataError, match="line 1: byte 0x00 is no text"):
         opened(write("text,label\nfine,a\n", encoding="utf-16-le"))
+    os.truncate(write("text,label\nfine,a\n"), 2**36)  # of zeros that take no room
+    with pytest.raises(DataError, match="line 3: byte 0x00 is no text"):
+        opened(tmp_path / "texts.csv")
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(DataError, match=r"dataset\.file=.* cannot be read: not a regular file"):
         opened(tmp_path / "pipe.csv")
@@ -146,8 +149,10 @@ def test_other_mistakes(write: Write, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("setting", ["max_length", "min_count", "max_words"])
 def test_bad_settings_are_named(setting: str) -> None:
-    with pytest.raises(ValueError, match=rf"dataset\.{setting} must be in \[1, inf\), got 0"):
+    with pytest.raises(ValueError, match=rf"dataset\.{setting} must be in \[1, .*, got 0"):
         TextCsv(**{setting: 0})
+    with pytest.raises(ValueError, match=r"dataset\.max_length must be in \[1, 1048576\], got 2"):
+        TextCsv(max_length=2**21)
     with pytest.raises(ValueError, match=r"dataset\.noise_type=instance is for images"):
         TextCsv(noise_type="instance")
 

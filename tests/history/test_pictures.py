@@ -58,6 +58,15 @@ def test_lately_wrong_and_hard_on_average_stand_apart() -> None:
     assert ids.tolist() == [1, 0]
 
 
+def test_where_none_is_harder_than_another_the_rest_is_drawn() -> None:
+    """A model that knows its examples by heart: all losses are 0, and none is wrong."""
+    history = store(loss=[[0, 0]], confidence=[[1, 1]], correct=[[1, 1]])
+    assert set(drawing.pictures(history, SimpleNamespace(kind="image"))) == {  # pyright: ignore
+        "data_map",
+        "forgetting",
+    }
+
+
 def test_cards_show_the_name_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     class Files:
         paths = np.array(["/photos/Kätzchen/IMG 1.jpg", "/photos/dog/IMG 2.jpg"])

@@ -1,11 +1,12 @@
 """A spreadsheet evaluates no text of a CSV file; numbers stay numbers."""
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
 
-from trainer.report.csv_file import csv_text, escape_formula, write_csv
+from trainer.report.csv_file import csv_text, escape_formula, short_lines, write_csv
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,13 @@ def test_a_file_is_utf_8_and_takes_any_name(tmp_path: Path) -> None:
             ["'@x", ""],
         ]
     assert csv_text(rows[:2]) == "'=name,value\n甲,-0.5\n"
+
+
+def test_an_endless_line_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("id,weight\r\n1,2\n")
+    with path.open(newline="") as file:
+        assert list(csv.DictReader(short_lines(file))) == [{"id": "1", "weight": "2"}]
+    os.truncate(path, 2**33)
+    with path.open(newline="") as file, pytest.raises(ValueError, match="more than 16,777,216"):
+        list(csv.DictReader(short_lines(file)))

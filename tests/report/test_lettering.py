@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from trainer.report import lettering
 from trainer.report.lettering import draw_text, font_of, legible, runs, shortened, text_width
 from trainer.report.lettering import installed as find_installed
+from trainer.report.plots import legend_name, new_axes, render
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +88,17 @@ def test_letters_stay_in_their_line() -> None:
     assert rows.max() < 10 + lettering.LINE + 1
     assert columns.min() >= 10
     assert columns.max() <= 10 + text_width("Ägyptjy")
+
+
+@pytest.mark.parametrize(
+    "name", ["$x$", r"$\frac$", "_hidden", "\ud800", "\x1b[31m", "猫", "x" * 10**6]
+)
+def test_a_legend_shows_any_name(name: str) -> None:
+    """matplotlib takes `$` for a formula, leaves out what begins with `_`, and stops at the rest."""
+    axes = new_axes("x", "y")
+    axes.plot([0, 1], [0, 1], label=legend_name(name))
+    legend = axes.figure.legend()
+    render(axes)
+    (text,) = legend.get_texts()
+    assert text.get_window_extent().width > 5
+    assert len(text.get_text()) < 100

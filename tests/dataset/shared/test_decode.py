@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -15,8 +16,17 @@ from torture_parts import images
 
 from trainer.core.errors import DataError
 from trainer.dataset.shared import decode as decoding
-from trainer.dataset.shared.decode import UnreadableError, convert, decode, open_image, printable
+from trainer.dataset.shared.decode import (
+    UnreadableError,
+    convert,
+    decode,
+    open_image,
+    pixels_of,
+    printable,
+)
+from trainer.dataset.shared.fast_decode import fast_pixels_of
 from trainer.dataset.shared.masks import decode_mask
+from trainer.dataset.shared.regular_file import open_regular
 
 SHAPE = (3, 8, 8)
 
@@ -213,6 +223,40 @@ def test_a_fault_of_the_machine_is_not_a_damaged_file(tmp_path: Path, error: Exc
         raise error
     assert not isinstance(caught.value, UnreadableError)
     assert "corrupt" not in str(caught.value)
+
+
+def test_a_disk_that_fails_under_libtiff_is_no_damaged_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libtiff reads by itself, and Pillow says "decoder error -2" whatever the reason."""
+    path = tmp_path / "x.tif"
+    grey(np.arange(4096).reshape(64, 64) % 251, np.uint8).save(path, compression="tiff_lzw")
+    path.write_bytes(path.read_bytes()[:8] + b"\xff" * 100 + path.read_bytes()[108:])
+    with pytest.raises(UnreadableError):
+        decode(path, SHAPE)
+    opened = []
+
+    def failing(path: str | Path) -> BinaryIO:
+        opened.append(path)
+        if len(opened) == 2:
+            raise OSError(errno.EIO, "Input/output error")
+        return open_regular(path)
+
+    monkeypatch.setattr(decoding, "open_regular", failing)
+    with pytest.raises(DataError, match=r"x\.tif: Input/output error") as caught:
+        decode(path, SHAPE)
+    assert not isinstance(caught.value, UnreadableError)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG"])
+def test_gigabytes_of_nothing_behind_an_image_are_not_read(tmp_path: Path, kind: str) -> None:
+    """They take no room on the disk, and eight gigabytes of memory."""
+    path = tmp_path / "x.png"
+    Image.new("RGB", (8, 8)).save(path, kind)
+    os.truncate(path, 2**33)
+    for pixels in (pixels_of, fast_pixels_of):
+        with pytest.raises(UnreadableError, match="it has 8,589,934,592 bytes; files of 1,073"):
+            decode(path, SHAPE, pixels=pixels)
 
 
 def test_names_are_shown_with_what_cannot_be_printed_escaped(tmp_path: Path) -> None:

@@ -159,6 +159,12 @@ def test_a_malformed_config_is_refused(tmp_path, bait, marker, text, message):
     assert not marker.exists()
 
 
+def test_a_seed_that_is_none_is_refused(copy, tmp_path, capsys):
+    changed(copy, lambda config: config.update(seed=[1]))
+    assert evaluate(tmp_path / "e", f"run={copy}") == CheckpointError.exit_code
+    assert "config.yaml: seed must be an integer, got [1]" in capsys.readouterr().err
+
+
 def test_the_environment_is_not_read(copy, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SECRET", "the-secret")
     node = node_of("dataset", "image_folder") | {"root": "${oc.env:SECRET}"}

@@ -14,7 +14,9 @@ from support import SMALL, make_run, train
 from torture_parts.foreign_state import WRONG, forge, replaced, saved, tensors
 
 from trainer.core.errors import CheckpointError
+from trainer.core.state import match
 from trainer.storage import checkpoint
+from trainer.storage.saved_run import SavedRun
 
 TWO = (*SMALL, "dataset.subset=60", "batch_size=16", "model.hidden=[8]", "epochs=2")
 SETTINGS = {
@@ -86,3 +88,47 @@ def test_on_the_command_line_it_is_exit_code_5(tmp_path, capfd):
     error = capfd.readouterr().err
     assert "optimizer: state.0.exp_avg is float32 [1], not float32 [8, " in error
     assert error.count("\n") == 1
+
+
+VALUES = {  # where, and what no run has there
+    "progress.epoch": -1,
+    "progress.step": 10**30,
+    "progress.position": 2.5,
+    "progress.seconds": float("nan"),
+    "progress.cost.backward": -5,
+    "progress.logged": (0, -1.0),
+    "optimizer.param_groups": 5,
+    "saver": 5,
+    "saver.best_step": "x",
+    "early_stopping": None,
+    "log": -1,
+    "rate.schedule": [1],
+}
+
+
+def test_plain_values_are_checked_too(tmp_path: Path) -> None:
+    folder, settings = tmp_path / "run", [*TWO, "early_stopping=patience"]
+    assert train(folder, *settings, "epochs=1") == 0
+    step = only_checkpoint(folder)
+    state = torch.load(step / "state.pt", weights_only=True)
+    resumed = make_run(folder, *settings, "resume=auto")
+    resumed.fit.reporter.log.close()
+    lines = (folder / "metrics.jsonl").read_text()
+    for name, value in VALUES.items():
+        forge(
+            step, "state.pt", saved(replaced(state, tuple(name.split(".")), lambda _, v=value: v))
+        )
+        with pytest.raises(CheckpointError, match=f"{name.partition('.')[0]}: "):
+            load(resumed.fit, step, name)
+        assert (folder / "metrics.jsonl").read_text() == lines, name
+        if name == "saver":
+            with pytest.raises(CheckpointError, match="saver is 5"):
+                SavedRun.at(str(folder)).checkpoint(pytest.fail)
+
+
+def test_a_rate_that_is_a_whole_number_is_loaded_as_a_float() -> None:
+    """torch's optimizers cannot convert one that has more than 64 bits."""
+    assert match(0.5, 2) == 2.0
+    assert type(match(0.5, 2)) is float
+    with pytest.raises(ValueError, match="not of type float"):
+        match(0.5, 10**30)

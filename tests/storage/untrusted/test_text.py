@@ -14,7 +14,7 @@ from torture_parts.foreign_state import forge
 
 from trainer import history
 from trainer.core.errors import CheckpointError, ConfigError, DataError
-from trainer.storage import checkpoint, untrusted
+from trainer.storage import checkpoint, predicted, untrusted
 from trainer.storage.run_folder import RunFolder
 
 NOT_JSON = {
@@ -81,11 +81,23 @@ def npy(values: Any) -> bytes:
     return buffer.getvalue()
 
 
+def headed(text: bytes) -> bytes:
+    """Build an npy file with any text as its header."""
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+
+
+ODD = {  # on which NumPy's parser fails in ways of its own: MemoryError, TokenError, ...
+    "open brackets": headed(b"{'descr': (((\n"),
+    "endless signs": headed(b"-" * 9000 + b"1\n"),
+    "lines that do not align": headed(b"  {}\n 3\n"),
+    "an archive": b"PK\x03\x04x",
+}
 META = {"version": 1, "fields": {"loss": "float16"}}
 STORES: dict[str, Callable[[Path], tuple[str, bytes]]] = {
     "objects": lambda marker: ("ids.npy", npy(np.array([Evil(marker)], object))),
     "a huge header": lambda _: ("ids.npy", header((2**40,))),
     "an overflowing header": lambda _: ("ids.npy", header((2**62, 2**62))),
+    **{case: lambda _, data=data: ("ids.npy", data) for case, data in ODD.items()},
     "ids outside": lambda _: ("ids.npy", npy([0, 10**12])),
     "negative ids": lambda _: ("ids.npy", npy([-1])),
     "ids of numbers": lambda _: ("ids.npy", npy([0.5])),
@@ -120,6 +132,16 @@ def test_a_hostile_store_is_refused(copy, marker):
         if before is not None:
             path.write_bytes(before)
     assert len(history.open(copy).ids) > 0
+
+
+@pytest.mark.parametrize("data", ODD.values(), ids=ODD)
+def test_predictions_with_an_odd_header_are_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / predicted.FILE
+    path.parent.mkdir()
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="cannot be read: it is no array") as raised:
+        predicted.read(tmp_path)
+    assert "\n" not in str(raised.value)
 
 
 def test_arrays_that_the_store_does_not_use_are_not_read(copy):

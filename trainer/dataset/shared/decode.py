@@ -29,7 +29,7 @@ from PIL import (
 
 from trainer.core.errors import DataError, TrainerError
 from trainer.dataset.shared.letterbox import BLACK, MAX_PIXELS, Colour, Fit, letterbox, placement
-from trainer.dataset.shared.regular_file import open_regular
+from trainer.dataset.shared.regular_file import PIECE, open_regular
 
 SUFFIXES = {
     ".bmp": "BMP",
@@ -105,7 +105,22 @@ def open_image(path: ImageSource) -> Iterator[ImageFile.ImageFile]:
     except TrainerError:
         raise
     except Exception as error:
-        raise fault(path, error) from error
+        raise fault(path, fault_of_disk(path, error) or error) from error
+
+
+def fault_of_disk(path: str | Path, error: Exception) -> OSError | None:
+    """The disk's own error where a format's library hides it, as libtiff does; None without one."""
+    if isinstance(error, OSError) and error.errno is None:
+        try:
+            with open_regular(path) as file:
+                check_bytes(file)
+                while file.read(PIECE):
+                    pass
+        except OSError as found:
+            return found
+        except ValueError:
+            return None
+    return None
 
 
 def open_source(path: ImageSource) -> BinaryIO:
