@@ -151,6 +151,20 @@ def test_ids_beyond_the_source_are_refused(tmp_path):
         history.open(tmp_path)
 
 
+def test_keys_are_text_and_those_of_another_shape_are_refused(tmp_path):
+    store = DifficultyStore(tmp_path / "examples", 3, (), CPU)
+    keys = np.array([text.encode() for text in ("a", "é/12", "")], "S")
+    encoded = torch.from_numpy(keys.view(np.uint8).reshape(3, -1).copy())
+    store.describe(ids=torch.arange(3), labels=torch.zeros(3), keys=encoded)
+    store.flush(0)
+    assert history.open(tmp_path).keys.tolist() == ["a", "é/12", ""]
+    damaged = encoded[:2], encoded.int(), encoded[0], encoded[:, :0], encoded | 128
+    for wrong in damaged:
+        np.save(tmp_path / "examples" / "keys.npy", wrong.numpy())
+        with pytest.raises(DataError, match="no readable difficulty store"):
+            history.open(tmp_path)
+
+
 def test_masks_are_not_described():
     from trainer.dataset import Data, Split
     from trainer.dataset.base import Pixels

@@ -1,4 +1,4 @@
-"""Every example once, in an order that reads a disk in long stretches."""
+"""Every example once, in an order that keeps neighbours together."""
 
 import numpy as np
 import torch
@@ -12,10 +12,11 @@ from trainer.sampler.base import Sampler
 class BlockShuffle(Sampler):
     """Cuts the data set into blocks of `block` neighbours, and draws the order of these.
 
-    The examples of `buffer` blocks at a time are then permuted. So a batch has examples of `buffer`
-    blocks, each of which is read as a whole and only once: a shuffle of shards with a buffer behind
-    it, and like every sampler a function of seed and epoch. `buffer` times `block` examples should
-    be many batches, and, where the data set is sorted by class, far more than those of a class.
+    The examples of `buffer` blocks at a time are then permuted: a shuffle of shards with a buffer
+    behind it, but like every sampler a function of seed and epoch. A reader that keeps `buffer`
+    blocks reads each of them once, such as the row groups of dataset=huggingface. `buffer` times
+    `block` examples should be many batches, and, where the data set is sorted by class, far more
+    than those of a class.
     """
 
     def __init__(self, *, block: int = 256, buffer: int = 16) -> None:
