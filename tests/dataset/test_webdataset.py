@@ -17,9 +17,14 @@ from PIL import Image
 from support import digest, fitted, read_json, train
 
 import trainer
+from trainer.augmentation.random_resized_crop import RandomResizedCrop
 from trainer.core.errors import ConfigError, DataError, Interrupted
 from trainer.dataset import Data
+from trainer.dataset.image_folder import ImageFolder
+from trainer.dataset.shared.packed import UncutPacked
 from trainer.dataset.shared.shards import expanded
+from trainer.dataset.shared.uncut_files import UncutFiles
+from trainer.dataset.shared.windows import Cut
 from trainer.dataset.webdataset import Webdataset
 
 Members = dict[str, bytes]
@@ -398,3 +403,25 @@ def test_the_hardest_and_corrections_go_by_key(tmp_path: Path) -> None:
     row = data.train.images.paths.tolist().index(path)  # pyright: ignore
     assert row not in data.train.ids.tolist()
     assert read_json(run / "data.json")["classes"] == ["0", "1"]
+
+
+def test_pieces_are_cut_out_of_whole_images_as_from_files(tmp_path: Path) -> None:
+    members: Members = {}
+    for i in range(8):
+        photo = encoded(20 * i, (30 + i, 20), "JPEG")
+        members |= {f"{i:04}.jpg": photo, f"{i:04}.cls": b"ab"[i % 2 : i % 2 + 1]}
+        path = tmp_path / "files" / "ab"[i % 2] / f"{i // 2}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(photo)
+    write(tmp_path / "shards" / "train.tar", members)
+    uncut: dict[str, Any] = {"fit": "uncut", "crop": 8, "size": None, "cache": None}
+    cut = Cut(RandomResizedCrop(size=8), 3, 1, list(range(8)))
+    packed = Webdataset(root=str(tmp_path / "shards"), **uncut).load().train.images
+    files = ImageFolder(root=str(tmp_path / "files"), **uncut).load().train.images
+    assert isinstance(packed, UncutPacked)
+    assert isinstance(files, UncutFiles)
+    by_class = [0, 2, 4, 6, 1, 3, 5, 7]  # the order of the folders
+    assert packed.pieces(by_class, cut).equal(files.pieces(range(8), cut))
+    assert packed.read(by_class).equal(files.read(range(8)))
+    some = np.arange(8) >= 6
+    assert packed.select(some).pieces([1], cut).equal(files.select(some).pieces([1], cut))
