@@ -183,6 +183,22 @@ def test_of_settings(tmp_path, monkeypatch, choice):
     assert on_gpu.step.guard.deferred == (choice not in ("fp16", "skip"))
 
 
+@pytest.mark.usefixtures("strict")
+def test_of_pieces_of_images_stored_uncut(tmp_path, photos):
+    """The CPU's kernel for uint8 rounds otherwise, so that its pixels differ by a level."""
+    cut = "augmentation=[random_resized_crop,horizontal_flip]", "dataset.crop=16"
+    uncut = "dataset.fit=uncut", "dataset.size=20", "augmentation.random_resized_crop.size=16"
+    chosen = *SHORT, *photos, *cut, *uncut
+    seen = {}
+    for device in ("cpu", "cuda"):
+        fit = fitted(tmp_path / device, *chosen, f"device={device}")
+        plan = fit.planner.plan(0)
+        own = fit.step.cut(plan, StepId(0, 0, 0))
+        seen[device] = next(iter(fit.train_feed.batches(plan, cut=own))).images.cpu().int()
+    assert fit.step.guard.deferred
+    assert (seen["cpu"] - seen["cuda"]).abs().max() <= 1
+
+
 def test_of_two_stages(tmp_path):
     """torchvision's own assignment of regions to boxes waits, an image at a time."""
     _, on_gpu = both(tmp_path, *BOXES, "model=faster_rcnn", "mining=ohem_two_pass")

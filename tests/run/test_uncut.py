@@ -1,5 +1,6 @@
 """dataset.fit=uncut: pieces are cut out of images that keep their aspect ratio."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from trainer.augmentation.horizontal_flip import HorizontalFlip
 from trainer.augmentation.random_resized_crop import RandomResizedCrop
 from trainer.core.errors import ConfigError, Interrupted
 from trainer.core.seed import ExampleRandom, StepId
+from trainer.dataset.image_folder import ImageFolder
 from trainer.loader.stream import Stream
 from trainer.run.crops import check_uncut
 
@@ -158,6 +160,14 @@ def test_settings_that_do_not_fit_are_named(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         make_run(tmp_path, *settings(root, *changes)).model  # noqa: B018
+
+
+def test_labels_with_places_are_refused(root: Path) -> None:
+    data = ImageFolder(root=str(root), cache=None, fit="uncut", crop=10, size=None)
+    split = data.load().train
+    boxes = replace(split, labels=torch.zeros(len(split.labels), 2, 5))
+    with pytest.raises(ConfigError, match=r"which are boxes; set dataset\.fit=auto dataset\.crop="):
+        data.cut_to(boxes)
 
 
 def test_an_augmentation_that_cannot_cut_whole_images_is_named() -> None:

@@ -151,7 +151,7 @@ class FileDataset(Dataset):
             raise ConfigError(
                 f"dataset.crop={height}x{width} would cut images but not their labels, which are "
                 f"{'boxes' if train.target == 'boxes' else train.target + 's'}; set "
-                "dataset.crop=null"
+                f"{'dataset.fit=auto ' if self.fit == 'uncut' else ''}dataset.crop=null"
             )
         return height, width
 
