@@ -21,6 +21,8 @@ CASES = {
     "sgd, ema, importance": ["optimizer=sgd", "ema=0.9", "mining=importance"],
     "adabound, infobatch, superloss": ["optimizer=adabound", "mining=infobatch", "loss=superloss"],
 }
+PARTS = ("optimizer", "meter", "history", "saver", "progress", "data", "log")  # of every run
+NONSENSE = (None, -1, 2.5, "x", [1])
 ANY_LENGTH = "window"  # of selective_backprop
 Place = tuple[Any, ...]
 
@@ -38,7 +40,7 @@ WRONG: dict[str, Callable[[Tensor], Any]] = {
 
 
 def foreign_states(folder: Path, options: Namespace) -> Iterator[Outcome]:
-    """Yield a row for each case: random tensors of its state are replaced, and it is resumed."""
+    """Yield a row for each case: parts and tensors of its state are replaced, and it is resumed."""
     rng = random.Random(options.seed)
     for number, (name, case) in enumerate(CASES.items()):
         run = folder / str(number)
@@ -48,25 +50,34 @@ def foreign_states(folder: Path, options: Namespace) -> Iterator[Outcome]:
 
 def forged(name: str, run: Path, case: list[str], number: int, rng: random.Random) -> Outcome:
     """Expect exit 5 and one line for each forgery, and the resumed run to be the same after it."""
-    outcome = Outcome(f"a tensor of the state replaced, {name}")
+    outcome = Outcome(f"a part or a tensor of the state replaced, {name}")
     step = checkpoint.step_folder(run / "checkpoints", steps(run)[0])
     body = (step / "state.pt").read_bytes()
     state = torch.load(step / "state.pt", weights_only=True)
-    places = list(tensors(state))
-    for _ in range(number):
-        place, wrong = rng.choice(places), rng.choice(list(WRONG))
-        forge(step, "state.pt", saved(replaced(state, place, WRONG[wrong])))
+    for about, changed in forgeries(state, number, rng):
+        forge(step, "state.pt", saved(changed))
         child = Child(run, *case, "epochs=3")
         code, error = child.wait(), child.errors.read_text()
         outcome.tried += 1
         one_line = error.count("\n") == 1 and str(step) in error
-        outcome.expect(code == 5 and one_line, f"{wrong} at {place}: exit {code}: {error}")
+        outcome.expect(code == 5 and one_line, f"{about}: exit {code}: {error}")
         if outcome.failures:
             return outcome  # the run may have gone on, and its files be others
     forge(step, "state.pt", body)
     outcome.expect(Child(run, *case, "epochs=3").wait() == 0, "the state restored is not resumed")
-    outcome.found = f"exit 5, named: {number - len(outcome.failures)} of {number}"
+    outcome.found = f"exit 5, named: {outcome.tried} of {outcome.tried}"
     return outcome
+
+
+def forgeries(state: Any, number: int, rng: random.Random) -> Iterator[tuple[str, Any]]:
+    """Yield states with a part that is nonsense, then `number` with another tensor somewhere."""
+    for part in PARTS:
+        for value in NONSENSE:
+            yield f"{part} = {value!r}", {**state, part: value}
+    places = list(tensors(state))
+    for _ in range(number):
+        place, wrong = rng.choice(places), rng.choice(list(WRONG))
+        yield f"{wrong} at {place}", replaced(state, place, WRONG[wrong])
 
 
 def tensors(value: Any, place: Place = ()) -> Iterator[Place]:

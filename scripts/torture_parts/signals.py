@@ -30,6 +30,8 @@ JOBS = {  # `RUN` and `RUNS` stand for a finished run and a folder of two
     "predict": ["job=predict", "run=RUN"],
     "examples": ["job=examples", "run=RUN"],
     "compare": ["job=compare", "runs=RUNS"],
+    "review": ["job=review", "run=RUN"],
+    "export": ["job=export", "run=RUN"],
 }
 
 

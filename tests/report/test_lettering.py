@@ -94,7 +94,7 @@ def test_letters_stay_in_their_line() -> None:
     "name", ["$x$", r"$\frac$", "_hidden", "\ud800", "\x1b[31m", "猫", "x" * 10**6]
 )
 def test_a_legend_shows_any_name(name: str) -> None:
-    """matplotlib takes `$` for a formula, leaves out what begins with `_`, and stops at the rest."""
+    """matplotlib takes `$` for a formula, and leaves out what begins with `_`."""
     axes = new_axes("x", "y")
     axes.plot([0, 1], [0, 1], label=legend_name(name))
     legend = axes.figure.legend()

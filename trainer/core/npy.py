@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+ARCHIVE = b"PK"  # the first bytes of a zip, as of .npz
+
 
 def mapped(path: Path) -> np.ndarray:
     """Map the array in a regular file: a header that claims more than the file holds is refused.
@@ -11,9 +13,12 @@ def mapped(path: Path) -> np.ndarray:
     Nothing is unpickled. Raises OSError, and ValueError for what is no single array: NumPy lets its
     parser's own errors through, such as a MemoryError for a header of brackets.
     """
+    with path.open("rb") as file:
+        if file.read(len(ARCHIVE)) == ARCHIVE:
+            raise ValueError("it is an archive, not a single array")
     try:
         with np.errstate(over="ignore"):  # a header may claim a size that overflows
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            return np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError:
         raise
     except Exception as error:
@@ -21,7 +26,3 @@ def mapped(path: Path) -> np.ndarray:
         raise ValueError(
             f"it is no array: {reason:.200}" if reason else "it is no array"
         ) from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise ValueError("it is an archive, not a single array")
-    return array

@@ -86,7 +86,7 @@ def class_names(path: Path) -> tuple[str, ...]:
         names = [names.get(str(i)) for i in range(len(names))]
     if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
         raise DataError(f"{printable(path)} has no list of classes called names")
-    found = tuple(names)
+    found = tuple(map(str, names))
     if len(set(found)) < len(found):
         raise DataError(f"{printable(path)} has two classes of a name")
     return found

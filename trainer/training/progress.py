@@ -59,7 +59,7 @@ class Progress:
                 setattr(self, name, value)
 
 
-def check_counts(state: Mapping[str, Any], name: str = "") -> None:
+def check_counts(state: Mapping[Any, Any], name: str = "") -> None:
     """Raise ValueError for a count or a time that no run has had."""
     for key, value in state.items():
         if isinstance(value, dict):

@@ -273,9 +273,9 @@ def test_names_are_shown_with_what_cannot_be_printed_escaped(tmp_path: Path) -> 
 
 def test_damaged_images_of_all_formats_are_one_line_each(tmp_path: Path) -> None:
     """`scripts/torture.py images` tries 20,000."""
-    (outcome,) = images.images(tmp_path, Namespace(images=150, seed=0))
-    assert outcome.failures == []
-    assert outcome.tried == 150
+    for outcome in images.images(tmp_path, Namespace(images=100, seed=0)):
+        assert outcome.failures == []
+        assert outcome.tried == 100
 
 
 def test_warnings_of_pillow_and_messages_of_libtiff_are_not_shown(tmp_path: Path) -> None:

@@ -102,7 +102,6 @@ VALUES = {  # where, and what no run has there
     "saver.best_step": "x",
     "early_stopping": None,
     "log": -1,
-    "rate.schedule": [1],
 }
 
 

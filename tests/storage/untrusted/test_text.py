@@ -139,7 +139,7 @@ def test_predictions_with_an_odd_header_are_refused(tmp_path: Path, data: bytes)
     path = tmp_path / predicted.FILE
     path.parent.mkdir()
     path.write_bytes(data)
-    with pytest.raises(CheckpointError, match="cannot be read: it is no array") as raised:
+    with pytest.raises(CheckpointError, match=r"cannot be read: it is (no|an) ar") as raised:
         predicted.read(tmp_path)
     assert "\n" not in str(raised.value)
 

@@ -53,4 +53,4 @@ def refuse_other(found: os.stat_result) -> None:
 def sha256_of(path: str | Path) -> str:
     """The hash of a regular file's content. Raises OSError."""
     with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()  # pyright: ignore

@@ -80,7 +80,7 @@ def plotted(curves: PrecisionRecall, classes: Sequence[str]) -> np.ndarray:
     axes = new_axes("recall", "precision (IoU 0.5)")
     known = np.flatnonzero(~np.isnan(ap))
     for c in known[np.argsort(ap[known], kind="stable")][:NAMED]:
-        axes.plot(RECALLS, precision[c], lw=1, label=f"{legend_name(classes[c])} {ap[c]:.3f}")
+        axes.plot(RECALLS, precision[c], lw=1, label=f"{legend_name(classes[int(c)])} {ap[c]:.3f}")
     if len(known):
         mean = precision[known].mean(0)
         axes.plot(RECALLS, mean, "k", lw=2.5, label=f"all {len(known)}: {ap[known].mean():.3f}")
