@@ -16,13 +16,13 @@ from typing import TypeGuard
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from torch.utils.data import get_worker_info
 
 from trainer.dataset.shared.decode import pixels_of, turn_of
 from trainer.dataset.shared.letterbox import BLACK, Colour, Fit, Placement, placement
+from trainer.dataset.shared.windows import scaled
 
 MARGIN = 1.5  # a reduced image is larger than wanted by this factor at least: below, details differ
 FACTORS = (8, 4, 2)  # by which an image is reduced
@@ -143,8 +143,7 @@ def resized(image: JpegImageFile, size: tuple[int, int], box: Box) -> np.ndarray
                 torch.frombuffer(data, dtype=torch.uint8), MODES[image.mode], False
             )
         pixels = pixels[:, top : top + height, left : left + width]
-        if pixels.shape[1:] != size:
-            pixels = F.interpolate(pixels[None], size, mode="bilinear", antialias=True)[0]
+        pixels = scaled(pixels, size)
     except (AttributeError, RuntimeError):  # no such function; damaged; not enough memory
         return None
     return pixels.permute(1, 2, 0).squeeze(2).numpy()

@@ -78,17 +78,21 @@ def middle(size: Size, target: Size) -> Window:
 def piece(pixels: Tensor, window: Window) -> Tensor:
     """The piece uint8 [C, h, w] of an image uint8 [C, H, W]."""
     if window.whole:
-        return placed(resized(pixels, (window.height, window.width)), window)
+        return placed(scaled(pixels, (window.height, window.width)), window)
     bottom, right = window.top + window.height, window.left + window.width
-    return resized(pixels[:, window.top : bottom, window.left : right], window.size)
+    return scaled(pixels[:, window.top : bottom, window.left : right], window.size)
 
 
-def resized(pixels: Tensor, size: Size) -> Tensor:
-    """Pixels uint8 [C, H, W] resized with antialiasing; torch has a kernel for uint8 on a CPU."""
+def scaled(pixels: Tensor, size: Size) -> Tensor:
+    """Pixels uint8 [C, H, W] resized with antialiasing.
+
+    On a CPU torch has a kernel for uint8: a third faster where pixels lie as [H, W, C] without gaps.
+    """
     if pixels.shape[1:] == size:
         return pixels
     if pixels.device.type == "cpu":
-        return F.interpolate(pixels[None], size, mode="bilinear", antialias=True)[0]
+        dense = pixels[None].contiguous(memory_format=torch.channels_last)
+        return F.interpolate(dense, size, mode="bilinear", antialias=True)[0]
     resized = F.interpolate(pixels[None].float(), size, mode="bilinear", antialias=True)[0]
     return resized.round_().clamp_(0, 255).byte()
 

@@ -18,7 +18,7 @@ from trainer.dataset.shared.decode import convert
 from trainer.dataset.shared.fast_decode import ACROSS, MODES, in_file, is_plain, read_again
 from trainer.dataset.shared.split import Images
 from trainer.dataset.shared.uncut_files import OPEN_AT_ONCE, Uncut, UncutFiles, naming
-from trainer.dataset.shared.windows import Cut, Window, piece, resized
+from trainer.dataset.shared.windows import Cut, Window, piece, scaled
 
 AT_ONCE = 2**27  # pixels decoded together
 UPRIGHT = 0  # instead of one of Pillow's transpositions, from 1 on
@@ -160,7 +160,7 @@ def finished(
     window = one.window
     if pixels is None:
         return data.view(channels, *window.size).to(device)
-    got = piece(resized(pixels.to(device), (one.tall, one.wide)), window)
+    got = piece(scaled(pixels.to(device), (one.tall, one.wide)), window)
     return got if one.turned == UPRIGHT else turned_upright(got, one.turned - 1)
 
 
