@@ -1,6 +1,7 @@
 """job=export: what other programs read gives the run's own outputs."""
 
 import json
+import resource
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable
@@ -189,3 +190,18 @@ def test_a_mask_and_a_regression(tmp_path: Path) -> None:
         kind = "onnx" if name == "mask" else "torch"
         found = export(tmp_path / name, tmp_path / f"{name} {kind}", f"job.format={kind}")
         assert found["largest_difference"] < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["torch", "state_dict"])
+def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(
+    digits: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """torch's own writer of files throws where nothing catches it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, before[1]))
+    try:
+        code = job(tmp_path / "e", "job=export", f"run={digits}", f"job.format={kind}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert code == 6
+    assert f"{tmp_path / 'e'} cannot be read or written" in capsys.readouterr().err

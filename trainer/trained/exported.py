@@ -58,7 +58,9 @@ def program(model: LoadedModel) -> ExportedProgram:
 def write_torch(model: LoadedModel, path: Path) -> Apply:
     """Write a program that `torch.export.load` reads, with data.json beside its graph."""
     extra = {"data.json": json.dumps(model.trained_on.record())}
-    torch.export.save(program(model), path, extra_files=extra)
+    buffer = io.BytesIO()  # torch aborts the process where the disk is full
+    torch.export.save(program(model), buffer, extra_files=extra)
+    path.write_bytes(buffer.getbuffer())
     return torch.export.load(path).module()
 
 
@@ -92,7 +94,9 @@ def write_state_dict(model: LoadedModel, path: Path) -> Apply:
 
     The file is applied by another copy of the network, its own weights set to 0 before.
     """
-    torch.save(plain_network(model.network).state_dict(), path)
+    buffer = io.BytesIO()
+    torch.save(plain_network(model.network).state_dict(), buffer)
+    path.write_bytes(buffer.getbuffer())
     other = copy.deepcopy(model)
     for value in (*other.network.parameters(), *other.network.buffers()):
         value.data.zero_()

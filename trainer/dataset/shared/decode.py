@@ -108,11 +108,11 @@ def open_image(path: ImageSource) -> Iterator[ImageFile.ImageFile]:
         raise fault(path, fault_of_disk(path, error) or error) from error
 
 
-def fault_of_disk(path: str | Path, error: Exception) -> OSError | None:
+def fault_of_disk(path: ImageSource, error: Exception) -> OSError | None:
     """The disk's own error where a format's library hides it, as libtiff does; None without one."""
     if isinstance(error, OSError) and error.errno is None:
         try:
-            with open_regular(path) as file:
+            with open_source(path) as file:
                 check_bytes(file)
                 while file.read(PIECE):
                     pass
