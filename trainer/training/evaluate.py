@@ -125,7 +125,7 @@ class Evaluator:
                 if name not in found:  # in one piece: small ones would split the memory of batches
                     found[name] = each.new_empty(len(ids), *each.shape[1:])
                 found[name][start : start + len(each)] = each
-            start += len(batch.ids)
+            start += len(batch)
         return found
 
     def judge(
