@@ -117,8 +117,16 @@ class Evaluator:
         self, feed: Feed, ids: Tensor, poll: Callable[[], None], compute: Values
     ) -> dict[str, Tensor]:
         """Return what `compute` makes of the examples `ids` [n]: tensors [n, ...] by name."""
-        parts = [compute(outputs, batch) for batch, outputs in self.passes(feed, ids, poll)]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        found: dict[str, Tensor] = {}
+        start = 0
+        for batch, outputs in self.passes(feed, ids, poll):
+            part = compute(outputs, batch)
+            for name, each in part.items():
+                if name not in found:  # in one piece: small ones would split the memory of batches
+                    found[name] = each.new_empty(len(ids), *each.shape[1:])
+                found[name][start : start + len(each)] = each
+            start += len(batch)
+        return found
 
     def judge(
         self, ids: Tensor, outputs: Tensor, labels: Tensor, groups: Tensor | None = None

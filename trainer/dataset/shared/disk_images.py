@@ -5,8 +5,8 @@ each, and the SHA-256 of all but the images. So opening it reads a few bytes an 
 is checked when it is read. As for the other files of trainer.dataset.shared.cache, the folder must
 be the user's alone, and the file appears by one atomic rename.
 
-Images are read by `preadv`, after the kernel was told of all that a batch needs. Faulting in the
-pages of a memory map was slower, in any order (scripts/README.md), and a disk that fails would kill
+Images are read by `preadv`, after the kernel was told of all that a batch needs. A memory map was
+no faster, and slower for neighbours (scripts/README.md), and with it a disk that fails would kill
 the process with SIGBUS.
 """
 
