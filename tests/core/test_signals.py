@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from forks import Fork
@@ -18,7 +20,7 @@ from support import events, read_json
 
 from trainer.core import signals
 from trainer.core.errors import BusyError, Interrupted
-from trainer.core.signals import STOPPING, Deadline, Signals, cause_of, deferred, immediate
+from trainer.core.signals import STOPPING, Deadline, Signals, cause_of, deferred, handle, immediate
 from trainer.storage import checkpoint
 
 COMMAND = ["quiet=true", "threads=1", "epochs=4000", "device=cpu", "model=mlp"]
@@ -203,3 +205,17 @@ def test_a_signal_before_training_is_answered(tmp_path: Path) -> None:
     _, error = process.communicate(timeout=10)
     assert (process.returncode, error) == (129, "stopped by signal 1 before the run began\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_inside_an_import_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python would print what its callback raises as a traceback, and go on."""
+    started: list[object] = []
+    monkeypatch.setattr("_thread.start_new_thread", lambda *given: started.append(given))
+    inside = cast("Any", SimpleNamespace(f_code=SimpleNamespace(co_filename=signals.IMPORTS)))
+    with Signals(), immediate():
+        handle(signal.SIGTERM, inside)
+        assert len(started) == 1, "which raises it a moment later"
+        signals.state.raised = -1e9
+        with pytest.raises(Interrupted):
+            handle(signal.SIGTERM)
+        signals.settle()

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 from trainer.core.errors import Interrupted
 
@@ -23,6 +24,7 @@ OURS_BY_RIGHT = (signal.SIGTERM, signal.SIGINT)  # of the others, nohup or submi
 PATIENCE = 4.0  # seconds between an immediate signal and the end of the program, at most
 LOOK_EVERY = 0.1  # seconds
 AGAIN = 1.0  # seconds after which a signal that was ignored is sent again
+IMPORTS = "<frozen importlib._bootstrap>"
 END = b"\0"  # no signal has this number
 
 
@@ -96,7 +98,7 @@ class Signals:
 state = State()
 
 
-def handle(number: int, _: object = None) -> None:
+def handle(number: int, frame: FrameType | None = None) -> None:
     """Python's handler of every signal. It does nothing in a fork, whose parent ends it."""
     if not state.active:
         return
@@ -107,13 +109,14 @@ def handle(number: int, _: object = None) -> None:
             outer.received = outer.received or number
         state.active[-1].receive(number)
     state.received = state.received or number
-    raise_pending()
+    raise_pending(later=frame is not None and frame.f_code.co_filename == IMPORTS)
 
 
-def raise_pending() -> None:
+def raise_pending(*, later: bool = False) -> None:
     """Raise Interrupted where a signal has arrived and nothing has to be saved first.
 
-    It is raised again, by `insist`, until it is settled.
+    It is raised again, by `insist`, until it is settled; with `later` by `insist` alone: inside an
+    import, Python would print what a callback raises, and go on.
     """
     if not state.immediate or state.received is None or state.settled:
         return
@@ -122,7 +125,9 @@ def raise_pending() -> None:
         _thread.start_new_thread(insist, (state.received, program))  # takes none of Python's locks
     elif time.monotonic() - state.raised < AGAIN / 2:
         return
-    raise interruption(state.received)
+    error = interruption(state.received)
+    if not later:
+        raise error
 
 
 def interruption(number: int) -> Interrupted:
