@@ -222,6 +222,7 @@ FOR_BOXES = {
     "postprocess": {"none"},
     "sampler": {
         *("shuffle", "sequential", "weighted", "trim_hardest", "prune", "repeated_augmentation"),
+        "block_shuffle",
     },
 }
 

@@ -34,7 +34,7 @@ class FusedStep(Optimizer):
         groups = self.param_groups
         trained = [[w for w in group["params"] if w.grad is not None] for group in groups]
         if closure is not None or self.hooks() or not self.alike(trained):
-            return self.step_of_torch(closure)
+            return super().step(closure)
         scaling = {name: getattr(self, name, None) for name in ("grad_scale", "found_inf")}
         with torch.no_grad():
             for group, weights in zip(groups, trained, strict=True):
@@ -43,10 +43,13 @@ class FusedStep(Optimizer):
 
     step.hooked = True  # pyright: ignore  # torch's wrapper takes half the kernel's time
 
-    @Optimizer.profile_hook_step
-    def step_of_torch(self, closure: Callable[[], Any] | None) -> Any:
-        """Take a step as torch does, with its hooks."""
-        return super().step(closure)
+    def _patch_step_function(self) -> None:
+        """Let the step of torch's class call the hooks, as it does once torch has made one."""
+        super()._patch_step_function()
+        kind = next(c for c in type(self).__mro__ if c.__module__.startswith("torch.optim."))
+        if not hasattr(kind.step, "hooked"):
+            kind.step = self.profile_hook_step(kind.step)
+            kind.step.hooked = True  # pyright: ignore
 
     def hooks(self) -> bool:
         """Return whether anything is to be called before or after a step."""
