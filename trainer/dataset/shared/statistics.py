@@ -8,7 +8,8 @@ from torch import Tensor
 from trainer.dataset.shared.split import Images, Split
 
 STATISTICS_SAMPLE = 2000  # images in the sample
-STATISTICS_CHUNK = 50  # of them in memory at once
+STATISTICS_CHUNK = 50  # of them read at once
+AT_ONCE = 2**20  # pixels of them in float64
 
 
 def channel_statistics(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -33,6 +34,14 @@ def channel_sums(images: Images, ids: Tensor) -> Tensor:
     """Per channel, the sums over images of its mean and of its mean square: float64 [2, C]."""
     total = torch.zeros(2, images.shape[0], dtype=torch.float64)
     for part in ids.split(STATISTICS_CHUNK):
-        pixels = images.read(part.tolist()).double() / 255
-        total += torch.stack([p.mean((2, 3)).sum(0) for p in (pixels, pixels.square())])
+        pixels = images.read(part.tolist())
+        few = pixels.split(max(1, AT_ONCE // max(pixels[0].numel(), 1)))
+        means = zip(*map(channel_means, few), strict=True)
+        total += torch.stack([torch.cat(parts).sum(0) for parts in means])
     return total
+
+
+def channel_means(images: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean and the mean square of images uint8 [n, C, H, W] in [0, 1], float64 [n, C] each."""
+    pixels = images.double() / 255
+    return pixels.mean((2, 3)), pixels.square_().mean((2, 3))
