@@ -14,7 +14,7 @@ from trainer.task import Task
 from trainer.task.regression import Regression
 from trainer.task.segmentation import Segmentation
 from trainer.training import meter as module
-from trainer.training.meter import Meter
+from trainer.training.meter import Meter, Pieces
 
 CPU = torch.device("cpu")
 RNG = torch.Generator().manual_seed(0)
@@ -121,3 +121,24 @@ def test_much_is_flushed_early_to_the_same_sums(tmp_path, monkeypatch):
     assert early.take_epoch() == pytest.approx(late.take_epoch())
     for name, row in late.store.rows.items():
         torch.testing.assert_close(early.store.rows[name], row, rtol=0, atol=0, equal_nan=True)
+
+
+def test_results_of_large_batches_lie_side_by_side(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    """Elsewhere they would split the memory of the batches that are freed between them."""
+    pieces = Pieces()
+    tensors = [torch.arange(3.0), torch.ones(1).expand(4), torch.arange(5), torch.zeros(0)]
+    kept = [pieces.keep(tensor) for tensor in [*tensors, MASKS < 2]]
+    torch.testing.assert_close(kept, [*tensors, MASKS < 2], rtol=0, atol=0)
+    assert [t.data_ptr() - kept[0].data_ptr() for t in kept[:3]] == [0, 16, 32]
+    large = torch.arange(module.LARGE)
+    assert pieces.keep(large).equal(large)
+    assert kept[2].equal(tensors[2])
+    found = []
+    for bytes_of_a_batch in (module.LARGE, 0):
+        monkeypatch.setattr(module, "LARGE", bytes_of_a_batch)
+        meter = made(tmp_path / str(bytes_of_a_batch), Segmentation(), CrossEntropy())
+        add(meter, batch_of(MASKS), LOGITS)
+        assert meter.pieces.used == 0 if bytes_of_a_batch else meter.pieces.used > 0
+        meter.flush()
+        found.append((meter.take_interval(), meter.store.rows["loss"][:2].tolist()))
+    assert found[0] == found[1]

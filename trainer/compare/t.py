@@ -6,10 +6,11 @@ e² / (a²/(n₁−1) + b²/(n₂−1)) degrees of freedom.
 
 import math
 from collections.abc import Sequence
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import ClassVar
 
 from trainer.compare.base import Bounds, Interval
+from trainer.compare.shared.deviation import stdev
 from trainer.compare.shared.student_t import quantile, two_sided
 
 

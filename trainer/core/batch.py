@@ -42,6 +42,11 @@ class Batch:
         """Return the batch with its images replaced by others [B, C, H, W]."""
         return Batch(images, self.labels, self.shares, self.index, self.weight, self.count)
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Return the batch with each of its tensors changed."""
+        names = ("images", "labels", "shares", "index", "weight", "count")
+        return Batch(*(change(getattr(self, name)) for name in names))
+
     def select(self, at: Tensor | slice) -> "Batch":
         """Return the rows `at`, positions [b] or a slice, as a batch."""
         return Batch(

@@ -105,7 +105,7 @@ def test_nothing_in_a_config_is_called(make, tmp_path):
     (folder / "config.yaml").write_text(f"!!python/object/apply:os.mkdir [{str(marker)!r}]")
     skipped = read_run(folder)
     assert isinstance(skipped, SkippedRun)
-    assert "config.yaml cannot be read: ConstructorError" in skipped.reason
+    assert "config.yaml: it has a tag, tag:yaml.org,2002:python" in skipped.reason
     assert not marker.exists()
 
 

@@ -16,7 +16,9 @@ standard deviations: large effects are found sooner with a small one.
 import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from statistics import NormalDist, fmean, stdev
+from statistics import NormalDist, fmean
+
+from trainer.compare.shared.deviation import stdev
 
 PRIOR = 0.5  # c²
 SAME = 1e-9  # relative: a smaller deviation is rounding error

@@ -10,10 +10,11 @@ false positive under arbitrary dependence.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist, covariance, fmean, stdev
+from statistics import NormalDist, covariance, fmean
 from typing import Literal
 
 from trainer.compare.base import Interval
+from trainer.compare.shared.deviation import stdev
 from trainer.compare.shared.student_t import quantile
 
 Correction = Literal["holm", "bonferroni", "none"]

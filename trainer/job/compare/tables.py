@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 
+from trainer.compare.shared.deviation import stdev
 from trainer.core.text import count
 from trainer.job.compare import sentences
 from trainer.job.compare.budgets import COSTS, Cost, Reached

@@ -16,10 +16,11 @@ the chance of any wrong statement is at most α, whenever one stops.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Literal
 
 from trainer.compare.shared import anytime
+from trainer.compare.shared.deviation import stdev
 
 Verdict = Literal["better", "worse", "level", "undecided", "failed"]
 Differences = Sequence[float | None]  # by seed, in order; None where a run has no result
