@@ -126,7 +126,7 @@ def start(work: Callable[..., Any], *arguments: Any, size: int = 2) -> list[Any]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    warm_up(gpus=False)  # imported once for all processes
+    warm_up()  # imported once for all processes
     context, started = multiprocessing.get_context("fork"), []
     for rank in range(size):
         values = (rank, size, rank, size, "127.0.0.1", port)

@@ -85,7 +85,7 @@ class Pool:
         quiet = all(job.config is not None and job.config.quiet for job in jobs)
         with self.signals, self.feed.table(self.manifest, quiet=quiet) as self.table:
             if fork and (self.waiting or self.feed.wanted):
-                warm_up(gpus=bool(self.gpus))
+                warm_up()
             self.refill()
             while self.running or (self.waiting and self.signals.agreed_signal() is None):
                 self.turn()
@@ -191,15 +191,13 @@ class Pool:
                 os.kill(one.process.pid or 0, number)
 
 
-def warm_up(*, gpus: bool) -> None:
+def warm_up() -> None:
     """Import what most jobs import. None of it starts a thread or a CUDA context: forks are sound.
 
     A fork spares each job the import, 3.9 s of processor time (median of 7, `import_torch`).
-
-    torch._dynamo, which torch's optimizers import, initialises CUDA: it is skipped where GPUs are.
     """
     launch.import_torch()
-    for name in (*LATE, *(() if gpus else ("torch._dynamo",))):
+    for name in LATE:
         importlib.import_module(name)
     gc.freeze()  # a collection in a job would copy all that it shares with this process
 

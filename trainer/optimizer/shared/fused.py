@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
+from trainer.optimizer.shared.eager import Eager, take_step
 
-class FusedStep(Optimizer):
+
+class FusedStep(Eager):
     """Mixin, listed before one of torch's optimizers: calls its fused kernel for each group.
 
     torch takes a step itself if it has a closure or hooks, if weights differ in device or dtype, or
@@ -46,7 +48,7 @@ class FusedStep(Optimizer):
     @Optimizer.profile_hook_step
     def step_of_torch(self, closure: Callable[[], Any] | None) -> Any:
         """Take a step as torch does, with its hooks."""
-        return super().step(closure)
+        return take_step(super().step, closure)
 
     def hooks(self) -> bool:
         """Return whether anything is to be called before or after a step."""
