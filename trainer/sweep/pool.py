@@ -27,7 +27,9 @@ from trainer.sweep.worker import Work, work
 
 POLL = 0.2  # seconds
 TAIL = 4096  # bytes at the end of a log in which its last line is sought
-LATE = ("trainer.job.train", "matplotlib.figure")  # what a job imports after its start
+LATE = (  # what a job imports after its start; the last, its first backward pass
+    *("trainer.job.train", "matplotlib.figure", "torch.fx.experimental.symbolic_shapes"),
+)
 FAIL_AGAIN = (2, 3, 4)  # exit codes of config, data and non-finite errors: never retried
 
 
