@@ -1,6 +1,7 @@
 """Training in two processes gives the same results as in one."""
 
 import faulthandler
+import importlib
 import math
 import multiprocessing
 import os
@@ -127,6 +128,8 @@ def start(work: Callable[..., Any], *arguments: Any, size: int = 2) -> list[Any]
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     warm_up()  # imported once for all processes
+    importlib.import_module("torch.distributed.fsdp")
+    importlib.import_module("torch._dynamo")  # FSDP's tensors import it
     context, started = multiprocessing.get_context("fork"), []
     for rank in range(size):
         values = (rank, size, rank, size, "127.0.0.1", port)
