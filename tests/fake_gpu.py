@@ -13,6 +13,7 @@ believe it.
 """
 
 import ctypes
+import inspect
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -123,6 +124,9 @@ class Factories(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         return launch(func, args, kwargs or {})
+
+
+Factories.__torch_dispatch__ = inspect.unwrap(Factories.__torch_dispatch__)  # without torch._dynamo
 
 
 def launch(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

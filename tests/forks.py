@@ -30,7 +30,7 @@ class Fork:
         before: Callable[[], object] = lambda: None,
     ) -> None:
         """Start it; `before` is called in the fork, to limit or patch what runs."""
-        warm_up(gpus=False)
+        warm_up()
         pipes = [os.pipe() for _ in range(2)]
         self.reading = [reading for reading, _ in pipes]
         ends = [end or writing for end, (_, writing) in zip((out, err), pipes, strict=True)]

@@ -34,7 +34,7 @@ POLL = 0.0003  # seconds
 def composed(*overrides: str) -> Any:
     """Compose the config once for all children, and import what they need."""
     register()
-    warm_up(gpus=False)
+    warm_up()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", list(overrides))
 

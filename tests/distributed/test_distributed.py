@@ -1,6 +1,7 @@
 """Training in two processes gives the same results as in one."""
 
 import faulthandler
+import importlib
 import math
 import multiprocessing
 import os
@@ -126,7 +127,9 @@ def start(work: Callable[..., Any], *arguments: Any, size: int = 2) -> list[Any]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    warm_up(gpus=False)  # imported once for all processes
+    warm_up()  # imported once for all processes
+    importlib.import_module("torch.distributed.fsdp")
+    importlib.import_module("torch._dynamo")  # FSDP's tensors import it
     context, started = multiprocessing.get_context("fork"), []
     for rank in range(size):
         values = (rank, size, rank, size, "127.0.0.1", port)

@@ -239,11 +239,6 @@ def test_a_job_trains_as_it_would_alone(start: Start) -> None:
     assert "attempt 1" in Path(column("log")[0]).read_text()
 
 
-def test_processes_can_also_begin_anew(sweep: Sweep) -> None:
-    assert sweep("+job.act=exit", "hydra.launcher.warm=false")[0] == 1
-    assert column("error") == ["ended with exit code 3 during its run, after: now I go"]
-
-
 def test_the_same_sweep_in_another_order_runs_nothing_again(sweep: Sweep) -> None:
     assert sweep("+job.act=finish", "seed=0,1", "epochs=1,2")[0] == 0
     code, out, _ = sweep("epochs=1,2", "+job.act=finish", "seed=0,1")

@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from trainer.core.ranges import within
 from trainer.optimizer.shared.decoupled_decay import closure_loss, shrink
+from trainer.optimizer.shared.eager import Eager
 from trainer.optimizer.shared.groups import Trainable, check_betas, parameter_groups
 
 
-class AdaBound(Optimizer):
+class AdaBound(Eager):
     """Adam with the rate of each weight bounded ever more tightly around SGD's rate `final_lr`.
 
     `final_lr` is scaled by the schedule and by layer, as lr is. With `amsbound`, v is replaced by

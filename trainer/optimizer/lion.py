@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch.optim import Optimizer
 
 from trainer.optimizer.shared.decoupled_decay import closure_loss, shrink
+from trainer.optimizer.shared.eager import Eager
 from trainer.optimizer.shared.groups import Trainable, check_betas, parameter_groups
 
 
-class Lion(Optimizer):
+class Lion(Eager):
     """Steps of lr · sign(β₁·m + (1 − β₁)·g), then m ← β₂·m + (1 − β₂)·g; decay is decoupled.
 
     Every weight moves by lr at each step, so the paper's rates are 3 to 10 times lower than

@@ -14,7 +14,6 @@ from urllib.error import URLError
 
 import torch
 import yaml
-from torch import nn
 
 import trainer
 from trainer.config.build import check_signature
@@ -33,6 +32,7 @@ from trainer.core.option import option_of
 from trainer.core.signals import cause_of, immediate, settle
 from trainer.core.text import TO_PASTE
 from trainer.distributed.world import leave
+from trainer.optimizer.shared.groups import small_model
 from trainer.report.console import Console
 from trainer.run import memory
 from trainer.run.components import Origin
@@ -110,7 +110,7 @@ class Run(Provided):
 
     def check_optimizer(self) -> None:
         """Try one step: some of torch's optimizers need a closure, or sparse gradients."""
-        probe = torch.nn.utils.skip_init(nn.Linear, 2, 2)  # draws no random number
+        probe = small_model()
         optimizer = self.plain_optimizer(probe)
         for parameter in probe.parameters():
             parameter.grad = torch.zeros_like(parameter)

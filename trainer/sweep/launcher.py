@@ -49,11 +49,12 @@ class Subprocess(Launcher):
         self.warm = warm
         self.numbers: list[int] = []
         self.refused: list[Job] = []
+        self.composed: dict[int, DictConfig | None] = {}
         self.manifest: Manifest | None = None
 
-    def announce(self, numbers: list[int], refused: list[Job]) -> None:
-        """Take the sweeper's numbers of the jobs that can run, and the jobs that it refused."""
-        self.numbers, self.refused = numbers, refused
+    def announce(self, composed: dict[int, DictConfig | None], refused: list[Job]) -> None:
+        """Take the configs of the jobs that can run, by number, and the jobs that are refused."""
+        self.numbers, self.composed, self.refused = list(composed), composed, refused
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -114,18 +115,12 @@ class Subprocess(Launcher):
             self.manifest.release()
 
     def compose(self, number: int, overrides: list[str]) -> Job:
-        """A job with its config and its own folder."""
+        """A job with its config, which the sweeper may have composed, and its own folder."""
         assert self.manifest is not None  # noqa: S101
-        return compose(self.context, self.config, self.manifest.path, number, overrides)
-
-
-def compose(
-    context: HydraContext, config: DictConfig, sweep: Path, number: int, overrides: list[str]
-) -> Job:
-    """A job of a sweep, whose config and folder is `sweep`, with a config and folder of its own."""
-    return placed(
-        context.config_loader.load_sweep_config(config, overrides), sweep, number, overrides
-    )
+        config = self.composed.pop(number, None)
+        if config is None:
+            config = self.context.config_loader.load_sweep_config(self.config, overrides)
+        return placed(config, self.manifest.path, number, overrides)
 
 
 def placed(own: DictConfig, sweep: Path, number: int, overrides: list[str]) -> Job:

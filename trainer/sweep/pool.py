@@ -27,7 +27,9 @@ from trainer.sweep.worker import Work, work
 
 POLL = 0.2  # seconds
 TAIL = 4096  # bytes at the end of a log in which its last line is sought
-LATE = ("trainer.job.train", "matplotlib.figure")  # what a job imports after its start
+LATE = (  # what a job imports after its start; the last, its first backward pass
+    *("trainer.job.train", "matplotlib.figure", "torch.fx.experimental.symbolic_shapes"),
+)
 FAIL_AGAIN = (2, 3, 4)  # exit codes of config, data and non-finite errors: never retried
 
 
@@ -85,7 +87,7 @@ class Pool:
         quiet = all(job.config is not None and job.config.quiet for job in jobs)
         with self.signals, self.feed.table(self.manifest, quiet=quiet) as self.table:
             if fork and (self.waiting or self.feed.wanted):
-                warm_up(gpus=bool(self.gpus))
+                warm_up()
             self.refill()
             while self.running or (self.waiting and self.signals.agreed_signal() is None):
                 self.turn()
@@ -191,15 +193,13 @@ class Pool:
                 os.kill(one.process.pid or 0, number)
 
 
-def warm_up(*, gpus: bool) -> None:
+def warm_up() -> None:
     """Import what most jobs import. None of it starts a thread or a CUDA context: forks are sound.
 
     A fork spares each job the import, 3.9 s of processor time (median of 7, `import_torch`).
-
-    torch._dynamo, which torch's optimizers import, initialises CUDA: it is skipped where GPUs are.
     """
     launch.import_torch()
-    for name in (*LATE, *(() if gpus else ("torch._dynamo",))):
+    for name in LATE:
         importlib.import_module(name)
     gc.freeze()  # a collection in a job would copy all that it shares with this process
 

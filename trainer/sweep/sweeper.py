@@ -26,7 +26,6 @@ class Sweeper(BasicSweeper):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.numbers: list[int] = []  # of the jobs that can run, counted among all
         self.refused: list[Job] = []
 
     def sweep(self, arguments: list[str]) -> Any:
@@ -51,16 +50,16 @@ class Sweeper(BasicSweeper):
         """The batches of jobs without those that cannot be composed, which are reported."""
         batches = BasicSweeper.split_arguments(overrides, max_batch_size)
         every = [job for batch in batches for job in batch]
-        self.numbers = [number for number, job in enumerate(every) if self.can_compose(number, job)]
+        legal: dict[int, DictConfig | None] = {}
+        own = isinstance(self.launcher, Subprocess)  # the others compose again, some elsewhere
+        for number, job in enumerate(every):
+            if (config := self.try_compose(number, job)) is not None:
+                legal[number] = config if own else None
         if isinstance(self.launcher, Subprocess):
-            self.launcher.announce(self.numbers, self.refused)
-        legal = [every[number] for number in self.numbers]
-        chunks = self.split_overrides_to_chunks(legal, max_batch_size) if legal else ()
+            self.launcher.announce(legal, self.refused)
+        jobs = [every[number] for number in legal]
+        chunks = self.split_overrides_to_chunks(jobs, max_batch_size) if jobs else ()
         return [list(batch) for batch in chunks]
-
-    def can_compose(self, number: int, overrides: list[str]) -> bool:
-        """Whether a job can be composed; if not, report why in one line on stderr."""
-        return self.try_compose(number, overrides) is not None
 
     def try_compose(self, number: int, overrides: list[str]) -> DictConfig | None:
         """The config of a job; None if it is wrong, which is reported in one line on stderr."""

@@ -8,13 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
-from torch.nn.utils import skip_init
 
 from trainer.core.duration import Clock
 from trainer.core.ranges import within
 from trainer.job.base import Job
 from trainer.job.preview.inputs import write_counts, write_inputs
-from trainer.optimizer.shared.groups import base_lr
+from trainer.optimizer.shared.groups import base_lr, small_model
 from trainer.report.csv_file import write_csv
 from trainer.report.plots import new_figure
 from trainer.training.learning_rate import LearningRate
@@ -58,7 +57,7 @@ class Preview(Job):
     ) -> dict[str, Any]:
         """Preview the learning rate and, if no steps are set, the data."""
         steps, epochs = self.steps or steps, most_epochs
-        optimizer = plain_optimizer(skip_init(nn.Linear, 2, 2))
+        optimizer = plain_optimizer(small_model())
         curve = partial(rates_of, schedule, warmup, base_lr(optimizer), console)
         if steps is None:
             data = inputs()

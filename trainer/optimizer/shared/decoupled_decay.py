@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
+from trainer.optimizer.shared.eager import Eager, take_step
 from trainer.optimizer.shared.groups import Trainable, parameter_groups
 
 
-class DecoupledDecay(Optimizer):
+class DecoupledDecay(Eager):
     """Mixin, listed before one of torch's optimizers that has only L2: adds decoupled decay.
 
     `settings` are those of torch's class; a subclass declares and checks them.
@@ -45,7 +45,7 @@ class DecoupledDecay(Optimizer):
         skip = getattr(self, "found_inf", None)  # 1 where a fused kernel skips the step
         for group in self.param_groups:
             shrink(group, group.get("decoupled_decay", 0.0), skip)
-        super().step()
+        take_step(super().step)
         return loss
 
 

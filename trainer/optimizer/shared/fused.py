@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
+from trainer.optimizer.shared.eager import Eager, take_step
 
-class FusedStep(Optimizer):
+
+class FusedStep(Eager):
     """Mixin, listed before one of torch's optimizers: calls its fused kernel for each group.
 
     torch takes a step itself if it has a closure or hooks, if weights differ in device or dtype, or
@@ -34,7 +36,7 @@ class FusedStep(Optimizer):
         groups = self.param_groups
         trained = [[w for w in group["params"] if w.grad is not None] for group in groups]
         if closure is not None or self.hooks() or not self.alike(trained):
-            return super().step(closure)
+            return self.step_of_torch(closure)
         scaling = {name: getattr(self, name, None) for name in ("grad_scale", "found_inf")}
         with torch.no_grad():
             for group, weights in zip(groups, trained, strict=True):
@@ -43,13 +45,10 @@ class FusedStep(Optimizer):
 
     step.hooked = True  # pyright: ignore  # torch's wrapper takes half the kernel's time
 
-    def _patch_step_function(self) -> None:
-        """Let the step of torch's class call the hooks, as it does once torch has made one."""
-        super()._patch_step_function()
-        kind = next(c for c in type(self).__mro__ if c.__module__.startswith("torch.optim."))
-        if not hasattr(kind.step, "hooked"):
-            kind.step = self.profile_hook_step(kind.step)
-            kind.step.hooked = True  # pyright: ignore
+    @Optimizer.profile_hook_step
+    def step_of_torch(self, closure: Callable[[], Any] | None) -> Any:
+        """Take a step as torch does, with its hooks."""
+        return take_step(super().step, closure)
 
     def hooks(self) -> bool:
         """Return whether anything is to be called before or after a step."""

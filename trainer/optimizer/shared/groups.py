@@ -12,6 +12,11 @@ from trainer.core.ranges import within
 Trainable = nn.Module | Iterable[nn.Parameter]  # a model, or its parameters
 
 
+def small_model() -> nn.Module:
+    """A model of a weight and a bias, to make an optimizer for. It draws no random number."""
+    return nn.ParameterDict({"weight": torch.zeros(2, 2), "bias": torch.zeros(2)})
+
+
 def parameter_list(model: Trainable) -> list[nn.Parameter]:
     """The parameters of a model, or those given, as a list."""
     return list(model.parameters() if isinstance(model, nn.Module) else model)
