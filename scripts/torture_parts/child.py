@@ -1,5 +1,6 @@
 """Runs in processes forked from this one, and the files they leave."""
 
+import importlib
 import json
 import os
 import signal
@@ -35,6 +36,7 @@ def composed(*overrides: str) -> Any:
     """Compose the config once for all children, and import what they need."""
     register()
     warm_up()
+    importlib.import_module("torch._dynamo")  # runs that resume import it
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", list(overrides))
 

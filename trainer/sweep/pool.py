@@ -88,6 +88,8 @@ class Pool:
         with self.signals, self.feed.table(self.manifest, quiet=quiet) as self.table:
             if fork and (self.waiting or self.feed.wanted):
                 warm_up()
+                if not self.gpus and any(resumes(job) for job in jobs):
+                    importlib.import_module("torch._dynamo")  # it initialises CUDA
             self.refill()
             while self.running or (self.waiting and self.signals.agreed_signal() is None):
                 self.turn()
@@ -202,6 +204,11 @@ def warm_up() -> None:
     for name in LATE:
         importlib.import_module(name)
     gc.freeze()  # a collection in a job would copy all that it shares with this process
+
+
+def resumes(job: Job) -> bool:
+    """Whether a job has checkpoints: Adam's step on the meta device, their check, needs _dynamo."""
+    return job.folder is not None and (job.folder / "checkpoints").is_dir()
 
 
 def kill(one: Running) -> None:
