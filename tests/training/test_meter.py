@@ -131,14 +131,14 @@ def test_results_of_large_batches_lie_side_by_side(tmp_path, monkeypatch: pytest
     torch.testing.assert_close(kept, [*tensors, MASKS < 2], rtol=0, atol=0)
     assert [t.data_ptr() - kept[0].data_ptr() for t in kept[:3]] == [0, 16, 32]
     large = torch.arange(module.LARGE)
-    assert pieces.keep(large).equal(large)
+    assert pieces.keep(large) is large
     assert kept[2].equal(tensors[2])
     found = []
-    for bytes_of_a_batch in (module.LARGE, 0):
-        monkeypatch.setattr(module, "LARGE", bytes_of_a_batch)
-        meter = made(tmp_path / str(bytes_of_a_batch), Segmentation(), CrossEntropy())
-        add(meter, batch_of(MASKS), LOGITS)
-        assert meter.pieces.used == 0 if bytes_of_a_batch else meter.pieces.used > 0
+    for least in (2**22, 2**10):  # bytes of a batch's images, which have 2 kB here
+        monkeypatch.setattr(module, "LARGE", least)
+        meter = made(tmp_path / str(least), Segmentation(), CrossEntropy())
+        add(meter, batch_of(MASKS).with_images(torch.zeros(2, 1, 16, 17)), LOGITS)
+        assert (meter.pieces.used > 0) == (least == 2**10)
         meter.flush()
         found.append((meter.take_interval(), meter.store.rows["loss"][:2].tolist()))
     assert found[0] == found[1]

@@ -31,9 +31,11 @@ class Pieces:
         self.used = 0  # bytes of it
 
     def keep(self, tensor: Tensor) -> Tensor:
-        """Return a copy of a tensor."""
+        """Return a copy of a tensor, or a large one itself."""
+        if tensor.nbytes > LARGE:
+            return tensor
         if self.used + tensor.nbytes > len(self.piece):
-            self.piece, self.used = torch.empty(max(LARGE, tensor.nbytes), dtype=torch.uint8), 0
+            self.piece, self.used = torch.empty(LARGE, dtype=torch.uint8), 0
         own = self.piece[self.used : self.used + tensor.nbytes]
         self.used += -(-tensor.nbytes // ALIGNED) * ALIGNED
         return own.view(tensor.dtype).view(tensor.shape).copy_(tensor)
