@@ -1,5 +1,6 @@
 """Settings and fixtures for all tests."""
 
+import atexit
 import gc
 import os
 import signal
@@ -128,6 +129,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish():
     gc.freeze()  # what has been imported stays: it need not be looked through again and again
+    atexit.register(gc.unfreeze)  # or libraries report leaks at exit
 
 
 def pytest_sessionfinish(session, exitstatus):
