@@ -105,7 +105,7 @@ def interrupt(folder: Path, number: int, rng: random.Random) -> Outcome:
 
 
 def every_job(folder: Path, number: int, rng: random.Random) -> Outcome:
-    """Expect the end within ANSWER, the signal's exit code, one line beside warnings, and a true status.
+    """Expect the end within ANSWER, the signal's exit code, one line, and a true status.
 
     Every job is sent every signal `number` times, at moments from its beginning to its end; with
     0, each job is sent one signal soon after its start.
@@ -148,7 +148,7 @@ def answer(child: Child, sent: signal.Signals, outcome: Outcome, job: str) -> fl
         return 0.0  # it had finished
     outcome.tried += 1
     lines = child.errors.read_text().splitlines()
-    lines = [line for line in lines if not line.startswith("warning: ")]  # of the job itself
+    lines = [line for line in lines if not line.startswith("warning: ")]  # of the job's work
     path = child.folder / "status.json"
     state = json.loads(path.read_text())["state"] if path.is_file() else "no run"
     what = f"{job}, {sent.name}"

@@ -160,8 +160,10 @@ class WatchedLoader(DataLoader[T]):
     def _get_iterator(self) -> Any:
         if self.num_workers == 0:
             return super()._get_iterator()
-        self.check_worker_number_rationality()
         return WatchedIterator(self)
+
+    def check_worker_number_rationality(self) -> None:
+        """Leave out torch's warning of more workers than cores, ten lines about no harm."""
 
 
 def watch_workers(loader: WatchedLoader[T]) -> Iterator[T]:
