@@ -1,5 +1,6 @@
 """Runs the jobs of a sweep in processes, several at a time."""
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -204,6 +205,7 @@ def warm_up() -> None:
     for name in LATE:
         importlib.import_module(name)
     gc.freeze()  # a collection in a job would copy all that it shares with this process
+    atexit.register(gc.unfreeze)  # or libraries report leaks at exit
 
 
 def resumes(job: Job) -> bool:
