@@ -17,7 +17,7 @@ from trainer.dataset.shared.split import in_memory
 from trainer.dataset.shared.uncut_files import UncutFiles
 from trainer.dataset.shared.windows import EpochCut
 from trainer.dataset.shared.workers import read_error
-from trainer.loader.base import Feed, Loader, batch_of, interpolate
+from trainer.loader.base import Feed, Loader, batch_of, interpolate, labels_of
 from trainer.loader.shared.disk_feed import DiskFeed
 from trainer.loader.shared.ragged import Ragged, RaggedFeed
 
@@ -78,11 +78,9 @@ class MemoryFeed(Feed):
         """The plan's batches from step `start` on; there is nothing to cut."""
         plan = plan.to(self.device)
         for rows in plan.step_rows(start):
-            ids = rows.ids  # index_select takes a quarter of the time of indexing
+            ids = rows.ids
             parts = [self.pixels.index_select(0, ids[:, k]) for k in range(ids.shape[1])]
-            labels = self.labels.index_select(0, ids.flatten())
-            labels = labels.view(*ids.shape, *self.labels.shape[1:])
-            yield batch_of(interpolate(parts, rows.shares), labels, rows)
+            yield batch_of(interpolate(parts, rows.shares), labels_of(self.labels, ids), rows)
 
 
 def pixels_of(images: Images, workers: int) -> torch.Tensor:

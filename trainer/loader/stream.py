@@ -14,7 +14,7 @@ from trainer.dataset import Images, Split
 from trainer.dataset.shared.uncut_files import UncutFiles
 from trainer.dataset.shared.windows import Cut, EpochCut
 from trainer.dataset.shared.workers import ReadLog, WatchedLoader, watch_workers
-from trainer.loader.base import Feed, Loader, batch_of, interpolate
+from trainer.loader.base import Feed, Loader, batch_of, interpolate, labels_of
 from trainer.loader.shared.device_decode import (
     Decoder,
     check_files,
@@ -149,7 +149,7 @@ class StreamFeed(Feed):
             if isinstance(images, str):
                 raise DataError(images)
             parts = self.received(images, on_host.ids)
-            labels = self.labels[on_host.ids].to(self.device, non_blocking=True)
+            labels = labels_of(self.labels, on_host.ids).to(self.device, non_blocking=True)
             yield batch_of(interpolate(parts, rows.shares), labels, rows)
 
     def received(self, sent: list[Sent], ids: Tensor) -> list[Tensor]:

@@ -40,7 +40,9 @@ def used(make: Any) -> Optimizer:
 @pytest.mark.usefixtures("no_compiler")
 @pytest.mark.parametrize("name", options("optimizer"))
 def test_no_option_imports_the_compiler(name: str) -> None:
-    used(locate(node_of("optimizer", name), "optimizer"))
+    optimizer = used(locate(node_of("optimizer", name), "optimizer"))
+    assert optimizer.param_groups[0]["params"][0].grad is None  # its methods did their work
+    assert sys.modules["torch._dynamo"] is None
 
 
 @pytest.mark.usefixtures("no_compiler")

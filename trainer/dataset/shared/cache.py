@@ -212,16 +212,23 @@ def read_whole(file: BinaryIO, key: bytes, shape: tuple[int, ...]) -> Tensor | N
 def write_whole(folder: int, name: str, key: bytes, values: Tensor) -> None:
     """Write a cache file into an open folder completely, or leave what is there."""
     hashed = hashlib.sha256(MAGIC + key)
+    with appearing(folder, name) as file:
+        file.write(MAGIC + key)
+        for part in pieces(values):
+            hashed.update(part)
+            file.write(part)
+        file.write(hashed.digest())
+
+
+@contextmanager
+def appearing(folder: int, name: str) -> Iterator[BinaryIO]:
+    """Write a cache file into an open folder: it appears when the block ends without an error."""
     unfinished = f"{name}-{secrets.token_hex(8)}{UNFINISHED}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     file = os.fdopen(os.open(unfinished, flags, 0o600, dir_fd=folder), "wb")
     try:
         with file:
-            file.write(MAGIC + key)
-            for part in pieces(values):
-                hashed.update(part)
-                file.write(part)
-            file.write(hashed.digest())
+            yield file
         os.replace(unfinished, name + SUFFIX, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with suppress(OSError):

@@ -13,7 +13,6 @@ the process with SIGBUS.
 import errno
 import hashlib
 import os
-import secrets
 import stat
 import weakref
 import zlib
@@ -28,10 +27,10 @@ from torch import Tensor
 from trainer.core.errors import ConfigError, DataError, DiskError, disk_error
 from trainer.dataset.shared.cache import (
     SUFFIX,
-    UNFINISHED,
     Cache,
     Files,
     NotPrivateError,
+    appearing,
     name_and_key,
     open_private,
     remove_old_files,
@@ -79,7 +78,7 @@ class DiskImages:
         breaks = np.flatnonzero(np.diff(ids[order]) != 1) + 1
         runs = [part for run in np.split(order, breaks) for part in parts_of(run, self.most)]
         places = [(self.first + int(ids[run[0]]) * self.size, len(run) * self.size) for run in runs]
-        if len(runs) > 1:
+        if len(runs) > 1 and hasattr(os, "posix_fadvise"):  # macOS has none
             for start, length in places:
                 os.posix_fadvise(self.descriptor, start, length, os.POSIX_FADV_WILLNEED)
         for run, (start, length) in zip(runs, places, strict=True):
@@ -170,22 +169,13 @@ def write_kept(folder: int, path: Path, key: bytes, shape: tuple[int, ...], chun
             f"{free / 1e9:,.1f} GB free; set dataset.cache to a folder on a larger disk, or lower "
             "dataset.size"
         )
-    unfinished = f"{path.stem}-{secrets.token_hex(8)}{UNFINISHED}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    file = os.fdopen(os.open(unfinished, flags, 0o600, dir_fd=folder), "wb")
-    try:
-        with file:
-            file.write(MAGIC + key)
-            checks = write_rows(file, shape[0], chunks)
-            file.write(checks.data)
-            file.write(hashlib.sha256(MAGIC + key + checks.tobytes()).digest())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path.name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(unfinished, dir_fd=folder)
-        raise
+    with appearing(folder, path.stem) as file:
+        file.write(MAGIC + key)
+        checks = write_rows(file, shape[0], chunks)
+        file.write(checks.data)
+        file.write(hashlib.sha256(MAGIC + key + checks.tobytes()).digest())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_rows(file: BinaryIO, number: int, chunks: Chunks) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from trainer.core.errors import complain
-from trainer.loader.base import Feed, batch_of, interpolate
+from trainer.loader.base import Feed, batch_of, interpolate, labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -44,7 +44,9 @@ class DiskFeed(Feed):
             steps = zip(plan.to(self.device).step_rows(start), read, strict=True)
             for rows, images in steps:
                 parts = [part.to(self.device, non_blocking=True) for part in images]
-                yield batch_of(interpolate(parts, rows.shares), self.labels[rows.ids], rows)
+                yield batch_of(
+                    interpolate(parts, rows.shares), labels_of(self.labels, rows.ids), rows
+                )
 
     def read_ahead(self, batches: Iterator[Tensor]) -> Generator[list[Tensor], None, None]:
         """Yield K tensors uint8 [B, C, H, W] for the ids [B, K] of each batch."""

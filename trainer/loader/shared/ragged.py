@@ -13,7 +13,7 @@ from trainer.dataset.shared.parallel import in_chunks
 from trainer.dataset.shared.uncut_files import UncutFiles
 from trainer.dataset.shared.windows import Cut, EpochCut, middle, piece
 from trainer.dataset.shared.workers import read_error
-from trainer.loader.base import Feed, batch_of, interpolate
+from trainer.loader.base import Feed, batch_of, interpolate, labels_of
 
 AT_ONCE = 2**25  # bytes of images per message from a worker: a photograph may have more
 
@@ -58,7 +58,7 @@ class RaggedFeed(Feed):
         for step, (on_host, rows) in enumerate(steps, start):
             own = None if cut is None else cut.of_step(step)
             parts = [self.source.read(ids.tolist(), own) for ids in on_host.ids.unbind(1)]
-            yield batch_of(interpolate(parts, rows.shares), self.labels[rows.ids], rows)
+            yield batch_of(interpolate(parts, rows.shares), labels_of(self.labels, rows.ids), rows)
 
 
 def ends_of(images: UncutFiles) -> np.ndarray:
