@@ -24,11 +24,13 @@ BEHIND = (10, 200, 30)
 decode_fast = partial(decode, pixels=fast_pixels_of)
 
 
-def photo(path: Path, mode: str = "RGB", side: int = 150, orientation: int = 1) -> Path:
+def photo(
+    path: Path, mode: str = "RGB", side: int = 150, orientation: int = 1, **options: bool
+) -> Path:
     image = Image.fromarray(load_sample_image("china.jpg")).resize((side * 3 // 2, side))
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    image.convert(mode).save(path, "JPEG", quality=92, exif=exif)
+    image.convert(mode).save(path, "JPEG", quality=92, exif=exif, **options)
     return path
 
 
@@ -67,6 +69,44 @@ def test_large_photos_are_reduced_while_decoding(
         path = photo(tmp_path / "x.jpg", name, side=427, orientation=6)
         assert difference(path, (3, side, side)).mean() < 1.5
     assert reduced == [factor] * 2
+
+
+@pytest.mark.parametrize("kind", ["RGB", "L", "progressive"])
+def test_no_more_is_decoded_than_down_to_a_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], kind: str
+) -> None:
+    """It has the pixels of the whole, decoded at its own size, reduced, and turned."""
+    stopped: list[bool] = []
+    stop = fast_decode.stop_below
+    ways = lambda *given: stopped.append(stop(*given)) or stopped[-1], lambda *_: False
+    mode, options = ("RGB", {"progressive": True}) if kind == "progressive" else (kind, {})
+    for orientation in range(1, 9):
+        path = photo(tmp_path / "x.jpg", mode, side=400, orientation=orientation, **options)
+        for top, left, side, size in ((3, 9, 77, 50), (130, 21, 240, 40), (0, 0, 60, 60)):
+            pieces = []
+            for way in ways:
+                monkeypatch.setattr(fast_decode, "stop_below", way)
+                with Image.open(path) as image:
+                    box, turned = (top, left, side, side), decoding.turn_of(image)
+                    pieces.append(fast_decode.fast_part(image, box, (size, size), 3, turned))
+            assert pieces[0] is not None
+            assert np.array_equal(*pieces)
+    assert any(stopped) == (kind != "progressive")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("size", [40, 150])
+def test_a_file_that_is_cut_off_below_a_piece_is_refused(tmp_path: Path, size: int) -> None:
+    path = photo(tmp_path / "x.jpg", side=400)
+    path.write_bytes(path.read_bytes()[:-9])
+
+    def read() -> None:
+        with decoding.open_image(path) as image:
+            if fast_decode.fast_part(image, (0, 0, 150, 150), (size, size), 3, None) is None:
+                image.load()  # as is done then
+
+    with pytest.raises(DataError, match="truncated"):
+        read()
 
 
 @pytest.mark.parametrize(

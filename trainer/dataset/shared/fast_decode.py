@@ -3,8 +3,9 @@
 A photograph much larger than wanted is decoded at 1/2, 1/4 or 1/8 of its size by the inverse cosine
 transform itself, which then leaves most of its work out. Any other is decoded by torchvision, which
 finds Pillow's very pixels, and resized by torch's kernel for uint8, which rounds otherwise: by one
-level of 255 at most. What torchvision refuses, and what is no plain JPEG, is left to Pillow, so
-that a file is read, or refused, as `decode` does.
+level of 255 at most. Of neither is more decoded than down to the last row wanted. What torchvision
+refuses, and what is no plain JPEG, is left to Pillow, so that a file is read, or refused, as
+`decode` does.
 """
 
 import os
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
+from io import BytesIO
 from typing import TypeGuard
 
 import numpy as np
@@ -26,6 +28,9 @@ from trainer.dataset.shared.windows import scaled
 
 MARGIN = 1.5  # a reduced image is larger than wanted by this factor at least: below, details differ
 FACTORS = (8, 4, 2)  # by which an image is reduced
+BELOW = 16  # rows decoded below those wanted: the colours of a row take one of the next block
+BASELINE = b"\xff\xc0", b"\xff\xc1"  # markers: of a header with the height
+SCAN, END = b"\xff\xda", b"\xff\xd9"  # of the pixels, and of the end
 MODES = {"L": 1, "RGB": 3}  # and torchvision's numbers for them
 STDERR = 2
 TURNED: dict[Image.Transpose, Callable[[np.ndarray], np.ndarray]] = {
@@ -137,6 +142,8 @@ def resized(image: JpegImageFile, size: tuple[int, int], box: Box) -> np.ndarray
         return reduced(image, size, box, factor)
     decoder()
     data = bytearray(read_again(image))
+    if alone_on_stderr():
+        stop_below(data, top + height + BELOW)  # which torchvision's libjpeg remarks on
     try:
         with without_messages():
             pixels = torch.ops.image.decode_jpeg(
@@ -151,6 +158,16 @@ def resized(image: JpegImageFile, size: tuple[int, int], box: Box) -> np.ndarray
 
 def reduced(image: JpegImageFile, size: tuple[int, int], box: Box, factor: int) -> np.ndarray:
     """The same of an image decoded at 1 / `factor` of its size."""
+    last = box[0] + box[2] + BELOW * factor
+    if last < image.height and stop_below(data := bytearray(read_again(image)), last):
+        with Image.open(BytesIO(data), formats=("JPEG",)) as upper:
+            if is_plain(upper):
+                return part_reduced(upper, size, box, factor)
+    return part_reduced(image, size, box, factor)
+
+
+def part_reduced(image: JpegImageFile, size: tuple[int, int], box: Box, factor: int) -> np.ndarray:
+    """The part `box`, uint8 [H, W] or [H, W, 3], of an image that holds it."""
     full = image.width, image.height
     drafted = image.draft(image.mode, (image.width // factor, image.height // factor))
     (across, down) = full if drafted is None else drafted[1][2:]  # need not be whole numbers
@@ -165,6 +182,24 @@ def reducible(own: tuple[int, int], size: tuple[int, int], factor: int) -> bool:
     """Whether height and width, reduced by a factor, are still larger than `size` by MARGIN."""
     least = MARGIN * factor
     return own[0] >= least * size[0] and own[1] >= least * size[1]
+
+
+def stop_below(data: bytearray, row: int) -> bool:
+    """Let decoders of a JPEG file stop at a row, by the height in its header; False if they cannot.
+
+    They can where rows are stored in order: in baseline files (ITU T.81, B.2.2). Those that are cut
+    off are left as they are, so that this is noticed.
+    """
+    at = 2 if data.endswith(END) else len(data)  # behind the marker of the beginning
+    while (marker := data[at : at + 2]).startswith(b"\xff") and marker != SCAN:
+        if marker in BASELINE:
+            height = slice(at + 5, at + 7)
+            if row >= int.from_bytes(data[height], "big"):
+                return False
+            data[height] = row.to_bytes(2, "big")
+            return True
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return False
 
 
 def read_again(image: JpegImageFile) -> bytes:
@@ -189,13 +224,15 @@ def placed(
     return canvas
 
 
+def alone_on_stderr() -> bool:
+    """Whether no other thread could write to stderr meanwhile: as in a loader's process."""
+    return get_worker_info() is not None or threading.active_count() == 1
+
+
 @contextmanager
 def without_messages() -> Iterator[None]:
-    """Silence the lines that torchvision's libjpeg writes to stderr about damage that it ignores.
-
-    Only in a loader's process, or where no other thread could write to stderr meanwhile.
-    """
-    if get_worker_info() is None and threading.active_count() > 1:
+    """Silence what torchvision's libjpeg writes to stderr about damage that it ignores."""
+    if not alone_on_stderr():
         yield
         return
     kept, nowhere = os.dup(STDERR), os.open(os.devnull, os.O_WRONLY)
