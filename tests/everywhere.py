@@ -128,4 +128,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish():
     gc.enable()
+    gc.set_threshold(10_000)  # 700 is 2 % of the tests' time
     gc.freeze()  # what has been imported stays: it need not be looked through again and again
