@@ -129,7 +129,9 @@ def test_thin_evidence_is_said_in_one_line(
 
 
 def test_a_model_that_has_learned_is_not_called_weak(noisy: Path, listed: Path) -> None:
-    assert "thin" not in (listed / "train.log").read_text()
+    log = (listed / "train.log").read_text()
+    assert "thin" not in log
+    assert "warning" not in log
     result = read_json(listed / "result.json")
     assert result["suspects"]["evidence"]["thin"] is False
     store = history.open(noisy)
