@@ -1,7 +1,10 @@
 """scripts/make_schema.py: the schemas accept every config here and find mistakes."""
 
+import io
 import json
 import re
+from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import make_schema
@@ -14,10 +17,18 @@ from trainer.config.schema import GROUPS
 
 
 @pytest.fixture(scope="module")
-def validators(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Draft7Validator]:
-    """A validator of each file that the script writes, by its name."""
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder that the script fills, and what it prints."""
     folder = tmp_path_factory.mktemp("schema")
-    make_schema.main(folder)
+    with redirect_stdout(io.StringIO()) as printed:
+        make_schema.main(folder)
+    return folder, printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def validators(written) -> dict[str, Draft7Validator]:
+    """A validator of each file that the script writes, by its name."""
+    folder, _ = written
     found = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
     for schema in found.values():
         Draft7Validator.check_schema(schema)
@@ -28,12 +39,12 @@ def mistakes(validator: Draft7Validator, node: Any) -> list[str]:
     return [".".join(map(str, error.path)) for error in validator.iter_errors(node)]
 
 
-def test_there_is_a_schema_for_each_group_and_for_experiments(validators, tmp_path, capsys) -> None:
+def test_there_is_a_schema_for_each_group_and_for_experiments(validators, written) -> None:
     assert validators.keys() == {*GROUPS, "experiment"}
-    make_schema.main(tmp_path)
-    places = json.loads(capsys.readouterr().out)["yaml.schemas"]
-    assert places[str(tmp_path / "loss.json")] == ["**/loss/**/*.yaml"]
-    assert "**/config.yaml" in places[str(tmp_path / "experiment.json")]
+    folder, printed = written
+    places = json.loads(printed)["yaml.schemas"]
+    assert places[str(folder / "loss.json")] == ["**/loss/**/*.yaml"]
+    assert "**/config.yaml" in places[str(folder / "experiment.json")]
 
 
 def test_every_config_is_valid(validators) -> None:

@@ -120,16 +120,18 @@ def test_published_parameter_names_of_densenet_are_mapped(tmp_path):
 
 
 def test_auxiliary_heads_in_a_file_are_ignored(tmp_path):
+    name = "deeplabv3_mobilenet_v3_large"
     theirs = models.get_model(
-        "fcn_resnet50", weights=None, weights_backbone=None, num_classes=21, aux_loss=True
+        name, weights=None, weights_backbone=None, num_classes=21, aux_loss=True
     )
     state = theirs.state_dict()
     assert any(key.startswith("aux_classifier.") for key in state)
-    torch.save(state, tmp_path / "weights.pth")
     path = str(tmp_path / "weights.pth")
-    ours = Torchvision(shape=(3, 16, 16), outputs=2, name="fcn_resnet50", pretrained=path)
-    name = "classifier.0.weight"
-    assert torch.equal(ours.network.get_parameter(name), theirs.get_parameter(name))
+    torch.save(state, path)
+    ours = Torchvision(shape=(3, 16, 16), outputs=2, name=name, pretrained=path)
+    for part in ("backbone.0.0", "classifier.0.convs.0.0"):
+        weight = f"{part}.weight"
+        assert torch.equal(ours.network.get_parameter(weight), theirs.get_parameter(weight))
 
 
 def test_weights_of_another_network_are_rejected(published):

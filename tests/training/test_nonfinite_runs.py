@@ -46,13 +46,8 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
     return at
 
 
-NETWORK = (
-    "model=resnet_cifar",
-    "model.depth=8",
-    "batch_size=64",
-    "dataset.subset=320",
-    "epochs=2",
-)
+RESNET = ("model=resnet_cifar", "model.depth=8", "model.width=4")
+NETWORK = (*RESNET, "batch_size=64", "dataset.subset=320", "epochs=2")
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -106,10 +101,10 @@ def opened(folder: Path, *overrides: str) -> Iterator[Fit]:
 
 
 VARIANTS = (
-    ("model=resnet_cifar", "model.depth=8", "optimizer=adamw"),
+    (*RESNET, "optimizer=adamw"),
     ("optimizer=sgd", "optimizer.momentum=0.9", "clip=0.1", "ema=0.9"),
     ("optimizer=adabound", "swa=0ep", "mixer=mixup"),
-    ("model=resnet_cifar", "model.depth=8", "sam=0.05", "accumulate=2"),
+    (*RESNET, "sam=0.05", "accumulate=2"),
     ("mining=reweight", "optimizer=lion"),
     ("mining=selective_backprop",),
     ("mining=infobatch",),

@@ -9,7 +9,10 @@ from trainer.core.batch import Batch
 from trainer.core.errors import ConfigError
 from trainer.training.single_row import chunk_sizes, single_rows_explained, try_one_row
 
-NETWORK = ("model=torchvision", "dataset.subset=16", "epochs=1", "batch_size=8")
+NETWORK = (
+    *("model=torchvision", "model.name=shufflenet_v2_x0_5"),
+    *("dataset.subset=16", "epochs=1", "batch_size=8"),
+)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_the_second_run_reads_the_same_pixels_without_decoding(
 def test_without_a_folder_nothing_is_cached(run: CountedRun, tmp_path: Path) -> None:
     before = set(tmp_path.rglob("*"))
     run.pixels(None)
-    run.pixels("auto")  # tests/conftest.py sets no standard folder
+    run.pixels("auto")  # tests/everywhere.py sets no standard folder
     assert set(tmp_path.rglob("*")) == before
 
 

@@ -39,7 +39,7 @@ SETTINGS = {
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A folder trained for an epoch with some components, and the settings that resume it."""
     folder = tmp_path_factory.mktemp("state") / "run"
-    overrides = [*TWO, *SETTINGS[request.param]]
+    overrides = [*TWO, "model.hidden=[]", *SETTINGS[request.param]]
     assert train(folder, *overrides, "epochs=1") == 0
     yield folder, overrides
     shutil.rmtree(folder)
