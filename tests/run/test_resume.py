@@ -224,7 +224,7 @@ def swapped(images: Path) -> None:
 def test_other_data_is_refused_by_name_or_allowed(images, tmp_path, capsys, change, said, loader):
     settings = ("dataset=image_folder", f"dataset.root={images}", "dataset.val_fraction=0.3")
     settings += ("dataset.test_fraction=0.2", "batch_size=2", f"loader={loader}")
-    settings += ("loader.workers=1",) if loader == "stream" else ()
+    settings += ("loader.workers=0",) if loader == "stream" else ()
     assert train(tmp_path / "run", *settings, "epochs=1") == 0
     change(images)
     capsys.readouterr()
