@@ -39,6 +39,7 @@ SETTINGS = (
     {"lossless": True},
     {"save_all": True, "append_images": [Image.new("L", (20, 16), 9)]},
 )
+Sample = tuple[str, bytes]  # a format's name and a file
 WAYS: dict[str, Callable[..., np.ndarray]] = {"exact": pixels_of, "fast": fast_pixels_of}
 
 
@@ -46,17 +47,17 @@ def images(folder: Path, options: Namespace) -> Iterator[Outcome]:
     """Yield a row of `options.images` damaged images for each way to decode."""
     folder.mkdir(parents=True, exist_ok=True)
     decoder()  # imports torchvision before a fork
-    for way in WAYS:
-        yield run(options.images, options.seed, folder, way)
-
-
-def run(number: int, seed: int, folder: Path, way: str) -> Outcome:
-    """Read so many damaged images, each in a child process that a crash would end."""
-    outcome = Outcome(f"damaged images of all formats, decode={way}", number)
     samples = list(whole_images())
-    if way == "fast":  # which differs for JPEG alone: about half of them
-        ours = [sample for sample in samples if sample[0] == "JPEG"]
-        samples += ours * (len(samples) // len(ours))
+    for way in WAYS:
+        if way == "fast":  # which differs for JPEG alone: about half of them
+            ours = [sample for sample in samples if sample[0] == "JPEG"]
+            samples += ours * (len(samples) // len(ours))
+        yield run(samples, options.images, options.seed, folder, way)
+
+
+def run(samples: list[Sample], number: int, seed: int, folder: Path, way: str) -> Outcome:
+    """Read so many of them damaged, in a child process that a crash would end."""
+    outcome = Outcome(f"damaged images of all formats, decode={way}", number)
     found: Counter[str] = Counter()
     first = 0
     while first < number:
@@ -106,7 +107,7 @@ def in_child(work: Callable[[], Iterator[str]]) -> Done:
         return Done(texts[0].splitlines(), texts[1], f"exit code {code}")
 
 
-def whole_images() -> Iterator[tuple[str, bytes]]:
+def whole_images() -> Iterator[Sample]:
     """Images of every format, mode and setting that Pillow writes, with the format's name."""
     Image.init()
     for name in sorted(Image.SAVE):
@@ -123,7 +124,7 @@ def whole_images() -> Iterator[tuple[str, bytes]]:
     yield from photographs()
 
 
-def photographs() -> Iterator[tuple[str, bytes]]:
+def photographs() -> Iterator[Sample]:
     """JPEG files large enough to be decoded at a part of their size."""
     for mode in ("L", "RGB", "CMYK"):
         for progressive in (False, True):
@@ -144,7 +145,7 @@ def picture(mode: str, scale: int = 1) -> Image.Image:
 
 
 def read_all(
-    samples: list[tuple[str, bytes]], numbers: range, seed: int, folder: Path, way: str
+    samples: list[Sample], numbers: range, seed: int, folder: Path, way: str
 ) -> Iterator[str]:
     """Yield what became of each damaged image: `read`, `refused`, or a fault and its details."""
     warnings.simplefilter("default")
@@ -180,7 +181,7 @@ def read(path: Path, rng: random.Random, way: str) -> str:
     return "read"
 
 
-def damaged(body: bytes, samples: list[tuple[str, bytes]], rng: random.Random) -> bytes:
+def damaged(body: bytes, samples: list[Sample], rng: random.Random) -> bytes:
     """The bytes after one to four accidents; now and then as they are."""
     changed = bytearray(body)
     for _ in range(rng.randrange(5)):
