@@ -43,7 +43,7 @@ READS = ("adabound", "lion", "rmsprop")  # no fused form: the guard reads its fl
 FAKE = "fake_gpu" in sys.modules
 FIRST = 3  # steps in which a real GPU allocates and tunes
 DETECTION = ("task=detection", "model=ssd")
-CANVAS = ("dataset=digits_canvas", "dataset.examples=60", "dataset.size=16", "dataset.digits=3")
+CANVAS = ("dataset=digits_canvas", "dataset.examples=60", "dataset.size=16", "dataset.digits=2")
 MASKS = (*CANVAS, "task=segmentation", "model=unet", "model.width=4")
 LABELS = (*CANVAS, "dataset.target=labels", "task=multilabel")
 BOXES = ("dataset=digits_canvas", "dataset.examples=20", "dataset.target=boxes", *DETECTION)
