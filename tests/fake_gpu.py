@@ -96,7 +96,7 @@ class GpuTensor(Tensor):
     def __torch_dispatch__(
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        return launch(func, args, kwargs or {})
+        return launch(func, types, args, kwargs or {})
 
     def __repr__(self, **_: Any) -> str:
         return f"GpuTensor({self.held})"
@@ -123,14 +123,18 @@ class Factories(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        return launch(func, args, kwargs or {})
+        return launch(func, types, args, kwargs or {})
 
 
 Factories.__torch_dispatch__ = inspect.unwrap(Factories.__torch_dispatch__)  # without torch._dynamo
 
 
-def launch(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def launch(func: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run an operation as a GPU would. Raises RuntimeError where it would refuse, or wait."""
+    target = kwargs.get("device")
+    asked = target is not None and torch.device(target).type == "cuda"
+    if not asked and GpuTensor not in types:
+        return func(*args, **kwargs)
     tensors: list[Tensor] = []
 
     def lower(leaf: Any) -> Any:
@@ -140,11 +144,7 @@ def launch(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return CPU if isinstance(leaf, torch.device) else leaf
 
     held_args, held_kwargs = mapped(lower, args), mapped(lower, kwargs)
-    target = kwargs.get("device")
-    asked = target is not None and torch.device(target).type == "cuda"
     own = {id(t.held if isinstance(t, GpuTensor) else t): t for t in tensors}
-    if not asked and not any(isinstance(tensor, GpuTensor) for tensor in tensors):
-        return func(*args, **kwargs)
     operation = func.overloadpacket
     copies = operation is aten.copy_
     onto_gpu = isinstance(args[0], GpuTensor) if copies else asked or target is None
@@ -193,7 +193,7 @@ def refusal(
         return refused_copy(args, kwargs, from_cpu=bool(on_cpu), onto_gpu=onto_gpu)
     if operation in INDEXING:
         return refused_index(args, on_cpu)
-    if len(on_cpu) < len(tensors):
+    if 0 < len(on_cpu) < len(tensors):
         named = str(func)
         alone = operation in LISTS or "_foreach" in named or "_fused" in named
         if any(tensor.ndim or alone for tensor in on_cpu):

@@ -16,7 +16,7 @@ from trainer.dataset.mnist import Mnist
 
 FOLDER = CONF / "experiment"
 NAMES = sorted(str(p.relative_to(FOLDER).with_suffix("")) for p in FOLDER.rglob("*.yaml"))
-FEW = ("steps=3", "dataset.subset=40", "dataset.val_fraction=0.005", "device=cpu", "quiet=true")
+FEW = ("steps=3", "dataset.subset=20", "dataset.val_fraction=0.005", "device=cpu", "quiet=true")
 MNIST = "trainer.dataset.mnist.Mnist"
 CLASSES = 10
 
@@ -35,7 +35,7 @@ SMALLER = {
         *("augmentation.random_resized_crop.size=32", "batch_size=8", "warmup.steps=1st"),
         *("channels_last=false", "dataset.cache=null", "precision=fp32"),  # a CPU emulates bf16
     ),
-    "detection": ("dataset.examples=120",),
+    "detection": ("dataset.examples=60",),
     "warmup": ("model.depth=8",),
     "long_tail": ("dataset.imbalance=5",),
 }

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from bench_kernels import GOAL, kernels
+from conftest import DOT
 from photos import make_photos
 from support import digest, events, fitted, for_classes, make_run, options, read_json, train
 from torch import Tensor
@@ -42,10 +43,14 @@ READS = ("adabound", "lion", "rmsprop")  # no fused form: the guard reads its fl
 FAKE = "fake_gpu" in sys.modules
 FIRST = 3  # steps in which a real GPU allocates and tunes
 DETECTION = ("task=detection", "model=ssd")
-CANVAS = ("dataset=digits_canvas", "dataset.examples=60")
+CANVAS = ("dataset=digits_canvas", "dataset.examples=60", "dataset.size=16", "dataset.digits=2")
 MASKS = (*CANVAS, "task=segmentation", "model=unet", "model.width=4")
 LABELS = (*CANVAS, "dataset.target=labels", "task=multilabel")
-BOXES = ("dataset=digits_canvas", "dataset.examples=30", "dataset.target=boxes", *DETECTION)
+BOXES = ("dataset=digits_canvas", "dataset.examples=20", "dataset.target=boxes", *DETECTION)
+TEXTS = (
+    *("dataset=definitions", "dataset.max_length=16", *DIGITS, "model=text_cnn"),
+    *("model.dimensions=16", "model.filters=8", "dataset.val_fraction=0.01"),
+)
 CHOICES: dict[str, tuple[str, ...]] = {
     "in chunks": ("accumulate=2", "mining=ohem", "mixer=cutmix"),
     "clipped and averaged": ("clip=1.0", "ema=0.9"),
@@ -61,7 +66,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "asymmetric": (*LABELS, "loss=asymmetric", "mixer=mixup", "mining.score=margin", "mining=ohem"),
     "anchors": (*BOXES, "mining=hard_negative"),
     "anchors in two passes": (*BOXES, "mining=ohem_two_pass"),
-    "texts": ("dataset=definitions", *DIGITS, "model=text_cnn", "augmentation=eda", "mining=ohem"),
+    "texts": (*TEXTS, "augmentation=eda", "mining=ohem"),
     "queue": ("mining=selective_backprop", "mining.mode=two_pass", "mining.stale=2"),
     "streamed": ("loader=stream", "loader.workers=1", "augmentation=standard"),
 }
@@ -69,10 +74,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """Settings of a folder of photographs, in colours."""
-    root = tmp_path_factory.mktemp("photos")
+    """Settings of a folder of photographs, in colours, which are decoded once for all runs."""
+    root, cache = (tmp_path_factory.mktemp(name) for name in ("photos", "cache"))
     make_photos(root)
-    return ("dataset=image_folder", f"dataset.root={root}", "dataset.size=16", "loader=memory")
+    folder = ("dataset=image_folder", f"dataset.root={root}", f"dataset.cache={cache}")
+    return (*folder, "dataset.size=16", "loader=memory")
 
 
 @pytest.fixture
@@ -228,7 +234,8 @@ def test_jobs(tmp_path):
     assert found["cuda"] == found["cpu"]
 
 
-def test_the_largest_batch_is_found(tmp_path):
+def test_the_largest_batch_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr("trainer.job.find_batch_size.job.picture", lambda _: DOT)
     chosen = ("job=find_batch_size", "job.start=32", "job.largest=32", "model=mlp", "device=cuda")
     assert train(tmp_path / "run", *DIGITS, *chosen) == 0
     assert read_json(tmp_path / "run" / "result.json")["largest"] == 32

@@ -1,45 +1,57 @@
 """The short form of scripts/torture.py, in one process; and that it catches an unsafe writer."""
 
-import subprocess
+import os
+import posix
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
+import torture
+from conftest import SHOW
 from torture_parts.suite import MODULES, TESTS
 
+from trainer.report.log import Log
+
 # A stop at every pass is tested in training/test_fit.py.
-SHORT = "kill signals damage disk --kills 3 --terms 1 --flips 40 --truncations 20 --no-pictures"
+SHORT = "kill signals damage disk --kills 4 --terms 1 --flips 40 --truncations 20 --no-pictures"
 UNSAFE = "kill --kills 60 --unsafe --no-pictures"
-RUN_EACH = """
-import sys
-sys.path.insert(0, ".")
-import torture
-for arguments in sys.argv[1:]:
-    print("exit", torture.main(arguments.split()))
-"""
 pytestmark = pytest.mark.timeout(900)  # on a busy machine
 
 
+def both_calls(folder: Path) -> tuple[str, str]:
+    """Stdout and stderr of both calls, in a fork: what forks need is imported only once."""
+    out, err = (folder / name for name in ("stdout", "stderr"))
+    pid = os.fork()
+    if pid == 0:
+        try:
+            for number, path in enumerate((out, err), start=1):
+                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+            os.fsync, Log.show = posix.fsync, SHOW  # a save and a log as long as those of a run
+            with os.fdopen(1, "w") as sys.stdout, os.fdopen(2, "w") as sys.stderr:
+                for arguments in (SHORT, UNSAFE):
+                    print("exit", torture.main(arguments.split()))  # noqa: T201
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    return out.read_text(), err.read_text()
+
+
 @pytest.fixture(scope="module")
-def rows() -> tuple[dict[str, str], str]:
+def rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], str]:
     """The verdict of each row of the table, for the safe and the unsafe call; and stderr."""
-    done = subprocess.run(
-        [sys.executable, "-c", RUN_EACH, SHORT, UNSAFE],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parents[1] / "scripts",
-    )
-    assert done.returncode == 0, done.stderr
+    out, err = both_calls(tmp_path_factory.mktemp("torture"))
     verdicts, call = {}, "safe"
-    for line in done.stdout.splitlines():
+    for line in out.splitlines():
         if line.startswith("exit"):
             verdicts[f"{call}: exit"] = line.split()[1]
             call = "unsafe"
         elif line.startswith("| ") and not line.startswith(("| what", "| ---")):
             cells = line.split("|")
             verdicts[f"{call}: {cells[1].strip()}"] = cells[-2].strip()
-    return verdicts, done.stderr
+    return verdicts, err
 
 
 def test_no_attempt_breaks_a_run(rows):

@@ -29,9 +29,9 @@ MINERS += ["selective_backprop mining.mode=two_pass"]
 MIXERS = ["none", "mixup"]
 VARIANTS = {"plain": [], "ema": ["ema=0.9"], "accumulate": ["accumulate=3"]}
 KILLS_A_RUN = 4
-IN_SAVE = 0.45  # share of kills that wait for a save
-INSIDE = 0.3  # share that must have hit one
-SAVE_SECONDS = 0.008
+IN_SAVE = 0.45  # share of kills inside a save below which the next one waits for a save
+INSIDE = 0.3  # share that there must be
+SAVE_SECONDS = 0.005
 FROM_COMMAND_LINE = 20  # every 20th run starts there
 IMPORT_SECONDS = 8.0
 
@@ -84,7 +84,8 @@ class Killing:
         name = " ".join(case)
         for number in range(KILLS_A_RUN):
             command = number == 0 and (self.runs + 1) % FROM_COMMAND_LINE == 0 and not self.unsafe
-            killed = self.kill(folder, case, seconds, command=command)
+            left = seconds / (number + 1)  # about, of a run that goes on
+            killed = self.kill(folder, case, left, command=command)
             if not killed:
                 break
             reason = unreadable(folder)
@@ -105,7 +106,7 @@ class Killing:
         """Start or resume a run and kill it; return whether the kill is what ended it."""
         before = write_in_place if self.unsafe else None
         child = CommandLine(folder, *case) if command else Child(folder, *case, before=before)
-        if self.rng.random() < IN_SAVE:
+        if self.inside <= IN_SAVE * self.outcome.tried:
             wait_for_save(child, self.rng.randint(1, 4))
             time.sleep(self.rng.random() * SAVE_SECONDS)
         else:

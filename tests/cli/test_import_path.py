@@ -16,7 +16,7 @@ class Mine(CrossEntropy):
     open(__file__ + ".imported", "w").close()
 """
 TRAP = "open(__file__ + '.imported', 'w').close()\n"
-NOWHERE = ("dataset=mnist", "dataset.root=/nowhere", "quiet=true")  # ends after all imports
+NOWHERE = ("dataset=image_folder", "dataset.root=/nowhere", "quiet=true")  # ends after all imports
 
 
 def program(
@@ -38,7 +38,7 @@ def program(
 def assert_no_data(error: str) -> None:
     """What the line names was found, and then the data were not."""
     assert error.count("\n") == 1
-    assert error.startswith("MNIST is missing or damaged under dataset.root=/nowhere"), error
+    assert error.startswith("dataset.root=/nowhere: no folder /nowhere"), error
 
 
 def test_nothing_is_imported_from_the_current_folder(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_what_a_setting_names_is_found_here_after_all_else(tmp_path: Path) -> No
     sweep = ("-m", *NOWHERE, "hydra.launcher.warm=false", "hydra.sweep.dir=sweep", "seed=1")
     done = program(tmp_path, "loss._target_=my_loss.Mine", *sweep, command=script)
     assert done.returncode == 1
-    assert "failed: MNIST is missing or damaged" in done.stderr
+    assert "failed: dataset.root=/nowhere: no folder /nowhere" in done.stderr
     assert (tmp_path / "my_loss.py.imported").exists()
     assert not {path.stem for path in tmp_path.glob("*.imported")} - {"optuna.py", "my_loss.py"}
 
