@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from bench_kernels import GOAL, kernels
-from conftest import DOT
+from everywhere import DOT
 from photos import make_photos
 from support import digest, events, fitted, for_classes, make_run, options, read_json, train
 from torch import Tensor

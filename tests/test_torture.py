@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torture
-from conftest import SHOW
+from everywhere import SHOW
 from torture_parts.suite import MODULES, TESTS
 
 from trainer.report.log import Log

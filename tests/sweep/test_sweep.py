@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 import yaml
 from forks import Fork
+from omegaconf import DictConfig
 from support import read_json
+
+from trainer.config.compose import resolve
 
 ROOT = Path(__file__).parents[2]
 ACT = ("-m", "job._target_=acts.Act", "device=cpu", "hydra.sweep.dir=sweep")
@@ -190,6 +193,21 @@ def test_ctrl_c_stops_the_jobs_and_the_same_sweep_resumes_them(start: Start, swe
     Path("go").touch()
     assert sweep("+job.act=wait", "seed=1,2,3")[0] == 0
     assert column("state") == ["finished"] * 3
+
+
+def test_a_signal_waits_until_the_config_of_a_job_is_composed(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(config: DictConfig) -> dict[str, Any]:
+        signal.raise_signal(signal.SIGINT)
+        Path("whole").touch()
+        return resolve(config)
+
+    monkeypatch.setattr("trainer.sweep.sweeper.resolve", interrupted)
+    code, _, error = start(*ACT, "+job.act=wait", "seed=1,2").ended()
+    assert Path("whole").exists()
+    assert code == 130
+    assert error == "stopped by signal 2 before the run began\n"
 
 
 def test_a_second_ctrl_c_kills_the_jobs(start: Start) -> None:

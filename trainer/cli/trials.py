@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from trainer.config.compose import CONF, WRONG_CONFIG, resolve
 from trainer.config.explain import explain
 from trainer.config.import_path import find_here, retarget
 from trainer.core.errors import CheckpointError, ConfigError, Interrupted, TrainerError, complain
+from trainer.core.signals import cause_of, deferred
 from trainer.report.console import Console
 from trainer.run.monitors import metric_names
 from trainer.storage import checkpoint
@@ -123,6 +124,8 @@ class TrialRunner:
             run = self.make(settings, folder, stopper)
             run.folder.claim(fresh=not run.folder.status)
         except (TrainerError, *WRONG_CONFIG) as error:
+            if (cause := cause_of(error)) is not error:
+                raise cause from error
             text = explain(error, settings, CONF)
             complain(text)
             return text
@@ -157,9 +160,12 @@ def first_part(override: str) -> str:
 
 @contextmanager
 def hydra(sources: Sequence[str]) -> Iterator[None]:
-    """Compose with the Hydra that the program runs under, or with one for the config folder."""
-    if GlobalHydra.instance().is_initialized():
-        yield
-        return
-    with initialize_config_dir(str(Path(sources[0]).absolute()), version_base="1.3"):
+    """Compose with the Hydra that the program runs under, or with one for the config folder.
+
+    Signals wait: OmegaConf, interrupted, would leave a config that looks wrong.
+    """
+    with deferred(), ExitStack() as stack:
+        if not GlobalHydra.instance().is_initialized():
+            folder = str(Path(sources[0]).absolute())
+            stack.enter_context(initialize_config_dir(folder, version_base="1.3"))
         yield

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, open_dict
 
 from trainer.config.compose import VARIED
 from trainer.core.ranges import within
+from trainer.core.signals import deferred
 from trainer.sweep.manifest import Job, Manifest
 from trainer.sweep.places import Places
 
@@ -117,10 +118,11 @@ class Subprocess(Launcher):
     def compose(self, number: int, overrides: list[str]) -> Job:
         """A job with its config, which the sweeper may have composed, and its own folder."""
         assert self.manifest is not None  # noqa: S101
-        config = self.composed.pop(number, None)
-        if config is None:
-            config = self.context.config_loader.load_sweep_config(self.config, overrides)
-        return placed(config, self.manifest.path, number, overrides)
+        with deferred():  # as the sweeper does
+            config = self.composed.pop(number, None)
+            if config is None:
+                config = self.context.config_loader.load_sweep_config(self.config, overrides)
+            return placed(config, self.manifest.path, number, overrides)
 
 
 def placed(own: DictConfig, sweep: Path, number: int, overrides: list[str]) -> Job:

@@ -16,6 +16,7 @@ from trainer.cli.folders import remove_if_empty  # noqa: E402
 from trainer.cli.launch import exit_codes, report_error  # noqa: E402
 from trainer.config.compose import CONF, check_choices, resolve  # noqa: E402
 from trainer.core.errors import ConfigError  # noqa: E402
+from trainer.core.signals import deferred  # noqa: E402
 from trainer.storage.untrusted import check_entries  # noqa: E402
 from trainer.sweep.launcher import Subprocess  # noqa: E402
 from trainer.sweep.manifest import Job  # noqa: E402
@@ -68,8 +69,9 @@ class Sweeper(BasicSweeper):
         load = self.hydra_context.config_loader.load_sweep_config
         try:
             check_choices(overrides)
-            config = load(self.config, list(overrides))
-            resolve(config)
+            with deferred():  # OmegaConf, interrupted, would leave a config that looks wrong
+                config = load(self.config, list(overrides))
+                resolve(config)
         except Exception as error:
             from trainer.config.explain import explain
 

@@ -7,6 +7,7 @@ import shlex
 import signal
 
 import pytest
+from hydra import compose
 from support import CONF, config_of, read_json, train
 
 from trainer.cli.execute import execute, make_run
@@ -104,6 +105,23 @@ def test_a_saved_line_that_is_not_a_searchs_is_refused(tmp_path, foreign):
     trials = TrialRunner([f"resume={tmp_path}"], [str(CONF)], {}, make_run)
     with pytest.raises(CheckpointError, match=re.escape(foreign.partition("=")[0])):
         trials.take_over(["epochs=1", foreign], tmp_path / "study.journal")
+
+
+def test_a_signal_waits_until_the_config_of_a_trial_is_composed(tmp_path, monkeypatch, capsys):
+    """OmegaConf, interrupted, would leave a config that looks wrong."""
+    whole = []
+
+    def interrupted(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        whole.append(compose(*arguments))
+        return whole[-1]
+
+    monkeypatch.setattr("trainer.cli.trials.compose", interrupted)
+    assert tune(tmp_path / "t", SPACE, "job.trials=2") == 130
+    assert len(whole) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "stopped by signal 2" in error
 
 
 def test_an_interrupted_search_resumes_to_the_same_result(tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from trainer.cli.launch import exit_codes
 from trainer.core.errors import ConfigError, complain
+from trainer.core.signals import deferred
 from trainer.core.text import TO_PASTE
 from trainer.storage.untrusted import check_entries
 from trainer.sweep.answer.settings import TARGET, Limits, Settings
@@ -102,8 +103,10 @@ class Answer(Sweeper):
         assert self.config is not None  # noqa: S101
         folder = Path(str(self.config.hydra.sweep.dir))
         *own, seed = overrides
-        config = with_seed(self.without_seed(tuple(own)), seed)
-        job = admitted(placed(config, folder, number, overrides), folder)
+        with deferred():
+            config = with_seed(self.without_seed(tuple(own)), seed)
+            job = placed(config, folder, number, overrides)
+        job = admitted(job, folder)
         if isinstance(self.launcher, Subprocess):
             self.launcher.open().add([job])
         return job
