@@ -49,8 +49,9 @@ def composed(*overrides: str) -> dict[str, Any]:
     values = [override for override in overrides if is_value(override)]
     chosen = [] if spans_groups(overrides) else [o for o in overrides if is_plain(o)]
     config = unresolved(*(o for o in overrides if o not in [*values, *chosen]))
-    for group, option in (override.split("=") for override in chosen):
-        config[group] = node_of(group, option)
+    for group, names in map(choice, chosen):
+        nodes = [node_of(group, name) for name in names]
+        config[group] = {k: v for node in nodes for k, v in node.items()} if names[1:] else nodes[0]
     try:
         for override in values:
             set_value(config, *parsed(override))
@@ -105,14 +106,20 @@ def spans_groups(overrides: Iterable[str]) -> bool:
     return any(o.startswith(("experiment=", "sweep=", "+", "~")) for o in overrides)
 
 
+def choice(override: str) -> tuple[str, list[str]]:
+    """The group and the option that an override names, or the options of a list [a,b]."""
+    group, _, names = override.partition("=")
+    return group, names.removeprefix("[").removesuffix("]").split(",")
+
+
 @cache
 def is_plain(override: str) -> bool:
-    """Whether it chooses an option whose file says nothing of other groups."""
-    group, _, option = override.partition("=")
-    if group not in GROUPS or option not in options(group):
+    """Whether it chooses options whose files say nothing of other groups."""
+    group, names = choice(override)
+    if group not in GROUPS or not {*names} <= {*options(group)}:
         return False
-    text = (CONF / group / f"{option}.yaml").read_text()
-    return "override /" not in text and "@package" not in text
+    texts = [(CONF / group / f"{name}.yaml").read_text() for name in names]
+    return not any("override /" in text or "@package" in text for text in texts)
 
 
 def config_of(*overrides: str) -> dict[str, Any]:
