@@ -95,6 +95,28 @@ def test_no_more_is_decoded_than_down_to_a_piece(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    ("box", "size"), [((28, 5, 100, 255), (8, 32)), ((331, 120, 300, 137), (1, 32))]
+)
+def test_a_piece_made_much_smaller_has_the_pixels_of_the_whole_too(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    box: tuple[int, int, int, int],
+    size: tuple[int, int],
+) -> None:
+    """Also of rows that depend on much below, or that Pillow resizes before columns."""
+    path = tmp_path / "x.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 300), np.uint8)
+    Image.fromarray(noise).save(path, quality=75)
+    pieces = []
+    for stop in (fast_decode.stop_below, lambda *_: False):
+        monkeypatch.setattr(fast_decode, "stop_below", stop)
+        with Image.open(path) as image:
+            pieces.append(fast_decode.fast_part(image, box, size, 1, None))
+    assert pieces[0] is not None
+    assert np.array_equal(*pieces)
+
+
 @pytest.mark.parametrize("size", [40, 150])
 def test_a_file_that_is_cut_off_below_a_piece_is_refused(tmp_path: Path, size: int) -> None:
     path = photo(tmp_path / "x.jpg", side=400)
