@@ -149,7 +149,7 @@ def fault(path: ImageSource, error: Exception) -> DataError:
     if isinstance(error, MemoryError) or getattr(error, "errno", None) in OF_THE_MACHINE:
         return DataError(text)
     return UnreadableError(
-        f"{text}; with dataset=image_folder, dataset.corrupt=skip leaves out such files"
+        f"{text}; where a data set has dataset.corrupt, skip leaves out such files"
     )
 
 
