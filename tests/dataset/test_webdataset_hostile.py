@@ -3,6 +3,7 @@
 import os
 import tarfile
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +18,9 @@ from support import train
 import trainer
 from trainer.core.errors import DataError
 from trainer.dataset import Data
+from trainer.dataset.shared.packed import PackedImages
 from trainer.dataset.webdataset import Webdataset
+from trainer.loader.memory import pixels_of
 
 
 def shard(path: Path, names: list[str], mode: Any = "w", encoding: str = "utf-8") -> Path:
@@ -85,6 +88,20 @@ def test_linked_folders_are_read_and_hidden_files_are_not(tmp_path: Path) -> Non
 def test_a_name_that_is_too_long_for_a_file_is_no_shard(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"dataset\.train: there is no shard"):
         opened(folder(tmp_path), train="a" * 5000)
+
+
+def test_splits_in_one_folder_do_not_replace_each_others_caches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n, split in enumerate(("train", "train", "val", "val")):
+        shard(tmp_path / f"{split}-{n}.tar", ["a", "b"])
+    for _ in range(2):
+        data = Webdataset(root=str(tmp_path), cache=str(tmp_path), test_fraction=0).open(0)
+        for split in (data.train, data.val):
+            assert len(pixels_of(split.images, 0)) == 4
+        monkeypatch.setattr(PackedImages, "read", lambda *_: pytest.fail("decoded again"))
+    kinds = Counter(path.name.partition("-")[0] for path in (tmp_path / "trainer").iterdir())
+    assert kinds["pixels"] == kinds["samples"] == 2
 
 
 # Shards

@@ -100,7 +100,7 @@ class Webdataset(PackedDataset):
         def as_bytes(data: bytes) -> Tensor:
             return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
-        files = Files([shard.path for shard in shards])
+        files = Files([shard.path for shard in shards], share_folder=True)
         about = f"{self.image_field} {self.label_field}"
         cached = self.file_cache.get_or_make
         length = cached(

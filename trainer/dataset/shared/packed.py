@@ -74,7 +74,7 @@ class PackedSource(Files):
     """The files of a packing, with fingerprints that tell apart which of their images are used."""
 
     def __init__(self, packing: Packing) -> None:
-        super().__init__(packing.files)
+        super().__init__(packing.files, share_folder=True)
         self.packing = packing
 
     @cached_property

@@ -4,12 +4,10 @@ import errno
 import hashlib
 import os
 import re
-import secrets
 import shutil
 import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from itertools import product
@@ -20,9 +18,9 @@ from trainer.core.errors import ConfigError, DataError, disk_error
 from trainer.core.text import count, enumerated
 from trainer.dataset.shared.cache import (
     SUFFIX,
-    UNFINISHED,
     Cache,
     NotPrivateError,
+    appearing,
     open_private,
     remove_old_files,
 )
@@ -210,16 +208,8 @@ def marked_used(folder: int, name: str) -> bool:
 
 def fetch(url: str, folder: int, name: str) -> None:
     """Fetch a URL into an open folder, whole or not at all. Raises DataError and OSError."""
-    unfinished = f"{name}-{secrets.token_hex(8)}{UNFINISHED}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with os.fdopen(os.open(unfinished, flags, 0o600, dir_fd=folder), "wb") as file:
-        try:
-            transfer(url, file)
-            os.replace(unfinished, name + SUFFIX, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(unfinished, dir_fd=folder)
-            raise
+    with appearing(folder, name) as file:
+        transfer(url, file)
 
 
 def transfer(url: str, file: BinaryIO) -> None:
