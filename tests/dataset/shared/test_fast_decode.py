@@ -25,7 +25,7 @@ decode_fast = partial(decode, pixels=fast_pixels_of)
 
 
 def photo(
-    path: Path, mode: str = "RGB", side: int = 150, orientation: int = 1, **options: bool
+    path: Path, mode: str = "RGB", side: int = 150, orientation: int = 1, **options: int
 ) -> Path:
     image = Image.fromarray(load_sample_image("china.jpg")).resize((side * 3 // 2, side))
     exif = Image.Exif()
@@ -115,6 +115,17 @@ def test_a_piece_made_much_smaller_has_the_pixels_of_the_whole_too(
             pieces.append(fast_decode.fast_part(image, box, size, 1, None))
     assert pieces[0] is not None
     assert np.array_equal(*pieces)
+
+
+def test_damage_below_a_piece_does_not_refuse_a_file_that_is_read_whole(tmp_path: Path) -> None:
+    """Done with its rows, a decoder looks for a marker, and this is none; else it resumes behind."""
+    path = photo(tmp_path / "x.jpg", "L", side=120, restart_marker_rows=1)
+    data = path.read_bytes()
+    row = data.rindex(b"\xff\xd4")  # of blocks: one of the last
+    path.write_bytes(data[: row - 9] + b"\xff\x93" + data[row - 7 :])
+    assert decode(path, (1, 120, 180)).shape == (1, 120, 180)
+    with Image.open(path) as image:
+        assert fast_decode.fast_part(image, (0, 0, 50, 50), (10, 10), 1, None) is not None
 
 
 @pytest.mark.parametrize("size", [40, 150])

@@ -11,7 +11,7 @@ refuses, and what is no plain JPEG, is left to Pillow, so that a file is read, o
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from io import BytesIO
 from math import ceil
@@ -158,10 +158,11 @@ def resized(image: JpegImageFile, size: tuple[int, int], box: Box) -> np.ndarray
 
 
 def reduced(image: JpegImageFile, size: tuple[int, int], box: Box, factor: int) -> np.ndarray:
-    """The same of an image decoded at 1 / `factor` of its size."""
+    """The same of an image decoded at 1 / `factor` of its size. Raises OSError."""
     last = (lowest_row(size, box, factor) + BELOW) * factor
     if last < image.height and stop_below(data := bytearray(read_again(image)), last):
-        with Image.open(BytesIO(data), formats=("JPEG",)) as upper:
+        # Damage below may end a decoder that looks for the next marker, but not one that goes on.
+        with suppress(OSError), Image.open(BytesIO(data), formats=("JPEG",)) as upper:
             if is_plain(upper):
                 return part_reduced(upper, size, box, factor)
     return part_reduced(image, size, box, factor)
