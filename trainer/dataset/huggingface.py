@@ -275,13 +275,12 @@ def heard() -> Iterator[list[str]]:
     said: list[str] = []
     logger, handler = logging.getLogger("datasets"), logging.Handler(logging.ERROR)
     handler.emit = lambda record: said.append(record.getMessage())
-    propagate, logger.propagate = logger.propagate, False
-    logger.addHandler(handler)
+    before = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [handler], False
     try:
         yield said
     finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagate
+        logger.handlers, logger.propagate = before
 
 
 def why(error: Exception, said: Sequence[str] = ()) -> str:
