@@ -50,7 +50,7 @@ def fault(root: Path, *, streaming: bool, **settings: Any) -> str:
         ({"label": [*LABELS[:-1], None]}, "/train/7: it has no label; leave such rows out"),
         ({"label": pa.array([None] * ROWS, pa.int64())}, "no training example has a label"),
         ({"image": [f"{i}.png" for i in range(ROWS)]}, "names the file '0.png' and has no image"),
-        ({"image": LABELS}, "the row has no image; where a data set has dataset.corrupt, skip"),
+        ({"image": LABELS}, "the row has no image; dataset.corrupt=skip, where a data set has it"),
     ],
 )
 def test_rows(tmp_path: Path, streaming: bool, columns: dict[str, Any], message: str) -> None:
