@@ -69,6 +69,18 @@ def test_a_full_disk_is_exit_code_6(cli: Cli, monkeypatch: pytest.MonkeyPatch) -
     assert err.startswith("/x/.lock: No space left on device; ")
 
 
+def test_memory_that_is_full_before_the_run_is_exit_code_8(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise MemoryError("Unable to allocate 117. PiB")
+
+    monkeypatch.setattr("trainer.cli.execute.execute", fail)
+    code, _, err = cli()
+    assert (code, err.count("\n")) == (8, 1)
+    assert "Unable to allocate 117. PiB; take loader=stream, or lower the size" in err
+
+
 def test_ctrl_c_before_training_is_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> int:
         raise KeyboardInterrupt

@@ -181,6 +181,14 @@ def test_what_cannot_be_kept_is_refused(
     assert not decoded
 
 
+def test_a_folder_that_could_not_be_written_before_is_named(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    split = split_of(root, tmp_path / "file")
+    split.images.get_or_make("sizes", (1,), lambda: torch.zeros(1, dtype=torch.uint8))  # pyright: ignore
+    with pytest.raises(ConfigError, match=r"dataset\.cache, and the folder .*/file/trainer cannot"):
+        Memory(workers=0, cache="mmap").open(split, CPU)
+
+
 def test_a_disk_without_room_is_refused_before_anything_is_decoded(
     root: Path, tmp_path: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

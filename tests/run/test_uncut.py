@@ -150,6 +150,14 @@ class Sized(Geometric):
         (["dataset.size=[16,16]"], r"dataset\.size=\[16, 16\] would fix the aspect ratio"),
         (["dataset.crop_ratio=0"], r"dataset\.crop_ratio must be in \(0, 1\], got 0"),
         (
+            ["dataset.crop_ratio=1e-6"],
+            r"crop=10 with dataset\.crop_ratio=1e-06 is the middle of",
+        ),
+        (
+            ["dataset.crop=20000"],
+            r"crop=20000 with dataset\.crop_ratio=0\.875 is the middle of",
+        ),
+        (
             ["augmentation=[horizontal_flip,random_resized_crop]"],
             r"augmentation=random_resized_crop cuts .* must come first; put it first",
         ),

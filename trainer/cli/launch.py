@@ -23,7 +23,13 @@ from trainer.config.compose import (
     resolve,
 )
 from trainer.config.processes import check_processes
-from trainer.core.errors import Interrupted, TrainerError, complain, disk_error
+from trainer.core.errors import (
+    Interrupted,
+    OutOfMemoryError,
+    TrainerError,
+    complain,
+    disk_error,
+)
 from trainer.core.signals import cause_of, deferred, settle
 from trainer.distributed import torchrun
 
@@ -69,6 +75,11 @@ def launch(config: DictConfig, folder: Path, overrides: list[str], sources: list
         error = cause_of(error)
         if isinstance(error, OSError) and error.errno in DISK and error.filename is None:
             error = disk_error(error, folder)
+        elif is_out_of_memory(error):
+            error = OutOfMemoryError(
+                f"out of memory before the run began: {error}; take loader=stream, or lower the "
+                "size of the images or of the model"
+            )
         code = report_error(error, overrides, debug=config.get("debug") is True)
         remove_if_empty(folder)
         if world := joined_world():
@@ -76,6 +87,12 @@ def launch(config: DictConfig, folder: Path, overrides: list[str], sources: list
         return code
     finally:
         remove_if_empty(folder)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of no kind of ours says that memory is full."""
+    memory = sys.modules.get("trainer.run.memory")  # not imported for this: it needs torch
+    return memory is not None and not isinstance(error, TrainerError) and memory.is_full(error)
 
 
 def joined_world() -> ModuleType | None:

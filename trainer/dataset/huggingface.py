@@ -1,6 +1,8 @@
 """Tables of images in the formats of Hugging Face: parquet, arrow, saved sets, and the Hub."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -122,22 +124,24 @@ class Huggingface(PackedDataset):
 
         datasets.disable_progress_bars()
         root, cache = Path(self.root), self.copies()
-        try:
-            if self.hub is not None:
-                found = datasets.load_dataset(
-                    self.hub, self.name, revision=self.revision, cache_dir=cache
-                )
-            elif saved(root):
-                found = datasets.load_from_disk(self.root)
-            else:
-                files = by_split(root, ".parquet", ".arrow")
-                kind = kind_of(files)
-                files = {split: paths for split, paths in files.items() if paths}
-                found = datasets.load_dataset(kind, data_files=files, cache_dir=cache)
-        except DataError:
-            raise
-        except Exception as error:
-            raise DataError(f"{printable(self.called)} cannot be opened: {why(error)}") from error
+        with heard() as said:
+            try:
+                if self.hub is not None:
+                    found = datasets.load_dataset(
+                        self.hub, self.name, revision=self.revision, cache_dir=cache
+                    )
+                elif saved(root):
+                    found = datasets.load_from_disk(self.root)
+                else:
+                    files = by_split(root, ".parquet", ".arrow")
+                    kind = kind_of(files)
+                    files = {split: paths for split, paths in files.items() if paths}
+                    found = datasets.load_dataset(kind, data_files=files, cache_dir=cache)
+            except DataError:
+                raise
+            except Exception as error:
+                reason = why(error, said)
+                raise DataError(f"{printable(self.called)} cannot be opened: {reason}") from error
         parts = found if isinstance(found, dict) else {"train": found}
         return {str(split): ArrowTable(dataset) for split, dataset in parts.items()}
 
@@ -213,7 +217,10 @@ class ParquetTable:
         self.paths = paths
         with opened(paths[0]) as file:
             schema = parquet(paths[0], file).schema_arrow
-        self.features: Mapping[str, Any] = datasets.Features.from_arrow_schema(schema)
+        try:
+            self.features: Mapping[str, Any] = datasets.Features.from_arrow_schema(schema)
+        except Exception as error:  # the file says what the library is to make of its columns
+            raise DataError(f"{printable(paths[0])} cannot be read: {why(error)}") from error
 
     def values(self, column: str) -> list[Any]:
         """A whole column."""
@@ -262,7 +269,22 @@ def by_usual_names(tables: Mapping[str, Table]) -> tuple[dict[str, Table], list[
     return found, unused
 
 
-def why(error: Exception) -> str:
-    """The reason of an error of the library, in one line."""
-    text = printable(" ".join(str(error).split()))
-    return f"{type(error).__name__}: {text}"[:300]
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """What the library logs meanwhile: not printed, but kept, as only that names a file."""
+    said: list[str] = []
+    logger, handler = logging.getLogger("datasets"), logging.Handler(logging.ERROR)
+    handler.emit = lambda record: said.append(record.getMessage())
+    before = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [handler], False
+    try:
+        yield said
+    finally:
+        logger.handlers, logger.propagate = before
+
+
+def why(error: Exception, said: Sequence[str] = ()) -> str:
+    """The reason of an error of the library, in one line: of what it `said` before, if anything."""
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    text = said[0] if said else f"{type(cause).__name__}: {cause}"
+    return printable(" ".join(text.split()))[:300]

@@ -100,7 +100,7 @@ class Webdataset(PackedDataset):
         def as_bytes(data: bytes) -> Tensor:
             return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
-        files = Files([shard.path for shard in shards])
+        files = Files([shard.path for shard in shards], share_folder=True)
         about = f"{self.image_field} {self.label_field}"
         cached = self.file_cache.get_or_make
         length = cached(
@@ -114,10 +114,7 @@ class Webdataset(PackedDataset):
         """The samples of the shards in order, read in parallel. Raises DataError."""
 
         def read(numbers: range) -> list[Samples]:
-            return [
-                read_samples(shards[n].path, shards[n].name, self.image_field, self.label_field)
-                for n in numbers
-            ]
+            return [self.samples_in(shards[n]) for n in numbers]
 
         whole = Samples([], [], [], [], [])
         for numbers, found in in_chunks(read, len(shards), 1, available_cores()):
@@ -126,6 +123,15 @@ class Webdataset(PackedDataset):
                 for field, values in vars(samples).items():
                     getattr(whole, field).extend(values)
         return whole
+
+    def samples_in(self, shard: Shard) -> Samples:
+        """The samples of a shard. Raises DataError, which says where one by URL lies."""
+        try:
+            return read_samples(shard.path, shard.name, self.image_field, self.label_field)
+        except DataError as error:
+            if shard.path == shard.name:
+                raise
+            raise DataError(f"{error}; delete {shard.path} to fetch it anew") from error
 
     def classes_of(self, labels: Sequence[str | int]) -> tuple[str, ...]:
         """The names of the classes, by those of training labels. Raises DataError."""

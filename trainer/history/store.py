@@ -243,7 +243,7 @@ def load_boxes(path: Path, size: int, objects: int) -> np.ndarray:
 
 
 def load_keys(path: Path, size: int) -> np.ndarray | None:
-    """Load keys as text [M], from UTF-8 in uint8 [M, L]; None without a file.
+    """Load keys as text [M], from UTF-8 in uint8 [M, L], or other bytes; None without.
 
     Raises ValueError for any other array, CheckpointError for a link.
     """
@@ -253,7 +253,7 @@ def load_keys(path: Path, size: int) -> np.ndarray | None:
     keys = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
     if keys.ndim != 2 or keys.dtype != np.uint8 or len(keys) != size or not keys.size:
         raise ValueError(f"{path.name} holds {keys.dtype}s of shape {list(keys.shape)}")
-    return np.char.decode(keys.view(f"S{keys.shape[1]}")[:, 0], "utf-8")
+    return np.char.decode(keys.view(f"S{keys.shape[1]}")[:, 0], "utf-8", "surrogateescape")
 
 
 def check_answers(labels: np.ndarray | None, fields: Iterable[str]) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from trainer.core.errors import DataError
 from trainer.core.forward import centre
 from trainer.dataset.shared.decode import (
+    ADVICE,
     UnreadableError,
     colour,
     decode,
@@ -55,7 +56,7 @@ def read_pixels(image: object, trained_on: TrainedOn) -> Tensor:
         pixels = decode(image, shape, behind, way=trained_on.fit)
         return centre(torch.from_numpy(pixels.copy()), cut)
     except UnreadableError as error:
-        raise UnreadableFileError(str(error).partition("; with dataset=")[0]) from error
+        raise UnreadableFileError(str(error).removesuffix(ADVICE)) from error
 
 
 def size_of(image: object) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """The cache of decoded images: same pixels, invalidated by any change, read as untrusted data."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -342,6 +343,7 @@ def test_only_files_unused_for_a_month_are_removed(tmp_path: Path) -> None:
         "sums-" + "1" * 24 + ".cache": 29,
         f"{OLD}-{'0' * 16}.unfinished": 2,
         f"{OLD}-{'1' * 16}.unfinished": 0,
+        f"{OLD}-{'2' * 16}.unfinished": 1 / 48,  # half an hour
         "thesis.cache": 400,
         "db.unfinished": 400,
         f"my-{OLD}.cache": 400,
@@ -351,8 +353,29 @@ def test_only_files_unused_for_a_month_are_removed(tmp_path: Path) -> None:
         at = (tmp_path / name).stat().st_mtime - 86400 * days
         os.utime(tmp_path / name, (at, at))
     Cache(tmp_path, pytest.fail).write_file("new", KEY, torch.zeros(1, dtype=torch.uint8))
-    removed = {f"{OLD}.cache", f"{OLD}-{'0' * 16}.unfinished"}
+    removed = {f"{OLD}.cache", *(f"{OLD}-{n * 16}.unfinished" for n in "02")}
     assert {path.name for path in tmp_path.iterdir()} == ages.keys() - removed | {"new.cache"}
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_an_unfinished_file_stays_as_long_as_somebody_writes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: bool
+) -> None:
+    """Or, where a file system has no locks, for a day."""
+
+    def without(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    if not locks:
+        monkeypatch.setattr("fcntl.flock", without)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    with cache.appearing(folder, OLD) as file:
+        at = os.fstat(file.fileno()).st_mtime - 3600
+        os.utime(file.fileno(), (at, at))
+        cache.remove_old_files(folder)
+        assert [path.suffix for path in tmp_path.iterdir()] == [".unfinished"]
+    os.close(folder)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{OLD}.cache"]
 
 
 def test_it_has_a_folder_of_its_own_in_the_one_named(run: CountedRun, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_what_is_no_file_is_refused_at_once(
     for read in (lambda: decode(path, SHAPE), lambda: decode_mask(path, 8)):
         with pytest.raises(UnreadableError) as caught:
             read()
-        start = f"cannot read the image {path}: {why}; with dataset=image_folder, dataset.corrupt"
+        start = f"cannot read the image {path}: {why}; dataset.corrupt=skip, where a"
         assert str(caught.value).startswith(start)
 
 

@@ -25,7 +25,7 @@ decode_fast = partial(decode, pixels=fast_pixels_of)
 
 
 def photo(
-    path: Path, mode: str = "RGB", side: int = 150, orientation: int = 1, **options: bool
+    path: Path, mode: str = "RGB", side: int = 150, orientation: int = 1, **options: int
 ) -> Path:
     image = Image.fromarray(load_sample_image("china.jpg")).resize((side * 3 // 2, side))
     exif = Image.Exif()
@@ -95,6 +95,39 @@ def test_no_more_is_decoded_than_down_to_a_piece(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    ("box", "size"), [((28, 5, 100, 255), (8, 32)), ((331, 120, 300, 137), (1, 32))]
+)
+def test_a_piece_made_much_smaller_has_the_pixels_of_the_whole_too(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    box: tuple[int, int, int, int],
+    size: tuple[int, int],
+) -> None:
+    """Also of rows that depend on much below, or that Pillow resizes before columns."""
+    path = tmp_path / "x.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 300), np.uint8)
+    Image.fromarray(noise).save(path, quality=75)
+    pieces = []
+    for stop in (fast_decode.stop_below, lambda *_: False):
+        monkeypatch.setattr(fast_decode, "stop_below", stop)
+        with Image.open(path) as image:
+            pieces.append(fast_decode.fast_part(image, box, size, 1, None))
+    assert pieces[0] is not None
+    assert np.array_equal(*pieces)
+
+
+def test_damage_below_a_piece_does_not_refuse_a_file_that_is_read_whole(tmp_path: Path) -> None:
+    """Done with its rows, a decoder looks for a marker, and this is none; else it resumes."""
+    path = photo(tmp_path / "x.jpg", "L", side=120, restart_marker_rows=1)
+    data = path.read_bytes()
+    row = data.rindex(b"\xff\xd4")  # of blocks: one of the last
+    path.write_bytes(data[: row - 9] + b"\xff\x93" + data[row - 7 :])
+    assert decode(path, (1, 120, 180)).shape == (1, 120, 180)
+    with Image.open(path) as image:
+        assert fast_decode.fast_part(image, (0, 0, 50, 50), (10, 10), 1, None) is not None
+
+
 @pytest.mark.parametrize("size", [40, 150])
 def test_a_file_that_is_cut_off_below_a_piece_is_refused(tmp_path: Path, size: int) -> None:
     path = photo(tmp_path / "x.jpg", side=400)
@@ -126,9 +159,10 @@ def outcome(read) -> np.ndarray | str:
 
 
 def test_damaged_files_are_read_or_refused_alike_and_in_silence(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """torchvision's libjpeg would write a line for damage that it ignores."""
+    monkeypatch.setattr("threading.active_count", lambda: 1)  # a library's thread says nothing
     rng, path = random.Random(0), photo(tmp_path / "x.jpg", side=40)
     body, refused = path.read_bytes(), 0
     for _ in range(200):

@@ -8,6 +8,7 @@ Whoever may write to the folder could forge pixels: it is used only if the user 
 else may write to it, and it is opened before the check, so that it cannot be exchanged after it.
 """
 
+import fcntl
 import hashlib
 import os
 import re
@@ -28,10 +29,11 @@ from trainer.dataset.shared.regular_file import open_regular
 MAGIC = b"trainer cache 1\n"  # change the number with the layout
 SUFFIX, UNFINISHED = ".cache", ".unfinished"
 HASHED_AT_ONCE = 2**20  # bytes: they stay in the processor's cache between two uses
-OWN_NAMES = {  # with the seconds until a file, whole or unfinished, is removed
-    re.compile(r"[a-z]+-[0-9a-f]{24}" + re.escape(SUFFIX)): 30 * 86400.0,
-    re.compile(r"[a-z]+-[0-9a-f]{24}-[0-9a-f]{16}" + re.escape(UNFINISHED)): 86400.0,
-}
+WHOLE = re.compile(r"[a-z]+-[0-9a-f]{24}" + re.escape(SUFFIX))
+LEFT = re.compile(r"[a-z]+-[0-9a-f]{24}-[0-9a-f]{16}" + re.escape(UNFINISHED))
+KEPT_FOR = 30 * 86400.0  # seconds since a whole file was used last
+LEFT_FOR = 600.0  # since an unfinished one was written to, where nobody holds it
+LEFT_FOR_SURE = 86400.0  # where the file system does not say who holds it
 SAMPLED = 500  # files whose contents are compared
 END = 4096  # bytes of either end of them
 NAME = "trainer"  # of the cache's own folder
@@ -42,11 +44,16 @@ class NotPrivateError(Exception):
 
 
 class Files:
-    """Source files and fingerprints that change when one of them does."""
+    """Source files and fingerprints that change when one of them does.
 
-    def __init__(self, paths: list[str]) -> None:
+    `place` is what cache files are named after: the folder that all files are below, or, where
+    others may `share_folder`, such as the shards of another split, the first of them.
+    """
+
+    def __init__(self, paths: list[str], *, share_folder: bool = False) -> None:
         self.paths = paths
         self.root = os.path.commonpath([min(paths), max(paths)]) if paths else ""
+        self.place = min(paths) if share_folder and paths else self.root
 
     @property
     def fingerprint(self) -> bytes | None:
@@ -99,13 +106,14 @@ class Files:
 class Cache:
     """Cached arrays in one folder; with folder None nothing is cached.
 
-    A file is named after the source folder and the settings of its contents. Files unused for 30
-    days are removed. If the folder cannot be used, `warn` is called once.
+    A file is named after the place of its source and the settings of its contents. Files unused for
+    30 days are removed. If the folder cannot be used, `warn` is called once, and `fault` says why.
     """
 
     def __init__(self, folder: Path | None, warn: Callable[[str], None]) -> None:
         self.folder = folder
         self.warn = warn
+        self.fault = ""
 
     def get_or_make(
         self, about: str, files: Files, shape: tuple[int, ...], make: Callable[[], Tensor]
@@ -117,7 +125,7 @@ class Cache:
         """
         if self.folder is None or files.fingerprint is None:
             return make()
-        name, key = name_and_key(about, files.root, files.fingerprint)
+        name, key = name_and_key(about, files.place, files.fingerprint)
         values = self.read_file(name, key, shape)
         if values is None:
             values = make()
@@ -156,6 +164,7 @@ class Cache:
 
     def give_up(self, why: str) -> None:
         """Cache nothing from now on, and say why."""
+        self.fault = f"the folder {self.folder} {why}"
         self.warn(
             f"dataset.cache: {self.folder} {why}; images are decoded again in every run; choose "
             "another folder, or set dataset.cache=null"
@@ -166,10 +175,10 @@ class Cache:
 NO_CACHE = Cache(None, lambda _: None)
 
 
-def name_and_key(about: str, root: str, fingerprint: bytes) -> tuple[str, bytes]:
-    """The name of a cache file, by the source folder and settings, and the key of its content."""
+def name_and_key(about: str, place: str, fingerprint: bytes) -> tuple[str, bytes]:
+    """The name of a cache file, by the source's place and settings, and the key of its content."""
     key = hashlib.sha256(about.encode() + fingerprint).digest()
-    location = hashlib.sha256(os.fsencode(os.path.realpath(root)) + about.encode())
+    location = hashlib.sha256(os.fsencode(os.path.realpath(place)) + about.encode())
     return f"{about.split(maxsplit=1)[0]}-{location.hexdigest()[:24]}", key
 
 
@@ -228,6 +237,8 @@ def appearing(folder: int, name: str) -> Iterator[BinaryIO]:
     file = os.fdopen(os.open(unfinished, flags, 0o600, dir_fd=folder), "wb")
     try:
         with file:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield file
         os.replace(unfinished, name + SUFFIX, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
@@ -243,14 +254,35 @@ def pieces(values: Tensor) -> Iterator[memoryview]:
 
 
 def remove_old_files(folder: int) -> None:
-    """Remove cache files unused for 30 days and leftovers of killed processes."""
+    """Remove cache files unused for 30 days and leftovers of killed processes.
+
+    These may be as large as the disk, so they go soon after the process.
+    """
     now = time.time()
     for name in os.listdir(folder):
-        age = next((age for own, age in OWN_NAMES.items() if own.fullmatch(name)), None)
+        if not (WHOLE.fullmatch(name) or LEFT.fullmatch(name)):
+            continue
         with suppress(OSError):
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            if age is not None and stat.S_ISREG(found.st_mode) and now - found.st_mtime > age:
+            if not stat.S_ISREG(found.st_mode):
+                continue
+            idle = now - found.st_mtime
+            if WHOLE.fullmatch(name):
+                old = idle > KEPT_FOR
+            else:
+                old = idle > LEFT_FOR and (idle > LEFT_FOR_SURE or is_left(name, folder))
+            if old:
                 os.unlink(name, dir_fd=folder)
+
+
+def is_left(name: str, folder: int) -> bool:
+    """Whether no process holds an unfinished file any more. Raises OSError if that is unknown."""
+    with open_regular(name, folder=folder, follow_link=False) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
 
 def folder_within(path: str) -> Path:

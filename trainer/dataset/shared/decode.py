@@ -46,6 +46,7 @@ SUFFIXES = {
 }
 FORMATS = tuple(dict.fromkeys(SUFFIXES.values()))
 LARGEST = 2**30  # bytes of a file, which some formats read whole: 16-bit RGBA of MAX_PIXELS
+ADVICE = "; dataset.corrupt=skip, where a data set has it, leaves out such files"
 STRIP = 2**22  # pixels whose mode is converted at once
 EXIF = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}  # where Pillow keeps it
 TURNS = {  # how to turn an image upright, by the orientation in its EXIF record
@@ -148,9 +149,7 @@ def fault(path: ImageSource, error: Exception) -> DataError:
     text = f"cannot read the image {printable(path)}: {reason(error)}"
     if isinstance(error, MemoryError) or getattr(error, "errno", None) in OF_THE_MACHINE:
         return DataError(text)
-    return UnreadableError(
-        f"{text}; with dataset=image_folder, dataset.corrupt=skip leaves out such files"
-    )
+    return UnreadableError(text + ADVICE)
 
 
 def reason(error: Exception) -> str:

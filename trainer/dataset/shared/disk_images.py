@@ -106,12 +106,13 @@ def keep_or_make(
     """
     if cache.folder is None:
         raise ConfigError(
-            f"{SETTING} keeps the decoded images in the folder of dataset.cache, and there is "
-            "none; set dataset.cache to a folder on a disk with room for them"
+            f"{SETTING} keeps the decoded images in the folder of dataset.cache, and "
+            f"{cache.fault or 'there is none'}; set dataset.cache to a folder on a disk with room "
+            "for them"
         )
     if files.fingerprint is None:
         raise DataError(f"files below {files.root} have disappeared since they were listed")
-    name, key = name_and_key(about, files.root, files.fingerprint)
+    name, key = name_and_key(about, files.place, files.fingerprint)
     try:
         cache.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = cache.folder / (name + SUFFIX)

@@ -11,9 +11,10 @@ refuses, and what is no plain JPEG, is left to Pillow, so that a file is read, o
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from io import BytesIO
+from math import ceil
 from typing import TypeGuard
 
 import numpy as np
@@ -157,24 +158,40 @@ def resized(image: JpegImageFile, size: tuple[int, int], box: Box) -> np.ndarray
 
 
 def reduced(image: JpegImageFile, size: tuple[int, int], box: Box, factor: int) -> np.ndarray:
-    """The same of an image decoded at 1 / `factor` of its size."""
-    last = box[0] + box[2] + BELOW * factor
+    """The same of an image decoded at 1 / `factor` of its size. Raises OSError."""
+    last = (lowest_row(size, box, factor) + BELOW) * factor
     if last < image.height and stop_below(data := bytearray(read_again(image)), last):
-        with Image.open(BytesIO(data), formats=("JPEG",)) as upper:
+        # Damage below may end a decoder that looks for the next marker, but not one that goes on.
+        with suppress(OSError), Image.open(BytesIO(data), formats=("JPEG",)) as upper:
             if is_plain(upper):
                 return part_reduced(upper, size, box, factor)
     return part_reduced(image, size, box, factor)
 
 
+def lowest_row(size: tuple[int, int], box: Box, factor: int) -> int:
+    """The row of a reduced image above which lies all that its part `box`, scaled, depends on.
+
+    A row of the result is a mean over two of its own heights, also of what lies below the part.
+    """
+    bottom, height = (box[0] + box[2]) / factor, box[2] / factor
+    return ceil(bottom + max(1, height / size[0]))
+
+
 def part_reduced(image: JpegImageFile, size: tuple[int, int], box: Box, factor: int) -> np.ndarray:
-    """The part `box`, uint8 [H, W] or [H, W, 3], of an image that holds it."""
+    """The part `box`, uint8 [H, W] or [H, W, 3], of an image that holds it.
+
+    What lies below is cut off first: Pillow chooses by an image's height in which order it resizes
+    rows and columns, and rounds in between.
+    """
     full = image.width, image.height
     drafted = image.draft(image.mode, (image.width // factor, image.height // factor))
     (across, down) = full if drafted is None else drafted[1][2:]  # need not be whole numbers
     x, y = across / full[0], down / full[1]
     top, left, height, width = box
     part = left * x, top * y, (left + width) * x, (top + height) * y
-    small = image.resize((size[1], size[0]), Image.Resampling.BILINEAR, part, reducing_gap=3.0)
+    lowest = lowest_row(size, box, factor)
+    held = image.crop((0, 0, image.width, lowest)) if lowest < image.height else image
+    small = held.resize((size[1], size[0]), Image.Resampling.BILINEAR, part, reducing_gap=3.0)
     return np.asarray(small)
 
 

@@ -99,6 +99,11 @@ class FileDataset(Dataset):
                 f"dataset.size={self.size} is the short side under dataset.fit=uncut, and smaller "
                 f"than dataset.crop={self.crop}; raise it, or set it to null"
             )
+        if self.model_size[0] * self.model_size[1] > MAX_PIXELS * self.crop_ratio**2:
+            raise ValueError(
+                f"dataset.crop={self.crop} with dataset.crop_ratio={self.crop_ratio:g} is the "
+                f"middle of more than {MAX_PIXELS:,} pixels"
+            )
 
     @property
     def model_size(self) -> tuple[int, int]:

@@ -74,7 +74,7 @@ class PackedSource(Files):
     """The files of a packing, with fingerprints that tell apart which of their images are used."""
 
     def __init__(self, packing: Packing) -> None:
-        super().__init__(packing.files)
+        super().__init__(packing.files, share_folder=True)
         self.packing = packing
 
     @cached_property
@@ -111,11 +111,14 @@ class PackedImages(ImageFiles):
 
     @property
     def keys(self) -> Tensor | None:
-        """The keys of the images in UTF-8, filled up with 0: uint8 [M, L]; None without."""
+        """The keys of the images in UTF-8, filled up with 0: uint8 [M, L]; None without.
+
+        Bytes of names that are not UTF-8 are kept as they are.
+        """
         keys = self.packing.keys()
         if keys is None:
             return None
-        encoded = np.array([key.encode() for key in keys], "S")
+        encoded = np.array([key.encode("utf-8", "surrogateescape") for key in keys], "S")
         return torch.from_numpy(encoded.view(np.uint8).reshape(len(keys), -1).copy())
 
     def select(self, rows: np.ndarray) -> Self:

@@ -34,6 +34,8 @@ class PackedDataset(FileDataset):
         self, sources: Mapping[str, Packed], classes: tuple[str, ...], notes: tuple[str, ...] = ()
     ) -> Raw:
         """The splits of sources by name, `train` among them. Raises DataError naming an example."""
+        if not classes:
+            raise DataError("no training example has a label")
         if len(classes) < 2:
             only = f", {shown(classes[0])}" if classes else ""
             raise DataError(f"there is a single class{only}; classification needs two or more")
@@ -69,6 +71,8 @@ def labels_of(source: Packed, classes: tuple[str, ...]) -> Tensor:
         if isinstance(label, str):
             hint = did_you_mean(label, classes)
             raise DataError(f"{where}: no training example has the label {shown(label)!r}.{hint}")
+        if label == -1:
+            raise DataError(f"{where}: it has no label; leave such rows out")
         raise DataError(
             f"{where}: the label {label} is no number of a class; there are {len(classes)}, from 0"
         )

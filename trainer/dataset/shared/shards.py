@@ -4,31 +4,32 @@ import errno
 import hashlib
 import os
 import re
-import secrets
 import shutil
 import urllib.request
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from itertools import product
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from trainer.core.errors import ConfigError, DataError, disk_error
 from trainer.core.text import count, enumerated
 from trainer.dataset.shared.cache import (
     SUFFIX,
-    UNFINISHED,
     Cache,
     NotPrivateError,
+    appearing,
     open_private,
     remove_old_files,
 )
+from trainer.dataset.shared.class_folders import cannot_list, is_hidden
 from trainer.dataset.shared.decode import printable
 from trainer.dataset.shared.split_folders import SPLIT_OF
 
 BRACES = re.compile(r"\{([^{}]*)\}")
+COMPRESSED_TAR = re.compile(r"\.(tar\.(gz|bz2|xz|zst|lz4|Z)|tgz|tbz2?|txz|tzst)$")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
 MOST = 1_000_000  # shards
 FETCHED_AT_ONCE = 4
@@ -88,7 +89,7 @@ def by_split(root: Path, *suffixes: str) -> dict[str, list[str]]:
     if not root.is_dir():
         raise DataError(f"dataset.root: no folder {printable(root)}; give the one with the files")
     found: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-    for path in sorted(p for suffix in suffixes for p in root.rglob(f"*{suffix}")):
+    for path in files_below(root, suffixes):
         words = re.split(r"[^a-z]+", str(path.relative_to(root)).lower())
         splits = {SPLIT_OF[word] for word in words if word in SPLIT_OF}
         if len(splits) > 1:
@@ -96,13 +97,43 @@ def by_split(root: Path, *suffixes: str) -> dict[str, list[str]]:
                 f"{printable(path)} is named after {enumerated(sorted(splits))}; a path must have "
                 "the word for one split: rename it, or move it"
             )
-        if path.is_file():
-            found[next(iter(splits), "train")].append(str(path))
+        found[next(iter(splits), "train")].append(str(path))
     if not found["train"]:
         raise DataError(
             f"dataset.root: {printable(root)} has no training files, such as train-0{suffixes[0]}"
         )
     return found
+
+
+def files_below(root: Path, suffixes: Sequence[str]) -> list[Path]:
+    """The files with one of the suffixes, sorted; in linked folders too, and none that are hidden.
+
+    Raises DataError for what would be left out unnoticed: a compressed tar file, a link to nothing,
+    a pipe, a folder that cannot be listed.
+    """
+
+    def refuse(error: OSError) -> NoReturn:
+        raise cannot_list(error.filename, error) from error
+
+    found: list[Path] = []
+    listed: set[str] = set()
+    for folder, folders, names in os.walk(root, onerror=refuse, followlinks=True):
+        real = os.path.realpath(folder)
+        folders[:] = [] if real in listed else sorted(f for f in folders if not is_hidden(f))
+        visible = [] if real in listed else [name for name in names if not is_hidden(name)]
+        listed.add(real)
+        found += [Path(folder, name) for name in visible if name.endswith(tuple(suffixes))]
+        compressed = sorted(name for name in visible if COMPRESSED_TAR.search(name))
+        if compressed and ".tar" in suffixes:
+            raise DataError(
+                f"{printable(Path(folder, compressed[0]))} is compressed, so its images cannot be "
+                "read at their places; unpack it to a plain .tar, or move it away"
+            )
+    for path in found:
+        if not path.is_file():
+            what = "no regular file" if path.exists() else "a link to nothing"
+            raise DataError(f"{printable(path)} is {what}; mend it, or move it away")
+    return sorted(found)
 
 
 def named(patterns: list[str], root: Path, setting: str) -> list[str]:
@@ -119,7 +150,7 @@ def named(patterns: list[str], root: Path, setting: str) -> list[str]:
             base = Path(name).anchor or root
             files = sorted(map(str, Path(base).glob(name.removeprefix(Path(name).anchor))))
         else:
-            files = [str(root / name)] if (root / name).exists() else []
+            files = [str(root / name)] if os.path.exists(root / name) else []  # noqa: PTH110
         if not files:
             raise DataError(f"{setting}: there is no shard {printable(root / name)}")
         names += files
@@ -177,31 +208,23 @@ def marked_used(folder: int, name: str) -> bool:
 
 def fetch(url: str, folder: int, name: str) -> None:
     """Fetch a URL into an open folder, whole or not at all. Raises DataError and OSError."""
-    unfinished = f"{name}-{secrets.token_hex(8)}{UNFINISHED}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with os.fdopen(os.open(unfinished, flags, 0o600, dir_fd=folder), "wb") as file:
-        try:
-            transfer(url, file)
-            os.replace(unfinished, name + SUFFIX, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(unfinished, dir_fd=folder)
-            raise
+    with appearing(folder, name) as file:
+        transfer(url, file)
 
 
 def transfer(url: str, file: BinaryIO) -> None:
     """Write what a URL has to a file, and to the disk. Raises DataError, or OSError of the disk."""
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:  # noqa: S310  (is_url)
-            length = answer.headers.get("Content-Length")
+            length: int | None = answer.length
             shutil.copyfileobj(answer, file, 2**20)
     except (OSError, HTTPException, ValueError) as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         raise DataError(f"{printable(url)} cannot be fetched: {printable(error)}") from error
     file.flush()
-    if length is not None and file.tell() != int(length):
+    if length is not None and file.tell() != length:
         raise DataError(
-            f"{printable(url)} broke off after {file.tell():,} of {int(length):,} bytes; try again"
+            f"{printable(url)} broke off after {file.tell():,} of {length:,} bytes; try again"
         )
     os.fsync(file.fileno())

@@ -53,7 +53,8 @@ class TableImages(Packing):
         value = self.columns[column].value(row)
         content = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(content, bytes):
-            path = value.get("path") if isinstance(value, dict) else None
+            path = value.get("path") if isinstance(value, dict) else value
+            path = path if isinstance(path, str) else None
             raise ValueError(
                 f"the row names the file {path!r} and has no image in it; embed the images, or "
                 "take dataset=image_folder or csv"

@@ -26,6 +26,7 @@ from trainer.dataset.shared.regular_file import open_regular
 MEMBER = re.compile(r"((?:.*/)?[^./]+)\.([^/]+)")  # key and field
 BLOCK = tarfile.BLOCKSIZE
 LONGEST_LABEL = 2**20  # bytes of the file that has it
+LONGEST_HEADER = 2**20  # bytes of one: names and records of a member
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
 LABELS = "cls", "json.label", "json.cls", "txt"  # fields in which label_field=auto looks
 
@@ -81,7 +82,7 @@ class TarImages(Packing):
 
     def places(self) -> bytes:
         """The files, offsets and sizes, and the keys."""
-        return self.where.tobytes() + "\n".join(self.keys()).encode()
+        return self.where.tobytes() + "\n".join(self.keys()).encode("utf-8", "surrogateescape")
 
     def select(self, rows: np.ndarray) -> "TarImages":
         """The images of some rows, a bool array [M]."""
@@ -93,6 +94,23 @@ class TarImages(Packing):
         names = np.concatenate([self.names, other.names])
         places = np.concatenate([self.where, moved])
         return TarImages(names, self.files + other.files, self.shards + other.shards, places)
+
+
+class Headers:
+    """An open tar file, of which only headers are read, each at once: as `tarfile` does.
+
+    One may claim to have gigabytes of records, which may be zeros that take no room on the disk.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        """The next bytes. Raises tarfile.ReadError for too many."""
+        if size > LONGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {size:,} bytes")
+        return self.file.read(size)
 
 
 class Sample:
@@ -136,7 +154,7 @@ def samples_of(file: BinaryIO, name: str) -> list[Sample]:
         )
     samples: list[Sample] = []
     try:
-        with tarfile.open(fileobj=file, mode="r:") as tar:
+        with tarfile.open(fileobj=Headers(file), mode="r:") as tar:  # pyright: ignore
             for member in tar:
                 add_member(samples, member, name)
             end = tar.offset
