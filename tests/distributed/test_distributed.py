@@ -22,6 +22,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from photos import make_photos
 from support import config_of, events, make_run, read_json
 
 from trainer import history
@@ -220,6 +221,22 @@ def test_two_processes_train_as_one(two, tmp_path, name):
     own_store, other_store = history.open(tmp_path / name), history.open(two / name)
     for field in own_store.fields:
         np.testing.assert_allclose(own_store[field], other_store[field], atol=2e-2, err_msg=field)
+
+
+def test_pieces_are_those_that_one_process_cuts(tmp_path):
+    """Out of images stored uncut, with the numbers of the rows' places in the epoch."""
+    make_photos(tmp_path / "photos")
+    settings = (
+        *("dataset=image_folder", f"dataset.root={tmp_path / 'photos'}", "dataset.cache=null"),
+        *("dataset.fit=uncut", "dataset.crop=16", "dataset.val_fraction=0.2", "batch_size=7"),
+        *("augmentation=[random_resized_crop]", "augmentation.random_resized_crop.size=16"),
+        *("loader=stream", "loader.workers=0", "mixer=cutmix", "optimizer.lr=1e-3"),
+    )
+    assert end(start(train_all, tmp_path, {"two": settings}, "ddp")) == [0, 0]
+    run_in(ALONE, tmp_path / "one", *settings)
+    losses = [[line["loss"] for line in events(tmp_path / name)] for name in ("one", "two")]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    assert len({*losses[0]}) == len(losses[0]) > 3
 
 
 def test_two_processes_find_the_boxes_that_one_finds(two):

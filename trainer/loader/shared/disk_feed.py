@@ -55,7 +55,7 @@ class DiskFeed(Feed):
         pending: deque[Future[list[Tensor]]] = deque()
         try:
             for ids in batches:
-                pending.append(pool.submit(self.read, ids))
+                pending.append(pool.submit(self.read, ids, self.room_for(ids)))
                 batch = max(1, ids.numel() * self.kept.size)
                 while len(pending) > max(1, min(most, size // batch)):
                     yield pending.popleft().result()
@@ -64,18 +64,20 @@ class DiskFeed(Feed):
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def read(self, ids: Tensor) -> list[Tensor]:
-        """The images of ids [B, K]: K tensors uint8 [B, C, H, W], in pinned memory for CUDA."""
-        return [self.read_part(part) for part in ids.unbind(1)]
+    def room_for(self, ids: Tensor) -> list[Tensor]:
+        """Tensors for the images of ids [B, K]: K of uint8 [B, C, H, W], pinned for CUDA.
 
-    def read_part(self, ids: Tensor) -> Tensor:
-        """The images of ids [B]. One that the disk has damaged is decoded again."""
-        shape = len(ids), *self.images.shape
-        out = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
-        rows = ids.numpy()
-        for place in self.kept.read_into(out.numpy(), rows):
-            self.warn(int(rows[place]))
-            out[place] = self.images.read([int(rows[place])])[0]
+        Made in the main thread, whose allocator uses freed memory again: see trainer.run.memory.
+        """
+        shape, pinned = (len(ids), *self.images.shape), self.device.type == "cuda"
+        return [torch.empty(shape, dtype=torch.uint8, pin_memory=pinned) for _ in ids.unbind(1)]
+
+    def read(self, ids: Tensor, out: list[Tensor]) -> list[Tensor]:
+        """Read the images of ids [B, K] into K tensors. One that is damaged is decoded again."""
+        for part, rows in zip(out, ids.T.numpy(), strict=True):
+            for place in self.kept.read_into(part.numpy(), rows):
+                self.warn(int(rows[place]))
+                part[place] = self.images.read([int(rows[place])])[0]
         return out
 
     def warn(self, i: int) -> None:
