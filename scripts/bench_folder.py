@@ -17,6 +17,8 @@ photos     made-up JPEG files of 500 x 375 pixels (110 kB) brought to 224 x 224,
 light photos  the same with a lower quality (55 kB)
 large photos  of 4000 x 3000 pixels (5 MB)
 large light photos  the same with a lower quality (2 MB)
+real photos     scikit-learn's two photographs brought to 500 x 375 pixels (29 kB)
+enlarged photos  and to 4000 x 3000 (0.7 MB)
   recipe     torchvision's: Pillow, RandomResizedCrop, PILToTensor
   exact      the runner's decoding of the middle
   fast       the runner's decoding of the middle with dataset.decode=fast
@@ -68,6 +70,8 @@ RATIOS = {
     "light photos": of_recipe(1.8),
     "large photos": of_recipe(8),
     "large light photos": of_recipe(8),
+    "real photos": of_recipe(1.8),
+    "enlarged photos": of_recipe(8),
     "stored photos": (("ragged", "padded", None),),
     "open": (("first", "serial", None), ("second", "serial", None)),
     "train": (

@@ -257,6 +257,8 @@ RACES: dict[str, dict[str, type[Rival]]] = {
     "light photos": PHOTO_RIVALS,
     "large photos": PHOTO_RIVALS,
     "large light photos": PHOTO_RIVALS,
+    "real photos": PHOTO_RIVALS,
+    "enlarged photos": PHOTO_RIVALS,
     "stored photos": {"ragged": Stored, "padded": Padded},
     "open": {"serial": Opened, "first": OpenedInParallel, "second": OpenedAgain},
     "train": {

@@ -1,9 +1,9 @@
-"""Photographs made up for benchmarks, about as hard to decode as real ones."""
+"""Photographs for benchmarks: made up, about as hard to decode as real ones, and two real ones."""
 
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 EDGES = 20  # rectangles laid on each
 SIZES = {  # width, height, quality, number
@@ -12,7 +12,10 @@ SIZES = {  # width, height, quality, number
     "large photos": (4000, 3000, 90, 3),
     "large light photos": (4000, 3000, 60, 3),
     "stored photos": (500, 375, 92, 32),
+    "real photos": (500, 375, 75, 32),  # 29 kB
+    "enlarged photos": (4000, 3000, 75, 2),  # 0.7 MB, of real ones
 }
+REAL = "real photos", "enlarged photos"
 
 
 def photo(width: int, height: int, seed: int, noise: float = 3.0) -> Image.Image:
@@ -36,11 +39,20 @@ def photo(width: int, height: int, seed: int, noise: float = 3.0) -> Image.Image
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
+def real_photo(width: int, height: int, number: int) -> Image.Image:
+    """One of scikit-learn's two photographs, of 640 x 427 pixels, brought to a size."""
+    from sklearn.datasets import load_sample_images
+
+    image = Image.fromarray(load_sample_images().images[number % 2])
+    return ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+
+
 def photos(name: str, root: Path) -> Path:
     """Write the photographs of a race as JPEG files in two classes; return their folder."""
     width, height, quality, number = SIZES[name]
+    make = real_photo if name in REAL else photo
     for i in range(number):
         path = root / "ab"[i % 2] / f"{i}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        photo(width, height, i).save(path, quality=quality)
+        make(width, height, i).save(path, quality=quality)
     return root

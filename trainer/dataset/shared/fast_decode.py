@@ -29,7 +29,7 @@ from trainer.dataset.shared.windows import scaled
 
 MARGIN = 1.5  # a reduced image is larger than wanted by this factor at least: below, details differ
 FACTORS = (8, 4, 2)  # by which an image is reduced
-BELOW = 16  # rows decoded below those wanted: the colours of a row take one of the next block
+BELOW = 4  # rows decoded below those wanted: the colours of a row take two of them at most
 BASELINE = b"\xff\xc0", b"\xff\xc1"  # markers: of a header with the height
 SCAN, END = b"\xff\xda", b"\xff\xd9"  # of the pixels, and of the end
 MODES = {"L": 1, "RGB": 3}  # and torchvision's numbers for them
