@@ -213,6 +213,8 @@ def main() -> None:
     arguments.add_argument("--cifar10", type=Path, default=data / "cifar10-jpeg.tar.gz")
     arguments.add_argument("--mnist", type=Path, default=data, help="folder of MNIST/raw")
     options = arguments.parse_args()
+    if not options.minutes > 0:
+        arguments.error(f"--minutes {options.minutes:g}: must be above 0")
     if options.device == "cuda" and not gpus():
         arguments.error(
             "--device cuda: the driver sees no GPU; --device stand-in tries this without one"

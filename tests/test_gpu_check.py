@@ -93,6 +93,14 @@ def test_a_stop_loses_nothing(tmp_path, script):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+@pytest.mark.parametrize("minutes", ["-1", "0", "nan"])
+def test_there_must_be_time(monkeypatch, capsys, minutes):
+    monkeypatch.setattr(sys, "argv", ["gpu_check.py", "--minutes", minutes])
+    with pytest.raises(SystemExit, match="2"):
+        gpu_check.main()
+    assert f"--minutes {minutes}: must be above 0" in capsys.readouterr().err
+
+
 def test_without_a_gpu_it_says_what_to_do(tmp_path):
     if gpu_check.gpus():
         pytest.skip("there is a GPU")

@@ -368,6 +368,21 @@ def test_a_shard_that_cannot_be_fetched_leaves_nothing(
     assert not list((tmp_path / "cache" / "trainer").iterdir())
 
 
+def test_the_query_of_a_url_is_not_shown(
+    tmp_path: Path, server: tuple[str, list[str], Path]
+) -> None:
+    """It may hold a key, and another one tomorrow."""
+    address, _, folder = server
+    shards(folder)
+    about = {"cache": str(tmp_path / "cache"), "warn": lambda _: None}
+    for name, download in (("train-0000.tar", False), ("none.tar", True)):
+        with pytest.raises(DataError, match=name) as refused:
+            opened(tmp_path, train=f"{address}/{name}?key=secret", download=download, **about)
+        assert "secret" not in str(refused.value)
+    images = opened(tmp_path, train=f"{address}/train-0000.tar?key=secret", download=True, **about)
+    assert images.train.images.paths[0] == f"{address}/train-0000.tar/0000"  # pyright: ignore
+
+
 def own(root: Path, cache: Path) -> list[str]:
     return [
         *("dataset=webdataset", f"dataset.root={root}", f"dataset.cache={cache}", "device=cpu"),

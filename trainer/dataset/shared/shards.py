@@ -13,6 +13,7 @@ from http.client import HTTPException
 from itertools import product
 from pathlib import Path
 from typing import BinaryIO, NoReturn
+from urllib.error import HTTPError
 
 from trainer.core.errors import ConfigError, DataError, disk_error
 from trainer.core.text import count, enumerated
@@ -180,7 +181,7 @@ def fetched(names: list[str], cache: Cache, *, download: bool) -> list[Shard]:
             missing = [url for url in urls if not marked_used(folder, place[url])]
             if missing and not download:
                 raise DataError(
-                    f"{count(len(missing), 'shard')}, such as {printable(missing[0])}, are not in "
+                    f"{count(len(missing), 'shard')}, such as {shown(missing[0])}, are not in "
                     f"{cache.folder}; dataset.download=true fetches them"
                 )
             if missing:
@@ -194,7 +195,14 @@ def fetched(names: list[str], cache: Cache, *, download: bool) -> list[Shard]:
     except OSError as error:
         raise disk_error(error, cache.folder) from error
     own = {url: str(cache.folder / (name + SUFFIX)) for url, name in place.items()}
-    return [Shard(name, own.get(name, name)) for name in names]
+    short = [shown(name) if name in own else name for name in names]
+    called = short if len({*short}) == len(names) else names
+    return [Shard(name, own.get(whole, whole)) for name, whole in zip(called, names, strict=True)]
+
+
+def shown(url: str) -> str:
+    """A URL as messages and tables have it: a query may hold a key, and may be another tomorrow."""
+    return printable(url.partition("?")[0])
 
 
 def marked_used(folder: int, name: str) -> bool:
@@ -221,10 +229,12 @@ def transfer(url: str, file: BinaryIO) -> None:
     except (OSError, HTTPException, ValueError) as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        raise DataError(f"{printable(url)} cannot be fetched: {printable(error)}") from error
+        if isinstance(error, HTTPError):
+            error.close()  # it is an answer, whose connection would stay open
+        raise DataError(f"{shown(url)} cannot be fetched: {printable(error)}") from error
     file.flush()
     if length is not None and file.tell() != length:
         raise DataError(
-            f"{printable(url)} broke off after {file.tell():,} of {length:,} bytes; try again"
+            f"{shown(url)} broke off after {file.tell():,} of {length:,} bytes; try again"
         )
     os.fsync(file.fileno())
