@@ -126,7 +126,7 @@ WRONG = {
     "names gone.jpg, which .*train2017 lacks": content(["a.jpg", "gone.jpg"], []),
     "names x{9}.*, which .*train2017 lacks": content(["a.jpg", "x" * 5000], []),
     "the image x{9}.* is in none of": content(["x" * 5000], []),
-    "byte 0x00 is no text": "{" + "\0" * 100,
+    "byte 0x00 is not text": "{" + "\0" * 100,
     "a.jpg is listed twice": content(["a.jpg", "a.jpg"], []),
     "two categories of a name": content(["a.jpg"], [])
     | {"categories": [*CATEGORIES, {"id": 1, "name": "cat"}]},

@@ -110,7 +110,7 @@ def test_folds_join_a_validation_file(write: Write) -> None:
         ("text,label\nx,a\ny,a\n", "every training row has the label a"),
         ("text,label\n", "a header and no rows"),
         ("\n\n", "is empty; its first line names the columns"),
-        ("text,label\nx,a\nb\0c,b\n", "line 3: byte 0x00 is no text; save the file as CSV"),
+        ("text,label\nx,a\nb\0c,b\n", "line 3: byte 0x00 is not text; save the file as CSV"),
         (
             f"text,label\nx,a\n{'w ' * 70_000},b\n",
             "line 3: a cell has more than 131,072",
@@ -137,10 +137,10 @@ def test_other_mistakes(write: Write, tmp_path: Path) -> None:
         opened(write("text,label\ncafé,a\n", encoding="latin-1"))
     with pytest.raises(DataError, match="is UTF-16; save it as CSV in UTF-8"):
         opened(write("text,label\ncafé,a\n", encoding="utf-16"))
-    with pytest.raises(DataError, match="line 1: byte 0x00 is no text"):
+    with pytest.raises(DataError, match="line 1: byte 0x00 is not text"):
         opened(write("text,label\nfine,a\n", encoding="utf-16-le"))
     os.truncate(write("text,label\nfine,a\n"), 2**36)  # of zeros that take no room
-    with pytest.raises(DataError, match="line 3: byte 0x00 is no text"):
+    with pytest.raises(DataError, match="line 3: byte 0x00 is not text"):
         opened(tmp_path / "texts.csv")
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(DataError, match=r"dataset\.file=.* cannot be read: not a regular file"):

@@ -139,7 +139,7 @@ def test_names_of_classes_by_the_number_of_their_line(tmp_path: Path) -> None:
     assert only.train.labels[only.train.ids].tolist() == [1, 0, 1, 0]
     names.write_text("cat\ndog\n", encoding="utf-8")
     with pytest.raises(
-        DataError, match=r"train\.tar/0002: the label 2 is no number of a class; there are 2"
+        DataError, match=r"train\.tar/0002: the label 2 is not the number of a class; there are 2"
     ):
         opened(tmp_path, class_names=str(names))
 
@@ -229,7 +229,7 @@ def test_what_is_wrong_with_a_shard_is_named(tmp_path: Path) -> None:
     path.mkdir()
     assert len(opened(tmp_path).train.images) == 16
     (path / "x.tar").symlink_to("/dev/zero")
-    with pytest.raises(DataError, match="is no regular file; mend it, or move it away"):
+    with pytest.raises(DataError, match="is not a regular file; mend it, or move it away"):
         opened(tmp_path)
 
 

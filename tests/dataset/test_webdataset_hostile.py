@@ -70,7 +70,7 @@ def test_shards_that_cannot_be_read_are_not_left_out_unnoticed(tmp_path: Path) -
         opened(tmp_path)
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(DataError, match=r"train-1.tar is no regular file"):
+    with pytest.raises(DataError, match=r"train-1.tar is not a regular file"):
         opened(tmp_path)
 
 

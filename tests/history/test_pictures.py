@@ -59,7 +59,7 @@ def test_lately_wrong_and_hard_on_average_stand_apart() -> None:
 
 
 def test_where_none_is_harder_than_another_the_rest_is_drawn() -> None:
-    """A model that knows its examples by heart: all losses are 0, and none is wrong."""
+    """A model that has memorised its examples: all losses are 0, and none is wrong."""
     history = store(loss=[[0, 0]], confidence=[[1, 1]], correct=[[1, 1]])
     assert set(drawing.pictures(history, SimpleNamespace(kind="image"))) == {  # pyright: ignore
         "data_map",

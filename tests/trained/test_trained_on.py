@@ -315,7 +315,7 @@ def test_a_hostile_record_is_a_checkpoint_error(pair, tmp_path, change):
 
 
 def test_labels_are_renumbered_by_name():
-    """By hand: what is no class, −1 or 255, stays, and splits that share labels still do."""
+    """By hand: what is not a class, −1 or 255, stays, and splits that share labels still do."""
     for labels, kept in (
         (torch.tensor([0, 1, 2, -1]), -1),
         (torch.tensor([[[0, 1], [2, 255]]], dtype=torch.uint8), 255),

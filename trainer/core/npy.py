@@ -10,8 +10,8 @@ ARCHIVE = b"PK"  # the first bytes of a zip, as of .npz
 def mapped(path: Path) -> np.ndarray:
     """Map the array in a regular file: a header that claims more than the file holds is refused.
 
-    Nothing is unpickled. Raises OSError, and ValueError for what is no single array: NumPy lets its
-    parser's own errors through, such as a MemoryError for a header of brackets.
+    Nothing is unpickled. Raises OSError, and ValueError for what is not a single array: NumPy lets
+    its parser's own errors through, such as a MemoryError for a header of brackets.
     """
     with path.open("rb") as file:
         if file.read(len(ARCHIVE)) == ARCHIVE:
@@ -24,5 +24,5 @@ def mapped(path: Path) -> np.ndarray:
     except Exception as error:
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"it is no array: {reason:.200}" if reason else "it is no array"
+            f"it is not an array: {reason:.200}" if reason else "it is not an array"
         ) from error

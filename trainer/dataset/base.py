@@ -94,7 +94,7 @@ class Data:
     def class_counts(self) -> Tensor:
         """Training examples, pixels of masks, or boxes, per class [C]; [0] if labels have none.
 
-        Values that are no class, such as 255 for ignored pixels, are not counted.
+        Values that are not a class, such as 255 for ignored pixels, are not counted.
         """
         if self.target == "multilabel":
             return self.train.labels[self.train.ids].sum(0)

@@ -148,7 +148,7 @@ def number(label: str, images: Packing, i: int) -> int:
     """The number that a label is. Raises DataError for one that is none."""
     if not (label.isascii() and label.isdecimal() and len(label) <= DIGITS):
         raise DataError(
-            f"{printable(images.names[i])}: the label {shown(label)!r} is no number of a line of "
-            "dataset.class_names"
+            f"{printable(images.names[i])}: the label {shown(label)!r} is not the number of a line "
+            "of dataset.class_names"
         )
     return int(label)

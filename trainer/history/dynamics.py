@@ -1,6 +1,6 @@
 """Scores of labels from the records of a window of epochs, and the mean probabilities they imply.
 
-Early epochs know too little, and late ones know wrong labels by heart. The epochs that count are
+Early epochs know too little, and late ones have memorised wrong labels. The epochs that count are
 those of a window fixed before anything is scored: parts of the epochs up to the best.
 
 A store has of each epoch p_y, the prediction, and the logit of the label less the largest other

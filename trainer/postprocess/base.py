@@ -56,7 +56,7 @@ class Postprocess(ABC):
 
     def learn(self, class_counts: Tensor, val: Evaluation | None) -> None:
         """Prepare from examples per class [C], then fit to the evaluation on val, if any."""
-        if val is None or val.records["label"].ndim == 1:  # else a class is no single index
+        if val is None or val.records["label"].ndim == 1:  # else a class is not a single index
             self.prepare(class_counts)
         if val is not None:
             self.fit(val.outputs, val.records["label"])

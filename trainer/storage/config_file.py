@@ -41,7 +41,7 @@ def foreign_value(node: object, name: str = "") -> str:
     if isinstance(node, dict):
         for key, value in node.items():
             if not isinstance(key, str):
-                return f"{name or 'the config'} has the key {key!r:.80}, which is no text"
+                return f"{name or 'the config'} has the key {key!r:.80}, which is not text"
             if problem := foreign_value(value, f"{name}.{key}" if name else key):
                 return problem
     elif isinstance(node, list):

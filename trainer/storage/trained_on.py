@@ -241,7 +241,7 @@ def places_of(classes: tuple[str, ...], order: tuple[str, ...]) -> Tensor:
 
 
 def renumbered(data: Data, order: tuple[str, ...]) -> Data:
-    """The data with its classes in another order; labels that are no class stay as they are."""
+    """The data with its classes in another order; labels that are not a class stay as they are."""
     if data.classes == order:
         return data
     places = places_of(data.classes, order)
@@ -267,7 +267,7 @@ def renumbered(data: Data, order: tuple[str, ...]) -> Data:
 
 
 def moved(labels: Tensor, places: Tensor) -> Tensor:
-    """Class ids of any shape, each replaced by its place; what is no class is kept.
+    """Class ids of any shape, each replaced by its place; what is not a class is kept.
 
     Of multi-hot labels [M, C], the columns move; of boxes [M, N, 5], the classes from 1.
     """

@@ -48,7 +48,7 @@ def test_splits_are_those_of_the_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
-        ("a.png,x,0,0,9,", r"line 2: an edge of the box is no number: could not convert"),
+        ("a.png,x,0,0,9,", r"line 2: an edge of the box is not a number: could not convert"),
         ("a.png,x,9,0,0,9", r"line 2: the edges \[9, 0, 0, 9\] are not x0 <= x1 and y0 <= y1"),
         ("a.png,x,0,0,inf,9", r"line 2: the edges \[0, 0, inf, 9\] are not"),
         ("a.png,,0,0,9,9", r"line 2: a box without a label"),

@@ -4,7 +4,7 @@ A photograph much larger than wanted is decoded at 1/2, 1/4 or 1/8 of its size b
 transform itself, which then leaves most of its work out. Any other is decoded by torchvision, which
 finds Pillow's very pixels, and resized by torch's kernel for uint8, which rounds otherwise: by one
 level of 255 at most. Of neither is more decoded than down to the last row wanted. What torchvision
-refuses, and what is no plain JPEG, is left to Pillow, so that a file is read, or refused, as
+refuses, and what is not a plain JPEG, is left to Pillow, so that a file is read, or refused, as
 `decode` does.
 """
 
@@ -109,7 +109,7 @@ def fast_part(
 ) -> np.ndarray | None:
     """A part of an open image that is yet to be turned, resized: uint8 [H, W, C] of `size`.
 
-    `box` is in pixels of the image turned upright. None for what is no plain JPEG, or damaged.
+    `box` is in pixels of the image turned upright. None for what is not a plain JPEG, or damaged.
     """
     if not is_plain(image):
         return None

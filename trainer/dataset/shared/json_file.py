@@ -17,7 +17,7 @@ def read_text(path: Path, largest: int) -> str:
         with open_regular(path) as file:
             data = read_text_bytes(file, largest)
         if b"\0" in data:
-            raise ValueError("byte 0x00 is no text")
+            raise ValueError("byte 0x00 is not text")
         if len(data) > largest:
             raise ValueError(f"it is larger than {largest:,} bytes")
         return data.decode("utf-8-sig")

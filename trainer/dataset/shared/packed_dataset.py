@@ -74,6 +74,7 @@ def labels_of(source: Packed, classes: tuple[str, ...]) -> Tensor:
         if label == -1:
             raise DataError(f"{where}: it has no label; leave such rows out")
         raise DataError(
-            f"{where}: the label {label} is no number of a class; there are {len(classes)}, from 0"
+            f"{where}: the label {label} is not the number of a class; there are "
+            f"{len(classes)}, from 0"
         )
     return torch.tensor(found, dtype=torch.int64)

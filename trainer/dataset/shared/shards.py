@@ -132,7 +132,7 @@ def files_below(root: Path, suffixes: Sequence[str]) -> list[Path]:
             )
     for path in found:
         if not path.is_file():
-            what = "no regular file" if path.exists() else "a link to nothing"
+            what = "not a regular file" if path.exists() else "a link to nothing"
             raise DataError(f"{printable(path)} is {what}; mend it, or move it away")
     return sorted(found)
 

@@ -146,7 +146,7 @@ def decoded(path: Path, data: bytes | bytearray) -> str:
     if b"\0" in data and data[:2] not in UTF_16:  # UTF-16 without its mark decodes as UTF-8
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
         raise DataError(
-            f"{printable(path)}, line {line}: byte 0x00 is no text; save the file as CSV in UTF-8"
+            f"{printable(path)}, line {line}: byte 0x00 is not text; save the file as CSV in UTF-8"
         )
     try:
         return data.decode("utf-8-sig")

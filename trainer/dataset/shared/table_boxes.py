@@ -32,8 +32,8 @@ class BoxTable:
 def box_table(table: Table, path: str, label: str, columns: Sequence[str]) -> BoxTable:
     """Gather the rows of each image. A row without a label and edges says that it has no box.
 
-    Raises DataError, by line, for edges that are no numbers or in the wrong order, for a row with a
-    part of a box, and where the rows of an image differ in another column.
+    Raises DataError, by line, for edges that are not numbers or in the wrong order, for a row with
+    a part of a box, and where the rows of an image differ in another column.
     """
     labels = [composed(cell) for cell in table.column(label, "dataset.label_column")]
     classes = ordered(name for name in labels if name)
@@ -78,7 +78,7 @@ def box_of(table: Table, row: int, kind: int, cells: Sequence[str]) -> list[floa
         edges = [float(cell) for cell in cells]
     except ValueError as error:
         why = printable(str(error))
-        raise table.fault(row, f"an edge of the box is no number: {why}") from error
+        raise table.fault(row, f"an edge of the box is not a number: {why}") from error
     x0, y0, x1, y1 = edges
     if not (all(map(math.isfinite, edges)) and x0 <= x1 and y0 <= y1):
         shown = ", ".join(map(printable, cells))

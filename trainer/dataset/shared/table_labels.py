@@ -100,7 +100,7 @@ def ordered(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def unknown(table: Table, row: int, word: str, column: str, classes: Sequence[str]) -> DataError:
-    """The error for a label that is no class of the training rows."""
+    """The error for a label that is not a class of the training rows."""
     return table.fault(
         row,
         f"{printable(column)} is {shown(word)!r}, which no training row has as its label."

@@ -2,8 +2,8 @@
 
 Of a member `a/0001.seg.png`, `a/0001` is the key, and `seg.png` the field
 (https://github.com/webdataset/webdataset#the-webdataset-format). A shard is untrusted data: only
-its headers and labels are read, members are never unpacked, and one that is no regular file is left
-out. An image is read at its place in the shard.
+its headers and labels are read, members are never unpacked, and one that is not a regular file is
+left out. An image is read at its place in the shard.
 """
 
 import json

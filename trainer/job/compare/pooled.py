@@ -88,7 +88,7 @@ def matrix(parts: Sequence[Part], prefix: str) -> tuple[Tensor | None, tuple[str
 
 
 def class_ids(cells: Sequence[str], classes: Sequence[str]) -> Tensor | None:
-    """The class ids [n] of labels; None for a label that is no class."""
+    """The class ids [n] of labels; None for a label that is not a class."""
     places = {escape_formula(name): i for i, name in enumerate(classes)}
     if not all(cell in places for cell in cells):
         return None
@@ -96,7 +96,7 @@ def class_ids(cells: Sequence[str], classes: Sequence[str]) -> Tensor | None:
 
 
 def multi_hot(cells: Sequence[str], classes: Sequence[str]) -> Tensor | None:
-    """Labels such as `dog;car` as bool [n, C]; None for a label that is no class."""
+    """Labels such as `dog;car` as bool [n, C]; None for a label that is not a class."""
     labels = torch.zeros(len(cells), len(classes), dtype=torch.bool)
     places = {name: i for i, name in enumerate(classes)}
     for row, cell in zip(labels, cells, strict=True):

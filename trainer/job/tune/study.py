@@ -186,8 +186,8 @@ def problem_of(trial: FrozenTrial, space: Space) -> str:
     if len(values) != (state == "COMPLETE") and state in ("COMPLETE", "FAIL", "RUNNING"):
         return f"is {state} with {count(len(values), 'value')}"
     if any(finite(value) is None for value in numbers):
-        return "has a value that is no number"
-    return "" if isinstance(about.get("error", ""), str) else "has an error that is no text"
+        return "has a value that is not a number"
+    return "" if isinstance(about.get("error", ""), str) else "has an error that is not text"
 
 
 def repair_journal(path: Path) -> None:

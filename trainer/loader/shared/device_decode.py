@@ -1,6 +1,6 @@
 """JPEG files decoded on the device (nvJPEG): workers read them and say which piece is wanted.
 
-What is no plain JPEG is decoded by the worker, which sends the piece.
+What is not a plain JPEG is decoded by the worker, which sends the piece.
 """
 
 from collections.abc import Callable, Iterator
