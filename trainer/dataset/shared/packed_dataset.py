@@ -37,8 +37,9 @@ class PackedDataset(FileDataset):
         if not classes:
             raise DataError("no training example has a label")
         if len(classes) < 2:
-            only = f", {shown(classes[0])}" if classes else ""
-            raise DataError(f"there is a single class{only}; classification needs two or more")
+            raise DataError(
+                f"there is a single class, {shown(classes[0])}; classification needs two or more"
+            )
         labels = {split: labels_of(source, classes) for split, source in sources.items()}
         wanted = {split: self.wanted(own, classes) for split, own in labels.items()}
         first = sources["train"].images.select(wanted["train"])
