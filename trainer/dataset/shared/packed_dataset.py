@@ -36,7 +36,7 @@ class PackedDataset(FileDataset):
         """The splits of sources by name, `train` among them. Raises DataError naming an example."""
         if not classes:
             raise DataError("no training example has a label")
-        if len(classes) < 2:
+        if len(classes) == 1:
             raise DataError(
                 f"there is a single class, {shown(classes[0])}; classification needs two or more"
             )
